@@ -1,0 +1,12 @@
+//! The domain: what a conversation, an exchange and a reply are. Pure values in OpenAI's shape, which is the canonical form here.
+//! Must not know: HTTP, WebAssembly, SQL, any provider; no IO and no third-party types but `bytes`, `futures` streams and `serde_json`.
+
+pub mod codec;
+pub mod exchange;
+pub mod message;
+pub mod reply;
+pub mod stream;
+
+pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId};
+pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
+pub use reply::{Broken, Choice, Completion, Reply, Whole};

@@ -1,0 +1,132 @@
+//! Domain values to and from OpenAI's JSON, which is the canonical form: the door reads it, the OpenAI adapter writes it.
+//! Single pass, unknown fields kept as bytes. Source: OpenAI API reference, "Chat completions".
+//! Must not know who asks; provider dialects are the adapters' business.
+
+mod de;
+mod ser;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{Completion, Fields, Json, Message};
+
+/// The body of `POST /v1/chat/completions`.
+#[derive(Debug)]
+pub struct ChatRequest {
+    /// The API id of a pipeline.
+    pub model: String,
+    pub messages: Vec<Message>,
+    pub stream: bool,
+    /// Our own field `pipeline`: stage toggles, not sent on.
+    pub toggles: Option<Json>,
+    /// Every other field, in the order it came.
+    pub params: Fields,
+}
+
+/// What is wrong with a JSON text, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Invalid {
+    /// The field's path, e.g. `messages[0].role`; none where the text is no JSON at all.
+    pub param: Option<String>,
+    pub message: String,
+}
+
+/// Reads a request's body.
+///
+/// # Errors
+/// Names the first field that is not as the API says.
+pub fn parse_request(body: &[u8]) -> Result<ChatRequest, Invalid> {
+    let request: ChatRequest = parse(body)?;
+    let blank = |param: &str, message: &str| {
+        Err(Invalid {
+            param: Some(param.into()),
+            message: message.into(),
+        })
+    };
+    if request.model.is_empty() {
+        return blank("model", "model is empty; GET /v1/models lists the ids");
+    }
+    if request.messages.is_empty() {
+        return blank("messages", "messages must hold at least one message");
+    }
+    Ok(request)
+}
+
+/// Reads a provider's whole reply.
+///
+/// # Errors
+/// Names the first field that is not as the API says.
+pub fn parse_completion(body: &[u8]) -> Result<Completion, Invalid> {
+    parse(body)
+}
+
+/// `value` as its JSON text.
+pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Bytes {
+    let mut text = Vec::with_capacity(512);
+    serde_json::to_writer(&mut text, value).expect("domain values have string keys and write to memory");
+    text.into()
+}
+
+/// The body to send to a provider that speaks OpenAI's form.
+pub fn request_json(model: &str, messages: &[Message], params: &Fields, stream: bool) -> Bytes {
+    to_json(&ser::ProviderRequest {
+        model,
+        messages,
+        params,
+        stream,
+    })
+}
+
+/// Text as a JSON string value.
+pub fn json_string(text: &str) -> Json {
+    serde_json::value::to_raw_value(text).expect("a string is JSON")
+}
+
+/// A JSON text as a value, if it is one.
+///
+/// # Errors
+/// The parser's complaint.
+pub fn json(text: String) -> Result<Json, serde_json::Error> {
+    serde_json::value::RawValue::from_string(text)
+}
+
+/// The quick parse first; only a text that fails is read again with its path watched.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
+    let plain = match serde_json::from_slice::<T>(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    if !plain.is_data() {
+        return Err(Invalid {
+            param: None,
+            message: format!("the body is not valid JSON: {plain}"),
+        });
+    }
+    let reader = &mut serde_json::Deserializer::from_slice(body);
+    match serde_path_to_error::deserialize::<_, T>(reader) {
+        Ok(_) => Err(invalid(None, &plain)),
+        Err(found) => Err(invalid(Some(found.path().to_string()), found.inner())),
+    }
+}
+
+fn invalid(path: Option<String>, error: &serde_json::Error) -> Invalid {
+    let text = error.to_string();
+    let cause = text.split(" at line ").next().unwrap_or(&text);
+    let missing = cause.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let param = match (path.filter(|p| p != "."), missing) {
+        (Some(path), Some(field)) => Some(format!("{path}.{field}")),
+        (None, Some(field)) => Some(field.to_owned()),
+        (path, None) => path,
+    };
+    Invalid {
+        message: match &param {
+            Some(param) => format!("{param}: {cause}"),
+            None => cause.to_owned(),
+        },
+        param,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Reading: one pass over the text, straight into domain values.
+//! Known keys are typed, all others stay as they came.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::ChatRequest;
+use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
+
+/// A visitor for a JSON object whose body is `$read`, a function of the map.
+macro_rules! object {
+    ($target:ty, $what:literal, $read:expr) => {
+        impl<'de> Deserialize<'de> for $target {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> Visitor<'de> for Object {
+                    type Value = $target;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+                    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                        $read(map)
+                    }
+                }
+                deserializer.deserialize_map(Object)
+            }
+        }
+    };
+}
+
+object!(ChatRequest, "an object", read_request);
+object!(Message, "a message object", read_message);
+object!(Completion, "a chat.completion object", read_completion);
+object!(Choice, "a choice object", read_choice);
+object!(AllFields, "an object", read_all);
+
+/// An object of which nothing is known.
+pub(super) struct AllFields(pub(super) Fields);
+
+fn read_request<'de, A: MapAccess<'de>>(mut map: A) -> Result<ChatRequest, A::Error> {
+    let (mut model, mut messages, mut stream, mut toggles) = (None, None, None, None);
+    let mut params = Fields::new();
+    while let Some(key) = map.next_key::<String>()? {
+        match key.as_str() {
+            "model" => model = Some(map.next_value()?),
+            "messages" => messages = Some(map.next_value()?),
+            "stream" => stream = map.next_value::<Option<bool>>()?,
+            "pipeline" => toggles = Some(map.next_value()?),
+            _ => params.push((key, map.next_value()?)),
+        }
+    }
+    Ok(ChatRequest {
+        model: model.ok_or_else(|| A::Error::missing_field("model"))?,
+        messages: messages.ok_or_else(|| A::Error::missing_field("messages"))?,
+        stream: stream.unwrap_or(false),
+        toggles,
+        params,
+    })
+}
+
+fn read_message<'de, A: MapAccess<'de>>(mut map: A) -> Result<Message, A::Error> {
+    let mut message = Message::default();
+    let mut role = None;
+    while let Some(key) = map.next_key::<String>()? {
+        match key.as_str() {
+            "role" => role = Some(map.next_value()?),
+            "content" => message.content = map.next_value()?,
+            "name" => message.name = map.next_value()?,
+            "tool_calls" => message.tool_calls = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "tool_call_id" => message.tool_call_id = map.next_value()?,
+            _ => message.extra.push((key, map.next_value()?)),
+        }
+    }
+    message.role = role.ok_or_else(|| A::Error::missing_field("role"))?;
+    Ok(message)
+}
+
+fn read_completion<'de, A: MapAccess<'de>>(mut map: A) -> Result<Completion, A::Error> {
+    let (mut id, mut created, mut model, mut choices, mut usage) = (None, None, None, None, None);
+    let mut extra = Fields::new();
+    while let Some(key) = map.next_key::<String>()? {
+        match key.as_str() {
+            "id" => id = map.next_value()?,
+            "created" => created = map.next_value::<Option<f64>>()?,
+            "model" => model = map.next_value()?,
+            "choices" => choices = Some(map.next_value()?),
+            "usage" => usage = map.next_value::<Option<Json>>()?,
+            "object" => drop(map.next_value::<IgnoredAny>()?),
+            _ => extra.push((key, map.next_value()?)),
+        }
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in seconds; a cast saturates")]
+    let created = created.unwrap_or(0.0) as u64;
+    Ok(Completion {
+        id: id.unwrap_or_default(),
+        created,
+        model: model.unwrap_or_default(),
+        choices: choices.ok_or_else(|| A::Error::missing_field("choices"))?,
+        usage,
+        extra,
+    })
+}
+
+fn read_choice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Choice, A::Error> {
+    let (mut index, mut message, mut finish_reason) = (0, None, None);
+    let mut extra = Fields::new();
+    while let Some(key) = map.next_key::<String>()? {
+        match key.as_str() {
+            "index" => index = map.next_value()?,
+            "message" => message = Some(map.next_value()?),
+            "finish_reason" => finish_reason = map.next_value()?,
+            _ => extra.push((key, map.next_value()?)),
+        }
+    }
+    Ok(Choice {
+        index,
+        message: message.ok_or_else(|| A::Error::missing_field("message"))?,
+        finish_reason,
+        extra,
+    })
+}
+
+fn read_all<'de, A: MapAccess<'de>>(mut map: A) -> Result<AllFields, A::Error> {
+    let mut fields = Fields::new();
+    while let Some(field) = map.next_entry()? {
+        fields.push(field);
+    }
+    Ok(AllFields(fields))
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyContent;
+        impl<'de> Visitor<'de> for AnyContent {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of content parts or null")
+            }
+            fn visit_unit<E: Error>(self) -> Result<Content, E> {
+                Ok(Content::Null)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_string<E: Error>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = seq.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+        }
+        deserializer.deserialize_any(AnyContent)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Json::deserialize(deserializer)?;
+        let AllFields(mut fields) = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+        match take_string(&mut fields, "type").as_deref() {
+            None => Err(D::Error::missing_field("type")),
+            Some("text") => match take_string(&mut fields, "text") {
+                Some(text) => Ok(Part::Text { text, extra: fields }),
+                None => Err(D::Error::custom("missing field `text`")),
+            },
+            Some(_) => Ok(Part::Other(raw)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolCall {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Json::deserialize(deserializer)?;
+        let AllFields(mut fields) = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+        let function = fields.iter().position(|(key, _)| key == "function");
+        let Some(function) = function else {
+            return Ok(ToolCall::Other(raw));
+        };
+        let (_, function) = fields.remove(function);
+        let AllFields(mut function) = serde_json::from_str(function.get()).map_err(D::Error::custom)?;
+        take_string(&mut fields, "type");
+        let id = take_string(&mut fields, "id");
+        let name = take_string(&mut function, "name");
+        let arguments = take_string(&mut function, "arguments");
+        match (id, name, arguments) {
+            (Some(id), Some(name), arguments) if function.is_empty() => Ok(ToolCall::Function(FunctionCall {
+                id,
+                name,
+                arguments: arguments.unwrap_or_default(),
+                extra: fields,
+            })),
+            _ => Ok(ToolCall::Other(raw)),
+        }
+    }
+}
+
+/// Takes the field out if it is there and a string.
+fn take_string(fields: &mut Fields, name: &str) -> Option<String> {
+    let at = fields.iter().position(|(key, _)| key == name)?;
+    let text = serde_json::from_str::<String>(RawValue::get(&fields[at].1)).ok()?;
+    fields.remove(at);
+    Some(text)
+}

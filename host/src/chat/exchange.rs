@@ -1,0 +1,87 @@
+//! One request on its way through the pipeline, and what travels with it.
+//! Must not know the stages it passes; a stage takes it by value and gives it back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Fields, Json, Message};
+
+/// Names the request in every reply, log line and plugin call.
+pub type RequestId = Arc<str>;
+
+/// What pre-hooks leave for the hooks after them: key to JSON value.
+pub type Metadata = BTreeMap<String, Json>;
+
+/// One request on its way.
+#[derive(Debug)]
+pub struct Exchange {
+    pub id: RequestId,
+    /// The name of the client key that was used; none where no keys are configured.
+    pub caller: Option<Arc<str>>,
+    /// The API id that the client sent as `model`.
+    pub pipeline: Arc<str>,
+    pub deadline: Deadline,
+    /// The client wants server-sent events.
+    pub stream: bool,
+    /// A pre-hook's choice of model, in place of the pipeline's.
+    pub model: Option<String>,
+    pub messages: Vec<Message>,
+    /// Every other field of the request's body, in the order it came.
+    pub params: Fields,
+    pub metadata: Metadata,
+    /// What retrieval found and injected; empty when it did not run.
+    pub hits: Vec<Hit>,
+    /// Plugins whose fault was passed over under `on_failure = "skip"`.
+    pub skipped: Vec<Arc<str>>,
+    /// Which try at a provider answered, counted from 1; 0 before the model was asked.
+    pub attempt: u32,
+}
+
+/// A retrieved chunk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The document's name.
+    pub source: String,
+    /// Position of the chunk in its document, from 0.
+    pub ordinal: u32,
+    pub text: String,
+    /// Cosine similarity, -1 to 1.
+    pub score: f32,
+}
+
+impl Exchange {
+    /// The text of the newest user message: what retrieval looks for.
+    pub fn question(&self) -> Option<String> {
+        let message = self.messages.iter().rev().find(|m| m.role == "user")?;
+        Some(message.joined_text()).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The unmodelled request field of that name.
+    pub fn param(&self, name: &str) -> Option<&Json> {
+        self.params
+            .iter()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+}
+
+/// The moment by which the whole exchange must be over; made once, passed down.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// What is left; zero when it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}

@@ -1,0 +1,1 @@
+//! `cofferdam.toml`: raw file → checked `Config`.

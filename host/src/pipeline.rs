@@ -1,0 +1,1 @@
+//! A pipeline's definition, where definitions are kept, and the walk through the stages.

@@ -1,0 +1,1 @@
+//! Opening and migrating the SQLite file; pipelines kept in it.

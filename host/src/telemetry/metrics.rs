@@ -1,0 +1,1 @@
+//! Every figure that `/metrics` shows, in one place.
