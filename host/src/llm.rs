@@ -1,12 +1,15 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::{Exchange, Reply};
-use crate::telemetry::Metrics;
+use crate::chat::Reply;
+
+pub use error::{Error, Phase};
 
 /// One model at one provider, as a pipeline names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,4 +81,20 @@ pub struct Answer {
     pub model: String,
     /// How many tries it took, 1 for the first.
     pub attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            // Reasoning models think for a while before their first token.
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            // OpenAI's own clients wait ten minutes.
+            total: Duration::from_secs(600),
+            event_bytes: 4 << 20,
+            reply_bytes: 32 << 20,
+            idle_connections: 64,
+        }
+    }
 }

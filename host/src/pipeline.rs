@@ -1,1 +1,68 @@
 //! A pipeline's definition, where definitions are kept, and the walk through the stages.
+//! Must not know HTTP; it hands plain values to `http` and calls `stages` in order.
+
+pub mod definition;
+
+use std::sync::Arc;
+
+use crate::chat::Reply;
+use crate::sandbox::{Fault, Rejection};
+use crate::{llm, rag};
+
+pub use definition::{Definition, HookStage, LlmStage, Problem, RagStage};
+
+/// A definition under its id.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    pub id: Arc<str>,
+    pub definition: Definition,
+    pub origin: Origin,
+}
+
+/// Where a pipeline was defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `cofferdam.toml`, or built in: read-only through the API.
+    File,
+    /// `PUT /api/v1/gateway/apis/{id}/pipeline`, kept in SQLite.
+    Api,
+}
+
+/// What a client switched for one request; none leaves the pipeline's own setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Toggles {
+    pub rag: Option<bool>,
+    pub pre_hook: Option<bool>,
+    pub post_hook: Option<bool>,
+}
+
+/// How an exchange ended well, and what the reply's headers say of the way.
+pub struct Outcome {
+    pub reply: Reply,
+    /// Provider and model that answered; none where a hook answered.
+    pub answered_by: Option<(String, String)>,
+    /// Tries at providers.
+    pub attempts: u32,
+    /// Plugins passed over under `on_failure = "skip"`.
+    pub skipped: Vec<Arc<str>>,
+}
+
+/// Why an exchange ended without a reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client tried to switch off a stage that the operator locked on.
+    #[error("stage `{0}` is locked on by the operator and cannot be switched off")]
+    Locked(&'static str),
+    /// A plugin refused the exchange; its words go to the client.
+    #[error("plugin `{plugin}` refused the request: {}", rejection.message)]
+    Rejected { plugin: Arc<str>, rejection: Rejection },
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("retrieval failed")]
+    Rag(#[from] rag::Error),
+    #[error(transparent)]
+    Llm(#[from] llm::Error),
+    /// The exchange's own time is over.
+    #[error("the request took longer than the operator allows (`limits.request_time`)")]
+    Deadline,
+}

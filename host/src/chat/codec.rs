@@ -38,12 +38,7 @@ pub struct Invalid {
 /// Names the first field that is not as the API says.
 pub fn parse_request(body: &[u8]) -> Result<ChatRequest, Invalid> {
     let request: ChatRequest = parse(body)?;
-    let blank = |param: &str, message: &str| {
-        Err(Invalid {
-            param: Some(param.into()),
-            message: message.into(),
-        })
-    };
+    let blank = |param: &str, message: &str| Err(Invalid { param: Some(param.into()), message: message.into() });
     if request.model.is_empty() {
         return blank("model", "model is empty; GET /v1/models lists the ids");
     }
@@ -70,12 +65,7 @@ pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Bytes {
 
 /// The body to send to a provider that speaks OpenAI's form.
 pub fn request_json(model: &str, messages: &[Message], params: &Fields, stream: bool) -> Bytes {
-    to_json(&ser::ProviderRequest {
-        model,
-        messages,
-        params,
-        stream,
-    })
+    to_json(&ser::ProviderRequest { model, messages, params, stream })
 }
 
 /// Text as a JSON string value.
@@ -98,10 +88,7 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
         Err(error) => error,
     };
     if !plain.is_data() {
-        return Err(Invalid {
-            param: None,
-            message: format!("the body is not valid JSON: {plain}"),
-        });
+        return Err(Invalid { param: None, message: format!("the body is not valid JSON: {plain}") });
     }
     let reader = &mut serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(reader) {

@@ -61,9 +61,7 @@ impl Exchange {
 
     /// The unmodelled request field of that name.
     pub fn param(&self, name: &str) -> Option<&Json> {
-        self.params
-            .iter()
-            .find_map(|(key, value)| (key == name).then_some(value))
+        self.params.iter().find_map(|(key, value)| (key == name).then_some(value))
     }
 }
 

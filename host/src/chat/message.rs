@@ -61,11 +61,7 @@ pub struct FunctionCall {
 impl Message {
     /// A message of plain text.
     pub fn text(role: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: Content::Text(text.into()),
-            ..Self::default()
-        }
+        Self { role: role.into(), content: Content::Text(text.into()), ..Self::default() }
     }
 
     /// All text of the message; the texts of several parts are joined by a newline.

@@ -34,9 +34,7 @@ pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
 
 /// Whether the client asked for usage: `stream_options.include_usage`.
 pub fn wants_usage(exchange: &Exchange) -> bool {
-    exchange
-        .param("stream_options")
-        .is_some_and(|options| parsed(options.get())["include_usage"] == Value::Bool(true))
+    exchange.param("stream_options").is_some_and(|options| parsed(options.get())["include_usage"] == Value::Bool(true))
 }
 
 fn chunk(completion: &Completion, choices: Value, usage: Option<Value>) -> Bytes {

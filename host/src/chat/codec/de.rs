@@ -114,12 +114,7 @@ fn read_choice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Choice, A::Error> {
             _ => extra.push((key, map.next_value()?)),
         }
     }
-    Ok(Choice {
-        index,
-        message: message.ok_or_else(|| A::Error::missing_field("message"))?,
-        finish_reason,
-        extra,
-    })
+    Ok(Choice { index, message: message.ok_or_else(|| A::Error::missing_field("message"))?, finish_reason, extra })
 }
 
 fn read_all<'de, A: MapAccess<'de>>(mut map: A) -> Result<AllFields, A::Error> {
@@ -189,12 +184,9 @@ impl<'de> Deserialize<'de> for ToolCall {
         let name = take_string(&mut function, "name");
         let arguments = take_string(&mut function, "arguments");
         match (id, name, arguments) {
-            (Some(id), Some(name), arguments) if function.is_empty() => Ok(ToolCall::Function(FunctionCall {
-                id,
-                name,
-                arguments: arguments.unwrap_or_default(),
-                extra: fields,
-            })),
+            (Some(id), Some(name), arguments) if function.is_empty() => {
+                Ok(ToolCall::Function(FunctionCall { id, name, arguments: arguments.unwrap_or_default(), extra: fields }))
+            }
             _ => Ok(ToolCall::Other(raw)),
         }
     }

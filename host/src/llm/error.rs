@@ -1,0 +1,56 @@
+//! Why no provider gave a reply. One variant per decision of a caller; must not know the status codes we answer with.
+
+use std::time::Duration;
+
+/// The last attempt's end, after all that the chain allows was tried.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The provider answered with an error status.
+    #[error("provider `{provider}` answered {status}: {message}")]
+    Status {
+        provider: String,
+        status: u16,
+        /// The provider's own words, cut to a sane length.
+        message: String,
+        /// `error.type`, `error.code` and `error.param` of the provider's body, where it had them.
+        kind: Option<String>,
+        code: Option<String>,
+        param: Option<String>,
+        retry_after: Option<Duration>,
+    },
+    /// No connection, or it was lost before the first event.
+    #[error("provider `{provider}` cannot be reached: {cause}")]
+    Unreachable { provider: String, cause: String },
+    /// A time limit passed.
+    #[error("provider `{provider}` took longer than {} ms ({phase})", limit.as_millis())]
+    Timeout { provider: String, phase: Phase, limit: Duration },
+    /// The reply is not what the API says: no JSON, no event, too large.
+    #[error("provider `{provider}` sent a reply that cannot be used: {cause}")]
+    Garbled { provider: String, cause: String },
+    /// The secret that the pipeline names is not in the environment.
+    #[error("the secret `{name}` for provider `{provider}` is not set; export it in the server's environment")]
+    SecretMissing { provider: String, name: String },
+    /// The pipeline names a provider that the operator's file does not have.
+    #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
+    UnknownProvider { provider: String },
+}
+
+/// Which wait a timeout ended; its name is the key of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Connect,
+    FirstByte,
+    Idle,
+    Total,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "limits.providers.connect",
+            Self::FirstByte => "limits.providers.first_byte",
+            Self::Idle => "limits.providers.idle",
+            Self::Total => "limits.providers.total",
+        })
+    }
+}

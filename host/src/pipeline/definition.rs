@@ -1,0 +1,285 @@
+//! The ordered, configured stages that an API id names, in the seed's JSON with our optional additions.
+//! Checked here once; everything after works on typed values. Must not know where a definition is kept.
+
+use serde_json::{Value, json};
+
+use crate::llm::Target;
+
+/// The seed's default: chunks injected per request.
+pub const TOP_K: usize = 5;
+/// The seed's default similarity.
+pub const SCORE_THRESHOLD: f32 = 0.75;
+/// Fallbacks in one chain.
+const FALLBACKS_MAX: usize = 8;
+/// Hooks in one stage.
+const HOOKS_MAX: usize = 16;
+
+/// The stages of a pipeline. The order is fixed: rag, pre_hook, llm, post_hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    pub rag: Option<RagStage>,
+    pub pre_hook: Option<HookStage>,
+    pub llm: LlmStage,
+    pub post_hook: Option<HookStage>,
+    /// The JSON as it was given, for `GET`.
+    source: Value,
+}
+
+/// Retrieval before the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RagStage {
+    pub enabled: bool,
+    /// A client cannot switch it off.
+    pub locked: bool,
+    pub top_k: usize,
+    /// Cosine similarity, 0 to 1.
+    pub score_threshold: f32,
+    pub namespace: String,
+}
+
+/// Plugins run in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookStage {
+    pub enabled: bool,
+    /// A client cannot switch it off.
+    pub locked: bool,
+    pub plugins: Vec<String>,
+}
+
+/// The model and what stands in for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmStage {
+    /// The primary first, then the fallbacks.
+    pub chain: Vec<Target>,
+}
+
+/// One thing that is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct Problem {
+    /// e.g. `pipeline[2].config.primary.provider`
+    pub path: String,
+    pub message: String,
+}
+
+impl Definition {
+    /// Reads `{"pipeline": [stages]}` or the list alone.
+    ///
+    /// # Errors
+    /// All problems at once, each with its path.
+    pub fn parse(source: &Value) -> Result<Self, Vec<Problem>> {
+        let mut read = Reader::default();
+        let stages = source.get("pipeline").unwrap_or(source);
+        let Some(list) = stages.as_array() else {
+            read.problem("pipeline", "must be a list of stages");
+            return Err(read.problems);
+        };
+        let (mut rag, mut pre, mut llm, mut post) = (None, None, None, None);
+        for (i, stage) in list.iter().enumerate() {
+            let at = format!("pipeline[{i}]");
+            read.only(stage, &at, &["stage", "enabled", "locked", "config"]);
+            let duplicate = match stage.get("stage").and_then(Value::as_str) {
+                Some("rag") => rag.replace(read.rag(stage, &at)).is_some(),
+                Some("pre_hook") => pre.replace(read.hook(stage, &at)).is_some(),
+                Some("llm") => llm.replace(read.llm(stage, &at)).is_some(),
+                Some("post_hook") => post.replace(read.hook(stage, &at)).is_some(),
+                _ => {
+                    read.problem(&format!("{at}.stage"), "must be one of rag, pre_hook, llm, post_hook");
+                    false
+                }
+            };
+            if duplicate {
+                read.problem(
+                    &format!("{at}.stage"),
+                    "stands twice; a pre_hook or post_hook stage runs several plugins with `function_ids`",
+                );
+            }
+        }
+        if llm.is_none() {
+            read.problem("pipeline", "has no llm stage; it is the one stage that every pipeline needs");
+        }
+        match llm {
+            Some(llm) if read.problems.is_empty() => {
+                Ok(Self { rag, pre_hook: pre, llm, post_hook: post, source: json!({"pipeline": list}) })
+            }
+            _ => Err(read.problems),
+        }
+    }
+
+    /// The JSON as it was given, under the key `pipeline`.
+    pub fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// Every plugin that the definition names, with the path of its name.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        [&self.pre_hook, &self.post_hook].into_iter().flatten().flat_map(|stage| stage.plugins.iter().map(String::as_str))
+    }
+}
+
+/// Collects problems while it reads.
+#[derive(Default)]
+struct Reader {
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, path: &str, message: &str) {
+        self.problems.push(Problem { path: path.into(), message: message.into() });
+    }
+
+    /// Refuses keys that nobody reads, so that a typing mistake does not switch a guard off.
+    fn only(&mut self, object: &Value, at: &str, known: &[&str]) {
+        match object.as_object() {
+            Some(map) => {
+                for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
+                    self.problem(&format!("{at}.{key}"), &format!("is not a key; known are {}", known.join(", ")));
+                }
+            }
+            None if object.is_null() => {}
+            None => self.problem(at, "must be an object"),
+        }
+    }
+
+    fn flag(&mut self, stage: &Value, at: &str, key: &str, default: bool) -> bool {
+        match &stage[key] {
+            Value::Null => default,
+            Value::Bool(flag) => *flag,
+            _ => {
+                self.problem(&format!("{at}.{key}"), "must be true or false");
+                default
+            }
+        }
+    }
+
+    fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
+        let config = &stage["config"];
+        let within = format!("{at}.config");
+        self.only(config, &within, &["top_k", "score_threshold", "namespace"]);
+        let top_k = match &config["top_k"] {
+            Value::Null => TOP_K,
+            value => value.as_u64().and_then(|k| usize::try_from(k).ok()).filter(|k| (1..=50).contains(k)).unwrap_or_else(|| {
+                self.problem(&format!("{within}.top_k"), "must be a whole number from 1 to 50");
+                TOP_K
+            }),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a similarity needs no more than an f32 holds")]
+        let score_threshold = match &config["score_threshold"] {
+            Value::Null => SCORE_THRESHOLD,
+            value => value.as_f64().filter(|s| (0.0..=1.0).contains(s)).map(|s| s as f32).unwrap_or_else(|| {
+                self.problem(&format!("{within}.score_threshold"), "must be a number from 0 to 1");
+                SCORE_THRESHOLD
+            }),
+        };
+        let namespace = self.name(&config["namespace"], &format!("{within}.namespace")).unwrap_or_else(|| "default".into());
+        RagStage {
+            enabled: self.flag(stage, at, "enabled", true),
+            locked: self.flag(stage, at, "locked", false),
+            top_k,
+            score_threshold,
+            namespace,
+        }
+    }
+
+    fn hook(&mut self, stage: &Value, at: &str) -> HookStage {
+        let config = &stage["config"];
+        let within = format!("{at}.config");
+        self.only(config, &within, &["function_id", "function_ids"]);
+        let mut plugins: Vec<String> = self.name(&config["function_id"], &format!("{within}.function_id")).into_iter().collect();
+        match &config["function_ids"] {
+            Value::Null => {}
+            Value::Array(ids) if plugins.is_empty() && ids.len() <= HOOKS_MAX => {
+                for (i, id) in ids.iter().enumerate() {
+                    let path = format!("{within}.function_ids[{i}]");
+                    match self.name(id, &path) {
+                        Some(name) => plugins.push(name),
+                        None => self.problem(&path, "must be a plugin's name"),
+                    }
+                }
+            }
+            _ => self
+                .problem(&format!("{within}.function_ids"), "must be a list of at most 16 plugin names, and not stand beside function_id"),
+        }
+        let enabled = self.flag(stage, at, "enabled", true);
+        if enabled && plugins.is_empty() {
+            self.problem(&format!("{within}.function_id"), "is missing: an enabled hook stage names at least one plugin");
+        }
+        HookStage { enabled, locked: self.flag(stage, at, "locked", false), plugins }
+    }
+
+    fn llm(&mut self, stage: &Value, at: &str) -> LlmStage {
+        if !self.flag(stage, at, "enabled", true) {
+            self.problem(&format!("{at}.enabled"), "must be true: the llm stage cannot be disabled");
+        }
+        self.flag(stage, at, "locked", false);
+        let config = &stage["config"];
+        let within = format!("{at}.config");
+        self.only(config, &within, &["primary", "fallbacks"]);
+        let mut chain = vec![self.target(&config["primary"], &format!("{within}.primary"), &["provider", "model", "secret_key_name"])];
+        match &config["fallbacks"] {
+            Value::Null => {}
+            Value::Array(fallbacks) if fallbacks.len() <= FALLBACKS_MAX => {
+                for (i, fallback) in fallbacks.iter().enumerate() {
+                    let path = format!("{within}.fallbacks[{i}]");
+                    chain.push(self.target(fallback, &path, &["provider", "model", "secret_key_name", "on_status"]));
+                }
+            }
+            _ => self.problem(&format!("{within}.fallbacks"), "must be a list of at most 8 targets"),
+        }
+        LlmStage { chain }
+    }
+
+    fn target(&mut self, target: &Value, at: &str, known: &[&str]) -> Target {
+        self.only(target, at, known);
+        let mut text = |key: &str| match target[key].as_str() {
+            Some(text) if !text.is_empty() => text.to_owned(),
+            _ => {
+                self.problems.push(Problem { path: format!("{at}.{key}"), message: "must be a non-empty string".into() });
+                String::new()
+            }
+        };
+        let (provider, model) = (text("provider"), text("model"));
+        let secret_key_name = (!target["secret_key_name"].is_null()).then(|| text("secret_key_name"));
+        let on_status = match &target["on_status"] {
+            Value::Null => None,
+            Value::Array(list) => {
+                let read = |v: &Value| v.as_u64().and_then(|s| u16::try_from(s).ok()).filter(|s| (400..=599).contains(s));
+                let statuses: Option<Vec<u16>> = list.iter().map(read).collect();
+                if statuses.is_none() {
+                    self.problem(&format!("{at}.on_status"), "must hold HTTP statuses from 400 to 599");
+                }
+                statuses
+            }
+            _ => {
+                self.problem(&format!("{at}.on_status"), "must be a list of HTTP statuses");
+                None
+            }
+        };
+        Target { provider, model, secret_key_name, on_status }
+    }
+
+    /// A name that is also fit for a path and a metric label.
+    fn name(&mut self, value: &Value, path: &str) -> Option<String> {
+        let text = match value {
+            Value::Null => return None,
+            Value::String(text) => text,
+            _ => {
+                self.problem(path, "must be a string");
+                return None;
+            }
+        };
+        if !is_name(text) {
+            self.problem(path, "must be 1 to 64 letters, digits, `-`, `_` or `.`");
+            return None;
+        }
+        Some(text.clone())
+    }
+}
+
+/// Whether `text` can name a pipeline, a plugin or a namespace.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The definition reads the seed JSON and names every problem.

@@ -1,0 +1,97 @@
+//! What the operator decides about plugins: limits of one call, limits of the room, what happens on a fault.
+//! Defaults carry their reason. Must not know where the values were written.
+
+use std::time::Duration;
+
+/// Limits of one hook call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wasm operators; one is about a nanosecond on interpreters, less on compiled code.
+    pub fuel: u64,
+    /// Bytes of all linear memories together.
+    pub memory: usize,
+    /// Elements of all tables together.
+    pub table_elements: usize,
+    /// Wall clock around the whole call, waiting included.
+    pub time: Duration,
+    /// Bytes that the call may hand to the host, by results and by hostcalls each.
+    pub output: usize,
+    /// Log lines kept of one call; the rest is counted.
+    pub log_lines: u32,
+    /// Bytes kept of one log line.
+    pub log_line_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A Rust hook uses thousands, SpiderMonkey and Python up to some millions for a small conversation.
+            fuel: 200_000_000,
+            // Python wants 13 MB, Go 3 MB; the rest is room for the conversation.
+            memory: 64 << 20,
+            // C#, Python and JavaScript engines declare more than 10 000.
+            table_elements: 100_000,
+            time: Duration::from_millis(500),
+            output: 8 << 20,
+            log_lines: 100,
+            log_line_bytes: 2_000,
+        }
+    }
+}
+
+/// What a plugin's fault does to the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The request ends with an error that names the plugin and the limit.
+    #[default]
+    Reject,
+    /// The request goes on as if the plugin were not there; logs, metrics and a reply header say so.
+    Skip,
+}
+
+/// One entry under `[plugins]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PluginConfig {
+    pub on_failure: OnFailure,
+    pub limits: Limits,
+    /// What the plugin's `config` import gives: a JSON object.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Limits of the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Hook calls at once; the pool of instances has as many places.
+    pub calls: u32,
+    /// How long a call may wait for its place.
+    pub queue_time: Duration,
+    /// Bytes of a file in the plugin directory.
+    pub file_bytes: u64,
+    /// Files in the plugin directory.
+    pub files: usize,
+    /// Seconds of CPU time that compiling one component may take.
+    pub compile_time: Duration,
+    /// Bytes of address space that compiling one component may take.
+    pub compile_memory: u64,
+    /// Quiet time after a change in the directory before it is read.
+    pub debounce: Duration,
+    /// The slow poll, for file systems that report no changes.
+    pub poll: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            calls: 256,
+            queue_time: Duration::from_secs(1),
+            // A Python component is 18 MB, a SpiderMonkey one 12 MB.
+            file_bytes: 32 << 20,
+            files: 256,
+            // Python takes 20 s of one core.
+            compile_time: Duration::from_secs(120),
+            compile_memory: 4 << 30,
+            debounce: Duration::from_millis(200),
+            poll: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong in a plugin call, by what a caller can do about it.
+//! A rejection is no fault: it is an answer (`Rejection`). Must not know status codes or policy.
+
+use std::sync::Arc;
+
+/// A plugin's call that did not end well.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("plugin `{plugin}` {version} failed in {hook}: {kind}")]
+pub struct Fault {
+    pub plugin: Arc<str>,
+    pub version: Arc<str>,
+    /// `pre_hook`, `post_hook` or `describe`.
+    pub hook: &'static str,
+    pub kind: FaultKind,
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultKind {
+    /// The plugin returned its own error.
+    #[error("it reported: {0}")]
+    Reported(String),
+    /// It went over a limit.
+    #[error("{0}")]
+    Exhausted(Exhausted),
+    /// It trapped: a panic, an unreachable instruction, a wrong memory access.
+    #[error("it trapped: {0}")]
+    Trapped(String),
+    /// What it returned cannot be used.
+    #[error("its outcome is invalid: {0}")]
+    Invalid(String),
+    /// All places for calls were taken for too long; the plugin is not to blame.
+    #[error("no place for the call became free within the queue time (`limits.plugins.queue_time`)")]
+    Busy,
+    /// No plugin of that name is loaded.
+    #[error("it is not loaded; GET /api/v1/plugins says what is, and why a file was refused")]
+    NotLoaded,
+    /// It is loaded but has no such hook.
+    #[error("it has no such hook")]
+    NoHook,
+    /// A mistake of ours.
+    #[error("the host failed: {0}")]
+    Host(String),
+}
+
+/// Which limit, with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Exhausted {
+    #[error("it used up its fuel ({0} operators; raise `plugins.NAME.limits.fuel`)")]
+    Fuel(u64),
+    #[error("it asked for more memory than {0} bytes (raise `plugins.NAME.limits.memory`)")]
+    Memory(usize),
+    #[error("it asked for more than {0} table elements (raise `plugins.NAME.limits.table_elements`)")]
+    Table(usize),
+    #[error("it recursed too deeply for its stack")]
+    Stack,
+    #[error("it took longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
+    Time(std::time::Duration),
+    #[error("it handed over more than {0} bytes (raise `plugins.NAME.limits.output`)")]
+    Output(usize),
+}
+
+impl Exhausted {
+    /// The limit's key in the operator's file.
+    pub fn limit(self) -> &'static str {
+        match self {
+            Self::Fuel(_) => "fuel",
+            Self::Memory(_) => "memory",
+            Self::Table(_) => "table_elements",
+            Self::Stack => "stack",
+            Self::Time(_) => "time",
+            Self::Output(_) => "output",
+        }
+    }
+}
+
+/// A plugin's decision to end the exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// 400 to 499.
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+    /// Seconds.
+    pub retry_after: Option<u32>,
+}
