@@ -1,1 +1,86 @@
-//! The composition root: the only file that names every room.
+//! The composition root: the only file that names every room. Opens them in order, runs the server, closes them in reverse.
+//! Must hold no logic of its own.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::http::{self, Server};
+use crate::llm::{self, Llm};
+use crate::pipeline::{Catalog, Runner};
+use crate::rag::{Embedder, Knowledge, Pocket};
+use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
+use crate::store;
+use crate::telemetry::Metrics;
+
+/// A server that is bound and ready to serve.
+pub struct App {
+    server: Server,
+    knowledge: Arc<Knowledge>,
+    /// Dropped last: ends the watching of the plugin directory.
+    _watcher: Watcher,
+}
+
+impl App {
+    /// Opens everything; once it returns, connections are accepted by the kernel.
+    ///
+    /// # Errors
+    /// The first thing that could not be opened, with what it was for.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        Self::open_with(config, Arc::new(Pocket::default()), llm::secrets_from_environment()).await
+    }
+
+    /// As `open`, with another embedder and other secrets: the outer rim that tests replace.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&config.data_dir).with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
+        let database = config.data_dir.join("cofferdam.db");
+        let metrics = Metrics::new();
+        let kept = Arc::new(store::Pipelines::open(&database).context("the database cannot be opened")?);
+        let knowledge = Arc::new(Knowledge::open(&database, embedder, config.rag).context("the knowledge base cannot be opened")?);
+        let llm = Arc::new(Llm::new(config.llm, secrets, metrics.clone()).context("the providers cannot be set up")?);
+        let plugins = RegistryConfig {
+            plugin_dir: config.plugin_dir,
+            cache_dir: config.data_dir.join("compiled"),
+            plugins: config.plugins,
+            limits: config.sandbox,
+            compiler: Compiler::Child(this_program()?),
+        };
+        let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
+        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max);
+        let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
+        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };
+        let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
+        let server = Server::bind(http, state).await?;
+        Ok(Self { server, knowledge, _watcher: watcher })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// For the demo, which fills it.
+    pub fn knowledge(&self) -> &Knowledge {
+        &self.knowledge
+    }
+
+    /// Serves until `shutdown`, then finishes what runs.
+    ///
+    /// # Errors
+    /// When the listener is lost.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        self.server.serve(shutdown).await?;
+        Ok(())
+    }
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
+}

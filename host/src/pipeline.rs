@@ -1,15 +1,18 @@
 //! A pipeline's definition, where definitions are kept, and the walk through the stages.
 //! Must not know HTTP; it hands plain values to `http` and calls `stages` in order.
 
+pub mod catalog;
 pub mod definition;
+pub mod run;
 
 use std::sync::Arc;
 
 use crate::chat::Reply;
-use crate::sandbox::{Fault, Rejection};
-use crate::{llm, rag};
+use crate::stages;
 
-pub use definition::{Definition, HookStage, LlmStage, Problem, RagStage};
+pub use catalog::{Catalog, Put, PutError};
+pub use definition::{Definition, Problem};
+pub use run::Runner;
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -53,16 +56,9 @@ pub enum Error {
     /// The client tried to switch off a stage that the operator locked on.
     #[error("stage `{0}` is locked on by the operator and cannot be switched off")]
     Locked(&'static str),
-    /// A plugin refused the exchange; its words go to the client.
-    #[error("plugin `{plugin}` refused the request: {}", rejection.message)]
-    Rejected { plugin: Arc<str>, rejection: Rejection },
     #[error(transparent)]
-    Fault(#[from] Fault),
-    #[error("retrieval failed")]
-    Rag(#[from] rag::Error),
-    #[error(transparent)]
-    Llm(#[from] llm::Error),
+    Stage(#[from] stages::Error),
     /// The exchange's own time is over.
-    #[error("the request took longer than the operator allows (`limits.request_time`)")]
+    #[error("the request took longer than the operator allows (`limits.http.request_time`)")]
     Deadline,
 }

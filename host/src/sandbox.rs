@@ -1,11 +1,29 @@
 //! Running code that nobody vetted: engine, limits, faults, the plugin directory.
 //! Every call gets a fresh instance under fuel, memory, wall-clock and byte limits. Must not know HTTP, providers or retrieval.
 
+mod admit;
+mod bindings;
+mod compile;
 mod config;
+mod convert;
+mod engine;
 mod fault;
+mod hostcalls;
+mod inspect;
+mod limiter;
+mod outcome;
+mod output;
+mod plugin;
+mod registry;
+mod state;
 
+pub use compile::{Compiler, child as compile_child};
 pub use config::{Limits, OnFailure, PluginConfig, ServerLimits};
+pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
+pub use outcome::{PostOutcome, PreOutcome};
+pub use plugin::Plugin;
+pub use registry::{OpenError, Plugins, Registry, RegistryConfig, Watcher};
 
 /// One line of `GET /api/v1/plugins`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,1 +1,90 @@
-//! One stage, one file.
+//! The four stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
+//! They are a closed list: only plugins are an open one. Must not know HTTP or each other.
+
+pub mod after;
+pub mod before;
+pub mod complete;
+pub mod retrieve;
+
+use std::sync::Arc;
+
+use crate::chat::{Choice, Completion, Exchange, Message};
+use crate::sandbox::{Fault, OnFailure, Plugins, Rejection};
+use crate::telemetry::Metrics;
+use crate::{llm, rag};
+
+/// Retrieval before the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RagStage {
+    pub enabled: bool,
+    /// A client cannot switch it off.
+    pub locked: bool,
+    pub top_k: usize,
+    /// Cosine similarity, 0 to 1.
+    pub score_threshold: f32,
+    pub namespace: String,
+}
+
+/// Plugins run in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookStage {
+    pub enabled: bool,
+    /// A client cannot switch it off.
+    pub locked: bool,
+    pub plugins: Vec<String>,
+}
+
+/// The model and what stands in for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmStage {
+    /// The primary first, then the fallbacks.
+    pub chain: Vec<llm::Target>,
+}
+
+/// Where a stage leaves the exchange.
+pub enum Flow {
+    Next(Exchange),
+    /// A hook answered in the model's place: an answer, not an error.
+    Done(Exchange, Completion),
+}
+
+/// Why a stage ended the exchange.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A plugin refused the exchange; its words go to the client.
+    #[error("plugin `{plugin}` refused the request: {}", rejection.message)]
+    Rejected { plugin: Arc<str>, rejection: Rejection },
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("retrieval failed")]
+    Rag(#[from] rag::Error),
+    #[error(transparent)]
+    Llm(#[from] llm::Error),
+}
+
+/// The one place where the fault policy is decided: passes the fault on, or notes the skip and goes on.
+fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
+    match plugins.on_failure(&fault.plugin) {
+        OnFailure::Reject => Err(Error::Fault(fault)),
+        OnFailure::Skip => {
+            tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook, %fault, "plugin skipped");
+            metrics.plugin_skipped(&fault.plugin, fault.hook);
+            exchange.skipped.push(fault.plugin);
+            Ok(())
+        }
+    }
+}
+
+/// A completion of one message that no model wrote.
+fn completion_of(message: Message, exchange: &Exchange) -> Completion {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let usage = r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
+    Completion {
+        id: format!("chatcmpl-{}", uuid::Uuid::now_v7().simple()),
+        created: seconds,
+        model: exchange.pipeline.to_string(),
+        choices: vec![Choice { index: 0, message, finish_reason: Some("stop".into()), extra: Vec::new() }],
+        usage: Some(crate::chat::codec::json(usage.into()).expect("the text above is JSON")),
+        extra: Vec::new(),
+    }
+}

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::llm::Target;
+use crate::stages::{HookStage, LlmStage, RagStage};
 
 /// The seed's default: chunks injected per request.
 pub const TOP_K: usize = 5;
@@ -23,34 +24,6 @@ pub struct Definition {
     pub post_hook: Option<HookStage>,
     /// The JSON as it was given, for `GET`.
     source: Value,
-}
-
-/// Retrieval before the model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RagStage {
-    pub enabled: bool,
-    /// A client cannot switch it off.
-    pub locked: bool,
-    pub top_k: usize,
-    /// Cosine similarity, 0 to 1.
-    pub score_threshold: f32,
-    pub namespace: String,
-}
-
-/// Plugins run in order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HookStage {
-    pub enabled: bool,
-    /// A client cannot switch it off.
-    pub locked: bool,
-    pub plugins: Vec<String>,
-}
-
-/// The model and what stands in for it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LlmStage {
-    /// The primary first, then the fallbacks.
-    pub chain: Vec<Target>,
 }
 
 /// One thing that is wrong with a definition.

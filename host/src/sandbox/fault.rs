@@ -84,3 +84,19 @@ pub struct Rejection {
     /// Seconds.
     pub retry_after: Option<u32>,
 }
+
+impl FaultKind {
+    /// One word for metrics and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Reported(_) => "reported",
+            Self::Exhausted(limit) => limit.limit(),
+            Self::Trapped(_) => "trapped",
+            Self::Invalid(_) => "invalid",
+            Self::Busy => "busy",
+            Self::NotLoaded => "not_loaded",
+            Self::NoHook => "no_hook",
+            Self::Host(_) => "host",
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `cofferdam demo`: the whole point in one command. Builds the sample plugins, fills a knowledge base, prints a line that works.
+//! Must not be needed by anything: it only uses what every operator has.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::serve::{asked_to_stop, run};
+use crate::app::App;
+use crate::config::Config;
+use crate::rag::{Document, Kind, Namespace};
+use crate::telemetry::{self, LogFormat};
+
+const PLUGINS: [(&str, &str); 2] = [("redact-pii", "redact_pii.wasm"), ("detect-language", "detect_language.wasm")];
+const TARGET: &str = "wasm32-wasip2";
+const KNOWLEDGE: [(&str, &str); 3] = [
+    ("house-rules.md", include_str!("demo/house-rules.md")),
+    ("opening-hours.txt", include_str!("demo/opening-hours.txt")),
+    ("returns.md", include_str!("demo/returns.md")),
+];
+const CONFIG: &str = include_str!("demo/cofferdam.toml");
+
+#[derive(Args)]
+pub(super) struct Demo {
+    /// Address to listen on; where the port is taken, a free one is used.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where the demo keeps its plugins and data; made anew each time.
+    #[arg(long, default_value = "target/demo")]
+    directory: PathBuf,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> ExitCode {
+        telemetry::init(LogFormat::Text, Some("warn"));
+        run(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let root = workspace()?;
+        let directory = root.join(&self.directory);
+        lay_out(&directory)?;
+        build_plugins(&root, &directory.join("plugins"))?;
+        let mut config = Config::parse(CONFIG, &directory).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        config.listen = self.listen;
+        // Probing instead of trying twice: opening the app has effects that a second try would meet.
+        if std::net::TcpListener::bind(config.listen).is_err() {
+            config.listen.set_port(0);
+        }
+        eprintln!("loading the plugins and the sample knowledge base …");
+        let app = App::open(config).await?;
+        let namespace = Namespace { api: "demo".into(), name: "default".into() };
+        for (name, text) in KNOWLEDGE {
+            let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
+            app.knowledge().add(&namespace, document).await.with_context(|| format!("{name} cannot be added"))?;
+        }
+        println!("listening on http://{}", app.local_addr());
+        println!("{}", invitation(app.local_addr()));
+        app.serve(asked_to_stop()).await
+    }
+}
+
+fn invitation(address: SocketAddr) -> String {
+    format!(
+        r#"
+Ask it (the answer streams, quotes its source, and the address in it is redacted by a sandboxed plugin):
+
+curl -N http://{address}/v1/chat/completions -H 'content-type: application/json' -d '{{"model":"demo","stream":true,"messages":[{{"role":"user","content":"How do I return a pump, and whom do I write to?"}}]}}'
+
+The same from Python (pip install openai):
+
+from openai import OpenAI
+client = OpenAI(base_url="http://{address}/v1", api_key="none")
+print(client.chat.completions.create(model="demo", messages=[{{"role": "user", "content": "How do I return a pump, and whom do I write to?"}}]).choices[0].message.content)
+
+What is loaded: curl http://{address}/api/v1/plugins      Stop it with Ctrl-C.
+"#
+    )
+}
+
+/// The checkout: where cargo says this package is, or the directory above that has the plugins.
+fn workspace() -> anyhow::Result<PathBuf> {
+    let from_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let start = from_cargo.map_or_else(std::env::current_dir, Ok)?;
+    let root = start.ancestors().find(|path| path.join("plugins/redact-pii/Cargo.toml").exists());
+    root.map(Path::to_owned)
+        .context("the demo builds the sample plugins and so needs the source checkout; run it there with `cargo run --release -- demo`")
+}
+
+fn lay_out(directory: &Path) -> anyhow::Result<()> {
+    if directory.exists() {
+        std::fs::remove_dir_all(directory).with_context(|| format!("{} cannot be cleared", directory.display()))?;
+    }
+    std::fs::create_dir_all(directory.join("plugins"))?;
+    Ok(())
+}
+
+fn build_plugins(root: &Path, into: &Path) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    add_target()?;
+    eprintln!("building the sample plugins for {TARGET} …");
+    let mut build = Command::new(cargo);
+    build.current_dir(root).args(["build", "--locked", "--profile", "plugin", "--target", TARGET]);
+    build.args(PLUGINS.iter().flat_map(|(package, _)| ["-p", package]));
+    ensure!(build.status().context("cargo cannot be started")?.success(), "the sample plugins could not be built; cargo says why above");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    for (_, file) in PLUGINS {
+        let built = target.join(TARGET).join("plugin").join(file);
+        std::fs::copy(&built, into.join(file)).with_context(|| format!("{} is missing", built.display()))?;
+    }
+    Ok(())
+}
+
+/// Adds the compile target where rustup has not got it; without rustup, the build will say what is missing.
+fn add_target() -> anyhow::Result<()> {
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let installed = libraries.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).exists());
+    if installed {
+        return Ok(());
+    }
+    eprintln!("adding the target {TARGET} …");
+    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    let added = added.with_context(|| format!("the target {TARGET} is missing and rustup cannot be started"))?;
+    ensure!(added.success(), "rustup could not add the target {TARGET}");
+    Ok(())
+}

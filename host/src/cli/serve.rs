@@ -1,0 +1,52 @@
+//! `cofferdam serve`: configuration, runtime, server, signals.
+
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Serve, bad_config, failed};
+use crate::app::App;
+use crate::config::Config;
+
+/// Read where no file is named.
+const DEFAULT_FILE: &str = "cofferdam.toml";
+
+pub(super) fn serve(args: Serve) -> ExitCode {
+    let default = Path::new(DEFAULT_FILE);
+    let file = args.config.as_deref().or_else(|| default.exists().then_some(default));
+    let mut config = match Config::load(file) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    run(async {
+        let app = App::open(config).await?;
+        // Tools wait for this line.
+        println!("listening on http://{}", app.local_addr());
+        app.serve(asked_to_stop()).await
+    })
+}
+
+/// Runs `work` on a runtime with a thread per core.
+pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(work) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+/// Ends at SIGTERM or Ctrl-C.
+pub(super) async fn asked_to_stop() {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .expect("a handler for SIGTERM can be set while the runtime has its signal driver");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

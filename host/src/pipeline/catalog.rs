@@ -1,0 +1,145 @@
+//! Every pipeline by its id: the operator's, which only the file changes, and the API's, kept in SQLite.
+//! Must not know how definitions travel; a definition is checked before it is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::definition::{Definition, Problem, is_name};
+use super::{Origin, Pipeline};
+use crate::llm::Llm;
+use crate::sandbox::Registry;
+use crate::store;
+
+/// All pipelines.
+pub struct Catalog {
+    pipelines: ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>,
+    store: Arc<store::Pipelines>,
+    llm: Arc<Llm>,
+    registry: Arc<Registry>,
+    /// Pipelines kept through the API.
+    kept_max: usize,
+    /// One change at a time.
+    writing: Mutex<()>,
+}
+
+/// A pipeline that was kept.
+#[derive(Debug)]
+pub struct Put {
+    /// There was none of that id before.
+    pub created: bool,
+    /// What will fail when it is used, e.g. a plugin that is not loaded.
+    pub warnings: Vec<String>,
+}
+
+/// Why a pipeline was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    #[error("the pipeline's id must be 1 to 64 letters, digits, `-`, `_` or `.`")]
+    Name,
+    #[error("the pipeline is not valid")]
+    Invalid(Vec<Problem>),
+    #[error("the pipeline is defined in the operator's file and can only be changed there")]
+    ReadOnly,
+    #[error("there are {0} pipelines already (`limits.pipelines`)")]
+    Full(usize),
+    #[error("the pipeline could not be stored: {0}")]
+    Store(String),
+}
+
+impl Catalog {
+    /// Reads what is kept; the operator's pipelines come first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(
+        from_file: Vec<Pipeline>,
+        store: Arc<store::Pipelines>,
+        llm: Arc<Llm>,
+        registry: Arc<Registry>,
+        kept_max: usize,
+    ) -> Result<Self, store::Error> {
+        let mut pipelines = BTreeMap::new();
+        for (id, text) in store.all()? {
+            let parsed = serde_json::from_str::<Value>(&text).map_err(|e| e.to_string());
+            match parsed.and_then(|source| Definition::parse(&source).map_err(|problems| list(&problems))) {
+                Ok(definition) => {
+                    let id: Arc<str> = id.into();
+                    pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
+                }
+                Err(problem) => tracing::error!(pipeline = id, problem, "a kept pipeline is no longer valid and is left out"),
+            }
+        }
+        for pipeline in from_file {
+            if pipelines.insert(pipeline.id.clone(), Arc::new(pipeline.clone())).is_some() {
+                tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
+            }
+        }
+        Ok(Self { pipelines: ArcSwap::from_pointee(pipelines), store, llm, registry, kept_max, writing: Mutex::new(()) })
+    }
+
+    pub fn get(&self, id: &str) -> Option<Arc<Pipeline>> {
+        self.pipelines.load().get(id).cloned()
+    }
+
+    /// Sorted by id.
+    pub fn list(&self) -> Vec<Arc<Pipeline>> {
+        self.pipelines.load().values().cloned().collect()
+    }
+
+    /// Checks a definition and keeps it; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// See [`PutError`]; what was there before stays.
+    pub async fn put(&self, id: &str, source: &Value) -> Result<Put, PutError> {
+        if !is_name(id) {
+            return Err(PutError::Name);
+        }
+        let definition = Definition::parse(source).map_err(PutError::Invalid)?;
+        self.check_providers(&definition)?;
+        let warnings = self.warnings(&definition);
+        let _one_at_a_time = self.writing.lock().await;
+        let mut pipelines = BTreeMap::clone(&self.pipelines.load());
+        let before = pipelines.get(id).map(|pipeline| pipeline.origin);
+        let kept = pipelines.values().filter(|pipeline| pipeline.origin == Origin::Api).count();
+        match before {
+            Some(Origin::File) => return Err(PutError::ReadOnly),
+            None if kept >= self.kept_max => return Err(PutError::Full(self.kept_max)),
+            Some(Origin::Api) | None => {}
+        }
+        let (store, key, text) = (self.store.clone(), id.to_owned(), definition.source().to_string());
+        let stored = tokio::task::spawn_blocking(move || store.put(&key, &text)).await;
+        stored.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
+        let id: Arc<str> = id.into();
+        pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
+        self.pipelines.store(Arc::new(pipelines));
+        Ok(Put { created: before.is_none(), warnings })
+    }
+
+    fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {
+        let unknown = definition.llm.chain.iter().enumerate().filter(|(_, target)| !self.llm.knows(&target.provider));
+        let problems: Vec<Problem> = unknown
+            .map(|(i, target)| Problem {
+                path: match i {
+                    0 => "pipeline.llm.config.primary.provider".into(),
+                    i => format!("pipeline.llm.config.fallbacks[{}].provider", i - 1),
+                },
+                message: format!("there is no provider `{}`; this server has {}", target.provider, self.llm.names().join(", ")),
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(PutError::Invalid(problems)) }
+    }
+
+    fn warnings(&self, definition: &Definition) -> Vec<String> {
+        let plugins = self.registry.snapshot();
+        let missing = definition.plugins().filter(|name| !plugins.has(name));
+        missing.map(|name| format!("plugin `{name}` is not loaded; requests fail until it is dropped into the plugin directory")).collect()
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

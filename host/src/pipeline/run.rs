@@ -1,0 +1,169 @@
+//! The walk: the stages in their fixed order, as a straight list of awaits under the exchange's deadline.
+//! Holds one snapshot of the plugins to the end. Must not know HTTP.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::{Definition, Error, Outcome, Pipeline, Toggles};
+use crate::chat::{Completion, Exchange, Pieces, Reply, Whole, codec, stream as chunked};
+use crate::llm::{self, Llm, Mode};
+use crate::rag::Knowledge;
+use crate::sandbox::{Plugins, Registry};
+use crate::stages::{self, Flow, HookStage, RagStage, after, before, complete, retrieve};
+use crate::telemetry::Metrics;
+
+/// Walks exchanges through pipelines.
+pub struct Runner {
+    pub registry: Arc<Registry>,
+    pub knowledge: Arc<Knowledge>,
+    pub llm: Arc<Llm>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The stages that run for one exchange.
+struct Plan<'a> {
+    definition: &'a Definition,
+    rag: Option<&'a RagStage>,
+    pre_hook: Option<&'a HookStage>,
+    post_hook: Option<&'a HookStage>,
+}
+
+impl Runner {
+    /// Runs one exchange to its reply. Dropping the future, or the reply's stream, ends all work behind it.
+    ///
+    /// # Errors
+    /// Why there is no reply; nothing was sent then.
+    pub async fn run(&self, pipeline: &Pipeline, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
+        let plan = plan(&pipeline.definition, toggles)?;
+        let plugins = self.registry.snapshot();
+        let deadline = exchange.deadline.instant();
+        tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange)).await.unwrap_or(Err(Error::Deadline))
+    }
+
+    async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Outcome, Error> {
+        let exchange = match plan.rag {
+            Some(stage) => retrieve::run(stage, &self.knowledge, exchange).await?,
+            None => exchange,
+        };
+        let flow = match plan.pre_hook {
+            Some(stage) => before::run(stage, plugins, plan.model(), exchange, &self.metrics).await?,
+            None => Flow::Next(exchange),
+        };
+        // Hooks on the reply must see all of it before the client sees any.
+        let mode = |exchange: &Exchange| if exchange.stream && plan.post_hook.is_none() { Mode::Stream } else { Mode::Whole };
+        let (exchange, reply, answered_by) = match flow {
+            Flow::Done(exchange, completion) => (exchange, Reply::Whole(Whole::Parsed(completion)), None),
+            Flow::Next(exchange) => {
+                let mode = mode(&exchange);
+                let (exchange, answer) = complete::run(&plan.definition.llm, &self.llm, mode, exchange).await?;
+                (exchange, answer.reply, Some((answer.provider, answer.model)))
+            }
+        };
+        let (exchange, reply) = match plan.post_hook {
+            Some(stage) => self.after(stage, plugins, exchange, reply, answered_by.as_ref()).await?,
+            None => (exchange, reply),
+        };
+        let reply = if exchange.stream { streamed(reply, chunked::wants_usage(&exchange)) } else { reply };
+        Ok(Outcome { reply, answered_by, attempts: exchange.attempt, skipped: exchange.skipped })
+    }
+
+    async fn after(
+        &self,
+        stage: &HookStage,
+        plugins: &Plugins,
+        mut exchange: Exchange,
+        reply: Reply,
+        answered_by: Option<&(String, String)>,
+    ) -> Result<(Exchange, Reply), Error> {
+        let (raw, mut completion) = opened(reply, answered_by)?;
+        let changed = after::run(stage, plugins, &mut exchange, &mut completion, &self.metrics).await?;
+        let whole = match raw {
+            // Untouched and wanted whole: the provider's own bytes are the most faithful answer.
+            Some(raw) if !changed && !exchange.stream => Whole::Raw(raw),
+            _ => Whole::Parsed(completion),
+        };
+        Ok((exchange, Reply::Whole(whole)))
+    }
+}
+
+impl Plan<'_> {
+    fn model(&self) -> &str {
+        &self.definition.llm.chain.first().expect("a definition has a primary").model
+    }
+}
+
+/// Applies a client's switches to a pipeline's own settings.
+fn plan(definition: &Definition, toggles: Toggles) -> Result<Plan<'_>, Error> {
+    let on = |enabled: bool, locked: bool, toggle: Option<bool>, stage: &'static str| match toggle {
+        Some(false) if locked && enabled => Err(Error::Locked(stage)),
+        Some(wanted) => Ok(wanted),
+        None => Ok(enabled),
+    };
+    let mut plan = Plan { definition, rag: None, pre_hook: None, post_hook: None };
+    if let Some(stage) = &definition.rag {
+        plan.rag = on(stage.enabled, stage.locked, toggles.rag, "rag")?.then_some(stage);
+    }
+    if let Some(stage) = &definition.pre_hook {
+        plan.pre_hook = on(stage.enabled, stage.locked, toggles.pre_hook, "pre_hook")?.then_some(stage);
+    }
+    if let Some(stage) = &definition.post_hook {
+        plan.post_hook = on(stage.enabled, stage.locked, toggles.post_hook, "post_hook")?.then_some(stage);
+    }
+    Ok(plan)
+}
+
+/// The completion behind a whole reply, with its bytes where a provider sent them.
+fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Option<Bytes>, Completion), Error> {
+    match reply {
+        Reply::Whole(Whole::Parsed(completion)) => Ok((None, completion)),
+        Reply::Whole(Whole::Raw(raw)) => {
+            let completion = codec::parse_completion(&raw).map_err(|invalid| {
+                let provider = answered_by.map(|(provider, _)| provider.clone()).unwrap_or_default();
+                stages::Error::Llm(llm::Error::Garbled { provider, cause: invalid.message })
+            })?;
+            Ok((Some(raw), completion))
+        }
+        Reply::PassThrough(_) | Reply::Chunks(_) => unreachable!("a reply asked for whole is whole"),
+    }
+}
+
+/// A whole reply as the stream that the client asked for; a stream stays as it is.
+fn streamed(reply: Reply, include_usage: bool) -> Reply {
+    match reply {
+        Reply::Whole(Whole::Parsed(completion)) => Reply::Chunks(pieces(chunked::chunks(&completion, include_usage))),
+        other => other,
+    }
+}
+
+fn pieces(chunks: Vec<Bytes>) -> Pieces {
+    Box::pin(stream::iter(chunks.into_iter().map(Ok)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(locked: bool, enabled: bool) -> Definition {
+        let stage = serde_json::json!({"stage": "rag", "enabled": enabled, "locked": locked});
+        let llm = serde_json::json!({"stage": "llm", "config": {"primary": {"provider": "p", "model": "m"}}});
+        Definition::parse(&serde_json::json!([stage, llm])).expect("valid")
+    }
+
+    #[track_caller]
+    fn runs(locked: bool, enabled: bool, toggle: Option<bool>) -> Option<bool> {
+        let toggles = Toggles { rag: toggle, ..Toggles::default() };
+        plan(&definition(locked, enabled), toggles).ok().map(|plan| plan.rag.is_some())
+    }
+
+    #[test]
+    fn a_client_switches_stages_unless_the_operator_locked_them_on() {
+        assert_eq!(runs(false, true, None), Some(true));
+        assert_eq!(runs(false, true, Some(false)), Some(false));
+        assert_eq!(runs(false, false, Some(true)), Some(true));
+        assert_eq!(runs(false, false, None), Some(false));
+        assert_eq!(runs(true, true, Some(false)), None);
+        assert_eq!(runs(true, true, Some(true)), Some(true));
+    }
+}

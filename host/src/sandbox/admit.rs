@@ -1,0 +1,152 @@
+//! From a file's bytes to a plugin that may serve: looked at, compiled, linked, asked who it is.
+//! Every refusal says what to do. Must not publish anything: a plugin that fails here was never there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+
+use super::bindings::{described, post, pre};
+use super::compile::Cache;
+use super::hostcalls::config::ConfigText;
+use super::inspect::inspect;
+use super::plugin::{Call, Plugin, Room};
+use super::state::State;
+use super::{Limits, PluginConfig};
+
+/// Interfaces of WASI that are linked, all of them empty: a guest finds no file, socket, variable or argument behind them.
+const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+/// Bytes of a plugin's own words that are kept.
+const WORDS_MAX: usize = 500;
+
+/// Makes plugins of bytes.
+pub(super) struct Admission {
+    pub(super) room: Arc<Room>,
+    pub(super) cache: Cache,
+    pub(super) linker: Linker<State>,
+    pub(super) configs: BTreeMap<String, PluginConfig>,
+}
+
+impl Admission {
+    pub(super) fn new(room: Arc<Room>, cache: Cache, configs: BTreeMap<String, PluginConfig>) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(&room.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        pre::BarePre::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        Ok(Self { room, cache, linker, configs })
+    }
+
+    /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
+    pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, String> {
+        inspect(bytes)?;
+        let component = self.cache.load(&self.room.engine, bytes, hash).await?;
+        self.check_imports(&component)?;
+        let linked = self.linker.instantiate_pre(&component).map_err(|e| self.mismatch(&e))?;
+        let pre_hook = pre::BarePrePre::new(linked.clone()).ok();
+        let post_hook = post::BarePostPre::new(linked.clone()).ok();
+        if pre_hook.is_none() && post_hook.is_none() {
+            return Err(self.no_hook(&component));
+        }
+        let description = self.describe(stem, linked).await?;
+        let name: Arc<str> = description.as_ref().map_or(stem, |d| &d.name).into();
+        let own = self.configs.get(&*name).cloned().unwrap_or_default();
+        let text = |pick: fn(&Description) -> &String| description.as_ref().map(|d| pick(d).clone());
+        Ok(Plugin {
+            version: text(|d| &d.version).unwrap_or_else(|| "unknown".into()).into(),
+            summary: text(|d| &d.summary),
+            config_schema: description.and_then(|d| d.config_schema),
+            name,
+            hash: hash.into(),
+            config: Arc::new(ConfigText::new(&own.config)),
+            limits: own.limits,
+            pre: pre_hook,
+            post: post_hook,
+            room: self.room.clone(),
+        })
+    }
+
+    fn check_imports(&self, component: &Component) -> Result<(), String> {
+        let ty = component.component_type();
+        let names: Vec<String> = ty.imports(&self.room.engine).map(|(name, _)| name.to_owned()).collect();
+        let known = |name: &str| name.starts_with("cofferdam:hooks/") || WASI.iter().any(|prefix| name.starts_with(prefix));
+        let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known(name)).collect();
+        match unknown.as_slice() {
+            [] => Ok(()),
+            names => Err(format!(
+                "it imports {}, which this host does not offer; plugins get cofferdam:hooks/log, cofferdam:hooks/config and an empty WASI 0.2",
+                names.join(", ")
+            )),
+        }
+    }
+
+    fn mismatch(&self, error: &wasmtime::Error) -> String {
+        let cause = error.root_cause().to_string();
+        format!(
+            "its imports do not fit this host: {error}: {} (it was built against another version of the contract; rebuild it against cofferdam:hooks@0.1.0)",
+            first_line(&cause)
+        )
+    }
+
+    fn no_hook(&self, component: &Component) -> String {
+        let ty = component.component_type();
+        let exports: Vec<&str> = ty.exports(&self.room.engine).map(|(name, _)| name).take(8).collect();
+        let ours =
+            exports.iter().any(|name| name.starts_with("cofferdam:hooks/pre-hook@") || name.starts_with("cofferdam:hooks/post-hook@"));
+        let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        if ours {
+            return format!(
+                "its hook has another shape than cofferdam:hooks@0.1.0 (it exports {found}); rebuild it against this version of the contract"
+            );
+        }
+        format!(
+            "it exports {found}, but a plugin exports cofferdam:hooks/pre-hook@0.1.0 or cofferdam:hooks/post-hook@0.1.0; see wit/ for the contract"
+        )
+    }
+
+    /// Asks the component who it is, under the limits that a hook has by default.
+    async fn describe(&self, stem: &str, linked: InstancePre<State>) -> Result<Option<Description>, String> {
+        let Ok(plugin) = described::DescribedPre::new(linked) else { return Ok(None) };
+        let limits = self.configs.get(stem).map_or_else(Limits::default, |config| config.limits.clone());
+        let call = Call {
+            plugin: &stem.into(),
+            version: &"unknown".into(),
+            hook: "describe",
+            limits: &limits,
+            config: &Arc::new(ConfigText::new(&serde_json::Map::new())),
+            request: "load".into(),
+            room: &self.room,
+        };
+        let described = call
+            .run(async |store| {
+                let instance = plugin.instantiate_async(&mut *store).await?;
+                instance.cofferdam_hooks_plugin().call_describe(store).await
+            })
+            .await
+            .map_err(|fault| fault.to_string())?;
+        check_description(described).map(Some)
+    }
+}
+
+type Description = described::exports::cofferdam::hooks::plugin::Description;
+
+fn check_description(mut description: Description) -> Result<Description, String> {
+    let name = &description.name;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(format!("its describe() names it `{shown}`; a name is 1 to 64 lower-case letters, digits or `-`"));
+    }
+    if let Some(schema) = &description.config_schema
+        && let Err(error) = serde_json::from_str::<serde_json::Value>(schema)
+    {
+        return Err(format!("the config-schema of its describe() is no valid JSON: {error}"));
+    }
+    for text in [&mut description.version, &mut description.summary] {
+        let cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect();
+        *text = cut;
+    }
+    Ok(description)
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

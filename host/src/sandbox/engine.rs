@@ -1,0 +1,83 @@
+//! The one engine, set up the same for serving and for the compile child, so that compiled code fits both.
+//! Every knob has its reason here. Must not know plugins or calls.
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// Bytes of linear memory that one slot of the pool may grow to; no plugin's own limit may be larger.
+pub const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Table elements that one table may hold; no plugin's own limit may be larger.
+pub const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+
+/// Wasm stack of one call; deeper recursion is a fault. wasmtime's default, proven by its users.
+const STACK_BYTES: usize = 512 << 10;
+/// Stack of a call's fiber: the wasm stack and room for host functions on top.
+const FIBER_STACK_BYTES: usize = 2 << 20;
+/// Memory that a freed slot keeps mapped: what a JavaScript engine touches, so that its next call has no page faults.
+const KEEP_RESIDENT_BYTES: usize = 16 << 20;
+/// Without the kernel's page-map scan, keeping means clearing all of it on each drop, so keep little.
+const KEEP_RESIDENT_BYTES_WITHOUT_SCAN: usize = 64 << 10;
+
+/// Builds the engine with places for `calls` calls at once.
+///
+/// # Errors
+/// Where this machine cannot run it, e.g. no address space for a single slot.
+pub(super) fn engine(calls: u32) -> wasmtime::Result<Engine> {
+    match Engine::new(&config(Some(calls))) {
+        Ok(engine) => Ok(engine),
+        // Containers with little address space: slower per call, but it works. Compiled code is the same for both.
+        Err(error) => {
+            tracing::warn!(%error, "no address space for a pool of instances; every call allocates its own memory");
+            Engine::new(&config(None))
+        }
+    }
+}
+
+fn config(pool: Option<u32>) -> Config {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.consume_fuel(true);
+    // The contract is synchronous; less code reachable by guests, and two microseconds less per call.
+    config.concurrency_support(false);
+    config.wasm_memory64(false);
+    // Deterministic results on every machine.
+    config.relaxed_simd_deterministic(true);
+    config.max_wasm_stack(STACK_BYTES);
+    config.async_stack_size(FIBER_STACK_BYTES);
+    // Python's memory image is larger than the 16 MiB default.
+    config.memory_guaranteed_dense_image_size(64 << 20);
+    if let Some(calls) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots(calls)));
+    }
+    config
+}
+
+fn slots(calls: u32) -> PoolingAllocationConfig {
+    let keep = if has_pagemap_scan() { KEEP_RESIDENT_BYTES } else { KEEP_RESIDENT_BYTES_WITHOUT_SCAN };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls);
+    // A component of an interpreter holds several core instances and up to three memories.
+    pool.total_core_instances(calls.saturating_mul(8));
+    pool.total_memories(calls.saturating_mul(3));
+    pool.total_tables(calls.saturating_mul(4));
+    pool.total_stacks(calls);
+    pool.max_core_instances_per_component(200);
+    pool.max_memories_per_component(16);
+    pool.max_tables_per_component(64);
+    pool.max_tables_per_module(8);
+    pool.max_memories_per_module(4);
+    pool.max_core_instance_size(4 << 20);
+    pool.max_component_instance_size(4 << 20);
+    pool.max_memory_size(MEMORY_BYTES_MAX);
+    pool.table_elements(TABLE_ELEMENTS_MAX);
+    pool.linear_memory_keep_resident(keep);
+    pool.table_keep_resident(keep / 16);
+    pool.pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// `PAGEMAP_SCAN` came with Linux 6.7.
+fn has_pagemap_scan() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
+}

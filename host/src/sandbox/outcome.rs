@@ -1,0 +1,142 @@
+//! What a hook decided, checked whole before any of it takes effect: an exchange is changed entirely or not at all.
+//! Must not know the fault policy.
+
+use super::bindings::post::exports::cofferdam::hooks::post_hook as post;
+use super::bindings::pre::exports::cofferdam::hooks::pre_hook as pre;
+use super::bindings::types as wit;
+use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
+use super::{FaultKind, Rejection};
+use crate::chat::{Completion, Exchange, Message};
+
+/// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
+const HOST_FIELDS: [&str; 4] = ["model", "messages", "stream", "pipeline"];
+
+/// A pre-hook's decision, applied to the exchange where it goes on.
+#[derive(Debug)]
+pub enum PreOutcome {
+    Proceed,
+    /// The answer in the model's place.
+    Respond(Message),
+    Reject(Rejection),
+}
+
+/// A post-hook's decision, applied to the completion where it goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    Keep,
+    /// The completion was changed.
+    Replaced,
+    Reject(Rejection),
+}
+
+/// Checks a pre-hook's outcome and applies it.
+pub(super) fn settle_pre(outcome: Result<pre::Outcome, wit::HookError>, exchange: &mut Exchange) -> Result<PreOutcome, FaultKind> {
+    match outcome.map_err(reported)? {
+        pre::Outcome::Reject(rejection) => Ok(PreOutcome::Reject(rejection_back(rejection))),
+        pre::Outcome::Respond(message) => Ok(PreOutcome::Respond(answer_back(message)?)),
+        pre::Outcome::Proceed(changes) => {
+            let metadata = changes_back(changes.metadata, "metadata").map_err(FaultKind::Invalid)?;
+            let params = params_back(changes.params)?;
+            let messages = changes.messages.map(|change| messages_back(change, &exchange.messages)).transpose()?;
+            if changes.model.as_deref() == Some("") {
+                return Err(FaultKind::Invalid("model is empty".into()));
+            }
+            apply_metadata(metadata, &mut exchange.metadata);
+            apply_fields(params, &mut exchange.params);
+            if let Some(messages) = messages {
+                exchange.messages = messages;
+            }
+            if changes.model.is_some() {
+                exchange.model = changes.model;
+            }
+            Ok(PreOutcome::Proceed)
+        }
+    }
+}
+
+fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
+    if let Some(change) = changes.iter().find(|change| HOST_FIELDS.contains(&change.name.as_str())) {
+        return Err(FaultKind::Invalid(format!("params.{} cannot be set by a plugin", change.name)));
+    }
+    changes_back(changes, "params").map_err(FaultKind::Invalid)
+}
+
+fn messages_back(change: pre::MessagesChange, now: &[Message]) -> Result<Vec<Message>, FaultKind> {
+    let messages = match change {
+        pre::MessagesChange::All(messages) => messages.into_iter().map(message_back).collect::<Result<Vec<_>, _>>(),
+        pre::MessagesChange::Edits(edits) => edits.into_iter().try_fold(now.to_vec(), apply_edit),
+    };
+    match messages.map_err(FaultKind::Invalid)? {
+        empty if empty.is_empty() => Err(FaultKind::Invalid("it left no message".into())),
+        messages => Ok(messages),
+    }
+}
+
+fn apply_edit(mut messages: Vec<Message>, edit: pre::Edit) -> Result<Vec<Message>, String> {
+    let outside = |at: u32, len: usize| format!("an edit names message {at} of {len}");
+    let len = messages.len();
+    match edit {
+        pre::Edit::Replace((at, message)) => {
+            *messages.get_mut(at as usize).ok_or_else(|| outside(at, len))? = message_back(message)?;
+        }
+        pre::Edit::Insert((at, message)) if at as usize <= len => messages.insert(at as usize, message_back(message)?),
+        pre::Edit::Remove(at) if (at as usize) < len => drop(messages.remove(at as usize)),
+        pre::Edit::Insert((at, _)) | pre::Edit::Remove(at) => return Err(outside(at, len)),
+    }
+    Ok(messages)
+}
+
+/// Checks a post-hook's outcome and applies it.
+pub(super) fn settle_post(
+    outcome: Result<post::Outcome, wit::HookError>,
+    exchange: &mut Exchange,
+    completion: &mut Completion,
+) -> Result<PostOutcome, FaultKind> {
+    match outcome.map_err(reported)? {
+        post::Outcome::Reject(rejection) => Ok(PostOutcome::Reject(rejection_back(rejection))),
+        post::Outcome::Keep(metadata) => {
+            apply_metadata(changes_back(metadata, "metadata").map_err(FaultKind::Invalid)?, &mut exchange.metadata);
+            Ok(PostOutcome::Keep)
+        }
+        post::Outcome::Replace(replacement) => {
+            let metadata = changes_back(replacement.metadata, "metadata").map_err(FaultKind::Invalid)?;
+            let mut replaced = Vec::with_capacity(replacement.messages.len());
+            for (index, message) in replacement.messages {
+                let at = completion.choices.iter().position(|choice| choice.index == index);
+                let at = at.ok_or_else(|| FaultKind::Invalid(format!("it replaces choice {index}, which is not there")))?;
+                replaced.push((at, answer_back(message)?));
+            }
+            for (at, message) in replaced {
+                completion.choices[at].message = message;
+            }
+            apply_metadata(metadata, &mut exchange.metadata);
+            Ok(PostOutcome::Replaced)
+        }
+    }
+}
+
+/// A message that stands for the model's answer.
+fn answer_back(message: wit::Message) -> Result<Message, FaultKind> {
+    if message.role != "assistant" {
+        return Err(FaultKind::Invalid(format!("an answer's role must be `assistant`, not `{}`", message.role)));
+    }
+    message_back(message).map_err(FaultKind::Invalid)
+}
+
+fn reported(error: wit::HookError) -> FaultKind {
+    FaultKind::Reported(match error {
+        wit::HookError::Unsupported(text) => format!("unsupported: {text}"),
+        wit::HookError::Unavailable(text) => format!("unavailable: {text}"),
+        wit::HookError::Other(text) => text,
+    })
+}
+
+fn rejection_back(rejection: wit::Rejection) -> Rejection {
+    Rejection {
+        // A plugin cannot make a refusal look like an answer or like our own failure.
+        status: if (400..500).contains(&rejection.status) { rejection.status } else { 403 },
+        code: rejection.code,
+        message: rejection.message,
+        retry_after: rejection.retry_after,
+    }
+}

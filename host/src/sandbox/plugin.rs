@@ -1,0 +1,217 @@
+//! One loaded plugin and its calls: a place, a fresh store and instance, the hook, the verdict, the figures.
+//! Every call is bounded by fuel, memory, bytes and the wall clock. Must not know where the component came from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tracing::Instrument;
+use wasmtime::{Engine, Store, Trap};
+
+use super::bindings::{post, pre};
+use super::hostcalls::config::ConfigText;
+use super::hostcalls::log::Log;
+use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
+use super::state::{State, store};
+use super::{Exhausted, Fault, FaultKind, Limits, convert};
+use crate::chat::{Completion, Exchange, RequestId};
+use crate::telemetry::{Metrics, plugin_span};
+
+/// A component that passed admission, with what the operator decided about it.
+pub struct Plugin {
+    pub(super) name: Arc<str>,
+    pub(super) version: Arc<str>,
+    pub(super) summary: Option<String>,
+    pub(super) config_schema: Option<String>,
+    /// SHA-256 of the component in hex.
+    pub(super) hash: String,
+    pub(super) limits: Limits,
+    pub(super) config: Arc<ConfigText>,
+    pub(super) pre: Option<pre::BarePrePre<State>>,
+    pub(super) post: Option<post::BarePostPre<State>>,
+    pub(super) room: Arc<Room>,
+}
+
+/// What all plugins share.
+pub(super) struct Room {
+    pub(super) engine: Engine,
+    pub(super) places: Semaphore,
+    pub(super) queue_time: Duration,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Plugin {
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The hooks it exports, in words of the pipeline.
+    pub fn hooks(&self) -> Vec<&'static str> {
+        let hooks = [("pre_hook", self.pre.is_some()), ("post_hook", self.post.is_some())];
+        hooks.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
+    }
+
+    /// Runs the pre-hook on the exchange and applies what it decided.
+    ///
+    /// # Errors
+    /// A fault; the exchange is then unchanged.
+    pub async fn pre_hook(&self, exchange: &mut Exchange, model: &str) -> Result<PreOutcome, Fault> {
+        let call = self.call("pre_hook", &exchange.id);
+        let hook = self.pre.as_ref().ok_or_else(|| call.fault(FaultKind::NoHook))?;
+        let _place = call.place().await?;
+        let request = pre::exports::cofferdam::hooks::pre_hook::Request {
+            context: convert::context(exchange),
+            model: exchange.model.as_deref().unwrap_or(model).to_owned(),
+            messages: exchange.messages.iter().map(convert::message).collect(),
+            params: convert::fields(exchange.params.iter().map(|(name, value)| (name, value))),
+            metadata: convert::fields(&exchange.metadata),
+        };
+        call.run(async |store| {
+            let instance = hook.instantiate_async(&mut *store).await?;
+            instance.cofferdam_hooks_pre_hook().call_on_request(store, &request).await
+        })
+        .await
+        .and_then(|outcome| settle_pre(outcome, exchange).map_err(|kind| call.invalid(kind)))
+    }
+
+    /// Runs the post-hook on the completion and applies what it decided.
+    ///
+    /// # Errors
+    /// A fault; exchange and completion are then unchanged.
+    pub async fn post_hook(&self, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
+        use post::exports::cofferdam::hooks::post_hook::{Choice, Reply};
+        let call = self.call("post_hook", &exchange.id);
+        let hook = self.post.as_ref().ok_or_else(|| call.fault(FaultKind::NoHook))?;
+        let _place = call.place().await?;
+        let choices = completion.choices.iter().map(|choice| Choice {
+            index: choice.index,
+            message: convert::message(&choice.message),
+            finish_reason: choice.finish_reason.clone(),
+        });
+        let reply = Reply {
+            context: convert::context(exchange),
+            model: completion.model.clone(),
+            choices: choices.collect(),
+            usage: completion.usage.as_ref().map(|usage| usage.get().to_owned()),
+            metadata: convert::fields(&exchange.metadata),
+        };
+        call.run(async |store| {
+            let instance = hook.instantiate_async(&mut *store).await?;
+            instance.cofferdam_hooks_post_hook().call_on_reply(store, &reply).await
+        })
+        .await
+        .and_then(|outcome| settle_post(outcome, exchange, completion).map_err(|kind| call.invalid(kind)))
+    }
+
+    fn call(&self, hook: &'static str, request: &RequestId) -> Call<'_> {
+        Call {
+            plugin: &self.name,
+            version: &self.version,
+            hook,
+            limits: &self.limits,
+            config: &self.config,
+            request: request.clone(),
+            room: &self.room,
+        }
+    }
+}
+
+/// One call on its way.
+pub(super) struct Call<'a> {
+    pub(super) plugin: &'a Arc<str>,
+    pub(super) version: &'a Arc<str>,
+    pub(super) hook: &'static str,
+    pub(super) limits: &'a Limits,
+    pub(super) config: &'a Arc<ConfigText>,
+    pub(super) request: RequestId,
+    pub(super) room: &'a Room,
+}
+
+impl Call<'_> {
+    /// Waits for one of the pool's places, not for long. Taken before the store is made, so the pool is never short.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        if let Ok(permit) = self.room.places.try_acquire() {
+            return Ok(permit);
+        }
+        let waited = tokio::time::timeout(self.room.queue_time, self.room.places.acquire()).await;
+        match waited {
+            Ok(permit) => Ok(permit.expect("the places are never closed")),
+            Err(_) => Err(self.invalid(FaultKind::Busy)),
+        }
+    }
+
+    /// Runs `hook` in a fresh store under all limits. Dropping the future ends the guest.
+    pub(super) async fn run<T>(&self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Result<T, Fault> {
+        let span = plugin_span(self.plugin, self.version, self.hook, &self.request);
+        let recorded = span.clone();
+        let started = Instant::now();
+        let log = Log::new(self.plugin.clone(), self.request.clone(), self.limits.log_lines, self.limits.log_line_bytes);
+        let mut store = store(&self.room.engine, self.limits, log.clone(), self.config.clone()).map_err(|error| self.host_bug(&error))?;
+        let result = tokio::time::timeout(self.limits.time, hook(&mut store).instrument(span)).await;
+        let took = started.elapsed();
+        let verdict = match result {
+            Err(_) => Err(FaultKind::Exhausted(Exhausted::Time(self.limits.time))),
+            Ok(Err(error)) => Err(self.why(&error, store.data().limiter.denied)),
+            Ok(Ok(value)) => Ok(value),
+        };
+        // After running out, the store's own count is known to be too low.
+        let fuel = match &verdict {
+            Err(FaultKind::Exhausted(Exhausted::Fuel(all))) => *all,
+            _ => self.limits.fuel - store.get_fuel().unwrap_or(0),
+        };
+        let memory = store.data().limiter.memory();
+        drop(store);
+        recorded.record("fuel", fuel);
+        recorded.record("memory_bytes", memory);
+        recorded.record("us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let outcome = verdict.as_ref().map_or_else(FaultKind::word, |_| "ok");
+        self.room.metrics.plugin_call(self.plugin, self.hook, outcome, took.as_secs_f64(), fuel, memory);
+        self.report_dropped(&log);
+        verdict.map_err(|kind| self.fault(kind))
+    }
+
+    fn report_dropped(&self, log: &Log) {
+        let dropped = log.dropped();
+        if dropped > 0 {
+            let (plugin, request) = (&**self.plugin, &*self.request);
+            tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
+            self.room.metrics.plugin_log_dropped(self.plugin, dropped);
+        }
+    }
+
+    fn why(&self, error: &wasmtime::Error, denied: Option<Exhausted>) -> FaultKind {
+        if let Some(limit) = denied {
+            return FaultKind::Exhausted(limit);
+        }
+        let text = format!("{error:#}");
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => FaultKind::Exhausted(Exhausted::Fuel(self.limits.fuel)),
+            Some(Trap::StackOverflow) => FaultKind::Exhausted(Exhausted::Stack),
+            Some(trap) => {
+                tracing::info!(plugin = &**self.plugin, request = &*self.request, trap = text, "plugin trapped");
+                FaultKind::Trapped(trap.to_string())
+            }
+            // wasmtime keeps this error's type to itself; a test watches its text.
+            None if text.contains("fuel allocated for hostcalls has been exhausted") => {
+                FaultKind::Exhausted(Exhausted::Output(self.limits.output))
+            }
+            None if error.is::<wasmtime_wasi::I32Exit>() => FaultKind::Trapped("it called exit".into()),
+            None => FaultKind::Trapped(text.lines().next().unwrap_or_default().to_owned()),
+        }
+    }
+
+    fn host_bug(&self, error: &wasmtime::Error) -> Fault {
+        self.invalid(FaultKind::Host(format!("{error:#}")))
+    }
+
+    /// A fault found outside the guest's run, which counts all the same.
+    fn invalid(&self, kind: FaultKind) -> Fault {
+        self.room.metrics.plugin_call(self.plugin, self.hook, kind.word(), 0.0, 0, 0);
+        self.fault(kind)
+    }
+
+    pub(super) fn fault(&self, kind: FaultKind) -> Fault {
+        Fault { plugin: self.plugin.clone(), version: self.version.clone(), hook: self.hook, kind }
+    }
+}

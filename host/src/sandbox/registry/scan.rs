@@ -1,0 +1,240 @@
+//! One look at the directory: what is new is read once, hashed and admitted; what went away is taken out.
+//! Events are only hints to look, so a lost one costs nothing. Must not know how the hints arrive.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{Plugins, Registry};
+use crate::sandbox::admit::Admission;
+use crate::sandbox::compile::hex;
+use crate::sandbox::plugin::Plugin;
+use crate::sandbox::{OnFailure, PluginConfig, PluginStatus, ServerLimits};
+use crate::telemetry::Metrics;
+
+/// Reads the directory and keeps what it knows of each file.
+pub(super) struct Scanner {
+    directory: PathBuf,
+    limits: ServerLimits,
+    admission: Admission,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    files: BTreeMap<String, Known>,
+    skippable: Arc<HashSet<String>>,
+}
+
+/// What is known of one file.
+#[derive(Default)]
+struct Known {
+    stamp: Option<Stamp>,
+    /// Of the bytes that were tried last.
+    hash: String,
+    live: Option<Arc<Plugin>>,
+    refusal: Option<String>,
+    compiling: bool,
+}
+
+/// What changes when a file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<std::time::SystemTime>,
+    #[cfg(unix)]
+    inode: (u64, i64, i64),
+}
+
+impl Scanner {
+    pub(super) fn new(
+        directory: PathBuf,
+        limits: ServerLimits,
+        admission: Admission,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        // The canonical path, so that a symlink's target can be compared with it.
+        let directory = directory.canonicalize().unwrap_or(directory);
+        let skip = |(name, config): (&String, &PluginConfig)| (config.on_failure == OnFailure::Skip).then(|| name.clone());
+        let skippable = Arc::new(admission.configs.iter().filter_map(skip).collect());
+        Self { directory, limits, admission, registry, metrics, files: BTreeMap::new(), skippable }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Reads the directory and publishes what changed.
+    pub(super) async fn scan(&mut self) {
+        let found = match self.list() {
+            Ok(found) => found,
+            // A directory that is gone for a moment (a remount) takes no plugin away.
+            Err(error) => return tracing::error!(directory = %self.directory.display(), %error, "the plugin directory cannot be read"),
+        };
+        let mut changed = self.forget_all_but(&found);
+        for (file, path) in found {
+            changed |= self.visit(file, &path).await;
+        }
+        if changed || self.files.is_empty() {
+            self.publish();
+        }
+    }
+
+    /// Takes out what is no longer there; says whether anything was.
+    fn forget_all_but(&mut self, found: &[(String, PathBuf)]) -> bool {
+        let before = self.files.len();
+        self.files.retain(|file, known| {
+            let kept = found.iter().any(|(name, _)| name == file);
+            if let (false, Some(plugin)) = (kept, &known.live) {
+                tracing::info!(file, plugin = &*plugin.name, "plugin removed");
+            }
+            kept
+        });
+        let changed = before != self.files.len();
+        if changed {
+            // A file that was refused for its name may have it now.
+            let waiting = self.files.values_mut().filter(|known| known.live.is_none());
+            waiting.for_each(|known| *known = Known::default());
+        }
+        changed
+    }
+
+    /// The files that may be plugins, by name.
+    fn list(&self) -> std::io::Result<Vec<(String, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Hidden names are copies in progress and the directories that mounted volumes keep their versions in.
+            if !name.starts_with('.') && name.ends_with(".wasm") {
+                found.push((name, entry.path()));
+            }
+        }
+        found.sort();
+        if found.len() > self.limits.files {
+            let limit = self.limits.files;
+            tracing::error!(limit, "more plugin files than `limits.plugins.files`; those last by name are left out");
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+
+    /// Looks at one file; says whether anything is to be published.
+    async fn visit(&mut self, file: String, path: &Path) -> bool {
+        let stamp = stamp(path);
+        let known = self.files.entry(file.clone()).or_default();
+        if known.stamp.is_some() && known.stamp == stamp {
+            return false;
+        }
+        known.stamp = stamp;
+        let bytes = match self.read(path) {
+            Ok(bytes) => bytes,
+            Err(reason) => {
+                self.refuse(&file, reason);
+                return true;
+            }
+        };
+        let hash = hex(&Sha256::digest(&bytes));
+        let known = self.files.entry(file.clone()).or_default();
+        if known.hash == hash {
+            let runs = known.live.as_ref().is_some_and(|live| live.hash == hash);
+            return runs && known.refusal.take().is_some();
+        }
+        known.hash.clone_from(&hash);
+        known.compiling = true;
+        self.publish();
+        let stem = file.strip_suffix(".wasm").unwrap_or(&file).to_owned();
+        let admitted = self.admission.admit(&stem, &bytes, &hash).await.and_then(|plugin| self.unique(&file, plugin));
+        let known = self.files.entry(file.clone()).or_default();
+        known.compiling = false;
+        match admitted {
+            Ok(plugin) => {
+                tracing::info!(file, plugin = &*plugin.name, version = &*plugin.version, hash, "plugin loaded");
+                self.metrics.plugin_load("loaded");
+                known.live = Some(Arc::new(plugin));
+                known.refusal = None;
+                self.publish();
+            }
+            Err(reason) => self.refuse(&file, reason),
+        }
+        true
+    }
+
+    /// Bytes of a regular file inside the directory, read once; only these bytes are used from here on.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let target = path.canonicalize().map_err(|e| format!("the file cannot be opened: {e}"))?;
+        if !target.starts_with(&self.directory) {
+            return Err("the file is a link to a place outside the plugin directory; copy the component itself".into());
+        }
+        let file = std::fs::File::open(&target).map_err(|e| format!("the file cannot be opened: {e}"))?;
+        let data = file.metadata().map_err(|e| format!("the file cannot be read: {e}"))?;
+        if !data.is_file() {
+            return Err("this is not a regular file".into());
+        }
+        let mut bytes = Vec::new();
+        let limit = self.limits.file_bytes;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit + 1), &mut bytes)
+            .map_err(|e| format!("the file cannot be read: {e}"))?;
+        if bytes.len() as u64 > limit {
+            return Err(format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)"));
+        }
+        Ok(bytes)
+    }
+
+    /// A name belongs to the file that had it first.
+    fn unique(&self, file: &str, plugin: Plugin) -> Result<Plugin, String> {
+        let holds = |known: &Known| known.live.as_ref().is_some_and(|live| live.name == plugin.name);
+        match self.files.iter().find(|(other, known)| *other != file && holds(known)) {
+            Some((other, _)) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name)),
+            None => Ok(plugin),
+        }
+    }
+
+    fn refuse(&mut self, file: &str, reason: String) {
+        tracing::error!(file, reason, "plugin file refused");
+        self.metrics.plugin_load("refused");
+        self.files.entry(file.to_owned()).or_default().refusal = Some(reason);
+    }
+
+    fn publish(&self) {
+        let live = self.files.values().filter_map(|known| known.live.clone());
+        let by_name = live.map(|plugin| (plugin.name.clone(), plugin)).collect();
+        let plugins = Plugins { by_name, skippable: self.skippable.clone() };
+        self.registry.publish(plugins, self.files.iter().map(|(file, known)| known.status(file)).collect());
+    }
+}
+
+impl Known {
+    fn status(&self, file: &str) -> PluginStatus {
+        let live = self.live.as_ref();
+        PluginStatus {
+            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name.to_string()),
+            version: live.map(|plugin| plugin.version.to_string()),
+            summary: live.and_then(|plugin| plugin.summary.clone()),
+            file: file.to_owned(),
+            hash: live.map(|plugin| plugin.hash.clone()),
+            hooks: live.map(|plugin| plugin.hooks()).unwrap_or_default(),
+            state: match (self.compiling, live.is_some(), self.refusal.is_some()) {
+                (true, ..) => "compiling",
+                (_, true, true) => "stale",
+                (_, true, false) => "live",
+                (_, false, _) => "refused",
+            },
+            reason: self.refusal.clone(),
+            config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let data = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        bytes: data.len(),
+        modified: data.modified().ok(),
+        #[cfg(unix)]
+        inode: {
+            use std::os::unix::fs::MetadataExt;
+            (data.ino(), data.ctime(), data.ctime_nsec())
+        },
+    })
+}

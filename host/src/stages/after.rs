@@ -1,0 +1,34 @@
+//! Stage post_hook: plugins in order on the whole reply, before the client sees any of it.
+//! Must not know whether the client wants a stream.
+
+use super::{Error, HookStage, settle};
+use crate::chat::{Completion, Exchange};
+use crate::sandbox::{Plugins, PostOutcome};
+use crate::telemetry::Metrics;
+
+/// Runs the stage; says whether any plugin changed the completion.
+///
+/// # Errors
+/// A plugin's rejection, or its fault where the operator wants faults to reject.
+pub async fn run(
+    stage: &HookStage,
+    plugins: &Plugins,
+    exchange: &mut Exchange,
+    completion: &mut Completion,
+    metrics: &Metrics,
+) -> Result<bool, Error> {
+    let mut changed = false;
+    for name in &stage.plugins {
+        let outcome = match plugins.get(name, "post_hook") {
+            Ok(plugin) => plugin.post_hook(exchange, completion).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok(PostOutcome::Keep) => {}
+            Ok(PostOutcome::Replaced) => changed = true,
+            Ok(PostOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
+            Err(fault) => settle(fault, plugins, exchange, metrics)?,
+        }
+    }
+    Ok(changed)
+}

@@ -1,0 +1,30 @@
+//! Stage pre_hook: plugins in order, each on what the one before it left.
+//! Must not know what a plugin does or how it is held.
+
+use super::{Error, Flow, HookStage, completion_of, settle};
+use crate::chat::Exchange;
+use crate::sandbox::{Plugins, PreOutcome};
+use crate::telemetry::Metrics;
+
+/// Runs the stage; `model` is the pipeline's choice, which a hook may change.
+///
+/// # Errors
+/// A plugin's rejection, or its fault where the operator wants faults to reject.
+pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange: Exchange, metrics: &Metrics) -> Result<Flow, Error> {
+    for name in &stage.plugins {
+        let outcome = match plugins.get(name, "pre_hook") {
+            Ok(plugin) => plugin.pre_hook(&mut exchange, model).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok(PreOutcome::Proceed) => {}
+            Ok(PreOutcome::Respond(message)) => {
+                let completion = completion_of(message, &exchange);
+                return Ok(Flow::Done(exchange, completion));
+            }
+            Ok(PreOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
+            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+        }
+    }
+    Ok(Flow::Next(exchange))
+}

@@ -1,0 +1,16 @@
+//! Stage llm: the primary, then its fallbacks. It cannot be switched off.
+//! Must not know providers.
+
+use super::{Error, LlmStage};
+use crate::chat::Exchange;
+use crate::llm::{Answer, Llm, Mode};
+
+/// Asks the model; notes on the exchange which try answered.
+///
+/// # Errors
+/// The last attempt's error when none answered.
+pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, mut exchange: Exchange) -> Result<(Exchange, Answer), Error> {
+    let answer = llm.answer(&stage.chain, &exchange, mode).await?;
+    exchange.attempt = answer.attempts;
+    Ok((exchange, answer))
+}
