@@ -1,1 +1,54 @@
+//! Write a plugin for Cofferdam in Rust: implement [`Plugin`], name its hooks in [`export!`], build for `wasm32-wasip2`.
+//!
+//! ```no_run
+//! use cofferdam_guest::{Changes, HookError, Message, Plugin, PreOutcome, Rejection, Request};
+//!
+//! /// Greets whoever says nothing, keeps shouting out, and tells the model to be short.
+//! struct Manners;
+//!
+//! impl Plugin for Manners {
+//!     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
+//!         let Some((_, message)) = request.last_user() else {
+//!             return Ok(Message::assistant("Hello! What can I do for you?").into());
+//!         };
+//!         if message.text().ends_with("!!!") {
+//!             return Ok(Rejection::new(400, "shouting", "Please say that again, in a lower voice.").into());
+//!         }
+//!         Ok(Changes::new().insert(0, Message::system("Be short.")).metadata("manners", true).into())
+//!     }
+//! }
+//!
+//! cofferdam_guest::export!(Manners: pre_hook);
+//! ```
+//!
+//! The plugin's name, version and summary come from its `Cargo.toml`. Every call runs in a fresh instance: statics start anew each
+//! time, and what a post-hook shall know travels in `metadata`. The types are those of `wit/`, whose comments are the manual.
+//!
+//! On a native target nothing is exported, [`log`] writes to standard error and [`config`] reads what [`testing::set_config`] left:
+//! `cargo test` can call a plugin's hooks as the functions that they are.
 
+#[doc(hidden)]
+pub mod bindings;
+mod changes;
+pub mod config;
+mod error;
+mod export;
+mod json;
+pub mod log;
+mod message;
+mod plugin;
+mod reply;
+mod request;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+#[doc(hidden)]
+pub use plugin::describe;
+
+pub use bindings::imports::cofferdam::hooks::types::{
+    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall,
+};
+pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replacement, Reply};
+pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Request};
+pub use json::Json;
+pub use plugin::{Package, Plugin};

@@ -1,5 +1,39 @@
-//! Spans, metrics, one line per request. Any room may use it; it knows none.
+//! Log lines, spans and figures: what an operator sees of the inside. Any room may use it; it knows none.
+//! Must not be handed prompts, bodies or secrets.
 
+mod handles;
+mod log;
 mod metrics;
+mod span;
 
-pub use metrics::Metrics;
+use std::error::Error;
+
+pub use log::{LogFormat, init};
+pub use metrics::{CONTENT_TYPE, Metrics};
+pub use span::{llm_done, llm_span, plugin_done, plugin_span, request_span};
+
+/// The error and what caused it, joined by `: `.
+pub fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |chain, cause| format!("{chain}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot start")]
+    struct Outer(#[source] Middle);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the store")]
+    struct Middle(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        let error = Outer(Middle(std::io::Error::other("disk full")));
+        assert_eq!(chain(&error), "cannot start: cannot open the store: disk full");
+        assert_eq!(chain(&std::io::Error::other("alone")), "alone");
+    }
+}

@@ -1,0 +1,51 @@
+//! `export!`: makes a component out of a type. It exports exactly the hooks that it is told of, because the host finds out what a
+//! plugin does by looking at the component's exports. Must not decide anything that the trait could.
+
+/// Exports a [`Plugin`](crate::Plugin) with the hooks named: `export!(P: pre_hook)`, `export!(P: post_hook)` or
+/// `export!(P: pre_hook, post_hook)`. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ident: $($hook:ident),+ $(,)?) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+            impl $crate::bindings::described::exports::cofferdam::hooks::plugin::Guest for $plugin {
+                fn describe() -> $crate::bindings::described::exports::cofferdam::hooks::plugin::Description {
+                    $crate::describe::<$plugin>($crate::Package {
+                        name: ::core::env!("CARGO_PKG_NAME"),
+                        version: ::core::env!("CARGO_PKG_VERSION"),
+                        description: ::core::env!("CARGO_PKG_DESCRIPTION"),
+                    })
+                }
+            }
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::described::export!($plugin with_types_in $crate::bindings::described);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = $crate::describe::<$plugin>;
+        };
+        $($crate::export_hook!($plugin: $hook);)+
+    };
+}
+
+/// One export of a hook; alone it makes a component that does not describe itself, known by its file's name.
+#[macro_export]
+macro_rules! export_hook {
+    ($plugin:ident: pre_hook) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::pre::export!($plugin with_types_in $crate::bindings::pre);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::Plugin>::on_request;
+        };
+    };
+    ($plugin:ident: post_hook) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::post::export!($plugin with_types_in $crate::bindings::post);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::Plugin>::on_reply;
+        };
+    };
+    ($plugin:ident: $hook:ident) => {
+        ::core::compile_error!(::core::concat!("no such hook: `", ::core::stringify!($hook), "`; there are pre_hook and post_hook"));
+    };
+}

@@ -1,0 +1,100 @@
+//! What a plugin author implements. One trait for both hooks, so that a plugin is one `impl`; `export!` says which of them the
+//! component really has. Must not know how exports are made.
+
+use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
+use crate::bindings::{post, pre};
+use crate::{HookError, PostOutcome, PreOutcome, Reply, Request};
+
+/// A plugin. Everything has a default; implement the hooks that [`export!`](crate::export!) names.
+pub trait Plugin {
+    /// The name by which pipelines call the plugin: lower-case letters, digits and `-`, at most 64. By default the package's name.
+    const NAME: Option<&'static str> = None;
+    /// By default the package's version.
+    const VERSION: Option<&'static str> = None;
+    /// One sentence on what the plugin does. By default the package's description.
+    const SUMMARY: Option<&'static str> = None;
+    /// A JSON Schema of the configuration that the plugin takes.
+    const CONFIG_SCHEMA: Option<&'static str> = None;
+
+    /// Runs before the model. The default fails: a component that exports a hook nobody wrote must not look like one that agrees.
+    ///
+    /// # Errors
+    /// What kept the hook from its work; the operator's `on_failure` decides what becomes of the request.
+    fn on_request(_request: Request) -> Result<PreOutcome, HookError> {
+        Err(HookError::Unsupported("the plugin exports `pre_hook` but has no `on_request`".to_owned()))
+    }
+
+    /// Runs on the whole reply, before the client sees any of it. The default fails, as that of `on_request` does.
+    ///
+    /// # Errors
+    /// What kept the hook from its work; the operator's `on_failure` decides what becomes of the reply.
+    fn on_reply(_reply: Reply) -> Result<PostOutcome, HookError> {
+        Err(HookError::Unsupported("the plugin exports `post_hook` but has no `on_reply`".to_owned()))
+    }
+}
+
+/// What a plugin's `Cargo.toml` says about it; [`export!`](crate::export!) fills it in.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub description: &'static str,
+}
+
+/// The plugin's description, with the package's facts where it gives none of its own.
+#[doc(hidden)]
+#[must_use]
+pub fn describe<P: Plugin>(package: Package) -> Description {
+    Description {
+        name: P::NAME.unwrap_or(package.name).to_owned(),
+        version: P::VERSION.unwrap_or(package.version).to_owned(),
+        summary: P::SUMMARY.unwrap_or(package.description).to_owned(),
+        config_schema: P::CONFIG_SCHEMA.map(str::to_owned),
+    }
+}
+
+impl<P: Plugin> pre::exports::cofferdam::hooks::pre_hook::Guest for P {
+    fn on_request(request: Request) -> Result<PreOutcome, HookError> {
+        P::on_request(request)
+    }
+}
+
+impl<P: Plugin> post::exports::cofferdam::hooks::post_hook::Guest for P {
+    fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
+        P::on_reply(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+    impl Plugin for Silent {}
+
+    struct Named;
+    impl Plugin for Named {
+        const NAME: Option<&'static str> = Some("own-name");
+        const CONFIG_SCHEMA: Option<&'static str> = Some("{}");
+    }
+
+    const PACKAGE: Package = Package { name: "package", version: "1.2.3", description: "Does things." };
+
+    #[test]
+    fn a_plugin_is_described_by_its_package_unless_it_speaks_for_itself() {
+        let silent = describe::<Silent>(PACKAGE);
+        assert_eq!((silent.name.as_str(), silent.version.as_str(), silent.summary.as_str()), ("package", "1.2.3", "Does things."));
+        assert_eq!(silent.config_schema, None);
+        let named = describe::<Named>(PACKAGE);
+        assert_eq!((named.name.as_str(), named.version.as_str()), ("own-name", "1.2.3"));
+        assert_eq!(named.config_schema.as_deref(), Some("{}"));
+    }
+
+    #[test]
+    fn a_hook_that_nobody_wrote_fails_in_place_of_agreeing() {
+        let outcome = <Silent as Plugin>::on_request(crate::testing::request(Vec::new()));
+        assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_request")));
+        let outcome = <Silent as Plugin>::on_reply(crate::testing::reply("hello"));
+        assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_reply")));
+    }
+}

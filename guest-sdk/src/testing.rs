@@ -1,0 +1,49 @@
+//! Calling hooks from `cargo test`, without a host: requests and replies to call them with, and the configuration that they see.
+//! Exists on native targets only. Must not imitate the host any further; `cofferdam` itself is the place to try a component.
+
+use std::cell::RefCell;
+
+use crate::{Choice, Context, Message, Reply, Request};
+
+thread_local! {
+    static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
+}
+
+/// Makes `json`, the text of an object, the configuration that hooks called from this thread see.
+pub fn set_config(json: impl Into<String>) {
+    CONFIG.replace(json.into());
+}
+
+/// A request as a client without any special wishes makes it.
+#[must_use]
+pub fn request(messages: Vec<Message>) -> Request {
+    Request { context: context(0), model: "test-model".to_owned(), messages, params: Vec::new(), metadata: Vec::new() }
+}
+
+/// A reply with one choice.
+#[must_use]
+pub fn reply(text: &str) -> Reply {
+    let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
+    Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+}
+
+fn context(attempt: u32) -> Context {
+    let (request_id, pipeline) = ("test-request".to_owned(), "test".to_owned());
+    Context { request_id, pipeline, caller: None, stream: false, attempt, deadline_ms: 60_000 }
+}
+
+pub(crate) fn all() -> String {
+    CONFIG.with_borrow(Clone::clone)
+}
+
+/// # Panics
+/// Without the feature `serde`, because nothing then can parse the configuration; or if it is no object.
+pub(crate) fn get(key: &str) -> Option<String> {
+    #[cfg(feature = "serde")]
+    {
+        let config: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&all()).expect("the test set a JSON object");
+        config.get(key).map(ToString::to_string)
+    }
+    #[cfg(not(feature = "serde"))]
+    panic!("`config::get({key:?})` outside of a host needs the feature `serde`")
+}

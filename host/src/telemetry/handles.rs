@@ -1,0 +1,119 @@
+//! Finding a figure's handle fast: asking a family means building label strings, hashing them and cloning on every call.
+//! Must not know which figures there are.
+
+use std::collections::HashMap;
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+/// Handles under keys of a small closed set, found without a lock: a short list that only grows.
+pub(super) struct Handles<K, M, const N: usize> {
+    slots: [OnceLock<(K, M)>; N],
+}
+
+/// Values under names that are known at run time only, looked up without building a `String`.
+pub(super) struct Named<T> {
+    by_name: RwLock<HashMap<String, T>>,
+}
+
+/// Names kept apart; what comes after them shares one value. Names come from files and from plugins themselves, and every name is
+/// a dozen lines of `/metrics` for ever.
+const NAMES_MAX: usize = 512;
+
+/// The name of all the names after the last one kept.
+const OTHER: &str = "other";
+
+impl<K: Copy + PartialEq, M, const N: usize> Handles<K, M, N> {
+    pub(super) fn new() -> Self {
+        Self { slots: [const { OnceLock::new() }; N] }
+    }
+
+    /// Acts on the handle of `key`, which `find` makes when it is new or when the list is full.
+    pub(super) fn with<R>(&self, key: K, find: impl Fn() -> M, act: impl FnOnce(&M) -> R) -> R {
+        for slot in &self.slots {
+            // Slots fill in order, so an empty one means that the key is in none.
+            let (held, handle) = slot.get_or_init(|| (key, find()));
+            if *held == key {
+                return act(handle);
+            }
+        }
+        act(&find())
+    }
+}
+
+impl<T> Named<T> {
+    pub(super) fn new() -> Self {
+        Self { by_name: RwLock::default() }
+    }
+
+    /// Acts on the value of `name`, which `make` makes of the name to show.
+    pub(super) fn with<R>(&self, name: &str, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
+        {
+            let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+            let full = by_name.len() > NAMES_MAX;
+            if let Some(value) = by_name.get(name).or_else(|| by_name.get(OTHER).filter(|_| full)) {
+                return act(value);
+            }
+        }
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let name = if by_name.len() < NAMES_MAX { name } else { OTHER };
+        act(by_name.entry(name.to_owned()).or_insert_with(|| make(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_handle_is_made_once_while_there_is_room() {
+        let made = AtomicU32::new(0);
+        let handles = Handles::<u8, u32, 2>::new();
+        let get = |key| {
+            let mut got = 0;
+            handles.with(key, || made.fetch_add(1, Ordering::Relaxed), |n| got = *n);
+            got
+        };
+        assert_eq!([get(7), get(8), get(7), get(8)], [0, 1, 0, 1]);
+        assert_eq!([get(9), get(9)], [2, 3], "the list is full");
+        assert_eq!(get(7), 0);
+    }
+
+    #[test]
+    fn threads_that_meet_a_new_key_agree_on_its_handle() {
+        let handles = Handles::<usize, usize, 8>::new();
+        let made = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (handles, made) = (&handles, &made);
+                scope.spawn(move || {
+                    for key in (0..8).map(|i| (i + thread) % 8) {
+                        let find = || {
+                            made.fetch_add(1, Ordering::Relaxed);
+                            key
+                        };
+                        handles.with(key, find, |held| assert_eq!(*held, key));
+                    }
+                });
+            }
+        });
+        assert_eq!(made.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn names_after_the_last_one_kept_share_one_value() {
+        let named = Named::<String>::new();
+        let shown = |name: &str| {
+            let mut shown = String::new();
+            named.with(name, str::to_owned, |value| shown.clone_from(value));
+            shown
+        };
+        for i in 0..NAMES_MAX {
+            assert_eq!(shown(&format!("plugin-{i}")), format!("plugin-{i}"));
+        }
+        assert_eq!(shown("one-too-many"), OTHER);
+        assert_eq!(shown("two-too-many"), OTHER);
+        assert_eq!(shown("plugin-3"), "plugin-3");
+        assert_eq!(named.by_name.read().unwrap().len(), NAMES_MAX + 1);
+    }
+}

@@ -1,0 +1,54 @@
+//! Where log lines go: to stderr, as text for people or JSON for programs, filtered by `COFFERDAM_LOG`.
+//! Must not know who logs.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Read when no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
+const VARIABLE: &str = "COFFERDAM_LOG";
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Starts logging for the process: by `filter`, else by `COFFERDAM_LOG`, else at info. A second call changes nothing.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), ParseError> {
+    let variable = std::env::var(VARIABLE).ok();
+    let filter = EnvFilter::try_new(filter.or(variable.as_deref()).unwrap_or("info"))?;
+    // Colours would be noise in a file or a journal.
+    let ansi = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let started = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging runs already");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused() {
+        assert!(init(LogFormat::Text, Some("cofferdam=loudly")).is_err());
+    }
+
+    #[test]
+    fn logging_may_be_started_twice() {
+        assert!(init(LogFormat::Text, Some("off")).is_ok());
+        assert!(init(LogFormat::Json, Some("off")).is_ok());
+    }
+}

@@ -1,0 +1,126 @@
+//! What `/metrics` shows after each kind of measurement.
+
+use super::*;
+
+#[track_caller]
+fn check(measure: impl FnOnce(&Metrics), expect: &[&str]) {
+    let metrics = Metrics::new();
+    measure(&metrics);
+    let text = metrics.render();
+    for line in expect {
+        assert!(text.lines().any(|l| l == *line), "no line `{line}` in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn requests_are_counted_by_route_and_status() {
+    check(
+        |m| {
+            m.request("chat_completions", 200, 0.02);
+            m.request("chat_completions", 200, 4.0);
+            m.request("chat_completions", 429, 0.001);
+            m.request("models", 200, 0.0001);
+        },
+        &[
+            r#"cofferdam_http_requests_total{route="chat_completions",status="200"} 2"#,
+            r#"cofferdam_http_requests_total{route="chat_completions",status="429"} 1"#,
+            r#"cofferdam_http_requests_total{route="models",status="200"} 1"#,
+            r#"cofferdam_http_request_seconds_count{route="chat_completions"} 3"#,
+            r#"cofferdam_http_request_seconds_bucket{le="0.025",route="chat_completions"} 2"#,
+        ],
+    );
+}
+
+#[test]
+fn what_comes_and_goes_is_shown_as_it_is_now() {
+    check(
+        |m| {
+            m.in_flight(1);
+            m.in_flight(1);
+            m.in_flight(-1);
+            m.connections(1);
+            m.embed_queue(1);
+            m.embed_queue(-1);
+        },
+        &["cofferdam_http_requests_in_flight 1", "cofferdam_http_connections 1", "cofferdam_rag_embed_queue 0"],
+    );
+}
+
+#[test]
+fn a_hook_call_shows_outcome_time_fuel_and_memory() {
+    check(
+        |m| {
+            m.plugin_call("redact-pii", "post_hook", "ok", 0.000_018, 40_000, 1_114_112);
+            m.plugin_call("redact-pii", "post_hook", "fuel", 0.2, 200_000_000, 1_114_112);
+            m.plugin_skipped("redact-pii", "post_hook");
+            m.plugin_log_dropped("redact-pii", 12);
+            m.plugin_load("loaded");
+        },
+        &[
+            r#"cofferdam_plugin_calls_total{plugin="redact-pii",hook="post_hook",outcome="ok"} 1"#,
+            r#"cofferdam_plugin_calls_total{plugin="redact-pii",hook="post_hook",outcome="fuel"} 1"#,
+            r#"cofferdam_plugin_call_seconds_bucket{le="0.00002",plugin="redact-pii",hook="post_hook"} 1"#,
+            r#"cofferdam_plugin_call_fuel_count{plugin="redact-pii",hook="post_hook"} 2"#,
+            r#"cofferdam_plugin_call_memory_bytes_bucket{le="2097152.0",plugin="redact-pii",hook="post_hook"} 2"#,
+            r#"cofferdam_plugin_skips_total{plugin="redact-pii",hook="post_hook"} 1"#,
+            r#"cofferdam_plugin_log_lines_dropped_total{plugin="redact-pii"} 12"#,
+            r#"cofferdam_plugin_loads_total{outcome="loaded"} 1"#,
+        ],
+    );
+}
+
+#[test]
+fn models_and_knowledge_have_their_figures() {
+    check(
+        |m| {
+            m.llm_attempt("openai", "status", 0.1);
+            m.llm_attempt("workers-ai", "ok", 0.4);
+            m.rag_search(0.0015, 3);
+            m.rag_document("stored");
+        },
+        &[
+            r#"cofferdam_llm_attempts_total{provider="openai",outcome="status"} 1"#,
+            r#"cofferdam_llm_attempts_total{provider="workers-ai",outcome="ok"} 1"#,
+            r#"cofferdam_llm_attempt_seconds_count{provider="workers-ai"} 1"#,
+            r#"cofferdam_rag_search_seconds_bucket{le="0.002"} 1"#,
+            r#"cofferdam_rag_search_hits_bucket{le="3.0"} 1"#,
+            r#"cofferdam_rag_documents_total{outcome="stored"} 1"#,
+        ],
+    );
+}
+
+#[test]
+fn a_name_cannot_break_out_of_its_label() {
+    check(|m| m.plugin_log_dropped("a\"} 1\nevil 2", 1), &[r#"cofferdam_plugin_log_lines_dropped_total{plugin="a\"} 1\nevil 2"} 1"#]);
+}
+
+#[test]
+fn more_statuses_than_the_short_list_holds_are_still_counted() {
+    let metrics = Metrics::new();
+    for status in 200..300 {
+        metrics.request("chat_completions", status, 0.01);
+        metrics.request("chat_completions", status, 0.01);
+    }
+    let text = metrics.render();
+    let twice = text.lines().filter(|l| l.starts_with("cofferdam_http_requests_total{") && l.ends_with(" 2")).count();
+    assert_eq!(twice, 100);
+}
+
+#[test]
+fn threads_lose_no_count() {
+    let metrics = Metrics::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    metrics.request("chat_completions", 200, 0.01);
+                    metrics.plugin_call("p", "pre_hook", "ok", 1e-5, 10, 10);
+                }
+            });
+        }
+    });
+    let text = metrics.render();
+    assert!(text.contains(r#"cofferdam_http_requests_total{route="chat_completions",status="200"} 2000"#), "{text}");
+    assert!(text.contains(r#"cofferdam_plugin_call_fuel_count{plugin="p",hook="pre_hook"} 2000"#), "{text}");
+}

@@ -1,0 +1,106 @@
+//! The spans, each made in one place, so that every line names the same things the same way.
+//! Fields that are known later are declared empty and filled in by the function beside the constructor.
+
+use tracing::Span;
+use tracing::field::Empty;
+
+/// One request, from its headers to the reply's last byte. The front door records what is empty here.
+pub fn request_span(id: &str, method: &str, route: &'static str) -> Span {
+    tracing::info_span!(
+        "request",
+        request.id = id,
+        http.method = method,
+        http.route = route,
+        pipeline = Empty,
+        caller = Empty,
+        http.status = Empty,
+        duration_ms = Empty,
+    )
+}
+
+/// One hook call. At debug, because a call is short and the same figures are in `/metrics`.
+pub fn plugin_span(plugin: &str, version: &str, hook: &'static str) -> Span {
+    tracing::debug_span!(
+        "plugin.call",
+        plugin.name = plugin,
+        plugin.version = version,
+        plugin.hook = hook,
+        plugin.outcome = Empty,
+        plugin.fuel = Empty,
+        plugin.memory_bytes = Empty,
+        duration_us = Empty,
+    )
+}
+
+/// Fills in a hook call's figures.
+pub fn plugin_done(span: &Span, outcome: &'static str, seconds: f64, fuel: u64, peak_memory: usize) {
+    span.record("plugin.outcome", outcome);
+    span.record("plugin.fuel", fuel);
+    span.record("plugin.memory_bytes", peak_memory);
+    span.record("duration_us", seconds * 1e6);
+}
+
+/// One try at a provider; `attempt` counts from 1. At debug, because the request's line says how it ended.
+pub fn llm_span(provider: &str, model: &str, attempt: u32) -> Span {
+    tracing::debug_span!(
+        "llm.call",
+        llm.provider = provider,
+        llm.model = model,
+        llm.attempt = attempt,
+        llm.outcome = Empty,
+        duration_ms = Empty
+    )
+}
+
+/// Fills in how a try ended.
+pub fn llm_done(span: &Span, outcome: &'static str, seconds: f64) {
+    span.record("llm.outcome", outcome);
+    span.record("duration_ms", seconds * 1e3);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Log lines kept in memory.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_inside_a_hook_call_names_request_plugin_and_figures() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let request = request_span("req-1", "POST", "chat_completions");
+            let _in_request = request.enter();
+            let call = plugin_span("redact-pii", "0.1.0", "post_hook");
+            let _in_call = call.enter();
+            plugin_done(&call, "ok", 0.000_021, 1_234, 65_536);
+            tracing::info!("done");
+            let attempt = llm_span("openai", "gpt-4o", 2);
+            let _in_attempt = attempt.enter();
+            llm_done(&attempt, "status", 0.25);
+            tracing::info!("tried");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        for part in ["req-1", "chat_completions", "redact-pii", "0.1.0", "post_hook", "plugin.outcome=\"ok\"", "plugin.fuel=1234", "65536"]
+        {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+        assert!(text.contains("llm.attempt=2") && text.contains("duration_ms=250"), "{text}");
+    }
+}
