@@ -16,7 +16,7 @@ use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::state::{State, store};
 use super::{Exhausted, Fault, FaultKind, Limits, convert};
 use crate::chat::{Completion, Exchange, RequestId};
-use crate::telemetry::{Metrics, plugin_span};
+use crate::telemetry::{Metrics, plugin_done, plugin_span};
 
 /// A component that passed admission, with what the operator decided about it.
 pub struct Plugin {
@@ -143,7 +143,7 @@ impl Call<'_> {
 
     /// Runs `hook` in a fresh store under all limits. Dropping the future ends the guest.
     pub(super) async fn run<T>(&self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Result<T, Fault> {
-        let span = plugin_span(self.plugin, self.version, self.hook, &self.request);
+        let span = plugin_span(self.plugin, self.version, self.hook);
         let recorded = span.clone();
         let started = Instant::now();
         let log = Log::new(self.plugin.clone(), self.request.clone(), self.limits.log_lines, self.limits.log_line_bytes);
@@ -162,10 +162,8 @@ impl Call<'_> {
         };
         let memory = store.data().limiter.memory();
         drop(store);
-        recorded.record("fuel", fuel);
-        recorded.record("memory_bytes", memory);
-        recorded.record("us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         let outcome = verdict.as_ref().map_or_else(FaultKind::word, |_| "ok");
+        plugin_done(&recorded, outcome, took.as_secs_f64(), fuel, memory);
         self.room.metrics.plugin_call(self.plugin, self.hook, outcome, took.as_secs_f64(), fuel, memory);
         self.report_dropped(&log);
         verdict.map_err(|kind| self.fault(kind))

@@ -1,1 +1,95 @@
-//! The definition reads the seed JSON and names every problem.
+//! The definition reads the seed's JSON and names every problem at once.
+
+use serde_json::json;
+
+use super::*;
+
+fn seed() -> Value {
+    json!({"pipeline": [
+        {"stage": "rag", "enabled": true, "config": {"top_k": 5, "score_threshold": 0.75}},
+        {"stage": "pre_hook", "enabled": false, "config": {"function_id": null}},
+        {"stage": "llm", "enabled": true, "config": {
+            "primary": {"provider": "openai", "model": "gpt-4o", "secret_key_name": "OPENAI_API_KEY"},
+            "fallbacks": [{"provider": "workers-ai", "model": "@cf/meta/llama-3.1-8b-instruct", "on_status": [429, 503]}]}},
+        {"stage": "post_hook", "enabled": false, "config": {"function_id": null}}]})
+}
+
+/// The seed's pipeline with one value changed.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut source = seed();
+    *source.pointer_mut(pointer).expect("the seed has it") = value;
+    source
+}
+
+#[track_caller]
+fn refused(source: &Value, path: &str) {
+    let problems = Definition::parse(source).expect_err("must be refused");
+    assert!(problems.iter().any(|problem| problem.path == path), "{problems:?}");
+}
+
+#[test]
+fn the_seeds_own_example_is_read_and_given_back_as_it_came() {
+    let definition = Definition::parse(&seed()).expect("valid");
+    let rag = definition.rag.as_ref().expect("a rag stage");
+    assert_eq!((rag.top_k, rag.score_threshold, rag.namespace.as_str(), rag.locked), (5, 0.75, "default", false));
+    assert!(!definition.pre_hook.as_ref().expect("a stage").enabled);
+    assert_eq!(definition.llm.chain[1].on_status.as_deref(), Some(&[429, 503][..]));
+    assert_eq!(definition.llm.chain[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(*definition.source(), seed());
+}
+
+#[test]
+fn a_list_without_the_key_pipeline_and_defaults_work() {
+    let definition = Definition::parse(&json!([
+        {"stage": "rag"},
+        {"stage": "pre_hook", "locked": true, "config": {"function_ids": ["a", "b"]}},
+        {"stage": "llm", "config": {"primary": {"provider": "p", "model": "m"}}}
+    ]))
+    .expect("valid");
+    let rag = definition.rag.expect("a rag stage");
+    assert_eq!((rag.enabled, rag.top_k, rag.score_threshold), (true, TOP_K, SCORE_THRESHOLD));
+    let pre = definition.pre_hook.expect("a stage");
+    assert_eq!((pre.locked, pre.plugins), (true, vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_path() {
+    refused(&json!(7), "pipeline");
+    refused(&json!([]), "pipeline");
+    refused(&with("/pipeline/0/stage", json!("ragg")), "pipeline[0].stage");
+    refused(&with("/pipeline/0/enabled", json!("yes")), "pipeline[0].enabled");
+    refused(&with("/pipeline/0/config/top_k", json!(0)), "pipeline[0].config.top_k");
+    refused(&with("/pipeline/0/config/top_k", json!(51)), "pipeline[0].config.top_k");
+    refused(&with("/pipeline/0/config/score_threshold", json!(1.1)), "pipeline[0].config.score_threshold");
+    refused(&with("/pipeline/0/config", json!({"namespace": "a/b"})), "pipeline[0].config.namespace");
+    refused(&with("/pipeline/0/config", json!({"topk": 5})), "pipeline[0].config.topk");
+    refused(&with("/pipeline/1/enabled", json!(true)), "pipeline[1].config.function_id");
+    refused(&with("/pipeline/1/config", json!({"function_id": "a", "function_ids": ["b"]})), "pipeline[1].config.function_ids");
+    refused(&with("/pipeline/2/enabled", json!(false)), "pipeline[2].enabled");
+    refused(&with("/pipeline/2/config/primary/provider", json!("")), "pipeline[2].config.primary.provider");
+    refused(&with("/pipeline/2/config/primary", json!({"provider": "p"})), "pipeline[2].config.primary.model");
+    refused(&with("/pipeline/2/config/fallbacks/0/on_status", json!([200])), "pipeline[2].config.fallbacks[0].on_status");
+    refused(&with("/pipeline/3/stage", json!("rag")), "pipeline[3].stage");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let mut source = with("/pipeline/0/config/top_k", json!("five"));
+    source["pipeline"][2]["config"]["primary"]["model"] = json!(null);
+    let problems = Definition::parse(&source).expect_err("must be refused");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
+fn lists_are_limited_at_the_edge() {
+    let fallback = json!({"provider": "p", "model": "m"});
+    let fallbacks = |n: usize| with("/pipeline/2/config/fallbacks", Value::Array(vec![fallback.clone(); n]));
+    assert!(Definition::parse(&fallbacks(FALLBACKS_MAX)).is_ok());
+    refused(&fallbacks(FALLBACKS_MAX + 1), "pipeline[2].config.fallbacks");
+    let hooks = |n: usize| with("/pipeline/1/config", json!({"function_ids": vec!["a"; n]}));
+    assert!(Definition::parse(&hooks(HOOKS_MAX)).is_ok());
+    refused(&hooks(HOOKS_MAX + 1), "pipeline[1].config.function_ids");
+    let name = |n: usize| with("/pipeline/0/config", json!({"namespace": "n".repeat(n)}));
+    assert!(Definition::parse(&name(64)).is_ok());
+    refused(&name(65), "pipeline[0].config.namespace");
+}

@@ -1,0 +1,199 @@
+//! A fresh hook call through our code against the same by a bare wasmtime loop: same engine settings, same component, same input.
+//! Prints both times and their ratio; the ratio is the figure, for it holds on any machine.
+
+#[path = "../../tests/support/components.rs"]
+#[allow(dead_code, reason = "the benchmark needs one component of the many")]
+mod components;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cofferdam::chat::{Deadline, Exchange, Message};
+use cofferdam::sandbox::{Compiler, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
+use cofferdam::telemetry::Metrics;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, ResourceLimiter, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+mod contract {
+    wasmtime::component::bindgen!({
+        world: "cofferdam:hooks/bare-pre",
+        path: "../wit",
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}
+use contract::cofferdam::hooks::{config, log, types};
+use contract::exports::cofferdam::hooks::pre_hook::{Outcome, Request};
+
+/// Calls in one round; rounds alternate between the two, so that a busy moment hits both.
+const CALLS: u32 = 2_000;
+const ROUNDS: usize = 15;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let bytes = components::components().bytes("noop_pre");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("plugins")).expect("a folder");
+    std::fs::write(folder.path().join("plugins/noop-pre.wasm"), &bytes).expect("the component can be written");
+    let (ours, bare) = runtime.block_on(async {
+        let setup = RegistryConfig {
+            plugin_dir: folder.path().join("plugins"),
+            cache_dir: folder.path().join("compiled"),
+            plugins: Default::default(),
+            limits: ServerLimits::default(),
+            compiler: Compiler::InProcess,
+        };
+        let (registry, _watcher) = Registry::open(setup, Metrics::new()).await.expect("a registry");
+        let bare = Bare::new(&bytes);
+        let (mut ours_best, mut bare_best) = (Duration::MAX, Duration::MAX);
+        for _ in 0..ROUNDS {
+            ours_best = ours_best.min(ours(&registry).await);
+            bare_best = bare_best.min(bare.round().await);
+        }
+        (ours_best / CALLS, bare_best / CALLS)
+    });
+    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+    println!("sandbox: fresh noop pre-hook over two messages, best of {ROUNDS} rounds of {CALLS} calls");
+    println!("sandbox: ours {:.1} us, bare wasmtime {:.1} us, ratio {ratio:.2} (limit 1.5)", us(ours), us(bare));
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn messages() -> Vec<Message> {
+    vec![Message::text("system", "You are a helpful assistant."), Message::text("user", "Write me a poem about the sea. ".repeat(14))]
+}
+
+async fn ours(registry: &Registry) -> Duration {
+    let plugins = registry.snapshot();
+    let plugin = plugins.get("noop-pre", "pre_hook").expect("the plugin is loaded");
+    let mut exchange = Exchange {
+        id: "bench".into(),
+        caller: None,
+        pipeline: "bench".into(),
+        deadline: Deadline::after(Duration::from_secs(600)),
+        stream: false,
+        model: None,
+        messages: messages(),
+        params: Vec::new(),
+        metadata: Default::default(),
+        hits: Vec::new(),
+        skipped: Vec::new(),
+        attempt: 0,
+    };
+    let started = Instant::now();
+    for _ in 0..CALLS {
+        let outcome = plugin.pre_hook(&mut exchange, "gpt-4o").await.expect("no fault");
+        assert!(matches!(outcome, PreOutcome::Proceed));
+    }
+    started.elapsed()
+}
+
+/// The least that one can do with wasmtime and still be safe: fuel, a memory limit, a time limit, empty WASI.
+struct Bare {
+    engine: Engine,
+    pre: contract::BarePrePre<State>,
+}
+
+struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    memory: usize,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory += desired - current;
+        Ok(self.memory <= 64 << 20)
+    }
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 100_000)
+    }
+}
+
+impl types::Host for State {}
+impl log::Host for State {
+    fn write(&mut self, _: log::Level, _: String) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+impl config::Host for State {
+    fn all(&mut self) -> wasmtime::Result<String> {
+        Ok("{}".into())
+    }
+    fn get(&mut self, _: String) -> wasmtime::Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+impl Bare {
+    fn new(bytes: &[u8]) -> Arc<Self> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.linear_memory_keep_resident(16 << 20).table_keep_resident(1 << 20).pagemap_scan(Enabled::Auto);
+        pool.total_component_instances(256).total_core_instances(2048).total_memories(768).total_tables(1024).total_stacks(256);
+        pool.max_memory_size(1 << 30).table_elements(1 << 20).max_tables_per_module(8).max_memories_per_module(4);
+        let mut config = Config::new();
+        config.cranelift_opt_level(OptLevel::Speed).consume_fuel(true).concurrency_support(false);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).expect("an engine");
+        let component = Component::from_binary(&engine, bytes).expect("a component");
+        component.initialize_copy_on_write_image().expect("an image");
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("WASI");
+        contract::BarePre::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state).expect("imports");
+        let pre = contract::BarePrePre::new(linker.instantiate_pre(&component).expect("links")).expect("a pre-hook");
+        Arc::new(Self { engine, pre })
+    }
+
+    async fn round(&self) -> Duration {
+        let started = Instant::now();
+        for _ in 0..CALLS {
+            tokio::time::timeout(Duration::from_millis(500), self.call()).await.expect("in time");
+        }
+        started.elapsed()
+    }
+
+    async fn call(&self) {
+        let state = State { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), memory: 0 };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| state);
+        store.set_fuel(Limits::default().fuel).expect("fuel");
+        store.fuel_async_yield_interval(Some(200_000)).expect("fuel");
+        let instance = self.pre.instantiate_async(&mut store).await.expect("instantiates");
+        let outcome = instance.cofferdam_hooks_pre_hook().call_on_request(&mut store, &request()).await.expect("no trap");
+        assert!(matches!(outcome, Ok(Outcome::Proceed(_))));
+    }
+}
+
+fn request() -> Request {
+    let message = |role: &str, text: String| types::Message {
+        role: role.into(),
+        content: vec![types::Part::Text(types::TextPart { text, extra: Vec::new() })],
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+        name: None,
+        extra: Vec::new(),
+    };
+    Request {
+        context: types::Context {
+            request_id: "bench".into(),
+            pipeline: "bench".into(),
+            caller: None,
+            stream: false,
+            attempt: 0,
+            deadline_ms: 600_000,
+        },
+        model: "gpt-4o".into(),
+        messages: vec![message("system", "You are a helpful assistant.".into()), message("user", "Write me a poem about the sea. ".repeat(14))],
+        params: Vec::new(),
+        metadata: Vec::new(),
+    }
+}

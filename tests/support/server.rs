@@ -1,0 +1,178 @@
+//! Starts the real binary on a free port in a folder of its own, and stops it when the test ends.
+//! What it wrote is shown when the test fails.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::components::components;
+
+/// Long enough for a loaded machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    pub folder: Arc<TempDir>,
+    log: Log,
+}
+
+/// What a server is started with.
+pub struct Builder {
+    config: String,
+    folder: Arc<TempDir>,
+    environment: Vec<(String, String)>,
+}
+
+impl Server {
+    /// A server with that `cofferdam.toml`; `data_dir` and `plugin_dir` lie in its folder.
+    pub fn with(config: &str) -> Builder {
+        Builder { config: config.into(), folder: Arc::new(tempfile::tempdir().expect("a folder")), environment: Vec::new() }
+    }
+
+    pub fn plugin_dir(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// Waits until the server has written a line that holds `part`.
+    #[track_caller]
+    pub fn wait_for_log(&self, part: &str) -> String {
+        self.log.wait_for(part)
+    }
+
+    pub fn log(&self) -> String {
+        self.log.text.0.lock().expect("log").clone()
+    }
+
+    /// SIGKILL: no drain, no goodbye.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server ends");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("the server ends")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Builder {
+    /// Puts a component into the plugin directory before the start.
+    pub fn plugin(self, name: &str) -> Self {
+        deploy(&components().path(name), &self.folder.path().join("plugins"), name);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Uses the folder of an earlier server.
+    pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
+        self.folder = folder;
+        self
+    }
+
+    pub fn start(self) -> Server {
+        let (mut child, log) = self.spawn();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
+        let Some(address) = address else {
+            let _ = child.wait();
+            panic!("the server did not start:\n{}", log.ended());
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, address, folder: self.folder, log }
+    }
+
+    /// Starts a server that is to end by itself; its exit status and what it wrote.
+    pub fn fails(self) -> (ExitStatus, String) {
+        let (mut child, log) = self.spawn();
+        let status = child.wait().expect("the server ends");
+        (status, log.ended())
+    }
+
+    fn spawn(&self) -> (Child, Log) {
+        let file = self.folder.path().join("cofferdam.toml");
+        std::fs::write(&file, &self.config).expect("the file can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file).current_dir(self.folder.path());
+        command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info").envs(self.environment.iter().map(|(k, v)| (k, v)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server can be started");
+        let log = Log::read(child.stderr.take().expect("stderr is a pipe"));
+        (child, log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server wrote:\n{}", self.log());
+        }
+    }
+}
+
+/// Copies a component as an operator is told to: under another name, then a rename.
+pub fn deploy(component: &Path, plugin_dir: &Path, name: &str) {
+    std::fs::create_dir_all(plugin_dir).expect("the folder can be made");
+    let hidden = plugin_dir.join(format!(".{name}.tmp"));
+    std::fs::copy(component, &hidden).expect("the component can be copied");
+    std::fs::rename(hidden, plugin_dir.join(format!("{name}.wasm"))).expect("the component can be renamed");
+}
+
+#[derive(Clone)]
+struct Log {
+    text: Arc<(Mutex<String>, Condvar)>,
+    ended: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Log {
+    fn read(stderr: impl Read + Send + 'static) -> Self {
+        let log = Self { text: Arc::default(), ended: Arc::default() };
+        let writer = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let mut text = writer.text.0.lock().expect("log");
+                text.push_str(&String::from_utf8_lossy(&line));
+                text.push('\n');
+                writer.text.1.notify_all();
+            }
+            *writer.ended.0.lock().expect("log") = true;
+            writer.ended.1.notify_all();
+        });
+        log
+    }
+
+    #[track_caller]
+    fn wait_for(&self, part: &str) -> String {
+        let text = self.text.0.lock().expect("log");
+        let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, |text| !text.contains(part)).expect("log");
+        assert!(!timeout.timed_out(), "the server never wrote {part:?}");
+        text.lines().find(|line| line.contains(part)).expect("it was there").to_owned()
+    }
+
+    fn ended(&self) -> String {
+        let ended = self.ended.0.lock().expect("log");
+        drop(self.ended.1.wait_timeout_while(ended, PATIENCE, |ended| !*ended).expect("log"));
+        self.text.0.lock().expect("log").clone()
+    }
+}
