@@ -1,0 +1,87 @@
+//! The gateway against a bare hyper reverse proxy in front of the same mock upstream under the same load, by CPU time per request.
+//! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
+//! Prints ratios, added latency, the time to the first streamed byte, idle memory and the binary's size.
+
+#[path = "../../tests/support/components.rs"]
+#[allow(dead_code, reason = "the benchmark needs two components of the many")]
+mod components;
+mod load;
+mod peers;
+mod process;
+
+use std::time::Duration;
+
+use load::{Latency, Shape};
+use process::Process;
+
+/// Requests in a round of whole replies, and streams in a round of streams.
+const REQUESTS: usize = 6_000;
+const STREAMS: usize = 1_200;
+const CONNECTIONS: usize = 16;
+const ROUNDS: usize = 5;
+/// Requests one after the other, for latency.
+const SINGLE: usize = 3_000;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("mock") => peers::mock(),
+        Some("proxy") => peers::proxy(&arguments.next().expect("an upstream")),
+        _ => bench(),
+    }
+}
+
+fn bench() {
+    process::pin_self(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], 1);
+    let bare = Process::peer("proxy", &[&mock.address.to_string()], 0);
+    let plain = Process::gateway(&mock, &[]);
+    let idle_mb = plain.resident_bytes() as f64 / 1e6;
+    let hooked = Process::gateway(&mock, &["noop_pre", "noop_post"]);
+    println!("gateway: {} bytes binary, {idle_mb:.1} MB resident when idle without plugins, {:.1} MB with two (limit 40 MB)", process::binary_bytes(), hooked.resident_bytes() as f64 / 1e6);
+    runtime.block_on(async {
+        compare("whole replies, no hooks", 2.0, &bare, &plain, Shape::Whole, REQUESTS).await;
+        compare("whole replies, one Rust pre-hook and one Rust post-hook", 5.0, &bare, &hooked, Shape::Whole, REQUESTS).await;
+        compare("streams of 60 events, no hooks", 1.5, &bare, &plain, Shape::Stream, STREAMS).await;
+        let through = |process| load::one_by_one(process, Shape::Whole, SINGLE);
+        added("whole reply at one connection", through(&bare).await, through(&plain).await, through(&hooked).await);
+        let first = |process| load::one_by_one(process, Shape::Stream, SINGLE / 5);
+        added("first streamed byte at one connection", first(&bare).await, first(&plain).await, first(&hooked).await);
+    });
+}
+
+/// The best round of each: what the code costs when nothing else disturbs it.
+async fn compare(what: &str, limit: f64, bare: &Process, ours: &Process, shape: Shape, requests: usize) {
+    let (mut bare_best, mut ours_best) = (Duration::MAX, Duration::MAX);
+    // A round first that does not count: connections, caches, branch predictors.
+    for round in 0..=ROUNDS {
+        for (process, best) in [(bare, &mut bare_best), (ours, &mut ours_best)] {
+            let before = process.cpu_time();
+            load::many(process, shape, CONNECTIONS, requests).await;
+            let spent = (process.cpu_time() - before) / u32::try_from(requests).expect("a small number");
+            if round > 0 {
+                *best = spent.min(*best);
+            }
+        }
+    }
+    let ratio = ours_best.as_secs_f64() / bare_best.as_secs_f64();
+    println!("gateway: {what}: CPU per request {:.1} us, bare proxy {:.1} us, ratio {ratio:.2} (limit {limit})", us(ours_best), us(bare_best));
+}
+
+fn added(what: &str, bare: Latency, plain: Latency, hooked: Latency) {
+    let over = |ours: Duration, bare: Duration| us(ours) - us(bare);
+    println!(
+        "gateway: {what}: bare proxy p50 {:.0} us p99 {:.0} us; added without hooks p50 {:+.0} p99 {:+.0}; with hooks p50 {:+.0} p99 {:+.0}",
+        us(bare.p50),
+        us(bare.p99),
+        over(plain.p50, bare.p50),
+        over(plain.p99, bare.p99),
+        over(hooked.p50, bare.p50),
+        over(hooked.p99, bare.p99)
+    );
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

@@ -1,0 +1,90 @@
+//! Processes under measure: started on a core of their own, asked for CPU time and memory, killed at the end.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::components::components;
+
+pub(super) struct Process {
+    child: Child,
+    pub(super) address: SocketAddr,
+    /// Where the requests go and what they name.
+    pub(super) model: &'static str,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Process {
+    /// The mock or the bare proxy: this benchmark's own binary.
+    pub(super) fn peer(role: &str, arguments: &[&str], core: u32) -> Self {
+        let this = std::env::current_exe().expect("this program's path");
+        let mut command = on_core(core, this.as_os_str());
+        command.arg(role).args(arguments);
+        Self::start(command, None)
+    }
+
+    /// The gateway in front of the mock, with those plugins as pre- and post-hook.
+    pub(super) fn gateway(mock: &Process, plugins: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
+        let mut stages = String::new();
+        for (name, stage) in plugins.iter().zip(["pre_hook", "post_hook"]) {
+            std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
+            stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
+        }
+        let config = format!(
+            "[providers.mock]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n[[pipelines]]\nid = \"bench\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"mock\", model = \"mock\" }} }} }} ]\n",
+            mock.address
+        );
+        std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
+        let mut command = on_core(0, env!("CARGO_BIN_EXE_cofferdam").as_ref());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
+        Self::start(command, Some(folder))
+    }
+
+    fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("taskset and the program start");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok()).expect("the process listens");
+        Self { child, address, model: "bench", _folder: folder }
+    }
+
+    /// User and system time of all threads, ended ones not counted: none of ours end while measured.
+    pub(super) fn cpu_time(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux has /proc");
+        let spent = tasks.flatten().filter_map(|task| {
+            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(spent.sum())
+    }
+
+    pub(super) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux has /proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(super) fn binary_bytes() -> u64 {
+    std::fs::metadata(env!("CARGO_BIN_EXE_cofferdam")).expect("the binary").len()
+}
+
+pub(super) fn pin_self(core: u32) {
+    let pinned = Command::new("taskset").args(["-cp", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null()).status();
+    assert!(pinned.expect("taskset (util-linux) is installed").success(), "this machine has a core {core}");
+}
+
+fn on_core(core: u32, program: &std::ffi::OsStr) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program);
+    command
+}

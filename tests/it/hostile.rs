@@ -1,0 +1,172 @@
+//! Hostile guests: each ends in its own typed error within its limit, while other requests keep being served.
+//! The same under `on_failure = "skip"`: the exchange goes on without the plugin, and says so.
+
+use serde_json::json;
+
+use crate::client::{Client, text_of};
+use crate::server::Server;
+
+/// Small limits, so that every guest meets its own one quickly.
+const LIMITS: &str = r#"{ fuel = 20_000_000, memory = "16MiB", table_elements = 20_000, time = "300ms", output = "1MiB", log_lines = 5, log_line_bytes = 40 }"#;
+
+/// A pipeline `victim` with that hook in it and a pipeline `calm` without.
+fn config(plugin: &str, stage: &str, limits: &str, on_failure: &str) -> String {
+    format!(
+        r#"
+        [plugins.{plugin}]
+        on_failure = "{on_failure}"
+        limits = {limits}
+        [[pipelines]]
+        id = "victim"
+        pipeline = [
+            {{ stage = "{stage}", config = {{ function_id = "{plugin}" }} }},
+            {{ stage = "llm", config = {{ primary = {{ provider = "builtin", model = "extractive" }} }} }},
+        ]
+        [[pipelines]]
+        id = "calm"
+        pipeline = [ {{ stage = "llm", config = {{ primary = {{ provider = "builtin", model = "extractive" }} }} }} ]
+        "#
+    )
+}
+
+/// Runs the guest under both policies and checks the code that `reject` answers with.
+async fn ends_in(guest: &str, stage: &str, limits: &str, code: &str) {
+    let plugin = guest.replace('_', "-");
+    let server = Server::with(&config(&plugin, stage, limits, "reject")).plugin(guest).start();
+    let client = Client::of(server.address);
+    let hostile = client.chat("victim", "hello", json!({}));
+    let calm = async {
+        for _ in 0..20 {
+            client.chat("calm", "hello", json!({})).await.ok();
+        }
+    };
+    let (answer, ()) = tokio::join!(hostile, calm);
+    assert_eq!(answer.refused(502), code);
+    let error = &answer.json()["error"];
+    assert_eq!(error["type"], "plugin_error");
+    assert!(error["message"].as_str().expect("a message").contains(&plugin), "the error names the plugin: {error}");
+    let streamed = client.chat_stream("victim", "hello", json!({})).await.answer().await;
+    assert_eq!(streamed.refused(502), code, "a stream that has not begun is refused in the same way");
+    let metrics = client.get("/metrics").await.text();
+    assert!(metrics.contains(&format!("plugin=\"{plugin}\"")), "{metrics}");
+
+    let server = Server::with(&config(&plugin, stage, limits, "skip")).plugin(guest).start();
+    let client = Client::of(server.address);
+    let answer = client.chat("victim", "hello", json!({})).await.ok();
+    assert_eq!(answer.header("x-cofferdam-skipped"), Some(plugin.as_str()));
+    assert!(answer.content().contains("built-in answerer"), "the model's own answer: {answer:?}");
+    let streamed = client.chat_stream("victim", "hello", json!({})).await;
+    assert_eq!(streamed.headers.get("x-cofferdam-skipped").expect("the header"), plugin.as_str());
+    assert!(text_of(&streamed.all().await.expect("a whole stream")).contains("built-in answerer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_loop_runs_out_of_fuel() {
+    ends_in("endless_loop", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_loop_with_endless_fuel_runs_out_of_time() {
+    let limits = r#"{ fuel = 1_000_000_000_000, time = "200ms" }"#;
+    ends_in("endless_loop", "pre_hook", limits, "plugin_time_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_hog_is_stopped_at_its_limit() {
+    ends_in("memory_hog", "pre_hook", LIMITS, "plugin_memory_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_growth_is_stopped_at_its_limit() {
+    ends_in("table_growth", "pre_hook", LIMITS, "plugin_table_elements_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_recursion_ends_at_the_stack() {
+    ends_in("deep_recursion", "pre_hook", LIMITS, "plugin_stack_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_megabytes_of_metadata_are_not_taken() {
+    let limits = r#"{ memory = "256MiB", time = "10s", fuel = 2_000_000_000 }"#;
+    ends_in("huge_return", "pre_hook", limits, "plugin_output_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_megabytes_of_reply_are_not_taken() {
+    let limits = r#"{ memory = "256MiB", time = "10s", fuel = 2_000_000_000 }"#;
+    ends_in("huge_message", "post_hook", limits, "plugin_output_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_is_told_as_a_trap() {
+    ends_in("trap", "pre_hook", LIMITS, "plugin_trapped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_trap() {
+    ends_in("panic", "pre_hook", LIMITS, "plugin_trapped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_no_json_is_an_invalid_outcome() {
+    ends_in("invalid_json_metadata", "pre_hook", LIMITS, "plugin_invalid_outcome").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sleeping_on_a_clock_runs_out_of_time() {
+    ends_in("sleeper", "pre_hook", LIMITS, "plugin_time_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_plugins_own_is_a_fault() {
+    ends_in("reports_error", "pre_hook", LIMITS, "plugin_reported_error").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_loop_in_describe_is_refused_at_load_and_stalls_nothing() {
+    let server = Server::with(&config("endless-loop-in-describe", "pre_hook", LIMITS, "reject")).plugin("endless_loop_in_describe").start();
+    let client = Client::of(server.address);
+    let plugins = client.get("/api/v1/plugins").await.ok().json();
+    let plugin = &plugins["data"][0];
+    assert_eq!((&plugin["state"], &plugin["file"]), (&json!("refused"), &json!("endless_loop_in_describe.wasm")));
+    assert!(plugin["reason"].as_str().expect("a reason").contains("fuel"), "{plugin}");
+    assert_eq!(client.chat("victim", "hello", json!({})).await.refused(503), "plugin_not_loaded");
+    client.chat("calm", "hello", json!({})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_log_lines_is_cut_counted_and_made_harmless() {
+    let limits = r#"{ fuel = 10_000_000_000, time = "20s", log_lines = 5, log_line_bytes = 40, output = "2MiB" }"#;
+    let server = Server::with(&config("log-flood", "pre_hook", limits, "reject")).plugin("log_flood").start();
+    Client::of(server.address).chat("victim", "hello", json!({})).await.ok();
+    let dropped = server.wait_for_log("log lines over the limit were dropped");
+    assert!(dropped.contains("dropped=99996"), "100001 lines less 5: {dropped}");
+    let log = server.log();
+    assert!(!log.lines().any(|line| line.starts_with("INFO forged")), "a line break does not begin a line of its own");
+    assert!(!log.contains("\x1b[2J"), "no escape sequence reaches the log");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("plugin=\"log-flood\"") && !line.contains("dropped")).collect();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains("request=")), "every line names its request: {lines:#?}");
+    assert!(Client::of(server.address).get("/metrics").await.text().contains("cofferdam_plugin_log_dropped"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wasi_gives_nothing() {
+    let server = Server::with(&config("probe-env", "pre_hook", "{}", "reject")).plugin("probe_env").env("SECRET", "s3cret").start();
+    let found = Client::of(server.address).chat("victim", "hello", json!({})).await.ok().content();
+    assert!(found.lines().count() >= 10 && found.lines().all(|line| line.contains(": refused")), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_plugin_runs_beside_a_hostile_one_in_one_directory() {
+    let both = config("endless-loop", "pre_hook", LIMITS, "skip").replace(
+        "[[pipelines]]\n        id = \"calm\"\n        pipeline = [",
+        "[[pipelines]]\n        id = \"calm\"\n        pipeline = [ { stage = \"post_hook\", config = { function_id = \"stamp\" } },",
+    );
+    let server = Server::with(&both).plugin("endless_loop").plugin("stamp").start();
+    let client = Client::of(server.address);
+    let (hostile, calm) = tokio::join!(client.chat("victim", "hello", json!({})), client.chat("calm", "hello", json!({})));
+    hostile.ok();
+    assert!(calm.ok().content().contains("[v=none/"));
+}
