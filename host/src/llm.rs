@@ -1,15 +1,117 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
+mod attempt;
+mod builtin;
 mod error;
+mod openai;
+mod passthrough;
+mod sse;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chat::Reply;
+use tracing::Instrument;
 
+use crate::chat::{Exchange, Reply};
+use attempt::{Failure, Watch, runs};
+use openai::{Call, OpenAi};
+use transport::Tls;
+
+pub use attempt::Observer;
 pub use error::{Error, Phase};
+
+/// The providers of the operator's file, ready to be asked.
+pub struct Llm {
+    providers: BTreeMap<String, Provider>,
+    secrets: Secrets,
+    metrics: Arc<dyn Observer>,
+}
+
+enum Provider {
+    OpenAi(OpenAi),
+    Builtin,
+}
+
+impl Llm {
+    /// Connects to nobody yet; the system's trusted roots are read when the first https provider is asked.
+    ///
+    /// # Errors
+    /// `Unreachable` where a provider's `base_url` is no http or https URL.
+    pub fn new(config: Config, secrets: Secrets, metrics: Arc<dyn Observer>) -> Result<Self, Error> {
+        let tls = Arc::new(Tls::default());
+        let ready = |name: &str, config_of: &ProviderConfig| match config_of.kind {
+            Kind::OpenAi => OpenAi::new(name, &config_of.base_url, config.limits.clone(), Arc::clone(&tls)).map(Provider::OpenAi),
+            Kind::Builtin => Ok(Provider::Builtin),
+        };
+        let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
+        Ok(Self { providers: providers.collect::<Result<_, Error>>()?, secrets, metrics })
+    }
+
+    /// Whether a pipeline may name this provider.
+    pub fn knows(&self, provider: &str) -> bool {
+        self.providers.contains_key(provider)
+    }
+
+    /// Every provider's name, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        self.providers.keys().map(String::as_str).collect()
+    }
+
+    /// Asks the targets in order, the primary first, until one replies. A stream is returned once its first event is there; what
+    /// breaks it later is its last item. Dropping the future or the reply closes the provider's connection.
+    ///
+    /// # Errors
+    /// The last failure; `UnknownProvider` where the chain is empty.
+    pub async fn answer(&self, chain: &[Target], exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
+        let mut attempts = 0;
+        let mut last: Option<(&Target, Failure)> = None;
+        for (place, target) in chain.iter().enumerate() {
+            if let Some((before, failure)) = &last {
+                if exchange.deadline.remaining().is_zero() {
+                    break;
+                }
+                if !runs(target, before, failure) {
+                    continue;
+                }
+                tracing::warn!(llm.provider = target.provider, "falling back to provider `{}`: {}", target.provider, failure.error);
+            }
+            attempts += 1;
+            let model = exchange.model.as_ref().filter(|_| place == 0).unwrap_or(&target.model);
+            match self.attempt(target, model, attempts, exchange, mode).await {
+                Ok(reply) => return Ok(Answer { reply, provider: target.provider.clone(), model: model.clone(), attempts }),
+                Err(failure) => last = Some((target, failure)),
+            }
+        }
+        Err(last.map_or_else(|| Error::UnknownProvider { provider: String::new() }, |(_, failure)| failure.error))
+    }
+
+    async fn attempt(&self, target: &Target, model: &str, attempt: u32, exchange: &Exchange, mode: Mode) -> Result<Reply, Failure> {
+        let watch = Watch::new(&*self.metrics, &target.provider, model, attempt);
+        let result = self.ask(target, model, exchange, mode).instrument(watch.span.clone()).await;
+        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        result
+    }
+
+    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode) -> Result<Reply, Failure> {
+        match self.providers.get(&target.provider) {
+            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
+            Some(Provider::Builtin) => Ok(builtin::reply(model, exchange, mode)),
+            Some(Provider::OpenAi(openai)) => {
+                let key = target.secret_key_name.as_deref().map(|name| self.key(target, name)).transpose()?;
+                openai.call(&Call { model, key: key.as_deref(), exchange, mode }).await
+            }
+        }
+    }
+
+    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
+    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
+        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    }
+}
 
 /// One model at one provider, as a pipeline names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +183,14 @@ pub struct Answer {
     pub model: String,
     /// How many tries it took, 1 for the first.
     pub attempts: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig { kind, base_url: base_url.to_owned() });
+        let providers = [entry("openai", Kind::OpenAi, "https://api.openai.com/v1"), entry("builtin", Kind::Builtin, "")];
+        Self { providers: providers.into(), limits: Limits::default() }
+    }
 }
 
 impl Default for Limits {

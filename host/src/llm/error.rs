@@ -35,6 +35,20 @@ pub enum Error {
     UnknownProvider { provider: String },
 }
 
+impl Error {
+    /// One word for metrics and logs.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Garbled { .. } => "garbled",
+            Self::SecretMissing { .. } => "secret_missing",
+            Self::UnknownProvider { .. } => "unknown_provider",
+        }
+    }
+}
+
 /// Which wait a timeout ended; its name is the key of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

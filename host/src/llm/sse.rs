@@ -1,0 +1,183 @@
+//! Server-sent events as bytes: where events end, and what their data is. Linear in the bytes, whatever the reads look like.
+//! An event ends at an empty line; lines end in LF, CRLF or CR. Source: HTML Living Standard, "Parsing an event stream".
+//! Must not know what the data means, except that `[DONE]` is a stream's last event.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+
+/// Cuts what is read from a provider behind its last whole event.
+pub(super) struct Framer {
+    /// The bytes of the event that has not ended yet.
+    held: BytesMut,
+    scan: Scan,
+    event_bytes: usize,
+    end: Option<End>,
+}
+
+/// Why no more events will come out of a [`Framer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// An event's data was `[DONE]`.
+    Done,
+    /// An event was larger than allowed.
+    TooLarge,
+}
+
+impl Framer {
+    /// `event_bytes`: the most bytes of one event, its line ends included.
+    pub(super) fn new(event_bytes: usize) -> Self {
+        Self { held: BytesMut::new(), scan: Scan::default(), event_bytes, end: None }
+    }
+
+    /// The whole events that `read` completes, if any; forwarded without a copy where no event was open before.
+    pub(super) fn push(&mut self, mut read: Bytes) -> Option<Bytes> {
+        if self.end.is_some() {
+            return None;
+        }
+        let whole = if self.held.is_empty() {
+            let (until, end) = self.scan.run(&read, self.event_bytes);
+            self.end = end;
+            let whole = read.split_to(until);
+            self.held.extend_from_slice(&read);
+            whole
+        } else {
+            self.held.extend_from_slice(&read);
+            let (until, end) = self.scan.run(&self.held, self.event_bytes);
+            self.end = end;
+            self.held.split_to(until).freeze()
+        };
+        self.scan.shift(whole.len());
+        (!whole.is_empty()).then_some(whole)
+    }
+
+    /// Set once nothing more will come; what was completed before it has been given out.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end
+    }
+}
+
+/// Positions in the bytes that start with the open event.
+#[derive(Default)]
+struct Scan {
+    /// Everything before was looked at.
+    at: usize,
+    /// Start of the open line.
+    line: usize,
+    /// Start of the open event; 1 where an LF that belongs to the CR before it comes first.
+    event: usize,
+    /// The last byte looked at was a CR, so that an LF now is its second half.
+    after_cr: bool,
+    data: Data,
+}
+
+/// What the data of the open event is so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Data {
+    #[default]
+    None,
+    Done,
+    Other,
+}
+
+impl Scan {
+    /// Where the last whole event in `bytes` ends, and whether the stream is over there.
+    fn run(&mut self, bytes: &[u8], event_bytes: usize) -> (usize, Option<End>) {
+        let mut whole = 0;
+        if self.after_cr && bytes.get(self.at) == Some(&b'\n') {
+            // A CR ends its event without waiting for the LF, so the LF may open the next read.
+            self.event += usize::from(self.event == self.at);
+            self.at += 1;
+            self.line = self.at;
+            self.after_cr = false;
+        }
+        for end in memchr::memchr2_iter(b'\n', b'\r', &bytes[self.at..]).map(|found| self.at + found) {
+            if end < self.line {
+                continue;
+            }
+            let crlf = bytes[end] == b'\r' && bytes.get(end + 1) == Some(&b'\n');
+            let next = end + 1 + usize::from(crlf);
+            if end > self.line {
+                self.data = self.data.and(&bytes[self.line..end]);
+            } else {
+                if end + 1 - self.event > event_bytes {
+                    return (whole, Some(End::TooLarge));
+                }
+                (whole, self.event) = (next, next);
+                if std::mem::take(&mut self.data) == Data::Done {
+                    return (whole, Some(End::Done));
+                }
+            }
+            self.line = next;
+        }
+        if bytes.len() > self.at {
+            self.after_cr = bytes.last() == Some(&b'\r');
+        }
+        self.at = bytes.len();
+        let over = bytes.len().saturating_sub(self.event) > event_bytes;
+        (whole, over.then_some(End::TooLarge))
+    }
+
+    /// The first `bytes` are gone.
+    fn shift(&mut self, bytes: usize) {
+        for position in [&mut self.at, &mut self.line, &mut self.event] {
+            *position = position.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Data {
+    fn and(self, line: &[u8]) -> Self {
+        match (self, data_of_line(line)) {
+            (data, None) => data,
+            (Self::None, Some(value)) if value.trim_ascii() == b"[DONE]" => Self::Done,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The data of every whole event in `bytes`, in order; several `data:` lines of one event are joined by LF. Events without data
+/// (comments, lone `event:` or `id:` lines) are passed over.
+pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let mut data: Option<Cow<'_, [u8]>> = None;
+        loop {
+            let line = next_line(&mut rest)?;
+            if line.is_empty() {
+                match data.take() {
+                    Some(data) => return Some(data),
+                    None => continue,
+                }
+            }
+            let Some(value) = data_of_line(line) else { continue };
+            match &mut data {
+                None => data = Some(Cow::Borrowed(value)),
+                Some(data) => {
+                    data.to_mut().push(b'\n');
+                    data.to_mut().extend_from_slice(value);
+                }
+            }
+        }
+    })
+}
+
+/// Takes one ended line off `rest`, without its end.
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = memchr::memchr2(b'\n', b'\r', rest)?;
+    let (line, after) = rest.split_at(end);
+    *rest = if after.starts_with(b"\r\n") { &after[2..] } else { &after[1..] };
+    Some(line)
+}
+
+/// The value of a `data` field; the space behind the colon is optional, and so is the colon.
+fn data_of_line(line: &[u8]) -> Option<&[u8]> {
+    match line.strip_prefix(b"data")? {
+        [] => Some(b""),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
