@@ -1,0 +1,112 @@
+//! An answer's bytes on their way to the connection. Holds the request's record, so that a stream's line is written when the stream ends,
+//! and the stream itself, so that a client that leaves drops the work behind it. Must not know how the bytes were made.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::connection::Busy;
+use super::record::Record;
+use super::sse;
+use crate::chat::reply::Pieces;
+
+/// What an endpoint answers with.
+pub(super) enum Content {
+    Whole(Bytes),
+    /// Events of a provider, framed already, `[DONE]` included.
+    PassThrough(Pieces),
+    /// JSON texts, to be framed and followed by `[DONE]`.
+    Chunks(Pieces),
+    /// Nothing more.
+    Over,
+}
+
+/// The body as hyper takes it.
+pub(super) struct Body {
+    content: Content,
+    /// Of a stream; that of a whole answer is written when it is handed over.
+    record: Option<Record>,
+    _busy: Busy,
+}
+
+impl Body {
+    /// `record` is already told the status.
+    pub(super) fn new(content: Content, mut record: Record, busy: Busy) -> Self {
+        let streams = matches!(content, Content::PassThrough(_) | Content::Chunks(_));
+        if !streams {
+            record.ended("done");
+        }
+        Self { content, record: streams.then_some(record), _busy: busy }
+    }
+
+    /// Ends the stream under that outcome, which writes the record.
+    fn end(&mut self, outcome: &'static str) {
+        self.content = Content::Over;
+        if let Some(mut record) = self.record.take() {
+            record.ended(outcome);
+        }
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let (pieces, framed) = match &mut self.content {
+            Content::PassThrough(pieces) => (pieces, true),
+            Content::Chunks(pieces) => (pieces, false),
+            Content::Whole(_) | Content::Over => return Poll::Ready(None),
+        };
+        let item = {
+            let _inside = self.record.as_ref().map(|record| record.span.enter());
+            std::task::ready!(pieces.as_mut().poll_next(cx))
+        };
+        Poll::Ready(match item {
+            Some(Ok(piece)) if framed => {
+                if let Some(record) = self.record.as_mut().filter(|_| sse::ends(&piece)) {
+                    // Clients hang up at the mark; they have all there is.
+                    record.ended("done");
+                }
+                Some(piece)
+            }
+            Some(Ok(json)) => Some(sse::event(&json)),
+            Some(Err(broken)) => {
+                self.end(broken.code);
+                Some(sse::error(&broken))
+            }
+            None => {
+                self.end("done");
+                (!framed).then_some(sse::DONE)
+            }
+        })
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Content::Whole(bytes) = &mut self.content {
+            let bytes = std::mem::take(bytes);
+            self.content = Content::Over;
+            return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
+        }
+        self.poll_stream(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Over => true,
+            Content::PassThrough(_) | Content::Chunks(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Over => SizeHint::with_exact(0),
+            Content::PassThrough(_) | Content::Chunks(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What can go wrong at the door: `Error` keeps the server from starting or serving, `Failure` ends one request.
+//! Must not know status codes; `respond` maps a failure to one.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::chat::codec::Invalid;
+use crate::{pipeline, rag};
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Without keys anybody who reaches the address could use it.
+    #[error(
+        "listening on {0} needs keys: without any, only a loopback address such as 127.0.0.1:8080 is allowed; add `[keys]` to the configuration"
+    )]
+    NeedsKeys(SocketAddr),
+    #[error("cannot listen on {listen}")]
+    Bind { listen: SocketAddr, source: io::Error },
+    /// The listening socket itself is broken.
+    #[error("the listening socket failed")]
+    Accept(#[source] io::Error),
+}
+
+/// Why a request got no answer of its own.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Boxed because every endpoint's result carries room for it.
+    #[error(transparent)]
+    Pipeline(Box<pipeline::Error>),
+    #[error(transparent)]
+    Put(#[from] pipeline::PutError),
+    #[error(transparent)]
+    Rag(#[from] rag::Error),
+    /// An upload that failed in its middle; each file before it is safe.
+    #[error("after {} stored files", stored.len())]
+    Upload { stored: Vec<String>, source: rag::Error },
+    /// A panic of ours, caught so that others on the connection go on.
+    #[error("the handler panicked")]
+    Panicked,
+}
+
+/// What the door itself says no to.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("there is nothing at {path}; GET /v1/models lists the models, POST /v1/chat/completions talks to one")]
+    NotFound { path: String },
+    #[error("{path} does not take that method; it takes {allow}")]
+    Method { path: String, allow: &'static str },
+    #[error("no API key was given; send `authorization: Bearer KEY`")]
+    NoKey,
+    #[error("the API key is not valid")]
+    WrongKey,
+    #[error("this key is a client key; the routes under /api need an admin key")]
+    NotAdmin,
+    #[error("the routes under /api need an admin key and none is configured; add one under `[keys]` in the operator's file")]
+    NoAdminKeys,
+    #[error(
+        "without keys the server answers only to loopback names, not to `{0}`; call it as 127.0.0.1 or localhost, or configure `[keys]`"
+    )]
+    ForeignHost(String),
+    #[error("without keys the server takes no requests from pages of other sites (`{0}`); configure `[keys]`")]
+    ForeignOrigin(String),
+    #[error("the server has as many requests as it can take (`limits.http.requests`); try again shortly")]
+    Overloaded,
+    #[error("the body is larger than {limit} bytes (`{key}`)")]
+    BodyTooLarge { limit: usize, key: &'static str },
+    #[error("the body did not arrive in time (`limits.http.body_time`)")]
+    BodySlow,
+    #[error("the body ended before its end")]
+    BodyBroken,
+    #[error("the body's type is `{got}`; send `content-type: {want}`")]
+    ContentType { got: String, want: &'static str },
+    #[error("the body's encoding is `{0}`; send it uncompressed")]
+    ContentEncoding(String),
+    /// A field, or a header, that is not as it should be.
+    #[error("{param}: {message}")]
+    Field { param: String, message: String },
+    #[error("there is no model `{0}`; GET /v1/models lists the ids")]
+    NoModel(String),
+    #[error("there is no API `{0}`; PUT /api/v1/gateway/apis/{0}/pipeline makes it")]
+    NoApi(String),
+    #[error("the multipart body cannot be read: {0}")]
+    Multipart(String),
+    #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]
+    NotUtf8 { name: String, at: usize },
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<pipeline::Error> for Failure {
+    fn from(error: pipeline::Error) -> Self {
+        Self::Pipeline(Box::new(error))
+    }
+}
+
+impl Refusal {
+    /// A field that is not as it should be; the message goes after its name.
+    pub(super) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Field { param: param.into(), message: message.into() }
+    }
+}

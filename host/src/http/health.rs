@@ -1,0 +1,36 @@
+//! `/healthz`, `/readyz`, `/metrics`: for supervisors and scrapers. Open, and never refused for want of a place: an overloaded server still says
+//! that it is alive. Must not hold content or secrets.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use super::body::Content;
+use super::respond;
+use super::server::Shared;
+use crate::telemetry::Metrics;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process answers.
+pub(super) fn alive() -> Response<Content> {
+    respond::json(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// It may be sent requests: the plugins are loaded and it is not about to stop.
+pub(super) fn ready(shared: &Shared) -> Response<Content> {
+    let (status, word) = if shared.draining.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if !shared.state.registry.is_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "loading plugins")
+    } else {
+        (StatusCode::OK, "ready")
+    };
+    respond::json(status, &json!({"status": word}))
+}
+
+pub(super) fn metrics(metrics: &Metrics) -> Response<Content> {
+    respond::typed(Content::Whole(Bytes::from(metrics.render())), OPEN_METRICS)
+}

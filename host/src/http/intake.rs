@@ -1,0 +1,157 @@
+//! Taking a request's body in: whole, within a number of bytes and a time. Must not know what the bytes mean.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use super::error::Refusal;
+
+/// Room taken at once on a client's word for its body's length.
+const TRUSTED_BYTES: usize = 1 << 20;
+/// What is read away after a refusal, so that a client in the middle of sending gets to read the answer and not a reset.
+const DISCARD_BYTES: usize = 32 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// The whole body. One that came in one piece, as small ones do, is not copied.
+pub(super) async fn collect(body: &mut Incoming, limit: usize, key: &'static str, time: Duration) -> Result<Bytes, Refusal> {
+    let too_large = Refusal::BodyTooLarge { limit, key };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large);
+    }
+    let reading = async {
+        let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+        if body.is_end_stream() && first.len() <= limit {
+            return Ok(first);
+        }
+        let mut whole = Vec::with_capacity(announced.min(TRUSTED_BYTES).max(first.len()));
+        let mut piece = Some(first);
+        while let Some(bytes) = piece {
+            if bytes.len() > limit - whole.len() {
+                return Err(too_large);
+            }
+            whole.extend_from_slice(&bytes);
+            piece = next(body).await?;
+        }
+        Ok(whole.into())
+    };
+    tokio::time::timeout(time, reading).await.unwrap_or(Err(Refusal::BodySlow))
+}
+
+/// Reads what is left of a refused request's body and drops it, within bounds. A client that waits for leave to send is not given it.
+pub(super) async fn discard(body: &mut Incoming, headers: &HeaderMap) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let reading = async {
+        let mut left = DISCARD_BYTES;
+        while let Ok(Some(bytes)) = next(body).await {
+            match left.checked_sub(bytes.len()) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    // Out of time means that the client gets its answer now, or a reset.
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+/// The next piece of data; trailers are passed over.
+async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(Refusal::BodyBroken),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+/// Whether the headers allow the body to be JSON: no type, or a JSON one, and no compression.
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    expect_plain(headers)?;
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if essence.is_empty() || (essence.len() >= 4 && essence[essence.len() - 4..].eq_ignore_ascii_case(b"json")) {
+        return Ok(());
+    }
+    Err(Refusal::ContentType { got: shown(value), want: "application/json" })
+}
+
+/// Whether the body comes as it is.
+pub(super) fn expect_plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Refusal::ContentEncoding(shown(value))),
+        _ => Ok(()),
+    }
+}
+
+/// A header's value as an error repeats it.
+pub(super) fn shown(value: &header::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect()
+}
+
+/// The body as JSON; a mistake names its field.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let reader = &mut serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
+        let param = error.path().to_string();
+        let param = if param == "." { "body".to_owned() } else { param };
+        Refusal::field(param, error.inner().to_string())
+    })?;
+    reader.end().map_err(|error| Refusal::field("body", error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().expect("a value"))])
+    }
+
+    #[test]
+    fn a_json_type_or_none_is_taken_and_others_are_refused_with_a_remedy() {
+        assert_eq!(expect_json(&HeaderMap::new()), Ok(()));
+        for value in ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json", ""] {
+            assert_eq!(expect_json(&headers(header::CONTENT_TYPE, value)), Ok(()), "{value}");
+        }
+        for value in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=json"] {
+            let refused = expect_json(&headers(header::CONTENT_TYPE, value));
+            assert!(matches!(refused, Err(Refusal::ContentType { want: "application/json", .. })), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused() {
+        assert_eq!(expect_json(&headers(header::CONTENT_ENCODING, "identity")), Ok(()));
+        assert!(matches!(expect_json(&headers(header::CONTENT_ENCODING, "gzip")), Err(Refusal::ContentEncoding(e)) if e == "gzip"));
+    }
+
+    #[test]
+    fn a_mistake_in_json_names_its_field() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Form {
+            #[expect(dead_code, reason = "only parsed")]
+            name: String,
+        }
+        let param = |text: &str| match json::<Form>(text.as_bytes()) {
+            Err(Refusal::Field { param, .. }) => param,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(param(r#"{"name": 1}"#), "name");
+        assert_eq!(param("{}"), "body");
+        assert_eq!(param("no"), "body");
+        assert_eq!(param(r#"{"name": "a"} x"#), "body");
+    }
+}

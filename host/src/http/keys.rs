@@ -1,0 +1,145 @@
+//! API keys: made at random, kept as SHA-256, compared in constant time.
+//! A fast hash is enough because a key is 32 random bytes and no password. Must not know what a key opens; `door` does.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Says at a glance what a leaked string is.
+const PREFIX: &str = "cfd_";
+
+/// One key as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// For logs and plugins; no secret.
+    pub name: Arc<str>,
+    pub sha256: [u8; 32],
+}
+
+/// All keys by what they open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Open `/v1`.
+    pub client: Vec<Key>,
+    /// Open `/api` and `/v1`.
+    pub admin: Vec<Key>,
+}
+
+/// What a key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Client,
+    Admin,
+}
+
+/// A text that is no hashed key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key is kept as `sha256:` and 64 hex digits")]
+pub struct NotAHash;
+
+impl Keys {
+    pub fn is_empty(&self) -> bool {
+        self.client.is_empty() && self.admin.is_empty()
+    }
+
+    /// Whose key that is. Every kept key is compared, whichever matches, so that the time tells nothing.
+    pub fn find(&self, presented: &[u8]) -> Option<(&Key, Role)> {
+        let hash = hash(presented);
+        let clients = self.client.iter().map(|key| (key, Role::Client));
+        let admins = self.admin.iter().map(|key| (key, Role::Admin));
+        let mut found = None;
+        for (key, role) in clients.chain(admins) {
+            if bool::from(key.sha256.ct_eq(&hash)) {
+                found = Some((key, role));
+            }
+        }
+        found
+    }
+}
+
+/// A new key, to be shown once, and what is kept of it.
+pub fn generate() -> (String, [u8; 32]) {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    let key = format!("{PREFIX}{}", hex(&random));
+    let kept = hash(key.as_bytes());
+    (key, kept)
+}
+
+/// What is kept of a key.
+pub fn hash(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+/// `sha256:` and 64 hex digits, as the operator's file holds it.
+///
+/// # Errors
+/// Says what the form is; never repeats the text, which may be a key somebody forgot to hash.
+pub fn parse(text: &str) -> Result<[u8; 32], NotAHash> {
+    let digits = text.strip_prefix("sha256:").filter(|d| d.len() == 64 && d.is_ascii()).ok_or(NotAHash)?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let digit = |d: u8| char::from(d).to_digit(16).ok_or(NotAHash);
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).expect("two hex digits make a byte");
+    }
+    Ok(bytes)
+}
+
+/// The form that `parse` reads.
+pub fn format(sha256: &[u8; 32]) -> String {
+    format!("sha256:{}", hex(sha256))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, secret: &str) -> Key {
+        Key { name: name.into(), sha256: hash(secret.as_bytes()) }
+    }
+
+    #[test]
+    fn a_made_key_is_found_by_its_hash_and_no_other_is() {
+        let (text, sha256) = generate();
+        assert!(text.starts_with("cfd_") && text.len() == 68, "{text}");
+        let keys = Keys { client: vec![key("other", "x"), Key { name: "mine".into(), sha256 }], admin: vec![key("root", "y")] };
+        let (found, role) = keys.find(text.as_bytes()).expect("the key is there");
+        assert_eq!((&*found.name, role), ("mine", Role::Client));
+        assert_eq!(keys.find(b"y").map(|(_, role)| role), Some(Role::Admin));
+        for wrong in [&text.as_bytes()[..67], b"", b"cfd_"] {
+            assert_eq!(keys.find(wrong), None);
+        }
+    }
+
+    #[test]
+    fn a_key_on_both_lists_is_an_admin_key() {
+        let keys = Keys { client: vec![key("a", "k")], admin: vec![key("b", "k")] };
+        assert_eq!(keys.find(b"k").map(|(_, role)| role), Some(Role::Admin));
+    }
+
+    #[test]
+    fn a_hash_survives_being_written_down() {
+        let (_, sha256) = generate();
+        assert_eq!(parse(&format(&sha256)), Ok(sha256));
+        assert_eq!(parse(&format(&sha256).to_uppercase().replace("SHA256", "sha256")), Ok(sha256));
+    }
+
+    #[test]
+    fn other_texts_are_no_hash() {
+        let long = format!("sha256:{}", "a".repeat(65));
+        let foreign = format!("sha256:{}", "g".repeat(64));
+        let wide = format!("sha256:{}", "é".repeat(32));
+        for text in ["", "sha256:", "cfd_abc", &"a".repeat(64), &long, &foreign, &wide] {
+            assert_eq!(parse(text), Err(NotAHash), "{text}");
+        }
+    }
+}

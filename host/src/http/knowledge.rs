@@ -1,0 +1,145 @@
+//! `POST /api/v1/gateway/apis/{id}/knowledge/upload` and `/test`: documents in, and exactly the chunks that a question would have injected.
+//! What a request leaves open comes from the pipeline's rag stage. Must not know how text is cut, embedded or found.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::Content;
+use super::error::{Failure, Refusal};
+use super::server::Shared;
+use super::upload::{self, Parcel};
+use super::{intake, respond};
+use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
+use crate::pipeline::{Pipeline, RagStage};
+use crate::rag::{Namespace, Query};
+
+/// What a pipeline's rag stage may ask for too.
+const TOP_K_MAX: u64 = 50;
+
+/// The body of `/test`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    query: String,
+    top_k: Option<u64>,
+    score_threshold: Option<f32>,
+    namespace: Option<String>,
+}
+
+/// Stores the files one by one, each whole or not at all; all are checked before the first is stored.
+pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
+    let pipeline = api(shared, id)?;
+    let Parcel { namespace, documents } = upload::read(&shared.limits, head, body).await?;
+    let namespace = within(&pipeline, namespace)?;
+    let mut data: Vec<Value> = Vec::with_capacity(documents.len());
+    let mut stored = Vec::new();
+    for document in documents {
+        let name = document.name.clone();
+        match shared.state.knowledge.add(&namespace, document).await {
+            Ok(receipt) => data.push(json!({
+                "id": receipt.document_id, "object": "document", "name": name,
+                "chunks": receipt.chunks, "bytes": receipt.bytes, "replaced": receipt.replaced,
+            })),
+            Err(source) => return Err(Failure::Upload { stored, source }),
+        }
+        stored.push(name);
+    }
+    Ok(respond::json(StatusCode::OK, &json!({"object": "list", "namespace": namespace.name, "data": data})))
+}
+
+pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
+    let limits = &shared.limits;
+    let pipeline = api(shared, id)?;
+    intake::expect_json(&head.headers)?;
+    let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let question: Question = intake::json(&bytes)?;
+    let (top_k, score_threshold) = asked(&question, pipeline.definition.rag.as_ref())?;
+    let namespace = within(&pipeline, question.namespace)?;
+    let text = question.query;
+    let found = shared.state.knowledge.search(&namespace, Query { text: text.clone(), top_k, score_threshold }).await?;
+    let hit = |hit: &crate::chat::Hit| json!({"source": hit.source, "ordinal": hit.ordinal, "score": hit.score, "text": hit.text});
+    let data: Vec<Value> = found.hits.iter().map(hit).collect();
+    let reply = json!({
+        "object": "list", "query": text, "namespace": namespace.name, "top_k": top_k, "score_threshold": score_threshold,
+        "best_score": found.best_score, "data": data,
+    });
+    Ok(respond::json(StatusCode::OK, &reply))
+}
+
+/// `top_k` and `score_threshold`, the stage's where the question leaves them open.
+fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), Refusal> {
+    if question.query.trim().is_empty() {
+        return Err(Refusal::field("query", "must hold text"));
+    }
+    let top_k = match question.top_k {
+        None => stage.map_or(TOP_K, |stage| stage.top_k),
+        Some(k @ 1..=TOP_K_MAX) => usize::try_from(k).expect("at most 50"),
+        Some(_) => return Err(Refusal::field("top_k", "must be a whole number from 1 to 50")),
+    };
+    let score_threshold = match question.score_threshold {
+        None => stage.map_or(SCORE_THRESHOLD, |stage| stage.score_threshold),
+        Some(score) if (0.0..=1.0).contains(&score) => score,
+        Some(_) => return Err(Refusal::field("score_threshold", "must be a number from 0 to 1")),
+    };
+    Ok((top_k, score_threshold))
+}
+
+fn api(shared: &Shared, id: &str) -> Result<Arc<Pipeline>, Refusal> {
+    shared.state.catalog.get(id).ok_or_else(|| Refusal::NoApi(id.into()))
+}
+
+/// The namespace that was named, else the rag stage's, else `default`.
+fn within(pipeline: &Pipeline, named: Option<String>) -> Result<Namespace, Refusal> {
+    let stage = pipeline.definition.rag.as_ref().map(|stage| stage.namespace.clone());
+    let name = named.or(stage).unwrap_or_else(|| "default".into());
+    if !is_name(&name) {
+        return Err(Refusal::field("namespace", "must be 1 to 64 letters, digits, `-`, `_` or `.`"));
+    }
+    Ok(Namespace { api: pipeline.id.to_string(), name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Definition, Origin};
+
+    fn question(json: &str) -> Question {
+        serde_json::from_str(json).expect("a question")
+    }
+
+    fn pipeline(rag: &Value) -> Pipeline {
+        let llm = json!({"stage": "llm", "config": {"primary": {"provider": "builtin", "model": "m"}}});
+        let mut stages = vec![llm];
+        stages.extend(rag.as_object().map(|_| rag.clone()));
+        let definition = Definition::parse(&json!({"pipeline": stages})).expect("a definition");
+        Pipeline { id: "support".into(), definition, origin: Origin::Api }
+    }
+
+    #[test]
+    fn what_a_question_leaves_open_comes_from_the_rag_stage() {
+        let with = pipeline(&json!({"stage": "rag", "config": {"top_k": 3, "score_threshold": 0.5, "namespace": "docs"}}));
+        let bare = pipeline(&Value::Null);
+        let open = question(r#"{"query":"q"}"#);
+        assert_eq!(asked(&open, with.definition.rag.as_ref()), Ok((3, 0.5)));
+        assert_eq!(asked(&open, None), Ok((TOP_K, SCORE_THRESHOLD)));
+        assert_eq!(asked(&question(r#"{"query":"q","top_k":50,"score_threshold":0}"#), with.definition.rag.as_ref()), Ok((50, 0.0)));
+        let name = |pipeline, named: Option<&str>| within(pipeline, named.map(str::to_owned)).map(|n| n.name);
+        assert_eq!(name(&with, None), Ok("docs".into()));
+        assert_eq!(name(&with, Some("other")), Ok("other".into()));
+        assert_eq!(name(&bare, None), Ok("default".into()));
+        assert!(name(&bare, Some("a/b")).is_err());
+    }
+
+    #[test]
+    fn a_bad_question_names_its_field() {
+        let cases = [(r#"{"query":" "}"#, "query"), (r#"{"query":"q","top_k":0}"#, "top_k"), (r#"{"query":"q","top_k":51}"#, "top_k")];
+        for (json, field) in cases.into_iter().chain([(r#"{"query":"q","score_threshold":1.5}"#, "score_threshold")]) {
+            assert!(matches!(asked(&question(json), None), Err(Refusal::Field { param, .. }) if param == field), "{json}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The numbers of the door, each with its reason. Must not know where the values were written.
+
+use std::time::Duration;
+
+/// Limits of the server and of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From a connection's start to its first request's whole head; also what a connection that was told to close may still take.
+    pub header_time: Duration,
+    /// Bytes of a request's head, at least 8 KiB; over it the answer is 431.
+    pub header_bytes: usize,
+    /// From an answer's end to the next request's whole head on the same connection.
+    pub idle_time: Duration,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// From a request's head to its body's last byte.
+    pub body_time: Duration,
+    /// Bytes of a knowledge upload with everything around its files.
+    pub upload_bytes: usize,
+    /// Files in one upload.
+    pub upload_files: usize,
+    /// Connections at once; more wait in the system's backlog.
+    pub connections: usize,
+    /// Requests at once on `/v1` and `/api`; more are answered 503 at once.
+    pub requests: usize,
+    /// A whole exchange, its stream included.
+    pub request_time: Duration,
+    /// What still runs may take this long after the signal to stop.
+    pub drain_time: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A head is one packet or two; ten seconds is a bad mobile link, more is somebody holding a place.
+            header_time: Duration::from_secs(10),
+            // Long cookies of a proxy before us fit; it also sizes the buffer that bodies are read through.
+            header_bytes: 64 << 10,
+            // Longer than the 60 s that load balancers keep theirs, so that it is never we who close under a request on its way.
+            idle_time: Duration::from_secs(75),
+            // A full context of a million tokens is 4 MB of text; a few inline images make it more.
+            body_bytes: 16 << 20,
+            // 16 MiB over a 3 Mbit/s line.
+            body_time: Duration::from_secs(45),
+            // The largest document (`limits.rag.document_bytes`, 8 MiB) with its frame, or many small ones.
+            upload_bytes: 10 << 20,
+            upload_files: 32,
+            // The usual soft limit of open files is 1024 and more on servers; each connection costs some 20 KB when idle.
+            connections: 1024,
+            // Half of the connections may work while the others idle.
+            requests: 512,
+            // OpenAI's own clients wait ten minutes.
+            request_time: Duration::from_secs(600),
+            // What supervisors commonly wait before they kill.
+            drain_time: Duration::from_secs(30),
+            // What RFC 9113 recommends as the least; one client cannot take all of `requests`.
+            streams: 100,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What is written of one request: its span, its place among those under way, one log line and the metrics when it is over.
+//! Over is when the answer was handed to the connection; for a stream, when its last event was. Dropping a record writes it, so nothing is lost
+//! when a client leaves and the work is dropped. Must not know what the request asked for: no body, no query, no key.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::Method;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::error::Refusal;
+use super::server::Shared;
+use crate::chat::RequestId;
+
+/// The status that logs and metrics show where a client left before it got one; nginx's number for it.
+const CLIENT_GONE: u16 = 499;
+
+/// One request's record; writes itself when dropped.
+pub(super) struct Record {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: RequestId,
+    pub(super) span: Span,
+    pub(super) caller: Option<Arc<str>>,
+    pub(super) began: Instant,
+    pub(super) route: &'static str,
+    method: Method,
+    status: u16,
+    outcome: &'static str,
+    /// Holds one of `limits.requests`.
+    placed: bool,
+}
+
+impl Record {
+    pub(super) fn open(shared: Arc<Shared>, id: RequestId, method: Method, began: Instant) -> Self {
+        let span = tracing::info_span!("request", request.id = %id);
+        Self { shared, id, span, caller: None, began, route: "none", method, status: CLIENT_GONE, outcome: "client_gone", placed: false }
+    }
+
+    /// Takes a place among the requests under way; held until the record is written.
+    pub(super) fn take_place(&mut self) -> Result<(), Refusal> {
+        if self.shared.in_flight.fetch_add(1, Ordering::Relaxed) >= self.shared.limits.requests {
+            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Overloaded);
+        }
+        self.placed = true;
+        self.shared.state.metrics.in_flight(1);
+        Ok(())
+    }
+
+    /// The answer's status is known; a stream may still end in other ways than well.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// How it ended: `done`, or a break's code.
+    pub(super) fn ended(&mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let metrics = &self.shared.state.metrics;
+        if self.placed {
+            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+            metrics.in_flight(-1);
+        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        metrics.request(self.route, self.status, seconds);
+        let Self { span, method, route, status, outcome, caller, .. } = &*self;
+        tracing::info!(
+            parent: span,
+            %method,
+            route,
+            status,
+            duration_ms = seconds * 1e3,
+            caller = caller.as_deref(),
+            outcome,
+            "{method} {route} answered {status}"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! The golden table: every failure, and what its client gets. A line is status, type, code, param, then retry-after and `hopeless` where set,
+//! then the message.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::*;
+use crate::chat::codec::Invalid;
+use crate::pipeline::{self, Problem, PutError};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::{llm, rag};
+
+const GOLDEN: &str = include_str!("golden.txt");
+
+#[test]
+fn every_failure_has_its_status_type_code_and_words() {
+    let mut table = String::new();
+    for failure in failures() {
+        let Trouble { status, kind, code, param, message, retry_after, hopeless } = table::trouble(&failure);
+        let retry = retry_after.map(|seconds| format!(" after={seconds}")).unwrap_or_default();
+        let hopeless = if hopeless { " hopeless" } else { "" };
+        writeln!(table, "{status} {kind} {code} {}{retry}{hopeless} | {message}", param.as_deref().unwrap_or("-")).expect("a string");
+    }
+    assert!(table == GOLDEN, "the table is now\n{table}");
+}
+
+#[test]
+fn the_envelope_has_all_four_keys_and_the_headers_go_with_it() {
+    let response = failure(&Failure::Refused(Refusal::WrongKey));
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+    let Content::Whole(body) = response.body() else { panic!("a whole body") };
+    let expected =
+        r#"{"error":{"message":"the API key is not valid","type":"authentication_error","param":null,"code":"invalid_api_key"}}"#;
+    assert_eq!(&body[..], expected.as_bytes());
+
+    let response = failure(&Failure::Refused(Refusal::Overloaded));
+    assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1")));
+    let response = failure(&Failure::Refused(Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD" }));
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
+    let response = failure(&fault(FaultKind::Exhausted(Exhausted::Stack)));
+    assert_eq!(response.headers()["x-should-retry"], "false");
+}
+
+#[test]
+fn a_provider_s_status_is_the_client_s_only_where_the_client_can_mend_it() {
+    let ours = |status: u16| table::trouble(&status_of(status, Some("their_code"))).status;
+    for status in [400, 404, 413, 422, 429] {
+        assert_eq!(ours(status), status);
+    }
+    for status in [300, 401, 402, 403, 405, 408, 409, 418, 499, 500, 502, 504, 520, 599] {
+        assert_eq!(ours(status), 502, "{status}");
+    }
+    assert_eq!((ours(503), ours(529)), (503, 503));
+}
+
+#[test]
+fn a_rejection_stays_in_the_4xx() {
+    let ours = |status| {
+        let rejection = Rejection { status, code: String::new(), message: "no".into(), retry_after: None };
+        table::trouble(&pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into()).status
+    };
+    assert_eq!([399, 400, 451, 499, 500, 0, 65535].map(ours), [400, 400, 451, 499, 400, 400, 400]);
+}
+
+fn fault(kind: FaultKind) -> Failure {
+    pipeline::Error::Fault(Fault { plugin: "guard".into(), version: "1.2.0".into(), hook: "pre_hook", kind }).into()
+}
+
+fn status_of(status: u16, code: Option<&str>) -> Failure {
+    let error = llm::Error::Status {
+        provider: "openai".into(),
+        status,
+        message: "their words".into(),
+        kind: code.map(|_| "their_type".into()),
+        code: code.map(Into::into),
+        param: code.map(|_| "messages".into()),
+        retry_after: (status == 429).then_some(Duration::from_millis(1500)),
+    };
+    pipeline::Error::Llm(error).into()
+}
+
+fn failures() -> Vec<Failure> {
+    let mut all: Vec<Failure> = refusals().into_iter().map(Failure::Refused).collect();
+    all.push(Invalid { param: None, message: "the body is not valid JSON: eof".into() }.into());
+    all.push(Invalid { param: Some("messages[0].role".into()), message: "messages[0].role: missing".into() }.into());
+    all.push(pipeline::Error::Locked("post_hook").into());
+    let rejection = Rejection { status: 451, code: "language".into(), message: "say it in English".into(), retry_after: Some(7) };
+    all.push(pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into());
+    all.extend(fault_kinds().into_iter().map(fault));
+    all.extend(
+        [(400, Some("their_code")), (404, None), (413, None), (422, None), (429, Some("insufficient_quota")), (429, None)]
+            .map(|(s, c)| status_of(s, c)),
+    );
+    all.extend([401, 402, 403, 408, 418, 500, 503, 529].map(|status| status_of(status, Some("their_code"))));
+    all.extend(provider_errors().into_iter().map(|error| pipeline::Error::Llm(error).into()));
+    all.push(pipeline::Error::Deadline.into());
+    all.push(pipeline::Error::Rag(rag::Error::Busy).into());
+    all.extend(knowledge_errors().into_iter().map(Failure::Rag));
+    all.push(Failure::Upload { stored: vec!["a.md".into(), "b.md".into()], source: rag::Error::Busy });
+    all.push(Failure::Upload { stored: vec![], source: rag::Error::Busy });
+    let problem = |path: &str| Problem { path: path.into(), message: "is wrong".into() };
+    all.extend(
+        [PutError::Name, PutError::Invalid(vec![problem("pipeline[0].stage"), problem("pipeline")]), PutError::ReadOnly, PutError::Full(9)]
+            .map(Failure::Put),
+    );
+    all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    all.push(Failure::Panicked);
+    all
+}
+
+fn refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::NotFound { path: "/v2".into() },
+        Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD" },
+        Refusal::NoKey,
+        Refusal::WrongKey,
+        Refusal::NotAdmin,
+        Refusal::NoAdminKeys,
+        Refusal::ForeignHost("evil.example".into()),
+        Refusal::ForeignOrigin("https://evil.example".into()),
+        Refusal::Overloaded,
+        Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
+        Refusal::BodySlow,
+        Refusal::BodyBroken,
+        Refusal::ContentType { got: "text/plain".into(), want: "application/json" },
+        Refusal::ContentEncoding("gzip".into()),
+        Refusal::field("pipeline.rag", "must be true or false"),
+        Refusal::NoModel("gpt".into()),
+        Refusal::NoApi("support".into()),
+        Refusal::Multipart("no boundary".into()),
+        Refusal::NotUtf8 { name: "a.md".into(), at: 3 },
+    ]
+}
+
+fn fault_kinds() -> Vec<FaultKind> {
+    vec![
+        FaultKind::Exhausted(Exhausted::Fuel(1)),
+        FaultKind::Exhausted(Exhausted::Memory(2)),
+        FaultKind::Exhausted(Exhausted::Table(3)),
+        FaultKind::Exhausted(Exhausted::Stack),
+        FaultKind::Exhausted(Exhausted::Time(Duration::from_millis(4))),
+        FaultKind::Exhausted(Exhausted::Output(5)),
+        FaultKind::Trapped("unreachable\nwasm backtrace:\n  0: secret".into()),
+        FaultKind::Invalid("status 200".into()),
+        FaultKind::Reported("no configuration".into()),
+        FaultKind::NotLoaded,
+        FaultKind::NoHook,
+        FaultKind::Busy,
+        FaultKind::Host("pool /secret".into()),
+    ]
+}
+
+fn provider_errors() -> Vec<llm::Error> {
+    let provider = || "openai".to_owned();
+    let limit = Duration::from_secs(5);
+    vec![
+        llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
+        llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
+        llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
+        llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into() },
+        llm::Error::UnknownProvider { provider: provider() },
+    ]
+}
+
+fn knowledge_errors() -> Vec<rag::Error> {
+    vec![
+        rag::Error::Unsupported { name: "a.pdf".into() },
+        rag::Error::Empty { name: "a.md".into() },
+        rag::Error::TooLarge { what: "the document".into(), limit: 8, key: "limits.rag.document_bytes" },
+        rag::Error::Busy,
+        rag::Error::Embed("/secret".into()),
+        rag::Error::Store("/secret".into()),
+        rag::Error::Index("/secret".into()),
+    ]
+}

@@ -1,0 +1,168 @@
+//! A multipart upload as documents: fields `file` (one or many) and `namespace`. Everything is read and checked before anything is stored.
+//! Must not know what becomes of a document.
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
+use multer::{Constraints, Field, Multipart, SizeLimit};
+
+use super::Limits;
+use super::error::{Failure, Refusal};
+use super::intake;
+use crate::rag::{Document, Kind};
+
+const KEY: &str = "limits.http.upload_bytes";
+/// Longer than any valid name, so that the error is about the name.
+const NAMESPACE_BYTES: u64 = 256;
+/// What file systems take.
+const FILE_NAME_BYTES: usize = 255;
+
+/// What was uploaded.
+pub(super) struct Parcel {
+    pub(super) namespace: Option<String>,
+    pub(super) documents: Vec<Document>,
+}
+
+pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> Result<Parcel, Failure> {
+    intake::expect_plain(&head.headers)?;
+    let value = head.headers.get(CONTENT_TYPE);
+    let boundary = value.and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok()).ok_or_else(|| Refusal::ContentType {
+        got: value.map(intake::shown).unwrap_or_default(),
+        want: "multipart/form-data; boundary=…",
+    })?;
+    let too_large = Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY };
+    if hyper::body::Body::size_hint(body).lower() > limits.upload_bytes as u64 {
+        return Err(too_large.into());
+    }
+    let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES);
+    let stream = http_body_util::BodyDataStream::new(body);
+    let parts = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(sizes));
+    let reading = tokio::time::timeout(limits.body_time, fields(limits, parts));
+    reading.await.unwrap_or(Err(Refusal::BodySlow.into()))
+}
+
+async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Parcel, Failure> {
+    let mut parcel = Parcel { namespace: None, documents: Vec::new() };
+    while let Some(field) = parts.next_field().await.map_err(|error| refusal(&error, limits))? {
+        match field.name() {
+            Some("file") if parcel.documents.len() >= limits.upload_files => {
+                let message = format!("at most {} files fit in one upload (`limits.http.upload_files`)", limits.upload_files);
+                return Err(Refusal::field("file", message).into());
+            }
+            Some("file") => parcel.documents.push(document(limits, field).await?),
+            Some("namespace") => {
+                let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
+                parcel.namespace = Some(text("namespace", bytes)?);
+            }
+            other => {
+                let name = other.unwrap_or_default().chars().take(100).collect::<String>();
+                return Err(Refusal::field(name, "is not a field; send `file` and, if need be, `namespace`").into());
+            }
+        }
+    }
+    if parcel.documents.is_empty() {
+        return Err(Refusal::field("file", "is missing; send at least one file").into());
+    }
+    Ok(parcel)
+}
+
+async fn document(limits: &Limits, field: Field<'_>) -> Result<Document, Failure> {
+    let given = field.file_name().ok_or_else(|| Refusal::field("file", "must be sent as a file with its name"))?;
+    let name = file_name(given).map_err(|message| Refusal::field("file", message))?.to_owned();
+    let kind = Kind::of(&name)?;
+    let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
+    let text = text(&name, bytes)?;
+    Ok(Document { name, kind, text })
+}
+
+/// The last segment of what a client calls its file; browsers have sent whole paths, of either system.
+fn file_name(given: &str) -> Result<&str, &'static str> {
+    let name = given.rsplit(['/', '\\']).next().unwrap_or(given).trim();
+    if name.is_empty() || name == "." || name == ".." {
+        Err("must have a file name")
+    } else if name.len() > FILE_NAME_BYTES {
+        Err("has a name of more than 255 bytes")
+    } else if name.chars().any(char::is_control) {
+        Err("has control characters in its name")
+    } else {
+        Ok(name)
+    }
+}
+
+/// UTF-8 without a byte order mark.
+fn text(name: &str, bytes: Bytes) -> Result<String, Refusal> {
+    let mut text =
+        String::from_utf8(bytes.into()).map_err(|error| Refusal::NotUtf8 { name: name.into(), at: error.utf8_error().valid_up_to() })?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
+}
+
+fn refusal(error: &multer::Error, limits: &Limits) -> Refusal {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } => Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY },
+        multer::Error::FieldSizeExceeded { field_name, .. } => Refusal::field(field_name.clone().unwrap_or_default(), "is too long"),
+        multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream => Refusal::BodyBroken,
+        // The library's list may grow; all the rest is about the form.
+        other => Refusal::Multipart(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_is_its_last_segment() {
+        let cases =
+            [("a.md", "a.md"), ("dir/a.md", "a.md"), ("C:\\dir\\a.md", "a.md"), ("../../etc/passwd", "passwd"), (" ü.txt ", "ü.txt")];
+        for (given, name) in cases {
+            assert_eq!(file_name(given), Ok(name), "{given}");
+        }
+    }
+
+    #[test]
+    fn unfit_file_names_are_refused() {
+        let (edge, long) = ("n".repeat(255), "n".repeat(256));
+        assert_eq!(file_name(&edge), Ok(&*edge));
+        for given in ["", "/", "a/", "..", "a/..", "a\nb.md", "a\u{0}.md", "a\u{7f}.md", "a\u{85}.md", &long] {
+            assert!(file_name(given).is_err(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_utf8_and_loses_its_byte_order_mark() {
+        assert_eq!(text("a", Bytes::from_static("\u{feff}é".as_bytes())), Ok("é".into()));
+        assert_eq!(text("a", Bytes::from_static(b"ab\xff")), Err(Refusal::NotUtf8 { name: "a".into(), at: 2 }));
+        assert_eq!(text("a", Bytes::from_static(b"\xff\xfea\0")), Err(Refusal::NotUtf8 { name: "a".into(), at: 0 }));
+    }
+
+    async fn form(limits: &Limits, body: &'static str) -> Result<Parcel, Failure> {
+        let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES);
+        let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(body.as_bytes()))]);
+        fields(limits, Multipart::with_constraints(stream, "X", Constraints::new().size_limit(sizes))).await
+    }
+
+    #[tokio::test]
+    async fn a_form_without_a_file_or_with_a_foreign_field_is_refused() {
+        let limits = Limits::default();
+        let field = |result: Result<Parcel, Failure>| match result {
+            Err(Failure::Refused(Refusal::Field { param, .. })) => param,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("taken"),
+        };
+        let only = "--X\r\nContent-Disposition: form-data; name=\"namespace\"\r\n\r\ndocs\r\n--X--\r\n";
+        assert_eq!(field(form(&limits, only).await), "file");
+        let foreign = "--X\r\nContent-Disposition: form-data; name=\"fil\"\r\n\r\ndocs\r\n--X--\r\n";
+        assert_eq!(field(form(&limits, foreign).await), "fil");
+        let unnamed = "--X\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\ndocs\r\n--X--\r\n";
+        assert_eq!(field(form(&limits, unnamed).await), "file");
+        let tight = Limits { upload_files: 0, ..Limits::default() };
+        assert_eq!(field(form(&tight, unnamed).await), "file");
+        let small = Limits { upload_bytes: 20, ..Limits::default() };
+        assert!(matches!(form(&small, only).await, Err(Failure::Refused(Refusal::BodyTooLarge { limit: 20, .. }))));
+        assert!(matches!(form(&limits, "--X\r\nContent-Dis").await, Err(Failure::Refused(Refusal::BodyBroken | Refusal::Multipart(_)))));
+    }
+}
