@@ -1,1 +1,167 @@
-//! `cofferdam.toml`: raw file → checked `Config`.
+//! `cofferdam.toml`: raw file → checked `Config`. Everything that is wrong is told at once, with line and key path.
+//! Each room declares the part it is given; here the parts are named as keys, read and printed. No room may know this one:
+//! `app` hands each its part. Reading does no IO but opening the file.
+
+mod http;
+mod json;
+mod limits;
+mod pipelines;
+mod plugins;
+mod print;
+mod problem;
+mod providers;
+mod read;
+mod section;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::pipeline::Pipeline;
+use crate::{llm, rag, sandbox};
+use print::Printer;
+use problem::Report;
+use walk::Walk;
+
+pub use problem::{Problem, Problems};
+
+/// What problems call a text that was not read from a file.
+const NAME: &str = "cofferdam.toml";
+/// Far more than people write, far less than a wrong path (`/dev/zero`) gives.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Everything the operator decides, checked, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub plugin_dir: PathBuf,
+    pub keys: crate::http::Keys,
+    pub http: crate::http::Limits,
+    pub llm: llm::Config,
+    pub plugins: BTreeMap<String, sandbox::PluginConfig>,
+    pub sandbox: sandbox::ServerLimits,
+    pub rag: rag::Limits,
+    /// Never empty: without any in the file it is the built-in `default`.
+    pub pipelines: Vec<Pipeline>,
+    /// The most pipelines kept through the API.
+    pub pipelines_max: usize,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the configuration file {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+}
+
+impl Config {
+    /// Reads the file at `path`; without one everything is at its default. Relative paths in the file count from its directory.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it is wrong.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let failed = |source| Error::Read { path: path.to_owned(), source };
+        let mut text = String::new();
+        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text)).map_err(failed)?;
+        if text.len() as u64 == FILE_BYTES_MAX {
+            return Err(failed(std::io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes"))));
+        }
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        let dir = absolute.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, dir).map_err(|problems| Error::Invalid(Problems { file: path.display().to_string(), ..problems }))
+    }
+
+    /// Reads a file's text; relative paths in it count from `dir`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, dir: &Path) -> Result<Self, Problems> {
+        let report = Report::new(text);
+        let mut config = Self::default();
+        section::root(&report, |keys| {
+            config.places(keys);
+            keys.table("keys", |keys| http::read_keys(keys, &mut config.keys));
+            keys.table("limits", |keys| config.limits(keys));
+            keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
+            keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
+            let pipelines = pipelines::read(keys, &config.llm.providers);
+            if !pipelines.is_empty() {
+                config.pipelines = pipelines;
+            }
+        });
+        config.data_dir = dir.join(&config.data_dir);
+        config.plugin_dir = dir.join(&config.plugin_dir);
+        report.result(NAME, config)
+    }
+
+    /// The configuration as a file that says everything and reads back to the same, but for the keys: they are shown shortened,
+    /// as comments.
+    pub fn effective(&self) -> String {
+        let mut printer = Printer::default();
+        let mut config = self.clone();
+        config.places(&mut printer);
+        http::print_keys(&mut printer, &self.keys);
+        printer.table("limits", |keys| config.limits(keys));
+        printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
+        printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
+        pipelines::print(&mut printer, &self.pipelines);
+        printer.finish()
+    }
+
+    /// Without keys anybody who reaches the address could use it. Apart from `parse`, because a command line may choose another address.
+    ///
+    /// # Errors
+    /// The address is not loopback and there is no key.
+    pub fn check_listen(&self) -> Result<(), Problem> {
+        if self.listen.ip().is_loopback() || !self.keys.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("{} can be reached by others, and there are no `[keys]`; without keys only a loopback address is allowed", self.listen);
+        Err(Problem { line: None, path: "listen".into(), message })
+    }
+
+    fn places(&mut self, keys: &mut impl Walk) {
+        keys.address("listen", &mut self.listen);
+        keys.path("data_dir", &mut self.data_dir);
+        keys.path("plugin_dir", &mut self.plugin_dir);
+    }
+
+    fn limits(&mut self, keys: &mut impl Walk) {
+        // None: pipelines come from the file only.
+        keys.count("pipelines", &mut self.pipelines_max, 0..=100_000);
+        keys.table("http", |keys| http::limits(keys, &mut self.http));
+        keys.table("providers", |keys| limits::providers(keys, &mut self.llm.limits));
+        keys.table("plugins", |keys| limits::plugins(keys, &mut self.sandbox));
+        keys.table("rag", |keys| limits::rag(keys, &mut self.rag));
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // Nobody else reaches it until the operator says so.
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            data_dir: "data".into(),
+            plugin_dir: "plugins".into(),
+            keys: crate::http::Keys::default(),
+            http: crate::http::Limits::default(),
+            llm: llm::Config { providers: providers::built_in(), limits: llm::Limits::default() },
+            plugins: BTreeMap::new(),
+            sandbox: sandbox::ServerLimits::default(),
+            rag: rag::Limits::default(),
+            pipelines: vec![pipelines::default()],
+            // One per team and purpose; every one is a row and a line of `/v1/models`.
+            pipelines_max: 256,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

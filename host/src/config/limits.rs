@@ -1,0 +1,54 @@
+//! `[limits]` and a plugin's own limits: the keys and the values that make sense. Defaults stand in the rooms, with their reasons.
+//! Zero is allowed only where it means "none"; the largest values keep a typing mistake from switching a limit off.
+
+use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
+use crate::{llm, rag, sandbox};
+
+/// `[plugins.NAME.limits]`
+pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
+    keys.count("fuel", &mut limits.fuel, 1..=1_000_000_000_000_000);
+    // Linear memory grows in pages of 64 KiB and ends at 4 GiB.
+    keys.bytes("memory", &mut limits.memory, 64 * KIB..=4 * GIB);
+    keys.count("table_elements", &mut limits.table_elements, 1..=10_000_000);
+    keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
+    keys.bytes("output", &mut limits.output, KIB..=GIB);
+    keys.count("log_lines", &mut limits.log_lines, 0..=100_000);
+    keys.bytes("log_line_bytes", &mut limits.log_line_bytes, 16..=64 * KIB);
+}
+
+/// `[limits.providers]`
+pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
+    keys.duration("connect", &mut limits.connect, millis(1)..=seconds(60));
+    keys.duration("first_byte", &mut limits.first_byte, millis(1)..=seconds(3_600));
+    keys.duration("idle", &mut limits.idle, millis(1)..=seconds(3_600));
+    keys.duration("total", &mut limits.total, millis(1)..=seconds(86_400));
+    keys.bytes("event_bytes", &mut limits.event_bytes, KIB..=256 * MIB);
+    keys.bytes("reply_bytes", &mut limits.reply_bytes, KIB..=GIB);
+    // None: a new connection for every attempt.
+    keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
+}
+
+/// `[limits.plugins]`
+pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
+    keys.count("calls", &mut limits.calls, 1..=10_000);
+    // None: a call that finds no place fails at once.
+    keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
+    keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
+    keys.count("files", &mut limits.files, 1..=10_000);
+    // The kernel counts CPU time in whole seconds.
+    keys.duration("compile_time", &mut limits.compile_time, seconds(1)..=seconds(3_600));
+    keys.bytes("compile_memory", &mut limits.compile_memory, 256 * MIB..=1_024 * GIB);
+    keys.duration("debounce", &mut limits.debounce, millis(1)..=seconds(60));
+    keys.duration("poll", &mut limits.poll, millis(100)..=seconds(3_600));
+}
+
+/// `[limits.rag]`
+pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
+    keys.bytes("document_bytes", &mut limits.document_bytes, KIB..=GIB);
+    keys.count("chunks_per_document", &mut limits.chunks_per_document, 1..=1_000_000);
+    keys.count("chunks_per_namespace", &mut limits.chunks_per_namespace, 1..=10_000_000);
+    keys.count("top_k", &mut limits.top_k, 1..=50);
+    keys.bytes("query_bytes", &mut limits.query_bytes, 64..=MIB);
+    keys.count("queue", &mut limits.queue, 1..=100_000);
+    keys.count("embed_threads", &mut limits.embed_threads, 1..=64);
+}

@@ -1,0 +1,88 @@
+//! `[[pipelines]]`: definitions in the seed's shape, written in TOML; and the one that is there when the file has none.
+//! Must not know what a stage does; `pipeline::Definition` reads the stages.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::json::{quote, to_toml};
+use super::print::Printer;
+use super::providers;
+use super::section::{Entry, Section};
+use crate::llm::ProviderConfig;
+use crate::pipeline::definition::is_name;
+use crate::pipeline::{Definition, Origin, Pipeline};
+
+/// The pipeline of a server that was told none: quotes from its knowledge, needs no network.
+pub(super) fn default() -> Pipeline {
+    let definition = json!([
+        // The bundled embedder's right answers often stay under the seed's 0.75.
+        {"stage": "rag", "config": {"namespace": "default", "top_k": 5, "score_threshold": 0.3}},
+        {"stage": "llm", "config": {"primary": {"provider": "builtin", "model": "extractive"}}},
+    ]);
+    let definition = Definition::parse(&definition).expect("the built-in definition is checked by a test");
+    Pipeline { id: "default".into(), definition, origin: Origin::File }
+}
+
+/// The file's pipelines; none where it has none.
+pub(super) fn read(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>) -> Vec<Pipeline> {
+    let mut pipelines: Vec<Pipeline> = Vec::new();
+    for entry in section.take("pipelines").map(Entry::list).unwrap_or_default() {
+        entry.table(|section| {
+            let id = section.need("id", "the name that clients send as `model`").and_then(|entry| id(&entry, &pipelines));
+            let Some(stages) = section.need("pipeline", "the list of stages") else { return };
+            if let (Some(definition), Some(id)) = (definition(&stages, known), id) {
+                pipelines.push(Pipeline { id: id.into(), definition, origin: Origin::File });
+            }
+        });
+    }
+    pipelines
+}
+
+pub(super) fn print(printer: &mut Printer, pipelines: &[Pipeline]) {
+    for pipeline in pipelines {
+        printer.line("\n[[pipelines]]");
+        printer.entry("id", &quote(&pipeline.id));
+        printer.line("pipeline = [");
+        for stage in stages(pipeline.definition.source()) {
+            printer.line(&format!("  {},", to_toml(stage)));
+        }
+        printer.line("]");
+    }
+}
+
+fn id(entry: &Entry<'_>, before: &[Pipeline]) -> Option<String> {
+    let Some(id) = entry.text().filter(|id| is_name(id)) else {
+        entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`");
+        return None;
+    };
+    if before.iter().any(|pipeline| &*pipeline.id == id) {
+        entry.problem(format!("the id {id:?} stands twice"));
+    }
+    Some(id.to_owned())
+}
+
+fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> Option<Definition> {
+    let source = stages.json()?;
+    // Its problems say `pipeline[0]…`, counted from the table that holds `pipeline`.
+    let outer = stages.path().strip_suffix("pipeline").unwrap_or_default();
+    let definition = Definition::parse(&json!({"pipeline": source}))
+        .map_err(|problems| {
+            for problem in problems {
+                stages.problem_at(&format!("{outer}{}", problem.path), problem.message);
+            }
+        })
+        .ok()?;
+    let at = self::stages(definition.source()).iter().position(|stage| stage["stage"] == "llm").unwrap_or_default();
+    for (i, target) in definition.llm.chain.iter().enumerate() {
+        if let Some(why) = providers::unknown(&target.provider, known) {
+            let target = if i == 0 { "primary".to_owned() } else { format!("fallbacks[{}]", i - 1) };
+            stages.problem_at(&format!("{}[{at}].config.{target}.provider", stages.path()), why);
+        }
+    }
+    Some(definition)
+}
+
+fn stages(source: &Value) -> &[Value] {
+    source["pipeline"].as_array().map_or(&[], Vec::as_slice)
+}

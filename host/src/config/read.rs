@@ -1,0 +1,87 @@
+//! Reading, continued: how each kind of value is written in the file and what an operator is told when it is not.
+//! Every number has a smallest and a largest sane value. Must not know which keys there are.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde_json::{Map, Value};
+
+use super::print;
+use super::section::Section;
+use super::walk::{Number, Walk};
+
+impl Walk for Section<'_> {
+    fn duration(&mut self, key: &'static str, value: &mut Duration, allowed: RangeInclusive<Duration>) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.text().and_then(|text| humantime::parse_duration(text).ok()) {
+            Some(read) if allowed.contains(&read) => *value = read,
+            Some(_) => {
+                entry.wrong(&format!("a duration from {} to {}", print::duration(*allowed.start()), print::duration(*allowed.end())))
+            }
+            None => entry.wrong("a duration such as \"200ms\""),
+        }
+    }
+
+    fn bytes<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>) {
+        let Some(entry) = self.take(key) else { return };
+        let size = entry.number().or_else(|| entry.text()?.parse::<ByteSize>().ok().map(|size| size.as_u64()));
+        match size {
+            Some(size) if allowed.contains(&size) => *value = N::from_u64(size).unwrap_or(*value),
+            Some(_) => entry.wrong(&format!("a size from {} to {}", print::bytes(*allowed.start()), print::bytes(*allowed.end()))),
+            None => entry.wrong("a size such as \"32MiB\", or a number of bytes"),
+        }
+    }
+
+    fn count<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.number().filter(|n| allowed.contains(n)).and_then(N::from_u64) {
+            Some(read) => *value = read,
+            None => entry.wrong(&format!("a whole number from {} to {}", allowed.start(), allowed.end())),
+        }
+    }
+
+    fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
+        let Some(entry) = self.take(key) else { return };
+        match words.iter().find(|(word, _)| entry.text() == Some(word)) {
+            Some((_, read)) => *value = *read,
+            None => {
+                let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+                entry.wrong(&words.join(" or "));
+            }
+        }
+    }
+
+    fn address(&mut self, key: &'static str, value: &mut SocketAddr) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.text().and_then(|text| text.parse().ok()) {
+            Some(read) => *value = read,
+            None => entry.wrong("an IP address and port such as \"127.0.0.1:8080\""),
+        }
+    }
+
+    fn path(&mut self, key: &'static str, value: &mut PathBuf) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.text() {
+            Some(text) if !text.is_empty() && !text.contains('\0') => *value = text.into(),
+            _ => entry.wrong("a path"),
+        }
+    }
+
+    fn json(&mut self, key: &'static str, value: &mut Map<String, Value>) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.json() {
+            Some(Value::Object(map)) => *value = map,
+            Some(_) => entry.wrong("a table"),
+            None => {}
+        }
+    }
+
+    fn table(&mut self, key: &'static str, inside: impl FnOnce(&mut Self)) {
+        if let Some(entry) = self.take(key) {
+            entry.table(inside);
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Every key once right and once wrong; problems are told together; the effective configuration reads back.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::llm::Kind;
+use crate::pipeline::Origin;
+use crate::sandbox::OnFailure;
+
+const HASH: &str = "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef";
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[track_caller]
+fn parse(text: &str) -> Config {
+    Config::parse(text, Path::new("")).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[track_caller]
+fn problems(text: &str) -> Vec<String> {
+    match Config::parse(text, Path::new("")) {
+        Ok(_) => panic!("no problem in {text}"),
+        Err(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+/// The text has exactly one problem, which says this.
+#[track_caller]
+fn wrong(text: &str, expect: &str) {
+    assert_eq!(problems(text), [format!("cofferdam.toml:{expect}")], "{text}");
+}
+
+#[test]
+fn without_a_file_everything_is_at_its_default() {
+    let config = Config::load(None).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.data_dir.as_path(), config.plugin_dir.as_path()), (Path::new("data"), Path::new("plugins")));
+    assert!(config.keys.is_empty() && config.plugins.is_empty());
+    assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["builtin", "openai"]);
+    assert_eq!((&config.http, &config.rag), (&crate::http::Limits::default(), &rag::Limits::default()));
+    assert_eq!((&config.sandbox, &config.llm.limits), (&sandbox::ServerLimits::default(), &llm::Limits::default()));
+    assert_eq!(config.pipelines_max, 256);
+    assert_eq!(format!("{config:?}"), format!("{:?}", parse("")), "an empty file is as none");
+}
+
+#[test]
+fn the_pipeline_without_any_in_the_file_needs_no_network() {
+    for text in ["", "pipelines = []"] {
+        let config = parse(text);
+        let [pipeline] = &config.pipelines[..] else { panic!("one pipeline") };
+        assert_eq!((&*pipeline.id, pipeline.origin), ("default", Origin::File));
+        let rag = pipeline.definition.rag.as_ref().unwrap();
+        assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.3));
+        let target = &pipeline.definition.llm.chain[0];
+        assert_eq!((target.provider.as_str(), target.model.as_str()), ("builtin", "extractive"));
+        assert_eq!(config.llm.providers["builtin"].kind, Kind::Builtin);
+    }
+}
+
+#[test]
+fn places_are_read_and_relative_paths_count_from_the_file() {
+    let config = Config::parse("listen = \"[::1]:0\"\ndata_dir = \"d\"\nplugin_dir = \"/p\"", Path::new("/etc/cofferdam")).unwrap();
+    assert_eq!(config.listen.to_string(), "[::1]:0");
+    assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
+    wrong("listen = \"localhost\"", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found \"localhost\"");
+    wrong("listen = 8080", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found 8080");
+    wrong("data_dir = \"\"", "1: data_dir: expected a path, found \"\"");
+    wrong("plugin_dir = [\"a\"]", "1: plugin_dir: expected a path, found a list");
+}
+
+#[test]
+fn keys_are_read_as_hashes_with_or_without_prefix() {
+    let text = format!(
+        "keys = {{ client = [{{ name = \"a\", sha256 = \"{HASH}\" }}], admin = [{{ name = \"a\", sha256 = \"sha256:{HASH}\" }}] }}"
+    );
+    let keys = parse(&text).keys;
+    assert_eq!((&*keys.client[0].name, keys.client[0].sha256[..3].to_vec()), ("a", vec![0x01, 0x23, 0x45]));
+    assert_eq!(keys.admin, keys.client);
+}
+
+#[test]
+fn a_key_in_the_clear_is_refused_and_not_repeated() {
+    let hint = "expected the SHA-256 of the key in 64 hex digits, as `printf %s \"$KEY\" | sha256sum` prints it";
+    for secret in ["cfd_do_not_print_me".to_owned(), "g".repeat(64), "é".repeat(32)] {
+        wrong(&format!("[keys]\nclient = [{{ name = \"a\", sha256 = \"{secret}\" }}]"), &format!("2: keys.client[0].sha256: {hint}"));
+    }
+    let empty = format!("[[keys.admin]]\nname = \"a\"\nsha256 = \"{EMPTY}\"");
+    wrong(&empty, "3: keys.admin[0].sha256: is the SHA-256 of nothing; was the variable with the key empty?");
+}
+
+#[test]
+fn keys_need_names_of_their_own() {
+    let key = |name: &str, hash: &str| format!("[[keys.client]]\nname = {name}\nsha256 = \"{hash}\"\n");
+    let other = HASH.replace('0', "1");
+    wrong(&key("7", HASH), "2: keys.client[0].name: expected 1 to 64 letters, digits, `-`, `_` or `.`, found 7");
+    wrong(&(key("\"a\"", HASH) + &key("\"a\"", &other)), "5: keys.client[1].name: the name \"a\" stands twice");
+    wrong(&(key("\"a\"", HASH) + &key("\"b\"", HASH)), "6: keys.client[1].sha256: the same key stands twice");
+    wrong("[[keys.client]]\nname = \"a\"", "1: keys.client[0].sha256: is missing: the SHA-256 of the key");
+    wrong("keys.client = \"a\"", "1: keys.client: expected a list, found \"a\"");
+}
+
+#[test]
+fn providers_are_read_and_slashes_at_the_end_trimmed() {
+    let text = "[providers.openai]\nbase_url = \"http://127.0.0.1:4010/v1/\"\n[providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"https://[::1]:8000/v1\"\n\
+                [providers.offline]\nkind = \"builtin\"\n[providers.builtin]\n[providers.workers-ai]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1\"";
+    let providers = parse(text).llm.providers;
+    assert_eq!(providers["openai"].base_url, "http://127.0.0.1:4010/v1");
+    assert_eq!((providers["my.vllm"].kind, providers["my.vllm"].base_url.as_str()), (Kind::OpenAi, "https://[::1]:8000/v1"));
+    assert_eq!((providers["offline"].kind, providers["builtin"].kind), (Kind::Builtin, Kind::Builtin));
+    assert_eq!(providers["workers-ai"].kind, Kind::OpenAi, "any name may be given to any kind");
+}
+
+#[test]
+fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
+    wrong("[providers.x]\nbase_url = \"http://h\"", "1: providers.x.kind: is missing: \"openai\" for every OpenAI-compatible server");
+    wrong(
+        "[providers.x]\nkind = \"openai\"",
+        "1: providers.x.base_url: is missing: where this provider listens, such as \"http://127.0.0.1:8000/v1\"",
+    );
+    wrong("[providers.x]\nkind = \"OpenAI\"", "2: providers.x.kind: expected \"openai\" or \"builtin\", found \"OpenAI\"");
+    wrong(
+        "[providers.builtin]\nbase_url = \"http://h\"",
+        "2: providers.builtin.base_url: the built-in provider runs inside this program and has no base_url",
+    );
+    wrong(
+        "[providers.\"a b\"]\nkind = \"builtin\"",
+        "1: providers.\"a b\": a provider's name must be 1 to 64 letters, digits, `-`, `_` or `.`",
+    );
+    wrong("providers = 1", "1: providers: expected a table, found 1");
+    for later in ["anthropic", "gemini", "azure-openai", "workers-ai"] {
+        wrong(
+            &format!("[providers.x]\nkind = \"{later}\""),
+            &format!("2: providers.x.kind: kind \"{later}\" is not supported yet; known are \"openai\" and \"builtin\""),
+        );
+        let [problem] = &problems(&format!("[providers.{later}]"))[..] else { panic!("one problem") };
+        assert!(problem.contains(&format!("providers.{later}.kind")) && problem.contains("not supported yet"), "{problem}");
+    }
+}
+
+#[test]
+fn a_base_url_is_absolute_and_holds_no_query_and_no_secret() {
+    let base_url = |url: &str| format!("[providers.openai]\nbase_url = {url}");
+    for (url, found) in [
+        ("\"ftp://h/v1\"", "\"ftp://h/v1\""),
+        ("\"h:80\"", "\"h:80\""),
+        ("\"/v1\"", "\"/v1\""),
+        ("\"\"", "\"\""),
+        ("1.5", "1.5"),
+        ("\"http://\"", "\"http://\""),
+    ] {
+        wrong(&base_url(url), &format!("2: providers.openai.base_url: expected a URL such as \"http://127.0.0.1:8000/v1\", found {found}"));
+    }
+    for url in ["\"http://h/v1?a=b\"", "\"http://h/v1?\"", "\"http://h/v1#a\""] {
+        wrong(&base_url(url), "2: providers.openai.base_url: must not have a query or fragment");
+    }
+    for url in ["\"http://me:hush@h/v1\"", "\"ftp://me:hush@h\"", "\"http://me:hu sh@h\""] {
+        wrong(&base_url(url), "2: providers.openai.base_url: must not hold a user or password; secrets come from the environment");
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_repeated() {
+    for key in ["api_key", "API_KEY", "token", "secret_key_name"] {
+        wrong(
+            &format!("[providers.openai]\n{key} = \"sk-do-not-print\""),
+            &format!("2: providers.openai.{key}: secrets come from the environment: name it with `secret_key_name` in the pipeline"),
+        );
+    }
+}
+
+#[test]
+fn a_plugin_is_read_whole() {
+    let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
+                config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
+                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", output = \"1 MB\", log_lines = 0, log_line_bytes = 80 }";
+    let plugin = &parse(text).plugins["redact-pii"];
+    assert_eq!(plugin.on_failure, OnFailure::Skip);
+    let limits = sandbox::Limits {
+        fuel: 50_000_000,
+        memory: 32 << 20,
+        table_elements: 500,
+        time: Duration::from_millis(200),
+        output: 1_000_000,
+        log_lines: 0,
+        log_line_bytes: 80,
+    };
+    assert_eq!(plugin.limits, limits);
+    let config = json!({"kinds": ["email"], "deep": {"on": true, "ratio": 0.5, "n": -3, "hex": 255}, "since": "2026-01-02T03:04:05Z"});
+    assert_eq!(serde_json::Value::Object(plugin.config.clone()), config);
+    assert_eq!(parse("[plugins.p]").plugins["p"], sandbox::PluginConfig::default());
+}
+
+#[test]
+fn a_plugin_entry_that_cannot_be_is_refused() {
+    wrong("[plugins.p]\non_failure = \"ignore\"", "2: plugins.p.on_failure: expected \"reject\" or \"skip\", found \"ignore\"");
+    wrong("[plugins.p]\nconfig = [1]", "2: plugins.p.config: expected a table, found a list");
+    wrong("[plugins.p]\nconfig = { ratio = inf }", "2: plugins.p.config: JSON has no number inf");
+    wrong("[plugins.p]\nlimits = 3", "2: plugins.p.limits: expected a table, found 3");
+    wrong(
+        "[plugins.p]\ngrants = { kv = true }",
+        "2: plugins.p.grants: is not supported yet: a plugin gets `log` and `config` and nothing else",
+    );
+    wrong("[plugins.\"../p\"]", "1: plugins.\"../p\": a plugin's name must be 1 to 64 letters, digits, `-`, `_` or `.`");
+}
+
+/// Every limit: a value that is allowed, and values just outside, with what the operator is told.
+#[test]
+fn every_limit_is_read_and_has_two_edges() {
+    let plugin = "plugins.p.limits";
+    for (table, key, least, most, below, above) in [
+        (plugin, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
+        (plugin, "memory", "\"64KiB\"", "\"4GiB\"", "65535", "\"4097MiB\""),
+        (plugin, "table_elements", "1", "10_000_000", "0", "10_000_001"),
+        (plugin, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+        (plugin, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
+        (plugin, "log_lines", "0", "100_000", "-1", "100_001"),
+        (plugin, "log_line_bytes", "16", "\"64KiB\"", "15", "65537"),
+        ("limits", "pipelines", "0", "100_000", "-1", "100_001"),
+        ("limits.http", "header_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+        ("limits.http", "header_bytes", "\"8KiB\"", "\"1MiB\"", "8191", "1_048_577"),
+        ("limits.http", "idle_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+        ("limits.http", "body_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+        ("limits.http", "body_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+        ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
+        ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
+        ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
+        ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),
+        ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+        ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
+        ("limits.http", "streams", "1", "10_000", "0", "10_001"),
+        ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+        ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+        ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+        ("limits.providers", "total", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+        ("limits.providers", "event_bytes", "\"1KiB\"", "\"256MiB\"", "0", "\"257MiB\""),
+        ("limits.providers", "reply_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+        ("limits.providers", "idle_connections", "0", "10_000", "-1", "10_001"),
+        ("limits.plugins", "calls", "1", "10_000", "0", "10_001"),
+        ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
+        ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+        ("limits.plugins", "files", "1", "10_000", "0", "10_001"),
+        ("limits.plugins", "compile_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
+        ("limits.plugins", "compile_memory", "\"256MiB\"", "\"1TiB\"", "\"255MiB\"", "\"2TiB\""),
+        ("limits.plugins", "debounce", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+        ("limits.plugins", "poll", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+        ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+        ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
+        ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
+        ("limits.rag", "top_k", "1", "50", "0", "51"),
+        ("limits.rag", "query_bytes", "64", "\"1MiB\"", "63", "1_048_577"),
+        ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
+        ("limits.rag", "embed_threads", "1", "64", "0", "65"),
+    ] {
+        let file = |value: &str| format!("[{table}]\n{key} = {value}");
+        assert_ne!(parse(&file(least)).effective(), parse(&file(most)).effective(), "{key} changes nothing");
+        for refused in [below, above, "true", "\"many\""] {
+            let [problem] = &problems(&file(refused))[..] else { panic!("one problem of {key} = {refused}") };
+            let starts = format!("cofferdam.toml:2: {table}.{key}: expected ");
+            assert!(problem.starts_with(&starts) && problem.contains(", found "), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_problem_says_what_was_expected_and_what_was_found() {
+    wrong("[plugins.p]\nlimits.time = 5", "2: plugins.p.limits.time: expected a duration such as \"200ms\", found 5");
+    wrong("[plugins.p]\nlimits.time = \"1day\"", "2: plugins.p.limits.time: expected a duration from \"1ms\" to \"10m\", found \"1day\"");
+    wrong("[limits.http]\nbody_bytes = \"9TB\"", "2: limits.http.body_bytes: expected a size from \"1KiB\" to \"1GiB\", found \"9TB\"");
+    wrong(
+        "[limits.http]\nbody_bytes = true",
+        "2: limits.http.body_bytes: expected a size such as \"32MiB\", or a number of bytes, found true",
+    );
+    wrong(
+        "[limits.rag]\ntop_k = 99999999999999999999",
+        "2: limits.rag.top_k: expected a whole number from 1 to 50, found 99999999999999999999",
+    );
+    let long = "x".repeat(1_000);
+    wrong(&format!("listen = \"{long}\""), "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found a long text");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    wrong("lisen = 1", "1: lisen: unknown key; did you mean `listen`?");
+    wrong("[plugins.p.limits]\nfule = 5", "2: plugins.p.limits.fule: unknown key; did you mean `fuel`?");
+    wrong("[limits.https]", "1: limits.https: unknown key; did you mean `http`?");
+    wrong("[keys]\nusers = []", "2: keys.users: unknown key; known here are client, admin");
+    wrong(
+        "[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"builtin\", model = \"m\" } } }]\nname = \"b\"",
+        "4: pipelines[0].name: unknown key; known here are id, pipeline",
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_lines() {
+    let text = "listen = 1\n\n[plugins.p]\non_failure = 2\nlimits = { fuel = 0, memori = 1 }\n[providers.q]\nkind = \"z\"\n[[pipelines]]\nid = \"a\"\npipeline = []\n[limits.rag]\ntop_k = 0\n";
+    let lines: Vec<String> = problems(text).iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let expect = [
+        "cofferdam.toml:1 listen",
+        "cofferdam.toml:4 plugins.p.on_failure",
+        "cofferdam.toml:5 plugins.p.limits.fuel",
+        "cofferdam.toml:5 plugins.p.limits.memori",
+        "cofferdam.toml:7 providers.q.kind",
+        "cofferdam.toml:10 pipelines[0].pipeline",
+        "cofferdam.toml:12 limits.rag.top_k",
+    ];
+    assert_eq!(lines, expect);
+}
+
+#[test]
+fn a_text_that_is_no_toml_is_told_by_its_lines() {
+    let lines = problems("listen = \n[limits\nx = 1\n");
+    assert!(lines[0].starts_with("cofferdam.toml:1: "), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("cofferdam.toml:2: ")), "{lines:?}");
+    wrong("listen = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"", "2: duplicate key");
+}
+
+#[test]
+fn pipelines_are_read_in_the_seeds_shape() {
+    let text = "[[pipelines]]\nid = \"support\"\npipeline = [\n  { stage = \"rag\", config = { top_k = 3 } },\n  { stage = \"pre_hook\", config = { function_id = \"not-in-plugins\" } },\n\
+                { stage = \"llm\", config = { primary = { provider = \"openai\", model = \"gpt-4o\", secret_key_name = \"OPENAI_API_KEY\" } } } ]\n\
+                [[pipelines]]\nid = \"b\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"builtin\", model = \"extractive\" } } }]";
+    let pipelines = parse(text).pipelines;
+    assert_eq!(pipelines.iter().map(|p| (&*p.id, p.origin)).collect::<Vec<_>>(), [("support", Origin::File), ("b", Origin::File)]);
+    assert_eq!(pipelines[0].definition.rag.as_ref().unwrap().top_k, 3);
+    assert_eq!(pipelines[0].definition.plugins().collect::<Vec<_>>(), ["not-in-plugins"]);
+    assert_eq!(pipelines[0].definition.llm.chain[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_is_refused() {
+    let pipeline = |id: &str, provider: &str| {
+        format!(
+            "[[pipelines]]\nid = \"{id}\"\npipeline = [{{ stage = \"llm\", config = {{ primary = {{ provider = \"openai\", model = \"m\" }}, fallbacks = [{{ provider = \"{provider}\", model = \"m\" }}] }} }}]\n"
+        )
+    };
+    let at = "pipelines[0].pipeline[0].config.fallbacks[0].provider";
+    wrong(&pipeline("a", "nobody"), &format!("3: {at}: there is no provider \"nobody\"; known are builtin, openai"));
+    wrong(&pipeline("a", "workers-ai"), &format!("3: {at}: provider \"workers-ai\" is not supported yet"));
+    wrong(&(pipeline("a", "openai") + &pipeline("a", "openai")), "5: pipelines[1].id: the id \"a\" stands twice");
+    wrong(&pipeline("a/b", "openai"), "2: pipelines[0].id: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a/b\"");
+    wrong("[[pipelines]]\nid = \"a\"", "1: pipelines[0].pipeline: is missing: the list of stages");
+    wrong(
+        "[[pipelines]]\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"openai\", model = \"m\" } } }]",
+        "1: pipelines[0].id: is missing: the name that clients send as `model`",
+    );
+    wrong("[[pipelines]]\nid = \"a\"\npipeline = 5", "3: pipelines[0].pipeline: must be a list of stages");
+    wrong("pipelines = 5", "1: pipelines: expected a list, found 5");
+    let stage = "[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"openai\" } } }]";
+    wrong(stage, "3: pipelines[0].pipeline[0].config.primary.model: must be a non-empty string");
+}
+
+#[test]
+fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
+    let text = "[providers.x]\nkind = \"gemini\"\n[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"x\", model = \"m\" } } }]";
+    wrong(text, "2: providers.x.kind: kind \"gemini\" is not supported yet; known are \"openai\" and \"builtin\"");
+}
+
+/// As Debug shows it, but for the keys, which the effective configuration does not give away.
+fn without_keys(config: &Config) -> String {
+    format!("{:?}", Config { keys: crate::http::Keys::default(), ..config.clone() })
+}
+
+#[test]
+fn the_effective_configuration_reads_back_to_the_same() {
+    let text = format!(
+        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+         [limits]\npipelines = 7\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
+         [providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:8000/v1\"\n\
+         [plugins.redact-pii]\non_failure = \"skip\"\nlimits.fuel = 5\nconfig = {{ \"odd key\\n\" = \"two\\nlines \\u007f \\\"quoted\\\"\", list = [1, 2.5, 1e300, false, {{}}], empty = [] }}\n\
+         [[pipelines]]\nid = \"a\"\npipeline = [{{ stage = \"pre_hook\", config = {{ function_ids = [\"x\", \"y\"] }} }}, \
+         {{ stage = \"llm\", config = {{ primary = {{ provider = \"my.vllm\", model = \"@cf/meta/llama\" }} }} }}]\n"
+    );
+    for text in ["", &text] {
+        let config = parse(text);
+        let effective = config.effective();
+        let again = Config::parse(&effective, Path::new("")).unwrap_or_else(|problems| panic!("{problems}\n{effective}"));
+        assert_eq!(without_keys(&again), without_keys(&config), "{effective}");
+        assert_eq!(without_keys(&parse(&again.effective())), without_keys(&config));
+    }
+}
+
+#[test]
+fn the_effective_configuration_shows_a_key_shortened_and_every_default() {
+    let effective = parse(&format!("keys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]")).effective();
+    assert!(effective.contains("# client = [{ name = \"team-a\", sha256 = \"sha256:01234567…\" }]"), "{effective}");
+    assert!(!effective.to_lowercase().contains(&HASH.to_lowercase()[..16]), "{effective}");
+    for line in ["listen = \"127.0.0.1:8080\"", "[limits.http]", "[limits.rag]", "top_k = 50", "[providers.builtin]", "id = \"default\""] {
+        assert!(effective.lines().any(|l| l == line), "no line `{line}` in\n{effective}");
+    }
+}
+
+/// A limit that a room declares and the file cannot set would be found here.
+#[test]
+fn every_field_of_the_limits_is_a_key_of_the_same_name() {
+    let config = parse("[plugins.p]");
+    let effective = config.effective();
+    let table = |name: &str| {
+        let rest = effective.split_once(&format!("\n[{name}]\n")).expect("the table is there").1.to_owned();
+        rest.split("\n[")
+            .next()
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|l| Some(l.split_once(" = ")?.0.to_owned()))
+            .collect::<BTreeSet<_>>()
+    };
+    let check = |name: &str, limits: &dyn Debug| {
+        let fields = format!("{limits:#?}");
+        let fields = fields.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(field, _)| field.to_owned());
+        assert_eq!(fields.collect::<BTreeSet<_>>(), table(name), "{name}");
+    };
+    check("limits.http", &config.http);
+    check("limits.providers", &config.llm.limits);
+    check("limits.plugins", &config.sandbox);
+    check("limits.rag", &config.rag);
+    check("plugins.p.limits", &config.plugins["p"].limits);
+}
+
+#[test]
+fn a_public_address_needs_keys() {
+    let keys = format!("keys.admin = [{{ name = \"a\", sha256 = \"{HASH}\" }}]\n");
+    assert!(parse("listen = \"127.8.8.8:80\"").check_listen().is_ok());
+    assert!(parse("listen = \"[::1]:80\"").check_listen().is_ok());
+    assert!(parse(&format!("{keys}listen = \"0.0.0.0:80\"")).check_listen().is_ok());
+    let problem = parse("listen = \"0.0.0.0:80\"").check_listen().unwrap_err();
+    assert!(problem.to_string().starts_with("listen: 0.0.0.0:80 can be reached by others"), "{problem}");
+}
+
+#[test]
+fn a_file_is_read_from_disk_and_named_in_its_problems() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.toml");
+    std::fs::write(&path, "data_dir = \"d\"").unwrap();
+    assert_eq!(Config::load(Some(&path)).unwrap().data_dir, dir.path().join("d"));
+    std::fs::write(&path, "data_dir = 1").unwrap();
+    let error = Config::load(Some(&path)).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}:1: data_dir: expected a path, found 1", path.display()));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_empty_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Config::load(Some(&dir.path().join("none.toml"))).unwrap_err();
+    assert!(matches!(missing, Error::Read { .. }), "{missing}");
+    let huge = dir.path().join("huge.toml");
+    std::fs::write(&huge, " ".repeat(usize::try_from(FILE_BYTES_MAX).unwrap())).unwrap();
+    assert!(matches!(Config::load(Some(&huge)).unwrap_err(), Error::Read { .. }));
+    std::fs::write(&huge, " ".repeat(usize::try_from(FILE_BYTES_MAX).unwrap() - 1)).unwrap();
+    assert!(Config::load(Some(&huge)).is_ok());
+}
