@@ -31,7 +31,7 @@ impl App {
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        Self::open_with(config, Arc::new(Pocket::default()), llm::secrets_from_environment()).await
+        Self::open_with(config, Arc::new(Pocket::default()), Arc::new(|name: &str| std::env::var(name).ok())).await
     }
 
     /// As `open`, with another embedder and other secrets: the outer rim that tests replace.
@@ -44,7 +44,7 @@ impl App {
         let metrics = Metrics::new();
         let kept = Arc::new(store::Pipelines::open(&database).context("the database cannot be opened")?);
         let knowledge = Arc::new(Knowledge::open(&database, embedder, config.rag).context("the knowledge base cannot be opened")?);
-        let llm = Arc::new(Llm::new(config.llm, secrets, metrics.clone()).context("the providers cannot be set up")?);
+        let llm = Arc::new(Llm::new(config.llm, secrets, Arc::new(Attempts(metrics.clone()))).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -78,6 +78,16 @@ impl App {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         self.server.serve(shutdown).await?;
         Ok(())
+    }
+}
+
+/// Plugs the metrics into the llm room's port.
+struct Attempts(Arc<Metrics>);
+
+impl llm::Observer for Attempts {
+    fn attempt(&self, provider: &str, _model: &str, outcome: &'static str, seconds: f64) {
+        // Models are not a label: clients' hooks choose them, and each would be a series for ever.
+        self.0.llm_attempt(provider, outcome, seconds);
     }
 }
 

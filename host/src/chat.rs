@@ -9,4 +9,4 @@ pub mod stream;
 
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
-pub use reply::{Broken, Choice, Completion, Reply, Whole};
+pub use reply::{Broken, Choice, Completion, Pieces, Reply, Whole};

@@ -7,7 +7,7 @@ mod serve;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
@@ -52,15 +52,27 @@ struct Serve {
     listen: Option<std::net::SocketAddr>,
     /// Log format.
     #[arg(long, value_enum, default_value = "text")]
-    log: LogFormat,
+    log: Log,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Log {
+    Text,
+    Json,
 }
 
 /// Runs the command that argv names.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => {
-            telemetry::init(args.log, None);
-            serve::serve(args)
+            let format = match args.log {
+                Log::Text => LogFormat::Text,
+                Log::Json => LogFormat::Json,
+            };
+            match telemetry::init(format, None) {
+                Ok(()) => serve::serve(args),
+                Err(error) => bad_config(&format!("COFFERDAM_LOG is no filter: {error}")),
+            }
         }
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),
@@ -86,7 +98,7 @@ fn new_key(name: &str) -> ExitCode {
     let (key, sha256) = http::keys::generate();
     println!("key (shown once, give it to the client): {key}");
     println!("for cofferdam.toml, under [keys], in `client` or `admin`:");
-    println!("    {{ name = {name:?}, sha256 = \"{}\" }}", http::keys::to_hex(&sha256));
+    println!("    {{ name = {name:?}, sha256 = \"{}\" }}", sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     ExitCode::SUCCESS
 }
 

@@ -8,11 +8,12 @@ pub mod run;
 use std::sync::Arc;
 
 use crate::chat::Reply;
-use crate::stages;
 
 pub use catalog::{Catalog, Put, PutError};
 pub use definition::{Definition, Problem};
 pub use run::Runner;
+
+pub use crate::stages::Error;
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -48,17 +49,4 @@ pub struct Outcome {
     pub attempts: u32,
     /// Plugins passed over under `on_failure = "skip"`.
     pub skipped: Vec<Arc<str>>,
-}
-
-/// Why an exchange ended without a reply.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The client tried to switch off a stage that the operator locked on.
-    #[error("stage `{0}` is locked on by the operator and cannot be switched off")]
-    Locked(&'static str),
-    #[error(transparent)]
-    Stage(#[from] stages::Error),
-    /// The exchange's own time is over.
-    #[error("the request took longer than the operator allows (`limits.http.request_time`)")]
-    Deadline,
 }

@@ -48,9 +48,12 @@ pub enum Flow {
     Done(Exchange, Completion),
 }
 
-/// Why a stage ended the exchange.
+/// Why an exchange ended without a reply.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The client tried to switch off a stage that the operator locked on.
+    #[error("stage `{0}` is locked on by the operator and cannot be switched off")]
+    Locked(&'static str),
     /// A plugin refused the exchange; its words go to the client.
     #[error("plugin `{plugin}` refused the request: {}", rejection.message)]
     Rejected { plugin: Arc<str>, rejection: Rejection },
@@ -60,6 +63,9 @@ pub enum Error {
     Rag(#[from] rag::Error),
     #[error(transparent)]
     Llm(#[from] llm::Error),
+    /// The exchange's own time is over.
+    #[error("the request took longer than the operator allows (`limits.http.request_time`)")]
+    Deadline,
 }
 
 /// The one place where the fault policy is decided: passes the fault on, or notes the skip and goes on.

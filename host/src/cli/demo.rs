@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use super::failed;
 use super::serve::{asked_to_stop, run};
 use crate::app::App;
 use crate::config::Config;
@@ -35,8 +36,10 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> ExitCode {
-        telemetry::init(LogFormat::Text, Some("warn"));
-        run(self.serve())
+        match telemetry::init(LogFormat::Text, Some("warn")) {
+            Ok(()) => run(self.serve()),
+            Err(error) => failed(&error),
+        }
     }
 
     async fn serve(self) -> anyhow::Result<()> {

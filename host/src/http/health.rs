@@ -19,12 +19,10 @@ pub(super) fn alive() -> Response<Content> {
     respond::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// It may be sent requests: the plugins are loaded and it is not about to stop.
+/// It may be sent requests: it is not about to stop. The plugins are loaded, for it listens only after that.
 pub(super) fn ready(shared: &Shared) -> Response<Content> {
     let (status, word) = if shared.draining.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if !shared.state.registry.is_ready() {
-        (StatusCode::SERVICE_UNAVAILABLE, "loading plugins")
     } else {
         (StatusCode::OK, "ready")
     };

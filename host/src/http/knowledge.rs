@@ -15,7 +15,8 @@ use super::server::Shared;
 use super::upload::{self, Parcel};
 use super::{intake, respond};
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
-use crate::pipeline::{Pipeline, RagStage};
+use crate::pipeline::Pipeline;
+use crate::stages::RagStage;
 use crate::rag::{Namespace, Query};
 
 /// What a pipeline's rag stage may ask for too.

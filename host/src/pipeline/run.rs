@@ -11,7 +11,7 @@ use crate::chat::{Completion, Exchange, Pieces, Reply, Whole, codec, stream as c
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
 use crate::sandbox::{Plugins, Registry};
-use crate::stages::{self, Flow, HookStage, RagStage, after, before, complete, retrieve};
+use crate::stages::{Flow, HookStage, RagStage, after, before, complete, retrieve};
 use crate::telemetry::Metrics;
 
 /// Walks exchanges through pipelines.
@@ -121,7 +121,7 @@ fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Optio
         Reply::Whole(Whole::Raw(raw)) => {
             let completion = codec::parse_completion(&raw).map_err(|invalid| {
                 let provider = answered_by.map(|(provider, _)| provider.clone()).unwrap_or_default();
-                stages::Error::Llm(llm::Error::Garbled { provider, cause: invalid.message })
+                Error::Llm(llm::Error::Garbled { provider, cause: invalid.message })
             })?;
             Ok((Some(raw), completion))
         }
