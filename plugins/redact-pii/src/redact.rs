@@ -1,0 +1,73 @@
+//! Puts the scanners together: finds spans of personal data in a text and puts a word in the place of each.
+//! Must not know messages.
+
+use std::ops::Range;
+
+use crate::{card, email, number, phone};
+
+/// What to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    pub(crate) email: bool,
+    pub(crate) phone: bool,
+    pub(crate) card: bool,
+}
+
+impl Kinds {
+    pub(crate) const ALL: Self = Self { email: true, phone: true, card: true };
+    pub(crate) const NONE: Self = Self { email: false, phone: false, card: false };
+}
+
+/// The text without personal data; none where there is nothing to redact.
+pub(crate) fn redact(text: &str, kinds: Kinds) -> Option<String> {
+    let mut spans = Vec::new();
+    if kinds.email {
+        spans.extend(email::find(text).into_iter().map(|span| (span, "[redacted e-mail]")));
+    }
+    if kinds.phone || kinds.card {
+        let emails = spans.len();
+        let mut email = 0;
+        for run in number::runs(text) {
+            while email < emails && spans[email].0.end <= run.start() {
+                email += 1;
+            }
+            let overlaps = email < emails && spans[email].0.start < run.end();
+            if !overlaps && !run.is_iban() {
+                find_numbers(&run, kinds, &mut spans);
+            }
+        }
+    }
+    if spans.is_empty() {
+        return None;
+    }
+    spans.sort_by_key(|(span, _)| span.start);
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (span, word) in spans {
+        out.push_str(&text[done..span.start]);
+        out.push_str(word);
+        done = span.end;
+    }
+    out.push_str(&text[done..]);
+    Some(out)
+}
+
+/// Cards come first: sixteen digits are never a phone number, but four of them may end one.
+fn find_numbers(run: &number::Run<'_>, kinds: Kinds, spans: &mut Vec<(Range<usize>, &'static str)>) {
+    let mut at = 0;
+    while at < run.len() {
+        if let Some(end) = card::end(run, at) {
+            if kinds.card {
+                spans.push((run.span(at, end), "[redacted card]"));
+            }
+            at = end;
+        } else if kinds.phone
+            && let Some(end) = phone::end(run, at)
+        {
+            spans.push((run.span(at, end), "[redacted phone]"));
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+}
