@@ -1,1 +1,19 @@
+//! The one integration binary: the real server, real clients, real components; fakes only for providers.
+//! One module a promise; the harness is in `tests/support`.
 
+#[path = "../support/client.rs"]
+mod client;
+#[path = "../support/components.rs"]
+mod components;
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/upstream.rs"]
+mod upstream;
+
+mod crash;
+mod deploy;
+mod hooks;
+mod hostile;
+mod llm;
+mod surface;
+mod tidy;

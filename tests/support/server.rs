@@ -89,16 +89,8 @@ impl Builder {
     }
 
     pub fn start(self) -> Server {
-        let (mut child, log) = self.spawn();
-        let stdout = child.stdout.take().expect("stdout is a pipe");
-        let mut lines = BufReader::new(stdout).lines();
-        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
-        let Some(address) = address else {
-            let _ = child.wait();
-            panic!("the server did not start:\n{}", log.ended());
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Server { child, address, folder: self.folder, log }
+        let (child, log) = self.spawn();
+        Server::listening(child, log, self.folder)
     }
 
     /// Starts a server that is to end by itself; its exit status and what it wrote.
@@ -111,13 +103,43 @@ impl Builder {
     fn spawn(&self) -> (Child, Log) {
         let file = self.folder.path().join("cofferdam.toml");
         std::fs::write(&file, &self.config).expect("the file can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file).current_dir(self.folder.path());
-        command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info").envs(self.environment.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the server can be started");
-        let log = Log::read(child.stderr.take().expect("stderr is a pipe"));
-        (child, log)
+        let mut command = serve_command(self.folder.path());
+        command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        started(command)
+    }
+}
+
+fn serve_command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
+    command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn started(mut command: Command) -> (Child, Log) {
+    let mut child = command.spawn().expect("the server can be started");
+    let log = Log::read(child.stderr.take().expect("stderr is a pipe"));
+    (child, log)
+}
+
+impl Server {
+    /// A server in an empty folder: no file, all defaults.
+    pub fn without_file(folder: TempDir) -> Server {
+        let (child, log) = started(serve_command(folder.path()));
+        Self::listening(child, log, Arc::new(folder))
+    }
+
+    fn listening(mut child: Child, log: Log, folder: Arc<TempDir>) -> Server {
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
+        let Some(address) = address else {
+            let _ = child.wait();
+            panic!("the server did not start:\n{}", log.ended());
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, address, folder, log }
     }
 }
 
