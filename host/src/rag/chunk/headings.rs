@@ -1,0 +1,111 @@
+//! The headings that a place in a Markdown text stands under.
+//! Must not know chunks or their size.
+
+use std::ops::Range;
+
+use pulldown_cmark::{Event, Options, Parser, Tag};
+
+struct Heading {
+    range: Range<usize>,
+    level: usize,
+    /// As an ATX line, whichever way it was written.
+    line: String,
+}
+
+/// A walk through a text's headings; places are asked for in rising order.
+pub(super) struct Headings<'a> {
+    text: &'a str,
+    all: Vec<Heading>,
+    /// How many of `all` begin before the place asked for last.
+    passed: usize,
+    /// Indices of the passed ones that are still open, outermost first.
+    open: Vec<usize>,
+}
+
+impl<'a> Headings<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let all = Parser::new_ext(text, Options::all()).into_offset_iter().filter_map(|(event, range)| match event {
+            Event::Start(Tag::Heading { level, .. }) => {
+                let level = level as usize;
+                let title = text[range.clone()].lines().next()?.trim_matches(['#', ' ', '\t']);
+                Some(Heading { range, level, line: format!("{} {title}", "#".repeat(level)) })
+            }
+            _ => None,
+        });
+        Self { text, all: all.collect(), passed: 0, open: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The headings above the byte offset, outermost first. One that begins there is not above, and closes those of its level and deeper.
+    pub(super) fn above(&mut self, at: usize) -> Vec<&str> {
+        while let Some(heading) = self.all.get(self.passed).filter(|heading| heading.range.start < at) {
+            while self.open.pop_if(|last| self.all[*last].level >= heading.level).is_some() {}
+            self.open.push(self.passed);
+            self.passed += 1;
+        }
+        let next = self.all.get(self.passed).filter(|next| self.text[at..next.range.start].trim().is_empty());
+        let level = next.map_or(usize::MAX, |next| next.level);
+        let above = self.open.iter().map(|index| &self.all[*index]);
+        above.filter(|heading| heading.level < level).map(|heading| heading.line.as_str()).collect()
+    }
+
+    /// The last heading of a piece of the text that holds headings only. The piece begins at the place asked for last.
+    pub(super) fn alone(&self, piece: Range<usize>) -> Option<&str> {
+        let mut at = piece.start;
+        let mut last = None;
+        for heading in self.all[self.passed..].iter().take_while(|heading| heading.range.start < piece.end) {
+            if !self.text[at..heading.range.start].trim().is_empty() {
+                return None;
+            }
+            at = heading.range.end.min(piece.end);
+            last = Some(heading.line.as_str());
+        }
+        last.filter(|_| self.text[at..piece.end].trim().is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let at = text.find('@').expect("the place is marked");
+        assert_eq!(Headings::of(text).above(at), expected);
+    }
+
+    #[test]
+    fn a_place_stands_under_the_open_headings_only() {
+        check("# A\n\n## B\n\nx\n\n## C\n\n@", &["# A", "## C"]);
+        check("# A\n\n### B\n\nx\n\n## C ##\n\n@", &["# A", "## C"]);
+        check("# A\n\n# B\n\n@", &["# B"]);
+        check("@\n\n# A", &[]);
+        check("Title\n=====\n\nPart\n----\n\n@", &["# Title", "## Part"]);
+    }
+
+    #[test]
+    fn a_number_sign_in_code_is_no_heading() {
+        check("# A\n\n```sh\n# a comment\n```\n\n@", &["# A"]);
+    }
+
+    #[test]
+    fn a_piece_of_headings_only_is_told_from_others() {
+        for (text, expected) in
+            [("# A\n\n## B #\n", Some("## B")), ("# A\n\nx", None), ("x", None), ("x\n\n# A", None), ("A\n=\n", Some("# A"))]
+        {
+            assert_eq!(Headings::of(text).alone(0..text.len()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_heading_at_the_place_itself_is_not_above_it() {
+        let text = "# A\n\n## B\n\nx\n\n## C\n\ny";
+        let mut headings = Headings::of(text);
+        assert_eq!(headings.above(0), [""; 0]);
+        assert_eq!(headings.above(text.find("## C").unwrap()), ["# A"]);
+        assert_eq!(headings.above(text.find('y').unwrap()), ["# A", "## C"]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Cuts, headings, limits, and that nothing reaches over the embedder's window: seen from outside, since its tokenizer is private.
+
+use pocket_encoder::Encoder;
+
+use super::super::Error;
+use super::*;
+
+const PROSE: &str = "A cofferdam keeps the water out while people work below the waterline. It is pumped dry before anybody climbs in, and \
+    its walls are inspected twice each day. When the river rises, the foreman stops the work; nobody argues about it. The piles are driven \
+    first, deep enough that the current cannot undermine them, and the sheets between them are caulked with whatever is at hand. ";
+
+fn document(kind: Kind, text: impl Into<String>) -> Document {
+    Document { name: "a document".into(), kind, text: text.into() }
+}
+
+fn chunks(kind: Kind, text: impl Into<String>) -> Vec<String> {
+    split(&document(kind, text), &Limits::default()).expect("within the limits")
+}
+
+/// The chunks of each text that embedders' windows are blown by.
+fn hostile_texts() -> Vec<(&'static str, Vec<String>)> {
+    let german = "Die Donaudampfschifffahrtsgesellschaft prüft Rechtsschutzversicherungsverträge, Grundstücksverkehrsgenehmigungszuständigkeiten, \
+        Krankenversicherungsbeitragssätze und die Straßenverkehrszulassungsordnung für Kraftfahrzeughaftpflichtversicherungen jährlich. ";
+    let cjk = "防水圍堰在施工期間將水擋在外面，每天檢查兩次。水門の壁は毎日二回点検され、川が増水すると作業は中止されます。\
+        가물막이는 공사 중에 물을 막아 주며 매일 두 번 점검합니다. 鑿齾龘靐飝驫麤。";
+    let urls: String = (0..40)
+        .map(|n| format!("https://docs.example.com/v{n}/guides/getting-started?utm_source=mail&id={}#section-{n}\n", n * 7_919_993))
+        .collect();
+    let digits: String = (1_u64..200).map(|n| format!("{} {:.6} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n as f64 / 7.0)).collect();
+    let hashes: String =
+        (1_u64..60).map(|n| format!("{:032x}\n", u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))).collect();
+    let text = |text: &str| chunks(Kind::Text, text.repeat(6));
+    vec![
+        ("English prose", text(PROSE)),
+        ("code", chunks(Kind::Text, include_str!("../embed.rs"))),
+        ("Markdown with code", chunks(Kind::Markdown, format!("# Guide\n\n## Sources\n\n```rust\n{}\n```\n", include_str!("../index.rs")))),
+        ("URLs", text(&urls)),
+        ("German compounds", text(german)),
+        ("Chinese, Japanese, Korean", text(cjk)),
+        ("digits", text(&digits)),
+        ("hashes", text(&hashes)),
+    ]
+}
+
+#[test]
+fn no_chunk_is_cut_by_the_embedder() {
+    let encoder = Encoder::new().unwrap();
+    for (name, chunks) in hostile_texts() {
+        assert!(chunks.len() > 3, "{name} is longer than a window");
+        // First, middle and last: texts repeat themselves, and an embedding takes its time.
+        for chunk in [&chunks[0], &chunks[chunks.len() / 2], &chunks[chunks.len() - 2]] {
+            let longer = format!("{chunk} zebra");
+            let vectors = encoder.embed(&[chunk, &longer]).unwrap();
+            let change = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(change > 1e-4, "{name}: a word after the chunk is not seen, so its own end was not either: {chunk}");
+        }
+    }
+}
+
+#[test]
+fn prose_fills_the_window_and_ends_with_sentences() {
+    let chunks = chunks(Kind::Text, PROSE.repeat(10));
+    let mean = PROSE.len() * 10 / chunks.len();
+    assert!(mean > 250, "{mean} bytes");
+    assert!(chunks.iter().all(|chunk| chunk.ends_with(['.', ';'])), "{chunks:#?}");
+}
+
+#[test]
+fn every_word_is_in_a_chunk_once_and_in_order() {
+    let words: Vec<String> = (0..3000).map(|n| if n % 11 == 0 { format!("w{n}.\n") } else { format!("w{n}") }).collect();
+    let text = words.join(" ");
+    let joined = chunks(Kind::Text, text.as_str()).join(" ");
+    assert_eq!(joined.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_markdown_chunk_begins_with_the_headings_it_stands_under() {
+    let text = format!("# Manual\n\nShort.\n\n## Pumps\n\n{}\n\n## Walls\n\nCaulk them.\n", PROSE.repeat(3));
+    let chunks = chunks(Kind::Markdown, text);
+    let under = |heading: &str| chunks.iter().filter(|chunk| chunk.contains(heading)).count();
+    assert_eq!(under("## Walls"), 1);
+    let pumps: Vec<_> = chunks.iter().filter(|chunk| chunk.contains("## Pumps")).collect();
+    assert!(pumps.len() > 2 && pumps.iter().all(|chunk| chunk.starts_with("# Manual\n")), "{chunks:#?}");
+    assert!(chunks.last().unwrap().ends_with("Caulk them."));
+}
+
+#[test]
+fn headings_too_long_for_their_room_give_way_from_the_outside() {
+    let title = "An unusually long title that nobody would ever read to its end because it goes on and on about everything";
+    let chunks = chunks(Kind::Markdown, format!("# {title}\n\n## Pumps\n\n{}", PROSE.repeat(2)));
+    assert!(chunks.len() > 1 && chunks[1..].iter().all(|chunk| chunk.starts_with("## Pumps\n\n")), "{chunks:#?}");
+    let window = Window::of(PROSE);
+    assert!(chunks.iter().all(|chunk| window.size(chunk) <= WINDOW));
+}
+
+#[test]
+fn a_heading_alone_is_a_chunk_only_where_no_other_carries_it() {
+    assert_eq!(chunks(Kind::Markdown, format!("## Pumps\n\n{}", PROSE.repeat(2))).iter().filter(|chunk| *chunk == "## Pumps").count(), 0);
+    assert_eq!(chunks(Kind::Markdown, "# Empty\n"), ["# Empty"]);
+}
+
+#[test]
+fn a_text_without_words_is_empty() {
+    for (kind, text) in [(Kind::Text, ""), (Kind::Text, " \n\t\n "), (Kind::Markdown, "\n\n")] {
+        assert!(matches!(split(&document(kind, text), &Limits::default()), Err(Error::Empty { .. })), "{text:?}");
+    }
+}
+
+#[test]
+fn a_document_of_just_the_allowed_bytes_passes_and_one_more_does_not() {
+    let limits = Limits { document_bytes: PROSE.len(), ..Limits::default() };
+    assert!(split(&document(Kind::Text, PROSE), &limits).is_ok());
+    let error = split(&document(Kind::Text, format!("{PROSE}.")), &limits).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit, key: "limits.rag.document_bytes", .. } if limit == PROSE.len()), "{error}");
+}
+
+#[test]
+fn a_document_of_just_the_allowed_chunks_passes_and_one_more_does_not() {
+    for kind in [Kind::Text, Kind::Markdown] {
+        let text = PROSE.repeat(5);
+        let count = chunks(kind, text.as_str()).len();
+        let allowed = |chunks_per_document| split(&document(kind, text.as_str()), &Limits { chunks_per_document, ..Limits::default() });
+        assert_eq!(allowed(count).unwrap().len(), count);
+        let error = allowed(count - 1).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { key: "limits.rag.chunks_per_document", .. }), "{error}");
+    }
+}
+
+#[test]
+fn hostile_markdown_is_cut_like_any_other() {
+    let deep = "> ".repeat(2000) + "end";
+    let list: String = (0..300).map(|n| format!("{}- item\n", " ".repeat(n))).collect();
+    for text in
+        [deep, list, "```\nnever closed ".repeat(50), "# ".repeat(500), "[".repeat(5000), "\u{feff}\r\n# A\r\n\r\ntext\0text".into()]
+    {
+        let limits = Limits::default();
+        let window = Window::of(&text);
+        let chunks = split(&document(Kind::Markdown, text), &limits).unwrap_or_default();
+        assert!(chunks.iter().all(|chunk| !chunk.trim().is_empty() && window.size(chunk) <= WINDOW));
+    }
+}

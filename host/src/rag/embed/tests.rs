@@ -1,0 +1,131 @@
+//! Order, places and failures of the threads that embed, with an embedder that stops at a gate.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// Tells what it was asked, then waits for one `()` through the gate. `Err` for the text "fail", a panic for "panic".
+struct Gated {
+    asked: UnboundedSender<Vec<String>>,
+    gate: Mutex<Receiver<()>>,
+}
+
+impl Embedder for Gated {
+    fn model(&self) -> &str {
+        "gated"
+    }
+
+    fn dimensions(&self) -> usize {
+        1
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        let _ = self.asked.send(texts.iter().map(ToString::to_string).collect());
+        let passed = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        passed.map_err(|e| e.to_string())?;
+        match texts[0] {
+            "fail" => Err("it failed".into()),
+            "panic" => panic!("on demand"),
+            "short" => Ok(Vec::new()),
+            "broken" => Ok(vec![vec![f32::NAN]]),
+            _ => Ok(texts.iter().map(|text| vec![text.len() as f32]).collect()),
+        }
+    }
+}
+
+fn start(limits: &Limits) -> (Arc<Workers>, mpsc::UnboundedReceiver<Vec<String>>, Sender<()>) {
+    let (asked, asks) = unbounded_channel();
+    let (open, gate) = channel();
+    let embedder = Gated { asked, gate: Mutex::new(gate) };
+    (Arc::new(Workers::start(Arc::new(embedder), limits).unwrap()), asks, open)
+}
+
+fn texts(texts: &[&str]) -> Arc<Vec<String>> {
+    Arc::new(texts.iter().map(ToString::to_string).collect())
+}
+
+fn spawn(workers: &Arc<Workers>, lane: Lane, of: &[&str]) -> tokio::task::JoinHandle<Result<Vec<Vec<f32>>, Error>> {
+    let (workers, of) = (Arc::clone(workers), texts(of));
+    tokio::spawn(async move { workers.embed(lane, of).await })
+}
+
+fn one_thread() -> Limits {
+    Limits { embed_threads: 1, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn a_query_goes_before_the_rest_of_a_document_and_documents_take_turns() {
+    let (workers, mut asks, open) = start(&one_thread());
+    let book = spawn(&workers, Lane::Document, &["book 1", "book 2", "book 3", "book 4", "book 5"]);
+    assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
+    let note = spawn(&workers, Lane::Document, &["note"]);
+    tokio::task::yield_now().await;
+    let query = spawn(&workers, Lane::Query, &["query"]);
+    tokio::task::yield_now().await;
+    for expected in [vec!["query"], vec!["book 3", "book 4"], vec!["note"], vec!["book 5"]] {
+        open.send(()).unwrap();
+        assert_eq!(asks.recv().await.unwrap(), expected);
+    }
+    open.send(()).unwrap();
+    assert_eq!(query.await.unwrap().unwrap(), [[5.0]]);
+    assert_eq!(note.await.unwrap().unwrap(), [[4.0]]);
+    assert_eq!(book.await.unwrap().unwrap(), [[6.0]; 5]);
+}
+
+#[tokio::test]
+async fn one_document_is_spread_over_as_many_threads_as_the_limit_says() {
+    let (workers, mut asks, open) = start(&Limits { embed_threads: 3, ..Limits::default() });
+    let names: Vec<String> = (0..8).map(|n| "x".repeat(n + 1)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let book = spawn(&workers, Lane::Document, &names);
+    // Nobody has passed the gate yet: three are at it.
+    for _ in 0..3 {
+        asks.recv().await.unwrap();
+    }
+    assert!(asks.try_recv().is_err());
+    for _ in 0..4 {
+        open.send(()).unwrap();
+    }
+    let vectors = book.await.unwrap().unwrap();
+    assert_eq!(vectors, (1..=8_u8).map(|n| vec![f32::from(n)]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_is_busy_for_its_own_kind_only() {
+    let (workers, _asks, _open) = start(&Limits { queue: 2, ..one_thread() });
+    let first = workers.place(Lane::Document).unwrap();
+    let _second = workers.place(Lane::Document).unwrap();
+    assert!(matches!(workers.place(Lane::Document), Err(Error::Busy)));
+    assert!(workers.place(Lane::Query).is_ok());
+    drop(first);
+    assert!(workers.place(Lane::Document).is_ok());
+}
+
+#[tokio::test]
+async fn who_goes_away_leaves_the_queue() {
+    let (workers, mut asks, open) = start(&one_thread());
+    let book = spawn(&workers, Lane::Document, &["book 1", "book 2", "book 3"]);
+    assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
+    book.abort();
+    assert!(book.await.unwrap_err().is_cancelled());
+    let note = spawn(&workers, Lane::Document, &["note"]);
+    tokio::task::yield_now().await;
+    open.send(()).unwrap();
+    assert_eq!(asks.recv().await.unwrap(), ["note"]);
+    open.send(()).unwrap();
+    assert!(note.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_failure_a_panic_and_a_broken_vector_are_errors_and_the_thread_lives_on() {
+    let (workers, _asks, open) = start(&one_thread());
+    for (text, expected) in [("fail", "it failed"), ("panic", "it panicked"), ("short", "too few vectors"), ("broken", "broken ones")] {
+        open.send(()).unwrap();
+        let error = workers.embed(Lane::Document, texts(&[text])).await.unwrap_err();
+        assert!(matches!(&error, Error::Embed(cause) if cause.contains(expected)), "{error}");
+    }
+    open.send(()).unwrap();
+    assert!(workers.embed(Lane::Query, texts(&["fine"])).await.is_ok());
+}
