@@ -110,3 +110,61 @@ impl hyper::body::Body for Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::chat::Broken;
+    use crate::http::connection::Activity;
+
+    fn pieces(items: Vec<Result<&'static str, Broken>>) -> Pieces {
+        Box::pin(stream::iter(items.into_iter().map(|item| item.map(Bytes::from))))
+    }
+
+    async fn sent(content: Content) -> String {
+        let now = Instant::now();
+        let busy = Busy::begin(Arc::new(Activity::new(now)), now);
+        let bytes = Body { content, record: None, _busy: busy }.collect().await.expect("infallible").to_bytes();
+        String::from_utf8(bytes.into()).expect("UTF-8")
+    }
+
+    #[tokio::test]
+    async fn chunks_are_framed_and_end_in_done() {
+        let content = Content::Chunks(pieces(vec![Ok("{\"a\":1}"), Ok("{}")]));
+        assert_eq!(sent(content).await, "data: {\"a\":1}\n\ndata: {}\n\ndata: [DONE]\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_provider_s_own_events_pass_untouched() {
+        let content = Content::PassThrough(pieces(vec![Ok("data:{}\r\n\r\n: ping\n\n"), Ok("data: [DONE]\n\n")]));
+        assert_eq!(sent(content).await, "data:{}\r\n\r\n: ping\n\ndata: [DONE]\n\n");
+    }
+
+    #[tokio::test]
+    async fn after_a_break_comes_an_error_event_and_nothing_more() {
+        for wrap in [Content::Chunks as fn(Pieces) -> Content, Content::PassThrough] {
+            let broken = Broken { message: "cut".into(), code: "upstream_cut" };
+            let text = sent(wrap(pieces(vec![Err(broken), Ok("data: [DONE]\n\n")]))).await;
+            assert!(text.starts_with("data: {\"error\":{") && text.ends_with("}}\n\n"), "{text}");
+            assert!(!text.contains("[DONE]"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_answer_tells_its_length_and_its_end() {
+        use hyper::body::Body as _;
+        let now = Instant::now();
+        let busy = Busy::begin(Arc::new(Activity::new(now)), now);
+        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), record: None, _busy: busy };
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
+        let frame = body.frame().await.expect("a frame").expect("infallible").into_data();
+        assert_eq!(frame.ok(), Some(Bytes::from_static(b"{}")));
+        assert!(body.is_end_stream());
+    }
+}

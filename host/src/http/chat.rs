@@ -65,7 +65,6 @@ fn response(outcome: Outcome, stream: bool) -> Response<Content> {
     };
     let mut response = respond::typed(content, media);
     let headers = response.headers_mut();
-    headers.reserve(7);
     if media == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(BUFFERING, HeaderValue::from_static("no"));

@@ -105,7 +105,7 @@ enum Verdict {
 }
 
 impl Activity {
-    fn new(opened: Instant) -> Self {
+    pub(super) fn new(opened: Instant) -> Self {
         Self(Mutex::new(State { opened, running: Vec::with_capacity(1), idle_since: None, closing: false }))
     }
 
@@ -166,7 +166,7 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    fn begin(activity: Arc<Activity>, began: Instant) -> Self {
+    pub(super) fn begin(activity: Arc<Activity>, began: Instant) -> Self {
         activity.began(began);
         Self { activity, began }
     }

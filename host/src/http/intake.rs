@@ -43,9 +43,14 @@ pub(super) async fn collect(body: &mut Incoming, limit: usize, key: &'static str
     tokio::time::timeout(time, reading).await.unwrap_or(Err(Refusal::BodySlow))
 }
 
-/// Reads what is left of a refused request's body and drops it, within bounds. A client that waits for leave to send is not given it.
+/// Reads what is left of a refused request's body and drops it, within bounds. A client that waits for leave to send, and has not got it,
+/// is not given it: reading would.
 pub(super) async fn discard(body: &mut Incoming, headers: &HeaderMap) {
-    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+    let untouched = || {
+        let announced = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        Some(announced.is_some() && announced == body.size_hint().exact())
+    };
+    if body.is_end_stream() || (headers.contains_key(header::EXPECT) && untouched() == Some(true)) {
         return;
     }
     let reading = async {

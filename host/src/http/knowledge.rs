@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::body::Content;
@@ -14,8 +14,9 @@ use super::error::{Failure, Refusal};
 use super::server::Shared;
 use super::upload::{self, Parcel};
 use super::{intake, respond};
+use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{self, Pipeline};
 use crate::stages::RagStage;
 use crate::rag::{Namespace, Query};
 
@@ -32,6 +33,33 @@ struct Question {
     namespace: Option<String>,
 }
 
+/// What `/test` answers. A structure of its own, because an `f32` that passes through `Value` comes out as 0.699999988.
+#[derive(Serialize)]
+struct Answer<'a> {
+    object: &'static str,
+    query: &'a str,
+    namespace: &'a str,
+    top_k: usize,
+    score_threshold: f32,
+    /// Of all chunks, also of those under the threshold: what to set it to.
+    best_score: Option<f32>,
+    data: Vec<Chunk<'a>>,
+}
+
+#[derive(Serialize)]
+struct Chunk<'a> {
+    source: &'a str,
+    ordinal: u32,
+    score: f32,
+    text: &'a str,
+}
+
+impl<'a> Chunk<'a> {
+    fn of(hit: &'a Hit) -> Self {
+        Self { source: &hit.source, ordinal: hit.ordinal, score: hit.score, text: &hit.text }
+    }
+}
+
 /// Stores the files one by one, each whole or not at all; all are checked before the first is stored.
 pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
     let pipeline = api(shared, id)?;
@@ -41,7 +69,7 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
     let mut stored = Vec::new();
     for document in documents {
         let name = document.name.clone();
-        match shared.state.knowledge.add(&namespace, document).await {
+        match timely(shared, shared.state.knowledge.add(&namespace, document)).await? {
             Ok(receipt) => data.push(json!({
                 "id": receipt.document_id, "object": "document", "name": name,
                 "chunks": receipt.chunks, "bytes": receipt.bytes, "replaced": receipt.replaced,
@@ -62,13 +90,17 @@ pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id:
     let (top_k, score_threshold) = asked(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
-    let found = shared.state.knowledge.search(&namespace, Query { text: text.clone(), top_k, score_threshold }).await?;
-    let hit = |hit: &crate::chat::Hit| json!({"source": hit.source, "ordinal": hit.ordinal, "score": hit.score, "text": hit.text});
-    let data: Vec<Value> = found.hits.iter().map(hit).collect();
-    let reply = json!({
-        "object": "list", "query": text, "namespace": namespace.name, "top_k": top_k, "score_threshold": score_threshold,
-        "best_score": found.best_score, "data": data,
-    });
+    let query = Query { text: text.clone(), top_k, score_threshold };
+    let found = timely(shared, shared.state.knowledge.search(&namespace, query)).await??;
+    let reply = Answer {
+        object: "list",
+        query: &text,
+        namespace: &namespace.name,
+        top_k,
+        score_threshold,
+        best_score: found.best_score,
+        data: found.hits.iter().map(Chunk::of).collect(),
+    };
     Ok(respond::json(StatusCode::OK, &reply))
 }
 
@@ -88,6 +120,11 @@ fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), 
         Some(_) => return Err(Refusal::field("score_threshold", "must be a number from 0 to 1")),
     };
     Ok((top_k, score_threshold))
+}
+
+/// Bounds work that has no deadline of its own.
+async fn timely<T>(shared: &Shared, work: impl Future<Output = T>) -> Result<T, pipeline::Error> {
+    tokio::time::timeout(shared.limits.request_time, work).await.map_err(|_| pipeline::Error::Deadline)
 }
 
 fn api(shared: &Shared, id: &str) -> Result<Arc<Pipeline>, Refusal> {

@@ -66,15 +66,15 @@ impl Drop for Record {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
             metrics.in_flight(-1);
         }
-        let seconds = self.began.elapsed().as_secs_f64();
-        metrics.request(self.route, self.status, seconds);
+        let time = self.began.elapsed();
+        metrics.request(self.route, self.status, time.as_secs_f64());
         let Self { span, method, route, status, outcome, caller, .. } = &*self;
         tracing::info!(
             parent: span,
             %method,
             route,
             status,
-            duration_ms = seconds * 1e3,
+            duration_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
             caller = caller.as_deref(),
             outcome,
             "{method} {route} answered {status}"

@@ -9,7 +9,7 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ struct Inner<'a> {
 /// A whole answer of that media type, 200.
 pub(super) fn typed(content: Content, media: &'static str) -> Response<Content> {
     let mut response = Response::new(content);
+    // As many as a chat reply has, so that the map never grows.
+    *response.headers_mut() = HeaderMap::with_capacity(8);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }
