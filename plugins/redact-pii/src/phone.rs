@@ -166,11 +166,23 @@ fn is_national(run: &Run<'_>, from: usize, to: usize) -> bool {
         [3..=5, ..] => sizes[1..].iter().all(|&size| size >= 2),
         _ => false,
     };
-    // Groups of one size without end, as of a voucher or a serial number.
-    let uniform = sizes.iter().all(|size| size == &sizes[0]);
-    let goes_on = to < run.len() && run.separator_after(to) == inner.last().copied();
-    let series = goes_on && uniform && run.group(to).len() == sizes[0];
+    let series = sizes.iter().all(|size| size == &sizes[0]) && is_among_equals(run, from, to);
     (9..=12).contains(&total) && separated && shaped && !series && run.separator_after(to) != Some(Separator::Dot)
+}
+
+/// Whether groups of one size go on beyond `from..to`, as in a voucher, a serial number or bytes in hexadecimal.
+fn is_among_equals(run: &Run<'_>, from: usize, to: usize) -> bool {
+    let size = run.group(from).len();
+    let separator = run.inner(from, to).first().copied();
+    let after = to < run.len() && run.separator_after(to) == separator && run.group(to).len() == size;
+    let before = match from.checked_sub(1) {
+        Some(previous) => run.separator_before(from) == separator && run.group(previous).len() == size,
+        None => {
+            let word = run.before(0).trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            word.len() == size && word.contains(|c: char| c.is_ascii_digit())
+        }
+    };
+    before || after
 }
 
 /// Whether digits begin with a country code that exists, and are as many as that country's numbers have where it is known.
