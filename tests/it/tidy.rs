@@ -1,0 +1,173 @@
+//! The house rules as tests: which room may use which, which crate may appear where, sizes, headers and names.
+//! Reads the sources as text. A new edge or crate is a new entry in a table here, so that it is seen in review.
+
+mod rules;
+mod source;
+
+use std::collections::BTreeMap;
+
+use source::Source;
+
+/// What each room may use; `telemetry` is everybody's. The order is the direction: nothing may use what stands above it.
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("main", &["cli"]),
+    ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
+    ("app", &["config", "http", "pipeline", "stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
+    ("config", &["http", "pipeline", "sandbox", "rag", "llm"]),
+    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
+    ("pipeline", &["stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
+    ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
+    ("sandbox", &["chat", "telemetry"]),
+    ("rag", &["store", "chat", "telemetry"]),
+    ("llm", &["chat", "telemetry"]),
+    ("store", &["telemetry"]),
+    ("chat", &[]),
+    ("telemetry", &[]),
+];
+
+const EVERYWHERE: &[&str] = &["*"];
+
+/// Where each dependency of the host may be named. The longest entry that fits a path decides.
+const CRATES: &[(&str, &[&str])] = &[
+    ("anyhow", &["main", "cli", "app"]),
+    ("arc_swap", &["sandbox", "pipeline", "rag"]),
+    ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
+    ("bytesize", &["config"]),
+    ("clap", &["cli"]),
+    ("futures_util", EVERYWHERE),
+    ("getrandom", &["http"]),
+    ("http", &["config", "http", "llm"]),
+    ("http_body_util", &["http", "llm"]),
+    ("httpdate", &["llm"]),
+    ("humantime", &["config"]),
+    // Which side of hyper: the server's answers clients, the client's asks providers.
+    ("hyper", &["http", "llm"]),
+    ("hyper::client", &["llm"]),
+    ("hyper::server", &["http"]),
+    ("hyper_rustls", &["llm"]),
+    ("hyper_util", &["http", "llm"]),
+    ("hyper_util::client", &["llm"]),
+    ("hyper_util::server", &["http"]),
+    ("memchr", &["http", "llm", "chat"]),
+    ("multer", &["http"]),
+    ("notify", &["sandbox"]),
+    ("pocket_encoder", &["rag"]),
+    ("prometheus_client", &["telemetry"]),
+    ("pulldown_cmark", &["rag"]),
+    ("rusqlite", &["rag", "store"]),
+    ("rustix", &["sandbox"]),
+    ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
+    ("serde_json", EVERYWHERE),
+    ("serde_path_to_error", &["http", "chat"]),
+    ("sha2", &["http", "sandbox", "rag"]),
+    ("subtle", &["http"]),
+    ("tempfile", &["cli", "app", "sandbox", "rag"]),
+    ("text_splitter", &["rag"]),
+    ("thiserror", EVERYWHERE),
+    ("tokio", EVERYWHERE),
+    ("toml", &["config"]),
+    ("tower_service", &["llm"]),
+    ("tracing", EVERYWHERE),
+    ("tracing_subscriber", &["telemetry"]),
+    ("unicode_segmentation", &["rag", "llm"]),
+    ("usearch", &["rag"]),
+    ("uuid", &["http", "stages", "rag", "llm"]),
+    ("wasmtime", &["sandbox"]),
+    ("wasmtime_wasi", &["sandbox"]),
+];
+
+/// Fails with every finding, one a line.
+#[track_caller]
+fn clean(findings: impl IntoIterator<Item = String>) {
+    let findings: Vec<String> = findings.into_iter().collect();
+    assert!(findings.is_empty(), "{} findings\n{}", findings.len(), findings.join("\n"));
+}
+
+#[test]
+fn every_room_uses_only_the_rooms_below_it() {
+    clean(source::under("host/src").iter().flat_map(|source| rules::edges(source, &ROOMS)));
+}
+
+#[test]
+fn the_table_of_rooms_has_no_cycle_and_no_strangers() {
+    let order: BTreeMap<&str, usize> = ROOMS.iter().enumerate().map(|(i, (room, _))| (*room, i)).collect();
+    for (i, (room, uses)) in ROOMS.iter().enumerate() {
+        for used in *uses {
+            assert!(order.get(used).is_some_and(|at| *at > i), "{room} uses {used}, which does not stand below it");
+        }
+    }
+}
+
+#[test]
+fn sandbox_rag_and_llm_do_not_know_each_other() {
+    let siblings = ["sandbox", "rag", "llm"];
+    for (room, uses) in ROOMS.iter().filter(|(room, _)| siblings.contains(room)) {
+        assert!(!uses.iter().any(|used| siblings.contains(used)), "{room}");
+    }
+}
+
+#[test]
+fn every_crate_stays_in_its_rooms() {
+    clean(source::under("host/src").iter().flat_map(|source| rules::crates(source, CRATES)));
+}
+
+#[test]
+fn the_table_of_crates_lists_every_dependency_of_the_host() {
+    let declared = rules::dependencies(&source::read("host/Cargo.toml"));
+    assert!(declared.len() > 10, "read only {declared:?}");
+    let listed = |name: &String| CRATES.iter().any(|(row, _)| row == name);
+    clean(declared.iter().filter(|name| !listed(name)).map(|name| format!("{name} is not in the table")));
+    let gone = CRATES.iter().filter(|(row, _)| !row.contains("::") && !declared.iter().any(|name| name == row));
+    clean(gone.map(|(row, _)| format!("{row} is in the table and not in host/Cargo.toml")));
+}
+
+#[test]
+fn every_dependency_of_the_host_is_used() {
+    let sources = source::under("host/src");
+    let used = |row: &str| sources.iter().any(|source| rules::names(source, row));
+    clean(CRATES.iter().filter(|(row, _)| !row.contains("::") && !used(row)).map(|(row, _)| format!("nothing names {row}")));
+}
+
+#[test]
+fn no_file_is_longer_than_can_be_read_in_one_sitting() {
+    clean(rust().iter().filter_map(rules::too_long));
+}
+
+#[test]
+fn no_function_is_longer_than_a_screen() {
+    let clippy = source::read("clippy.toml");
+    assert!(clippy.contains("too-many-lines-threshold = 70"), "clippy counts the lines of functions, here only that it does");
+    assert!(source::read("Cargo.toml").contains("too_many_lines = \"warn\""));
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    clean(rust().iter().filter_map(rules::no_header));
+}
+
+#[test]
+fn every_module_is_named_after_its_concept() {
+    clean(rust().iter().filter_map(rules::vague_name));
+}
+
+#[test]
+fn every_file_of_the_host_is_declared_by_its_parent() {
+    let sources = source::under("host/src");
+    clean(sources.iter().filter_map(|source| rules::orphan(source, &sources)));
+}
+
+#[test]
+fn nothing_panics_or_waits_where_it_must_not() {
+    clean(rust().iter().flat_map(rules::banned));
+}
+
+#[test]
+fn every_hostile_guest_has_a_test() {
+    let tests: Vec<Source> = source::under("tests/it").into_iter().filter(|source| !source.path.contains("tidy")).collect();
+    clean(source::under("tests/guests/examples").iter().filter_map(|guest| rules::dead_guest(guest, &tests)));
+}
+
+/// Every Rust source that people maintain.
+fn rust() -> Vec<Source> {
+    ["host", "guest-sdk", "plugins", "tests"].into_iter().flat_map(source::under).collect()
+}
