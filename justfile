@@ -1,0 +1,33 @@
+# The commands people type; `.ci/run` holds what CI checks, step by step.
+
+# What is there.
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Format, lints, documentation, dependencies.
+check:
+    .ci/run fmt clippy doc deny
+
+# Every test: units, the house rules, the gateway from end to end.
+test:
+    cargo test --workspace
+
+# Sandbox and gateway, each as a ratio to the bare thing within one run.
+bench:
+    cargo bench -p cofferdam --bench '*'
+
+# The server, e.g. `just run --config cofferdam.toml`.
+run *args:
+    cargo run --release -- serve {{ args }}
+
+# The whole way of a request with nothing set up: builds the plugins, serves, prints a curl line.
+demo:
+    cargo run --release -- demo
+
+# Known weaknesses of dependencies; fetches a database.
+audit:
+    .ci/run audit
+
+# Everything that must hold before a change lands, as CI does it.
+ci:
+    .ci/run
