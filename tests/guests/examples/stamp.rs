@@ -1,12 +1,11 @@
-//! Stamps each exchange with the version it was built with (`STAMP_VERSION`): `metadata.version` before the model, and the end of
-//! the reply after it, ` [v=BEFORE/AFTER]`. Two different numbers there mean that one exchange saw two versions of a plugin.
+//! Stamps each exchange with its version: `metadata.version` before the model, and the end of the reply after it,
+//! ` [v=BEFORE/AFTER]`. Two different numbers there mean that one exchange saw two versions of a plugin. `stamp_1.rs` and
+//! `stamp_2.rs` are the versions.
 
 use cofferdam_guest::{Changes, HookError, Plugin, PostOutcome, PreOutcome, Reply, Request};
 
-const STAMP_VERSION: &str = match option_env!("STAMP_VERSION") {
-    Some(version) => version,
-    None => "0",
-};
+/// The end of the crate's name: `1` of `stamp_1`.
+const STAMP_VERSION: &str = env!("CARGO_CRATE_NAME").split_at("stamp_".len()).1;
 
 struct Stamp;
 

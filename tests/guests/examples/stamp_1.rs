@@ -1,0 +1,3 @@
+//! `stamp.rs` as version 1.
+
+mod stamp;
