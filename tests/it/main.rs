@@ -1,19 +1,17 @@
 //! The one integration binary: the real server, real clients, real components; fakes only for providers.
 //! One module a promise; the harness is in `tests/support`.
 
+#![allow(unreachable_pub, reason = "the harness is modules of this one binary")]
+
 #[path = "../support/client.rs"]
 mod client;
 #[path = "../support/components.rs"]
 mod components;
 #[path = "../support/server.rs"]
 mod server;
-#[path = "../support/upstream.rs"]
-mod upstream;
 
 mod crash;
 mod deploy;
-mod hooks;
 mod hostile;
-mod llm;
 mod surface;
 mod tidy;
