@@ -1,6 +1,8 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
+#![expect(clippy::result_large_err, reason = "an error ends its request, and boxing it would burden every match")]
+
 mod attempt;
 mod builtin;
 mod error;
@@ -31,7 +33,7 @@ pub struct Llm {
 }
 
 enum Provider {
-    OpenAi(OpenAi),
+    OpenAi(Box<OpenAi>),
     Builtin,
 }
 
@@ -42,8 +44,11 @@ impl Llm {
     /// `Unreachable` where a provider's `base_url` is no http or https URL.
     pub fn new(config: Config, secrets: Secrets, metrics: Arc<dyn Observer>) -> Result<Self, Error> {
         let tls = Arc::new(Tls::default());
-        let ready = |name: &str, config_of: &ProviderConfig| match config_of.kind {
-            Kind::OpenAi => OpenAi::new(name, &config_of.base_url, config.limits.clone(), Arc::clone(&tls)).map(Provider::OpenAi),
+        let ready = |name: &str, entry: &ProviderConfig| match entry.kind {
+            Kind::OpenAi => {
+                let openai = OpenAi::new(name, &entry.base_url, config.limits.clone(), Arc::clone(&tls))?;
+                Ok(Provider::OpenAi(Box::new(openai)))
+            }
             Kind::Builtin => Ok(Provider::Builtin),
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));

@@ -9,9 +9,13 @@ mod client;
 mod components;
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/upstream.rs"]
+mod upstream;
 
 mod crash;
 mod deploy;
+mod hooks;
 mod hostile;
+mod llm;
 mod surface;
 mod tidy;

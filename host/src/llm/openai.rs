@@ -76,8 +76,8 @@ impl OpenAi {
         let total = self.limits.total.min(call.exchange.deadline.remaining());
         let end = Instant::now() + total;
         let in_time = || self.timeout(Phase::Total, total);
-        let connection = within(end, self.transport.connection(), in_time).await?;
         let request = self.request(call)?;
+        let connection = within(end, self.transport.connection(), in_time).await?;
         if call.mode == Mode::Whole {
             return within(end, self.whole(call, connection, request), in_time).await;
         }
@@ -117,7 +117,7 @@ impl OpenAi {
         Ok(Reply::Whole(Whole::Raw(bytes)))
     }
 
-    /// Waits for the first event that says something.
+    /// Waits for the first event that says something; pings before it are dropped.
     async fn open(&self, call: &Call<'_>, connection: Connection, request: Request<Full<Bytes>>) -> Result<Opened, Failure> {
         let (head, mut body) = self.send(call, connection, request).await?;
         match media_type(&head) {
@@ -126,18 +126,14 @@ impl OpenAi {
             other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut framer = Framer::new(self.limits.event_bytes);
-        let mut seen = Bytes::new();
         while let Some(read) = body.data().await {
             let read = read.map_err(|error| self.transport.unreachable(&error))?;
-            if let Some(whole) = framer.push(read) {
-                let begun = self.begins(call, &whole)?;
-                seen = if seen.is_empty() { whole } else { [seen, whole].concat().into() };
-                if begun {
-                    return Ok(Opened::Events { head: seen, body, framer });
-                }
+            if let Some(head) = framer.push(read)
+                && self.begins(call, &head)?
+            {
+                return Ok(Opened::Events { head, body, framer });
             }
-            // What comes before the first event is held, so it has the size limit of an event.
-            if framer.end() == Some(End::TooLarge) || seen.len() > self.limits.event_bytes {
+            if framer.end() == Some(End::TooLarge) {
                 return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());
             }
         }

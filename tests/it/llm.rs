@@ -1,0 +1,123 @@
+//! The room `llm` against scripted providers: what is sent, who takes over, how streams end, what limits do.
+//! Must not know the rest of the house; nothing here waits for time to pass but tiny limits against a silent provider.
+
+mod cancel;
+mod fallback;
+mod limits;
+mod requests;
+mod streams;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cofferdam::chat::reply::Pieces;
+use cofferdam::chat::{Broken, Deadline, Exchange, Message, Reply, Whole};
+use cofferdam::llm::{Answer, Config, Error, Kind, Limits, Llm, Mode, Observer, ProviderConfig, Target};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use crate::upstream::Upstream;
+
+/// The key behind `KEY_A`; every other secret but `KEY_B` is missing.
+const KEY: &str = "sk-of-a";
+
+/// Providers `a`, `b`, … that are these upstreams, and the built-in ones.
+fn llm(upstreams: &[&Upstream]) -> Llm {
+    with_limits(upstreams, Limits::default())
+}
+
+fn with_limits(upstreams: &[&Upstream], limits: Limits) -> Llm {
+    watched(upstreams, limits, Arc::new(()))
+}
+
+fn watched(upstreams: &[&Upstream], limits: Limits, observer: Arc<dyn Observer>) -> Llm {
+    let mut config = Config { limits, ..Config::default() };
+    for (name, upstream) in ["a", "b", "c"].iter().zip(upstreams) {
+        config.providers.insert((*name).into(), ProviderConfig { kind: Kind::OpenAi, base_url: upstream.url() });
+    }
+    let secrets = |name: &str| match name {
+        "KEY_A" => Some(format!("{KEY}\n")),
+        "KEY_B" => Some("sk-of-b".to_owned()),
+        "BLANK" => Some(" ".to_owned()),
+        _ => None,
+    };
+    Llm::new(config, Arc::new(secrets), observer).expect("the upstreams' URLs are fine")
+}
+
+fn target(provider: &str) -> Target {
+    Target { provider: provider.into(), model: format!("model-{provider}"), secret_key_name: None, on_status: None }
+}
+
+fn exchange() -> Exchange {
+    Exchange {
+        id: "request-1".into(),
+        caller: None,
+        pipeline: "support".into(),
+        deadline: Deadline::after(Duration::from_secs(60)),
+        stream: false,
+        model: None,
+        messages: vec![Message::text("user", "hello")],
+        params: Vec::new(),
+        metadata: Default::default(),
+        hits: Vec::new(),
+        skipped: Vec::new(),
+        attempt: 0,
+    }
+}
+
+/// The error of asking provider `a` alone.
+async fn failure(llm: &Llm, mode: Mode) -> Error {
+    match llm.answer(&[target("a")], &exchange(), mode).await {
+        Ok(_) => panic!("must fail"),
+        Err(error) => error,
+    }
+}
+
+/// The answer of provider `a` alone, as a stream.
+async fn streamed(llm: &Llm) -> Answer {
+    llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
+}
+
+fn pieces(answer: Answer) -> Pieces {
+    match answer.reply {
+        Reply::PassThrough(pieces) => pieces,
+        _ => panic!("must pass through"),
+    }
+}
+
+/// All bytes of a passed-through reply and what broke it.
+async fn drain(answer: Answer) -> (String, Option<Broken>) {
+    let mut pieces = pieces(answer);
+    let mut text = Vec::new();
+    while let Some(item) = pieces.next().await {
+        match item {
+            Ok(bytes) => {
+                assert!(bytes.ends_with(b"\n\n"), "{bytes:?} must end at an event's end");
+                text.extend_from_slice(&bytes);
+            }
+            Err(broken) => {
+                assert!(pieces.next().await.is_none(), "nothing may follow an error");
+                return (String::from_utf8(text).expect("UTF-8"), Some(broken));
+            }
+        }
+    }
+    (String::from_utf8(text).expect("UTF-8"), None)
+}
+
+/// What a whole reply's first choice says.
+fn said(answer: &Answer) -> String {
+    let Reply::Whole(Whole::Raw(bytes)) = &answer.reply else { panic!("must be whole and raw") };
+    let json: Value = serde_json::from_slice(bytes).expect("JSON");
+    json["choices"][0]["message"]["content"].as_str().expect("a text").to_owned()
+}
+
+/// Every attempt as `provider/model outcome`.
+#[derive(Default)]
+struct Seen(Mutex<Vec<String>>);
+
+impl Observer for Seen {
+    fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64) {
+        assert!(seconds >= 0.0);
+        self.0.lock().expect("no panic").push(format!("{provider}/{model} {outcome}"));
+    }
+}
