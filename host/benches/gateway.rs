@@ -39,7 +39,11 @@ fn bench() {
     let plain = Process::gateway(&mock, &[]);
     let idle_mb = plain.resident_bytes() as f64 / 1e6;
     let hooked = Process::gateway(&mock, &["noop_pre", "noop_post"]);
-    println!("gateway: {} bytes binary, {idle_mb:.1} MB resident when idle without plugins, {:.1} MB with two (limit 40 MB)", process::binary_bytes(), hooked.resident_bytes() as f64 / 1e6);
+    println!(
+        "gateway: {} bytes binary, {idle_mb:.1} MB resident when idle without plugins, {:.1} MB with two (limit 40 MB)",
+        process::binary_bytes(),
+        hooked.resident_bytes() as f64 / 1e6
+    );
     runtime.block_on(async {
         compare("whole replies, no hooks", 2.0, &bare, &plain, Shape::Whole, REQUESTS).await;
         compare("whole replies, one Rust pre-hook and one Rust post-hook", 5.0, &bare, &hooked, Shape::Whole, REQUESTS).await;
@@ -66,7 +70,11 @@ async fn compare(what: &str, limit: f64, bare: &Process, ours: &Process, shape: 
         }
     }
     let ratio = ours_best.as_secs_f64() / bare_best.as_secs_f64();
-    println!("gateway: {what}: CPU per request {:.1} us, bare proxy {:.1} us, ratio {ratio:.2} (limit {limit})", us(ours_best), us(bare_best));
+    println!(
+        "gateway: {what}: CPU per request {:.1} us, bare proxy {:.1} us, ratio {ratio:.2} (limit {limit})",
+        us(ours_best),
+        us(bare_best)
+    );
 }
 
 fn added(what: &str, bare: Latency, plain: Latency, hooked: Latency) {

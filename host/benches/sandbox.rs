@@ -192,7 +192,10 @@ fn request() -> Request {
             deadline_ms: 600_000,
         },
         model: "gpt-4o".into(),
-        messages: vec![message("system", "You are a helpful assistant.".into()), message("user", "Write me a poem about the sea. ".repeat(14))],
+        messages: vec![
+            message("system", "You are a helpful assistant.".into()),
+            message("user", "Write me a poem about the sea. ".repeat(14)),
+        ],
         params: Vec::new(),
         metadata: Vec::new(),
     }

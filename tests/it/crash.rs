@@ -18,7 +18,9 @@ const KILL_AFTER: [usize; 3] = [1, 4, 9];
 const SECTIONS: usize = 4;
 
 fn document(number: usize) -> String {
-    let section = |s: usize| format!("# Part {s} of report {number}\n\n{}\n\n", format!("Report {number} says that gauge {s} stood high that day. ").repeat(7));
+    let section = |s: usize| {
+        format!("# Part {s} of report {number}\n\n{}\n\n", format!("Report {number} says that gauge {s} stood high that day. ").repeat(7))
+    };
     (0..SECTIONS).map(section).collect()
 }
 
@@ -26,7 +28,8 @@ fn document(number: usize) -> String {
 async fn upload(client: Client, worker: usize, acknowledged: Arc<Mutex<Vec<usize>>>, enough: Arc<tokio::sync::Semaphore>) {
     for number in (0..).map(|n| n * 10 + worker) {
         let text = document(number);
-        let body = format!("--e\r\ncontent-disposition: form-data; name=\"file\"; filename=\"report-{number}.md\"\r\n\r\n{text}\r\n--e--\r\n");
+        let body =
+            format!("--e\r\ncontent-disposition: form-data; name=\"file\"; filename=\"report-{number}.md\"\r\n\r\n{text}\r\n--e--\r\n");
         let path = "/api/v1/gateway/apis/kb/knowledge/upload";
         match client.try_send(hyper::Method::POST, path, Some("multipart/form-data; boundary=e"), body.into()).await {
             Ok(answer) => {

@@ -66,7 +66,7 @@ async fn fifty_replacements_under_sixteen_streaming_clients_fail_and_mix_nothing
             })
         })
         .collect();
-    let mut hash = Value::Null;
+    let mut hash = client.get("/api/v1/plugins").await.json()["data"][0]["hash"].clone();
     for round in 0..50 {
         let component = ["stamp_2", "stamp_1"][round % 2];
         deploy(&components().path(component), &server.plugin_dir(), "stamp_1");
@@ -87,8 +87,12 @@ async fn a_broken_file_leaves_the_old_plugin_live_and_the_list_says_why() {
     let client = Client::of(server.address);
     let before = client.get("/api/v1/plugins").await.json()["data"][0]["hash"].clone();
     let good = components().bytes("stamp_1");
-    let cases: [(&[u8], &str); 4] =
-        [(b"not wasm", "text file"), (b"\0asm\x01\0\0\0", "core module"), (&good[..good.len() / 2], "truncated"), (b"\x7fELF", "never loaded")];
+    let cases: [(&[u8], &str); 4] = [
+        (b"not wasm", "text file"),
+        (b"\0asm\x01\0\0\0", "core module"),
+        (&good[..good.len() / 2], "truncated"),
+        (b"\x7fELF", "never loaded"),
+    ];
     for (bytes, reason) in cases {
         std::fs::write(server.plugin_dir().join("stamp_1.wasm"), bytes).expect("written");
         let says = |entry: &Value| entry["reason"].as_str().is_some_and(|text| text.contains(reason));

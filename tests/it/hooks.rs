@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
 use crate::server::Server;
-use crate::upstream::Upstream;
+use crate::upstream::{Script, Upstream};
 
 fn hook(plugin: &str, stage: &str) -> String {
     format!("{{ stage = \"{stage}\", config = {{ function_id = \"{plugin}\" }} }},")
@@ -35,10 +35,10 @@ fn reply(text: &str) -> Value {
 /// What the model was sent after the plugin `edits` made that edit.
 async fn edited(edit: &str, extra: Value) -> Value {
     let upstream = Upstream::start().await;
-    upstream.reply_json(200, &reply("fine"));
+    upstream.next(Script::json(200, &reply("fine")));
     let server = Server::with(&config(&hook("edits", "pre_hook"), &upstream.url())).plugin("edits").start();
     Client::of(server.address).chat("p", edit, extra).await.ok();
-    serde_json::from_slice(&upstream.requests()[0].body).expect("JSON")
+    upstream.requests()[0].json()
 }
 
 fn says(message: &Value) -> (&str, &str) {
@@ -76,7 +76,7 @@ async fn an_edit_that_does_not_fit_is_an_invalid_outcome_and_nothing_is_sent() {
 #[tokio::test]
 async fn metadata_travels_from_the_pre_hook_to_the_post_hook() {
     let upstream = Upstream::start().await;
-    upstream.reply_json(200, &reply("fine"));
+    upstream.next(Script::json(200, &reply("fine")));
     let stages = hook("edits", "pre_hook") + &hook("metadata-reader", "post_hook");
     let server = Server::with(&config(&stages, &upstream.url())).plugin("edits").plugin("metadata_reader").start();
     let answer = Client::of(server.address).chat("p", "metadata", json!({})).await.ok();
@@ -89,7 +89,7 @@ async fn metadata_travels_from_the_pre_hook_to_the_post_hook() {
 async fn a_hook_that_answers_keeps_the_model_out_of_it() {
     let upstream = Upstream::start().await;
     let stages = hook("responder", "pre_hook") + &hook("stamp", "post_hook");
-    let server = Server::with(&config(&stages, &upstream.url())).plugin("responder").plugin("stamp").start();
+    let server = Server::with(&config(&stages, &upstream.url())).plugin("responder").plugin("stamp_1").start();
     let client = Client::of(server.address);
     let text = client.chat("p", "hi", json!({})).await.ok().content();
     assert!(text.starts_with("No model was asked: hi [v=none/"), "post-hooks still run: {text}");
@@ -120,7 +120,7 @@ async fn a_plugin_reads_its_own_configuration() {
 #[tokio::test]
 async fn a_component_that_does_not_describe_itself_is_known_by_its_file() {
     let upstream = Upstream::start().await;
-    upstream.reply_json(200, &reply("fine"));
+    upstream.next(Script::json(200, &reply("fine")));
     let server = Server::with(&config(&hook("bare", "pre_hook"), &upstream.url())).plugin("bare").start();
     let client = Client::of(server.address);
     client.chat("p", "hi", json!({})).await.ok();
@@ -131,7 +131,7 @@ async fn a_component_that_does_not_describe_itself_is_known_by_its_file() {
 async fn a_reply_that_no_hook_changed_is_the_providers_own_bytes() {
     let upstream = Upstream::start().await;
     let body = reply("untouched");
-    upstream.reply_json(200, &body);
+    upstream.next(Script::json(200, &body));
     let stages = hook("noop-pre", "pre_hook") + &hook("noop-post", "post_hook");
     let server = Server::with(&config(&stages, &upstream.url())).plugin("noop_pre").plugin("noop_post").start();
     let answer = Client::of(server.address).chat("p", "hi", json!({})).await.ok();
@@ -144,7 +144,7 @@ async fn the_sample_plugins_redact_and_detect() {
     let mut body = reply("Write to jane@example.com, call +49 30 901820, pay with 4111 1111 1111 1111.");
     body["choices"][0]["message"]["tool_calls"] =
         json!([{"id": "t", "type": "function", "function": {"name": "mail", "arguments": "{\"to\":\"jane@example.com\"}"}}]);
-    upstream.reply_json(200, &body);
+    upstream.next(Script::json(200, &body));
     let stages = hook("detect-language", "pre_hook") + &hook("redact-pii", "post_hook");
     let server = Server::with(&config(&stages, &upstream.url())).plugin("detect-language").plugin("redact-pii").start();
     let answer = Client::of(server.address).chat("p", "An wen schreibe ich wegen der Rechnung von gestern?", json!({})).await.ok();
@@ -157,8 +157,9 @@ async fn the_sample_plugins_redact_and_detect() {
 #[tokio::test]
 async fn languages_outside_the_list_are_refused() {
     let upstream = Upstream::start().await;
-    upstream.reply_json(200, &reply("fine"));
-    let config = config(&hook("detect-language", "pre_hook"), &upstream.url()) + "[plugins.detect-language]\nconfig = { allowed = [\"en\"] }\n";
+    upstream.next(Script::json(200, &reply("fine")));
+    let config =
+        config(&hook("detect-language", "pre_hook"), &upstream.url()) + "[plugins.detect-language]\nconfig = { allowed = [\"en\"] }\n";
     let server = Server::with(&config).plugin("detect-language").start();
     let client = Client::of(server.address);
     client.chat("p", "To whom do I write about the invoice that came yesterday?", json!({})).await.ok();

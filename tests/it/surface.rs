@@ -89,14 +89,14 @@ async fn knowledge_goes_in_is_found_and_is_injected_exactly_as_tested() {
 
 #[tokio::test]
 async fn uploads_that_cannot_be_read_say_so() {
-    let server = Server::with(&format!("{CONFIG}\n[limits.rag]\ndocument_bytes = 100\n")).start();
+    let server = Server::with(&format!("{CONFIG}\n[limits.rag]\ndocument_bytes = 1024\n")).start();
     let client = Client::of(server.address);
     client.upload("kb", "a.pdf", b"%PDF").await.refused(415);
     client.upload("kb", "a.txt", b"").await.refused(422);
     client.upload("kb", "a.txt", b"\xff\xfe").await.refused(400);
     client.upload("nobody", "a.txt", b"x").await.refused(404);
-    client.upload("kb", "fits.txt", &b"word ".repeat(20)).await.ok();
-    client.upload("kb", "over.txt", &[&b"word ".repeat(20)[..], b"x"].concat()).await.refused(413);
+    client.upload("kb", "fits.txt", &b"words of\n".repeat(128)[..1024]).await.ok();
+    client.upload("kb", "over.txt", &b"words of\n".repeat(128)[..1025]).await.refused(413);
 }
 
 #[tokio::test]
@@ -115,7 +115,8 @@ async fn a_pipeline_put_through_the_api_is_used_kept_and_given_back() {
     let server = Server::with(CONFIG).start();
     let (client, path) = (Client::of(server.address), "/api/v1/gateway/apis/mine/pipeline");
     assert_eq!(client.get(path).await.refused(404), "api_not_found");
-    let definition = json!({"pipeline": [{"stage": "llm", "enabled": true, "config": {"primary": {"provider": "builtin", "model": "extractive"}}}]});
+    let definition =
+        json!({"pipeline": [{"stage": "llm", "enabled": true, "config": {"primary": {"provider": "builtin", "model": "extractive"}}}]});
     assert_eq!(client.put(path, &definition).await.ok().status, 201);
     assert_eq!(client.put(path, &definition).await.ok().status, 200);
     client.chat("mine", "x", json!({})).await.ok();
@@ -181,7 +182,8 @@ async fn without_keys_only_this_machine_may_ask() {
     let file = folder.path().join("c.toml");
     std::fs::write(&file, CONFIG).expect("written");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam"));
-    let ended = command.args(["serve", "--listen", "0.0.0.0:0", "--config"]).arg(file).current_dir(folder.path()).output().expect("it runs");
+    let ended =
+        command.args(["serve", "--listen", "0.0.0.0:0", "--config"]).arg(file).current_dir(folder.path()).output().expect("it runs");
     let words = String::from_utf8_lossy(&ended.stderr);
     assert!(!ended.status.success() && words.contains("[keys]"), "{words}");
 }

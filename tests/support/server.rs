@@ -148,7 +148,9 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the server wrote:\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- the server's last lines:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
         }
     }
 }

@@ -35,7 +35,9 @@ fn events() -> Body {
         let text = if last {
             "data: [DONE]\n\n".to_owned()
         } else {
-            format!("data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"mock\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word{i} \"}},\"finish_reason\":null,\"logprobs\":null}}]}}\n\n")
+            format!(
+                "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"mock\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word{i} \"}},\"finish_reason\":null,\"logprobs\":null}}]}}\n\n"
+            )
         };
         Ok(Frame::data(Bytes::from(text)))
     };

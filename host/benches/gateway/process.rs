@@ -44,7 +44,8 @@ impl Process {
     }
 
     fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("taskset and the program start");
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("taskset and the program start");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok()).expect("the process listens");
         Self { child, address, model: "bench", _folder: folder }

@@ -1,4 +1,5 @@
 //! `cofferdam serve`: configuration, runtime, server, signals.
+//! Must not know what the server is made of; `app` does.
 
 use std::future::Future;
 use std::path::Path;
@@ -20,6 +21,9 @@ pub(super) fn serve(args: Serve) -> ExitCode {
     };
     if let Some(listen) = args.listen {
         config.listen = listen;
+    }
+    if let Err(problem) = config.check_listen() {
+        return bad_config(&problem);
     }
     run(async {
         let app = App::open(config).await?;

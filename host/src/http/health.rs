@@ -21,11 +21,8 @@ pub(super) fn alive() -> Response<Content> {
 
 /// It may be sent requests: it is not about to stop. The plugins are loaded, for it listens only after that.
 pub(super) fn ready(shared: &Shared) -> Response<Content> {
-    let (status, word) = if shared.draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else {
-        (StatusCode::OK, "ready")
-    };
+    let (status, word) =
+        if shared.draining.load(Ordering::Relaxed) { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ready") };
     respond::json(status, &json!({"status": word}))
 }
 

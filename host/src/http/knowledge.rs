@@ -17,8 +17,8 @@ use super::{intake, respond};
 use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
 use crate::pipeline::{self, Pipeline};
-use crate::stages::RagStage;
 use crate::rag::{Namespace, Query};
+use crate::stages::RagStage;
 
 /// What a pipeline's rag stage may ask for too.
 const TOP_K_MAX: u64 = 50;

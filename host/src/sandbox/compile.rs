@@ -186,15 +186,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The compiler's own words in one line, and what to do about them.
 fn not_compiled(words: &str) -> String {
-    let line = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    let detail = words.lines().skip(1).map(str::trim).filter(|l| !l.is_empty()).last().unwrap_or_default();
-    let hint = if words.contains("unexpected end") || words.contains("unexpected-eof") {
+    let cut_off = ["unexpected end", "unexpected-eof", "is out of bounds (bound"].iter().any(|mark| words.contains(mark));
+    let hint = if cut_off {
         "the file is truncated; copy it again, best under another name followed by a rename"
     } else {
         "rebuild it for the target wasm32-wasip2 with current tools"
     };
-    format!("it is not a valid component: {} {detail} ({hint})", line.trim())
+    let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+    format!("it is not a valid component: {} ({hint})", words.join(" "))
 }
 
 #[cfg(unix)]
