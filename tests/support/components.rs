@@ -14,7 +14,7 @@ use serde_json::Value;
 const TARGET: &str = "wasm32-wasip2";
 
 /// Component files by name.
-pub struct Components {
+pub(crate) struct Components {
     files: BTreeMap<String, PathBuf>,
 }
 
@@ -22,7 +22,7 @@ pub struct Components {
 ///
 /// # Panics
 /// With cargo's own words, if they cannot be built.
-pub fn components() -> &'static Components {
+pub(crate) fn components() -> &'static Components {
     static COMPONENTS: OnceLock<Components> = OnceLock::new();
     COMPONENTS.get_or_init(Components::build)
 }
@@ -32,7 +32,7 @@ impl Components {
     ///
     /// # Panics
     /// If there is no such component.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         let file = self.files.get(&name.replace('-', "_"));
         file.unwrap_or_else(|| panic!("no component `{name}`; there are {:?}", self.names().collect::<Vec<_>>())).clone()
     }
@@ -41,13 +41,13 @@ impl Components {
     ///
     /// # Panics
     /// If there is no such component.
-    pub fn bytes(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let path = self.path(name);
         fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
     }
 
     /// All names, with `_` in place of `-`.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 

@@ -6,9 +6,12 @@ use whatlang::Lang;
 pub(crate) struct Language(Lang);
 
 impl Language {
-    /// The likeliest language of a text, with a confidence from 0 to 1 of two decimals. None where there are not even two letters.
+    /// The likeliest language of a text, with a confidence from 0 to 1 of two decimals. None where there are not even two letters,
+    /// or fewer than five of an alphabet: guessing at "ok" costs as much as at a sentence, and is never sure.
     pub(crate) fn detect(text: &str) -> Option<(Self, f64)> {
-        if text.chars().filter(|c| c.is_alphabetic()).nth(1).is_none() {
+        // Letters of an alphabet take one or two bytes, those of scripts that write words and syllables three.
+        let letters: usize = text.chars().filter(|c| c.is_alphabetic()).map(|c| if c.len_utf8() < 3 { 1 } else { 3 }).take(5).sum();
+        if letters < 5 {
             return None;
         }
         let info = whatlang::detect(text)?;

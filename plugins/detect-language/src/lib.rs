@@ -5,7 +5,7 @@
 mod language;
 mod prose;
 
-use cofferdam_guest::{Changes, HookError, Plugin, PreOutcome, Rejection, Request, config, export};
+use cofferdam_guest::{Changes, HookError, Message, Plugin, PreOutcome, Rejection, Request, config, export};
 use language::Language;
 use serde::Deserialize;
 
@@ -63,12 +63,10 @@ impl Config {
 
 /// The language of the last user message, or, where that one is too short to tell, of all that the user said.
 fn detect(request: &Request, min_confidence: f64) -> Option<(Language, f64)> {
-    let (_, last) = request.last_user()?;
-    let sure = |text: &str| Language::detect(text).filter(|(_, confidence)| *confidence >= min_confidence);
-    sure(&prose::of(&last.text())).or_else(|| {
-        let said = request.messages.iter().filter(|message| message.role == "user").map(|message| message.text() + "\n");
-        sure(&prose::of(&said.collect::<String>()))
-    })
+    let said: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
+    let sure = |text: &str| Language::detect(&prose::of(text)).filter(|(_, confidence)| *confidence >= min_confidence);
+    let last = sure(&said.last()?.text());
+    last.or_else(|| (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all)))
 }
 
 fn refusal(language: Language, allowed: &[Language]) -> Rejection {

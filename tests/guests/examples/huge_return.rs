@@ -8,9 +8,10 @@ impl Plugin for HugeReturn {
     const NAME: Option<&'static str> = Some("huge-return");
 
     fn on_request(_request: Request) -> Result<PreOutcome, HookError> {
-        let mut json = String::with_capacity(50_000_002);
-        json.push('"');
-        json.extend(std::iter::repeat_n('x', 50_000_000));
+        // One fill and no copy, so that neither fuel nor memory ends the call before the limit of output does.
+        let mut json = "x".repeat(50_000_000);
+        json.replace_range(..1, "\"");
+        json.pop();
         json.push('"');
         Ok(Changes::new().metadata("huge", Json::raw(json)).into())
     }
