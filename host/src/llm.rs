@@ -1,7 +1,6 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
-#![expect(clippy::result_large_err, reason = "an error ends its request, and boxing it would burden every match")]
 
 mod attempt;
 mod builtin;

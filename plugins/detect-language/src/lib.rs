@@ -66,7 +66,9 @@ fn detect(request: &Request, min_confidence: f64) -> Option<(Language, f64)> {
     let said: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
     let sure = |text: &str| Language::detect(&prose::of(text)).filter(|(_, confidence)| *confidence >= min_confidence);
     let last = sure(&said.last()?.text());
-    last.or_else(|| (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all)))
+    last.or_else(|| {
+        (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all))
+    })
 }
 
 fn refusal(language: Language, allowed: &[Language]) -> Rejection {
