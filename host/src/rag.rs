@@ -111,7 +111,7 @@ impl Default for Limits {
         Self {
             // A thick book is 1 MB of text.
             document_bytes: 8 << 20,
-            // What 8 MB of prose come to.
+            // About 6 MB of prose, which take the embedder some minutes.
             chunks_per_document: 20_000,
             // About 400 MB of memory for the index, and half a minute to rebuild it.
             chunks_per_namespace: 200_000,

@@ -3,11 +3,13 @@
 //! Must not know how chunks are embedded or kept.
 
 mod headings;
+mod pieces;
 mod window;
 
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
 use self::headings::Headings;
+use self::pieces::pieces;
 use self::window::{WINDOW, Window};
 use super::{Document, Error, Kind, Limits};
 
@@ -41,7 +43,8 @@ pub(super) fn split(document: &Document, limits: &Limits) -> Result<Vec<String>,
 
 fn plain(text: &str, most: usize) -> Vec<String> {
     let splitter = TextSplitter::new(ChunkConfig::new(WINDOW).with_sizer(Window::of(text)));
-    splitter.chunks(text).filter(|chunk| !chunk.trim().is_empty()).map(str::to_owned).take(most).collect()
+    let chunks = pieces(text, &[]).flat_map(|piece| splitter.chunks(&text[piece]));
+    chunks.filter(|chunk| !chunk.trim().is_empty()).map(str::to_owned).take(most).collect()
 }
 
 fn markdown(text: &str, most: usize) -> Vec<String> {
@@ -51,7 +54,10 @@ fn markdown(text: &str, most: usize) -> Vec<String> {
     let splitter = MarkdownSplitter::new(ChunkConfig::new(room).with_sizer(window));
     let mut chunks: Vec<String> = Vec::new();
     let mut bare: Option<String> = None;
-    for (at, chunk) in splitter.chunk_indices(text).filter(|(_, chunk)| !chunk.trim().is_empty()) {
+    let starts = headings.starts();
+    let split = pieces(text, &starts)
+        .flat_map(|piece| splitter.chunk_indices(&text[piece.clone()]).map(move |(at, chunk)| (piece.start + at, chunk)));
+    for (at, chunk) in split.filter(|(_, chunk)| !chunk.trim().is_empty()) {
         let mut above = headings.above(at);
         while window.size(&above.join("\n")) > HEADINGS_WINDOW {
             // The outermost says least: it is most often the document's title.

@@ -74,10 +74,11 @@ impl Knowledge {
     pub async fn search(&self, namespace: &Namespace, query: Query) -> Result<Found, Error> {
         let inner = &self.inner;
         // The start is kept: it is what the embedder reads of a long text anyway, so that the cut changes nothing that is found.
-        let text = query.text[..query.text.floor_char_boundary(inner.limits.query_bytes)].to_owned();
+        let text = query.text.trim_start();
+        let text = text[..text.floor_char_boundary(inner.limits.query_bytes)].to_owned();
         let space = namespace.clone();
         // Before the embedder: it need not be loaded, and nobody need wait, where there is nothing to find.
-        if text.trim().is_empty() || inner.blocking(move |inner| inner.records.is_empty(&space)).await? {
+        if text.is_empty() || inner.blocking(move |inner| inner.records.is_empty(&space)).await? {
             return Ok(Found { hits: Vec::new(), best_score: None });
         }
         let _place = inner.workers.place(Lane::Query)?;

@@ -5,6 +5,9 @@ use pocket_encoder::{Encoder, ModelInfo};
 
 use super::Embedder;
 
+/// What the encoder takes of one text; it reads 128 tokens of it.
+const TEXT_BYTES: usize = 64 << 10;
+
 /// The bundled embedder.
 pub struct Pocket {
     model: String,
@@ -36,6 +39,26 @@ impl Embedder for Pocket {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         // The first call loads the weights, 0.1 s; later ones share them.
         let encoder = Encoder::new().map_err(|e| e.to_string())?;
-        encoder.embed(texts).map_err(|e| e.to_string())
+        let start = |text: &&str| {
+            let text = text.trim_start();
+            text[..text.floor_char_boundary(TEXT_BYTES)].to_owned()
+        };
+        encoder.embed(&texts.iter().map(start).collect::<Vec<_>>()).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_any_length_gives_a_unit_vector_that_names_its_model() {
+        let pocket = Pocket::new();
+        let long = format!("{}pump{}", " ".repeat(2 * TEXT_BYTES), " é".repeat(TEXT_BYTES));
+        for vector in pocket.embed(&["pump", &long]).unwrap() {
+            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+            assert!(vector.len() == pocket.dimensions() && (length - 1.0).abs() < 1e-4);
+        }
+        assert!(pocket.model().contains("minilm") && pocket.model().contains("sha256:"), "{}", pocket.model());
     }
 }

@@ -39,6 +39,11 @@ impl<'a> Headings<'a> {
         self.all.is_empty()
     }
 
+    /// The byte offsets where headings begin, rising.
+    pub(super) fn starts(&self) -> Vec<usize> {
+        self.all.iter().map(|heading| heading.range.start).collect()
+    }
+
     /// The headings above the byte offset, outermost first. One that begins there is not above, and closes those of its level and deeper.
     pub(super) fn above(&mut self, at: usize) -> Vec<&str> {
         while let Some(heading) = self.all.get(self.passed).filter(|heading| heading.range.start < at) {
