@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn keys_are_set_and_taken_away() {
-        let changes = Changes::new().metadata("language", "de").remove_metadata("x").param("temperature", 0.5).remove_param("n").model("small");
+        let changes =
+            Changes::new().metadata("language", "de").remove_metadata("x").param("temperature", 0.5).remove_param("n").model("small");
         assert_eq!(changes.metadata[0], FieldChange { name: "language".into(), value: Some("\"de\"".into()) });
         assert_eq!(changes.metadata[1], FieldChange { name: "x".into(), value: None });
         assert_eq!(changes.params[0], FieldChange { name: "temperature".into(), value: Some("0.5".into()) });

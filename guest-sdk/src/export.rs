@@ -32,7 +32,7 @@ macro_rules! export_hook {
     ($plugin:ident: pre_hook) => {
         const _: () = {
             #[cfg(target_family = "wasm")]
-            $crate::bindings::pre::export!($plugin with_types_in $crate::bindings::pre);
+    $crate::bindings::pre::export!($plugin with_types_in $crate::bindings::pre);
             #[cfg(not(target_family = "wasm"))]
             let _ = <$plugin as $crate::Plugin>::on_request;
         };
@@ -40,7 +40,7 @@ macro_rules! export_hook {
     ($plugin:ident: post_hook) => {
         const _: () = {
             #[cfg(target_family = "wasm")]
-            $crate::bindings::post::export!($plugin with_types_in $crate::bindings::post);
+    $crate::bindings::post::export!($plugin with_types_in $crate::bindings::post);
             #[cfg(not(target_family = "wasm"))]
             let _ = <$plugin as $crate::Plugin>::on_reply;
         };

@@ -47,12 +47,15 @@ impl Config {
     fn allowed(&self) -> Result<Option<Vec<Language>>, HookError> {
         let Some(codes) = &self.allowed else { return Ok(None) };
         let parse = |code: &String| {
-            let unknown = || format!("configuration of the plugin: unknown language `{code}` in `allowed`, expected ISO 639-1 codes such as `en`");
+            let unknown =
+                || format!("configuration of the plugin: unknown language `{code}` in `allowed`, expected ISO 639-1 codes such as `en`");
             Language::from_code(code).ok_or_else(|| HookError::Unavailable(unknown()))
         };
         let allowed: Vec<Language> = codes.iter().map(parse).collect::<Result<_, _>>()?;
         if allowed.is_empty() {
-            return Err(HookError::Unavailable("configuration of the plugin: `allowed` is empty, which would refuse everything".to_owned()));
+            return Err(HookError::Unavailable(
+                "configuration of the plugin: `allowed` is empty, which would refuse everything".to_owned(),
+            ));
         }
         Ok(Some(allowed))
     }
@@ -63,7 +66,9 @@ fn detect(request: &Request, min_confidence: f64) -> Option<(Language, f64)> {
     let said: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
     let sure = |text: &str| Language::detect(&prose::of(text)).filter(|(_, confidence)| *confidence >= min_confidence);
     let last = sure(&said.last()?.text());
-    last.or_else(|| (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all)))
+    last.or_else(|| {
+        (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all))
+    })
 }
 
 fn refusal(language: Language, allowed: &[Language]) -> Rejection {

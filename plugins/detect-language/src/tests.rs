@@ -28,7 +28,8 @@ const FRENCH: &str = "Pouvez-vous m'expliquer comment préparer le riz pour ce s
 
 #[test]
 fn the_language_of_the_last_user_message_is_written_as_its_short_code() {
-    for (text, code) in [(GERMAN, "de"), (ENGLISH, "en"), (FRENCH, "fr"), ("今天天气怎么样?", "zh"), ("東京の天気はどうですか?", "ja")] {
+    for (text, code) in [(GERMAN, "de"), (ENGLISH, "en"), (FRENCH, "fr"), ("今天天气怎么样?", "zh"), ("東京の天気はどうですか?", "ja")]
+    {
         let messages = vec![Message::system(ENGLISH), Message::user(FRENCH), Message::user(text), Message::assistant(FRENCH)];
         assert_eq!(language("{}", messages), code, "for {text}");
     }

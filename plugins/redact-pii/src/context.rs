@@ -20,8 +20,28 @@ const REFERENCE_WORDS: [&str; 10] = ["case", "id", "ids", "part", "ref", "sku", 
 /// Beginnings of words, so that `phoneNumber` and `Bestellnummer` count.
 const PHONE_STEMS: [&str; 6] = ["phone", "telephon", "telefon", "mobil", "whatsapp", "smartphone"];
 const REFERENCE_STEMS: [&str; 22] = [
-    "account", "article", "artikel", "auftrag", "bestell", "build", "commit", "customer", "invoice", "isbn", "issue", "kunden", "order", "rechnung",
-    "reference", "serial", "ticket", "tracking", "transaction", "version", "vorgang", "issn",
+    "account",
+    "article",
+    "artikel",
+    "auftrag",
+    "bestell",
+    "build",
+    "commit",
+    "customer",
+    "invoice",
+    "isbn",
+    "issue",
+    "kunden",
+    "order",
+    "rechnung",
+    "reference",
+    "serial",
+    "ticket",
+    "tracking",
+    "transaction",
+    "version",
+    "vorgang",
+    "issn",
 ];
 
 /// What the end of `before` calls the number that follows it.

@@ -43,7 +43,8 @@ impl Config {
                 "phone" => kinds.phone = true,
                 "card" => kinds.card = true,
                 _ => {
-                    let text = format!("configuration of the plugin: unknown kind `{name}` in `kinds`, expected `email`, `phone` or `card`");
+                    let text =
+                        format!("configuration of the plugin: unknown kind `{name}` in `kinds`, expected `email`, `phone` or `card`");
                     return Err(HookError::Unavailable(text));
                 }
             }

@@ -177,6 +177,7 @@ fn digits(text: &str) -> usize {
 }
 
 fn separator(rest: &str) -> Option<(Separator, usize)> {
-    let follows = |(text, _): &&(&str, Separator)| rest.strip_prefix(text).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let follows =
+        |(text, _): &&(&str, Separator)| rest.strip_prefix(text).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     SEPARATORS.iter().find(follows).map(|(text, separator)| (*separator, text.len()))
 }

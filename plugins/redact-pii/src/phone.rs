@@ -157,7 +157,9 @@ fn is_national(run: &Run<'_>, from: usize, to: usize) -> bool {
     let separated = match inner[0] {
         Separator::Dot => pairs && even && rest.first() == Some(&Separator::Dot),
         Separator::Paren => run.is_in_parens(from) && even,
-        Separator::Space | Separator::Dash | Separator::Slash => even && matches!(rest.first(), None | Some(Separator::Space | Separator::Dash)),
+        Separator::Space | Separator::Dash | Separator::Slash => {
+            even && matches!(rest.first(), None | Some(Separator::Space | Separator::Dash))
+        }
     };
     // Two digits before the rest are a day or a month too, so that only what countries use is taken.
     let shaped = match sizes[..] {

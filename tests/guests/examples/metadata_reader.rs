@@ -10,7 +10,8 @@ impl Plugin for MetadataReader {
     fn on_reply(mut reply: Reply) -> Result<PostOutcome, HookError> {
         let mut fields = std::mem::take(&mut reply.metadata);
         fields.sort_by(|a, b| a.name.cmp(&b.name));
-        let fields: Vec<String> = fields.iter().map(|field| format!("{}:{}", Json::from(field.name.as_str()).as_str(), field.value)).collect();
+        let fields: Vec<String> =
+            fields.iter().map(|field| format!("{}:{}", Json::from(field.name.as_str()).as_str(), field.value)).collect();
         let json = format!("{{{}}}", fields.join(","));
         let read = reply.map_messages(|message| {
             let text = message.text();
