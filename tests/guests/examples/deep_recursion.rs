@@ -1,4 +1,5 @@
-//! Calls itself until some stack is full, with almost no frame of its own: the stack in linear memory lasts for long, so the wasm stack ends first.
+//! Calls itself until some stack is full, with almost no frame of its own: the stack in linear memory
+//! lasts for long, so that the wasm stack ends first.
 
 use cofferdam_guest::{HookError, Message, Plugin, PreOutcome, Request};
 
