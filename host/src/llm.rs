@@ -1,7 +1,6 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
-
 mod attempt;
 mod builtin;
 mod error;
