@@ -1,5 +1,5 @@
-//! The commands: serve, demo, check-config, key. Reads argv, starts what it names, turns the end into an exit code.
-//! Must not know rooms other than `app` and `config`.
+//! The commands: serve, demo, check-config, new-key. Reads argv, starts what it names, turns the end into an exit code.
+//! Must not know how requests are answered; `app` opens the rooms for it.
 
 mod demo;
 mod serve;

@@ -9,7 +9,7 @@ pub mod retrieve;
 use std::sync::Arc;
 
 use crate::chat::{Choice, Completion, Exchange, Message};
-use crate::sandbox::{Fault, OnFailure, Plugins, Rejection};
+use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
 use crate::telemetry::Metrics;
 use crate::{llm, rag};
 
@@ -70,6 +70,10 @@ pub enum Error {
 
 /// The one place where the fault policy is decided: passes the fault on, or notes the skip and goes on.
 fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
+    if fault.kind == FaultKind::NotLoaded {
+        // No plugin was there to count it.
+        metrics.plugin_call(&fault.plugin, fault.hook, fault.kind.word(), 0.0, 0, 0);
+    }
     match plugins.on_failure(&fault.plugin) {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {

@@ -93,11 +93,15 @@ fn workspace() -> anyhow::Result<PathBuf> {
         .context("the demo builds the sample plugins and so needs the source checkout; run it there with `cargo run --release -- demo`")
 }
 
+/// Makes the folder anew, but never clears one that an earlier demo did not make.
 fn lay_out(directory: &Path) -> anyhow::Result<()> {
+    let mark = directory.join(".cofferdam-demo");
     if directory.exists() {
+        ensure!(mark.exists(), "{} is there and was not made by the demo; name another --directory", directory.display());
         std::fs::remove_dir_all(directory).with_context(|| format!("{} cannot be cleared", directory.display()))?;
     }
     std::fs::create_dir_all(directory.join("plugins"))?;
+    std::fs::write(mark, "")?;
     Ok(())
 }
 

@@ -10,14 +10,32 @@ use super::bindings::{described, post, pre};
 use super::compile::Cache;
 use super::hostcalls::config::ConfigText;
 use super::inspect::inspect;
-use super::plugin::{Call, Plugin, Room};
+use super::plugin::{Call, Plugin, Room, Verdict};
 use super::state::State;
-use super::{Limits, PluginConfig};
+use super::{Exhausted, FaultKind, Limits, PluginConfig};
 
 /// Interfaces of WASI that are linked, all of them empty: a guest finds no file, socket, variable or argument behind them.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 /// Bytes of a plugin's own words that are kept.
 const WORDS_MAX: usize = 500;
+
+/// A describe call may take this many times a hook's limit of time.
+const DESCRIBE_TIMES: u32 = 10;
+
+/// Why a file was not admitted, in words for its author.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// These bytes will never do.
+    Unfit(String),
+    /// Another try may go better: the machine was at fault.
+    Passing(String),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::Unfit(reason)
+    }
+}
 
 /// Makes plugins of bytes.
 pub(super) struct Admission {
@@ -36,7 +54,7 @@ impl Admission {
     }
 
     /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
-    pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, String> {
+    pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, Refusal> {
         inspect(bytes)?;
         let component = self.cache.load(&self.room.engine, bytes, hash).await?;
         self.check_imports(&component)?;
@@ -44,10 +62,13 @@ impl Admission {
         let pre_hook = pre::BarePrePre::new(linked.clone()).ok();
         let post_hook = post::BarePostPre::new(linked.clone()).ok();
         if pre_hook.is_none() && post_hook.is_none() {
-            return Err(self.no_hook(&component));
+            return Err(self.no_hook(&component).into());
         }
         let description = self.describe(stem, linked).await?;
         let name: Arc<str> = description.as_ref().map_or(stem, |d| &d.name).into();
+        if !is_name(&name) {
+            return Err(format!("it is called `{name}` after its file; rename the file to 1 to 64 letters, digits, `-`, `_` or `.`").into());
+        }
         let own = self.configs.get(&*name).cloned().unwrap_or_default();
         let text = |pick: fn(&Description) -> &String| description.as_ref().map(|d| pick(d).clone());
         Ok(Plugin {
@@ -103,11 +124,15 @@ impl Admission {
     }
 
     /// Asks the component who it is, under the limits that a hook has by default.
-    async fn describe(&self, stem: &str, linked: InstancePre<State>) -> Result<Option<Description>, String> {
+    async fn describe(&self, stem: &str, linked: InstancePre<State>) -> Result<Option<Description>, Refusal> {
         let Ok(plugin) = described::DescribedPre::new(linked) else { return Ok(None) };
-        let limits = self.configs.get(stem).map_or_else(Limits::default, |config| config.limits.clone());
+        // Its name is what is asked for; cargo writes `_` into the file's name where the package has `-`.
+        let guess = stem.replace('_', "-");
+        let mut limits = self.configs.get(&guess).map_or_else(Limits::default, |config| config.limits.clone());
+        // No request waits for it, and the machine may be busy with those that do not.
+        limits.time *= DESCRIBE_TIMES;
         let call = Call {
-            plugin: &stem.into(),
+            plugin: &guess.as_str().into(),
             version: &"unknown".into(),
             hook: "describe",
             limits: &limits,
@@ -115,18 +140,33 @@ impl Admission {
             request: "load".into(),
             room: &self.room,
         };
-        let described = call
-            .run(async |store| {
-                let instance = plugin.instantiate_async(&mut *store).await?;
-                instance.cofferdam_hooks_plugin().call_describe(store).await
-            })
-            .await
-            .map_err(|fault| fault.to_string())?;
-        check_description(described).map(Some)
+        let describe = async |store: &mut wasmtime::Store<State>| {
+            let instance = plugin.instantiate_async(&mut *store).await?;
+            instance.cofferdam_hooks_plugin().call_describe(store).await
+        };
+        let called = match call.place().await {
+            Ok(_place) => call.run(describe, |described| check_description(described).map_err(FaultKind::Invalid)).await,
+            Err(fault) => Err(fault),
+        };
+        called.map(Some).map_err(|fault| match fault.kind {
+            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_)) => Refusal::Passing(fault.to_string()),
+            _ => Refusal::Unfit(fault.to_string()),
+        })
     }
 }
 
 type Description = described::exports::cofferdam::hooks::plugin::Description;
+
+impl Verdict for Description {
+    fn word(&self) -> &'static str {
+        "ok"
+    }
+}
+
+/// What a pipeline can name.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
 
 fn check_description(mut description: Description) -> Result<Description, String> {
     let name = &description.name;

@@ -1,6 +1,7 @@
 //! Components to machine code, off the serving threads and outside this process, kept by content hash for the next start.
 //! Compiling hostile input can eat memory and time, so a child with limits does it. Must not know plugins' names.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,12 +13,16 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::ServerLimits;
+use super::admit::Refusal;
 use super::engine::engine;
+
+/// How files begin that are not whole yet.
+const UNFINISHED: &str = ".compiling-";
 
 /// Who compiles.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// A child: this program's path; it is called with `compile-component FILE` and calls [`child`].
+    /// A child: this program's path; it is called with `compile-component FILE BYTES SECONDS` and calls [`child`].
     Child(PathBuf),
     /// This process, for benchmarks and tools that trust their input.
     InProcess,
@@ -42,19 +47,37 @@ impl Cache {
     ///
     /// # Errors
     /// A sentence for the plugin's author.
-    pub(super) async fn load(&self, engine: &Engine, bytes: &[u8], hash: &str) -> Result<Component, String> {
+    pub(super) async fn load(&self, engine: &Engine, bytes: &[u8], hash: &str) -> Result<Component, Refusal> {
         if let Some(component) = self.cached(engine, hash) {
             return Ok(component);
         }
-        let file = tempfile::Builder::new().prefix(".compiling-").tempfile_in(&self.directory).map_err(|e| self.unwritable(&e))?;
+        let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory).map_err(|e| self.unwritable(&e))?;
         match &self.compiler {
             Compiler::Child(program) => self.in_child(program, bytes, file.path()).await?,
             Compiler::InProcess => {
-                let code = engine.precompile_component(bytes).map_err(|e| not_compiled(&format!("{e:#}")))?;
+                let code = engine.precompile_component(bytes).map_err(|e| Refusal::Unfit(not_compiled(&format!("{e:#}"))))?;
                 file.as_file().write_all(&code).map_err(|e| self.unwritable(&e))?;
             }
         }
         self.keep(engine, file, hash)
+    }
+
+    /// Takes away what a killed compiler left, and the oldest code over the limit; `live` components keep theirs.
+    pub(super) fn prune(&self, live: &HashSet<&str>) -> std::io::Result<()> {
+        let mut idle = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(UNFINISHED) {
+                std::fs::remove_file(entry.path())?;
+            } else if !live.contains(name.split('.').next().unwrap_or_default()) {
+                idle.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        idle.sort();
+        let kept = self.limits.compiled.saturating_sub(live.len());
+        let over = idle.len().saturating_sub(kept);
+        idle.drain(..over).try_for_each(|(_, path)| std::fs::remove_file(path))
     }
 
     /// Looks for `HASH.ENGINE.CODEHASH.cwasm`: the code's own hash is in the name, so a damaged file is never run.
@@ -78,15 +101,15 @@ impl Cache {
         None
     }
 
-    fn keep(&self, engine: &Engine, file: tempfile::NamedTempFile, hash: &str) -> Result<Component, String> {
+    fn keep(&self, engine: &Engine, file: tempfile::NamedTempFile, hash: &str) -> Result<Component, Refusal> {
         file.as_file().sync_all().map_err(|e| self.unwritable(&e))?;
         let code_hash = hash_file(file.path()).map_err(|e| self.unwritable(&e))?;
         let path = self.directory.join(format!("{}{code_hash}.cwasm", prefix(engine, hash)));
         file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
-        open(engine, &path).map_err(|e| not_compiled(&format!("{e:#}")))
+        open(engine, &path).map_err(|e| Refusal::Unfit(not_compiled(&format!("{e:#}"))))
     }
 
-    async fn in_child(&self, program: &Path, bytes: &[u8], out: &Path) -> Result<(), String> {
+    async fn in_child(&self, program: &Path, bytes: &[u8], out: &Path) -> Result<(), Refusal> {
         let spawned = tokio::process::Command::new(program)
             .arg("compile-component")
             .arg(out)
@@ -98,7 +121,7 @@ impl Cache {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
-        let mut child = spawned.map_err(|e| format!("the compiler could not be started: {e}"))?;
+        let mut child = spawned.map_err(|e| Refusal::Passing(format!("the compiler could not be started: {e}")))?;
         let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
         let work = async {
             // A child that gave up early closes its end; its own words are the better message.
@@ -111,22 +134,22 @@ impl Cache {
         let done = tokio::time::timeout(limit, work).await;
         let output = done
             .map_err(|_| format!("compiling took longer than {} s (`limits.plugins.compile_time`)", limit.as_secs()))?
-            .map_err(|e| format!("the compiler was lost: {e}"))?;
+            .map_err(|e| Refusal::Passing(format!("the compiler was lost: {e}")))?;
         if output.status.success() {
             return Ok(());
         }
         let words = String::from_utf8_lossy(&output.stderr);
-        Err(match words.trim() {
+        Err(Refusal::Unfit(match words.trim() {
             "" => format!(
                 "compiling it went over the limit of time or memory (`limits.plugins.compile_time`, `compile_memory`): {}",
                 output.status
             ),
             words => not_compiled(words),
-        })
+        }))
     }
 
-    fn unwritable(&self, error: &std::io::Error) -> String {
-        format!("compiled code cannot be kept in {}: {error}", self.directory.display())
+    fn unwritable(&self, error: &std::io::Error) -> Refusal {
+        Refusal::Passing(format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
     }
 }
 

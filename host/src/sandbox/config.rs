@@ -71,8 +71,10 @@ pub struct ServerLimits {
     pub files: usize,
     /// Seconds of CPU time that compiling one component may take.
     pub compile_time: Duration,
-    /// Bytes of address space that compiling one component may take.
+    /// Bytes of private memory (`RLIMIT_DATA`) that compiling one component may take.
     pub compile_memory: u64,
+    /// Components whose machine code is kept for restarts and for going back to an older version.
+    pub compiled: usize,
     /// Quiet time after a change in the directory before it is read.
     pub debounce: Duration,
     /// The slow poll, for file systems that report no changes.
@@ -90,6 +92,8 @@ impl Default for ServerLimits {
             // Python takes 20 s of one core.
             compile_time: Duration::from_secs(120),
             compile_memory: 4 << 30,
+            // Small ones are 200 KB, those of JavaScript and Python engines up to 40 MB.
+            compiled: 256,
             debounce: Duration::from_millis(200),
             poll: Duration::from_secs(5),
         }

@@ -58,7 +58,7 @@ impl Plugin {
     /// A fault; the exchange is then unchanged.
     pub async fn pre_hook(&self, exchange: &mut Exchange, model: &str) -> Result<PreOutcome, Fault> {
         let call = self.call("pre_hook", &exchange.id);
-        let hook = self.pre.as_ref().ok_or_else(|| call.fault(FaultKind::NoHook))?;
+        let hook = self.pre.as_ref().ok_or_else(|| call.invalid(FaultKind::NoHook))?;
         let _place = call.place().await?;
         let request = pre::exports::cofferdam::hooks::pre_hook::Request {
             context: convert::context(exchange),
@@ -67,12 +67,11 @@ impl Plugin {
             params: convert::fields(exchange.params.iter().map(|(name, value)| (name, value))),
             metadata: convert::fields(&exchange.metadata),
         };
-        call.run(async |store| {
+        let hook = async |store: &mut Store<State>| {
             let instance = hook.instantiate_async(&mut *store).await?;
             instance.cofferdam_hooks_pre_hook().call_on_request(store, &request).await
-        })
-        .await
-        .and_then(|outcome| settle_pre(outcome, exchange).map_err(|kind| call.invalid(kind)))
+        };
+        call.run(hook, |outcome| settle_pre(outcome, exchange)).await
     }
 
     /// Runs the post-hook on the completion and applies what it decided.
@@ -82,7 +81,7 @@ impl Plugin {
     pub async fn post_hook(&self, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
         use post::exports::cofferdam::hooks::post_hook::{Choice, Reply};
         let call = self.call("post_hook", &exchange.id);
-        let hook = self.post.as_ref().ok_or_else(|| call.fault(FaultKind::NoHook))?;
+        let hook = self.post.as_ref().ok_or_else(|| call.invalid(FaultKind::NoHook))?;
         let _place = call.place().await?;
         let choices = completion.choices.iter().map(|choice| Choice {
             index: choice.index,
@@ -96,12 +95,11 @@ impl Plugin {
             usage: completion.usage.as_ref().map(|usage| usage.get().to_owned()),
             metadata: convert::fields(&exchange.metadata),
         };
-        call.run(async |store| {
+        let hook = async |store: &mut Store<State>| {
             let instance = hook.instantiate_async(&mut *store).await?;
             instance.cofferdam_hooks_post_hook().call_on_reply(store, &reply).await
-        })
-        .await
-        .and_then(|outcome| settle_post(outcome, exchange, completion).map_err(|kind| call.invalid(kind)))
+        };
+        call.run(hook, |outcome| settle_post(outcome, exchange, completion)).await
     }
 
     fn call(&self, hook: &'static str, request: &RequestId) -> Call<'_> {
@@ -113,6 +111,29 @@ impl Plugin {
             config: &self.config,
             request: request.clone(),
             room: &self.room,
+        }
+    }
+}
+
+/// What a call that ended well came to, in one word for metrics.
+pub(super) trait Verdict {
+    fn word(&self) -> &'static str;
+}
+
+impl Verdict for PreOutcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Proceed | Self::Respond(_) => "ok",
+            Self::Reject(_) => "rejected",
+        }
+    }
+}
+
+impl Verdict for PostOutcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Keep | Self::Replaced => "ok",
+            Self::Reject(_) => "rejected",
         }
     }
 }
@@ -130,7 +151,7 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Waits for one of the pool's places, not for long. Taken before the store is made, so the pool is never short.
-    async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
         if let Ok(permit) = self.room.places.try_acquire() {
             return Ok(permit);
         }
@@ -141,8 +162,12 @@ impl Call<'_> {
         }
     }
 
-    /// Runs `hook` in a fresh store under all limits. Dropping the future ends the guest.
-    pub(super) async fn run<T>(&self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Result<T, Fault> {
+    /// Runs `hook` in a fresh store under all limits, then has its result checked by `settle`. Dropping the future ends the guest.
+    pub(super) async fn run<T, U: Verdict>(
+        &self,
+        hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+        settle: impl FnOnce(T) -> Result<U, FaultKind>,
+    ) -> Result<U, Fault> {
         let span = plugin_span(self.plugin, self.version, self.hook);
         let recorded = span.clone();
         let started = Instant::now();
@@ -153,7 +178,7 @@ impl Call<'_> {
         let verdict = match result {
             Err(_) => Err(FaultKind::Exhausted(Exhausted::Time(self.limits.time))),
             Ok(Err(error)) => Err(self.why(&error, store.data().limiter.denied)),
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(value)) => settle(value),
         };
         // After running out, the store's own count is known to be too low.
         let fuel = match &verdict {
@@ -162,7 +187,7 @@ impl Call<'_> {
         };
         let memory = store.data().limiter.memory();
         drop(store);
-        let outcome = verdict.as_ref().map_or_else(FaultKind::word, |_| "ok");
+        let outcome = verdict.as_ref().map_or_else(FaultKind::word, U::word);
         plugin_done(&recorded, outcome, took.as_secs_f64(), fuel, memory);
         self.room.metrics.plugin_call(self.plugin, self.hook, outcome, took.as_secs_f64(), fuel, memory);
         self.report_dropped(&log);

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::{Plugins, Registry};
-use crate::sandbox::admit::Admission;
+use crate::sandbox::admit::{Admission, Refusal};
 use crate::sandbox::compile::hex;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{OnFailure, PluginConfig, PluginStatus, ServerLimits};
 use crate::telemetry::Metrics;
+
+/// Tries of a file that fails for reasons of the machine.
+const TRIES_MAX: u8 = 3;
 
 /// Reads the directory and keeps what it knows of each file.
 pub(super) struct Scanner {
@@ -34,6 +37,8 @@ struct Known {
     live: Option<Arc<Plugin>>,
     refusal: Option<String>,
     compiling: bool,
+    /// Tries of these bytes that failed for a passing reason.
+    tries: u8,
 }
 
 /// What changes when a file does.
@@ -77,6 +82,19 @@ impl Scanner {
         }
         if changed || self.files.is_empty() {
             self.publish();
+            let live: HashSet<&str> =
+                self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| plugin.hash.as_str()).collect();
+            if let Err(error) = self.admission.cache.prune(&live) {
+                tracing::warn!(%error, "old compiled code cannot be removed");
+            }
+        }
+    }
+
+    /// Entries of the operator's file that no plugin answers to: a misspelt name leaves a plugin with default limits.
+    pub(super) fn warn_of_strangers(&self) {
+        let live: HashSet<&str> = self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| &*plugin.name).collect();
+        for name in self.admission.configs.keys().filter(|name| !live.contains(name.as_str())) {
+            tracing::warn!(plugin = name, "the configuration has `[plugins.{name}]`, but no plugin of that name is loaded");
         }
     }
 
@@ -148,14 +166,23 @@ impl Scanner {
         let known = self.files.entry(file.clone()).or_default();
         known.compiling = false;
         match admitted {
+            Err(Refusal::Passing(reason)) => {
+                known.tries += 1;
+                if known.tries < TRIES_MAX {
+                    // Unknown again: the next look, at the latest the next poll, tries it again.
+                    (known.stamp, known.hash) = (None, String::new());
+                }
+                self.refuse(&file, reason);
+            }
+            Err(Refusal::Unfit(reason)) => self.refuse(&file, reason),
             Ok(plugin) => {
                 tracing::info!(file, plugin = &*plugin.name, version = &*plugin.version, hash, "plugin loaded");
                 self.metrics.plugin_load("loaded");
                 known.live = Some(Arc::new(plugin));
                 known.refusal = None;
+                known.tries = 0;
                 self.publish();
             }
-            Err(reason) => self.refuse(&file, reason),
         }
         true
     }
@@ -182,10 +209,10 @@ impl Scanner {
     }
 
     /// A name belongs to the file that had it first.
-    fn unique(&self, file: &str, plugin: Plugin) -> Result<Plugin, String> {
+    fn unique(&self, file: &str, plugin: Plugin) -> Result<Plugin, Refusal> {
         let holds = |known: &Known| known.live.as_ref().is_some_and(|live| live.name == plugin.name);
         match self.files.iter().find(|(other, known)| *other != file && holds(known)) {
-            Some((other, _)) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name)),
+            Some((other, _)) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name).into()),
             None => Ok(plugin),
         }
     }

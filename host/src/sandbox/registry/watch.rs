@@ -36,6 +36,7 @@ impl Watcher {
                 let _events = events;
                 let mut scanner = scanner;
                 runtime.block_on(scanner.scan());
+                scanner.warn_of_strangers();
                 // Nobody waits any more where the server was stopped meanwhile.
                 let _ = first_scan.send(());
                 while wait(&received, debounce, poll) {
