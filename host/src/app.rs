@@ -91,6 +91,10 @@ impl llm::Observer for Attempts {
     }
 }
 
+/// On Linux the running program itself, also after the file was replaced by an upgrade.
 fn this_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
     std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
 }

@@ -16,6 +16,7 @@ mod output;
 mod plugin;
 mod registry;
 mod state;
+mod watch;
 
 pub use compile::{Compiler, child as compile_child};
 pub use config::{Limits, OnFailure, PluginConfig, ServerLimits};

@@ -74,7 +74,12 @@ fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Me
         // No plugin was there to count it.
         metrics.plugin_call(&fault.plugin, fault.hook, fault.kind.word(), 0.0, 0, 0);
     }
-    match plugins.on_failure(&fault.plugin) {
+    let policy = match fault.kind {
+        // Nobody tried the plugin: passing over it would let a flood of requests switch a guard off.
+        FaultKind::Busy => OnFailure::Reject,
+        _ => plugins.on_failure(&fault.plugin),
+    };
+    match policy {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {
             tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook, %fault, "plugin skipped");

@@ -12,6 +12,7 @@ pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.count("table_elements", &mut limits.table_elements, 1..=10_000_000);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
+    keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);
     keys.count("log_lines", &mut limits.log_lines, 0..=100_000);
     keys.bytes("log_line_bytes", &mut limits.log_line_bytes, 16..=64 * KIB);
 }
@@ -31,13 +32,16 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 /// `[limits.plugins]`
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
+    keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
     // None: a call that finds no place fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
+    keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
     keys.count("files", &mut limits.files, 1..=10_000);
     // The kernel counts CPU time in whole seconds.
     keys.duration("compile_time", &mut limits.compile_time, seconds(1)..=seconds(3_600));
     keys.bytes("compile_memory", &mut limits.compile_memory, 256 * MIB..=1_024 * GIB);
+    keys.count("compiled", &mut limits.compiled, 0..=100_000);
     keys.duration("debounce", &mut limits.debounce, millis(1)..=seconds(60));
     keys.duration("poll", &mut limits.poll, millis(100)..=seconds(3_600));
 }

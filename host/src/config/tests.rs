@@ -175,7 +175,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 fn a_plugin_is_read_whole() {
     let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
                 config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
-                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", output = \"1 MB\", log_lines = 0, log_line_bytes = 80 }";
+                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
     let plugin = &parse(text).plugins["redact-pii"];
     assert_eq!(plugin.on_failure, OnFailure::Skip);
     let limits = sandbox::Limits {
@@ -184,6 +184,7 @@ fn a_plugin_is_read_whole() {
         table_elements: 500,
         time: Duration::from_millis(200),
         output: 1_000_000,
+        hostcall_bytes: 2_000,
         log_lines: 0,
         log_line_bytes: 80,
     };
@@ -215,6 +216,7 @@ fn every_limit_is_read_and_has_two_edges() {
         (plugin, "memory", "\"64KiB\"", "\"4GiB\"", "65535", "\"4097MiB\""),
         (plugin, "table_elements", "1", "10_000_000", "0", "10_000_001"),
         (plugin, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+        (plugin, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
         (plugin, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
         (plugin, "log_lines", "0", "100_000", "-1", "100_001"),
         (plugin, "log_line_bytes", "16", "\"64KiB\"", "15", "65537"),
@@ -239,6 +241,9 @@ fn every_limit_is_read_and_has_two_edges() {
         ("limits.providers", "reply_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
         ("limits.providers", "idle_connections", "0", "10_000", "-1", "10_001"),
         ("limits.plugins", "calls", "1", "10_000", "0", "10_001"),
+        ("limits.plugins", "calls_per_plugin", "1", "10_000", "0", "10_001"),
+        ("limits.plugins", "memory", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
+        ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
         ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
         ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
         ("limits.plugins", "files", "1", "10_000", "0", "10_001"),

@@ -1,6 +1,7 @@
 //! The walk: the stages in their fixed order, as a straight list of awaits under the exchange's deadline.
 //! Holds one snapshot of the plugins to the end. Must not know HTTP.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -119,13 +120,24 @@ fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Optio
     match reply {
         Reply::Whole(Whole::Parsed(completion)) => Ok((None, completion)),
         Reply::Whole(Whole::Raw(raw)) => {
-            let completion = codec::parse_completion(&raw).map_err(|invalid| {
+            let mut completion = codec::parse_completion(&raw).map_err(|invalid| {
                 let provider = answered_by.map(|(provider, _)| provider.clone()).unwrap_or_default();
                 Error::Llm(llm::Error::Garbled { provider, cause: invalid.message })
             })?;
+            number(&mut completion);
             Ok((Some(raw), completion))
         }
         Reply::PassThrough(_) | Reply::Chunks(_) => unreachable!("a reply asked for whole is whole"),
+    }
+}
+
+/// Gives every choice an index of its own where the provider did not: hooks name a choice by its index, and none may hide behind another.
+fn number(completion: &mut Completion) {
+    let indices: HashSet<u32> = completion.choices.iter().map(|choice| choice.index).collect();
+    if indices.len() < completion.choices.len() {
+        for (at, choice) in (0..).zip(&mut completion.choices) {
+            choice.index = at;
+        }
     }
 }
 
@@ -155,6 +167,13 @@ mod tests {
     fn runs(locked: bool, enabled: bool, toggle: Option<bool>) -> Option<bool> {
         let toggles = Toggles { rag: toggle, ..Toggles::default() };
         plan(&definition(locked, enabled), toggles).ok().map(|plan| plan.rag.is_some())
+    }
+
+    #[test]
+    fn choices_without_indices_of_their_own_are_numbered() {
+        let body = br#"{"choices":[{"message":{"role":"assistant"}},{"message":{"role":"assistant"}}]}"#;
+        let (_, completion) = opened(Reply::Whole(Whole::Raw(Bytes::from_static(body))), None).expect("valid");
+        assert_eq!(completion.choices.iter().map(|choice| choice.index).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::{described, post, pre};
@@ -43,14 +44,20 @@ pub(super) struct Admission {
     pub(super) cache: Cache,
     pub(super) linker: Linker<State>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
+    calls_per_plugin: usize,
 }
 
 impl Admission {
-    pub(super) fn new(room: Arc<Room>, cache: Cache, configs: BTreeMap<String, PluginConfig>) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        room: Arc<Room>,
+        cache: Cache,
+        configs: BTreeMap<String, PluginConfig>,
+        calls_per_plugin: u32,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&room.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         pre::BarePre::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-        Ok(Self { room, cache, linker, configs })
+        Ok(Self { room, cache, linker, configs, calls_per_plugin: calls_per_plugin as usize })
     }
 
     /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
@@ -66,6 +73,10 @@ impl Admission {
         }
         let description = self.describe(stem, linked).await?;
         let name: Arc<str> = description.as_ref().map_or(stem, |d| &d.name).into();
+        if self.configs.contains_key(&*name) && own_name(stem) != own_name(&name) {
+            // A name brings the operator's configuration, perhaps secrets, and a place in pipelines: a component cannot just claim it.
+            return Err(format!("it calls itself `{name}`, which the configuration knows; only {name}.wasm may have that name").into());
+        }
         if !is_name(&name) {
             return Err(format!("it is called `{name}` after its file; rename the file to 1 to 64 letters, digits, `-`, `_` or `.`").into());
         }
@@ -79,6 +90,7 @@ impl Admission {
             hash: hash.into(),
             config: Arc::new(ConfigText::new(&own.config)),
             limits: own.limits,
+            places: Arc::new(Semaphore::new(self.calls_per_plugin)),
             pre: pre_hook,
             post: post_hook,
             room: self.room.clone(),
@@ -127,7 +139,7 @@ impl Admission {
     async fn describe(&self, stem: &str, linked: InstancePre<State>) -> Result<Option<Description>, Refusal> {
         let Ok(plugin) = described::DescribedPre::new(linked) else { return Ok(None) };
         // Its name is what is asked for; cargo writes `_` into the file's name where the package has `-`.
-        let guess = stem.replace('_', "-");
+        let guess = own_name(stem);
         let mut limits = self.configs.get(&guess).map_or_else(Limits::default, |config| config.limits.clone());
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
@@ -137,6 +149,7 @@ impl Admission {
             hook: "describe",
             limits: &limits,
             config: &Arc::new(ConfigText::new(&serde_json::Map::new())),
+            places: &Arc::new(Semaphore::new(1)),
             request: "load".into(),
             room: &self.room,
         };
@@ -161,6 +174,11 @@ impl Verdict for Description {
     fn word(&self) -> &'static str {
         "ok"
     }
+}
+
+/// The name that a file's name stands for.
+pub(super) fn own_name(stem: &str) -> String {
+    stem.replace('_', "-")
 }
 
 /// What a pipeline can name.

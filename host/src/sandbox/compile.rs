@@ -16,6 +16,9 @@ use super::ServerLimits;
 use super::admit::Refusal;
 use super::engine::engine;
 
+/// Bytes of machine code that one component may become; Python's are 40 MB.
+const CODE_BYTES_MAX: u64 = 1 << 30;
+
 /// How files begin that are not whole yet.
 const UNFINISHED: &str = ".compiling-";
 
@@ -140,7 +143,7 @@ impl Cache {
         }
         let words = String::from_utf8_lossy(&output.stderr);
         Err(Refusal::Unfit(match words.trim() {
-            "" => format!(
+            words if words.is_empty() || words.contains("memory allocation") => format!(
                 "compiling it went over the limit of time or memory (`limits.plugins.compile_time`, `compile_memory`): {}",
                 output.status
             ),
@@ -158,10 +161,12 @@ impl Cache {
 /// # Errors
 /// What the compiler said; the caller prints it on stderr.
 pub fn child(out: &Path, memory_bytes: u64, cpu_seconds: u64) -> Result<(), String> {
-    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
     // Private writable memory: the pool's reserved address space does not count, the compiler's heap does.
-    let limits = [(Resource::Data, memory_bytes), (Resource::Cpu, cpu_seconds), (Resource::Core, 0)];
+    let limits = [(Resource::Data, memory_bytes), (Resource::Cpu, cpu_seconds), (Resource::Fsize, CODE_BYTES_MAX), (Resource::Core, 0)];
     for (resource, limit) in limits {
+        // Where the server itself runs under a tighter limit, that one holds.
+        let limit = getrlimit(resource).maximum.map_or(limit, |hard| limit.min(hard));
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(|e| format!("no limit could be set: {e}"))?;
     }
     // Serving comes first; where niceness is refused, compiling is merely louder.

@@ -14,8 +14,10 @@ pub struct Limits {
     pub table_elements: usize,
     /// Wall clock around the whole call, waiting included.
     pub time: Duration,
-    /// Bytes that the call may hand to the host, by results and by hostcalls each.
+    /// Bytes that the call may return.
     pub output: usize,
+    /// Bytes that one hostcall may hand over, e.g. a log line before it is cut.
+    pub hostcall_bytes: usize,
     /// Log lines kept of one call; the rest is counted.
     pub log_lines: u32,
     /// Bytes kept of one log line.
@@ -33,6 +35,8 @@ impl Default for Limits {
             table_elements: 100_000,
             time: Duration::from_millis(500),
             output: 8 << 20,
+            // A guest that logs its whole input by mistake should not fault for it.
+            hostcall_bytes: 1 << 20,
             log_lines: 100,
             log_line_bytes: 2_000,
         }
@@ -63,8 +67,12 @@ pub struct PluginConfig {
 pub struct ServerLimits {
     /// Hook calls at once; the pool of instances has as many places.
     pub calls: u32,
+    /// Hook calls of one plugin at once: one slow plugin must leave places to the others.
+    pub calls_per_plugin: u32,
     /// How long a call may wait for its place.
     pub queue_time: Duration,
+    /// Bytes of linear memory of all running calls together.
+    pub memory: usize,
     /// Bytes of a file in the plugin directory.
     pub file_bytes: u64,
     /// Files in the plugin directory.
@@ -85,6 +93,9 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             calls: 256,
+            calls_per_plugin: 128,
+            // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
+            memory: 2 << 30,
             queue_time: Duration::from_secs(1),
             // A Python component is 18 MB, a SpiderMonkey one 12 MB.
             file_bytes: 32 << 20,

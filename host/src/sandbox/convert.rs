@@ -5,8 +5,13 @@ use super::bindings::types as wit;
 use crate::chat::codec::json;
 use crate::chat::{Content, Exchange, Fields, FunctionCall, Message, Metadata, Part, ToolCall};
 
-/// Deepest nesting of a JSON text from a guest: serde's parser recurses, and stops by itself at 128.
+/// A domain value, or what is wrong with the guest's.
 type Checked<T> = Result<T, String>;
+
+/// Keys that the shapes model: among the unmodelled fields they would hide what hooks and the model see.
+const OF_MESSAGE: [&str; 5] = ["role", "content", "name", "tool_calls", "tool_call_id"];
+const OF_TEXT: [&str; 2] = ["type", "text"];
+const OF_CALL: [&str; 3] = ["id", "type", "function"];
 
 pub(super) fn context(exchange: &Exchange) -> wit::Context {
     wit::Context {
@@ -73,7 +78,7 @@ pub(super) fn message_back(message: wit::Message) -> Checked<Message> {
         name: message.name,
         tool_calls: message.tool_calls.into_iter().map(tool_call_back).collect::<Checked<_>>()?,
         tool_call_id: message.tool_call_id,
-        extra: fields_back(message.extra, "extra")?,
+        extra: fields_back(message.extra, "extra", &OF_MESSAGE)?,
     })
 }
 
@@ -87,30 +92,47 @@ fn content_back(mut parts: Vec<wit::Part>) -> Checked<Content> {
 
 fn part_back(part: wit::Part) -> Checked<Part> {
     Ok(match part {
-        wit::Part::Text(text) => Part::Text { text: text.text, extra: fields_back(text.extra, "extra of a text part")? },
-        wit::Part::Other(text) => Part::Other(value(text, "a content part")?),
+        wit::Part::Text(text) => Part::Text { text: text.text, extra: fields_back(text.extra, "extra of a text part", &OF_TEXT)? },
+        wit::Part::Other(text) => Part::Other(object(text, "a content part")?),
     })
 }
 
 fn tool_call_back(call: wit::ToolCall) -> Checked<ToolCall> {
     Ok(match call {
-        wit::ToolCall::Other(text) => ToolCall::Other(value(text, "a tool call")?),
+        wit::ToolCall::Other(text) => ToolCall::Other(object(text, "a tool call")?),
         wit::ToolCall::Function(call) => ToolCall::Function(FunctionCall {
             id: call.id,
             name: call.name,
             arguments: call.arguments,
-            extra: fields_back(call.extra, "extra of a tool call")?,
+            extra: fields_back(call.extra, "extra of a tool call", &OF_CALL)?,
         }),
     })
 }
 
-fn fields_back(list: Vec<wit::Field>, what: &str) -> Checked<Fields> {
+fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fields> {
+    if let Some(field) = list.iter().find(|field| known.contains(&field.name.as_str())) {
+        return Err(format!("{what} holds `{}`, which has a place of its own", field.name));
+    }
     list.into_iter().map(|field| value(field.value, &format!("{what}.{}", field.name)).map(|value| (field.name, value))).collect()
 }
 
 /// A text that claims to be JSON.
 fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
+    parsed(&text, what)?;
     json(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
+}
+
+/// A text that claims to be a JSON object.
+fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
+    if !parsed(&text, what)?.is_object() {
+        return Err(format!("{what} is no JSON object"));
+    }
+    value(text, what)
+}
+
+/// Keeping a text unparsed checks its brackets only; depth, numbers and escapes are checked here.
+fn parsed(text: &str, what: &str) -> Checked<serde_json::Value> {
+    serde_json::from_str(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
 }
 
 /// Checked changes to a keyed set; none takes the key away.
@@ -137,12 +159,10 @@ pub(super) fn apply_metadata(changes: Changes, metadata: &mut Metadata) {
 /// Applies changes to ordered fields: a known name keeps its place.
 pub(super) fn apply_fields(changes: Changes, fields: &mut Fields) {
     for (name, value) in changes {
-        let at = fields.iter().position(|(known, _)| *known == name);
-        match (at, value) {
+        match (fields.iter().position(|(known, _)| *known == name), value) {
             (Some(at), Some(value)) => fields[at].1 = value,
-            (Some(at), None) => drop(fields.remove(at)),
             (None, Some(value)) => fields.push((name, value)),
-            (None, None) => {}
+            (_, None) => fields.retain(|(known, _)| *known != name),
         }
     }
 }

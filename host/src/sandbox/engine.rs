@@ -6,14 +6,20 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 /// Bytes of linear memory that one slot of the pool may grow to; no plugin's own limit may be larger.
 pub const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Table elements that one table may hold; no plugin's own limit may be larger.
-pub const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+pub const TABLE_ELEMENTS_MAX: usize = 1 << 18;
+
+/// Core instances, memories and tables that one component may hold: interpreters need a dozen, three and a few. The pool has
+/// these for every place, so that no component can take another's.
+const CORE_INSTANCES: u32 = 64;
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 16;
 
 /// Wasm stack of one call; deeper recursion is a fault. wasmtime's default, proven by its users.
 const STACK_BYTES: usize = 512 << 10;
 /// Stack of a call's fiber: the wasm stack and room for host functions on top.
 const FIBER_STACK_BYTES: usize = 2 << 20;
-/// Memory that a freed slot keeps mapped: what a JavaScript engine touches, so that its next call has no page faults.
-const KEEP_RESIDENT_BYTES: usize = 16 << 20;
+/// Memory that a freed slot keeps mapped, so that its next call has no page faults. A burst leaves this much in every slot it used.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 /// Without the kernel's page-map scan, keeping means clearing all of it on each drop, so keep little.
 const KEEP_RESIDENT_BYTES_WITHOUT_SCAN: usize = 64 << 10;
 
@@ -42,6 +48,8 @@ fn config(pool: Option<u32>) -> Config {
     // Deterministic results on every machine.
     config.relaxed_simd_deterministic(true);
     config.max_wasm_stack(STACK_BYTES);
+    // A trap's frames carry names that the guest chose: up to 100 KB each, for nothing that its reason does not say.
+    config.wasm_backtrace_max_frames(None);
     config.async_stack_size(FIBER_STACK_BYTES);
     // Python's memory image is larger than the 16 MiB default.
     config.memory_guaranteed_dense_image_size(64 << 20);
@@ -55,16 +63,15 @@ fn slots(calls: u32) -> PoolingAllocationConfig {
     let keep = if has_pagemap_scan() { KEEP_RESIDENT_BYTES } else { KEEP_RESIDENT_BYTES_WITHOUT_SCAN };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls);
-    // A component of an interpreter holds several core instances and up to three memories.
-    pool.total_core_instances(calls.saturating_mul(8));
-    pool.total_memories(calls.saturating_mul(3));
-    pool.total_tables(calls.saturating_mul(4));
+    pool.total_core_instances(calls.saturating_mul(CORE_INSTANCES));
+    pool.total_memories(calls.saturating_mul(MEMORIES));
+    pool.total_tables(calls.saturating_mul(TABLES));
     pool.total_stacks(calls);
-    pool.max_core_instances_per_component(200);
-    pool.max_memories_per_component(16);
-    pool.max_tables_per_component(64);
-    pool.max_tables_per_module(8);
-    pool.max_memories_per_module(4);
+    pool.max_core_instances_per_component(CORE_INSTANCES);
+    pool.max_memories_per_component(MEMORIES);
+    pool.max_tables_per_component(TABLES);
+    pool.max_tables_per_module(TABLES);
+    pool.max_memories_per_module(MEMORIES);
     pool.max_core_instance_size(4 << 20);
     pool.max_component_instance_size(4 << 20);
     pool.max_memory_size(MEMORY_BYTES_MAX);

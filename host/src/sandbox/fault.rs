@@ -29,8 +29,8 @@ pub enum FaultKind {
     /// What it returned cannot be used.
     #[error("its outcome is invalid: {0}")]
     Invalid(String),
-    /// All places for calls were taken for too long; the plugin is not to blame.
-    #[error("no place for the call became free within the queue time (`limits.plugins.queue_time`)")]
+    /// All places for calls were taken for too long, or all memory for them is in use.
+    #[error("no place or memory for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`)")]
     Busy,
     /// No plugin of that name is loaded.
     #[error("it is not loaded; GET /api/v1/plugins says what is, and why a file was refused")]
@@ -56,7 +56,7 @@ pub enum Exhausted {
     Stack,
     #[error("it took longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
-    #[error("it handed over more than {0} bytes (raise `plugins.NAME.limits.output`)")]
+    #[error("it returned more than {0} bytes (raise `plugins.NAME.limits.output`) or handed too much to one hostcall (`hostcall_bytes`)")]
     Output(usize),
 }
 

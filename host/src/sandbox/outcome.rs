@@ -5,11 +5,22 @@ use super::bindings::post::exports::cofferdam::hooks::post_hook as post;
 use super::bindings::pre::exports::cofferdam::hooks::pre_hook as pre;
 use super::bindings::types as wit;
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
+use super::hostcalls::log::harmless;
 use super::{FaultKind, Rejection};
-use crate::chat::{Completion, Exchange, Message};
+use crate::chat::{Completion, Exchange, Message, Metadata};
 
 /// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
 const HOST_FIELDS: [&str; 4] = ["model", "messages", "stream", "pipeline"];
+
+/// Changes of one kind in one outcome; the contract says so to plugin authors.
+const CHANGES_MAX: usize = 256;
+/// Edits times messages: applying them is work that no fuel pays for.
+const EDIT_WORK_MAX: usize = 1 << 20;
+/// Bytes of all metadata, names and values: every later hook is handed all of it.
+const METADATA_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a rejection's code and of its message.
+const CODE_BYTES: usize = 64;
+const MESSAGE_BYTES: usize = 2_000;
 
 /// A pre-hook's decision, applied to the exchange where it goes on.
 #[derive(Debug)]
@@ -35,7 +46,7 @@ pub(super) fn settle_pre(outcome: Result<pre::Outcome, wit::HookError>, exchange
         pre::Outcome::Reject(rejection) => Ok(PreOutcome::Reject(rejection_back(rejection))),
         pre::Outcome::Respond(message) => Ok(PreOutcome::Respond(answer_back(message)?)),
         pre::Outcome::Proceed(changes) => {
-            let metadata = changes_back(changes.metadata, "metadata").map_err(FaultKind::Invalid)?;
+            let metadata = metadata_back(changes.metadata, &exchange.metadata)?;
             let params = params_back(changes.params)?;
             let messages = changes.messages.map(|change| messages_back(change, &exchange.messages)).transpose()?;
             if changes.model.as_deref() == Some("") {
@@ -58,12 +69,35 @@ fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
     if let Some(change) = changes.iter().find(|change| HOST_FIELDS.contains(&change.name.as_str())) {
         return Err(FaultKind::Invalid(format!("params.{} cannot be set by a plugin", change.name)));
     }
+    few(changes.len(), "params")?;
     changes_back(changes, "params").map_err(FaultKind::Invalid)
+}
+
+/// Checked changes that leave the metadata within its size.
+fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
+    few(changes.len(), "metadata")?;
+    let changes = changes_back(changes, "metadata").map_err(FaultKind::Invalid)?;
+    let kept: usize = now.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+    let added: usize = changes.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.get().len())).sum();
+    if added > 0 && kept + added > METADATA_BYTES_MAX {
+        return Err(FaultKind::Invalid(format!("metadata would be larger than {METADATA_BYTES_MAX} bytes")));
+    }
+    Ok(changes)
+}
+
+fn few(changes: usize, what: &str) -> Result<(), FaultKind> {
+    if changes > CHANGES_MAX {
+        return Err(FaultKind::Invalid(format!("it makes more than {CHANGES_MAX} changes to {what}")));
+    }
+    Ok(())
 }
 
 fn messages_back(change: pre::MessagesChange, now: &[Message]) -> Result<Vec<Message>, FaultKind> {
     let messages = match change {
         pre::MessagesChange::All(messages) => messages.into_iter().map(message_back).collect::<Result<Vec<_>, _>>(),
+        pre::MessagesChange::Edits(edits) if edits.len().saturating_mul(now.len() + edits.len()) > EDIT_WORK_MAX => {
+            return Err(FaultKind::Invalid("it makes too many edits; hand over all messages instead".into()));
+        }
         pre::MessagesChange::Edits(edits) => edits.into_iter().try_fold(now.to_vec(), apply_edit),
     };
     match messages.map_err(FaultKind::Invalid)? {
@@ -95,11 +129,11 @@ pub(super) fn settle_post(
     match outcome.map_err(reported)? {
         post::Outcome::Reject(rejection) => Ok(PostOutcome::Reject(rejection_back(rejection))),
         post::Outcome::Keep(metadata) => {
-            apply_metadata(changes_back(metadata, "metadata").map_err(FaultKind::Invalid)?, &mut exchange.metadata);
+            apply_metadata(metadata_back(metadata, &exchange.metadata)?, &mut exchange.metadata);
             Ok(PostOutcome::Keep)
         }
         post::Outcome::Replace(replacement) => {
-            let metadata = changes_back(replacement.metadata, "metadata").map_err(FaultKind::Invalid)?;
+            let metadata = metadata_back(replacement.metadata, &exchange.metadata)?;
             let mut replaced = Vec::with_capacity(replacement.messages.len());
             for (index, message) in replacement.messages {
                 let at = completion.choices.iter().position(|choice| choice.index == index);
@@ -107,7 +141,10 @@ pub(super) fn settle_post(
                 replaced.push((at, answer_back(message)?));
             }
             for (at, message) in replaced {
-                completion.choices[at].message = message;
+                let choice = &mut completion.choices[at];
+                choice.message = message;
+                // They spell out the text that was just replaced.
+                choice.extra.retain(|(name, _)| name != "logprobs");
             }
             apply_metadata(metadata, &mut exchange.metadata);
             Ok(PostOutcome::Replaced)
@@ -135,8 +172,8 @@ fn rejection_back(rejection: wit::Rejection) -> Rejection {
     Rejection {
         // A plugin cannot make a refusal look like an answer or like our own failure.
         status: if (400..500).contains(&rejection.status) { rejection.status } else { 403 },
-        code: rejection.code,
-        message: rejection.message,
+        code: harmless(&rejection.code, CODE_BYTES),
+        message: harmless(&rejection.message, MESSAGE_BYTES),
         retry_after: rejection.retry_after,
     }
 }

@@ -7,16 +7,20 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::Instrument;
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use super::bindings::{post, pre};
 use super::hostcalls::config::ConfigText;
-use super::hostcalls::log::Log;
+use super::hostcalls::log::{Log, harmless};
+use super::limiter::{Budget, Denied};
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::state::{State, store};
 use super::{Exhausted, Fault, FaultKind, Limits, convert};
 use crate::chat::{Completion, Exchange, RequestId};
 use crate::telemetry::{Metrics, plugin_done, plugin_span};
+
+/// Bytes of a guest's own words in a fault.
+const WORDS_BYTES: usize = 500;
 
 /// A component that passed admission, with what the operator decided about it.
 pub struct Plugin {
@@ -30,13 +34,16 @@ pub struct Plugin {
     pub(super) config: Arc<ConfigText>,
     pub(super) pre: Option<pre::BarePrePre<State>>,
     pub(super) post: Option<post::BarePostPre<State>>,
+    /// Places of this plugin's own, so that it leaves some to the others.
+    pub(super) places: Arc<Semaphore>,
     pub(super) room: Arc<Room>,
 }
 
 /// What all plugins share.
 pub(super) struct Room {
     pub(super) engine: Engine,
-    pub(super) places: Semaphore,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) memory: Arc<Budget>,
     pub(super) queue_time: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -109,6 +116,7 @@ impl Plugin {
             hook,
             limits: &self.limits,
             config: &self.config,
+            places: &self.places,
             request: request.clone(),
             room: &self.room,
         }
@@ -145,19 +153,21 @@ pub(super) struct Call<'a> {
     pub(super) hook: &'static str,
     pub(super) limits: &'a Limits,
     pub(super) config: &'a Arc<ConfigText>,
+    pub(super) places: &'a Arc<Semaphore>,
     pub(super) request: RequestId,
     pub(super) room: &'a Room,
 }
 
 impl Call<'_> {
     /// Waits for one of the pool's places, not for long. Taken before the store is made, so the pool is never short.
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        if let Ok(permit) = self.room.places.try_acquire() {
-            return Ok(permit);
+    pub(super) async fn place(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {
+        if let (Ok(own), Ok(shared)) = (self.places.try_acquire(), self.room.places.try_acquire()) {
+            return Ok([own, shared]);
         }
-        let waited = tokio::time::timeout(self.room.queue_time, self.room.places.acquire()).await;
-        match waited {
-            Ok(permit) => Ok(permit.expect("the places are never closed")),
+        // The plugin's own place first: who waits for it must not hold one of the others'.
+        let both = async { Ok([self.places.acquire().await?, self.room.places.acquire().await?]) };
+        match tokio::time::timeout(self.room.queue_time, both).await {
+            Ok(places) => places.map_err(|_: tokio::sync::AcquireError| self.invalid(FaultKind::Busy)),
             Err(_) => Err(self.invalid(FaultKind::Busy)),
         }
     }
@@ -172,7 +182,8 @@ impl Call<'_> {
         let recorded = span.clone();
         let started = Instant::now();
         let log = Log::new(self.plugin.clone(), self.request.clone(), self.limits.log_lines, self.limits.log_line_bytes);
-        let mut store = store(&self.room.engine, self.limits, log.clone(), self.config.clone()).map_err(|error| self.host_bug(&error))?;
+        let made = store(&self.room.engine, &self.room.memory, self.limits, log.clone(), self.config.clone());
+        let mut store = made.map_err(|error| self.host_bug(&error))?;
         let result = tokio::time::timeout(self.limits.time, hook(&mut store).instrument(span)).await;
         let took = started.elapsed();
         let verdict = match result {
@@ -203,24 +214,24 @@ impl Call<'_> {
         }
     }
 
-    fn why(&self, error: &wasmtime::Error, denied: Option<Exhausted>) -> FaultKind {
-        if let Some(limit) = denied {
-            return FaultKind::Exhausted(limit);
+    fn why(&self, error: &wasmtime::Error, denied: Option<Denied>) -> FaultKind {
+        match (denied, error.downcast_ref::<Exhausted>()) {
+            (Some(Denied::Own(limit)), _) | (None, Some(&limit)) => return FaultKind::Exhausted(limit),
+            (Some(Denied::Shared), _) => return FaultKind::Busy,
+            (None, None) if error.is::<PoolConcurrencyLimitError>() => return FaultKind::Busy,
+            (None, None) => {}
         }
-        let text = format!("{error:#}");
+        let text = error.root_cause().to_string();
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => FaultKind::Exhausted(Exhausted::Fuel(self.limits.fuel)),
             Some(Trap::StackOverflow) => FaultKind::Exhausted(Exhausted::Stack),
-            Some(trap) => {
-                tracing::info!(plugin = &**self.plugin, request = &*self.request, trap = text, "plugin trapped");
-                FaultKind::Trapped(trap.to_string())
-            }
+            Some(trap) => FaultKind::Trapped(trap.to_string()),
             // wasmtime keeps this error's type to itself; a test watches its text.
             None if text.contains("fuel allocated for hostcalls has been exhausted") => {
                 FaultKind::Exhausted(Exhausted::Output(self.limits.output))
             }
             None if error.is::<wasmtime_wasi::I32Exit>() => FaultKind::Trapped("it called exit".into()),
-            None => FaultKind::Trapped(text.lines().next().unwrap_or_default().to_owned()),
+            None => FaultKind::Trapped(text),
         }
     }
 
@@ -234,7 +245,14 @@ impl Call<'_> {
         self.fault(kind)
     }
 
-    pub(super) fn fault(&self, kind: FaultKind) -> Fault {
+    /// A guest's words in it are cut and made harmless, for they go to the log and to the client.
+    fn fault(&self, kind: FaultKind) -> Fault {
+        let kind = match kind {
+            FaultKind::Reported(words) => FaultKind::Reported(harmless(&words, WORDS_BYTES)),
+            FaultKind::Trapped(words) => FaultKind::Trapped(harmless(&words, WORDS_BYTES)),
+            FaultKind::Invalid(words) => FaultKind::Invalid(harmless(&words, WORDS_BYTES)),
+            other => other,
+        };
         Fault { plugin: self.plugin.clone(), version: self.version.clone(), hook: self.hook, kind }
     }
 }

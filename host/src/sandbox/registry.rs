@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::admit::Admission;
 use super::compile::{Cache, Compiler};
 use super::engine::engine;
+use super::limiter::Budget;
 use super::plugin::{Plugin, Room};
 use super::{Fault, FaultKind, OnFailure, PluginConfig, PluginStatus, ServerLimits};
 use crate::telemetry::Metrics;
@@ -87,11 +88,12 @@ impl Registry {
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
         let room = Room {
             engine: engine(config.limits.calls).map_err(broken)?,
-            places: Semaphore::new(config.limits.calls as usize),
+            places: Arc::new(Semaphore::new(config.limits.calls as usize)),
+            memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
             metrics: metrics.clone(),
         };
-        let admission = Admission::new(Arc::new(room), cache, config.plugins).map_err(broken)?;
+        let admission = Admission::new(Arc::new(room), cache, config.plugins, config.limits.calls_per_plugin).map_err(broken)?;
         let registry = Arc::new(Self { live: ArcSwap::default(), status: ArcSwap::default() });
         let scanner = scan::Scanner::new(config.plugin_dir, config.limits.clone(), admission, registry.clone(), metrics);
         let watcher = Watcher::start(scanner, &config.limits).await;

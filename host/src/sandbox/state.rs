@@ -9,7 +9,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::hostcalls::config::ConfigText;
 use super::hostcalls::log::Log;
-use super::limiter::Limiter;
+use super::limiter::{Budget, Limiter};
+use super::watch::HostcallWatch;
 use super::{Limits, output};
 
 /// Operators between two looks at the clock and at other tasks: a fraction of a millisecond.
@@ -29,7 +30,13 @@ pub(super) struct State {
 }
 
 /// A fresh store for one call under `limits`.
-pub(super) fn store(engine: &Engine, limits: &Limits, log: Log, config: Arc<ConfigText>) -> wasmtime::Result<Store<State>> {
+pub(super) fn store(
+    engine: &Engine,
+    budget: &Arc<Budget>,
+    limits: &Limits,
+    log: Log,
+    config: Arc<ConfigText>,
+) -> wasmtime::Result<Store<State>> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
     let wasi = WasiCtx::builder()
@@ -40,10 +47,11 @@ pub(super) fn store(engine: &Engine, limits: &Limits, log: Log, config: Arc<Conf
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM_BYTES_MAX)
         .build();
-    let limiter = Limiter::new(limits.memory, limits.table_elements);
+    let limiter = Limiter::new(limits.memory, limits.table_elements, budget.clone());
     let mut store = Store::new(engine, State { wasi, table, limiter, log, config });
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(limits.output);
+    store.call_hook_async(HostcallWatch::new(limits));
     store.set_max_component_handles(HANDLES_MAX);
     // Before instantiation: start functions run on it too.
     store.set_fuel(limits.fuel)?;

@@ -1,6 +1,7 @@
 //! Reading: one pass over the text, straight into domain values.
 //! Known keys are typed, all others stay as they came.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -51,6 +52,7 @@ fn read_request<'de, A: MapAccess<'de>>(mut map: A) -> Result<ChatRequest, A::Er
             _ => params.push((key, map.next_value()?)),
         }
     }
+    last_wins(&mut params);
     Ok(ChatRequest {
         model: model.ok_or_else(|| A::Error::missing_field("model"))?,
         messages: messages.ok_or_else(|| A::Error::missing_field("messages"))?,
@@ -74,6 +76,7 @@ fn read_message<'de, A: MapAccess<'de>>(mut map: A) -> Result<Message, A::Error>
         }
     }
     message.role = role.ok_or_else(|| A::Error::missing_field("role"))?;
+    last_wins(&mut message.extra);
     Ok(message)
 }
 
@@ -122,6 +125,7 @@ fn read_all<'de, A: MapAccess<'de>>(mut map: A) -> Result<AllFields, A::Error> {
     while let Some(field) = map.next_entry()? {
         fields.push(field);
     }
+    last_wins(&mut fields);
     Ok(AllFields(fields))
 }
 
@@ -189,6 +193,16 @@ impl<'de> Deserialize<'de> for ToolCall {
             }
             _ => Ok(ToolCall::Other(raw)),
         }
+    }
+}
+
+/// Of fields with one name the last stays, as parsers commonly have it: hooks must see what the provider will see.
+fn last_wins(fields: &mut Fields) {
+    let mut seen = HashSet::with_capacity(fields.len());
+    let mut repeated: Vec<usize> = (0..fields.len()).rev().filter(|at| !seen.insert(fields[*at].0.clone())).collect();
+    repeated.sort_unstable_by(|a, b| b.cmp(a));
+    for at in repeated {
+        fields.remove(at);
     }
 }
 

@@ -35,6 +35,15 @@ fn unknown_fields_and_parts_survive_a_round_trip() {
 }
 
 #[test]
+fn of_repeated_keys_only_the_last_is_kept_everywhere() {
+    let body = r#"{"model":"m","tools":[1],"messages":[{"role":"system","role":"user","x":1,"x":2,"content":"a","content":[{"type":"text","text":"harmless","text":"evil"}]},{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"1"},"function":{"name":"g","arguments":"2","arguments":"3"}}]}],"tools":[2]}"#;
+    let request = parse_request(body.as_bytes()).expect("valid");
+    let written = request_json("m", &request.messages, &request.params, false);
+    let expected = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"evil"}],"x":2},{"role":"assistant","content":null,"tool_calls":[{"id":"t","type":"function","function":{"name":"g","arguments":"3"}}]}],"stream":false,"tools":[2]}"#;
+    assert_eq!(std::str::from_utf8(&written).expect("UTF-8"), expected);
+}
+
+#[test]
 fn stream_options_are_dropped_when_the_provider_is_not_asked_to_stream() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"include_usage":true}}"#;
     let request = parse_request(body.as_bytes()).expect("valid");

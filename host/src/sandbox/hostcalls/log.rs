@@ -60,7 +60,7 @@ impl Host for State {
 }
 
 /// Cuts at `bytes_max` and replaces what a terminal or a log reader would act upon, line and direction marks included.
-fn harmless(text: &str, bytes_max: usize) -> String {
+pub(in crate::sandbox) fn harmless(text: &str, bytes_max: usize) -> String {
     let cut = text.floor_char_boundary(bytes_max);
     let clean = |c: char| match c {
         '\t' => ' ',

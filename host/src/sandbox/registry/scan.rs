@@ -37,6 +37,10 @@ struct Known {
     live: Option<Arc<Plugin>>,
     refusal: Option<String>,
     compiling: bool,
+    /// Its file is no longer there.
+    gone: bool,
+    /// Another file has its name.
+    waits: bool,
     /// Tries of these bytes that failed for a passing reason.
     tries: u8,
 }
@@ -76,10 +80,13 @@ impl Scanner {
             // A directory that is gone for a moment (a remount) takes no plugin away.
             Err(error) => return tracing::error!(directory = %self.directory.display(), %error, "the plugin directory cannot be read"),
         };
-        let mut changed = self.forget_all_but(&found);
+        // What was renamed serves until its new file is admitted: it goes at the end of the scan.
+        self.files.iter_mut().for_each(|(file, known)| known.gone = !found.iter().any(|(name, _)| name == file));
+        let mut changed = false;
         for (file, path) in found {
             changed |= self.visit(file, &path).await;
         }
+        changed |= self.forget_the_gone();
         if changed || self.files.is_empty() {
             self.publish();
             let live: HashSet<&str> =
@@ -99,22 +106,25 @@ impl Scanner {
     }
 
     /// Takes out what is no longer there; says whether anything was.
-    fn forget_all_but(&mut self, found: &[(String, PathBuf)]) -> bool {
+    fn forget_the_gone(&mut self) -> bool {
         let before = self.files.len();
         self.files.retain(|file, known| {
-            let kept = found.iter().any(|(name, _)| name == file);
-            if let (false, Some(plugin)) = (kept, &known.live) {
+            if let (true, Some(plugin)) = (known.gone, &known.live) {
                 tracing::info!(file, plugin = &*plugin.name, "plugin removed");
             }
-            kept
+            !known.gone
         });
         let changed = before != self.files.len();
         if changed {
-            // A file that was refused for its name may have it now.
-            let waiting = self.files.values_mut().filter(|known| known.live.is_none());
-            waiting.for_each(|known| *known = Known::default());
+            self.try_waiting_again();
         }
         changed
+    }
+
+    /// A file that was refused for its name may have it at the next look.
+    fn try_waiting_again(&mut self) {
+        let waiting = self.files.values_mut().filter(|known| known.waits);
+        waiting.for_each(|known| (known.stamp, known.hash) = (None, String::new()));
     }
 
     /// The files that may be plugins, by name.
@@ -162,7 +172,10 @@ impl Scanner {
         known.compiling = true;
         self.publish();
         let stem = file.strip_suffix(".wasm").unwrap_or(&file).to_owned();
-        let admitted = self.admission.admit(&stem, &bytes, &hash).await.and_then(|plugin| self.unique(&file, plugin));
+        let admitted = match self.admission.admit(&stem, &bytes, &hash).await {
+            Ok(plugin) => self.unique(&file, plugin),
+            Err(refusal) => Err(refusal),
+        };
         let known = self.files.entry(file.clone()).or_default();
         known.compiling = false;
         match admitted {
@@ -178,9 +191,13 @@ impl Scanner {
             Ok(plugin) => {
                 tracing::info!(file, plugin = &*plugin.name, version = &*plugin.version, hash, "plugin loaded");
                 self.metrics.plugin_load("loaded");
+                let renamed = known.live.as_ref().is_some_and(|before| before.name != plugin.name);
                 known.live = Some(Arc::new(plugin));
                 known.refusal = None;
                 known.tries = 0;
+                if renamed {
+                    self.try_waiting_again();
+                }
                 self.publish();
             }
         }
@@ -193,11 +210,11 @@ impl Scanner {
         if !target.starts_with(&self.directory) {
             return Err("the file is a link to a place outside the plugin directory; copy the component itself".into());
         }
-        let file = std::fs::File::open(&target).map_err(|e| format!("the file cannot be opened: {e}"))?;
-        let data = file.metadata().map_err(|e| format!("the file cannot be read: {e}"))?;
-        if !data.is_file() {
+        // Before opening: opening a pipe would wait for somebody to write to it.
+        if !std::fs::metadata(&target).is_ok_and(|data| data.is_file()) {
             return Err("this is not a regular file".into());
         }
+        let file = std::fs::File::open(&target).map_err(|e| format!("the file cannot be opened: {e}"))?;
         let mut bytes = Vec::new();
         let limit = self.limits.file_bytes;
         std::io::Read::read_to_end(&mut std::io::Read::take(file, limit + 1), &mut bytes)
@@ -209,10 +226,13 @@ impl Scanner {
     }
 
     /// A name belongs to the file that had it first.
-    fn unique(&self, file: &str, plugin: Plugin) -> Result<Plugin, Refusal> {
-        let holds = |known: &Known| known.live.as_ref().is_some_and(|live| live.name == plugin.name);
-        match self.files.iter().find(|(other, known)| *other != file && holds(known)) {
-            Some((other, _)) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name).into()),
+    fn unique(&mut self, file: &str, plugin: Plugin) -> Result<Plugin, Refusal> {
+        let holds = |known: &Known| !known.gone && known.live.as_ref().is_some_and(|live| live.name == plugin.name);
+        let holder = self.files.iter().find(|(other, known)| *other != file && holds(known)).map(|(other, _)| other.clone());
+        let waits = holder.is_some();
+        self.files.entry(file.to_owned()).or_default().waits = waits;
+        match holder {
+            Some(other) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name).into()),
             None => Ok(plugin),
         }
     }
@@ -224,7 +244,9 @@ impl Scanner {
     }
 
     fn publish(&self) {
-        let live = self.files.values().filter_map(|known| known.live.clone());
+        // Those whose file is gone first, so that a file that took over the name stands.
+        let (gone, there): (Vec<&Known>, Vec<&Known>) = self.files.values().partition(|known| known.gone);
+        let live = gone.into_iter().chain(there).filter_map(|known| known.live.clone());
         let by_name = live.map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { by_name, skippable: self.skippable.clone() };
         self.registry.publish(plugins, self.files.iter().map(|(file, known)| known.status(file)).collect());
