@@ -24,7 +24,7 @@ async fn head_is_get_without_the_body() {
 }
 
 /// The status of the only reply to those bytes, after which the connection is closed: what follows could be a smuggled request.
-async fn refused(server: &crate::server::Server, bytes: &str) -> u16 {
+async fn only_status(server: &crate::server::Server, bytes: &str) -> u16 {
     let mut client = Raw::connect(server).await;
     client.send(bytes).await;
     let reply = client.reply().await;
@@ -51,17 +51,35 @@ async fn framing_that_can_be_read_in_two_ways_is_refused_and_closed() {
         "content-length: 99999999999999999999999\r\n".into(),
         format!("content-length : {length}\r\n"),
         format!(" content-length: {length}\r\n"),
-        format!("transfer-encoding: chunked\r\ncontent-length: {length}\r\n"),
-        format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"),
-        format!("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n"),
-        "transfer-encoding: gzip, chunked\r\n".into(),
     ] {
-        let framed = if fields.contains("chunked\r\n") { format!("{length:x}\r\n{body}\r\n0\r\n\r\n") } else { body.clone() };
-        let status = refused(&server, &format!("{}\r\n{framed}{next}", head(&fields))).await;
-        assert_eq!(status, 400, "{fields:?}");
+        assert_eq!(only_status(&server, &format!("{}\r\n{body}{next}", head(&fields))).await, 400, "{fields:?}");
     }
     let old = "POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(refused(&server, old).await, 400);
+    assert_eq!(only_status(&server, old).await, 400);
+}
+
+#[tokio::test]
+async fn chunks_beside_a_length_are_read_as_chunks_and_nothing_is_read_behind_them() {
+    let server = alone("");
+    let body = question();
+    for fields in ["transfer-encoding: chunked\r\ncontent-length: 5\r\n", "content-length: 5\r\ntransfer-encoding: chunked\r\n"] {
+        let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", body.len());
+        assert_eq!(only_status(&server, &format!("{}\r\n{chunks}", head(fields))).await, 200, "RFC 9112, 6.3");
+    }
+}
+
+#[tokio::test]
+async fn a_body_compressed_for_its_transfer_is_refused() {
+    let server = alone("");
+    let chunks = format!("{:x}\r\n{1}\r\n0\r\n\r\n", question().len(), question());
+    for fields in ["gzip, chunked", "deflate\r\ntransfer-encoding: chunked", "chunked, chunked", "Chunked\r\ntransfer-encoding: chunked"] {
+        let mut client = Raw::connect(&server).await;
+        client.send(format!("{}\r\n{chunks}", head(&format!("transfer-encoding: {fields}\r\n")))).await;
+        assert_eq!(client.reply().await.refused(415), "unsupported_content_encoding", "{fields}");
+    }
+    let mut client = Raw::connect(&server).await;
+    client.send(format!("{}\r\n{chunks}", head("transfer-encoding: CHUNKED\r\n"))).await;
+    assert_eq!(client.reply().await.status, 200);
 }
 
 #[tokio::test]
