@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cofferdam::chat::reply::Pieces;
 use cofferdam::chat::{Broken, Deadline, Exchange, Message, Reply, Whole};
-use cofferdam::llm::{Answer, Config, Error, Kind, Limits, Llm, Mode, Observer, ProviderConfig, Target};
+use cofferdam::llm::{Answer, Config, Error, Kind, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Target};
 use futures_util::StreamExt;
 use serde_json::Value;
 

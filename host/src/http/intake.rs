@@ -92,12 +92,15 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::ContentType { got: shown(value), want: "application/json" })
 }
 
-/// Whether the body comes as it is.
+/// Whether the body comes as it is. hyper undoes chunks, which may stand last, and leaves every other transfer coding in.
 pub(super) fn expect_plain(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Refusal::ContentEncoding(shown(value))),
-        _ => Ok(()),
-    }
+    let as_it_is = |name: header::HeaderName, plain: &str| {
+        let mut values = headers.get_all(name).iter();
+        let odd = values.next().filter(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes())).or_else(|| values.next());
+        odd.map_or(Ok(()), |value| Err(Refusal::ContentEncoding(shown(value))))
+    };
+    as_it_is(header::CONTENT_ENCODING, "identity")?;
+    as_it_is(header::TRANSFER_ENCODING, "chunked")
 }
 
 /// A header's value as an error repeats it.
@@ -141,6 +144,11 @@ mod tests {
     fn a_compressed_body_is_refused() {
         assert_eq!(expect_json(&headers(header::CONTENT_ENCODING, "identity")), Ok(()));
         assert!(matches!(expect_json(&headers(header::CONTENT_ENCODING, "gzip")), Err(Refusal::ContentEncoding(e)) if e == "gzip"));
+        assert_eq!(expect_json(&headers(header::TRANSFER_ENCODING, "Chunked")), Ok(()));
+        assert!(matches!(expect_json(&headers(header::TRANSFER_ENCODING, "gzip, chunked")), Err(Refusal::ContentEncoding(_))));
+        let mut twice = headers(header::CONTENT_ENCODING, "identity");
+        twice.append(header::CONTENT_ENCODING, "gzip".parse().expect("a value"));
+        assert!(matches!(expect_json(&twice), Err(Refusal::ContentEncoding(e)) if e == "gzip"));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Phase {
     FirstByte,
     Idle,
     Total,
+    /// What was left to the whole exchange.
+    Deadline,
 }
 
 impl std::fmt::Display for Phase {
@@ -65,6 +67,7 @@ impl std::fmt::Display for Phase {
             Self::FirstByte => "limits.providers.first_byte",
             Self::Idle => "limits.providers.idle",
             Self::Total => "limits.providers.total",
+            Self::Deadline => "limits.http.request_time",
         })
     }
 }

@@ -73,9 +73,10 @@ impl OpenAi {
 
     /// One try, within the total limit and what is left to the exchange.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        let total = self.limits.total.min(call.exchange.deadline.remaining());
-        let end = Instant::now() + total;
-        let in_time = || self.timeout(Phase::Total, total);
+        let left = call.exchange.deadline.remaining();
+        let (time, phase) = if left < self.limits.total { (left, Phase::Deadline) } else { (self.limits.total, Phase::Total) };
+        let end = Instant::now() + time;
+        let in_time = || self.timeout(phase, time);
         let request = self.request(call)?;
         let connection = within(end, self.transport.connection(), in_time).await?;
         if call.mode == Mode::Whole {

@@ -130,6 +130,8 @@ impl Data {
     fn and(self, line: &[u8]) -> Self {
         match (self, data_of_line(line)) {
             (data, None) => data,
+            // A blank line of data beside `[DONE]` changes nothing for clients, who trim.
+            (data, Some(value)) if value.trim_ascii().is_empty() => data,
             (Self::None, Some(value)) if value.trim_ascii() == b"[DONE]" => Self::Done,
             _ => Self::Other,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Text, Trouble};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
+use crate::llm::Phase;
 use crate::pipeline::{self, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
 use crate::{llm, rag};
@@ -140,7 +141,13 @@ fn provider(error: &llm::Error) -> Trouble {
         llm::Error::Unreachable { provider, .. } => {
             Trouble::new(502, PROVIDER, "provider_unreachable", format!("provider `{provider}` cannot be reached"))
         }
-        llm::Error::Timeout { .. } => Trouble::new(504, PROVIDER, "provider_timeout", error.to_string()),
+        llm::Error::Timeout { phase, .. } => match phase {
+            // The same as when the time runs out in another stage; which one notices is chance.
+            Phase::Deadline => Trouble::new(504, SERVER, "deadline_exceeded", error.to_string()),
+            Phase::Connect | Phase::FirstByte | Phase::Idle | Phase::Total => {
+                Trouble::new(504, PROVIDER, "provider_timeout", error.to_string())
+            }
+        },
         llm::Error::Garbled { provider, .. } => {
             Trouble::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }

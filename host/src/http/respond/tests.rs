@@ -157,6 +157,7 @@ fn provider_errors() -> Vec<llm::Error> {
     vec![
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
+        llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
         llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into() },
         llm::Error::UnknownProvider { provider: provider() },

@@ -141,7 +141,7 @@ fn whole_events_are_forwarded_without_a_copy() {
 
 #[test]
 fn done_ends_the_stream_only_as_the_whole_data_of_an_event() {
-    for text in ["data: [DONE]\n\n", "data:[DONE]\r\n\r\n", "event: end\ndata: [DONE] \n\n"] {
+    for text in ["data: [DONE]\n\n", "data:[DONE]\r\n\r\n", "event: end\ndata: [DONE] \n\n", "data\ndata: [DONE]\n: ping\ndata: \n\n"] {
         assert_eq!(framed(text.as_bytes(), &[], 100).1, Some(End::Done), "{text:?}");
     }
     for text in

@@ -1,0 +1,1 @@
+//! HTTP/2 with prior knowledge: the same answers, the limit of streams.
