@@ -14,7 +14,7 @@ test:
 
 # Sandbox and gateway, each as a ratio to the bare thing within one run.
 bench:
-    cargo bench -p cofferdam --bench '*'
+    cargo bench -p cofferdam --bench sandbox --bench gateway
 
 # The server, e.g. `just run --config cofferdam.toml`.
 run *args:

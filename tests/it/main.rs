@@ -15,6 +15,7 @@ mod upstream;
 mod clients;
 mod crash;
 mod deploy;
+mod fallback;
 mod hooks;
 mod hostile;
 mod llm;

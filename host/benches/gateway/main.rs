@@ -2,7 +2,7 @@
 //! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
 //! Prints ratios, added latency, the time to the first streamed byte, idle memory and the binary's size.
 
-#[path = "../../tests/support/components.rs"]
+#[path = "../../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs two components of the many")]
 mod components;
 mod load;
