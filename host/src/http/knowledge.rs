@@ -17,18 +17,15 @@ use super::{intake, respond};
 use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
 use crate::pipeline::{self, Pipeline};
-use crate::rag::{Namespace, Query};
+use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
 use crate::stages::RagStage;
-
-/// What a pipeline's rag stage may ask for too.
-const TOP_K_MAX: u64 = 50;
 
 /// The body of `/test`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
     query: String,
-    top_k: Option<u64>,
+    top_k: Option<usize>,
     score_threshold: Option<f32>,
     namespace: Option<String>,
 }
@@ -39,6 +36,7 @@ struct Answer<'a> {
     object: &'static str,
     query: &'a str,
     namespace: &'a str,
+    /// As it was used: `limits.rag.top_k` may be less than what was asked for.
     top_k: usize,
     score_threshold: f32,
     /// Of all chunks, also of those under the threshold: what to set it to.
@@ -69,7 +67,9 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
     let mut stored = Vec::new();
     for document in documents {
         let name = document.name.clone();
-        match timely(shared, shared.state.knowledge.add(&namespace, document)).await? {
+        let added = timely(shared, shared.state.knowledge.add(&namespace, document)).await;
+        shared.state.metrics.rag_document(outcome(&added));
+        match added? {
             Ok(receipt) => data.push(json!({
                 "id": receipt.document_id, "object": "document", "name": name,
                 "chunks": receipt.chunks, "bytes": receipt.bytes, "replaced": receipt.replaced,
@@ -79,6 +79,18 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
         stored.push(name);
     }
     Ok(respond::json(StatusCode::OK, &json!({"object": "list", "namespace": namespace.name, "data": data})))
+}
+
+/// What became of a document, in a word for the metrics.
+fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'static str {
+    match added {
+        Ok(Ok(receipt)) if receipt.replaced => "replaced",
+        Ok(Ok(_)) => "stored",
+        Ok(Err(rag::Error::Unsupported { .. } | rag::Error::Empty { .. } | rag::Error::TooLarge { .. })) => "refused",
+        Ok(Err(rag::Error::Busy)) => "busy",
+        Ok(Err(rag::Error::Embed(_) | rag::Error::Store(_) | rag::Error::Index(_))) => "failed",
+        Err(_) => "timeout",
+    }
 }
 
 pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
@@ -96,7 +108,7 @@ pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id:
         object: "list",
         query: &text,
         namespace: &namespace.name,
-        top_k,
+        top_k: found.top_k,
         score_threshold,
         best_score: found.best_score,
         data: found.hits.iter().map(Chunk::of).collect(),
@@ -111,8 +123,8 @@ fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), 
     }
     let top_k = match question.top_k {
         None => stage.map_or(TOP_K, |stage| stage.top_k),
-        Some(k @ 1..=TOP_K_MAX) => usize::try_from(k).expect("at most 50"),
-        Some(_) => return Err(Refusal::field("top_k", "must be a whole number from 1 to 50")),
+        Some(k @ 1..=TOP_K_MAX) => k,
+        Some(_) => return Err(Refusal::field("top_k", format!("must be a whole number from 1 to {TOP_K_MAX}"))),
     };
     let score_threshold = match question.score_threshold {
         None => stage.map_or(SCORE_THRESHOLD, |stage| stage.score_threshold),
