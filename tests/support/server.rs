@@ -64,10 +64,6 @@ impl Server {
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the server ends")
     }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Builder {
@@ -91,13 +87,6 @@ impl Builder {
     pub fn start(self) -> Server {
         let (child, log) = self.spawn();
         Server::listening(child, log, self.folder)
-    }
-
-    /// Starts a server that is to end by itself; its exit status and what it wrote.
-    pub fn fails(self) -> (ExitStatus, String) {
-        let (mut child, log) = self.spawn();
-        let status = child.wait().expect("the server ends");
-        (status, log.ended())
     }
 
     fn spawn(&self) -> (Child, Log) {
