@@ -20,6 +20,7 @@ use super::routes::{Door, Endpoint};
 use super::server::Shared;
 use super::{chat, door, health, intake, knowledge, models, pipelines, plugins, respond, routes};
 use crate::chat::RequestId;
+use crate::pipeline::definition::is_name;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,15 +66,16 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
         record.take_place()?;
     }
     // An id with wrong escapes names nothing, like the empty id.
-    let id = || routes::percent_decoded(segment).unwrap_or_default();
+    let id = routes::percent_decoded(segment).unwrap_or_default();
+    record.pipeline = is_name(&id).then(|| id.as_str().into());
     match endpoint {
         Endpoint::ChatCompletions => chat::completions(&shared, head, body, record).await,
         Endpoint::Models => Ok(models::list(&shared.state.catalog)),
-        Endpoint::Model => models::one(&shared.state.catalog, &id()),
-        Endpoint::PutPipeline => pipelines::put(&shared, head, body, &id()).await,
-        Endpoint::GetPipeline => pipelines::get(&shared.state.catalog, &id()),
-        Endpoint::Upload => knowledge::upload(&shared, head, body, &id()).await,
-        Endpoint::TestKnowledge => knowledge::test(&shared, head, body, &id()).await,
+        Endpoint::Model => models::one(&shared.state.catalog, &id),
+        Endpoint::PutPipeline => pipelines::put(&shared, head, body, &id).await,
+        Endpoint::GetPipeline => pipelines::get(&shared.state.catalog, &id),
+        Endpoint::Upload => knowledge::upload(&shared, head, body, &id).await,
+        Endpoint::TestKnowledge => knowledge::test(&shared, head, body, &id).await,
         Endpoint::Plugins => Ok(plugins::list(&shared.state.registry)),
         Endpoint::Health => Ok(health::alive()),
         Endpoint::Ready => Ok(health::ready(&shared)),

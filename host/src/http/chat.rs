@@ -25,7 +25,12 @@ const SKIPPED: HeaderName = HeaderName::from_static("x-cofferdam-skipped");
 /// Tells nginx and its kin to pass events on as they come.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-pub(super) async fn completions(shared: &Shared, head: &Parts, body: &mut Incoming, record: &Record) -> Result<Response<Content>, Failure> {
+pub(super) async fn completions(
+    shared: &Shared,
+    head: &Parts,
+    body: &mut Incoming,
+    record: &mut Record,
+) -> Result<Response<Content>, Failure> {
     let limits = &shared.limits;
     intake::expect_json(&head.headers)?;
     let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
@@ -34,6 +39,7 @@ pub(super) async fn completions(shared: &Shared, head: &Parts, body: &mut Incomi
     let Some(pipeline) = shared.state.catalog.get(&model) else {
         return Err(Refusal::NoModel(model).into());
     };
+    record.pipeline = Some(Arc::clone(&pipeline.id));
     let toggles = toggles::read(toggles.as_ref(), &head.headers)?;
     let exchange = Exchange {
         id: Arc::clone(&record.id),

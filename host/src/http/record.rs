@@ -12,6 +12,7 @@ use tracing::Span;
 use super::error::Refusal;
 use super::server::Shared;
 use crate::chat::RequestId;
+use crate::telemetry::request_span;
 
 /// The status that logs and metrics show where a client left before it got one; nginx's number for it.
 const CLIENT_GONE: u16 = 499;
@@ -22,6 +23,8 @@ pub(super) struct Record {
     pub(super) id: RequestId,
     pub(super) span: Span,
     pub(super) caller: Option<Arc<str>>,
+    /// The one that the request names, where that is fit for a name.
+    pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,
     method: Method,
@@ -33,8 +36,19 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn open(shared: Arc<Shared>, id: RequestId, method: Method, began: Instant) -> Self {
-        let span = tracing::info_span!("request", request.id = %id);
-        Self { shared, id, span, caller: None, began, route: "none", method, status: CLIENT_GONE, outcome: "client_gone", placed: false }
+        Self {
+            span: request_span(&id),
+            shared,
+            id,
+            caller: None,
+            pipeline: None,
+            began,
+            route: "none",
+            method,
+            status: CLIENT_GONE,
+            outcome: "client_gone",
+            placed: false,
+        }
     }
 
     /// Takes a place among the requests under way; held until the record is written.
@@ -68,13 +82,14 @@ impl Drop for Record {
         }
         let time = self.began.elapsed();
         metrics.request(self.route, self.status, time.as_secs_f64());
-        let Self { span, method, route, status, outcome, caller, .. } = &*self;
+        let Self { span, method, route, status, outcome, caller, pipeline, .. } = &*self;
         tracing::info!(
             parent: span,
             %method,
             route,
             status,
             duration_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+            pipeline = pipeline.as_deref(),
             caller = caller.as_deref(),
             outcome,
             "{method} {route} answered {status}"

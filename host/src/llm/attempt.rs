@@ -4,6 +4,7 @@
 use tokio::time::Instant;
 
 use super::{Error, Target};
+use crate::telemetry::{llm_done, llm_span};
 
 /// Told about each try when it ends: for a stream that is its first event.
 pub trait Observer: Send + Sync {
@@ -42,13 +43,7 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(observer: &'a dyn Observer, provider: &'a str, model: &'a str, attempt: u32) -> Self {
-        let span = tracing::info_span!(
-            "llm.call",
-            llm.provider = provider,
-            llm.model = model,
-            llm.attempt = attempt,
-            outcome = tracing::field::Empty
-        );
+        let span = llm_span(provider, model, attempt);
         Self { observer, provider, model, span, begun: Instant::now(), outcome: "cancelled" }
     }
 
@@ -59,8 +54,9 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.span.record("outcome", self.outcome);
-        self.observer.attempt(self.provider, self.model, self.outcome, self.begun.elapsed().as_secs_f64());
+        let seconds = self.begun.elapsed().as_secs_f64();
+        llm_done(&self.span, self.outcome, seconds);
+        self.observer.attempt(self.provider, self.model, self.outcome, seconds);
     }
 }
 
