@@ -1,16 +1,11 @@
 //! `[limits.http]` and `[keys]`: what the front door is told. Keys stand in the file as hashes only.
 //! Must not know how a key is checked.
 
-use std::fmt::Write;
-
 use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
 use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
-use crate::http::{Key, Keys, Limits};
-
-/// SHA-256 of nothing: what an unset variable hashes to. As a key it would let everybody in who sends none.
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+use crate::http::{Key, Keys, Limits, keys};
 
 /// `[limits.http]`
 pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
@@ -40,7 +35,8 @@ pub(super) fn read_keys(section: &mut Section<'_>, keys: &mut Keys) {
 pub(super) fn print_keys(printer: &mut Printer, keys: &Keys) {
     printer.named("keys", |printer| {
         for (name, list) in [("client", &keys.client), ("admin", &keys.admin)] {
-            let entry = |key: &Key| format!("{{ name = {}, sha256 = \"sha256:{}…\" }}", quote(&key.name), hex(&key.sha256[..4]));
+            // The prefix and eight digits.
+            let entry = |key: &Key| format!("{{ name = {}, sha256 = \"{:.15}…\" }}", quote(&key.name), keys::format(&key.sha256));
             let list: Vec<_> = list.iter().map(entry).collect();
             printer.line(&format!("# {name} = [{}]", list.join(", ")));
         }
@@ -73,33 +69,15 @@ fn name(entry: &Entry<'_>, before: &[Key]) -> Option<String> {
 
 /// Never repeats what was found: it may be the key itself.
 fn hash(entry: &Entry<'_>, before: &[Key]) -> Option<[u8; 32]> {
-    let digits = entry.text().map(|text| text.strip_prefix("sha256:").unwrap_or(text));
-    let Some(hash) = digits.and_then(unhex) else {
+    let Some(hash) = entry.text().and_then(keys::parse) else {
         entry.problem("expected the SHA-256 of the key in 64 hex digits, as `printf %s \"$KEY\" | sha256sum` prints it");
         return None;
     };
-    if digits.is_some_and(|digits| digits.eq_ignore_ascii_case(EMPTY)) {
+    // What an unset variable hashes to; as a key it would let in everybody who sends none.
+    if hash == keys::hash(b"") {
         entry.problem("is the SHA-256 of nothing; was the variable with the key empty?");
     } else if before.iter().any(|key| key.sha256 == hash) {
         entry.problem("the same key stands twice");
     }
     Some(hash)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a String takes every write");
-        hex
-    })
 }
