@@ -10,9 +10,7 @@ use serde_json::json;
 use super::body::Content;
 use super::respond;
 use super::server::Shared;
-use crate::telemetry::Metrics;
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::telemetry::{CONTENT_TYPE, Metrics};
 
 /// The process answers.
 pub(super) fn alive() -> Response<Content> {
@@ -27,5 +25,5 @@ pub(super) fn ready(shared: &Shared) -> Response<Content> {
 }
 
 pub(super) fn metrics(metrics: &Metrics) -> Response<Content> {
-    respond::typed(Content::Whole(Bytes::from(metrics.render())), OPEN_METRICS)
+    respond::typed(Content::Whole(Bytes::from(metrics.render())), CONTENT_TYPE)
 }

@@ -5,8 +5,6 @@
 mod table;
 
 use std::borrow::Cow;
-use std::error::Error as _;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -16,6 +14,7 @@ use serde::Serialize;
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use crate::chat::codec::to_json;
+use crate::telemetry::chain;
 
 /// OpenAI's clients obey it before their own rules on statuses.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -98,17 +97,6 @@ fn envelope(trouble: &Trouble) -> Response<Content> {
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
-}
-
-/// An error with all that caused it, for the log.
-fn chain(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        write!(text, ": {error}").expect("writing to a string");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Document, Error, Limits, Namespace};
 use crate::chat::Hit;
+use crate::telemetry::chain;
 
 /// The tables. Two connections, so that a query does not wait for a document that is being written.
 pub(super) struct Records {
@@ -47,6 +48,7 @@ pub(super) struct Row {
 
 impl Records {
     pub(super) fn open(database: &Path) -> Result<Self, Error> {
+        // The room's `Store` error is a text: it carries the causes in it.
         let open = || crate::store::open(database).map_err(|e| Error::Store(chain(&e)));
         let (writer, reader) = (open()?, open()?);
         let used = "SELECT seq FROM sqlite_sequence WHERE name = 'chunks'";
@@ -195,9 +197,4 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.to_string())
     }
-}
-
-/// The room's `Store` error is a text: it carries the causes in it.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
