@@ -119,7 +119,7 @@ impl Config {
     /// # Errors
     /// The address is not loopback and there is no key.
     pub fn check_listen(&self) -> Result<(), Problem> {
-        if self.listen.ip().is_loopback() || !self.keys.is_empty() {
+        if crate::http::may_listen(self.listen, &self.keys) {
             return Ok(());
         }
         let message =
@@ -152,7 +152,7 @@ impl Default for Config {
             plugin_dir: "plugins".into(),
             keys: crate::http::Keys::default(),
             http: crate::http::Limits::default(),
-            llm: llm::Config { providers: providers::built_in(), limits: llm::Limits::default() },
+            llm: llm::Config::default(),
             plugins: BTreeMap::new(),
             sandbox: sandbox::ServerLimits::default(),
             rag: rag::Limits::default(),

@@ -35,6 +35,7 @@ use crate::rag::Knowledge;
 use crate::sandbox::Registry;
 use crate::telemetry::Metrics;
 
+pub use door::may_listen;
 pub use error::Error;
 pub use keys::{Key, Keys};
 pub use limits::Limits;

@@ -11,20 +11,13 @@ use super::section::{Entry, Section};
 use crate::llm::{Kind, ProviderConfig};
 use crate::pipeline::definition::is_name;
 
-const OPENAI: &str = "https://api.openai.com/v1";
-
 /// The seed's other vendors; their dialects come later.
 const LATER: [&str; 4] = ["anthropic", "gemini", "azure-openai", "workers-ai"];
 
 /// What people try to write into the file.
 const SECRETS: [&str; 9] = ["api_key", "api-key", "apikey", "key", "secret", "secret_key", "secret_key_name", "token", "password"];
 
-/// The providers that need no entry.
-pub(super) fn built_in() -> BTreeMap<String, ProviderConfig> {
-    let provider = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig { kind, base_url: base_url.to_owned() });
-    BTreeMap::from([provider("builtin", Kind::Builtin, ""), provider("openai", Kind::OpenAi, OPENAI)])
-}
-
+/// `providers` holds those that need no entry.
 pub(super) fn read(section: &mut Section<'_>, providers: &mut BTreeMap<String, ProviderConfig>) {
     for (name, entry) in section.rest() {
         if !is_name(&name) {
@@ -77,7 +70,8 @@ fn provider(section: &mut Section<'_>, name: &str, slot: &mut ProviderConfig) {
                 *slot = ProviderConfig { kind: given, base_url: url };
             }
         }
-        (Kind::OpenAi, None) if name == "openai" => *slot = ProviderConfig { kind: given, base_url: OPENAI.into() },
+        // It keeps the one that it has without an entry.
+        (Kind::OpenAi, None) if !slot.base_url.is_empty() => {}
         (Kind::OpenAi, None) => section.missing("base_url", "where this provider listens, such as \"http://127.0.0.1:8000/v1\""),
     }
 }

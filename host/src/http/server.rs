@@ -51,7 +51,9 @@ impl Server {
     /// `NeedsKeys` for an address that is not loopback without keys; `Bind` where the system refuses the address.
     pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
         let Config { listen, limits, keys } = config;
-        door::may_listen(listen, &keys)?;
+        if !door::may_listen(listen, &keys) {
+            return Err(Error::NeedsKeys(listen));
+        }
         let refused = |source| Error::Bind { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
