@@ -16,6 +16,9 @@ pub use error::Error;
 pub use knowledge::Knowledge;
 pub use pocket::Pocket;
 
+/// The most hits that anybody may ask for, whatever the operator's own limit: 50 chunks are 4000 tokens of prompt.
+pub const TOP_K_MAX: usize = 50;
+
 /// Where a document belongs. What is in one namespace is never found from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Namespace {
@@ -86,6 +89,8 @@ pub struct Found {
     /// The best score in the namespace, also under the threshold, so that one sees how far off the threshold is.
     /// None where the namespace or the query is empty.
     pub best_score: Option<f32>,
+    /// The most hits that could have been found: the query's number, capped by `Limits::top_k`.
+    pub top_k: usize,
 }
 
 /// Limits of the room.
@@ -95,7 +100,7 @@ pub struct Limits {
     pub document_bytes: usize,
     pub chunks_per_document: usize,
     pub chunks_per_namespace: usize,
-    /// The most hits that a pipeline may ask for.
+    /// The most hits of a query; `TOP_K_MAX` at most.
     pub top_k: usize,
     /// Bytes of a query that are embedded; the embedder reads 128 tokens anyway.
     pub query_bytes: usize,
@@ -115,8 +120,8 @@ impl Default for Limits {
             chunks_per_document: 20_000,
             // About 400 MB of memory for the index, and half a minute to rebuild it.
             chunks_per_namespace: 200_000,
-            // 50 chunks are 4000 tokens of prompt.
-            top_k: 50,
+            // All that a pipeline may ask for; an operator who pays for the prompts may want less.
+            top_k: TOP_K_MAX,
             query_bytes: 8 << 10,
             // At 15 ms a query the last one waits half a second.
             queue: 64,

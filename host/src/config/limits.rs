@@ -51,7 +51,7 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     keys.bytes("document_bytes", &mut limits.document_bytes, KIB..=GIB);
     keys.count("chunks_per_document", &mut limits.chunks_per_document, 1..=1_000_000);
     keys.count("chunks_per_namespace", &mut limits.chunks_per_namespace, 1..=10_000_000);
-    keys.count("top_k", &mut limits.top_k, 1..=50);
+    keys.count("top_k", &mut limits.top_k, 1..=rag::TOP_K_MAX as u64);
     keys.bytes("query_bytes", &mut limits.query_bytes, 64..=MIB);
     keys.count("queue", &mut limits.queue, 1..=100_000);
     keys.count("embed_threads", &mut limits.embed_threads, 1..=64);

@@ -17,18 +17,15 @@ use super::{intake, respond};
 use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
 use crate::pipeline::{self, Pipeline};
-use crate::rag::{Namespace, Query};
+use crate::rag::{Namespace, Query, TOP_K_MAX};
 use crate::stages::RagStage;
-
-/// What a pipeline's rag stage may ask for too.
-const TOP_K_MAX: u64 = 50;
 
 /// The body of `/test`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
     query: String,
-    top_k: Option<u64>,
+    top_k: Option<usize>,
     score_threshold: Option<f32>,
     namespace: Option<String>,
 }
@@ -39,6 +36,7 @@ struct Answer<'a> {
     object: &'static str,
     query: &'a str,
     namespace: &'a str,
+    /// As it was used: `limits.rag.top_k` may be less than what was asked for.
     top_k: usize,
     score_threshold: f32,
     /// Of all chunks, also of those under the threshold: what to set it to.
@@ -96,7 +94,7 @@ pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id:
         object: "list",
         query: &text,
         namespace: &namespace.name,
-        top_k,
+        top_k: found.top_k,
         score_threshold,
         best_score: found.best_score,
         data: found.hits.iter().map(Chunk::of).collect(),
@@ -111,8 +109,8 @@ fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), 
     }
     let top_k = match question.top_k {
         None => stage.map_or(TOP_K, |stage| stage.top_k),
-        Some(k @ 1..=TOP_K_MAX) => usize::try_from(k).expect("at most 50"),
-        Some(_) => return Err(Refusal::field("top_k", "must be a whole number from 1 to 50")),
+        Some(k @ 1..=TOP_K_MAX) => k,
+        Some(_) => return Err(Refusal::field("top_k", format!("must be a whole number from 1 to {TOP_K_MAX}"))),
     };
     let score_threshold = match question.score_threshold {
         None => stage.map_or(SCORE_THRESHOLD, |stage| stage.score_threshold),

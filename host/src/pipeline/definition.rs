@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::llm::Target;
+use crate::rag::TOP_K_MAX;
 use crate::stages::{HookStage, LlmStage, RagStage};
 
 /// The seed's default: chunks injected per request.
@@ -131,8 +132,8 @@ impl Reader {
         self.only(config, &within, &["top_k", "score_threshold", "namespace"]);
         let top_k = match &config["top_k"] {
             Value::Null => TOP_K,
-            value => value.as_u64().and_then(|k| usize::try_from(k).ok()).filter(|k| (1..=50).contains(k)).unwrap_or_else(|| {
-                self.problem(&format!("{within}.top_k"), "must be a whole number from 1 to 50");
+            value => value.as_u64().and_then(|k| usize::try_from(k).ok()).filter(|k| (1..=TOP_K_MAX).contains(k)).unwrap_or_else(|| {
+                self.problem(&format!("{within}.top_k"), &format!("must be a whole number from 1 to {TOP_K_MAX}"));
                 TOP_K
             }),
         };

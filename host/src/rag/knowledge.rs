@@ -73,18 +73,18 @@ impl Knowledge {
     /// `Busy` by the moment; the others are ours.
     pub async fn search(&self, namespace: &Namespace, query: Query) -> Result<Found, Error> {
         let inner = &self.inner;
+        let (top_k, threshold) = (query.top_k.min(inner.limits.top_k), query.score_threshold);
         // The start is kept: it is what the embedder reads of a long text anyway, so that the cut changes nothing that is found.
         let text = query.text.trim_start();
         let text = text[..text.floor_char_boundary(inner.limits.query_bytes)].to_owned();
         let space = namespace.clone();
         // Before the embedder: it need not be loaded, and nobody need wait, where there is nothing to find.
         if text.is_empty() || inner.blocking(move |inner| inner.records.is_empty(&space)).await? {
-            return Ok(Found { hits: Vec::new(), best_score: None });
+            return Ok(Found { hits: Vec::new(), best_score: None, top_k });
         }
         let _place = inner.workers.place(Lane::Query)?;
         let shelf = Inner::shelf(inner, namespace).await?;
         let vector = inner.workers.embed(Lane::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
-        let (top_k, threshold) = (query.top_k.min(inner.limits.top_k), query.score_threshold);
         inner.blocking(move |inner| inner.find(&shelf, &vector, top_k, threshold)).await
     }
 }
@@ -166,7 +166,7 @@ impl Inner {
         let best_score = scored.first().map(|(score, _)| *score);
         let hits = scored.into_iter().take(top_k).filter(|(score, _)| *score >= threshold);
         let hits = hits.map(|(score, row)| crate::chat::Hit { score, ..row.hit }).collect();
-        Ok(Found { hits, best_score })
+        Ok(Found { hits, best_score, top_k })
     }
 }
 

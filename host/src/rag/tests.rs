@@ -203,11 +203,12 @@ async fn where_there_is_nothing_to_find_the_embedder_is_not_asked() {
     let embedder = Arc::new(Fragile::default());
     let house = House::with(embedder.clone(), Limits::default());
     embedder.broken.store(true, Ordering::SeqCst);
-    assert_eq!(house.search("anything").await, Found { hits: Vec::new(), best_score: None });
+    let nothing = || Found { hits: Vec::new(), best_score: None, top_k: 5 };
+    assert_eq!(house.search("anything").await, nothing());
     embedder.broken.store(false, Ordering::SeqCst);
     house.add("a.txt", "some words").await;
     embedder.broken.store(true, Ordering::SeqCst);
-    assert_eq!(house.search(" \n ").await, Found { hits: Vec::new(), best_score: None });
+    assert_eq!(house.search(" \n ").await, nothing());
     assert!(matches!(house.knowledge().search(&space("default"), query("words")).await, Err(Error::Embed(_))));
 }
 

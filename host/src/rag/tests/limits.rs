@@ -59,9 +59,11 @@ async fn no_more_hits_than_the_limit_are_given_whatever_is_asked_for() {
     for n in 0..5 {
         house.add(&format!("{n}.txt"), "the same words").await;
     }
+    let nothing = house.knowledge().search(&space("default"), Query { top_k: 4, ..query(" ") }).await.unwrap();
+    assert_eq!((nothing.hits.len(), nothing.top_k), (0, 3));
     for (top_k, expected) in [(0, 0), (2, 2), (3, 3), (4, 3), (usize::MAX, 3)] {
         let found = house.knowledge().search(&space("default"), Query { top_k, ..query("words") }).await.unwrap();
-        assert_eq!((found.hits.len(), found.best_score.is_some()), (expected, true), "{top_k}");
+        assert_eq!((found.hits.len(), found.best_score.is_some(), found.top_k), (expected, true, expected), "{top_k}");
     }
 }
 
