@@ -79,7 +79,7 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
         Endpoint::Plugins => Ok(plugins::list(&shared.state.registry)),
         Endpoint::Health => Ok(health::alive()),
         Endpoint::Ready => Ok(health::ready(&shared)),
-        Endpoint::Metrics => Ok(health::metrics(&shared.state.metrics)),
+        Endpoint::Metrics => Ok(health::metrics(&shared.state)),
     }
 }
 

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use super::State;
 use super::body::Content;
 use super::respond;
 use super::server::Shared;
-use crate::telemetry::{CONTENT_TYPE, Metrics};
+use crate::telemetry::CONTENT_TYPE;
 
 /// The process answers.
 pub(super) fn alive() -> Response<Content> {
@@ -24,6 +25,8 @@ pub(super) fn ready(shared: &Shared) -> Response<Content> {
     respond::json(status, &json!({"status": word}))
 }
 
-pub(super) fn metrics(metrics: &Metrics) -> Response<Content> {
+pub(super) fn metrics(state: &State) -> Response<Content> {
+    let metrics = &state.metrics;
+    metrics.embed_queue(state.knowledge.queued());
     respond::typed(Content::Whole(Bytes::from(metrics.render())), CONTENT_TYPE)
 }

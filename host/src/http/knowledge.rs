@@ -17,7 +17,7 @@ use super::{intake, respond};
 use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
 use crate::pipeline::{self, Pipeline};
-use crate::rag::{Namespace, Query, TOP_K_MAX};
+use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
 use crate::stages::RagStage;
 
 /// The body of `/test`.
@@ -67,7 +67,9 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
     let mut stored = Vec::new();
     for document in documents {
         let name = document.name.clone();
-        match timely(shared, shared.state.knowledge.add(&namespace, document)).await? {
+        let added = timely(shared, shared.state.knowledge.add(&namespace, document)).await;
+        shared.state.metrics.rag_document(outcome(&added));
+        match added? {
             Ok(receipt) => data.push(json!({
                 "id": receipt.document_id, "object": "document", "name": name,
                 "chunks": receipt.chunks, "bytes": receipt.bytes, "replaced": receipt.replaced,
@@ -77,6 +79,18 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
         stored.push(name);
     }
     Ok(respond::json(StatusCode::OK, &json!({"object": "list", "namespace": namespace.name, "data": data})))
+}
+
+/// What became of a document, in a word for the metrics.
+fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'static str {
+    match added {
+        Ok(Ok(receipt)) if receipt.replaced => "replaced",
+        Ok(Ok(_)) => "stored",
+        Ok(Err(rag::Error::Unsupported { .. } | rag::Error::Empty { .. } | rag::Error::TooLarge { .. })) => "refused",
+        Ok(Err(rag::Error::Busy)) => "busy",
+        Ok(Err(rag::Error::Embed(_) | rag::Error::Store(_) | rag::Error::Index(_))) => "failed",
+        Err(_) => "timeout",
+    }
 }
 
 pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {

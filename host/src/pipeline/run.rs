@@ -45,7 +45,7 @@ impl Runner {
 
     async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Outcome, Error> {
         let exchange = match plan.rag {
-            Some(stage) => retrieve::run(stage, &self.knowledge, exchange).await?,
+            Some(stage) => retrieve::run(stage, &self.knowledge, exchange, &self.metrics).await?,
             None => exchange,
         };
         let flow = match plan.pre_hook {

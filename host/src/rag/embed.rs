@@ -40,6 +40,8 @@ pub(super) enum Lane {
 /// The threads that embed, and the places for those who wait for them.
 pub(super) struct Workers {
     shared: Arc<Shared>,
+    /// Places of each lane.
+    places: usize,
     queries: Semaphore,
     documents: Semaphore,
 }
@@ -88,7 +90,7 @@ impl Workers {
             thread.spawn(move || shared.work()).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
         }
         let places = limits.queue.min(Semaphore::MAX_PERMITS);
-        Ok(Self { shared, queries: Semaphore::new(places), documents: Semaphore::new(places) })
+        Ok(Self { shared, places, queries: Semaphore::new(places), documents: Semaphore::new(places) })
     }
 
     pub(super) fn embedder(&self) -> &dyn Embedder {
@@ -105,6 +107,11 @@ impl Workers {
             Lane::Document => &self.documents,
         };
         places.try_acquire().map_err(|_| Error::Busy)
+    }
+
+    /// Places that are taken, of both lanes.
+    pub(super) fn taken(&self) -> usize {
+        2 * self.places - self.queries.available_permits() - self.documents.available_permits()
     }
 
     /// The texts' vectors in their order; blank texts must not be among them. Dropping the future takes what is left out of the queue.

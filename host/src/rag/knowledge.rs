@@ -67,6 +67,11 @@ impl Knowledge {
         Ok(Receipt { document_id, chunks: count, bytes, replaced })
     }
 
+    /// Documents on their way in and queries that wait, each counted from when it took its place in the queue until it is done.
+    pub fn queued(&self) -> usize {
+        self.inner.workers.taken()
+    }
+
     /// The chunks most like the query.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ impl Metrics {
         let search_seconds =
             with_unit(r, "rag_search", "Time of a search, its embedding included", Unit::Seconds, Histogram::new(SEARCH_SECONDS));
         let search_hits = plain(r, "rag_search_hits", "Chunks found by a search", Histogram::new(HITS));
-        let embed_queue = plain(r, "rag_embed_queue", "Documents and queries that wait for the embedder", Gauge::default());
+        let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
             families,
@@ -186,20 +186,20 @@ impl Metrics {
         });
     }
 
-    /// One search, its embedding included.
+    /// One search of an exchange that did not fail, its embedding included.
     pub fn rag_search(&self, seconds: f64, hits: usize) {
         self.search_seconds.observe(seconds);
         self.search_hits.observe(hits as f64);
     }
 
-    /// One document. `outcome` is `stored`, `refused` and the like.
+    /// One document handed to the knowledge base. `outcome` is `stored`, `replaced`, or a word for why it was not taken.
     pub fn rag_document(&self, outcome: &'static str) {
         self.families.rag_documents.get_or_create(&[("outcome", outcome.into())]).inc();
     }
 
-    /// `change` is 1 when something begins to wait for the embedder and -1 when it is taken.
-    pub fn embed_queue(&self, change: i64) {
-        self.embed_queue.inc_by(change);
+    /// How many hold a place in the embedder's queue now. Asked for when figures are, because who holds the places counts them anyway.
+    pub fn embed_queue(&self, now: usize) {
+        self.embed_queue.set(i64::try_from(now).unwrap_or(i64::MAX));
     }
 }
 

@@ -98,8 +98,10 @@ async fn a_queue_that_is_full_is_busy_for_its_own_kind_only() {
     let first = workers.place(Lane::Document).unwrap();
     let _second = workers.place(Lane::Document).unwrap();
     assert!(matches!(workers.place(Lane::Document), Err(Error::Busy)));
-    assert!(workers.place(Lane::Query).is_ok());
-    drop(first);
+    let query = workers.place(Lane::Query).unwrap();
+    assert_eq!(workers.taken(), 3);
+    drop((first, query));
+    assert_eq!(workers.taken(), 1);
     assert!(workers.place(Lane::Document).is_ok());
 }
 

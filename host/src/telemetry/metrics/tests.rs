@@ -40,10 +40,10 @@ fn what_comes_and_goes_is_shown_as_it_is_now() {
             m.in_flight(1);
             m.in_flight(-1);
             m.connections(1);
+            m.embed_queue(2);
             m.embed_queue(1);
-            m.embed_queue(-1);
         },
-        &["cofferdam_http_requests_in_flight 1", "cofferdam_http_connections 1", "cofferdam_rag_embed_queue 0"],
+        &["cofferdam_http_requests_in_flight 1", "cofferdam_http_connections 1", "cofferdam_rag_embed_queue 1"],
     );
 }
 
