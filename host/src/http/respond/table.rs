@@ -102,10 +102,10 @@ fn pipeline(error: &pipeline::Error) -> Trouble {
     }
 }
 
-/// A plugin's own words; its status is held to the 4xx that the contract gives it.
+/// A plugin's own words; its status is held to the 4xx, and 403 stands for any other, as `types.wit` says.
 fn rejected(rejection: &Rejection) -> Trouble {
     let Rejection { status, code, message, retry_after } = rejection;
-    let status = if (400..=499).contains(status) { *status } else { 400 };
+    let status = if (400..=499).contains(status) { *status } else { 403 };
     let code = if code.is_empty() { Text::Borrowed("rejected") } else { code.clone().into() };
     Trouble { retry_after: retry_after.map(u64::from), ..Trouble::new(status, "plugin_rejection", code, message.clone()) }
 }

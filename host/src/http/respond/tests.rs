@@ -60,7 +60,7 @@ fn a_rejection_stays_in_the_4xx() {
         let rejection = Rejection { status, code: String::new(), message: "no".into(), retry_after: None };
         table::trouble(&pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into()).status
     };
-    assert_eq!([399, 400, 451, 499, 500, 0, 65535].map(ours), [400, 400, 451, 499, 400, 400, 400]);
+    assert_eq!([399, 400, 451, 499, 500, 0, 65535].map(ours), [403, 400, 451, 499, 403, 403, 403]);
 }
 
 fn fault(kind: FaultKind) -> Failure {
