@@ -7,9 +7,9 @@ use crate::{llm, rag, sandbox};
 /// `[plugins.NAME.limits]`
 pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.count("fuel", &mut limits.fuel, 1..=1_000_000_000_000_000);
-    // Linear memory grows in pages of 64 KiB and ends at 4 GiB.
-    keys.bytes("memory", &mut limits.memory, 64 * KIB..=4 * GIB);
-    keys.count("table_elements", &mut limits.table_elements, 1..=10_000_000);
+    // Linear memory grows in pages of 64 KiB and ends where a slot of the engine's pool does.
+    keys.bytes("memory", &mut limits.memory, 64 * KIB..=sandbox::MEMORY_BYTES_MAX as u64);
+    keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
     keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);

@@ -213,8 +213,8 @@ fn every_limit_is_read_and_has_two_edges() {
     let plugin = "plugins.p.limits";
     for (table, key, least, most, below, above) in [
         (plugin, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
-        (plugin, "memory", "\"64KiB\"", "\"4GiB\"", "65535", "\"4097MiB\""),
-        (plugin, "table_elements", "1", "10_000_000", "0", "10_000_001"),
+        (plugin, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
+        (plugin, "table_elements", "1", "262_144", "0", "262_145"),
         (plugin, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
         (plugin, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
         (plugin, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
