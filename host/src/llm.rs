@@ -158,7 +158,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connect: Duration,
-    /// From the request's last byte to the first event of a streamed reply.
+    /// From when there is a connection, so that sending the request counts, to the first event of a streamed reply. A whole reply has
+    /// `total` only.
     pub first_byte: Duration,
     /// Between two reads of a streamed reply.
     pub idle: Duration,

@@ -16,13 +16,8 @@ pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
     let mut out = Vec::new();
     for choice in &completion.choices {
         for (delta, finish_reason) in deltas(choice) {
-            let mut choice_json = json!({"index": choice.index, "delta": delta, "finish_reason": finish_reason, "logprobs": null});
-            if let (Some((_, logprobs)), Some(reason)) = (choice.extra.iter().find(|(k, _)| k == "logprobs"), &choice.finish_reason)
-                && finish_reason.as_ref() == Some(reason)
-            {
-                choice_json["logprobs"] = parsed(logprobs.get());
-            }
-            out.push(chunk(completion, json!([choice_json]), include_usage.then_some(Value::Null)));
+            let choice = part(choice, delta, finish_reason);
+            out.push(chunk(completion, json!([choice]), include_usage.then_some(Value::Null)));
         }
     }
     if include_usage {
@@ -51,6 +46,20 @@ fn chunk(completion: &Completion, choices: Value, usage: Option<Value>) -> Bytes
         object.entry(name.as_str()).or_insert_with(|| parsed(value.get()));
     }
     to_json(&object)
+}
+
+/// One entry of a chunk's `choices`. The one with the finish reason, the last, has what else the provider said of the choice.
+fn part(choice: &Choice, delta: Value, finish_reason: Option<String>) -> Map<String, Value> {
+    let said: &[_] = if finish_reason.is_some() { &choice.extra } else { &[] };
+    let mut object = Map::new();
+    object.insert("index".into(), choice.index.into());
+    object.insert("delta".into(), delta);
+    object.insert("finish_reason".into(), finish_reason.into());
+    for (name, value) in said {
+        object.entry(name.as_str()).or_insert_with(|| parsed(value.get()));
+    }
+    object.entry("logprobs").or_insert(Value::Null);
+    object
 }
 
 /// The deltas of one choice with the finish reason that goes with each.
@@ -128,6 +137,23 @@ mod tests {
         let last = chunks.last().expect("usage chunk");
         assert_eq!((&last["choices"], &last["usage"]["total_tokens"]), (&json!([]), &json!(3)));
         assert!(chunks[0]["usage"].is_null());
+    }
+
+    #[test]
+    fn what_else_was_said_of_a_choice_is_in_its_last_chunk() {
+        let body = r#"{"id":"c","created":7,"model":"m","choices":[
+            {"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop","logprobs":{"content":[]},"stop_reason":128009,"delta":1},
+            {"index":1,"message":{"role":"assistant","content":"b"},"finish_reason":null,"content_filter_results":{"hate":false}}]}"#;
+        let completion = parse_completion(body.as_bytes()).expect("valid");
+        let chunks: Vec<Value> = chunks(&completion, false).iter().map(|c| serde_json::from_slice(c).expect("JSON")).collect();
+        let choices: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]).collect();
+        let [open, text, first, _, _, second] = choices[..] else { panic!("six chunks: {chunks:?}") };
+        assert_eq!(open, &json!({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null, "logprobs": null}));
+        assert_eq!(text, &json!({"index": 0, "delta": {"content": "a"}, "finish_reason": null, "logprobs": null}));
+        let last = json!({"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": {"content": []}, "stop_reason": 128_009});
+        assert_eq!(first, &last);
+        let last = json!({"index": 1, "delta": {}, "finish_reason": "stop", "logprobs": null, "content_filter_results": {"hate": false}});
+        assert_eq!(second, &last);
     }
 
     #[test]

@@ -105,8 +105,9 @@ impl Server {
             }
             while connections.try_join_next().is_some() {}
         }
-        drop(listener);
+        // Before the door closes: who is turned away may ask `/readyz` why, on a connection that is open.
         shared.draining.store(true, Ordering::Relaxed);
+        drop(listener);
         stop.send_replace(true);
         Ok(drain(connections, shared.limits.drain_time).await)
     }
