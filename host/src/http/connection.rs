@@ -22,6 +22,9 @@ const HEADER_BYTES_MIN: usize = 8 << 10;
 const HEADERS_MAX: usize = 100;
 /// What the last event may take after the exchange's own deadline has ended it; after that the client does not read.
 const STUCK_TIME: Duration = Duration::from_secs(10);
+/// What a connection without a request may take to close once the server stops: a round trip, for HTTP/2. hyper by itself waits for the rest
+/// of a first head that has begun.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// Pings of an HTTP/2 connection, to notice a client that vanished without a word.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -65,6 +68,7 @@ pub(super) async fn run(stream: TcpStream, shared: Arc<Shared>, mut stopping: wa
             _ = stop.as_mut(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
+                check.as_mut().reset(activity.stops(Instant::now()));
             }
             () = check.as_mut() => match activity.verdict(Instant::now(), &shared.limits) {
                 Verdict::Keep(next) => check.as_mut().reset(next),
@@ -92,6 +96,8 @@ struct State {
     idle_since: Option<Instant>,
     /// It was told to close.
     closing: bool,
+    /// When the server began to stop.
+    stopping_since: Option<Instant>,
 }
 
 /// What to do with a connection at a check.
@@ -106,7 +112,7 @@ enum Verdict {
 
 impl Activity {
     pub(super) fn new(opened: Instant) -> Self {
-        Self(Mutex::new(State { opened, running: Vec::with_capacity(1), idle_since: None, closing: false }))
+        Self(Mutex::new(State { opened, running: Vec::with_capacity(1), idle_since: None, closing: false, stopping_since: None }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -132,6 +138,12 @@ impl Activity {
         }
     }
 
+    /// The server stops; when to look next.
+    fn stops(&self, now: Instant) -> Instant {
+        self.lock().stopping_since = Some(now);
+        now + FAREWELL_TIME
+    }
+
     fn verdict(&self, now: Instant, limits: &Limits) -> Verdict {
         let mut state = self.lock();
         if let Some(oldest) = state.running.iter().min() {
@@ -140,8 +152,12 @@ impl Activity {
             return if now >= stuck {
                 Verdict::Cut("a client does not read its answer")
             } else {
-                Verdict::Keep(stuck.min(now + limits.idle_time))
+                Verdict::Keep(stuck.min(now + state.stopping_since.map_or(limits.idle_time, |_| FAREWELL_TIME)))
             };
+        }
+        if let Some(since) = state.stopping_since {
+            let due = state.idle_since.map_or(since, |idle| idle.max(since)) + FAREWELL_TIME;
+            return if now >= due { Verdict::Cut("the server stops and nothing runs on it") } else { Verdict::Keep(due) };
         }
         let Some(idle_since) = state.idle_since else {
             let due = state.opened + limits.header_time;
@@ -206,6 +222,23 @@ mod tests {
         assert_eq!(activity.verdict(start + SECOND, &limits()), Verdict::Keep(start + 6 * SECOND));
         assert_eq!(activity.verdict(start + 6 * SECOND, &limits()), Verdict::Close(start + 7 * SECOND));
         assert!(matches!(activity.verdict(start + 7 * SECOND, &limits()), Verdict::Cut(_)));
+    }
+
+    #[test]
+    fn a_connection_without_a_request_takes_its_leave_when_the_server_stops() {
+        let start = Instant::now();
+        let limits = Limits { header_time: 60 * SECOND, ..limits() };
+        let silent = Activity::new(start);
+        assert_eq!(silent.stops(start + SECOND), start + SECOND + FAREWELL_TIME);
+        assert_eq!(silent.verdict(start + SECOND, &limits), Verdict::Keep(start + SECOND + FAREWELL_TIME));
+        assert!(matches!(silent.verdict(start + SECOND + FAREWELL_TIME, &limits), Verdict::Cut(_)));
+        let busy = Activity::new(start);
+        busy.began(start);
+        busy.stops(start + SECOND);
+        assert_eq!(busy.verdict(start + 9 * SECOND, &limits), Verdict::Keep(start + 9 * SECOND + FAREWELL_TIME));
+        busy.ended(start, start + 10 * SECOND);
+        assert_eq!(busy.verdict(start + 10 * SECOND, &limits), Verdict::Keep(start + 10 * SECOND + FAREWELL_TIME));
+        assert!(matches!(busy.verdict(start + 10 * SECOND + FAREWELL_TIME, &limits), Verdict::Cut(_)));
     }
 
     #[test]

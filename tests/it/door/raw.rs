@@ -104,3 +104,65 @@ impl Raw {
         in_time(self.stream.read_buf(&mut self.read)).await.is_ok_and(|count| count > 0)
     }
 }
+
+/// As much of HTTP/2 as a test says itself. Header fields are literals, so nothing needs a table.
+pub(super) mod frame {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    pub(in super::super) enum Kind {
+        Data = 0,
+        Reset = 3,
+        Settings = 4,
+        GoAway = 7,
+    }
+
+    #[derive(Debug)]
+    pub(in super::super) struct Frame {
+        pub(in super::super) stream: u32,
+        pub(in super::super) payload: Vec<u8>,
+    }
+
+    pub(in super::super) const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    pub(in super::super) const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+
+    const HEADERS: u8 = 1;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+
+    fn of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).expect("small").to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    fn headers(stream: u32, method: &str, path: &str, end: u8) -> Vec<u8> {
+        let fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost")];
+        let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+        let block = fields.map(|(name, value)| [vec![0], text(name), text(value)].concat()).concat();
+        of(HEADERS, END_HEADERS | end, stream, &block)
+    }
+
+    pub(in super::super) fn get(stream: u32, path: &str) -> Vec<u8> {
+        headers(stream, "GET", path, END_STREAM)
+    }
+
+    pub(in super::super) fn post(stream: u32, path: &str) -> Vec<u8> {
+        headers(stream, "POST", path, 0)
+    }
+
+    pub(in super::super) fn last(stream: u32, bytes: &[u8]) -> Vec<u8> {
+        of(Kind::Data as u8, END_STREAM, stream, bytes)
+    }
+}
+
+impl Raw {
+    /// The next frame of that kind with a payload; others are passed over.
+    pub(super) async fn frame(&mut self, kind: frame::Kind) -> frame::Frame {
+        loop {
+            let head = self.bytes(9).await;
+            let payload = self.bytes(usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])).await;
+            if head[3] == kind as u8 && !payload.is_empty() {
+                return frame::Frame { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload };
+            }
+        }
+    }
+}

@@ -33,7 +33,7 @@ async fn a_head_is_limited() {
         let rest = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: \r\n\r\n".len();
         format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(bytes - rest))
     };
-    for (bytes, status) in [(8 << 10, 200), (24 << 10, 431)] {
+    for (bytes, status) in [(8 << 10, 200), ((8 << 10) + 1, 431), (24 << 10, 431)] {
         let mut client = Raw::connect(&server).await;
         client.try_send(request(bytes)).await.expect("it reads that much");
         assert_eq!(client.bare_reply().await.status, status, "{bytes}");
