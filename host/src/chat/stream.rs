@@ -2,92 +2,100 @@
 //! Every chunk has the same id, created and model; the role comes first, the finish reason once, usage last and only if asked for.
 //! Must not know SSE framing. Source: OpenAI API reference, "Chat completion chunk".
 
-use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::codec::to_json;
-use super::{Choice, Completion, Content, Exchange, Part, ToolCall};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::codec::{json_string, to_json};
+use super::{Choice, Completion, Content, Exchange, Json, Part, ToolCall};
 
 /// Bytes of text in one delta: about a handful of tokens, so that a buffered answer still reads as it grows.
 const PIECE_BYTES: usize = 24;
+/// Pieces of one text: a long one is cut more coarsely, for every chunk repeats the reply's head.
+const PIECES_MAX: usize = 2_000;
+/// Fields of the reply that every chunk has; the others come once, with the first.
+const ON_EVERY_CHUNK: [&str; 2] = ["service_tier", "system_fingerprint"];
 
-/// The chunks of `completion`, one JSON text each.
+/// The chunks of `completion`, one JSON text each. What is kept unparsed is written as it came.
 pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
+    let (always, once): (Vec<_>, Vec<_>) = completion.extra.iter().partition(|(name, _)| ON_EVERY_CHUNK.contains(&name.as_str()));
+    let (head, once) = (head(completion, &always), fields(once));
+    let usage = |text: &str| if include_usage { format!(",\"usage\":{text}") } else { String::new() };
+    let chunk = |choices: &str, once: &str, usage: &str| Bytes::from(format!("{{{head}{once},\"choices\":[{choices}]{usage}}}"));
     let mut out = Vec::new();
     for choice in &completion.choices {
         for (delta, finish_reason) in deltas(choice) {
-            let choice = part(choice, delta, finish_reason);
-            out.push(chunk(completion, json!([choice]), include_usage.then_some(Value::Null)));
+            let once = if out.is_empty() { &*once } else { "" };
+            out.push(chunk(&part(choice, &delta, finish_reason), once, &usage("null")));
         }
     }
     if include_usage {
-        let usage = completion.usage.as_ref().map_or(Value::Null, |u| parsed(u.get()));
-        out.push(chunk(completion, json!([]), Some(usage)));
+        out.push(chunk("", "", &usage(completion.usage.as_ref().map_or("null", |usage| usage.get()))));
     }
     out
 }
 
 /// Whether the client asked for usage: `stream_options.include_usage`.
 pub fn wants_usage(exchange: &Exchange) -> bool {
-    exchange.param("stream_options").is_some_and(|options| parsed(options.get())["include_usage"] == Value::Bool(true))
+    #[derive(Deserialize)]
+    struct Options {
+        include_usage: Option<bool>,
+    }
+    let options = exchange.param("stream_options").and_then(|json| serde_json::from_str::<Options>(json.get()).ok());
+    options.is_some_and(|options| options.include_usage == Some(true))
 }
 
-fn chunk(completion: &Completion, choices: Value, usage: Option<Value>) -> Bytes {
-    let mut object = Map::new();
-    object.insert("id".into(), completion.id.clone().into());
-    object.insert("object".into(), "chat.completion.chunk".into());
-    object.insert("created".into(), completion.created.into());
-    object.insert("model".into(), completion.model.clone().into());
-    object.insert("choices".into(), choices);
-    if let Some(usage) = usage {
-        object.insert("usage".into(), usage);
-    }
-    for (name, value) in &completion.extra {
-        object.entry(name.as_str()).or_insert_with(|| parsed(value.get()));
-    }
-    to_json(&object)
+/// What every chunk begins with, without braces.
+fn head(completion: &Completion, always: &[&(String, Json)]) -> String {
+    let (id, model) = (json_string(&completion.id), json_string(&completion.model));
+    let always = fields(always.iter().copied());
+    format!("\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model}{always}", completion.created)
+}
+
+/// Each field with a comma before it.
+fn fields<'a>(fields: impl IntoIterator<Item = &'a (String, Json)>) -> String {
+    fields.into_iter().map(|(name, value)| format!(",{}:{}", json_string(name), value)).collect()
 }
 
 /// One entry of a chunk's `choices`. The one with the finish reason, the last, has what else the provider said of the choice.
-fn part(choice: &Choice, delta: Value, finish_reason: Option<String>) -> Map<String, Value> {
-    let said: &[_] = if finish_reason.is_some() { &choice.extra } else { &[] };
-    let mut object = Map::new();
-    object.insert("index".into(), choice.index.into());
-    object.insert("delta".into(), delta);
-    object.insert("finish_reason".into(), finish_reason.into());
-    for (name, value) in said {
-        object.entry(name.as_str()).or_insert_with(|| parsed(value.get()));
-    }
-    object.entry("logprobs").or_insert(Value::Null);
-    object
+fn part(choice: &Choice, delta: &str, finish_reason: Option<&str>) -> String {
+    let all: &[_] = if finish_reason.is_some() { &choice.extra } else { &[] };
+    // A whole reply's choice has no `delta` of its own; one that claims to must not stand in for ours.
+    let said: Vec<&(String, Json)> = all.iter().filter(|(name, _)| name != "delta").collect();
+    let reason = finish_reason.map_or_else(|| "null".to_owned(), |reason| json_string(reason).get().to_owned());
+    let logprobs = if said.iter().any(|(name, _)| name == "logprobs") { "" } else { ",\"logprobs\":null" };
+    format!("{{\"index\":{},\"delta\":{delta},\"finish_reason\":{reason}{logprobs}{}}}", choice.index, fields(said))
 }
 
-/// The deltas of one choice with the finish reason that goes with each.
-fn deltas(choice: &Choice) -> Vec<(Value, Option<String>)> {
+/// The deltas of one choice, as JSON texts, with the finish reason that goes with each.
+fn deltas(choice: &Choice) -> Vec<(String, Option<&str>)> {
     let message = &choice.message;
-    let mut first = json!({"role": message.role, "content": ""});
-    for (name, value) in &message.extra {
-        first[name] = parsed(value.get());
-    }
+    let first = format!("{{\"role\":{},\"content\":\"\"{}}}", json_string(&message.role), fields(&message.extra));
     let mut out = vec![(first, None)];
+    let joined: String;
     let text = match &message.content {
-        Content::Null => String::new(),
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => parts.iter().map(part_text).collect(),
+        Content::Null => "",
+        Content::Text(text) => text,
+        Content::Parts(parts) => {
+            joined = parts.iter().map(part_text).collect();
+            &joined
+        }
     };
-    out.extend(pieces(&text).into_iter().map(|piece| (json!({"content": piece}), None)));
+    out.extend(pieces(text).into_iter().map(|piece| (format!("{{\"content\":{}}}", json_string(piece)), None)));
     for (index, call) in message.tool_calls.iter().enumerate() {
-        let mut delta = match call {
-            ToolCall::Function(call) => json!({"id": call.id, "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments}}),
-            ToolCall::Other(raw) => parsed(raw.get()),
-        };
-        delta["index"] = index.into();
-        out.push((json!({"tool_calls": [delta]}), None));
+        out.push((format!("{{\"tool_calls\":[{}]}}", tool_delta(index, call)), None));
     }
-    let reason = choice.finish_reason.clone().unwrap_or_else(|| "stop".into());
-    out.push((json!({}), Some(reason)));
+    out.push(("{}".into(), Some(choice.finish_reason.as_deref().unwrap_or("stop"))));
     out
+}
+
+/// A tool call as the client gets it, and its place among the calls.
+fn tool_delta(index: usize, call: &ToolCall) -> String {
+    let text = to_json(call);
+    let mut object: BTreeMap<&str, Json> = serde_json::from_slice(&text).unwrap_or_default();
+    object.insert("index", serde_json::value::to_raw_value(&index).expect("a number is JSON"));
+    serde_json::to_string(&object).expect("a map with names for keys is JSON")
 }
 
 fn part_text(part: &Part) -> &str {
@@ -99,11 +107,12 @@ fn part_text(part: &Part) -> &str {
 
 /// Cuts text behind spaces, in pieces of about `PIECE_BYTES`; joined they are the text again.
 fn pieces(text: &str) -> Vec<&str> {
+    let least = PIECE_BYTES.max(text.len().div_ceil(PIECES_MAX - 1));
     let mut out = Vec::new();
     let mut start = 0;
     for (at, c) in text.char_indices() {
         let end = at + c.len_utf8();
-        if (c.is_whitespace() && end - start >= PIECE_BYTES) || end - start >= 4 * PIECE_BYTES {
+        if (c.is_whitespace() && end - start >= least) || end - start >= 4 * least {
             out.push(&text[start..end]);
             start = end;
         }
@@ -114,14 +123,30 @@ fn pieces(text: &str) -> Vec<&str> {
     out
 }
 
-fn parsed(json: &str) -> Value {
-    serde_json::from_str(json).expect("kept JSON was parsed once already")
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::chat::codec::parse_completion;
+
+    #[test]
+    fn a_long_text_makes_no_more_chunks_than_its_limit() {
+        for text in ["x ".repeat(4 << 20), "x".repeat(8 << 20)] {
+            assert!(pieces(&text).len() <= PIECES_MAX, "{}", pieces(&text).len());
+        }
+    }
+
+    #[test]
+    fn kept_json_that_no_parser_takes_is_passed_on_and_harms_nothing() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let body = format!(
+            r#"{{"id":"c","model":"m","choices":[{{"message":{{"role":"assistant","content":"hi","odd":"\\ud800","big":1e999}}}}],"deep":{deep}}}"#
+        );
+        let completion = parse_completion(body.as_bytes()).expect("kept unread");
+        let first = &chunks(&completion, true)[0];
+        assert!(std::str::from_utf8(first).is_ok_and(|text| text.contains("1e999") && text.contains(&deep)));
+    }
 
     #[test]
     fn chunks_of_a_completion_say_the_same_as_the_completion() {
