@@ -98,7 +98,7 @@ fn new_key(name: &str) -> ExitCode {
     let (key, sha256) = http::keys::generate();
     println!("key (shown once, give it to the client): {key}");
     println!("for cofferdam.toml, under [keys], in `client` or `admin`:");
-    println!("    {{ name = {name:?}, sha256 = \"{}\" }}", sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    println!("    {{ name = {name:?}, sha256 = \"{}\" }}", http::keys::format(&sha256));
     ExitCode::SUCCESS
 }
 

@@ -12,6 +12,7 @@ mod server;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
+mod abuse;
 mod clients;
 mod crash;
 mod deploy;

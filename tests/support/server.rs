@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -27,12 +27,18 @@ pub struct Builder {
     config: String,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 impl Server {
     /// A server with that `cofferdam.toml`; `data_dir` and `plugin_dir` lie in its folder.
     pub fn with(config: &str) -> Builder {
-        Builder { config: config.into(), folder: Arc::new(tempfile::tempdir().expect("a folder")), environment: Vec::new() }
+        Builder {
+            config: config.into(),
+            folder: Arc::new(tempfile::tempdir().expect("a folder")),
+            environment: Vec::new(),
+            program: env!("CARGO_BIN_EXE_cofferdam").into(),
+        }
     }
 
     pub fn plugin_dir(&self) -> PathBuf {
@@ -46,7 +52,7 @@ impl Server {
     }
 
     pub fn log(&self) -> String {
-        self.log.text.0.lock().expect("log").clone()
+        self.log.text.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// SIGKILL: no drain, no goodbye.
@@ -73,6 +79,29 @@ impl Builder {
         self
     }
 
+    /// Takes a part of the configuration out.
+    pub fn without(mut self, part: &str) -> Self {
+        assert!(self.config.contains(part), "{part} is not in {}", self.config);
+        self.config = self.config.replace(part, "");
+        self
+    }
+
+    /// Runs a copy of the program, which the test may then replace.
+    pub fn own_program(mut self) -> Self {
+        let copy = self.folder.path().join("cofferdam");
+        std::fs::copy(&self.program, &copy).expect("the program can be copied");
+        self.program = copy;
+        self
+    }
+
+    pub fn program(&self) -> PathBuf {
+        self.program.clone()
+    }
+
+    pub fn plugin_dir(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
         self
@@ -92,14 +121,14 @@ impl Builder {
     fn spawn(&self) -> (Child, Log) {
         let file = self.folder.path().join("cofferdam.toml");
         std::fs::write(&file, &self.config).expect("the file can be written");
-        let mut command = serve_command(self.folder.path());
+        let mut command = serve_command(&self.program, self.folder.path());
         command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
         started(command)
     }
 }
 
-fn serve_command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+fn serve_command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
     command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -115,7 +144,7 @@ fn started(mut command: Command) -> (Child, Log) {
 impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
-        let (child, log) = started(serve_command(folder.path()));
+        let (child, log) = started(serve_command(env!("CARGO_BIN_EXE_cofferdam").as_ref(), folder.path()));
         Self::listening(child, log, Arc::new(folder))
     }
 

@@ -14,6 +14,9 @@ const MOST: usize = 3;
 /// A further sentence is quoted if it scores at least this share of the best: below, it shares only a common word.
 const WORTH: f32 = 0.6;
 
+/// A sentence that answers a part of the question which no better one speaks of needs less.
+const WORTH_IF_NEW: f32 = 0.35;
+
 /// Words that ask or join and name nothing.
 static EMPTY: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     "a about an and any are as at be by can could did do does for from had has have he her his how i if in into is it its me my no not \
@@ -54,8 +57,13 @@ pub(super) fn quotes<'a>(question: &str, hits: &'a [Hit]) -> Vec<Quote<'a>> {
     scored.retain(|(score, _)| *score > 0.0);
     // Stable: sentences of equal worth stay in reading order.
     scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(y.hit_score.total_cmp(&x.hit_score)));
-    let enough = scored.first().map_or(0.0, |(best, _)| best * WORTH);
-    scored.into_iter().take(MOST).filter(|(score, _)| *score >= enough).map(|(_, candidate)| candidate.quote).collect()
+    let best = scored.first().map_or(0.0, |(best, _)| *best);
+    let mut open: HashSet<String> = asked;
+    let worth_quoting = |(score, candidate): (f32, Candidate<'a>)| {
+        let new = candidate.words.iter().filter(|word| open.remove(*word)).count() > 0;
+        (score >= best * if new { WORTH_IF_NEW } else { WORTH }).then_some(candidate.quote)
+    };
+    scored.into_iter().filter_map(worth_quoting).take(MOST).collect()
 }
 
 /// Every sentence once: chunks of one document overlap.
