@@ -45,8 +45,7 @@ async fn a_request_whose_body_is_on_its_way_is_finished() {
     server.terminate();
     refuses(&server).await;
     client.send(body).await;
-    let reply = client.reply().await;
-    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "{reply:?}");
+    assert_eq!(client.reply().await.status, 200);
     client.closed().await;
     assert_eq!(server.wait().code(), Some(0));
 }
