@@ -2,6 +2,7 @@
 //! through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
 mod compile;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
