@@ -1,9 +1,10 @@
 //! The composition root: the only file that names every room. Opens them in order, runs the server, closes them in reverse.
 //! Must hold no logic of its own.
 
+use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -21,8 +22,10 @@ use crate::telemetry::Metrics;
 pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
-    /// Dropped last: ends the watching of the plugin directory.
+    /// Ends the watching of the plugin directory when it is dropped.
     _watcher: Watcher,
+    /// Held to the end: two servers on one data_dir would each miss what the other wrote.
+    _data_dir: File,
 }
 
 impl App {
@@ -40,6 +43,7 @@ impl App {
     /// As `open`.
     pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.data_dir).with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
+        let data_dir = locked(&config.data_dir)?;
         let database = config.data_dir.join("cofferdam.db");
         let metrics = Metrics::new();
         let kept = Arc::new(store::Pipelines::open(&database).context("the database cannot be opened")?);
@@ -59,7 +63,7 @@ impl App {
         let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, _watcher: watcher })
+        Ok(Self { server, knowledge, _watcher: watcher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -79,6 +83,16 @@ impl App {
         self.server.serve(shutdown).await?;
         Ok(())
     }
+}
+
+/// Takes the data directory for this process.
+///
+/// # Errors
+/// Another server has it.
+pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
+    let file = File::create(data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
+    file.try_lock().with_context(|| format!("data_dir {} is in use by another server; give each its own", data_dir.display()))?;
+    Ok(file)
 }
 
 /// Plugs the metrics into the llm room's port.

@@ -83,7 +83,8 @@ impl Llm {
             }
             attempts += 1;
             let model = exchange.model.as_ref().filter(|_| place == 0).unwrap_or(&target.model);
-            match self.attempt(target, model, attempts, exchange, mode).await {
+            let others = u32::try_from(chain.len() - place - 1).unwrap_or(u32::MAX);
+            match self.attempt(target, model, attempts, exchange, mode, others).await {
                 Ok(reply) => return Ok(Answer { reply, provider: target.provider.clone(), model: model.clone(), attempts }),
                 Err(failure) => last = Some((target, failure)),
             }
@@ -91,20 +92,28 @@ impl Llm {
         Err(last.map_or_else(|| Error::UnknownProvider { provider: String::new() }, |(_, failure)| failure.error))
     }
 
-    async fn attempt(&self, target: &Target, model: &str, attempt: u32, exchange: &Exchange, mode: Mode) -> Result<Reply, Failure> {
+    async fn attempt(
+        &self,
+        target: &Target,
+        model: &str,
+        attempt: u32,
+        exchange: &Exchange,
+        mode: Mode,
+        others: u32,
+    ) -> Result<Reply, Failure> {
         let watch = Watch::new(&*self.metrics, &target.provider, model, attempt);
-        let result = self.ask(target, model, exchange, mode).instrument(watch.span.clone()).await;
+        let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
         watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
         result
     }
 
-    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode) -> Result<Reply, Failure> {
+    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
             Some(Provider::Builtin) => Ok(builtin::reply(model, exchange, mode)),
             Some(Provider::OpenAi(openai)) => {
                 let key = target.secret_key_name.as_deref().map(|name| self.key(target, name)).transpose()?;
-                openai.call(&Call { model, key: key.as_deref(), exchange, mode }).await
+                openai.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
             }
         }
     }

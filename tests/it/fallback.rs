@@ -150,3 +150,19 @@ async fn when_all_fail_the_last_one_is_told() {
     assert_eq!(answer.refused(503), "provider_failed");
     assert!(answer.text().contains("provider `b` answered 503"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_silent_primary_leaves_time_for_its_fallback_also_where_the_whole_reply_is_awaited() {
+    let House { a, b, client, server: _server } = house("[limits.http]\nrequest_time = \"2s\"").await;
+    a.always(Script::default().hang());
+    b.next(Script::says("from b"));
+    assert_eq!(client.chat("p", "hi", json!({})).await.ok().content(), "from b");
+}
+
+#[tokio::test]
+async fn an_error_status_counts_even_if_its_words_never_come() {
+    let House { a, b, client, server: _server } = house("").await;
+    a.always(Script::chunked(400, &[("content-type", "application/json")]).hang());
+    let (whole, stream) = tokio::join!(client.chat("p", "hi", json!({})), client.chat_stream("p", "hi", json!({})));
+    assert_eq!((whole.status.as_u16(), stream.answer().await.status.as_u16(), b.requests().len()), (400, 400, 0));
+}

@@ -236,3 +236,35 @@ async fn with_no_file_at_all_it_serves() {
     let metrics = client.get("/metrics").await.ok().text();
     assert!(metrics.contains("cofferdam_") && metrics.ends_with("# EOF\n"), "{metrics}");
 }
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_data_directory() {
+    let server = Server::with(CONFIG).start();
+    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+    let folder = server.folder.path();
+    let ended = second.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).output().expect("it runs");
+    let words = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && words.contains("in use by another server"), "{words}");
+}
+
+#[tokio::test]
+async fn a_definition_of_a_million_mistakes_is_answered_briefly() {
+    let server = Server::with(CONFIG).start();
+    let stages: Value = vec![0; 1_000_000].into();
+    let answer = Client::of(server.address).put("/api/v1/gateway/apis/x/pipeline", &stages).await;
+    answer.refused(400);
+    let keys: serde_json::Map<String, Value> = (0..100_000).map(|i| (format!("k{i}"), Value::Null)).collect();
+    let answer = Client::of(server.address).put("/api/v1/gateway/apis/x/pipeline", &json!([{"stage": "llm", "config": keys}])).await;
+    answer.refused(400);
+    assert!(answer.body.len() < 100_000, "{} bytes", answer.body.len());
+}
+
+#[tokio::test]
+async fn a_body_of_repeated_keys_is_read_in_one_pass() {
+    let server = Server::with(CONFIG).start();
+    // Half repeated, half distinct: removing one by one would shift the rest each time, for minutes.
+    let distinct: String = (0..200_000).map(|i| format!("\"k{i}\":0,")).collect();
+    let body = format!(r#"{{{}{distinct}"model":"kb","messages":[{{"role":"user","content":"x"}}]}}"#, "\"\":0,".repeat(400_000));
+    let sent = Client::of(server.address).send(Method::POST, "/v1/chat/completions", Some("application/json"), body.into()).await;
+    sent.ok();
+}

@@ -17,9 +17,13 @@ const PIECES_MAX: usize = 2_000;
 /// Fields of the reply that every chunk has; the others come once, with the first.
 const ON_EVERY_CHUNK: [&str; 2] = ["service_tier", "system_fingerprint"];
 
+/// Bytes of a value that is repeated on every chunk.
+const REPEATED_BYTES_MAX: usize = 1 << 10;
+
 /// The chunks of `completion`, one JSON text each. What is kept unparsed is written as it came.
 pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
-    let (always, once): (Vec<_>, Vec<_>) = completion.extra.iter().partition(|(name, _)| ON_EVERY_CHUNK.contains(&name.as_str()));
+    let short = |name: &str, value: &Json| ON_EVERY_CHUNK.contains(&name) && value.get().len() <= REPEATED_BYTES_MAX;
+    let (always, once): (Vec<_>, Vec<_>) = completion.extra.iter().partition(|(name, value)| short(name, value));
     let (head, once) = (head(completion, &always), fields(once));
     let usage = |text: &str| if include_usage { format!(",\"usage\":{text}") } else { String::new() };
     let chunk = |choices: &str, once: &str, usage: &str| Bytes::from(format!("{{{head}{once},\"choices\":[{choices}]{usage}}}"));
@@ -93,8 +97,8 @@ fn deltas(choice: &Choice) -> Vec<(String, Option<&str>)> {
 /// A tool call as the client gets it, and its place among the calls.
 fn tool_delta(index: usize, call: &ToolCall) -> String {
     let text = to_json(call);
-    let mut object: BTreeMap<&str, Json> = serde_json::from_slice(&text).unwrap_or_default();
-    object.insert("index", serde_json::value::to_raw_value(&index).expect("a number is JSON"));
+    let mut object: BTreeMap<String, Json> = serde_json::from_slice(&text).unwrap_or_default();
+    object.insert("index".into(), serde_json::value::to_raw_value(&index).expect("a number is JSON"));
     serde_json::to_string(&object).expect("a map with names for keys is JSON")
 }
 

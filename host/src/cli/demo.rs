@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::failed;
 use super::serve::{asked_to_stop, run};
-use crate::app::App;
+use crate::app::{App, locked};
 use crate::config::Config;
 use crate::rag::{Document, Kind, Namespace};
 use crate::telemetry::{self, LogFormat};
@@ -98,6 +98,9 @@ fn lay_out(directory: &Path) -> anyhow::Result<()> {
     let mark = directory.join(".cofferdam-demo");
     if directory.exists() {
         ensure!(mark.exists(), "{} is there and was not made by the demo; name another --directory", directory.display());
+        if directory.join("data").exists() {
+            locked(&directory.join("data")).context("another demo runs there; name another --directory")?;
+        }
         std::fs::remove_dir_all(directory).with_context(|| format!("{} cannot be cleared", directory.display()))?;
     }
     std::fs::create_dir_all(directory.join("plugins"))?;

@@ -4,10 +4,14 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Serve, bad_config, failed};
 use crate::app::App;
 use crate::config::Config;
+
+/// For work on blocking threads after the drain.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Read where no file is named.
 const DEFAULT_FILE: &str = "cofferdam.toml";
@@ -39,7 +43,10 @@ pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(work) {
+    let done = runtime.block_on(work);
+    // What still blocks, an index being built or a text being cut, is lost without harm: a document is stored whole or not at all.
+    runtime.shutdown_timeout(LAST_WORK);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),
     }

@@ -24,6 +24,9 @@ pub(super) enum Content {
     Over,
 }
 
+/// Bytes of a whole answer that hyper gets at once.
+const SLICE_BYTES: usize = 64 << 10;
+
 /// The body as hyper takes it.
 pub(super) struct Body {
     content: Content,
@@ -87,9 +90,13 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Content::Whole(bytes) = &mut self.content {
-            let bytes = std::mem::take(bytes);
-            self.content = Content::Over;
-            return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
+            // In slices: hyper asks for the next when the last is nearly sent, so that this body, and with it the request's place
+            // and record, lasts until a slow client has its answer.
+            let piece = bytes.split_to(bytes.len().min(SLICE_BYTES));
+            if bytes.is_empty() {
+                self.content = Content::Over;
+            }
+            return Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))));
         }
         self.poll_stream(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }

@@ -15,6 +15,9 @@ use quote::{Quote, quotes};
 /// The model's name where the pipeline gives none.
 const MODEL: &str = "extractive";
 
+/// Bytes of the question that are looked at: more than anybody asks, and retrieval reads no more either.
+const QUESTION_BYTES: usize = 8 << 10;
+
 const ABOUT: &str = "I am Cofferdam's built-in answerer, no language model: I quote the documents I was given.";
 
 /// The reply to the newest user message.
@@ -36,7 +39,7 @@ fn answer(exchange: &Exchange) -> String {
     if exchange.hits.is_empty() {
         return format!("No document was found for this question, so there is nothing to quote. {ABOUT}");
     }
-    let quotes = quotes(&question, &exchange.hits);
+    let quotes = quotes(&question[..question.floor_char_boundary(QUESTION_BYTES)], &exchange.hits);
     if quotes.is_empty() {
         return format!("Nothing in the documents that were found speaks of this. {ABOUT}");
     }

@@ -6,6 +6,7 @@ mod words;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -23,6 +24,9 @@ use super::transport::{Body, Connection, Tls, Transport};
 use super::{Error, Limits, Mode, Phase};
 use crate::chat::stream::{chunks, wants_usage};
 use crate::chat::{Exchange, Reply, Whole, codec};
+
+/// Time for the explanation of an error status.
+const ERROR_TIME: Duration = Duration::from_secs(2);
 
 /// Bytes of an error body that are read; messages are cut far below.
 const ERROR_BYTES: usize = 64 << 10;
@@ -43,6 +47,8 @@ pub(super) struct Call<'a> {
     pub(super) key: Option<&'a str>,
     pub(super) exchange: &'a Exchange,
     pub(super) mode: Mode,
+    /// Targets of the chain after this one.
+    pub(super) others: u32,
 }
 
 /// A stream's beginning, or the whole reply of a server that cannot stream.
@@ -74,7 +80,12 @@ impl OpenAi {
     /// One try, within the total limit and what is left to the exchange.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Reply, Failure> {
         let left = call.exchange.deadline.remaining();
-        let (time, phase) = if left < self.limits.total { (left, Phase::Deadline) } else { (self.limits.total, Phase::Total) };
+        // A whole reply has no first event to wait for: without a share for those after it, a silent provider would take all the time.
+        let share = if call.mode == Mode::Whole { left / (call.others + 1) } else { left };
+        let (time, phase) = match share.min(self.limits.total) {
+            time if time == left => (time, Phase::Deadline),
+            time => (time, Phase::Total),
+        };
         let end = Instant::now() + time;
         let in_time = || self.timeout(phase, time);
         let request = self.request(call)?;
@@ -110,7 +121,7 @@ impl OpenAi {
 
     async fn whole(&self, call: &Call<'_>, connection: Connection, request: Request<Full<Bytes>>) -> Result<Reply, Failure> {
         let (head, body) = self.send(call, connection, request).await?;
-        if media_type(&head) == "text/event-stream" {
+        if is_type(media_type(&head), "text/event-stream") {
             return Err(self.garbled("a stream where a whole reply was asked for").into());
         }
         let bytes = self.read(body).await?;
@@ -122,8 +133,8 @@ impl OpenAi {
     async fn open(&self, call: &Call<'_>, connection: Connection, request: Request<Full<Bytes>>) -> Result<Opened, Failure> {
         let (head, mut body) = self.send(call, connection, request).await?;
         match media_type(&head) {
-            "text/event-stream" => {}
-            "application/json" => return Ok(Opened::Json(body)),
+            events if is_type(events, "text/event-stream") => {}
+            json if is_type(json, "application/json") => return Ok(Opened::Json(body)),
             other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut framer = Framer::new(self.limits.event_bytes);
@@ -177,13 +188,16 @@ impl OpenAi {
             return Err(self.garbled(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }
         let mut text = BytesMut::new();
-        // The status counts even if its explanation breaks off.
-        while let Some(Ok(read)) = body.data().await {
-            text.extend_from_slice(&read[..read.len().min(ERROR_BYTES - text.len())]);
-            if text.len() == ERROR_BYTES {
-                break;
+        let reading = async {
+            while let Some(Ok(read)) = body.data().await {
+                text.extend_from_slice(&read[..read.len().min(ERROR_BYTES - text.len())]);
+                if text.len() == ERROR_BYTES {
+                    break;
+                }
             }
-        }
+        };
+        // The status counts even if its explanation breaks off or never comes.
+        let _ = tokio::time::timeout(ERROR_TIME, reading).await;
         Err(words::refusal(&self.name, call.key, head.status, &head.headers, &text).into())
     }
 
@@ -269,4 +283,8 @@ async fn within<T, E: Into<Failure>>(
 fn media_type(head: &response::Parts) -> &str {
     let value = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_type(found: &str, wanted: &str) -> bool {
+    found.eq_ignore_ascii_case(wanted)
 }

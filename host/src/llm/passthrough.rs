@@ -17,6 +17,9 @@ use crate::chat::Broken;
 /// What a provider may take between `[DONE]` and the end of its body, after which the connection is closed instead of kept.
 const WIND_DOWN: Duration = Duration::from_millis(200);
 
+/// Reads after `[DONE]`.
+const WIND_DOWN_READS: usize = 8;
+
 /// The stream behind `Reply::PassThrough`.
 pub(super) struct PassThrough {
     provider: Arc<str>,
@@ -45,12 +48,15 @@ impl PassThrough {
     fn wind_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(body) = &mut self.body else { return Poll::Ready(()) };
         self.clock.finish_within(WIND_DOWN);
-        while let Poll::Ready(read) = body.poll_data(cx) {
-            if !matches!(read, Some(Ok(_))) {
-                return Poll::Ready(());
+        // A few reads at most: whoever goes on sending after its end is not worth a kept connection.
+        for _ in 0..WIND_DOWN_READS {
+            match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.clock.poll(cx).map(|_| ()),
             }
         }
-        self.clock.poll(cx).map(|_| ())
+        Poll::Ready(())
     }
 }
 

@@ -16,14 +16,14 @@ use crate::store;
 
 /// All pipelines.
 pub struct Catalog {
-    pipelines: ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>,
+    pipelines: Arc<ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>>,
     store: Arc<store::Pipelines>,
     llm: Arc<Llm>,
     registry: Arc<Registry>,
     /// Pipelines kept through the API.
     kept_max: usize,
     /// One change at a time.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
 }
 
 /// A pipeline that was kept.
@@ -78,7 +78,7 @@ impl Catalog {
                 tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
             }
         }
-        Ok(Self { pipelines: ArcSwap::from_pointee(pipelines), store, llm, registry, kept_max, writing: Mutex::new(()) })
+        Ok(Self { pipelines: Arc::new(ArcSwap::from_pointee(pipelines)), store, llm, registry, kept_max, writing: Arc::default() })
     }
 
     pub fn get(&self, id: &str) -> Option<Arc<Pipeline>> {
@@ -101,7 +101,7 @@ impl Catalog {
         let definition = Definition::parse(source).map_err(PutError::Invalid)?;
         self.check_providers(&definition)?;
         let warnings = self.warnings(&definition);
-        let _one_at_a_time = self.writing.lock().await;
+        let one_at_a_time = self.writing.clone().lock_owned().await;
         let mut pipelines = BTreeMap::clone(&self.pipelines.load());
         let before = pipelines.get(id).map(|pipeline| pipeline.origin);
         let kept = pipelines.values().filter(|pipeline| pipeline.origin == Origin::Api).count();
@@ -110,12 +110,15 @@ impl Catalog {
             None if kept >= self.kept_max => return Err(PutError::Full(self.kept_max)),
             Some(Origin::Api) | None => {}
         }
-        let (store, key, text) = (self.store.clone(), id.to_owned(), definition.source().to_string());
-        let stored = tokio::task::spawn_blocking(move || store.put(&key, &text)).await;
-        stored.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
-        let id: Arc<str> = id.into();
-        pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
-        self.pipelines.store(Arc::new(pipelines));
+        let (store, text, key) = (self.store.clone(), definition.source().to_string(), Arc::<str>::from(id));
+        pipelines.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
+        let live = self.pipelines.clone();
+        // To its end even if the client hangs up: what is on disk and what is live change together.
+        let stored = tokio::task::spawn_blocking(move || {
+            let _held = one_at_a_time;
+            store.put(&key, &text).map(|()| live.store(Arc::new(pipelines)))
+        });
+        stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
         Ok(Put { created: before.is_none(), warnings })
     }
 

@@ -11,6 +11,10 @@ use crate::stages::{HookStage, LlmStage, RagStage};
 pub const TOP_K: usize = 5;
 /// The seed's default similarity.
 pub const SCORE_THRESHOLD: f32 = 0.75;
+/// The kinds of stages, in their order.
+const STAGES: [&str; 4] = ["rag", "pre_hook", "llm", "post_hook"];
+/// Problems that are told of one definition.
+const PROBLEMS_MAX: usize = 50;
 /// Fallbacks in one chain.
 const FALLBACKS_MAX: usize = 8;
 /// Hooks in one stage.
@@ -48,6 +52,10 @@ impl Definition {
             read.problem("pipeline", "must be a list of stages");
             return Err(read.problems);
         };
+        if list.len() > STAGES.len() {
+            read.problem("pipeline", "has more stages than there are kinds of stages");
+            return Err(read.problems);
+        }
         let (mut rag, mut pre, mut llm, mut post) = (None, None, None, None);
         for (i, stage) in list.iter().enumerate() {
             let at = format!("pipeline[{i}]");
@@ -99,6 +107,10 @@ struct Reader {
 
 impl Reader {
     fn problem(&mut self, path: &str, message: &str) {
+        // Enough to act on; a hostile definition has millions.
+        if self.problems.len() == PROBLEMS_MAX {
+            return;
+        }
         self.problems.push(Problem { path: path.into(), message: message.into() });
     }
 
@@ -208,7 +220,7 @@ impl Reader {
         let mut text = |key: &str| match target[key].as_str() {
             Some(text) if !text.is_empty() => text.to_owned(),
             _ => {
-                self.problems.push(Problem { path: format!("{at}.{key}"), message: "must be a non-empty string".into() });
+                self.problem(&format!("{at}.{key}"), "must be a non-empty string");
                 String::new()
             }
         };

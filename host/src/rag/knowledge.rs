@@ -87,8 +87,9 @@ impl Knowledge {
         if text.is_empty() || inner.blocking(move |inner| inner.records.is_empty(&space)).await? {
             return Ok(Found { hits: Vec::new(), best_score: None, top_k });
         }
-        let _place = inner.workers.place(Lane::Query)?;
         let shelf = Inner::shelf(inner, namespace).await?;
+        // Not before: loading an index takes its time, and other namespaces must not wait for places meanwhile.
+        let _place = inner.workers.place(Lane::Query)?;
         let vector = inner.workers.embed(Lane::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
         inner.blocking(move |inner| inner.find(&shelf, &vector, top_k, threshold)).await
     }

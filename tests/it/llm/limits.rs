@@ -74,7 +74,7 @@ async fn a_try_takes_no_longer_than_is_left_to_the_exchange_and_no_fallback_runs
     let (a, b) = (Upstream::start().await, Upstream::start().await);
     a.next(Script::default().hang());
     let exchange = Exchange { deadline: Deadline::after(TINY), ..exchange() };
-    let error = llm(&[&a, &b]).answer(&[target("a"), target("b")], &exchange, Mode::Whole).await.err().expect("must fail");
+    let error = llm(&[&a, &b]).answer(&[target("a"), target("b")], &exchange, Mode::Stream).await.err().expect("must fail");
     assert!(matches!(&error, Error::Timeout { provider, limit, phase: Phase::Deadline } if provider == "a" && *limit <= TINY), "{error}");
     assert!(error.to_string().ends_with("(limits.http.request_time)"), "{error}");
     assert_eq!(b.connections(), 0);

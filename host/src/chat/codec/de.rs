@@ -10,6 +10,11 @@ use serde_json::value::RawValue;
 use super::ChatRequest;
 use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 
+/// Bytes of a reply's id and of its model's name.
+const HEAD_BYTES_MAX: usize = 1 << 10;
+/// Answers in one reply: what OpenAI allows for `n`.
+const CHOICES_MAX: usize = 128;
+
 /// A visitor for a JSON object whose body is `$read`, a function of the map.
 macro_rules! object {
     ($target:ty, $what:literal, $read:expr) => {
@@ -96,14 +101,13 @@ fn read_completion<'de, A: MapAccess<'de>>(mut map: A) -> Result<Completion, A::
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in seconds; a cast saturates")]
     let created = created.unwrap_or(0.0) as u64;
-    Ok(Completion {
-        id: id.unwrap_or_default(),
-        created,
-        model: model.unwrap_or_default(),
-        choices: choices.ok_or_else(|| A::Error::missing_field("choices"))?,
-        usage,
-        extra,
-    })
+    let (id, model): (String, String) = (id.unwrap_or_default(), model.unwrap_or_default());
+    let choices: Vec<Choice> = choices.ok_or_else(|| A::Error::missing_field("choices"))?;
+    // Re-streamed, each of very many chunks would repeat them.
+    if id.len() > HEAD_BYTES_MAX || model.len() > HEAD_BYTES_MAX || choices.len() > CHOICES_MAX {
+        return Err(A::Error::custom("its id, its model or the number of its choices is absurd"));
+    }
+    Ok(Completion { id, created, model, choices, usage, extra })
 }
 
 fn read_choice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Choice, A::Error> {
@@ -199,11 +203,10 @@ impl<'de> Deserialize<'de> for ToolCall {
 /// Of fields with one name the last stays, as parsers commonly have it: hooks must see what the provider will see.
 fn last_wins(fields: &mut Fields) {
     let mut seen = HashSet::with_capacity(fields.len());
-    let mut repeated: Vec<usize> = (0..fields.len()).rev().filter(|at| !seen.insert(fields[*at].0.clone())).collect();
-    repeated.sort_unstable_by(|a, b| b.cmp(a));
-    for at in repeated {
-        fields.remove(at);
-    }
+    // Back to front, so that popping meets the fields in their order.
+    let mut last: Vec<bool> = fields.iter().rev().map(|(name, _)| seen.insert(name.as_str())).collect();
+    drop(seen);
+    fields.retain(|_| last.pop().unwrap_or(true));
 }
 
 /// Takes the field out if it is there and a string.

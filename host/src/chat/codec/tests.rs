@@ -44,6 +44,17 @@ fn of_repeated_keys_only_the_last_is_kept_everywhere() {
 }
 
 #[test]
+fn a_reply_whose_head_is_absurd_is_refused_at_the_edge() {
+    let reply = |id: usize, choices: usize| {
+        let choices = vec![r#"{"message":{"role":"assistant"}}"#; choices].join(",");
+        parse_completion(format!(r#"{{"id":"{}","choices":[{choices}]}}"#, "i".repeat(id)).as_bytes()).map(drop)
+    };
+    reply(1 << 10, 128).expect("at the edge");
+    reply((1 << 10) + 1, 1).expect_err("a longer id");
+    reply(1, 129).expect_err("more choices");
+}
+
+#[test]
 fn stream_options_are_dropped_when_the_provider_is_not_asked_to_stream() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"include_usage":true}}"#;
     let request = parse_request(body.as_bytes()).expect("valid");
