@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
@@ -65,9 +66,11 @@ pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, i
     let namespace = within(&pipeline, namespace)?;
     let mut data: Vec<Value> = Vec::with_capacity(documents.len());
     let mut stored = Vec::new();
+    // One for all files: the connection is not kept for longer than one request may take.
+    let end = Instant::now() + shared.limits.request_time;
     for document in documents {
         let name = document.name.clone();
-        let added = timely(shared, shared.state.knowledge.add(&namespace, document)).await;
+        let added = timely(end, shared.state.knowledge.add(&namespace, document)).await;
         shared.state.metrics.rag_document(outcome(&added));
         match added? {
             Ok(receipt) => data.push(json!({
@@ -103,7 +106,7 @@ pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id:
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
     let query = Query { text: text.clone(), top_k, score_threshold };
-    let found = timely(shared, shared.state.knowledge.search(&namespace, query)).await??;
+    let found = timely(Instant::now() + shared.limits.request_time, shared.state.knowledge.search(&namespace, query)).await??;
     let reply = Answer {
         object: "list",
         query: &text,
@@ -135,8 +138,8 @@ fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), 
 }
 
 /// Bounds work that has no deadline of its own.
-async fn timely<T>(shared: &Shared, work: impl Future<Output = T>) -> Result<T, pipeline::Error> {
-    tokio::time::timeout(shared.limits.request_time, work).await.map_err(|_| pipeline::Error::Deadline)
+async fn timely<T>(end: Instant, work: impl Future<Output = T>) -> Result<T, pipeline::Error> {
+    tokio::time::timeout_at(end, work).await.map_err(|_| pipeline::Error::Deadline)
 }
 
 fn api(shared: &Shared, id: &str) -> Result<Arc<Pipeline>, Refusal> {

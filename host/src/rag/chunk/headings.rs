@@ -22,12 +22,16 @@ pub(super) struct Headings<'a> {
     open: Vec<usize>,
 }
 
+/// Bytes of a title that are looked at: more than fits beside a chunk, and every chunk below it is measured with it.
+const TITLE_BYTES: usize = 1 << 10;
+
 impl<'a> Headings<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         let all = Parser::new_ext(text, Options::all()).into_offset_iter().filter_map(|(event, range)| match event {
             Event::Start(Tag::Heading { level, .. }) => {
                 let level = level as usize;
                 let title = text[range.clone()].lines().next()?.trim_matches(['#', ' ', '\t']);
+                let title = &title[..title.floor_char_boundary(TITLE_BYTES)];
                 Some(Heading { range, level, line: format!("{} {title}", "#".repeat(level)) })
             }
             _ => None,
@@ -51,7 +55,7 @@ impl<'a> Headings<'a> {
             self.open.push(self.passed);
             self.passed += 1;
         }
-        let next = self.all.get(self.passed).filter(|next| self.text[at..next.range.start].trim().is_empty());
+        let next = self.all.get(self.passed).filter(|next| self.text[at..next.range.start].trim_start().is_empty());
         let level = next.map_or(usize::MAX, |next| next.level);
         let above = self.open.iter().map(|index| &self.all[*index]);
         above.filter(|heading| heading.level < level).map(|heading| heading.line.as_str()).collect()
