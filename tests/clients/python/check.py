@@ -23,7 +23,7 @@ QUESTION = {
 WITH_USAGE = {"stream_options": {"include_usage": True}}
 SOURCE = "(returns.md)"
 REDACTED = "[redacted e-mail]"
-RAW = "returns@tidewater.example"
+RAW = "desk@tidewater.example"
 # No retries: a server that fails at times fails here. The timeout only keeps a stuck server from holding up the test.
 PATIENCE = {"max_retries": 0, "timeout": 60}
 
