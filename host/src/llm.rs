@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-use crate::chat::{Exchange, Reply};
+use crate::chat::{Completion, Exchange, Message, Reply};
 use attempt::{Failure, Watch, runs};
 use openai::{Call, OpenAi};
 use transport::Tls;
@@ -123,6 +123,11 @@ impl Llm {
         let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
     }
+}
+
+/// A completion of one message that no model wrote, under `model`'s name.
+pub fn completion_of(message: Message, model: &str) -> Completion {
+    builtin::completion_of(message, model)
 }
 
 /// One model at one provider, as a pipeline names it.

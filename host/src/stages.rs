@@ -8,7 +8,7 @@ pub mod retrieve;
 
 use std::sync::Arc;
 
-use crate::chat::{Choice, Completion, Exchange, Message};
+use crate::chat::{Completion, Exchange};
 use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
 use crate::telemetry::Metrics;
 use crate::{llm, rag};
@@ -87,19 +87,5 @@ fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Me
             exchange.skipped.push(fault.plugin);
             Ok(())
         }
-    }
-}
-
-/// A completion of one message that no model wrote.
-fn completion_of(message: Message, exchange: &Exchange) -> Completion {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let usage = r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
-    Completion {
-        id: format!("chatcmpl-{}", uuid::Uuid::now_v7().simple()),
-        created: seconds,
-        model: exchange.pipeline.to_string(),
-        choices: vec![Choice { index: 0, message, finish_reason: Some("stop".into()), extra: Vec::new() }],
-        usage: Some(crate::chat::codec::json(usage.into()).expect("the text above is JSON")),
-        extra: Vec::new(),
     }
 }

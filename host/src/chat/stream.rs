@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::codec::{json_string, to_json};
-use super::{Choice, Completion, Content, Exchange, Json, Part, ToolCall};
+use super::{Choice, Completion, Content, Exchange, Json, Part, Reply, ToolCall};
 
 /// Bytes of text in one delta: about a handful of tokens, so that a buffered answer still reads as it grows.
 const PIECE_BYTES: usize = 24;
@@ -40,8 +40,14 @@ pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
     out
 }
 
+/// `completion` as the stream that the client of `exchange` asked for.
+pub fn streamed(completion: &Completion, exchange: &Exchange) -> Reply {
+    let chunks = chunks(completion, wants_usage(exchange));
+    Reply::Chunks(Box::pin(futures_util::stream::iter(chunks.into_iter().map(Ok))))
+}
+
 /// Whether the client asked for usage: `stream_options.include_usage`.
-pub fn wants_usage(exchange: &Exchange) -> bool {
+fn wants_usage(exchange: &Exchange) -> bool {
     #[derive(Deserialize)]
     struct Options {
         include_usage: Option<bool>,

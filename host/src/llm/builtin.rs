@@ -5,11 +5,9 @@ mod quote;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::stream;
-
 use super::Mode;
-use crate::chat::stream::{chunks, wants_usage};
-use crate::chat::{Choice, Completion, Exchange, Message, Reply, Whole, codec};
+use crate::chat::stream::streamed;
+use crate::chat::{Choice, Completion, Exchange, Json, Message, Reply, Whole, codec};
 use quote::{Quote, quotes};
 
 /// The model's name where the pipeline gives none.
@@ -25,10 +23,7 @@ pub(super) fn reply(model: &str, exchange: &Exchange, mode: Mode) -> Reply {
     let completion = completion(if model.is_empty() { MODEL } else { model }, answer(exchange));
     match mode {
         Mode::Whole => Reply::Whole(Whole::Parsed(completion)),
-        Mode::Stream => {
-            let chunks = chunks(&completion, wants_usage(exchange));
-            Reply::Chunks(Box::pin(stream::iter(chunks.into_iter().map(Ok))))
-        }
+        Mode::Stream => streamed(&completion, exchange),
     }
 }
 
@@ -48,19 +43,26 @@ fn answer(exchange: &Exchange) -> String {
 }
 
 fn completion(model: &str, text: String) -> Completion {
-    let json = |text: &str| codec::json(text.to_owned()).expect("a constant that is JSON");
     let mut message = Message::text("assistant", text);
     // The published schema requires it.
     message.extra.push(("refusal".into(), json("null")));
-    let choice = Choice { index: 0, message, finish_reason: Some("stop".into()), extra: Vec::new() };
+    completion_of(message, model)
+}
+
+/// A completion of one message that no model wrote.
+pub(super) fn completion_of(message: Message, model: &str) -> Completion {
     Completion {
         id: format!("chatcmpl-{}", uuid::Uuid::now_v7().simple()),
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         model: model.to_owned(),
-        choices: vec![choice],
+        choices: vec![Choice { index: 0, message, finish_reason: Some("stop".into()), extra: Vec::new() }],
         usage: Some(json(r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#)),
         extra: Vec::new(),
     }
+}
+
+fn json(text: &str) -> Json {
+    codec::json(text.to_owned()).expect("a constant that is JSON")
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header, response};
 use http_body_util::Full;
 use serde::Deserialize;
@@ -22,7 +21,7 @@ use super::passthrough::PassThrough;
 use super::sse::{End, Framer, events};
 use super::transport::{Body, Connection, Tls, Transport};
 use super::{Error, Limits, Mode, Phase};
-use crate::chat::stream::{chunks, wants_usage};
+use crate::chat::stream::streamed;
 use crate::chat::{Exchange, Reply, Whole, codec};
 
 /// Time for the explanation of an error status.
@@ -174,8 +173,7 @@ impl OpenAi {
         let bytes = self.read(body).await?;
         self.check(call, &bytes)?;
         let completion = codec::parse_completion(&bytes).map_err(|error| self.garbled(error.message))?;
-        let chunks = chunks(&completion, wants_usage(call.exchange));
-        Ok(Reply::Chunks(Box::pin(stream::iter(chunks.into_iter().map(Ok)))))
+        Ok(streamed(&completion, call.exchange))
     }
 
     /// The head and body of a reply with a status of success.

@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream;
 
 use super::{Definition, Error, Outcome, Pipeline, Toggles};
-use crate::chat::{Completion, Exchange, Pieces, Reply, Whole, codec, stream as chunked};
+use crate::chat::{Completion, Exchange, Reply, Whole, codec, stream as chunked};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
 use crate::sandbox::{Plugins, Registry};
@@ -66,7 +65,7 @@ impl Runner {
             Some(stage) => self.after(stage, plugins, exchange, reply, answered_by.as_ref()).await?,
             None => (exchange, reply),
         };
-        let reply = if exchange.stream { streamed(reply, chunked::wants_usage(&exchange)) } else { reply };
+        let reply = if exchange.stream { streamed(reply, &exchange) } else { reply };
         Ok(Outcome { reply, answered_by, attempts: exchange.attempt, skipped: exchange.skipped })
     }
 
@@ -142,15 +141,11 @@ fn number(completion: &mut Completion) {
 }
 
 /// A whole reply as the stream that the client asked for; a stream stays as it is.
-fn streamed(reply: Reply, include_usage: bool) -> Reply {
+fn streamed(reply: Reply, exchange: &Exchange) -> Reply {
     match reply {
-        Reply::Whole(Whole::Parsed(completion)) => Reply::Chunks(pieces(chunked::chunks(&completion, include_usage))),
+        Reply::Whole(Whole::Parsed(completion)) => chunked::streamed(&completion, exchange),
         other => other,
     }
-}
-
-fn pieces(chunks: Vec<Bytes>) -> Pieces {
-    Box::pin(stream::iter(chunks.into_iter().map(Ok)))
 }
 
 #[cfg(test)]

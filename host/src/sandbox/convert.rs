@@ -119,7 +119,7 @@ fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fie
 /// A text that claims to be JSON.
 fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
     parsed(&text, what)?;
-    json(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
+    kept(text, what)
 }
 
 /// A text that claims to be a JSON object.
@@ -127,7 +127,11 @@ fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
     if !parsed(&text, what)?.is_object() {
         return Err(format!("{what} is no JSON object"));
     }
-    value(text, what)
+    kept(text, what)
+}
+
+fn kept(text: String, what: &str) -> Checked<crate::chat::Json> {
+    json(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
 }
 
 /// Keeping a text unparsed checks its brackets only; depth, numbers and escapes are checked here.

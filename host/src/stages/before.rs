@@ -1,8 +1,9 @@
 //! Stage pre_hook: plugins in order, each on what the one before it left.
 //! Must not know what a plugin does or how it is held.
 
-use super::{Error, Flow, HookStage, completion_of, settle};
+use super::{Error, Flow, HookStage, settle};
 use crate::chat::Exchange;
+use crate::llm::completion_of;
 use crate::sandbox::{Plugins, PreOutcome};
 use crate::telemetry::Metrics;
 
@@ -19,7 +20,7 @@ pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange
         match outcome {
             Ok(PreOutcome::Proceed) => {}
             Ok(PreOutcome::Respond(message)) => {
-                let completion = completion_of(message, &exchange);
+                let completion = completion_of(message, &exchange.pipeline);
                 return Ok(Flow::Done(exchange, completion));
             }
             Ok(PreOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
