@@ -2,11 +2,15 @@
 //! Must not know: HTTP, WebAssembly, SQL, any provider; no IO and no third-party types but `bytes`, `futures` streams and `serde_json`.
 
 pub mod codec;
+pub mod delta;
 pub mod exchange;
 pub mod message;
 pub mod reply;
 pub mod stream;
+pub mod usage;
 
+pub use delta::{ChunkWriter, Delta, Name, Piece};
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 pub use reply::{Broken, Choice, Completion, Pieces, Reply, Whole};
+pub use usage::Usage;

@@ -1,0 +1,153 @@
+//! What an adapter is: pure conversions between the canonical form and one vendor's dialect. Every adapter is a `Dialect`; the request makes a
+//! `Reader`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, StatusCode};
+
+use crate::chat::{Completion, Delta, Fields, Message, Name};
+
+/// One vendor's way to speak.
+pub(super) trait Dialect: Send + Sync {
+    /// A chat request in the vendor's words.
+    ///
+    /// # Errors
+    /// `Unfit` names a field that the vendor cannot take.
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Box<dyn Reader>), Unfit>;
+
+    /// An embeddings request in the vendor's words; none where the vendor has no embeddings.
+    ///
+    /// # Errors
+    /// `Unfit` names a field that the vendor cannot take.
+    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, Unfit>>;
+
+    /// What the vendor answered to an embeddings request of this many inputs.
+    ///
+    /// # Errors
+    /// As for a chat reply.
+    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, Bad>;
+
+    /// The header that carries a key: its name, and its value from the key's.
+    fn credentials(&self, key: &str) -> (HeaderName, String);
+
+    /// What an error body says. `json` is none where the body is no JSON.
+    fn words(&self, status: StatusCode, json: Option<&serde_json::Value>) -> Words;
+}
+
+/// A chat request in canonical words.
+pub(super) struct Ask<'a> {
+    pub(super) model: &'a str,
+    pub(super) messages: &'a [Message],
+    /// Every field of the client's body but model, messages and stream.
+    pub(super) params: &'a Fields,
+    pub(super) stream: bool,
+    pub(super) unsupported: Unsupported,
+    /// What the reply is called where the vendor gives no name.
+    pub(super) name: Name,
+}
+
+/// An embeddings request in canonical words.
+pub(super) struct AskEmbeddings<'a> {
+    pub(super) model: &'a str,
+    pub(super) inputs: &'a [String],
+    pub(super) dimensions: Option<u32>,
+    /// OpenAI's `user`.
+    pub(super) user: Option<&'a str>,
+}
+
+/// What becomes of a field that a vendor cannot take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The request fails with a 400 that names the field.
+    #[default]
+    Refuse,
+    /// The field is left out.
+    Drop,
+}
+
+/// A request as it is posted.
+#[derive(Debug)]
+pub(super) struct Wire {
+    /// Below the provider's `base_url`; begins with `/`, may have a query.
+    pub(super) path: String,
+    /// Beside content-type, credentials and the like.
+    pub(super) headers: Vec<(HeaderName, String)>,
+    pub(super) body: Bytes,
+}
+
+/// Reads the reply to one request. Of its functions either `whole` is called, or `event` for each event and `end`.
+pub(super) trait Reader: Send {
+    /// A reply in one piece.
+    ///
+    /// # Errors
+    /// See [`Bad`].
+    fn whole(&mut self, body: &[u8]) -> Result<Completion, Bad>;
+
+    /// The data of one event; appends what it says to `deltas`.
+    ///
+    /// # Errors
+    /// See [`Bad`]; what was appended before still counts.
+    fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), Bad>;
+
+    /// No event will follow. True if the stream was complete; appends what was held back.
+    fn end(&mut self, deltas: &mut Vec<Delta>) -> bool;
+}
+
+/// Why a reply cannot be used.
+#[derive(Debug, PartialEq)]
+pub(super) enum Bad {
+    /// It is an error inside a reply that began as a success; with the status that it stands for.
+    Error(StatusCode, Words),
+    /// It is not what the vendor's documents say; says what is wrong.
+    Garbled(String),
+}
+
+/// What a vendor says went wrong, in its own words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Words {
+    pub(super) message: Option<String>,
+    /// OpenAI's `error.type`, `error.code` and `error.param`, or what comes nearest.
+    pub(super) kind: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) param: Option<String>,
+    /// How long to wait, where the body says it.
+    pub(super) retry_after: Option<Duration>,
+    /// A quota, a budget or a daily limit is used up: trying the same key again soon is no use.
+    pub(super) exhausted: bool,
+    /// The status that the error amounts to, where the one that came says less (a key refused with 400).
+    pub(super) amounts_to: Option<StatusCode>,
+}
+
+/// A field that a vendor cannot take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    /// The field's path in the client's body, e.g. `messages[2].content[0].image_url`.
+    pub(super) param: String,
+    /// Goes after the field's name: what is wrong and what would be right.
+    pub(super) message: String,
+}
+
+/// Vectors in the order of the inputs.
+#[derive(Debug, PartialEq)]
+pub(super) struct Embedded {
+    pub(super) vectors: Vec<Vec<f32>>,
+    pub(super) prompt_tokens: u64,
+}
+
+impl Ask<'_> {
+    /// Notes a field that the vendor cannot take: refused, or left out with a line in the log, as the operator chose.
+    ///
+    /// # Errors
+    /// Where the operator did not choose to leave such fields out.
+    pub(super) fn cannot(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), Unfit> {
+        let (param, message) = (param.into(), message.into());
+        match self.unsupported {
+            Unsupported::Refuse => Err(Unfit { param, message }),
+            Unsupported::Drop => {
+                tracing::debug!(param, "a field that the provider cannot take is left out: {message}");
+                Ok(())
+            }
+        }
+    }
+}
