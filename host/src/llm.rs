@@ -6,10 +6,14 @@ mod adapter;
 mod attempt;
 mod builtin;
 mod error;
-mod openai;
-mod passthrough;
+mod meter;
+mod provider;
+mod refusal;
+mod relay;
+mod shaped;
 mod sse;
 mod transport;
+mod used;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,22 +22,30 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::chat::{Completion, Exchange, Message, Reply};
+use adapter::Dialect;
 use attempt::{Failure, Watch, runs};
-use openai::{Call, OpenAi};
+use provider::{Call, Making, Provider};
 use transport::Tls;
 
+pub use adapter::Unsupported;
 pub use attempt::Observer;
 pub use error::{Error, Phase};
+pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {
-    providers: BTreeMap<String, Provider>,
+    providers: BTreeMap<String, Vendor>,
     secrets: Secrets,
-    metrics: Arc<dyn Observer>,
+    observer: Arc<dyn Observer>,
 }
 
-enum Provider {
-    OpenAi(Box<OpenAi>),
+/// Who answers under a provider's name.
+enum Vendor {
+    Http {
+        provider: Box<Provider>,
+        /// The secret of targets that name none.
+        secret_key_name: Option<String>,
+    },
     Builtin,
 }
 
@@ -42,17 +54,16 @@ impl Llm {
     ///
     /// # Errors
     /// `Unreachable` where a provider's `base_url` is no http or https URL.
-    pub fn new(config: Config, secrets: Secrets, metrics: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let tls = Arc::new(Tls::default());
-        let ready = |name: &str, entry: &ProviderConfig| match entry.kind {
-            Kind::OpenAi => {
-                let openai = OpenAi::new(name, &entry.base_url, config.limits.clone(), Arc::clone(&tls))?;
-                Ok(Provider::OpenAi(Box::new(openai)))
-            }
-            Kind::Builtin => Ok(Provider::Builtin),
+        let ready = |name: &str, entry: &ProviderConfig| {
+            let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
+            let (limits, tls, observer) = (config.limits.clone(), Arc::clone(&tls), Arc::clone(&observer));
+            let making = Making { name, base_url: &entry.base_url, dialect, unsupported: entry.unsupported, limits, tls, observer };
+            Ok(Vendor::Http { provider: Box::new(Provider::new(making)?), secret_key_name: entry.secret_key_name.clone() })
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
-        Ok(Self { providers: providers.collect::<Result<_, Error>>()?, secrets, metrics })
+        Ok(Self { providers: providers.collect::<Result<_, Error>>()?, secrets, observer })
     }
 
     /// Whether a pipeline may name this provider.
@@ -103,7 +114,7 @@ impl Llm {
         mode: Mode,
         others: u32,
     ) -> Result<Reply, Failure> {
-        let watch = Watch::new(&*self.metrics, &target.provider, model, attempt);
+        let watch = Watch::new(&*self.observer, &target.provider, model, attempt);
         let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
         watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
         result
@@ -112,10 +123,11 @@ impl Llm {
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
-            Some(Provider::Builtin) => Ok(builtin::reply(model, exchange, mode)),
-            Some(Provider::OpenAi(openai)) => {
-                let key = target.secret_key_name.as_deref().map(|name| self.key(target, name)).transpose()?;
-                openai.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
+            Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
+            Some(Vendor::Http { provider, secret_key_name }) => {
+                let name = target.secret_key_name.as_ref().or(secret_key_name.as_ref());
+                let key = name.map(|name| self.key(target, name)).transpose()?;
+                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
             }
         }
     }
@@ -151,6 +163,14 @@ pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub enum Kind {
     /// OpenAI's chat completions, and every server that speaks them.
     OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's generateContent.
+    Gemini,
+    /// OpenAI's models on Azure, by deployment.
+    AzureOpenAi,
+    /// Cloudflare's models, behind their OpenAI-compatible or their own API.
+    WorkersAi,
     /// The answerer inside this program; needs no network.
     Builtin,
 }
@@ -159,8 +179,44 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConfig {
     pub kind: Kind,
-    /// Up to and including `/v1`, without a slash at its end.
+    /// Up to and including the API's version, such as `/v1`, without a slash at its end.
     pub base_url: String,
+    /// The secret of targets that name none.
+    pub secret_key_name: Option<String>,
+    /// What becomes of a field that the vendor cannot take.
+    pub unsupported: Unsupported,
+    /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
+    pub models: Vec<String>,
+    /// Azure: the dated API, whose URLs name the deployment. None is the `v1` API.
+    pub api_version: Option<String>,
+    /// Azure: keys are bearer tokens of Entra.
+    pub bearer: bool,
+    /// Anthropic: tokens of a reply where the client names no limit, which its API requires.
+    pub max_tokens: u32,
+}
+
+impl ProviderConfig {
+    /// With the defaults of everything else.
+    pub fn new(kind: Kind, base_url: impl Into<String>) -> Self {
+        Self {
+            kind,
+            base_url: base_url.into(),
+            secret_key_name: None,
+            unsupported: Unsupported::Refuse,
+            models: Vec::new(),
+            api_version: None,
+            bearer: false,
+            max_tokens: 4096,
+        }
+    }
+}
+
+/// How an entry's provider speaks; none for the one inside this program.
+fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
+    Some(match entry.kind {
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::AzureOpenAi | Kind::WorkersAi => Box::new(shaped::OpenAi),
+        Kind::Builtin => return None,
+    })
 }
 
 /// What the operator's file says about models; `openai` and `builtin` are there without it.
@@ -207,8 +263,13 @@ pub struct Answer {
 
 impl Default for Config {
     fn default() -> Self {
-        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig { kind, base_url: base_url.to_owned() });
-        let providers = [entry("openai", Kind::OpenAi, "https://api.openai.com/v1"), entry("builtin", Kind::Builtin, "")];
+        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig::new(kind, base_url));
+        let providers = [
+            entry("anthropic", Kind::Anthropic, "https://api.anthropic.com/v1"),
+            entry("builtin", Kind::Builtin, ""),
+            entry("gemini", Kind::Gemini, "https://generativelanguage.googleapis.com/v1beta"),
+            entry("openai", Kind::OpenAi, "https://api.openai.com/v1"),
+        ];
         Self { providers: providers.into(), limits: Limits::default() }
     }
 }

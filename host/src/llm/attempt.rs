@@ -3,6 +3,7 @@
 
 use tokio::time::Instant;
 
+use super::used::Used;
 use super::{Error, Target};
 use crate::telemetry::{llm_done, llm_span};
 
@@ -10,6 +11,9 @@ use crate::telemetry::{llm_done, llm_span};
 pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
+
+    /// A reply is over: what it used. Told once for each answered exchange, also when the client left in its middle.
+    fn used(&self, _: &Used<'_>) {}
 }
 
 /// Nobody watches.
@@ -62,7 +66,12 @@ impl Drop for Watch<'_> {
 
 /// Whether `fallback` runs after `failure` of the try at `before`.
 pub(super) fn runs(fallback: &Target, before: &Target, failure: &Failure) -> bool {
-    let Error::Status { status, .. } = &failure.error else { return true };
+    let status = match &failure.error {
+        Error::Status { status, .. } => status,
+        // As the 400 that it is for the client.
+        Error::Unfit { .. } => &400,
+        _ => return true,
+    };
     if failure.in_band {
         return true;
     }
@@ -94,7 +103,7 @@ mod tests {
 
     fn status(status: u16) -> Failure {
         let (kind, code, param, retry_after) = (None, None, None, None);
-        Error::Status { provider: "a".into(), status, message: "m".into(), kind, code, param, retry_after }.into()
+        Error::Status { provider: "a".into(), status, message: "m".into(), kind, code, param, retry_after, exhausted: false }.into()
     }
 
     #[test]

@@ -17,7 +17,12 @@ pub enum Error {
         code: Option<String>,
         param: Option<String>,
         retry_after: Option<Duration>,
+        /// A quota or a budget is used up: asking with the same key again soon is no use.
+        exhausted: bool,
     },
+    /// The provider has no equal to a field of the request.
+    #[error("{param}: {message} (provider `{provider}`)")]
+    Unfit { provider: String, param: String, message: String },
     /// No connection, or it was lost before the first event.
     #[error("provider `{provider}` cannot be reached: {cause}")]
     Unreachable { provider: String, cause: String },
@@ -40,6 +45,7 @@ impl Error {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
+            Self::Unfit { .. } => "unfit",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Garbled { .. } => "garbled",

@@ -133,10 +133,13 @@ fn faulted(fault: &Fault) -> Trouble {
 
 fn provider(error: &llm::Error) -> Trouble {
     match error {
-        llm::Error::Status { provider, status, message, kind, code, param, retry_after } => {
+        llm::Error::Status { provider, status, message, kind, code, param, retry_after, exhausted } => {
             let answered = answered(provider, *status, message, [kind, code, param].map(Option::as_deref));
-            Trouble { retry_after: retry_after.map(whole_seconds), ..answered }
+            // A used-up quota does not come back while a client library tries again.
+            let hopeless = answered.hopeless || *exhausted;
+            Trouble { retry_after: retry_after.map(whole_seconds), hopeless, ..answered }
         }
+        llm::Error::Unfit { param, .. } => Trouble::new(400, REQUEST, "unsupported_parameter", error.to_string()).param(param.clone()),
         // The cause may hold addresses of the operator's network.
         llm::Error::Unreachable { provider, .. } => {
             Trouble::new(502, PROVIDER, "provider_unreachable", format!("provider `{provider}` cannot be reached"))

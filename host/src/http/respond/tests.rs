@@ -76,6 +76,7 @@ fn status_of(status: u16, code: Option<&str>) -> Failure {
         code: code.map(Into::into),
         param: code.map(|_| "messages".into()),
         retry_after: (status == 429).then_some(Duration::from_millis(1500)),
+        exhausted: code == Some("insufficient_quota"),
     };
     pipeline::Error::Llm(error).into()
 }
@@ -155,6 +156,7 @@ fn provider_errors() -> Vec<llm::Error> {
     let provider = || "openai".to_owned();
     let limit = Duration::from_secs(5);
     vec![
+        llm::Error::Unfit { provider: provider(), param: "logit_bias".into(), message: "has no equal there; leave it out".into() },
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },

@@ -6,58 +6,71 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use crate::llm::Error;
+use super::Error;
+use super::adapter::Words;
 
 /// Characters of a provider's message that are passed on.
 const MESSAGE_CHARS: usize = 500;
 
-/// The error for a reply of `status` with this body.
-pub(super) fn refusal(provider: &str, key: Option<&str>, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let words = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| words(&json));
-    error(provider, key, status, words, retry_after(headers, SystemTime::now()))
+/// Who is asked, and the key that must not leave.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) provider: &'a str,
+    pub(super) key: Option<&'a str>,
 }
 
-/// The error for an error object inside a reply that began as a success. A status in it counts, otherwise it is a bad gateway.
-pub(super) fn in_band(provider: &str, key: Option<&str>, json: &Value) -> Error {
-    let words = words(json);
-    let named = words.code.as_deref().and_then(|code| code.parse().ok());
-    let status = named.and_then(|code| StatusCode::from_u16(code).ok()).filter(|s| s.is_client_error() || s.is_server_error());
-    error(provider, key, status.unwrap_or(StatusCode::BAD_GATEWAY), words, None)
+/// The error for a reply of `status` with this body, which `read` understands if it is JSON.
+pub(super) fn refusal(
+    asked: Asked<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    read: impl FnOnce(StatusCode, &Value) -> Words,
+) -> Error {
+    let words = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
+    let asked_for = retry_after(headers, SystemTime::now()).or(words.retry_after);
+    error(asked, status, Words { retry_after: asked_for, ..words })
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Words {
-    message: Option<String>,
-    kind: Option<String>,
-    code: Option<String>,
-    param: Option<String>,
-}
-
-fn error(provider: &str, key: Option<&str>, status: StatusCode, words: Words, retry_after: Option<Duration>) -> Error {
-    let tidy = |text: String| tidy(&text, key);
+/// The error for what `words` say.
+pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error {
+    let tidy = |text: String| tidy(&text, asked.key);
+    let status = words.amounts_to.unwrap_or(status);
     let message = words.message.map(tidy).filter(|text| !text.is_empty());
     Error::Status {
-        provider: provider.to_owned(),
+        provider: asked.provider.to_owned(),
         status: status.as_u16(),
         message: message.unwrap_or_else(|| status.canonical_reason().unwrap_or("no explanation").to_owned()),
         kind: words.kind.map(tidy),
         code: words.code.map(tidy),
         param: words.param.map(tidy),
-        retry_after,
+        retry_after: words.retry_after,
+        exhausted: words.exhausted,
     }
 }
 
+/// What an error object says, and the status that it stands for: one in it counts, otherwise it is a bad gateway.
+pub(super) fn in_band(json: &Value) -> (StatusCode, Words) {
+    let words = words(json);
+    let named = words.code.as_deref().and_then(|code| code.parse().ok());
+    let status = named.and_then(|code| StatusCode::from_u16(code).ok()).filter(|s| s.is_client_error() || s.is_server_error());
+    (status.unwrap_or(StatusCode::BAD_GATEWAY), words)
+}
+
 /// OpenAI's `{"error": {…}}`, also as the first of a list, `{"error": "…"}`, `{"message": "…"}` and `{"detail": …}`.
-fn words(json: &Value) -> Words {
+pub(super) fn words(json: &Value) -> Words {
     let json = json.get(0).unwrap_or(json);
     let error = json.get("error").filter(|error| !error.is_null()).unwrap_or(json);
     let field = |name: &str| error.get(name).and_then(text);
     let said = || json.get("message").and_then(text);
+    let code = field("code");
     Words {
         message: text(error).or_else(|| field("message")).or_else(said).or_else(|| detail(json)),
         kind: field("type"),
-        code: field("code"),
+        exhausted: code.as_deref() == Some("insufficient_quota"),
+        code,
         param: field("param"),
+        ..Words::default()
     }
 }
 
@@ -94,12 +107,13 @@ fn tidy(text: &str, key: Option<&str>) -> String {
     }
 }
 
-/// `retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.
+/// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str, unit: f64| Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok();
-    if let Some(time) = value("retry-after-ms").and_then(|text| seconds(text, 0.001)) {
-        return Some(time);
+    let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().find_map(|name| seconds(value(name)?, 0.001));
+    if millis.is_some() {
+        return millis;
     }
     let text = value("retry-after")?;
     seconds(text, 1.0).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
