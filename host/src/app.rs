@@ -57,7 +57,7 @@ impl App {
             compiler: Compiler::Child(this_program()?),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
-        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max);
+        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };

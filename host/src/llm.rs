@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-use crate::chat::{Completion, Exchange, Message, Reply};
+use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
 use adapter::Dialect;
 use attempt::{Failure, Watch, runs};
 use provider::{Call, Making, Provider};
@@ -37,6 +37,17 @@ pub struct Llm {
     providers: BTreeMap<String, Vendor>,
     secrets: Secrets,
     observer: Arc<dyn Observer>,
+    /// The models of each provider that clients may name.
+    offers: BTreeMap<String, Vec<String>>,
+}
+
+/// Who wants vectors, and by when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The name that the client gave.
+    pub model: &'a str,
+    pub caller: Option<&'a str>,
+    pub deadline: Deadline,
 }
 
 /// Who answers under a provider's name.
@@ -63,12 +74,58 @@ impl Llm {
             Ok(Vendor::Http { provider: Box::new(Provider::new(making)?), secret_key_name: entry.secret_key_name.clone() })
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
-        Ok(Self { providers: providers.collect::<Result<_, Error>>()?, secrets, observer })
+        let providers = providers.collect::<Result<_, Error>>()?;
+        let offering = |(name, entry): (&String, &ProviderConfig)| (name.clone(), entry.models.clone());
+        let offers = config.providers.iter().filter(|(_, entry)| !entry.models.is_empty()).map(offering).collect();
+        Ok(Self { providers, secrets, observer, offers })
     }
 
     /// Whether a pipeline may name this provider.
     pub fn knows(&self, provider: &str) -> bool {
         self.providers.contains_key(provider)
+    }
+
+    /// Whether the provider is the one inside this program.
+    pub fn is_builtin(&self, provider: &str) -> bool {
+        matches!(self.providers.get(provider), Some(Vendor::Builtin))
+    }
+
+    /// The target of a name such as `openai/gpt-4o`, where the operator lets clients name that provider's models.
+    pub fn offered(&self, name: &str) -> Option<Target> {
+        let (provider, model) = name.split_once('/')?;
+        let offers = |offered: &String| offered == "*" || offered == model;
+        let found = !model.is_empty() && self.offers.get(provider)?.iter().any(offers);
+        let target = || Target { provider: provider.to_owned(), model: model.to_owned(), secret_key_name: None, on_status: None };
+        found.then(target)
+    }
+
+    /// The names of all models that clients may name by themselves, each with its provider; those behind a `*` are not known.
+    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
+        let named = |models: &'_ [String]| models.iter().filter(|model| *model != "*").cloned().collect::<Vec<_>>();
+        self.offers.iter().flat_map(move |(provider, models)| {
+            named(models).into_iter().map(move |model| (format!("{provider}/{model}"), provider.as_str()))
+        })
+    }
+
+    /// Asks `target` for vectors, and tells the observer what that used.
+    ///
+    /// # Errors
+    /// As for a reply; `NoEmbeddings` where the provider computes none.
+    pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+        let Target { provider: name, model, .. } = target;
+        let (provider, key) = match self.providers.get(name) {
+            None => return Err(Error::UnknownProvider { provider: name.clone() }),
+            Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
+            Some(Vendor::Http { provider, secret_key_name }) => (provider, self.key_of(target, secret_key_name.as_ref())?),
+        };
+        let watch = Watch::new(&*self.observer, name, model, 1);
+        let result = provider.embed(model, key.as_deref(), embed, asker.deadline.remaining()).instrument(watch.span.clone()).await;
+        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        let embedded = result.map_err(|failure| failure.error)?;
+        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
+        let (pipeline, caller) = (asker.model, asker.caller);
+        self.observer.used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
+        Ok(embedded)
     }
 
     /// Every provider's name, sorted.
@@ -125,11 +182,15 @@ impl Llm {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
             Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
             Some(Vendor::Http { provider, secret_key_name }) => {
-                let name = target.secret_key_name.as_ref().or(secret_key_name.as_ref());
-                let key = name.map(|name| self.key(target, name)).transpose()?;
+                let key = self.key_of(target, secret_key_name.as_ref())?;
                 provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
             }
         }
+    }
+
+    /// The key of the target, or the provider's own.
+    fn key_of(&self, target: &Target, default: Option<&String>) -> Result<Option<String>, Error> {
+        target.secret_key_name.as_ref().or(default).map(|name| self.key(target, name)).transpose()
     }
 
     /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.

@@ -23,6 +23,9 @@ pub enum Error {
     /// The provider has no equal to a field of the request.
     #[error("{param}: {message} (provider `{provider}`)")]
     Unfit { provider: String, param: String, message: String },
+    /// The provider computes no vectors.
+    #[error("provider `{provider}` has no embeddings")]
+    NoEmbeddings { provider: String },
     /// No connection, or it was lost before the first event.
     #[error("provider `{provider}` cannot be reached: {cause}")]
     Unreachable { provider: String, cause: String },
@@ -46,6 +49,7 @@ impl Error {
         match self {
             Self::Status { .. } => "status",
             Self::Unfit { .. } => "unfit",
+            Self::NoEmbeddings { .. } => "no_embeddings",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Garbled { .. } => "garbled",

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
-use super::adapter::{Ask, AskEmbeddings, Bad, Dialect, Embedded, Unfit, Unsupported, Wire};
+use super::adapter::{Ask, AskEmbeddings, Bad, Dialect, Unfit, Unsupported, Wire};
 use super::attempt::{Failure, Observer};
 use super::meter::{Meter, Tally};
 use super::refusal::{self, Asked};
@@ -21,7 +21,7 @@ use super::relay::Relay;
 use super::transport::{Tls, Transport};
 use super::{Error, Limits, Mode, Phase};
 use crate::chat::stream::{streamed, wants_usage};
-use crate::chat::{ChunkWriter, Exchange, Name, Reply};
+use crate::chat::{ChunkWriter, Embed, Embedded, Exchange, Inputs, Name, Reply};
 use receive::Opened;
 
 /// One provider that is asked over HTTP.
@@ -122,19 +122,24 @@ impl Provider {
         }
     }
 
-    /// Asks for vectors; none where the vendor has no embeddings.
-    pub(super) async fn embed(&self, ask: &AskEmbeddings<'_>, key: Option<&str>, time: Duration) -> Option<Result<Embedded, Failure>> {
-        let wire = self.dialect.embeddings(ask)?;
+    /// Asks for vectors, within the total limit and `time`.
+    pub(super) async fn embed(&self, model: &str, key: Option<&str>, embed: &Embed, time: Duration) -> Result<Embedded, Failure> {
+        let (inputs, tokens) = match &embed.inputs {
+            Inputs::Texts(texts) => (texts.as_slice(), None),
+            Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
+        };
+        let ask = AskEmbeddings { model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
+        let none = || Error::NoEmbeddings { provider: self.name.to_string() };
+        let wire = self.dialect.embeddings(&ask).ok_or_else(none)?.map_err(|unfit| self.unfit(unfit))?;
         let post = async {
-            let wire = wire.map_err(|unfit| self.unfit(unfit))?;
             let request = self.request(wire, key)?;
             let connection = self.transport.connection().await?;
             let (_, body) = self.send(key, connection, request).await?;
             let bytes = self.read(body).await?;
-            self.dialect.embedded(ask.inputs.len(), &bytes).map_err(|bad| self.bad(key, bad))
+            self.dialect.embedded(embed.inputs.count(), &bytes).map_err(|bad| self.bad(key, bad))
         };
         let (time, phase) = if time <= self.limits.total { (time, Phase::Deadline) } else { (self.limits.total, Phase::Total) };
-        Some(within(Instant::now() + time, post, || self.timeout(phase, time)).await)
+        within(Instant::now() + time, post, || self.timeout(phase, time)).await
     }
 
     /// What the reply is called where the vendor does not say.

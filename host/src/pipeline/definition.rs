@@ -88,6 +88,13 @@ impl Definition {
         }
     }
 
+    /// A pipeline that does nothing but ask `target`.
+    pub fn of(target: Target) -> Self {
+        let primary = json!({"provider": target.provider, "model": target.model});
+        let source = json!({"pipeline": [{"stage": "llm", "config": {"primary": primary}}]});
+        Self { rag: None, pre_hook: None, llm: LlmStage { chain: vec![target] }, post_hook: None, source }
+    }
+
     /// The JSON as it was given, under the key `pipeline`.
     pub fn source(&self) -> &Value {
         &self.source

@@ -27,6 +27,7 @@ fn every_limit_is_read_and_has_two_edges() {
         ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
         ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
         ("limits.http", "streams", "1", "10_000", "0", "10_001"),
+        ("limits.http", "embedding_inputs", "1", "100_000", "0", "100_001"),
         ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
         ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
         ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),

@@ -76,7 +76,7 @@ fn refused(refusal: &Refusal) -> Trouble {
         Refusal::ContentType { .. } => (415, REQUEST, "unsupported_content_type"),
         Refusal::ContentEncoding(_) => (415, REQUEST, "unsupported_content_encoding"),
         Refusal::Field { param, .. } => return Trouble::new(400, REQUEST, "invalid_value", message).param(param.clone()),
-        Refusal::NoModel(_) => return Trouble::new(404, NOT_FOUND, "model_not_found", message).param("model"),
+        Refusal::NoModel(_) | Refusal::NoEmbedding(_) => return Trouble::new(404, NOT_FOUND, "model_not_found", message).param("model"),
         Refusal::NoApi(_) => (404, NOT_FOUND, "api_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return Trouble::new(400, REQUEST, "not_utf8", message).param("file"),
@@ -139,6 +139,7 @@ fn provider(error: &llm::Error) -> Trouble {
             let hopeless = answered.hopeless || *exhausted;
             Trouble { retry_after: retry_after.map(whole_seconds), hopeless, ..answered }
         }
+        llm::Error::NoEmbeddings { .. } => Trouble::new(400, REQUEST, "unsupported_model", error.to_string()).param("model"),
         llm::Error::Unfit { param, .. } => Trouble::new(400, REQUEST, "unsupported_parameter", error.to_string()).param(param.clone()),
         // The cause may hold addresses of the operator's network.
         llm::Error::Unreachable { provider, .. } => {

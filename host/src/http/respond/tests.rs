@@ -128,6 +128,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ContentEncoding("gzip".into()),
         Refusal::field("pipeline.rag", "must be true or false"),
         Refusal::NoModel("gpt".into()),
+        Refusal::NoEmbedding("gpt".into()),
         Refusal::NoApi("support".into()),
         Refusal::Multipart("no boundary".into()),
         Refusal::NotUtf8 { name: "a.md".into(), at: 3 },
@@ -157,6 +158,7 @@ fn provider_errors() -> Vec<llm::Error> {
     let limit = Duration::from_secs(5);
     vec![
         llm::Error::Unfit { provider: provider(), param: "logit_bias".into(), message: "has no equal there; leave it out".into() },
+        llm::Error::NoEmbeddings { provider: provider() },
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
