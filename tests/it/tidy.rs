@@ -56,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["rag", "store"]),
-    ("rustix", &["sandbox"]),
+    ("rustix", &["cli", "sandbox"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
