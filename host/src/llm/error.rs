@@ -17,6 +17,8 @@ pub enum Error {
         code: Option<String>,
         param: Option<String>,
         retry_after: Option<Duration>,
+        /// A quota, a budget or a daily limit is used up: trying again soon is no use.
+        exhausted: bool,
     },
     /// No connection, or it was lost before the first event.
     #[error("provider `{provider}` cannot be reached: {cause}")]
@@ -33,6 +35,14 @@ pub enum Error {
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
+    /// Nobody was asked: every provider of the chain said not long ago to stay away, this one for the shortest time.
+    #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
+    Benched {
+        provider: String,
+        /// It spoke of a rate or a quota, not of the key.
+        limited: bool,
+        retry_after: Duration,
+    },
 }
 
 impl Error {
@@ -45,6 +55,7 @@ impl Error {
             Self::Garbled { .. } => "garbled",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
+            Self::Benched { .. } => "benched",
         }
     }
 }

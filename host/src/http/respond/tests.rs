@@ -76,6 +76,7 @@ fn status_of(status: u16, code: Option<&str>) -> Failure {
         code: code.map(Into::into),
         param: code.map(|_| "messages".into()),
         retry_after: (status == 429).then_some(Duration::from_millis(1500)),
+        exhausted: false,
     };
     pipeline::Error::Llm(error).into()
 }
@@ -161,6 +162,8 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into() },
         llm::Error::UnknownProvider { provider: provider() },
+        llm::Error::Benched { provider: provider(), limited: true, retry_after: limit },
+        llm::Error::Benched { provider: provider(), limited: false, retry_after: limit },
     ]
 }
 

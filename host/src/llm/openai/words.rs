@@ -34,6 +34,7 @@ struct Words {
 }
 
 fn error(provider: &str, key: Option<&str>, status: StatusCode, words: Words, retry_after: Option<Duration>) -> Error {
+    let exhausted = exhausted(status, words.code.as_deref());
     let tidy = |text: String| tidy(&text, key);
     let message = words.message.map(tidy).filter(|text| !text.is_empty());
     Error::Status {
@@ -44,7 +45,14 @@ fn error(provider: &str, key: Option<&str>, status: StatusCode, words: Words, re
         code: words.code.map(tidy),
         param: words.param.map(tidy),
         retry_after,
+        exhausted,
     }
+}
+
+/// Whether money or a daily limit is at its end, and not a rate that comes back within the minute.
+fn exhausted(status: StatusCode, code: Option<&str>) -> bool {
+    // OpenAI's quota; a spend limit that the account's owner set; Workers AI's daily allowance.
+    status == StatusCode::PAYMENT_REQUIRED || matches!(code, Some("insufficient_quota" | "enforced_spend_limit_reached" | "3036"))
 }
 
 /// OpenAI's `{"error": {…}}`, also as the first of a list, `{"error": "…"}`, `{"message": "…"}` and `{"detail": …}`.
