@@ -103,6 +103,10 @@ impl llm::Observer for Attempts {
         // Models are not a label: clients' hooks choose them, and each would be a series for ever.
         self.0.llm_attempt(provider, outcome, seconds);
     }
+
+    fn circuits(&self, provider: &str, open: usize) {
+        self.0.llm_circuits(provider, open);
+    }
 }
 
 /// On Linux the running program itself, also after the file was replaced by an upgrade.

@@ -19,16 +19,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument;
+use tracing::Instrument as _;
 
 use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
 use adapter::Dialect;
-use attempt::{Failure, Watch, runs};
+use attempt::{Ask, Attempts, Failure, Walk, Watch};
 use provider::{Call, Making, Provider};
 use transport::Tls;
 
 pub use adapter::Unsupported;
-pub use attempt::Observer;
+pub use attempt::{CircuitPhase, CircuitState, Observer};
 pub use error::{Error, Phase};
 pub use used::Used;
 
@@ -36,7 +36,7 @@ pub use used::Used;
 pub struct Llm {
     providers: BTreeMap<String, Vendor>,
     secrets: Secrets,
-    observer: Arc<dyn Observer>,
+    attempts: Attempts,
     /// The models of each provider that clients may name.
     offers: BTreeMap<String, Vec<String>>,
 }
@@ -77,7 +77,7 @@ impl Llm {
         let providers = providers.collect::<Result<_, Error>>()?;
         let offering = |(name, entry): (&String, &ProviderConfig)| (name.clone(), entry.models.clone());
         let offers = config.providers.iter().filter(|(_, entry)| !entry.models.is_empty()).map(offering).collect();
-        Ok(Self { providers, secrets, observer, offers })
+        Ok(Self { providers, secrets, attempts: Attempts::new(config.limits, observer), offers })
     }
 
     /// Whether a pipeline may name this provider.
@@ -118,13 +118,13 @@ impl Llm {
             Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
             Some(Vendor::Http { provider, secret_key_name }) => (provider, self.key_of(target, secret_key_name.as_ref())?),
         };
-        let watch = Watch::new(&*self.observer, name, model, 1);
+        let watch = Watch::new(self.attempts.observer(), name, model, 1);
         let result = provider.embed(model, key.as_deref(), embed, asker.deadline.remaining()).instrument(watch.span.clone()).await;
         watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
         let embedded = result.map_err(|failure| failure.error)?;
         let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
         let (pipeline, caller) = (asker.model, asker.caller);
-        self.observer.used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
+        self.attempts.observer().used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
         Ok(embedded)
     }
 
@@ -133,59 +133,25 @@ impl Llm {
         self.providers.keys().map(String::as_str).collect()
     }
 
-    /// Asks the targets in order, the primary first, until one replies. A stream is returned once its first event is there; what
-    /// breaks it later is its last item. Dropping the future or the reply closes the provider's connection.
+    /// The same pauses and draws in every run, for tests.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { attempts: self.attempts.seeded(seed), ..self }
+    }
+
+    /// Every circuit that is not at rest: a provider and key that failed lately.
+    pub fn circuits(&self) -> Vec<CircuitState> {
+        self.attempts.circuits()
+    }
+
+    /// Asks the targets until one replies: equals by lot, then the fallbacks in order, each with its tries again; see README, "Retries and
+    /// circuits". A stream is returned once its first event is there; what breaks it later is its last item. Dropping the future or the
+    /// reply closes the provider's connection.
     ///
     /// # Errors
-    /// The last failure; `UnknownProvider` where the chain is empty.
-    pub async fn answer(&self, chain: &[Target], exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
-        let mut attempts = 0;
-        let mut last: Option<(&Target, Failure)> = None;
-        for (place, target) in chain.iter().enumerate() {
-            if let Some((before, failure)) = &last {
-                if exchange.deadline.remaining().is_zero() {
-                    break;
-                }
-                if !runs(target, before, failure) {
-                    continue;
-                }
-                tracing::warn!(llm.provider = target.provider, "falling back to provider `{}`: {}", target.provider, failure.error);
-            }
-            attempts += 1;
-            let model = exchange.model.as_ref().filter(|_| place == 0).unwrap_or(&target.model);
-            let others = u32::try_from(chain.len() - place - 1).unwrap_or(u32::MAX);
-            match self.attempt(target, model, attempts, exchange, mode, others).await {
-                Ok(reply) => return Ok(Answer { reply, provider: target.provider.clone(), model: model.clone(), attempts }),
-                Err(failure) => last = Some((target, failure)),
-            }
-        }
-        Err(last.map_or_else(|| Error::UnknownProvider { provider: String::new() }, |(_, failure)| failure.error))
-    }
-
-    async fn attempt(
-        &self,
-        target: &Target,
-        model: &str,
-        attempt: u32,
-        exchange: &Exchange,
-        mode: Mode,
-        others: u32,
-    ) -> Result<Reply, Failure> {
-        let watch = Watch::new(&*self.observer, &target.provider, model, attempt);
-        let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
-        result
-    }
-
-    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
-        match self.providers.get(&target.provider) {
-            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
-            Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
-            Some(Vendor::Http { provider, secret_key_name }) => {
-                let key = self.key_of(target, secret_key_name.as_ref())?;
-                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
-            }
-        }
+    /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
+    pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
+        Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
     }
 
     /// The key of the target, or the provider's own.
@@ -197,6 +163,19 @@ impl Llm {
     fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
         let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    }
+}
+
+impl Ask for Llm {
+    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
+        match self.providers.get(&target.provider) {
+            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
+            Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
+            Some(Vendor::Http { provider, secret_key_name }) => {
+                let key = self.key_of(target, secret_key_name.as_ref())?;
+                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
+            }
+        }
     }
 }
 
@@ -214,6 +193,30 @@ pub struct Target {
     pub secret_key_name: Option<String>,
     /// On a fallback: the statuses of the try before it that make it run. None means the default list.
     pub on_status: Option<Vec<u16>>,
+}
+
+/// Where one exchange may be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    /// The equals first, then the fallbacks.
+    pub targets: &'a [Target],
+    /// Of the equals, as many as there are; none or one where the primary has no equals.
+    pub weights: &'a [u32],
+    /// How long the first event of a stream, or a whole reply, may be late before the next target is asked beside the first.
+    pub hedge_after: Option<Duration>,
+}
+
+/// A primary and its fallbacks.
+impl<'a> From<&'a [Target]> for Chain<'a> {
+    fn from(targets: &'a [Target]) -> Self {
+        Self { targets, weights: &[], hedge_after: None }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [Target; N]> for Chain<'a> {
+    fn from(targets: &'a [Target; N]) -> Self {
+        targets.as_slice().into()
+    }
 }
 
 /// A secret's value by its name.
@@ -287,7 +290,7 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Limits of one attempt.
+/// Limits of one attempt, and of all attempts for one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connect: Duration,
@@ -304,6 +307,18 @@ pub struct Limits {
     pub reply_bytes: usize,
     /// Idle connections kept per provider host.
     pub idle_connections: usize,
+    /// Tries at the same target after the first.
+    pub retries: u32,
+    /// All pauses of one exchange before tries again; also the longest wait of a provider's wish that is obeyed by waiting.
+    pub retry_budget: Duration,
+    /// The longest pause before the first try again; doubles with each further one.
+    pub retry_backoff: Duration,
+    /// Failures in a row that open the circuit of a provider and key; with 0 no circuit opens, whatever the provider says.
+    pub circuit_failures: u32,
+    /// How long a circuit stays open at first; doubles with each probe that fails.
+    pub circuit_time: Duration,
+    /// The longest that a circuit stays open, whatever the provider says.
+    pub circuit_time_max: Duration,
 }
 
 /// How the reply is wanted.
@@ -318,7 +333,7 @@ pub struct Answer {
     pub reply: Reply,
     pub provider: String,
     pub model: String,
-    /// How many tries it took, 1 for the first.
+    /// How many tries were begun, those at the same provider and hedges included; 1 where the first answered.
     pub attempts: u32,
 }
 
@@ -347,6 +362,14 @@ impl Default for Limits {
             event_bytes: 4 << 20,
             reply_bytes: 32 << 20,
             idle_connections: 64,
+            // As OpenAI's own clients do.
+            retries: 2,
+            // Longer, and the next provider has answered before the wait is over.
+            retry_budget: Duration::from_secs(5),
+            retry_backoff: Duration::from_millis(200),
+            circuit_failures: 5,
+            circuit_time: Duration::from_secs(10),
+            circuit_time_max: Duration::from_secs(600),
         }
     }
 }

@@ -40,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["config", "http", "llm"]),
     ("http_body_util", &["http", "llm"]),
     ("httpdate", &["llm"]),
-    ("humantime", &["config"]),
+    ("humantime", &["config", "pipeline"]),
     // Which side of hyper: the server's answers clients, the client's asks providers.
     ("hyper", &["http", "llm"]),
     ("hyper::client", &["llm"]),

@@ -56,7 +56,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
         assert_eq!((&*pipeline.id, pipeline.origin), ("default", Origin::File));
         let rag = pipeline.definition.rag.as_ref().unwrap();
         assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.3));
-        let target = &pipeline.definition.llm.chain[0];
+        let target = &pipeline.definition.llm.targets[0];
         assert_eq!((target.provider.as_str(), target.model.as_str()), ("builtin", "extractive"));
         assert_eq!(config.llm.providers["builtin"].kind, Kind::Builtin);
     }
@@ -325,7 +325,7 @@ fn pipelines_are_read_in_the_seeds_shape() {
     assert_eq!(pipelines.iter().map(|p| (&*p.id, p.origin)).collect::<Vec<_>>(), [("support", Origin::File), ("b", Origin::File)]);
     assert_eq!(pipelines[0].definition.rag.as_ref().unwrap().top_k, 3);
     assert_eq!(pipelines[0].definition.plugins().collect::<Vec<_>>(), ["not-in-plugins"]);
-    assert_eq!(pipelines[0].definition.llm.chain[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(pipelines[0].definition.llm.targets[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn list(catalog: &Catalog) -> Response<Content> {
 pub(super) fn one(catalog: &Catalog, id: &str) -> Result<Response<Content>, Failure> {
     let owner = match (catalog.get(id), catalog.named(id)) {
         (Some(_), _) => OURS.to_owned(),
-        (None, Some(offered)) => offered.definition.llm.chain.first().map(|target| target.provider.clone()).unwrap_or_default(),
+        (None, Some(offered)) => offered.definition.llm.targets.first().map(|target| target.provider.clone()).unwrap_or_default(),
         (None, None) => match catalog.embeddings().find(|entry| &*entry.id == id) {
             Some(entry) => entry.target.provider.clone(),
             None => return Err(Refusal::NoModel(id.into()).into()),

@@ -17,7 +17,7 @@ pub enum Error {
         code: Option<String>,
         param: Option<String>,
         retry_after: Option<Duration>,
-        /// A quota or a budget is used up: asking with the same key again soon is no use.
+        /// A quota, a budget or a daily limit is used up: trying again soon is no use.
         exhausted: bool,
     },
     /// The provider has no equal to a field of the request.
@@ -41,6 +41,14 @@ pub enum Error {
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
+    /// Nobody was asked: every provider of the chain said not long ago to stay away, this one for the shortest time.
+    #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
+    Benched {
+        provider: String,
+        /// It spoke of a rate or a quota, not of the key.
+        limited: bool,
+        retry_after: Duration,
+    },
 }
 
 impl Error {
@@ -55,6 +63,7 @@ impl Error {
             Self::Garbled { .. } => "garbled",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
+            Self::Benched { .. } => "benched",
         }
     }
 }

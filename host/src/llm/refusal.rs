@@ -45,8 +45,14 @@ pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error
         code: words.code.map(tidy),
         param: words.param.map(tidy),
         retry_after: words.retry_after,
-        exhausted: words.exhausted,
+        exhausted: words.exhausted || status == StatusCode::PAYMENT_REQUIRED,
     }
+}
+
+/// Whether money or a daily limit is at its end, and not a rate that comes back within the minute.
+fn exhausted(code: Option<&str>) -> bool {
+    // OpenAI's quota; a spend limit that the account's owner set; Workers AI's daily allowance.
+    matches!(code, Some("insufficient_quota" | "enforced_spend_limit_reached" | "3036"))
 }
 
 /// What an error object says, and the status that it stands for: one in it counts, otherwise it is a bad gateway.
@@ -67,7 +73,7 @@ pub(super) fn words(json: &Value) -> Words {
     Words {
         message: text(error).or_else(|| field("message")).or_else(said).or_else(|| detail(json)),
         kind: field("type"),
-        exhausted: code.as_deref() == Some("insufficient_quota"),
+        exhausted: exhausted(code.as_deref()),
         code,
         param: field("param"),
         ..Words::default()

@@ -159,13 +159,10 @@ impl Catalog {
     }
 
     fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {
-        let unknown = definition.llm.chain.iter().enumerate().filter(|(_, target)| !self.llm.knows(&target.provider));
+        let unknown = definition.llm.keys().filter(|(_, target)| !self.llm.knows(&target.provider));
         let problems: Vec<Problem> = unknown
-            .map(|(i, target)| Problem {
-                path: match i {
-                    0 => "pipeline.llm.config.primary.provider".into(),
-                    i => format!("pipeline.llm.config.fallbacks[{}].provider", i - 1),
-                },
+            .map(|(key, target)| Problem {
+                path: format!("pipeline.llm.config.{key}.provider"),
                 message: format!("there is no provider `{}`; this server has {}", target.provider, self.llm.names().join(", ")),
             })
             .collect();

@@ -156,6 +156,13 @@ fn provider(error: &llm::Error) -> Trouble {
             Trouble::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => Trouble::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
+        // What the provider said when it was asked; its own words went to the request that heard them.
+        llm::Error::Benched { limited: true, retry_after, .. } => {
+            Trouble::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
+        }
+        llm::Error::Benched { limited: false, retry_after, .. } => {
+            Trouble::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
+        }
         llm::Error::UnknownProvider { .. } => Trouble::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),
     }
 }

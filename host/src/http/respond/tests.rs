@@ -165,6 +165,8 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into() },
         llm::Error::UnknownProvider { provider: provider() },
+        llm::Error::Benched { provider: provider(), limited: true, retry_after: limit },
+        llm::Error::Benched { provider: provider(), limited: false, retry_after: limit },
     ]
 }
 

@@ -76,6 +76,24 @@ fn an_error_in_a_success_has_the_status_it_names_or_502() {
 }
 
 #[test]
+fn what_is_used_up_is_told_from_what_comes_back_soon() {
+    for (status, code, expected) in [
+        (429, r#""insufficient_quota""#, true),
+        (429, r#""enforced_spend_limit_reached""#, true),
+        (429, "3036", true),
+        (429, "3040", false),
+        (429, r#""rate_limit_exceeded""#, false),
+        (429, "null", false),
+        (402, "null", true),
+        (403, r#""insufficient_quota""#, true),
+    ] {
+        let body = format!(r#"{{"error":{{"message":"m","code":{code}}}}}"#);
+        let error = refusal(ASKED, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| words(json));
+        assert!(matches!(error, Error::Status { exhausted, .. } if exhausted == expected), "{status} {code}");
+    }
+}
+
+#[test]
 fn waits_are_read_as_milliseconds_seconds_or_date() {
     let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
     for (headers, expected) in [
