@@ -10,6 +10,7 @@ mod openai;
 mod passthrough;
 mod sse;
 mod transport;
+mod used;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use transport::Tls;
 
 pub use attempt::Observer;
 pub use error::{Error, Phase};
+pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {

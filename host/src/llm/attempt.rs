@@ -3,13 +3,18 @@
 
 use tokio::time::Instant;
 
-use super::{Error, Target};
+use super::{Error, Target, Used};
 use crate::telemetry::{llm_done, llm_span};
 
-/// Told about each try when it ends: for a stream that is its first event.
+/// Told about each try when it ends, for a stream that is its first event, and about each reply when it is over.
 pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
+
+    /// A reply is over: what it used. Told once per answered exchange; also when the client left in its middle.
+    fn used(&self, used: &Used<'_>) {
+        let _ = used;
+    }
 }
 
 /// Nobody watches.
