@@ -4,12 +4,14 @@
 //! 2. `http` lets a request in and makes an exchange of it, in the words of `chat`.
 //! 3. `pipeline` finds the definition, which `store` keeps, and walks the exchange through its `stages`.
 //! 4. The stages ask `rag` for knowledge, `sandbox` for what hooks decide, `llm` for the reply, which `http` writes to the client.
+//! 5. `ledger` is told what the reply used, and says at the door who has used too much.
 
 pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod ledger;
 pub mod llm;
 pub mod pipeline;
 pub mod rag;
