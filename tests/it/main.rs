@@ -20,6 +20,7 @@ mod door;
 mod fallback;
 mod hooks;
 mod hostile;
+mod ledger;
 mod llm;
 mod sandbox_limits;
 mod surface;

@@ -16,6 +16,7 @@ pub(super) enum Endpoint {
     Upload,
     TestKnowledge,
     Plugins,
+    Usage,
     Health,
     Ready,
     Metrics,
@@ -54,6 +55,7 @@ fn table<'a>(segments: &[&'a str]) -> Option<(Methods, &'a str)> {
         ["api", "v1", "gateway", "apis", id, "knowledge", "upload"] => (&[(Post, E::Upload)], id),
         ["api", "v1", "gateway", "apis", id, "knowledge", "test"] => (&[(Post, E::TestKnowledge)], id),
         ["api", "v1", "plugins"]                                  => (&[(Get, E::Plugins)], ""),
+        ["api", "v1", "usage"]                                  => (&[(Get, E::Usage)], ""),
         ["healthz"]                                               => (&[(Get, E::Health)], ""),
         ["readyz"]                                                => (&[(Get, E::Ready)], ""),
         ["metrics"]                                               => (&[(Get, E::Metrics)], ""),
@@ -73,6 +75,7 @@ impl Endpoint {
             Self::Upload => "knowledge_upload",
             Self::TestKnowledge => "knowledge_test",
             Self::Plugins => "plugins",
+            Self::Usage => "usage",
             Self::Health => "healthz",
             Self::Ready => "readyz",
             Self::Metrics => "metrics",
@@ -82,8 +85,18 @@ impl Endpoint {
     pub(super) fn door(self) -> Door {
         match self {
             Self::ChatCompletions | Self::Models | Self::Model => Door::Client,
-            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins => Door::Admin,
+            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => Door::Admin,
             Self::Health | Self::Ready | Self::Metrics => Door::Open,
+        }
+    }
+
+    /// Whether it costs tokens: then a key's limits hold.
+    pub(super) fn metered(self) -> bool {
+        match self {
+            Self::ChatCompletions => true,
+            Self::Models | Self::Model => false,
+            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => false,
+            Self::Health | Self::Ready | Self::Metrics => false,
         }
     }
 }
@@ -157,6 +170,7 @@ mod tests {
             ("POST", "/api/v1/gateway/apis/support/knowledge/upload", Endpoint::Upload, "support"),
             ("POST", "/api/v1/gateway/apis/support/knowledge/test", Endpoint::TestKnowledge, "support"),
             ("GET", "/api/v1/plugins", Endpoint::Plugins, ""),
+            ("GET", "/api/v1/usage", Endpoint::Usage, ""),
             ("GET", "/healthz", Endpoint::Health, ""),
             ("GET", "/readyz", Endpoint::Ready, ""),
             ("GET", "/metrics", Endpoint::Metrics, ""),
