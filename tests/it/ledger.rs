@@ -106,16 +106,17 @@ async fn keys_without_limits_of_their_own_get_the_default_and_admin_keys_none() 
     assert_eq!(with_key(&server, "free").chat("p", "hi", json!({})).await.refused(429), "rate_limit_exceeded");
 }
 
-/// A row for today, and one for tomorrow, which it may be before the test is over. The first day is given back.
-fn used_before(server: &Server, tokens: i64) -> Day {
+/// A row for today, and one for tomorrow, which it may be before the test is over.
+fn used_before(server: &Server, tokens: i64) -> [Day; 2] {
     let now = system()();
     let next = cofferdam::ledger::clock::Moment { unix: now.unix + now.to_midnight(), ..now };
     let database = rusqlite::Connection::open(server.folder.path().join("data/cofferdam.db")).expect("the database");
-    for day in [now.day(), next.day()] {
+    let days = [now.day(), next.day()];
+    for day in days {
         let sql = "INSERT INTO use_by_day VALUES (?1, 'p', 'slow', 'a', 'model-a', 2, ?2, 1, 0, 0, 1, 2, 1500000)";
         database.execute(sql, rusqlite::params![day.to_string(), tokens - 1]).expect("a row");
     }
-    now.day()
+    days
 }
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn what_was_used_is_reported_to_admins() {
     let boss = with_key(&server, "boss");
     let empty = boss.get("/api/v1/usage").await.ok().json();
     assert_eq!((&empty["object"], &empty["data"]), (&json!("list"), &json!([])));
-    let day = used_before(&server, 50);
+    let [day, _] = used_before(&server, 50);
     let range = format!("from={day}&to={day}");
     let expected = json!({
         "day": day.to_string(), "pipeline": "p", "caller": "slow", "provider": "a", "model": "model-a", "replies": 2, "prompt_tokens": 49,
@@ -182,8 +183,9 @@ async fn a_wrong_parameter_of_the_report_is_named() {
         let answer = boss.get(&format!("/api/v1/usage?{query}")).await;
         assert_eq!((answer.refused(400).as_str(), &answer.json()["error"]["param"]), ("invalid_value", &json!(param)), "{query}");
     }
-    let day = used_before(&server, 50);
+    let [day, next] = used_before(&server, 50);
     boss.get(&format!("/api/v1/usage?from={day}&to={day}")).await.ok();
-    let many = boss.get("/api/v1/usage?from=2026-01-01&to=2026-01-01").await.ok().json();
-    assert_eq!(many["data"], json!([]));
+    let many = boss.get(&format!("/api/v1/usage?from={day}&to={next}")).await;
+    assert_eq!(many.refused(400), "report_too_large");
+    assert!(many.text().contains("`limits.ledger.report_rows`"), "{many:?}");
 }

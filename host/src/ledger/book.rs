@@ -126,7 +126,11 @@ impl Book {
 /// The names of pipelines, callers and providers hold no NUL; a model's may, and stands last.
 fn spell(key: &mut String, day: Day, [pipeline, caller, provider, model]: &[&str; 4]) {
     key.clear();
-    write!(key, "{day}\0{pipeline}\0{caller}\0{provider}\0{model}").expect("a String takes every write");
+    write!(key, "{}", day.number()).expect("a String takes every write");
+    for name in [pipeline, caller, provider, model] {
+        key.push('\0');
+        key.push_str(name);
+    }
 }
 
 /// The beginning of a model's name.

@@ -93,6 +93,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_takes_all_it_can_gets_one_minute_s_worth_more_than_the_rate() {
+        let mut bucket = Bucket::full(60, Duration::ZERO);
+        let mut took = Vec::new();
+        for tenth in 0..36_000 {
+            let now = tenth * SECOND / 10;
+            let units = bucket.left(now);
+            bucket.charge(units, now);
+            took.push(units);
+        }
+        assert_eq!(took.iter().sum::<u64>(), 60 + 60 * 60 - 1, "in an hour, whose last second is not over");
+        let most = took.windows(600).map(|minute| minute.iter().sum::<u64>()).max();
+        assert_eq!(most, Some(60 + 59));
+        assert_eq!(took[600..].windows(600).map(|minute| minute.iter().sum::<u64>()).max(), Some(60));
+    }
+
+    #[test]
     fn a_reading_from_the_past_takes_nothing_away() {
         let mut bucket = Bucket::full(60, 10 * SECOND);
         bucket.charge(10, 10 * SECOND);

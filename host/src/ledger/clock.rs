@@ -56,6 +56,11 @@ impl Day {
         (found.to_string() == text).then_some(found)
     }
 
+    /// Counted from 1970-01-01, which is 0.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// That many days before, but not before 1970.
     pub fn back(self, days: u32) -> Self {
         Self(self.0.saturating_sub(days))

@@ -49,11 +49,16 @@ impl Metrics {
         let caller = names[1];
         let (key, instead) = (names.join("\0"), [OTHER, caller, OTHER, OTHER]);
         let make = |kept: &str| self.tokens.handles(if kept == key { names } else { instead });
-        self.tokens.handles.with_or(&key, &instead.join("\0"), make, |counters| {
-            for (counter, count) in counters.iter().zip(counts) {
-                counter.inc_by(count);
-            }
-        });
+        self.tokens.handles.with_or(
+            &key,
+            || instead.join("\0"),
+            make,
+            |counters| {
+                for (counter, count) in counters.iter().zip(counts) {
+                    counter.inc_by(count);
+                }
+            },
+        );
     }
 
     /// A request of `caller` was refused by this limit.
