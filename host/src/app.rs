@@ -131,3 +131,30 @@ fn this_program() -> anyhow::Result<PathBuf> {
     }
     std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+    use crate::llm::Observer as _;
+
+    #[test]
+    fn what_a_reply_used_reaches_the_books_the_budget_and_the_metrics() {
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
+        let allowance = ledger::Allowance { tokens_per_day: Some(29), ..ledger::Allowance::default() };
+        let config = ledger::Config { allowances: [("team-a".into(), allowance)].into(), ..ledger::Config::default() };
+        let ledger = Ledger::open(&folder.path().join("db"), config, Arc::new(ledger::clock::Moment::default), metrics.clone()).unwrap();
+        let attempts = Attempts { metrics: metrics.clone(), ledger: Arc::new(ledger) };
+        let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4 };
+        let (pipeline, provider, model) = ("support", "openai", "gpt-4o");
+        attempts.used(&llm::Used { pipeline, caller: Some("team-a"), provider, model, usage, estimated: true });
+        let today = attempts.ledger.today();
+        let rows = attempts.ledger.report(today, today, None).unwrap();
+        let sums =
+            ledger::Sums { replies: 1, prompt: 20, completion: 9, cached: 15, reasoning: 4, estimated: 1, ..ledger::Sums::default() };
+        assert_eq!((rows.len(), rows[0].caller.as_str(), rows[0].model.as_str(), rows[0].sums), (1, "team-a", "gpt-4o", sums));
+        assert_eq!(attempts.ledger.admit("team-a").unwrap_err().limit, ledger::Limit::TokensPerDay);
+        let line = r#"cofferdam_tokens_total{pipeline="support",caller="team-a",provider="openai",model="gpt-4o",type="reasoning"} 4"#;
+        assert!(metrics.render().lines().any(|l| l == line));
+    }
+}

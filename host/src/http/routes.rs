@@ -25,7 +25,7 @@ pub(super) enum Endpoint {
 /// Who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// Everybody. `/metrics` too: it names pipelines, plugins and providers but holds no content and no secret.
+    /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret.
     Open,
     /// Client and admin keys.
     Client,

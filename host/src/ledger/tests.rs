@@ -163,6 +163,19 @@ fn requests_and_tokens_of_the_minute_are_told_apart() {
 }
 
 #[test]
+fn requests_that_come_at_once_are_let_in_to_the_limit_exactly() {
+    let house = House::new(allowing("a", Allowance { requests_per_minute: Some(100), ..Allowance::default() }));
+    let came_in = || (0..50).filter(|_| house.ledger.admit("a").is_ok()).count();
+    let all: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(came_in)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(all, 100);
+    let line = r#"cofferdam_rate_limited_total{caller="a",limit="requests_per_minute"} 100"#;
+    assert!(house.metrics.render().lines().any(|l| l == line));
+}
+
+#[test]
 fn a_report_is_limited_at_its_edge() {
     let house = House::new(limited(Limits { report_rows: 2, ..Limits::default() }));
     house.ledger.used(&reply(Some("a"), "m", 1, 1));

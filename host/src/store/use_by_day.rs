@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::Error;
 
-/// No sum grows past it: JSON's readers keep no larger whole number, and SQLite's own sums would fail at four thousand times as much.
+/// No sum grows past it: many readers of JSON keep no larger whole number, and SQLite's would overflow at a thousand times as much.
 const SUM_MAX: u64 = (1 << 53) - 1;
 
 /// The table. Its calls block; an async caller wraps them in `spawn_blocking`.
