@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use crate::config::Config;
 use crate::http::{self, Server};
+use crate::ledger::{self, Flusher, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
@@ -24,6 +25,7 @@ pub struct App {
     knowledge: Arc<Knowledge>,
     /// Ends the watching of the plugin directory when it is dropped.
     _watcher: Watcher,
+    flusher: Flusher,
     /// Held to the end: two servers on one data_dir would each miss what the other wrote.
     _data_dir: File,
 }
@@ -48,7 +50,13 @@ impl App {
         let metrics = Metrics::new();
         let kept = Arc::new(store::Pipelines::open(&database).context("the database cannot be opened")?);
         let knowledge = Arc::new(Knowledge::open(&database, embedder, config.rag).context("the knowledge base cannot be opened")?);
-        let llm = Arc::new(Llm::new(config.llm, secrets, Arc::new(Attempts(metrics.clone()))).context("the providers cannot be set up")?);
+        let flush = config.ledger.flush;
+        let allowances = config.keys.client.iter().map(|key| (key.name.clone(), key.allowance)).collect();
+        let books = ledger::Config { allowances, prices: config.prices, limits: config.ledger };
+        let ledger = Ledger::open(&database, books, ledger::clock::system(), metrics.clone()).context("the books cannot be opened")?;
+        let ledger = Arc::new(ledger);
+        let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
+        let llm = Arc::new(Llm::new(config.llm, secrets, attempts).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -60,10 +68,11 @@ impl App {
         let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
-        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };
+        let flusher = Flusher::start(ledger.clone(), flush);
+        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), ledger, metrics };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, _watcher: watcher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, _watcher: watcher, flusher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -80,7 +89,9 @@ impl App {
     /// # Errors
     /// When the listener is lost.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        self.server.serve(shutdown).await?;
+        let served = self.server.serve(shutdown).await;
+        self.flusher.finish().await;
+        served?;
         Ok(())
     }
 }
@@ -95,17 +106,25 @@ pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Plugs the metrics into the llm room's port.
-struct Attempts(Arc<Metrics>);
+/// Plugs the metrics and the books into the llm room's port.
+struct Attempts {
+    metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
+}
 
 impl llm::Observer for Attempts {
     fn attempt(&self, provider: &str, _model: &str, outcome: &'static str, seconds: f64) {
         // Models are not a label: clients' hooks choose them, and each would be a series for ever.
-        self.0.llm_attempt(provider, outcome, seconds);
+        self.metrics.llm_attempt(provider, outcome, seconds);
+    }
+
+    fn used(&self, used: &llm::Used<'_>) {
+        let llm::Used { pipeline, caller, provider, model, usage, estimated } = *used;
+        self.ledger.used(&ledger::Entry { pipeline, caller, provider, model, usage, estimated });
     }
 
     fn circuits(&self, provider: &str, open: usize) {
-        self.0.llm_circuits(provider, open);
+        self.metrics.llm_circuits(provider, open);
     }
 }
 
@@ -115,4 +134,31 @@ fn this_program() -> anyhow::Result<PathBuf> {
         return Ok("/proc/self/exe".into());
     }
     std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+    use crate::llm::Observer as _;
+
+    #[test]
+    fn what_a_reply_used_reaches_the_books_the_budget_and_the_metrics() {
+        let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
+        let allowance = ledger::Allowance { tokens_per_day: Some(29), ..ledger::Allowance::default() };
+        let config = ledger::Config { allowances: [("team-a".into(), allowance)].into(), ..ledger::Config::default() };
+        let ledger = Ledger::open(&folder.path().join("db"), config, Arc::new(ledger::clock::Moment::default), metrics.clone()).unwrap();
+        let attempts = Attempts { metrics: metrics.clone(), ledger: Arc::new(ledger) };
+        let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4 };
+        let (pipeline, provider, model) = ("support", "openai", "gpt-4o");
+        attempts.used(&llm::Used { pipeline, caller: Some("team-a"), provider, model, usage, estimated: true });
+        let today = attempts.ledger.today();
+        let rows = attempts.ledger.report(today, today, None).unwrap();
+        let sums =
+            ledger::Sums { replies: 1, prompt: 20, completion: 9, cached: 15, reasoning: 4, estimated: 1, ..ledger::Sums::default() };
+        assert_eq!((rows.len(), rows[0].caller.as_str(), rows[0].model.as_str(), rows[0].sums), (1, "team-a", "gpt-4o", sums));
+        assert_eq!(attempts.ledger.admit("team-a").unwrap_err().limit, ledger::Limit::TokensPerDay);
+        let line = r#"cofferdam_tokens_total{pipeline="support",caller="team-a",provider="openai",model="gpt-4o",type="reasoning"} 4"#;
+        assert!(metrics.render().lines().any(|l| l == line));
+    }
 }

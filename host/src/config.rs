@@ -5,6 +5,8 @@
 mod embeddings;
 mod http;
 mod json;
+mod keys;
+mod ledger;
 mod limits;
 mod pipelines;
 mod plugins;
@@ -20,6 +22,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::ledger::Prices;
 use crate::pipeline::{EmbeddingModel, Pipeline};
 use crate::{llm, rag, sandbox};
 use print::Printer;
@@ -45,6 +48,8 @@ pub struct Config {
     pub plugins: BTreeMap<String, sandbox::PluginConfig>,
     pub sandbox: sandbox::ServerLimits,
     pub rag: rag::Limits,
+    pub ledger: crate::ledger::Limits,
+    pub prices: Prices,
     /// Never empty: without any in the file it is the built-in `default`.
     pub pipelines: Vec<Pipeline>,
     /// Never empty: without any in the file it is the embedder inside this program, as `minilm`.
@@ -89,9 +94,10 @@ impl Config {
         let mut config = Self::default();
         section::root(&report, |keys| {
             config.places(keys);
-            keys.table("keys", |keys| http::read_keys(keys, &mut config.keys));
+            keys.table("keys", |keys| keys::read(keys, &mut config.keys));
             keys.table("limits", |keys| config.limits(keys));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
+            keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
             let pipelines = pipelines::read(keys, &config.llm.providers);
             if !pipelines.is_empty() {
@@ -113,9 +119,10 @@ impl Config {
         let mut printer = Printer::default();
         let mut config = self.clone();
         config.places(&mut printer);
-        http::print_keys(&mut printer, &self.keys);
+        keys::print(&mut printer, &self.keys);
         printer.table("limits", |keys| config.limits(keys));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
+        printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
         embeddings::print(&mut printer, &self.embeddings);
@@ -148,6 +155,7 @@ impl Config {
         keys.table("providers", |keys| limits::providers(keys, &mut self.llm.limits));
         keys.table("plugins", |keys| limits::plugins(keys, &mut self.sandbox));
         keys.table("rag", |keys| limits::rag(keys, &mut self.rag));
+        keys.table("ledger", |keys| ledger::limits(keys, &mut self.ledger));
     }
 }
 
@@ -164,6 +172,8 @@ impl Default for Config {
             plugins: BTreeMap::new(),
             sandbox: sandbox::ServerLimits::default(),
             rag: rag::Limits::default(),
+            ledger: crate::ledger::Limits::default(),
+            prices: Prices::new(),
             pipelines: vec![pipelines::default()],
             embeddings: vec![embeddings::default()],
             // One per team and purpose; every one is a row and a line of `/v1/models`.

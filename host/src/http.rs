@@ -20,6 +20,7 @@ mod limits;
 mod models;
 mod pipelines;
 mod plugins;
+mod quota;
 mod record;
 mod respond;
 mod routes;
@@ -27,10 +28,12 @@ mod server;
 mod sse;
 mod toggles;
 mod upload;
+mod usage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::Knowledge;
 use crate::sandbox::Registry;
@@ -59,5 +62,6 @@ pub struct State {
     pub runner: Arc<Runner>,
     pub registry: Arc<Registry>,
     pub knowledge: Arc<Knowledge>,
+    pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
 }

@@ -1,14 +1,16 @@
-//! Opening and migrating the SQLite file that holds what must outlive the process; the pipelines kept in it.
-//! Must not know what a document or a pipeline means: it keeps rows and their tables' shape.
+//! Opening and migrating the SQLite file that holds what must outlive the process; the pipelines and the daily sums kept in it.
+//! Must not know what a document, a pipeline or a token means: it keeps rows and their tables' shape.
 
 mod migrations;
 mod pipelines;
+mod use_by_day;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 pub use pipelines::Pipelines;
+pub use use_by_day::{Sums, UseByDay, UseColumn, UseRow};
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -21,6 +21,7 @@ mod embeddings;
 mod fallback;
 mod hooks;
 mod hostile;
+mod ledger;
 mod llm;
 mod sandbox_limits;
 mod surface;

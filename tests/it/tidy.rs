@@ -9,17 +9,18 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// What each room may use; `telemetry` is everybody's. The order is the direction: nothing may use what stands above it.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
-    ("app", &["config", "http", "pipeline", "stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
-    ("config", &["http", "pipeline", "sandbox", "rag", "llm"]),
-    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
+    ("app", &["config", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "store", "chat", "telemetry"]),
+    ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger"]),
+    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
     ("sandbox", &["chat", "telemetry"]),
     ("rag", &["store", "chat", "telemetry"]),
     ("llm", &["chat", "telemetry"]),
+    ("ledger", &["store", "chat", "telemetry"]),
     ("store", &["telemetry"]),
     ("chat", &[]),
     ("telemetry", &[]),

@@ -59,6 +59,12 @@ impl Walk for Printer {
         self.entry(key, &value.to_u64().to_string());
     }
 
+    fn optional(&mut self, key: &'static str, value: &mut Option<u64>, _allowed: RangeInclusive<u64>) {
+        if let Some(value) = value {
+            self.entry(key, &value.to_string());
+        }
+    }
+
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
         if let Some((word, _)) = words.iter().find(|(_, of)| of == value) {
             self.entry(key, &quote(word));

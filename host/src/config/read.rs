@@ -43,6 +43,13 @@ impl Walk for Section<'_> {
         }
     }
 
+    fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>) {
+        let mut read = 0;
+        self.count(key, &mut read, allowed);
+        // None of the numbers that are allowed is 0.
+        *value = Some(read).filter(|read| *read > 0);
+    }
+
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
         let Some(entry) = self.take(key) else { return };
         match words.iter().find(|(word, _)| entry.text() == Some(word)) {

@@ -127,6 +127,12 @@ impl<'a> Entry<'a> {
         self.value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok())
     }
 
+    /// Any number.
+    pub(super) fn fraction(&self) -> Option<f64> {
+        let float = || self.value.as_float().and_then(|n| n.as_str().parse().ok());
+        self.value.as_integer().map_or_else(float, |_| self.number().map(|n| n as f64))
+    }
+
     /// Reads a table.
     pub(super) fn table(self, read: impl FnOnce(&mut Section<'a>)) {
         match self.value {

@@ -1,6 +1,8 @@
 //! Every key once right and once wrong; problems are told together; the effective configuration reads back.
 
+mod keys;
 mod limits;
+mod prices;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -285,7 +287,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     wrong("lisen = 1", "1: lisen: unknown key; did you mean `listen`?");
     wrong("[plugins.p.limits]\nfule = 5", "2: plugins.p.limits.fule: unknown key; did you mean `fuel`?");
     wrong("[limits.https]", "1: limits.https: unknown key; did you mean `http`?");
-    wrong("[keys]\nusers = []", "2: keys.users: unknown key; known here are client, admin");
+    wrong("[keys]\nusers = []", "2: keys.users: unknown key; known here are client, admin, default_limits");
     wrong(
         "[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"builtin\", model = \"m\" } } }]\nname = \"b\"",
         "4: pipelines[0].name: unknown key; known here are id, pipeline",
@@ -362,14 +364,16 @@ fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
 
 /// As Debug shows it, but for the keys, which the effective configuration does not give away.
 fn without_keys(config: &Config) -> String {
-    format!("{:?}", Config { keys: crate::http::Keys::default(), ..config.clone() })
+    format!("{:?}", Config { keys: crate::http::Keys { client: Vec::new(), admin: Vec::new(), ..config.keys.clone() }, ..config.clone() })
 }
 
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
         "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
-         [limits]\npipelines = 7\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
+         keys.default_limits = {{ requests_per_minute = 60, tokens_per_day = 1_000_000 }}\n\
+         prices = {{ \"gpt-4o\" = {{ input = 2.5, cached_input = 1.25, output = 10 }}, \"my.vllm/@cf/x\" = {{ input = 0.000_001, output = 0 }} }}\n\
+         [limits]\npipelines = 7\nledger = {{ rows = 5 }}\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
          [providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:8000/v1\"\n\
          [plugins.redact-pii]\non_failure = \"skip\"\nlimits.fuel = 5\nconfig = {{ \"odd key\\n\" = \"two\\nlines \\u007f \\\"quoted\\\"\", list = [1, 2.5, 1e300, false, {{}}], empty = [] }}\n\
          [[pipelines]]\nid = \"a\"\npipeline = [{{ stage = \"pre_hook\", config = {{ function_ids = [\"x\", \"y\"] }} }}, \

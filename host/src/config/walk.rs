@@ -16,6 +16,8 @@ pub(super) trait Walk: Sized {
     fn bytes<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>);
     /// A whole number.
     fn count<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>);
+    /// A whole number that may be left out.
+    fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]);
     /// Text such as "127.0.0.1:8080".

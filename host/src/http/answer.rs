@@ -18,7 +18,7 @@ use super::error::{Failure, Refusal};
 use super::record::Record;
 use super::routes::{Door, Endpoint};
 use super::server::Shared;
-use super::{chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, respond, routes};
+use super::{chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, routes, usage};
 use crate::chat::RequestId;
 use crate::pipeline::definition::is_name;
 
@@ -45,6 +45,9 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
     };
     let mut response = answering.instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, header);
+    if let Some(standing) = record.standing() {
+        quota::tell(response.headers_mut(), &standing);
+    }
     record.answered(response.status().as_u16());
     let (mut parts, mut content) = response.into_parts();
     if head.method == Method::HEAD
@@ -62,6 +65,9 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
     record.route = endpoint.name();
     let door = endpoint.door();
     record.caller = door::enter(door, &shared.keys, head)?;
+    if endpoint.metered() {
+        record.meter()?;
+    }
     if door != Door::Open {
         record.take_place()?;
     }
@@ -77,6 +83,7 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
         Endpoint::GetPipeline => pipelines::get(&shared.state.catalog, &id),
         Endpoint::Upload => knowledge::upload(&shared, head, body, &id).await,
         Endpoint::TestKnowledge => knowledge::test(&shared, head, body, &id).await,
+        Endpoint::Usage => usage::report(&shared.state.ledger, head.uri.query()).await,
         Endpoint::Plugins => Ok(plugins::list(&shared.state.registry)),
         Endpoint::Health => Ok(health::alive()),
         Endpoint::Ready => Ok(health::ready(&shared)),

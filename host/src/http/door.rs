@@ -86,12 +86,12 @@ mod tests {
     }
 
     fn key(name: &str) -> Key {
-        Key { name: name.into(), sha256: hash(name.as_bytes()) }
+        Key { name: name.into(), sha256: hash(name.as_bytes()), allowance: Default::default() }
     }
 
     #[test]
     fn without_keys_only_loopback_may_be_listened_on() {
-        let with = Keys { client: vec![key("a")], admin: vec![] };
+        let with = Keys { client: vec![key("a")], ..Keys::default() };
         for (listen, bare, keyed) in [("127.0.0.1:0", true, true), ("127.8.8.8:80", true, true), ("[::1]:80", true, true)]
             .into_iter()
             .chain([("0.0.0.0:80", false, true), ("[::]:80", false, true), ("10.0.0.1:80", false, true)])
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn client_keys_open_v1_and_admin_keys_open_both() {
-        let keys = Keys { client: vec![key("app")], admin: vec![key("root")] };
+        let keys = Keys { client: vec![key("app")], admin: vec![key("root")], ..Keys::default() };
         let ask = |door, value: &str| enter(door, &keys, &head(&[("authorization", value)])).map(|name| name.as_deref().map(str::to_owned));
         assert_eq!(ask(Door::Client, "Bearer app"), Ok(Some("app".into())));
         assert_eq!(ask(Door::Client, "bearer  root "), Ok(Some("root".into())));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn without_admin_keys_the_admin_routes_say_what_to_configure() {
-        let keys = Keys { client: vec![key("app")], admin: vec![] };
+        let keys = Keys { client: vec![key("app")], ..Keys::default() };
         assert_eq!(enter(Door::Admin, &keys, &head(&[("authorization", "Bearer app")])), Err(Refusal::NoAdminKeys));
     }
 

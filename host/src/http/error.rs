@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::chat::codec::Invalid;
-use crate::{pipeline, rag};
+use crate::{ledger, pipeline, rag};
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,8 @@ pub(super) enum Failure {
     /// An upload that failed in its middle; each file before it is safe.
     #[error("after {} stored files", stored.len())]
     Upload { stored: Vec<String>, source: rag::Error },
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,
@@ -67,6 +69,8 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("the server has as many requests as it can take (`limits.http.requests`); try again shortly")]
     Overloaded,
+    #[error(transparent)]
+    RateLimited(ledger::Refused),
     #[error("the body is larger than {limit} bytes (`{key}`)")]
     BodyTooLarge { limit: usize, key: &'static str },
     #[error("the body did not arrive in time (`limits.http.body_time`)")]

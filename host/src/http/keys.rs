@@ -7,6 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::ledger::Allowance;
+
 /// Says at a glance what a leaked string is.
 const PREFIX: &str = "cfd_";
 
@@ -16,6 +18,8 @@ pub struct Key {
     /// For logs and plugins; no secret.
     pub name: Arc<str>,
     pub sha256: [u8; 32],
+    /// What it may use; nothing limits an admin key.
+    pub allowance: Allowance,
 }
 
 /// All keys by what they open.
@@ -25,6 +29,8 @@ pub struct Keys {
     pub client: Vec<Key>,
     /// Open `/api` and `/v1`.
     pub admin: Vec<Key>,
+    /// What client keys without limits of their own may use; it stands in each of them already.
+    pub default_allowance: Allowance,
 }
 
 /// What a key opens.
@@ -100,14 +106,15 @@ mod tests {
     use super::*;
 
     fn key(name: &str, secret: &str) -> Key {
-        Key { name: name.into(), sha256: hash(secret.as_bytes()) }
+        Key { name: name.into(), sha256: hash(secret.as_bytes()), allowance: Allowance::default() }
     }
 
     #[test]
     fn a_made_key_is_found_by_its_hash_and_no_other_is() {
         let (text, sha256) = generate();
         assert!(text.starts_with("cfd_") && text.len() == 68, "{text}");
-        let keys = Keys { client: vec![key("other", "x"), Key { name: "mine".into(), sha256 }], admin: vec![key("root", "y")] };
+        let mine = Key { sha256, ..key("mine", "") };
+        let keys = Keys { client: vec![key("other", "x"), mine], admin: vec![key("root", "y")], ..Keys::default() };
         let (found, role) = keys.find(text.as_bytes()).expect("the key is there");
         assert_eq!((&*found.name, role), ("mine", Role::Client));
         assert_eq!(keys.find(b"y").map(|(_, role)| role), Some(Role::Admin));
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_key_on_both_lists_is_an_admin_key() {
-        let keys = Keys { client: vec![key("a", "k")], admin: vec![key("b", "k")] };
+        let keys = Keys { client: vec![key("a", "k")], admin: vec![key("b", "k")], ..Keys::default() };
         assert_eq!(keys.find(b"k").map(|(_, role)| role), Some(Role::Admin));
     }
 

@@ -12,6 +12,7 @@ use tracing::Span;
 use super::error::Refusal;
 use super::server::Shared;
 use crate::chat::RequestId;
+use crate::ledger::Standing;
 use crate::telemetry::request_span;
 
 /// The status that logs and metrics show where a client left before it got one; nginx's number for it.
@@ -32,6 +33,8 @@ pub(super) struct Record {
     outcome: &'static str,
     /// Holds one of `limits.requests`.
     placed: bool,
+    /// Costs its caller tokens.
+    metered: bool,
 }
 
 impl Record {
@@ -48,6 +51,7 @@ impl Record {
             status: CLIENT_GONE,
             outcome: "client_gone",
             placed: false,
+            metered: false,
         }
     }
 
@@ -60,6 +64,19 @@ impl Record {
         self.placed = true;
         self.shared.state.metrics.in_flight(1);
         Ok(())
+    }
+
+    /// Counts it against its caller's limits, where there are any.
+    pub(super) fn meter(&mut self) -> Result<(), Refusal> {
+        self.metered = true;
+        let Some(caller) = &self.caller else { return Ok(()) };
+        self.shared.state.ledger.admit(caller).map_err(Refusal::RateLimited)
+    }
+
+    /// What its caller has left; none where it has no limits or nothing is counted.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let caller = self.caller.as_ref().filter(|_| self.metered)?;
+        self.shared.state.ledger.standing(caller)
     }
 
     /// The answer's status is known; a stream may still end in other ways than well.

@@ -17,6 +17,7 @@ pub(super) enum Endpoint {
     Upload,
     TestKnowledge,
     Plugins,
+    Usage,
     Health,
     Ready,
     Metrics,
@@ -25,7 +26,7 @@ pub(super) enum Endpoint {
 /// Who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// Everybody. `/metrics` too: it names pipelines, plugins and providers but holds no content and no secret.
+    /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret.
     Open,
     /// Client and admin keys.
     Client,
@@ -56,6 +57,7 @@ fn table<'a>(segments: &[&'a str]) -> Option<(Methods, &'a str)> {
         ["api", "v1", "gateway", "apis", id, "knowledge", "upload"] => (&[(Post, E::Upload)], id),
         ["api", "v1", "gateway", "apis", id, "knowledge", "test"] => (&[(Post, E::TestKnowledge)], id),
         ["api", "v1", "plugins"]                                  => (&[(Get, E::Plugins)], ""),
+        ["api", "v1", "usage"]                                  => (&[(Get, E::Usage)], ""),
         ["healthz"]                                               => (&[(Get, E::Health)], ""),
         ["readyz"]                                                => (&[(Get, E::Ready)], ""),
         ["metrics"]                                               => (&[(Get, E::Metrics)], ""),
@@ -76,6 +78,7 @@ impl Endpoint {
             Self::Upload => "knowledge_upload",
             Self::TestKnowledge => "knowledge_test",
             Self::Plugins => "plugins",
+            Self::Usage => "usage",
             Self::Health => "healthz",
             Self::Ready => "readyz",
             Self::Metrics => "metrics",
@@ -85,8 +88,18 @@ impl Endpoint {
     pub(super) fn door(self) -> Door {
         match self {
             Self::ChatCompletions | Self::Embeddings | Self::Models | Self::Model => Door::Client,
-            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins => Door::Admin,
+            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => Door::Admin,
             Self::Health | Self::Ready | Self::Metrics => Door::Open,
+        }
+    }
+
+    /// Whether it costs tokens: then a key's limits hold.
+    pub(super) fn metered(self) -> bool {
+        match self {
+            Self::ChatCompletions | Self::Embeddings => true,
+            Self::Models | Self::Model => false,
+            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => false,
+            Self::Health | Self::Ready | Self::Metrics => false,
         }
     }
 }
@@ -161,6 +174,7 @@ mod tests {
             ("POST", "/api/v1/gateway/apis/support/knowledge/upload", Endpoint::Upload, "support"),
             ("POST", "/api/v1/gateway/apis/support/knowledge/test", Endpoint::TestKnowledge, "support"),
             ("GET", "/api/v1/plugins", Endpoint::Plugins, ""),
+            ("GET", "/api/v1/usage", Endpoint::Usage, ""),
             ("GET", "/healthz", Endpoint::Health, ""),
             ("GET", "/readyz", Endpoint::Ready, ""),
             ("GET", "/metrics", Endpoint::Metrics, ""),

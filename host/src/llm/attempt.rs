@@ -12,15 +12,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::used::Used;
-use super::{Error, Limits};
+use super::{Error, Limits, Used};
 use crate::telemetry::{llm_done, llm_span};
 use chance::Chance;
 use circuits::Circuits;
 pub use circuits::{CircuitPhase, CircuitState};
 pub(super) use walk::{Ask, Walk};
 
-/// Told about each try when it ends: for a stream that is its first event.
+/// Told about each try when it ends, for a stream that is its first event, and about each reply when it is over.
 pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);

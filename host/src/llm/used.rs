@@ -1,16 +1,15 @@
-//! What a reply used, told to whoever keeps the books.
-//! Must not know prices, limits or where use is written down.
+//! What a reply used, as it is told to whoever keeps the books. Must not know prices, limits or where the books are.
 
-use crate::chat::Usage;
-
-/// The use of one reply that is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One reply that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used<'a> {
+    /// The API id that the client asked for.
     pub pipeline: &'a str,
+    /// The name of the client's key; none where no keys are configured.
     pub caller: Option<&'a str>,
     pub provider: &'a str,
     pub model: &'a str,
-    pub usage: Usage,
-    /// The provider told no count: the tokens are a guess from the bytes.
+    pub usage: crate::chat::Usage,
+    /// No count was told by the provider: the tokens are a guess from the bytes.
     pub estimated: bool,
 }

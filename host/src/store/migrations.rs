@@ -32,6 +32,23 @@ pub(super) const STEPS: &[&str] = &[
          vector      BLOB NOT NULL,   -- little-endian f32
          UNIQUE (document_id, ordinal)
      ) STRICT;",
+    // Whole numbers that only grow. `caller` is empty where no key was used; `cost` is in millionths of a dollar, of the `priced` replies.
+    "CREATE TABLE use_by_day (
+         day        TEXT NOT NULL,     -- 2026-11-22, in UTC
+         pipeline   TEXT NOT NULL,
+         caller     TEXT NOT NULL,
+         provider   TEXT NOT NULL,
+         model      TEXT NOT NULL,
+         replies    INTEGER NOT NULL,
+         prompt     INTEGER NOT NULL,  -- tokens
+         completion INTEGER NOT NULL,
+         cached     INTEGER NOT NULL,  -- of the prompt
+         reasoning  INTEGER NOT NULL,  -- of the completion
+         estimated  INTEGER NOT NULL,  -- replies
+         priced     INTEGER NOT NULL,  -- replies
+         cost       INTEGER NOT NULL,
+         PRIMARY KEY (day, pipeline, caller, provider, model)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Does the steps that the file lacks, each in its own transaction.
@@ -67,13 +84,13 @@ mod tests {
         connection.execute("INSERT INTO pipelines VALUES ('support', '{}')", []).unwrap();
         assert_eq!(version(&connection), 1);
         run(&mut connection, STEPS).unwrap();
-        assert_eq!(version(&connection), 2);
+        assert_eq!(version(&connection), 3);
         let rows: (String, i64) = connection
             .query_row("SELECT id, (SELECT count(*) FROM chunks) FROM pipelines", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(rows, ("support".into(), 0));
         run(&mut connection, STEPS).unwrap();
-        assert_eq!(version(&connection), 2);
+        assert_eq!(version(&connection), 3);
     }
 
     #[test]
@@ -92,7 +109,7 @@ mod tests {
         let path = folder.path().join("cofferdam.db");
         std::thread::scope(|scope| {
             let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| super::super::open(&path).map(|c| version(&c)))).collect();
-            assert!(openers.into_iter().all(|opener| opener.join().unwrap().unwrap() == 2));
+            assert!(openers.into_iter().all(|opener| opener.join().unwrap().unwrap() == 3));
         });
     }
 }

@@ -46,16 +46,22 @@ impl<T> Named<T> {
 
     /// Acts on the value of `name`, which `make` makes of the name to show.
     pub(super) fn with<R>(&self, name: &str, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
+        self.with_or(name, || OTHER.to_owned(), make, act)
+    }
+
+    /// As `with`, with another name than `OTHER` for those after the last one kept; of such names there must be few.
+    pub(super) fn with_or<R>(&self, name: &str, other: impl Fn() -> String, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
         {
             let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-            let full = by_name.len() > NAMES_MAX;
-            if let Some(value) = by_name.get(name).or_else(|| by_name.get(OTHER).filter(|_| full)) {
+            let full = by_name.len() >= NAMES_MAX;
+            if let Some(value) = by_name.get(name).or_else(|| if full { by_name.get(&other()) } else { None }) {
                 return act(value);
             }
         }
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        let name = if by_name.len() < NAMES_MAX { name } else { OTHER };
-        act(by_name.entry(name.to_owned()).or_insert_with(|| make(name)))
+        let name = if by_name.len() < NAMES_MAX || by_name.contains_key(name) { name.to_owned() } else { other() };
+        let value = by_name.entry(name).or_insert_with_key(|name| make(name));
+        act(value)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every figure that `/metrics` shows, in one place: names by OpenMetrics' custom, units at their end.
-//! Labels come from closed lists, plugins' names and providers' names; never from what a client sends. Each call costs well under a
-//! microsecond. Must not know who measures.
+//! Labels come from closed lists and from the names of plugins, providers, pipelines and callers; of what a client can choose, models' names,
+//! only so many are kept. Each call costs well under a microsecond. Must not know who measures.
+
+mod tokens;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::handles::{Handles, Named};
+use tokens::Tokens;
 
 /// What `render` returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,6 +49,7 @@ pub struct Metrics {
     connections: Gauge,
     plugins: Named<Plugin>,
     providers: Named<Provider>,
+    tokens: Tokens,
     search_seconds: Histogram,
     search_hits: Histogram,
     embed_queue: Gauge,
@@ -94,6 +98,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("cofferdam");
         let families = Families::register(&mut registry);
         let r = &mut registry;
+        let tokens = Tokens::register(r);
         let in_flight = plain(r, "http_requests_in_flight", "Requests being answered", Gauge::default());
         let connections = plain(r, "http_connections", "Open client connections", Gauge::default());
         let search_seconds =
@@ -109,6 +114,7 @@ impl Metrics {
             connections,
             plugins: Named::new(),
             providers: Named::new(),
+            tokens,
             search_seconds,
             search_hits,
             embed_queue,

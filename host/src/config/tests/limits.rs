@@ -52,6 +52,13 @@ fn every_limit_is_read_and_has_two_edges() {
         ("limits.plugins", "compile_memory", "\"256MiB\"", "\"1TiB\"", "\"255MiB\"", "\"2TiB\""),
         ("limits.plugins", "debounce", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
         ("limits.plugins", "poll", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+        ("limits.ledger", "rows", "1", "1_000_000", "0", "1_000_001"),
+        ("limits.ledger", "flush", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+        ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
+        ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
+        ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
+        ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
+        ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
         ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
         ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
         ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
@@ -72,7 +79,7 @@ fn every_limit_is_read_and_has_two_edges() {
 
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
-    let config = parse("[plugins.p]");
+    let config = parse("[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3");
     let effective = config.effective();
     let table = |name: &str| {
         let rest = effective.split_once(&format!("\n[{name}]\n")).expect("the table is there").1.to_owned();
@@ -92,5 +99,7 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
     check("limits.rag", &config.rag);
+    check("limits.ledger", &config.ledger);
+    check("keys.default_limits", &config.keys.default_allowance);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

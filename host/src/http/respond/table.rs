@@ -7,14 +7,16 @@ use std::time::Duration;
 use super::{Text, Trouble};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
+use crate::ledger::Limit;
 use crate::llm::Phase;
 use crate::pipeline::{self, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
-use crate::{llm, rag};
+use crate::{ledger, llm, rag};
 
 const REQUEST: &str = "invalid_request_error";
 const PERMISSION: &str = "permission_error";
 const NOT_FOUND: &str = "not_found_error";
+const RATE: &str = "rate_limit_error";
 const SERVER: &str = "server_error";
 const PROVIDER: &str = "provider_error";
 const PLUGIN: &str = "plugin_error";
@@ -55,6 +57,7 @@ pub(super) fn trouble(failure: &Failure) -> Trouble {
             }
             trouble
         }
+        Failure::Ledger(error) => report(error),
         Failure::Panicked => Trouble::new(500, SERVER, "internal_error", INTERNAL),
     }
 }
@@ -70,6 +73,7 @@ fn refused(refusal: &Refusal) -> Trouble {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded => return Trouble::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
         Refusal::BodySlow => (408, REQUEST, "body_timeout"),
         Refusal::BodyBroken => (400, REQUEST, "body_incomplete"),
@@ -82,6 +86,15 @@ fn refused(refusal: &Refusal) -> Trouble {
         Refusal::NotUtf8 { .. } => return Trouble::new(400, REQUEST, "not_utf8", message).param("file"),
     };
     Trouble::new(status, kind, code, message)
+}
+
+/// As OpenAI tells them: a rate that a client waits for, and a budget that it does not.
+fn used_up(refused: &ledger::Refused, message: String) -> Trouble {
+    let trouble = |code: &'static str| Trouble::new(429, RATE, code, message).after(whole_seconds(refused.retry_after));
+    match refused.limit {
+        Limit::RequestsPerMinute | Limit::TokensPerMinute => trouble("rate_limit_exceeded"),
+        Limit::TokensPerDay => trouble("insufficient_quota").hopeless(),
+    }
 }
 
 fn unreadable(invalid: &Invalid) -> Trouble {
@@ -183,7 +196,7 @@ fn answered(provider: &str, status: u16, message: &str, [kind, code, param]: [Op
     match status {
         400 | 413 | 422 => through(REQUEST, "provider_refused"),
         404 => through(NOT_FOUND, "provider_refused"),
-        429 => through("rate_limit_error", "rate_limit_exceeded"),
+        429 => through(RATE, "rate_limit_exceeded"),
         401..=403 => {
             let message =
                 format!("provider `{provider}` refused the server's credentials with {status}; the operator must look at its key");
@@ -207,6 +220,13 @@ fn knowledge(error: &rag::Error) -> Trouble {
         rag::Error::Embed(_) => Trouble::new(500, SERVER, "embedder_failed", INTERNAL),
         rag::Error::Store(_) => Trouble::new(500, SERVER, "knowledge_store_failed", INTERNAL),
         rag::Error::Index(_) => Trouble::new(500, SERVER, "knowledge_index_failed", INTERNAL),
+    }
+}
+
+fn report(error: &ledger::Error) -> Trouble {
+    match error {
+        ledger::Error::TooMany { .. } => Trouble::new(400, REQUEST, "report_too_large", error.to_string()),
+        ledger::Error::Store(_) => Trouble::new(500, SERVER, "usage_store_failed", INTERNAL),
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::chat::codec::Invalid;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
-use crate::{llm, rag};
+use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
 
@@ -106,6 +106,7 @@ fn failures() -> Vec<Failure> {
             .map(Failure::Put),
     );
     all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all
 }
@@ -121,6 +122,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ForeignHost("evil.example".into()),
         Refusal::ForeignOrigin("https://evil.example".into()),
         Refusal::Overloaded,
+        used_up(ledger::Limit::RequestsPerMinute, 1),
+        used_up(ledger::Limit::TokensPerMinute, 1_001),
+        used_up(ledger::Limit::TokensPerDay, 3_600_000),
         Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
         Refusal::BodySlow,
         Refusal::BodyBroken,
@@ -133,6 +137,10 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Multipart("no boundary".into()),
         Refusal::NotUtf8 { name: "a.md".into(), at: 3 },
     ]
+}
+
+fn used_up(limit: ledger::Limit, millis: u64) -> Refusal {
+    Refusal::RateLimited(ledger::Refused { caller: "team-a".into(), limit, allowed: 60, retry_after: Duration::from_millis(millis) })
 }
 
 fn fault_kinds() -> Vec<FaultKind> {

@@ -1,0 +1,103 @@
+//! `[keys]`: who may come in, and what each client key may use. Keys stand in the file as hashes only.
+//! Must not know how a key is checked or how use is counted.
+
+use serde_json::Value;
+
+use super::json::{quote, to_toml};
+use super::print::Printer;
+use super::section::{Entry, Section};
+use super::walk::Walk;
+use crate::http::{Key, Keys, keys};
+use crate::ledger::Allowance;
+
+/// `[keys]`
+pub(super) fn read(section: &mut Section<'_>, keys: &mut Keys) {
+    let (client, admin) = (section.take("client"), section.take("admin"));
+    section.table("default_limits", |section| allowance(section, &mut keys.default_allowance));
+    keys.admin = admin.map(|entry| list(entry, None, &[])).unwrap_or_default();
+    keys.client = client.map(|entry| list(entry, Some(&keys.default_allowance), &keys.admin)).unwrap_or_default();
+}
+
+/// As comments: a shortened hash must not be mistaken for one that works. A client key shows the limits that hold for it.
+pub(super) fn print(printer: &mut Printer, keys: &Keys) {
+    printer.named("keys", |printer| {
+        for (name, list) in [("client", &keys.client), ("admin", &keys.admin)] {
+            let list: Vec<_> = list.iter().map(shortened).collect();
+            printer.line(&format!("# {name} = [{}]", list.join(", ")));
+        }
+        let mut default = keys.default_allowance;
+        if !default.is_unlimited() {
+            printer.table("default_limits", |printer| allowance(printer, &mut default));
+        }
+    });
+}
+
+/// `limits` of one key, and `[keys.default_limits]`
+fn allowance(keys: &mut impl Walk, allowance: &mut Allowance) {
+    keys.optional("requests_per_minute", &mut allowance.requests_per_minute, 1..=1_000_000);
+    keys.optional("tokens_per_minute", &mut allowance.tokens_per_minute, 1..=1_000_000_000);
+    keys.optional("tokens_per_day", &mut allowance.tokens_per_day, 1..=1_000_000_000_000);
+}
+
+/// The prefix and eight digits.
+fn shortened(key: &Key) -> String {
+    let Allowance { requests_per_minute, tokens_per_minute, tokens_per_day } = key.allowance;
+    let limits =
+        [("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute), ("tokens_per_day", tokens_per_day)];
+    let limits: Value = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?)))).collect();
+    let limits = if key.allowance.is_unlimited() { String::new() } else { format!(", limits = {}", to_toml(&limits)) };
+    format!("{{ name = {}, sha256 = \"{:.15}…\"{limits} }}", quote(&key.name), keys::format(&key.sha256))
+}
+
+/// Client keys, with what those may use that have no limits of their own; or admin keys, which have none. `others` are the keys of the
+/// other list.
+fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    for entry in entry.list() {
+        entry.table(|section| {
+            let own_name = section.need("name", "whose key it is, for logs and plugins");
+            let hash = section.need("sha256", "the SHA-256 of the key").and_then(|entry| hash(&entry, &keys));
+            let mut limits = default.copied().unwrap_or_default();
+            if default.is_none() {
+                section.refuse(&["limits"], "admin keys have no limits");
+            } else if let Some(entry) = section.take("limits") {
+                limits = Allowance::default();
+                entry.table(|section| allowance(section, &mut limits));
+            }
+            let Some(entry) = own_name else { return };
+            let name = name(&entry, &keys);
+            if !limits.is_unlimited() && others.iter().any(|key| entry.text() == Some(&*key.name)) {
+                entry.problem("is the name of an admin key too; use is counted by name, so a key with limits needs one of its own");
+            }
+            if let (Some(name), Some(sha256)) = (name, hash) {
+                keys.push(Key { name: name.into(), sha256, allowance: limits });
+            }
+        });
+    }
+    keys
+}
+
+fn name(entry: &Entry<'_>, before: &[Key]) -> Option<String> {
+    let name = entry.text().filter(|name| crate::pipeline::definition::is_name(name)).map(str::to_owned);
+    match &name {
+        None => entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`"),
+        Some(name) if before.iter().any(|key| *key.name == **name) => entry.problem(format!("the name {name:?} stands twice")),
+        Some(_) => {}
+    }
+    name
+}
+
+/// Never repeats what was found: it may be the key itself.
+fn hash(entry: &Entry<'_>, before: &[Key]) -> Option<[u8; 32]> {
+    let Some(hash) = entry.text().and_then(keys::parse) else {
+        entry.problem("expected the SHA-256 of the key in 64 hex digits, as `printf %s \"$KEY\" | sha256sum` prints it");
+        return None;
+    };
+    // What an unset variable hashes to; as a key it would let in everybody who sends none.
+    if hash == keys::hash(b"") {
+        entry.problem("is the SHA-256 of nothing; was the variable with the key empty?");
+    } else if before.iter().any(|key| key.sha256 == hash) {
+        entry.problem("the same key stands twice");
+    }
+    Some(hash)
+}

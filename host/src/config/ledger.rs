@@ -1,0 +1,56 @@
+//! `[limits.ledger]` and `[prices]`: the books' limits, and what tokens cost. Must not know how anything is counted.
+
+use super::print::Printer;
+use super::section::{Entry, Section};
+use super::walk::{Walk, millis, seconds};
+use crate::ledger::{Limits, Price, Prices};
+
+/// Dollars for a million tokens; the dearest models take some hundreds.
+const PRICE_MAX: f64 = 1e6;
+
+/// Prices are kept in millionths of a dollar.
+const MICRO: u64 = 1_000_000;
+
+/// `[limits.ledger]`
+pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
+    keys.count("rows", &mut limits.rows, 1..=1_000_000);
+    keys.duration("flush", &mut limits.flush, millis(100)..=seconds(3_600));
+    keys.count("days", &mut limits.days, 1..=3_660);
+    keys.count("report_rows", &mut limits.report_rows, 1..=1_000_000);
+}
+
+/// `[prices."MODEL"]` and `[prices."PROVIDER/MODEL"]`
+pub(super) fn read_prices(section: &mut Section<'_>, prices: &mut Prices) {
+    for (name, entry) in section.rest() {
+        if name.is_empty() {
+            entry.problem("a price stands under the name of a model, or of a provider and a model such as \"openai/gpt-4o\"");
+        }
+        entry.table(|section| {
+            let what = "US dollars for a million tokens";
+            let input = section.need("input", what).and_then(|entry| dollars(&entry));
+            let cached_input = section.take("cached_input").map(|entry| dollars(&entry));
+            let output = section.need("output", what).and_then(|entry| dollars(&entry));
+            if let (Some(input), Some(output)) = (input, output) {
+                prices.insert(name, Price { input, cached_input: cached_input.flatten().unwrap_or(input), output });
+            }
+        });
+    }
+}
+
+pub(super) fn print_prices(printer: &mut Printer, prices: &Prices) {
+    for (name, price) in prices {
+        printer.named(name, |printer| {
+            for (key, value) in [("input", price.input), ("cached_input", price.cached_input), ("output", price.output)] {
+                printer.entry(key, &format!("{}.{:06}", value / MICRO, value % MICRO));
+            }
+        });
+    }
+}
+
+fn dollars(entry: &Entry<'_>) -> Option<u64> {
+    let dollars = entry.fraction().filter(|dollars| (0.0..=PRICE_MAX).contains(dollars));
+    if dollars.is_none() {
+        entry.wrong("US dollars for a million tokens, a number from 0 to 1000000");
+    }
+    dollars.map(|dollars| (dollars * MICRO as f64).round() as u64)
+}
