@@ -6,6 +6,7 @@
 //! own future: a client that hangs up drops the work behind it.
 
 mod answer;
+mod asking;
 mod body;
 mod chat;
 mod connection;
@@ -21,6 +22,7 @@ mod pipelines;
 mod plugins;
 mod record;
 mod respond;
+mod responses;
 mod routes;
 mod server;
 mod sse;

@@ -24,6 +24,7 @@ use transport::Tls;
 
 pub use attempt::Observer;
 pub use error::{Error, Phase};
+pub use sse::events;
 
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {

@@ -9,6 +9,7 @@ use super::error::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     ChatCompletions,
+    Responses,
     Models,
     Model,
     PutPipeline,
@@ -48,6 +49,7 @@ fn table<'a>(segments: &[&'a str]) -> Option<(Methods, &'a str)> {
     use Verb::{Get, Post, Put};
     Some(match *segments {
         ["v1", "chat", "completions"]                             => (&[(Post, E::ChatCompletions)], ""),
+        ["v1", "responses"]                                       => (&[(Post, E::Responses)], ""),
         ["v1", "models"]                                          => (&[(Get, E::Models)], ""),
         ["v1", "models", id]                                      => (&[(Get, E::Model)], id),
         ["api", "v1", "gateway", "apis", id, "pipeline"]          => (&[(Get, E::GetPipeline), (Put, E::PutPipeline)], id),
@@ -66,6 +68,7 @@ impl Endpoint {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat_completions",
+            Self::Responses => "responses",
             Self::Models => "models",
             Self::Model => "model",
             Self::PutPipeline => "put_pipeline",
@@ -81,7 +84,7 @@ impl Endpoint {
 
     pub(super) fn door(self) -> Door {
         match self {
-            Self::ChatCompletions | Self::Models | Self::Model => Door::Client,
+            Self::ChatCompletions | Self::Responses | Self::Models | Self::Model => Door::Client,
             Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins => Door::Admin,
             Self::Health | Self::Ready | Self::Metrics => Door::Open,
         }
@@ -149,6 +152,7 @@ mod tests {
     fn every_route_is_found_under_its_method() {
         let cases = [
             ("POST", "/v1/chat/completions", Endpoint::ChatCompletions, ""),
+            ("POST", "/v1/responses", Endpoint::Responses, ""),
             ("GET", "/v1/models", Endpoint::Models, ""),
             ("HEAD", "/v1/models", Endpoint::Models, ""),
             ("GET", "/v1/models/a%2Fb", Endpoint::Model, "a%2Fb"),
@@ -180,6 +184,7 @@ mod tests {
     fn a_wrong_method_names_the_right_ones() {
         let cases = [
             ("GET", "/v1/chat/completions", "POST"),
+            ("GET", "/v1/responses", "POST"),
             ("POST", "/v1/models", "GET, HEAD"),
             ("OPTIONS", "/v1/models/x", "GET, HEAD"),
             ("DELETE", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT"),

@@ -140,7 +140,7 @@ impl Data {
 
 /// The data of every whole event in `bytes`, in order; several `data:` lines of one event are joined by LF. Events without data
 /// (comments, lone `event:` or `id:` lines) are passed over.
-pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let mut data: Option<Cow<'_, [u8]>> = None;
