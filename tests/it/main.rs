@@ -21,6 +21,7 @@ mod fallback;
 mod hooks;
 mod hostile;
 mod llm;
+mod responses;
 mod sandbox_limits;
 mod surface;
 mod tidy;

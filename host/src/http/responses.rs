@@ -34,12 +34,7 @@ use request::Asked;
 use stream::Responding;
 use writer::Writer;
 
-pub(super) async fn create(
-    shared: &Shared,
-    head: &Parts,
-    body: &mut Incoming,
-    record: &mut Record,
-) -> Result<Response<Content>, Failure> {
+pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
     let Asked { chat, echo, include } = request::read_body(&asking::body(shared, head, body).await?)?;
     let frame = Frame::new(chat.model.clone(), echo);
     let outcome = asking::run(shared, &head.headers, record, chat).await?;

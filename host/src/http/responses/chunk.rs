@@ -112,7 +112,8 @@ mod tests {
             let chunk = Chunk::read(data.as_bytes()).expect("JSON");
             assert!(chunk.text().is_none() && chunk.calls.is_empty() && chunk.finish_reason.is_none(), "{data}");
         }
-        let late = Chunk::read(br#"{"model":7,"choices":[{"finish_reason":null,"content_filter_results":{}}],"usage":null}"#).expect("JSON");
+        let late =
+            Chunk::read(br#"{"model":7,"choices":[{"finish_reason":null,"content_filter_results":{}}],"usage":null}"#).expect("JSON");
         assert!(late.delta.is_empty() && late.usage.is_none() && late.model.is_none());
     }
 

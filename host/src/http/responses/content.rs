@@ -63,9 +63,8 @@ fn part(at: &str, json: &Json) -> Result<Part, Refusal> {
             Part::Other(raw_json(&Audio { r#type: "input_audio", input_audio: need(at, "input_audio", any.input_audio)? }))
         }
         other => {
-            let message = format!(
-                "`{other}` is not a part; parts are input_text, output_text, refusal, input_image, input_file and input_audio"
-            );
+            let message =
+                format!("`{other}` is not a part; parts are input_text, output_text, refusal, input_image, input_file and input_audio");
             return Err(Refusal::field(format!("{at}.type"), message));
         }
     })
@@ -80,7 +79,10 @@ fn extra(json: &Json) -> Fields {
 
 fn image(at: &str, any: Any) -> Result<Part, Refusal> {
     if any.file_id.is_some() {
-        return Err(Refusal::field(format!("{at}.file_id"), "is not taken: this server keeps no files; send `image_url`, which may be a data URL"));
+        return Err(Refusal::field(
+            format!("{at}.file_id"),
+            "is not taken: this server keeps no files; send `image_url`, which may be a data URL",
+        ));
     }
     let mut image = json!({"url": need(at, "image_url", any.image_url)?});
     if let Some(detail) = any.detail {

@@ -31,12 +31,15 @@ pub(super) fn messages(input: &Json) -> Result<Vec<Message>, Refusal> {
     for (index, json) in items.iter().enumerate() {
         talk.item(&format!("input[{index}]"), json)?;
     }
+    talk.attach();
     Ok(talk.messages)
 }
 
 #[derive(Default)]
 struct Talk {
     messages: Vec<Message>,
+    /// They led to the last message, which may still grow.
+    led: Thoughts,
     /// They belong to the next thing that the model says.
     thoughts: Thoughts,
 }
@@ -72,21 +75,15 @@ impl Talk {
         if role != "assistant" {
             // Thoughts that led to nothing.
             self.thoughts = Thoughts::default();
-            self.messages.push(Message { role, content, ..Message::default() });
+            self.push(Message { role, content, ..Message::default() });
             return Ok(());
         }
         match self.messages.last_mut().filter(|last| last.role == "assistant" && !last.tool_calls.is_empty()) {
             // The calls' outputs must follow the message that holds the calls, so what was said after them joins it.
-            Some(last) => {
-                last.content = joined(std::mem::take(&mut last.content), content);
-                self.thoughts.attach(&mut last.extra);
-            }
-            None => {
-                let mut message = Message { role, content, ..Message::default() };
-                self.thoughts.attach(&mut message.extra);
-                self.messages.push(message);
-            }
+            Some(last) => join(&mut last.content, content),
+            None => self.push(Message { role, content, ..Message::default() }),
         }
+        self.led.append(&mut self.thoughts);
         Ok(())
     }
 
@@ -98,10 +95,10 @@ impl Talk {
             extra: Vec::new(),
         };
         if self.messages.last().is_none_or(|last| last.role != "assistant") {
-            self.messages.push(Message { role: "assistant".into(), ..Message::default() });
+            self.push(Message { role: "assistant".into(), ..Message::default() });
         }
+        self.led.append(&mut self.thoughts);
         let last = self.messages.last_mut().expect("there is one now");
-        self.thoughts.attach(&mut last.extra);
         last.tool_calls.push(ToolCall::Function(call));
         Ok(())
     }
@@ -110,8 +107,20 @@ impl Talk {
         let tool_call_id = Some(need(at, "call_id", item.call_id)?);
         let content = content(&format!("{at}.output"), &need(at, "output", item.output.filter(|json| !is_null(json)))?)?;
         self.thoughts = Thoughts::default();
-        self.messages.push(Message { role: "tool".into(), content, tool_call_id, ..Message::default() });
+        self.push(Message { role: "tool".into(), content, tool_call_id, ..Message::default() });
         Ok(())
+    }
+
+    fn push(&mut self, message: Message) {
+        self.attach();
+        self.messages.push(message);
+    }
+
+    /// The last message grows no more. Once for each message, so that many items cost no more than their bytes.
+    fn attach(&mut self) {
+        if let Some(last) = self.messages.last_mut() {
+            self.led.attach(&mut last.extra);
+        }
     }
 }
 
@@ -119,16 +128,21 @@ fn reference(at: &str) -> Refusal {
     Refusal::field(at, "is a reference to an item, and this server keeps none; send the item itself")
 }
 
-fn joined(before: Content, after: Content) -> Content {
+fn join(said: &mut Content, more: Content) {
     let parts = |content| match content {
         Content::Null => Vec::new(),
         Content::Text(text) if text.is_empty() => Vec::new(),
         Content::Text(text) => vec![Part::Text { text, extra: Vec::new() }],
         Content::Parts(parts) => parts,
     };
-    match before {
-        Content::Null => after,
-        before => Content::Parts(parts(before).into_iter().chain(parts(after)).collect()),
+    match said {
+        Content::Null => *said = more,
+        Content::Text(_) => {
+            let mut all = parts(std::mem::take(said));
+            all.extend(parts(more));
+            *said = Content::Parts(all);
+        }
+        Content::Parts(all) => all.extend(parts(more)),
     }
 }
 
@@ -214,6 +228,17 @@ mod tests {
         for (input, expected) in cases {
             assert_eq!(mapped(&Value::from(input.clone())), Ok(expected.into()), "{input:?}");
         }
+    }
+
+    #[test]
+    fn very_many_items_of_one_message_cost_no_more_than_their_bytes() {
+        let thought = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]});
+        let turn = [thought, call("a"), json!({"role": "assistant", "content": "so"})];
+        let input: Vec<&Value> = turn.iter().cycle().take(60_000).collect();
+        let messages = messages(&raw(serde_json::to_string(&input).expect("JSON")).expect("JSON")).expect("taken");
+        let [message] = &messages[..] else { panic!("{} messages", messages.len()) };
+        assert_eq!((message.tool_calls.len(), message.extra.len()), (20_000, 1));
+        assert!(matches!(&message.content, Content::Parts(parts) if parts.len() == 20_000));
     }
 
     #[test]

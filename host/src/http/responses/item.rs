@@ -69,10 +69,18 @@ pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Part<'a> {
-    OutputText { text: &'a str, annotations: &'a [Json], logprobs: &'a [Logprob] },
-    Refusal { refusal: &'a str },
+    OutputText {
+        text: &'a str,
+        annotations: &'a [Json],
+        logprobs: &'a [Logprob],
+    },
+    Refusal {
+        refusal: &'a str,
+    },
     /// Of a reasoning item.
-    SummaryText { text: &'a str },
+    SummaryText {
+        text: &'a str,
+    },
 }
 
 /// An item of the output.
@@ -119,8 +127,7 @@ mod tests {
     fn citations_lose_their_nesting_and_what_has_no_form_here_is_left_out() {
         let citation = json!({"start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
         let given = json!([{"type": "url_citation", "url_citation": citation}, {"type": "other"}, {"type": "url_citation"}, 7]);
-        let told: Vec<Value> =
-            annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
+        let told: Vec<Value> = annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
         let flat = json!({"type": "url_citation", "start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
         assert_eq!(told, [flat]);
         for nothing in ["null", "7", "[]"] {

@@ -123,7 +123,7 @@ impl Frame {
             model: &self.model,
             output,
             service_tier: self.service_tier.as_deref(),
-            usage: usage.and_then(|json| tokens(json)),
+            usage: usage.and_then(tokens),
             echo: &self.echo,
         }
     }

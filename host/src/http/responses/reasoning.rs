@@ -3,10 +3,9 @@
 //! dropped: only its server could open it. Must not know which provider thinks how.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::field::read;
-use crate::chat::codec::json_string;
+use crate::chat::codec::{json_string, raw_json};
 use crate::chat::{Fields, Json};
 use crate::http::error::Refusal;
 
@@ -59,25 +58,22 @@ impl Thoughts {
         Ok(())
     }
 
+    /// Takes over what others hold.
+    pub(super) fn append(&mut self, others: &mut Self) {
+        self.texts.append(&mut others.texts);
+        self.blocks.append(&mut others.blocks);
+    }
+
     /// Gives the message that they led to what was thought; leaves nothing.
     pub(super) fn attach(&mut self, extra: &mut Fields) {
         let Self { texts, blocks } = std::mem::take(self);
         if !texts.is_empty() {
-            let before = take(extra, TEXT).and_then(|json| serde_json::from_str(json.get()).ok());
-            let all: Vec<String> = before.into_iter().chain(texts).collect();
-            extra.push((TEXT.into(), json_string(&all.join("\n\n"))));
+            extra.push((TEXT.into(), json_string(&texts.join("\n\n"))));
         }
         if !blocks.is_empty() {
-            let before = take(extra, BLOCKS).and_then(|json| serde_json::from_str::<Vec<Json>>(RawValue::get(&json)).ok());
-            let all: Vec<Json> = before.into_iter().flatten().chain(blocks).collect();
-            extra.push((BLOCKS.into(), crate::chat::codec::raw_json(&all)));
+            extra.push((BLOCKS.into(), raw_json(&blocks)));
         }
     }
-}
-
-fn take(fields: &mut Fields, name: &str) -> Option<Json> {
-    let at = fields.iter().position(|(key, _)| key == name)?;
-    Some(fields.remove(at).1)
 }
 
 /// Signed thoughts out of a stream, where a block may come in pieces: words first, their signature last.
@@ -131,7 +127,7 @@ impl Blocks {
 }
 
 fn whole(words: &str, signature: &str) -> Json {
-    crate::chat::codec::raw_json(&serde_json::json!({"type": "thinking", "thinking": words, "signature": signature}))
+    raw_json(&serde_json::json!({"type": "thinking", "thinking": words, "signature": signature}))
 }
 
 #[cfg(test)]
@@ -148,9 +144,11 @@ mod tests {
     fn attached(items: &[Value]) -> Value {
         let (mut thoughts, mut extra) = (Thoughts::default(), Fields::new());
         for item in items {
-            thoughts.add("input[0]", &raw(item.to_string()).expect("JSON")).expect("an item");
-            thoughts.attach(&mut extra);
+            let mut more = Thoughts::default();
+            more.add("input[0]", &raw(item.to_string()).expect("JSON")).expect("an item");
+            thoughts.append(&mut more);
         }
+        thoughts.attach(&mut extra);
         extra.iter().map(|(name, json)| (name.clone(), value(json))).collect::<serde_json::Map<_, _>>().into()
     }
 
@@ -158,8 +156,9 @@ mod tests {
     fn words_and_signed_blocks_come_back_to_where_they_were() {
         let block = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
         let sealed = seal(&[raw(block.to_string()).expect("JSON")]);
-        let first = json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": sealed});
-        assert_eq!(attached(&[first.clone()]), json!({"reasoning_content": "hm", "thinking_blocks": [block]}));
+        let first =
+            json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": sealed});
+        assert_eq!(attached(std::slice::from_ref(&first)), json!({"reasoning_content": "hm", "thinking_blocks": [block]}));
         let second = json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "so"}]});
         assert_eq!(attached(&[first, second]), json!({"reasoning_content": "hm\n\nso", "thinking_blocks": [block]}));
     }

@@ -135,10 +135,15 @@ impl Draft {
             }
             "truncation" => match read::<Option<String>>(name, value)?.as_deref() {
                 None | Some("disabled") => {}
-                Some(_) => return Err(Refusal::field(name, "must be `disabled`: this server does not shorten an input; send one that fits")),
+                Some(_) => {
+                    return Err(Refusal::field(name, "must be `disabled`: this server does not shorten an input; send one that fits"));
+                }
             },
             "background" if read::<Option<bool>>(name, value)? == Some(true) => {
-                return Err(Refusal::field(name, "must be false: this server keeps no state, so nothing could be fetched later; stream instead"));
+                return Err(Refusal::field(
+                    name,
+                    "must be false: this server keeps no state, so nothing could be fetched later; stream instead",
+                ));
             }
             // There are no tools of the server whose calls could be counted.
             "max_tool_calls" => drop(self.told::<u64>("max_tool_calls", value)?),

@@ -6,6 +6,8 @@ mod call;
 mod message;
 mod thought;
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -36,7 +38,7 @@ pub(super) struct Writer {
     output: Vec<Option<Json>>,
     open: Option<Open>,
     /// Open until the end: some servers send the pieces of several calls by turns.
-    calls: Vec<Call>,
+    calls: VecDeque<Call>,
     usage: Option<Json>,
     finish_reason: Option<String>,
     emitter: Emitter,
@@ -71,7 +73,7 @@ impl Writer {
             begun: false,
             output: Vec::new(),
             open: None,
-            calls: Vec::new(),
+            calls: VecDeque::new(),
             usage: None,
             finish_reason: None,
             emitter: Emitter::default(),
@@ -109,8 +111,7 @@ impl Writer {
         let state = State::of(self.finish_reason.as_deref());
         if self.open.is_some() {
             self.close(state.of_item());
-        } else if !self.calls.is_empty() {
-            let call = self.calls.remove(0);
+        } else if let Some(call) = self.calls.pop_front() {
             let item = call.close(state.of_item(), &mut self.emitter);
             self.closed(call.at, item);
         } else if self.output.is_empty() {
@@ -237,7 +238,8 @@ impl Writer {
     /// A call without a number of its own is told by its id; one without either is the last one.
     fn call(&mut self, delta: &CallDelta) -> Result<(), Broken> {
         let function = delta.function.as_ref();
-        let (id, name) = (delta.id.as_deref().unwrap_or_default(), function.and_then(|function| function.name.as_deref()).unwrap_or_default());
+        let (id, name) =
+            (delta.id.as_deref().unwrap_or_default(), function.and_then(|function| function.name.as_deref()).unwrap_or_default());
         let arguments = function.map(|function| function.arguments()).unwrap_or_default();
         let known = match delta.index {
             Some(index) => self.calls.iter().position(|call| call.index == Some(index)),
@@ -255,7 +257,7 @@ impl Writer {
                 let at = self.place();
                 let call_id = if id.is_empty() { self.frame.id("call", at) } else { id.to_owned() };
                 let ours = self.frame.id("fc", at);
-                self.calls.push(Call::open(at, ours, delta.index, call_id, name.to_owned(), &mut self.emitter));
+                self.calls.push_back(Call::open(at, ours, delta.index, call_id, name.to_owned(), &mut self.emitter));
                 self.calls.len() - 1
             }
         };

@@ -42,7 +42,10 @@ fn every_field_reaches_the_chat_in_its_own_words() {
         (json!({"max_output_tokens": 16}), json!({"max_completion_tokens": 16})),
         (json!({"max_output_tokens": null, "temperature": null, "user": null, "metadata": null, "seed": null}), json!({})),
         (json!({"text": {"format": {"type": "text"}}}), json!({})),
-        (json!({"text": {"format": {"type": "json_object"}, "verbosity": "low"}}), json!({"response_format": {"type": "json_object"}, "verbosity": "low"})),
+        (
+            json!({"text": {"format": {"type": "json_object"}, "verbosity": "low"}}),
+            json!({"response_format": {"type": "json_object"}, "verbosity": "low"}),
+        ),
         (
             json!({"text": {"format": schema, "verbosity": "high"}}),
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}}, "verbosity": "high"}),
@@ -139,7 +142,10 @@ fn no_field_of_the_chat_endpoint_slips_past_its_own_name_here() {
         assert_eq!(params(&asked(&json!({name: null})).expect("nothing was said")), json!({}), "{name}");
     }
     let written = ["messages", "max_completion_tokens", "response_format", "verbosity", "reasoning_effort", "logprobs"];
-    assert!(written.iter().all(|name| CHAT_NAMES.iter().any(|(chat, _)| chat == name)), "whatever is written here must not come from there");
+    assert!(
+        written.iter().all(|name| CHAT_NAMES.iter().any(|(chat, _)| chat == name)),
+        "whatever is written here must not come from there"
+    );
 }
 
 #[test]

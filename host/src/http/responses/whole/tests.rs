@@ -76,7 +76,10 @@ fn every_kind_of_message_has_its_items() {
     let thought = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]});
     let cases = [
         (json!({"content": "hi"}), vec![message("completed", json!([text("hi")]))]),
-        (json!({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}), vec![message("completed", json!([text("ab")]))]),
+        (
+            json!({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+            vec![message("completed", json!([text("ab")]))],
+        ),
         (json!({"content": null}), vec![message("completed", json!([text("")]))]),
         (json!({"content": null, "refusal": "no"}), vec![message("completed", json!([{"type": "refusal", "refusal": "no"}]))]),
         (json!({"content": null, "tool_calls": [call("a"), call("b")]}), vec![called("a"), called("b")]),

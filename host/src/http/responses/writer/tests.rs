@@ -81,7 +81,10 @@ fn a_text_grows_and_is_said_once_more_at_its_end() {
     assert_eq!(kinds(&events), expected);
     assert_eq!((&events[4]["delta"], &events[5]["delta"], &events[6]["text"]), (&json!("Hel"), &json!("lo"), &json!("Hello")));
     let last = &events.last().expect("an end")["response"];
-    assert_eq!((&last["model"], &last["status"], &last["output"][0]["content"][0]["text"]), (&json!("theirs"), &json!("completed"), &json!("Hello")));
+    assert_eq!(
+        (&last["model"], &last["status"], &last["output"][0]["content"][0]["text"]),
+        (&json!("theirs"), &json!("completed"), &json!("Hello"))
+    );
     assert_eq!((&events[0]["response"]["status"], &events[0]["response"]["output"]), (&json!("in_progress"), &json!([])));
     assert_eq!(events[0]["response"]["id"], last["id"]);
 }
@@ -122,7 +125,8 @@ fn calls_grow_side_by_side() {
     ];
     assert_eq!(kinds(&events), expected);
     let output = &events.last().expect("an end")["response"]["output"];
-    let calls: Vec<_> = [1, 2].map(|at| [&output[at]["call_id"], &output[at]["name"], &output[at]["arguments"]]).into_iter().flatten().collect();
+    let calls: Vec<_> =
+        [1, 2].map(|at| [&output[at]["call_id"], &output[at]["name"], &output[at]["arguments"]]).into_iter().flatten().collect();
     assert_eq!(calls, ["a", "f", "{\"x\":1}", "b", "g", "{}"]);
 }
 
@@ -197,7 +201,8 @@ fn a_refusal_is_a_part_of_its_own() {
 
 #[test]
 fn annotations_and_probabilities_are_told_and_kept() {
-    let citation = json!({"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 1, "title": "t", "url": "https://example.com"}});
+    let citation =
+        json!({"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 1, "title": "t", "url": "https://example.com"}});
     let mut writer = writer(ALL, LIMIT);
     let logprobs = json!({"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}]}]});
     let chunk = json!({"choices": [{"index": 0, "delta": {"content": "a", "annotations": [citation]}, "logprobs": logprobs}]});
@@ -219,7 +224,10 @@ fn annotations_and_probabilities_are_told_and_kept() {
 fn a_reply_that_was_cut_short_or_says_nothing_still_ends_well_formed() {
     let cut = events(ALL, &[json!({"content": "Hel"})], "length");
     let last = cut.last().expect("an end");
-    assert_eq!((&last["type"], &last["response"]["incomplete_details"]), (&json!("response.incomplete"), &json!({"reason": "max_output_tokens"})));
+    assert_eq!(
+        (&last["type"], &last["response"]["incomplete_details"]),
+        (&json!("response.incomplete"), &json!({"reason": "max_output_tokens"}))
+    );
     assert_eq!(last["response"]["output"][0]["status"], "incomplete");
     let empty = events(ALL, &[], "stop");
     assert_eq!(empty.last().expect("an end")["response"]["output"][0]["content"][0]["text"], "");
@@ -235,7 +243,10 @@ fn a_failure_holds_what_was_said_until_then() {
     let last = events.last().expect("an end");
     assert_eq!(last["type"], "response.failed");
     let response = &last["response"];
-    assert_eq!((&response["status"], &response["error"]), (&json!("failed"), &json!({"code": "server_error", "message": "the provider is gone"})));
+    assert_eq!(
+        (&response["status"], &response["error"]),
+        (&json!("failed"), &json!({"code": "server_error", "message": "the provider is gone"}))
+    );
     assert_eq!((&response["output"][0]["status"], &response["output"][0]["content"][0]["text"]), (&json!("incomplete"), &json!("Hel")));
 }
 
