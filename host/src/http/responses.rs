@@ -14,6 +14,7 @@ mod reasoning;
 mod request;
 mod said;
 mod stream;
+mod text;
 mod tools;
 mod whole;
 mod writer;

@@ -29,7 +29,7 @@ pub(super) struct Place<'a> {
     pub(super) output_index: usize,
 }
 
-/// A list of parts is counted by another name in each kind of item.
+/// An event of one item.
 #[derive(Serialize)]
 pub(super) struct InItem<'a, T> {
     #[serde(flatten)]

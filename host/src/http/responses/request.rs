@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::echo::Echo;
 use super::field::{is_null, read};
-use super::{input, tools};
+use super::{input, text, tools};
 use crate::chat::codec::{self, ChatRequest, raw_json};
 use crate::chat::{Fields, Json, Message};
 use crate::http::error::{Failure, Refusal};
@@ -80,21 +80,6 @@ struct Reasoning {
     summary: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Text {
-    format: Option<Format>,
-    verbosity: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    r#type: String,
-    name: Option<String>,
-    description: Option<String>,
-    schema: Option<Json>,
-    strict: Option<bool>,
-}
-
 impl Draft {
     fn new() -> Self {
         Self {
@@ -124,7 +109,7 @@ impl Draft {
             "tools" => self.tools(value)?,
             "tool_choice" if !is_null(value) => self.choice = Some(tools::choice(value, &mut self.echo)?),
             "parallel_tool_calls" => self.parallel = self.told::<bool>("parallel_tool_calls", value)?.map(|_| value.clone()),
-            "text" => self.text(read::<Option<Text>>(name, value)?)?,
+            "text" => text::text(value, &mut self.params, &mut self.echo)?,
             "reasoning" => self.reasoning(read::<Option<Reasoning>>(name, value)?),
             "include" => self.include(read::<Option<Vec<String>>>(name, value)?.unwrap_or_default()),
             "top_logprobs" => self.top_logprobs = self.told("top_logprobs", value)?,
@@ -199,73 +184,6 @@ impl Draft {
             self.tools = true;
         }
         Ok(())
-    }
-
-    fn text(&mut self, text: Option<Text>) -> Result<(), Refusal> {
-        let Some(Text { format, verbosity }) = text else { return Ok(()) };
-        let mut told = json!({"format": {"type": "text"}});
-        match format {
-            None => {}
-            Some(format) => match format.r#type.as_str() {
-                "text" => {}
-                "json_object" => {
-                    told["format"] = json!({"type": "json_object"});
-                    self.params.push(("response_format".into(), raw_json(&told["format"])));
-                }
-                "json_schema" => return self.schema(format, verbosity),
-                other => {
-                    let message = format!("`{other}` is not a format; formats are text, json_object and json_schema");
-                    return Err(Refusal::field("text.format.type", message));
-                }
-            },
-        }
-        self.verbosity(verbosity.as_deref());
-        if let Some(verbosity) = verbosity {
-            told["verbosity"] = verbosity.into();
-        }
-        self.echo.set("text", &told);
-        Ok(())
-    }
-
-    /// The schema leaves as it came, for models keep the order of its properties.
-    fn schema(&mut self, format: Format, verbosity: Option<String>) -> Result<(), Refusal> {
-        #[derive(serde::Serialize)]
-        struct Schema<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            r#type: Option<&'a str>,
-            name: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            description: Option<&'a str>,
-            schema: &'a Json,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            strict: Option<bool>,
-        }
-        #[derive(serde::Serialize)]
-        struct Told<'a> {
-            format: Schema<'a>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            verbosity: Option<&'a str>,
-        }
-        #[derive(serde::Serialize)]
-        struct ResponseFormat<'a> {
-            r#type: &'a str,
-            json_schema: Schema<'a>,
-        }
-        let Format { name, description, schema, strict, .. } = format;
-        let name = super::field::need("text.format", "name", name)?;
-        let schema = super::field::need("text.format", "schema", schema)?;
-        let fields = |kind| Schema { r#type: kind, name: &name, description: description.as_deref(), schema: &schema, strict };
-        let sent = ResponseFormat { r#type: "json_schema", json_schema: fields(None) };
-        self.params.push(("response_format".into(), raw_json(&sent)));
-        self.verbosity(verbosity.as_deref());
-        self.echo.set("text", &Told { format: fields(Some("json_schema")), verbosity: verbosity.as_deref() });
-        Ok(())
-    }
-
-    fn verbosity(&mut self, verbosity: Option<&str>) {
-        if let Some(verbosity) = verbosity {
-            self.params.push(("verbosity".into(), raw_json(verbosity)));
-        }
     }
 
     fn reasoning(&mut self, reasoning: Option<Reasoning>) {
