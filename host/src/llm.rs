@@ -30,6 +30,7 @@ use transport::Tls;
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
 pub use error::{Error, Phase};
+pub use sse::events;
 pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.

