@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Streaming};
 use crate::packages::{NO_NODE, skipped};
-use crate::providers::{ENVIRONMENT, ROWS, Row, config};
-use crate::server::Server;
+use crate::providers::{self, ROWS, Row};
 use crate::simulator::{Asked, KEY, Simulator};
 
 /// One provider's turn in a test.
@@ -27,9 +26,7 @@ struct Turn<'a> {
 
 /// Lets every provider keep a promise, one after the other; fails with the names of all that do not.
 async fn each(promise: &str, keep: impl AsyncFn(&Turn<'_>)) {
-    let Some(simulator) = Simulator::start() else { return skipped(&format!("simulated providers: {promise}"), NO_NODE) };
-    let server = ENVIRONMENT.into_iter().fold(Server::with(&config(simulator.address)), |server, (name, value)| server.env(name, value));
-    let server = server.start();
+    let Some((simulator, server)) = providers::start() else { return skipped(&format!("simulated providers: {promise}"), NO_NODE) };
     let client = Client::of(server.address);
     let mut broken = Vec::new();
     for row in ROWS {

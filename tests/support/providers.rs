@@ -4,7 +4,8 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::simulator::KEY;
+use crate::server::Server;
+use crate::simulator::{KEY, Simulator};
 
 /// A key that no provider knows.
 pub const WRONG_KEY: &str = "sk-mistaken-0123456789";
@@ -53,8 +54,14 @@ impl Row {
     }
 }
 
-/// A configuration with every row's provider and pipelines, all asking the simulator at that address.
-pub fn config(simulator: SocketAddr) -> String {
+/// A simulator and a server that has every row's provider and pipelines, all asking it; none where this machine has no Node.
+pub fn start() -> Option<(Simulator, Server)> {
+    let simulator = Simulator::start()?;
+    let server = Server::with(&config(simulator.address)).env("KEY", KEY).env("WRONG_KEY", WRONG_KEY).start();
+    Some((simulator, server))
+}
+
+fn config(simulator: SocketAddr) -> String {
     let mut config = format!("[providers.{BACKUP}]\nkind = \"openai\"\nbase_url = \"http://{simulator}/v1\"\n");
     for row in ROWS {
         let settings = row.settings.replace("ADDRESS", &simulator.to_string());
@@ -72,6 +79,3 @@ pub fn config(simulator: SocketAddr) -> String {
     }
     config
 }
-
-/// The variables that `config` names.
-pub const ENVIRONMENT: [(&str, &str); 2] = [("KEY", KEY), ("WRONG_KEY", WRONG_KEY)];
