@@ -180,8 +180,8 @@ def responses(on):
     answer = raw(on.published, "/v1/responses", on.client.responses.with_raw_response.create, **question)
     assert (answer.status, answer.output_text, answer.usage.total_tokens) == ("completed", told, 18), answer
     events = raw_events(on.published, "/v1/responses", on.client.responses.with_streaming_response.create, **question)
-    assert (events[0]["type"], events[-1]["type"]) == ("response.created", "response.completed"), events
-    assert [event["sequence_number"] for event in events] == list(range(len(events))), events
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed"), events
+    assert [event.sequence_number for event in events] == list(range(len(events))), events
     with on.client.responses.stream(**question) as stream:
         said = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
         assert said == stream.get_final_response().output_text == told, said
