@@ -58,6 +58,7 @@ async fn a_stream_ends_in_its_usage_where_that_was_asked_for() {
         let usage = ["prompt_tokens", "completion_tokens", "total_tokens"].map(|field| last["usage"][field].as_u64());
         assert_eq!(usage, [Some(11), Some(7), Some(18)], "{events:?}");
         assert!(deltas.iter().all(|chunk| chunk["usage"].is_null()), "{events:?}");
+        turn.understood(true);
     })
     .await;
 }
