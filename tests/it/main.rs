@@ -7,8 +7,14 @@
 mod client;
 #[path = "../support/components.rs"]
 mod components;
+#[path = "../support/packages.rs"]
+mod packages;
+#[path = "../support/providers.rs"]
+mod providers;
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/simulator.rs"]
+mod simulator;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
@@ -25,5 +31,6 @@ mod ledger;
 mod llm;
 mod responses;
 mod sandbox_limits;
+mod simulated;
 mod surface;
 mod tidy;
