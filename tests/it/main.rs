@@ -27,6 +27,7 @@ mod fallback;
 mod hooks;
 mod hostile;
 mod llm;
+mod providers_table;
 mod sandbox_limits;
 mod simulated;
 mod surface;
