@@ -36,10 +36,10 @@ async fn the_python_client_of_the_major_version_before_finds_all_it_expects() {
 #[tokio::test]
 async fn the_official_node_client_finds_all_it_expects() {
     let what = "node client";
-    let Some(modules) = node_with("clients/node") else { return skipped(what, NO_NODE) };
+    let Some(mut check) = node("check.mjs") else { return skipped(what, NO_NODE) };
     let server = demo().await;
     let read = NamedTempFile::new().expect("a file");
-    run(Command::new("node").arg(source("clients/node/check.mjs")).arg(modules).arg(server.address.to_string()).arg(read.path()));
+    run(check.arg(server.address.to_string()).arg(read.path()));
     is_as_published(what, &read);
 }
 
@@ -56,12 +56,10 @@ async fn the_python_client_of_the_major_version_before_speaks_with_every_provide
 #[tokio::test]
 async fn the_official_node_client_speaks_with_every_provider() {
     let what = "node client, providers";
-    let Some(modules) = node_with("clients/node") else { return skipped(what, NO_NODE) };
-    let Some((_simulator, server)) = providers::start() else { return skipped(what, NO_NODE) };
+    let (Some(mut check), Some((_simulator, server))) = (node("providers.mjs"), providers::start()) else { return skipped(what, NO_NODE) };
     let read = NamedTempFile::new().expect("a file");
-    let mut check = Command::new("node");
-    check.arg(source("clients/node/providers.mjs")).arg(modules).arg(server.address.to_string()).arg(read.path());
-    run(check.arg(source("simulator/fixtures.json")).args(subjects()));
+    check.arg(server.address.to_string()).arg(read.path()).arg(source("simulator/fixtures.json")).args(subjects());
+    run(&mut check);
     is_as_published(what, &read);
 }
 
@@ -78,12 +76,21 @@ fn python_and_the_providers(requirements: &str) {
     run(check.arg(server.address.to_string()).arg(source("simulator/fixtures.json")).args(subjects()));
 }
 
-/// That script, run by the interpreter of an environment with those packages. Neither a variable nor a package nor a proxy of the user's
-/// changes what is tested; of the two names of the proxy's variable the small one is read first.
+/// No proxy of the user's comes between; of the two names the small one is read first.
+const NO_PROXY: [(&str, &str); 2] = [("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")];
+
+/// That script, run by the interpreter of an environment with those packages. Neither a variable nor a package of the user's changes what
+/// is tested.
 fn python(requirements: &str, script: &str) -> Option<Command> {
     let mut check = Command::new(python_with(requirements)?);
-    check.args(["-I", "-B"]).arg(source("clients/python").join(script));
-    check.envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
+    check.args(["-I", "-B"]).arg(source("clients/python").join(script)).envs(NO_PROXY);
+    Some(check)
+}
+
+/// That script, told where the packages are.
+fn node(script: &str) -> Option<Command> {
+    let mut check = Command::new("node");
+    check.arg(source("clients/node").join(script)).arg(node_with("clients/node")?).env_remove("NODE_OPTIONS").envs(NO_PROXY);
     Some(check)
 }
 

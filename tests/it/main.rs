@@ -29,6 +29,7 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod llm;
+mod providers_table;
 mod responses;
 mod sandbox_limits;
 mod simulated;
