@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::{Completion, Exchange, Message, Reply};
-use attempt::{Ask, Attempts, Failure, Walk};
+use attempt::{Ask, Attempts, Failure, Walk, Won};
 use openai::{Call, OpenAi};
 use transport::Tls;
 
@@ -82,17 +82,12 @@ impl Llm {
     /// # Errors
     /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
-        Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
+        let chat = Chat { llm: self, exchange, mode };
+        let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.model.as_deref());
+        let Won { reply, target, model, attempts } = walk.run().await?;
+        Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }
 
-    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
-    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
-        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
-    }
-}
-
-impl Ask for Llm {
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
@@ -102,6 +97,27 @@ impl Ask for Llm {
                 openai.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
             }
         }
+    }
+
+    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
+    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
+        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    }
+}
+
+/// One exchange, as it is asked of one provider after the other.
+struct Chat<'a> {
+    llm: &'a Llm,
+    exchange: &'a Exchange,
+    mode: Mode,
+}
+
+impl Ask for Chat<'_> {
+    type Reply = Reply;
+
+    async fn ask(&self, target: &Target, model: &str, others: u32) -> Result<Reply, Failure> {
+        self.llm.ask(target, model, self.exchange, self.mode, others).await
     }
 }
 
