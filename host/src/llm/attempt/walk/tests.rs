@@ -1,5 +1,6 @@
 //! The walk with providers that do as a test says, on a paused clock: who is asked when, and what comes of it.
 
+mod chaos;
 mod circuits;
 mod hedges;
 mod retries;
@@ -112,6 +113,10 @@ impl World {
 
 fn target(provider: &str) -> Target {
     Target { provider: provider.into(), model: format!("model-{provider}"), secret_key_name: None, on_status: None }
+}
+
+fn keyed(provider: &str, key: &str) -> Target {
+    Target { secret_key_name: Some(key.into()), ..target(provider) }
 }
 
 fn status(status: u16) -> Act {
