@@ -5,6 +5,7 @@
 mod adapter;
 mod attempt;
 mod builtin;
+mod embeddings;
 mod error;
 mod meter;
 mod provider;
@@ -19,16 +20,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument as _;
-
-use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
+use crate::chat::{Completion, Exchange, Message, Reply};
 use adapter::Dialect;
-use attempt::{Ask, Attempts, Failure, Walk, Watch};
+use attempt::{Ask, Attempts, Failure, Walk, Won};
 use provider::{Call, Making, Provider};
 use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
+pub use embeddings::Asker;
 pub use error::{Error, Phase};
 pub use sse::events;
 pub use used::Used;
@@ -40,15 +40,6 @@ pub struct Llm {
     attempts: Attempts,
     /// The models of each provider that clients may name.
     offers: BTreeMap<String, Vec<String>>,
-}
-
-/// Who wants vectors, and by when.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
-    /// The name that the client gave.
-    pub model: &'a str,
-    pub caller: Option<&'a str>,
-    pub deadline: Deadline,
 }
 
 /// Who answers under a provider's name.
@@ -108,27 +99,6 @@ impl Llm {
         })
     }
 
-    /// Asks `target` for vectors, and tells the observer what that used.
-    ///
-    /// # Errors
-    /// As for a reply; `NoEmbeddings` where the provider computes none.
-    pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
-        let Target { provider: name, model, .. } = target;
-        let (provider, key) = match self.providers.get(name) {
-            None => return Err(Error::UnknownProvider { provider: name.clone() }),
-            Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
-            Some(Vendor::Http { provider, secret_key_name }) => (provider, self.key_of(target, secret_key_name.as_ref())?),
-        };
-        let watch = Watch::new(self.attempts.observer(), name, model, 1);
-        let result = provider.embed(model, key.as_deref(), embed, asker.deadline.remaining()).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
-        let embedded = result.map_err(|failure| failure.error)?;
-        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
-        let (pipeline, caller) = (asker.model, asker.caller);
-        self.attempts.observer().used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
-        Ok(embedded)
-    }
-
     /// Every provider's name, sorted.
     pub fn names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -152,7 +122,10 @@ impl Llm {
     /// # Errors
     /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
-        Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
+        let chat = Chat { llm: self, exchange, mode };
+        let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.model.as_deref());
+        let Won { reply, target, model, attempts } = walk.run().await?;
+        Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }
 
     /// The key of the target, or the provider's own.
@@ -160,14 +133,6 @@ impl Llm {
         target.secret_key_name.as_ref().or(default).map(|name| self.key(target, name)).transpose()
     }
 
-    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
-    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
-        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
-    }
-}
-
-impl Ask for Llm {
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
@@ -177,6 +142,27 @@ impl Ask for Llm {
                 provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
             }
         }
+    }
+
+    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
+    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
+        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    }
+}
+
+/// One exchange, as it is asked of one provider after the other.
+struct Chat<'a> {
+    llm: &'a Llm,
+    exchange: &'a Exchange,
+    mode: Mode,
+}
+
+impl Ask for Chat<'_> {
+    type Reply = Reply;
+
+    async fn ask(&self, target: &Target, model: &str, others: u32) -> Result<Reply, Failure> {
+        self.llm.ask(target, model, self.exchange, self.mode, others).await
     }
 }
 
