@@ -6,8 +6,12 @@ mod adapter;
 mod attempt;
 mod builtin;
 mod error;
+#[cfg(test)]
+mod golden;
 mod openai;
 mod passthrough;
+#[allow(dead_code, unused_imports, reason = "the transport that uses it is on its way")]
+mod shaped;
 mod sse;
 mod transport;
 
@@ -22,6 +26,7 @@ use attempt::{Failure, Watch, runs};
 use openai::{Call, OpenAi};
 use transport::Tls;
 
+pub use adapter::Unsupported;
 pub use attempt::Observer;
 pub use error::{Error, Phase};
 

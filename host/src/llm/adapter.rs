@@ -1,11 +1,12 @@
 //! What an adapter is: pure conversions between the canonical form and one vendor's dialect. Every adapter is a `Dialect`; the request makes a
-//! `Reader`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
+//! `Reading`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 
+use super::shaped::Shaped;
 use crate::chat::{Completion, Delta, Fields, Message, Name};
 
 /// One vendor's way to speak.
@@ -14,7 +15,7 @@ pub(super) trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// `Unfit` names a field that the vendor cannot take.
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Box<dyn Reader>), Unfit>;
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), Unfit>;
 
     /// An embeddings request in the vendor's words; none where the vendor has no embeddings.
     ///
@@ -31,8 +32,8 @@ pub(super) trait Dialect: Send + Sync {
     /// The header that carries a key: its name, and its value from the key's.
     fn credentials(&self, key: &str) -> (HeaderName, String);
 
-    /// What an error body says. `json` is none where the body is no JSON.
-    fn words(&self, status: StatusCode, json: Option<&serde_json::Value>) -> Words;
+    /// What an error body that is JSON says.
+    fn words(&self, status: StatusCode, json: &serde_json::Value) -> Words;
 }
 
 /// A chat request in canonical words.
@@ -74,6 +75,14 @@ pub(super) struct Wire {
     /// Beside content-type, credentials and the like.
     pub(super) headers: Vec<(HeaderName, String)>,
     pub(super) body: Bytes,
+}
+
+/// How the reply to one request is read.
+pub(super) enum Reading {
+    /// It is OpenAI-shaped: forwarded where it is right, mended where it is not.
+    Shaped(Box<Shaped>),
+    /// It is in the vendor's own shape.
+    Translated(Box<dyn Reader>),
 }
 
 /// Reads the reply to one request. Of its functions either `whole` is called, or `event` for each event and `end`.
