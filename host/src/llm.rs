@@ -16,6 +16,8 @@ mod passthrough;
 mod shaped;
 mod sse;
 mod transport;
+#[allow(dead_code, reason = "the configuration that makes it is on its way")]
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
