@@ -57,7 +57,7 @@ impl App {
             compiler: Compiler::Child(this_program()?),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
-        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max);
+        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };
@@ -102,6 +102,10 @@ impl llm::Observer for Attempts {
     fn attempt(&self, provider: &str, _model: &str, outcome: &'static str, seconds: f64) {
         // Models are not a label: clients' hooks choose them, and each would be a series for ever.
         self.0.llm_attempt(provider, outcome, seconds);
+    }
+
+    fn circuits(&self, provider: &str, open: usize) {
+        self.0.llm_circuits(provider, open);
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod delta;
+pub mod embedding;
 pub mod exchange;
 pub mod message;
 pub mod reply;
@@ -10,6 +11,7 @@ pub mod stream;
 pub mod usage;
 
 pub use delta::{ChunkWriter, Delta, Name, Piece};
+pub use embedding::{Embed, Embedded, Inputs};
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 pub use reply::{Broken, Choice, Completion, Pieces, Reply, Whole};

@@ -2,6 +2,7 @@
 //! Each room declares the part it is given; here the parts are named as keys, read and printed. No room may know this one:
 //! `app` hands each its part. Reading does no IO but opening the file.
 
+mod embeddings;
 mod http;
 mod json;
 mod limits;
@@ -19,7 +20,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{EmbeddingModel, Pipeline};
 use crate::{llm, rag, sandbox};
 use print::Printer;
 use problem::Report;
@@ -46,6 +47,8 @@ pub struct Config {
     pub rag: rag::Limits,
     /// Never empty: without any in the file it is the built-in `default`.
     pub pipelines: Vec<Pipeline>,
+    /// Never empty: without any in the file it is the embedder inside this program, as `minilm`.
+    pub embeddings: Vec<EmbeddingModel>,
     /// The most pipelines kept through the API.
     pub pipelines_max: usize,
 }
@@ -94,6 +97,10 @@ impl Config {
             if !pipelines.is_empty() {
                 config.pipelines = pipelines;
             }
+            let embeddings = embeddings::read(keys, &config.llm.providers);
+            if !embeddings.is_empty() {
+                config.embeddings = embeddings;
+            }
         });
         config.data_dir = dir.join(&config.data_dir);
         config.plugin_dir = dir.join(&config.plugin_dir);
@@ -111,6 +118,7 @@ impl Config {
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
+        embeddings::print(&mut printer, &self.embeddings);
         printer.finish()
     }
 
@@ -157,6 +165,7 @@ impl Default for Config {
             sandbox: sandbox::ServerLimits::default(),
             rag: rag::Limits::default(),
             pipelines: vec![pipelines::default()],
+            embeddings: vec![embeddings::default()],
             // One per team and purpose; every one is a row and a line of `/v1/models`.
             pipelines_max: 256,
         }

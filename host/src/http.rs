@@ -10,6 +10,7 @@ mod body;
 mod chat;
 mod connection;
 mod door;
+mod embeddings;
 mod error;
 mod health;
 mod intake;

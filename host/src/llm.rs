@@ -1,48 +1,65 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
-#[allow(dead_code, reason = "the adapters that use all of it land one by one")]
 mod adapter;
 mod attempt;
-#[allow(dead_code, reason = "the configuration that makes it is on its way")]
 mod azure;
 mod builtin;
 mod error;
 #[cfg(test)]
 mod golden;
-mod openai;
-mod passthrough;
-#[allow(dead_code, unused_imports, reason = "the transport that uses it is on its way")]
+mod meter;
+mod provider;
+mod refusal;
+mod relay;
 mod shaped;
 mod sse;
 mod transport;
-#[allow(dead_code, reason = "the configuration that makes it is on its way")]
+mod used;
 mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument;
+use tracing::Instrument as _;
 
-use crate::chat::{Completion, Exchange, Message, Reply};
-use attempt::{Failure, Watch, runs};
-use openai::{Call, OpenAi};
+use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
+use adapter::Dialect;
+use attempt::{Ask, Attempts, Failure, Walk, Watch};
+use provider::{Call, Making, Provider};
 use transport::Tls;
 
 pub use adapter::Unsupported;
-pub use attempt::Observer;
+pub use attempt::{CircuitPhase, CircuitState, Observer};
 pub use error::{Error, Phase};
+pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {
-    providers: BTreeMap<String, Provider>,
+    providers: BTreeMap<String, Vendor>,
     secrets: Secrets,
-    metrics: Arc<dyn Observer>,
+    attempts: Attempts,
+    /// The models of each provider that clients may name.
+    offers: BTreeMap<String, Vec<String>>,
 }
 
-enum Provider {
-    OpenAi(Box<OpenAi>),
+/// Who wants vectors, and by when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The name that the client gave.
+    pub model: &'a str,
+    pub caller: Option<&'a str>,
+    pub deadline: Deadline,
+}
+
+/// Who answers under a provider's name.
+enum Vendor {
+    Http {
+        provider: Box<Provider>,
+        /// The secret of targets that name none.
+        secret_key_name: Option<String>,
+    },
     Builtin,
 }
 
@@ -51,17 +68,19 @@ impl Llm {
     ///
     /// # Errors
     /// `Unreachable` where a provider's `base_url` is no http or https URL.
-    pub fn new(config: Config, secrets: Secrets, metrics: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let tls = Arc::new(Tls::default());
-        let ready = |name: &str, entry: &ProviderConfig| match entry.kind {
-            Kind::OpenAi => {
-                let openai = OpenAi::new(name, &entry.base_url, config.limits.clone(), Arc::clone(&tls))?;
-                Ok(Provider::OpenAi(Box::new(openai)))
-            }
-            Kind::Builtin => Ok(Provider::Builtin),
+        let ready = |name: &str, entry: &ProviderConfig| {
+            let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
+            let (limits, tls, observer) = (config.limits.clone(), Arc::clone(&tls), Arc::clone(&observer));
+            let making = Making { name, base_url: &entry.base_url, dialect, unsupported: entry.unsupported, limits, tls, observer };
+            Ok(Vendor::Http { provider: Box::new(Provider::new(making)?), secret_key_name: entry.secret_key_name.clone() })
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
-        Ok(Self { providers: providers.collect::<Result<_, Error>>()?, secrets, metrics })
+        let providers = providers.collect::<Result<_, Error>>()?;
+        let offering = |(name, entry): (&String, &ProviderConfig)| (name.clone(), entry.models.clone());
+        let offers = config.providers.iter().filter(|(_, entry)| !entry.models.is_empty()).map(offering).collect();
+        Ok(Self { providers, secrets, attempts: Attempts::new(config.limits, observer), offers })
     }
 
     /// Whether a pipeline may name this provider.
@@ -69,70 +88,97 @@ impl Llm {
         self.providers.contains_key(provider)
     }
 
+    /// Whether the provider is the one inside this program.
+    pub fn is_builtin(&self, provider: &str) -> bool {
+        matches!(self.providers.get(provider), Some(Vendor::Builtin))
+    }
+
+    /// The target of a name such as `openai/gpt-4o`, where the operator lets clients name that provider's models.
+    pub fn offered(&self, name: &str) -> Option<Target> {
+        let (provider, model) = name.split_once('/')?;
+        let offers = |offered: &String| offered == "*" || offered == model;
+        let found = !model.is_empty() && self.offers.get(provider)?.iter().any(offers);
+        let target = || Target { provider: provider.to_owned(), model: model.to_owned(), secret_key_name: None, on_status: None };
+        found.then(target)
+    }
+
+    /// The names of all models that clients may name by themselves, each with its provider; those behind a `*` are not known.
+    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
+        let named = |models: &'_ [String]| models.iter().filter(|model| *model != "*").cloned().collect::<Vec<_>>();
+        self.offers.iter().flat_map(move |(provider, models)| {
+            named(models).into_iter().map(move |model| (format!("{provider}/{model}"), provider.as_str()))
+        })
+    }
+
+    /// Asks `target` for vectors, and tells the observer what that used.
+    ///
+    /// # Errors
+    /// As for a reply; `NoEmbeddings` where the provider computes none.
+    pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+        let Target { provider: name, model, .. } = target;
+        let (provider, key) = match self.providers.get(name) {
+            None => return Err(Error::UnknownProvider { provider: name.clone() }),
+            Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
+            Some(Vendor::Http { provider, secret_key_name }) => (provider, self.key_of(target, secret_key_name.as_ref())?),
+        };
+        let watch = Watch::new(self.attempts.observer(), name, model, 1);
+        let result = provider.embed(model, key.as_deref(), embed, asker.deadline.remaining()).instrument(watch.span.clone()).await;
+        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        let embedded = result.map_err(|failure| failure.error)?;
+        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
+        let (pipeline, caller) = (asker.model, asker.caller);
+        self.attempts.observer().used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
+        Ok(embedded)
+    }
+
     /// Every provider's name, sorted.
     pub fn names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
     }
 
-    /// Asks the targets in order, the primary first, until one replies. A stream is returned once its first event is there; what
-    /// breaks it later is its last item. Dropping the future or the reply closes the provider's connection.
+    /// The same pauses and draws in every run, for tests.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { attempts: self.attempts.seeded(seed), ..self }
+    }
+
+    /// Every circuit that is not at rest: a provider and key that failed lately.
+    pub fn circuits(&self) -> Vec<CircuitState> {
+        self.attempts.circuits()
+    }
+
+    /// Asks the targets until one replies: equals by lot, then the fallbacks in order, each with its tries again; see README, "Retries and
+    /// circuits". A stream is returned once its first event is there; what breaks it later is its last item. Dropping the future or the
+    /// reply closes the provider's connection.
     ///
     /// # Errors
-    /// The last failure; `UnknownProvider` where the chain is empty.
-    pub async fn answer(&self, chain: &[Target], exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
-        let mut attempts = 0;
-        let mut last: Option<(&Target, Failure)> = None;
-        for (place, target) in chain.iter().enumerate() {
-            if let Some((before, failure)) = &last {
-                if exchange.deadline.remaining().is_zero() {
-                    break;
-                }
-                if !runs(target, before, failure) {
-                    continue;
-                }
-                tracing::warn!(llm.provider = target.provider, "falling back to provider `{}`: {}", target.provider, failure.error);
-            }
-            attempts += 1;
-            let model = exchange.model.as_ref().filter(|_| place == 0).unwrap_or(&target.model);
-            let others = u32::try_from(chain.len() - place - 1).unwrap_or(u32::MAX);
-            match self.attempt(target, model, attempts, exchange, mode, others).await {
-                Ok(reply) => return Ok(Answer { reply, provider: target.provider.clone(), model: model.clone(), attempts }),
-                Err(failure) => last = Some((target, failure)),
-            }
-        }
-        Err(last.map_or_else(|| Error::UnknownProvider { provider: String::new() }, |(_, failure)| failure.error))
+    /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
+    pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
+        Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
     }
 
-    async fn attempt(
-        &self,
-        target: &Target,
-        model: &str,
-        attempt: u32,
-        exchange: &Exchange,
-        mode: Mode,
-        others: u32,
-    ) -> Result<Reply, Failure> {
-        let watch = Watch::new(&*self.metrics, &target.provider, model, attempt);
-        let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
-        result
-    }
-
-    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
-        match self.providers.get(&target.provider) {
-            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
-            Some(Provider::Builtin) => Ok(builtin::reply(model, exchange, mode)),
-            Some(Provider::OpenAi(openai)) => {
-                let key = target.secret_key_name.as_deref().map(|name| self.key(target, name)).transpose()?;
-                openai.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
-            }
-        }
+    /// The key of the target, or the provider's own.
+    fn key_of(&self, target: &Target, default: Option<&String>) -> Result<Option<String>, Error> {
+        target.secret_key_name.as_ref().or(default).map(|name| self.key(target, name)).transpose()
     }
 
     /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
     fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
         let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    }
+}
+
+impl Ask for Llm {
+    async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
+        match self.providers.get(&target.provider) {
+            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
+            Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
+            Some(Vendor::Http { provider, secret_key_name }) => {
+                let key = self.key_of(target, secret_key_name.as_ref())?;
+                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
+            }
+        }
     }
 }
 
@@ -152,6 +198,30 @@ pub struct Target {
     pub on_status: Option<Vec<u16>>,
 }
 
+/// Where one exchange may be answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    /// The equals first, then the fallbacks.
+    pub targets: &'a [Target],
+    /// Of the equals, as many as there are; none or one where the primary has no equals.
+    pub weights: &'a [u32],
+    /// How long the first event of a stream, or a whole reply, may be late before the next target is asked beside the first.
+    pub hedge_after: Option<Duration>,
+}
+
+/// A primary and its fallbacks.
+impl<'a> From<&'a [Target]> for Chain<'a> {
+    fn from(targets: &'a [Target]) -> Self {
+        Self { targets, weights: &[], hedge_after: None }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [Target; N]> for Chain<'a> {
+    fn from(targets: &'a [Target; N]) -> Self {
+        targets.as_slice().into()
+    }
+}
+
 /// A secret's value by its name.
 pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -160,6 +230,14 @@ pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub enum Kind {
     /// OpenAI's chat completions, and every server that speaks them.
     OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's generateContent.
+    Gemini,
+    /// OpenAI's models on Azure, by deployment.
+    AzureOpenAi,
+    /// Cloudflare's models, behind their OpenAI-compatible or their own API.
+    WorkersAi,
     /// The answerer inside this program; needs no network.
     Builtin,
 }
@@ -168,8 +246,46 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConfig {
     pub kind: Kind,
-    /// Up to and including `/v1`, without a slash at its end.
+    /// Up to and including the API's version, such as `/v1`, without a slash at its end.
     pub base_url: String,
+    /// The secret of targets that name none.
+    pub secret_key_name: Option<String>,
+    /// What becomes of a field that the vendor cannot take.
+    pub unsupported: Unsupported,
+    /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
+    pub models: Vec<String>,
+    /// Azure: the dated API, whose URLs name the deployment. None is the `v1` API.
+    pub api_version: Option<String>,
+    /// Azure: keys are bearer tokens of Entra.
+    pub bearer: bool,
+    /// Anthropic: tokens of a reply where the client names no limit, which its API requires.
+    pub max_tokens: u32,
+}
+
+impl ProviderConfig {
+    /// With the defaults of everything else.
+    pub fn new(kind: Kind, base_url: impl Into<String>) -> Self {
+        Self {
+            kind,
+            base_url: base_url.into(),
+            secret_key_name: None,
+            unsupported: Unsupported::Refuse,
+            models: Vec::new(),
+            api_version: None,
+            bearer: false,
+            max_tokens: 4096,
+        }
+    }
+}
+
+/// How an entry's provider speaks; none for the one inside this program.
+fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
+    Some(match entry.kind {
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => Box::new(shaped::OpenAi::default()),
+        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),
+        Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
+        Kind::Builtin => return None,
+    })
 }
 
 /// What the operator's file says about models; `openai` and `builtin` are there without it.
@@ -179,7 +295,7 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Limits of one attempt.
+/// Limits of one attempt, and of all attempts for one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connect: Duration,
@@ -196,6 +312,18 @@ pub struct Limits {
     pub reply_bytes: usize,
     /// Idle connections kept per provider host.
     pub idle_connections: usize,
+    /// Tries at the same target after the first.
+    pub retries: u32,
+    /// All pauses of one exchange before tries again; also the longest wait of a provider's wish that is obeyed by waiting.
+    pub retry_budget: Duration,
+    /// The longest pause before the first try again; doubles with each further one.
+    pub retry_backoff: Duration,
+    /// Failures in a row that open the circuit of a provider and key; with 0 no circuit opens, whatever the provider says.
+    pub circuit_failures: u32,
+    /// How long a circuit stays open at first; doubles with each probe that fails.
+    pub circuit_time: Duration,
+    /// The longest that a circuit stays open, whatever the provider says.
+    pub circuit_time_max: Duration,
 }
 
 /// How the reply is wanted.
@@ -210,14 +338,19 @@ pub struct Answer {
     pub reply: Reply,
     pub provider: String,
     pub model: String,
-    /// How many tries it took, 1 for the first.
+    /// How many tries were begun, those at the same provider and hedges included; 1 where the first answered.
     pub attempts: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig { kind, base_url: base_url.to_owned() });
-        let providers = [entry("openai", Kind::OpenAi, "https://api.openai.com/v1"), entry("builtin", Kind::Builtin, "")];
+        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig::new(kind, base_url));
+        let providers = [
+            entry("anthropic", Kind::Anthropic, "https://api.anthropic.com/v1"),
+            entry("builtin", Kind::Builtin, ""),
+            entry("gemini", Kind::Gemini, "https://generativelanguage.googleapis.com/v1beta"),
+            entry("openai", Kind::OpenAi, "https://api.openai.com/v1"),
+        ];
         Self { providers: providers.into(), limits: Limits::default() }
     }
 }
@@ -234,6 +367,14 @@ impl Default for Limits {
             event_bytes: 4 << 20,
             reply_bytes: 32 << 20,
             idle_connections: 64,
+            // As OpenAI's own clients do.
+            retries: 2,
+            // Longer, and the next provider has answered before the wait is over.
+            retry_budget: Duration::from_secs(5),
+            retry_backoff: Duration::from_millis(200),
+            circuit_failures: 5,
+            circuit_time: Duration::from_secs(10),
+            circuit_time_max: Duration::from_secs(600),
         }
     }
 }

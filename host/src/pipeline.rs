@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod definition;
+pub mod embed;
 pub mod run;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::chat::Reply;
 
 pub use catalog::{Catalog, Put, PutError};
 pub use definition::{Definition, Problem};
+pub use embed::EmbeddingModel;
 pub use run::Runner;
 
 pub use crate::stages::Error;

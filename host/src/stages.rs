@@ -7,6 +7,7 @@ pub mod complete;
 pub mod retrieve;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::chat::{Completion, Exchange};
 use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
@@ -37,8 +38,30 @@ pub struct HookStage {
 /// The model and what stands in for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlmStage {
-    /// The primary first, then the fallbacks.
-    pub chain: Vec<llm::Target>,
+    /// The primary first, then its equals, then the fallbacks.
+    pub targets: Vec<llm::Target>,
+    /// Of the primary and its equals.
+    pub weights: Vec<u32>,
+    /// When the next target is asked beside a slow one.
+    pub hedge_after: Option<Duration>,
+}
+
+impl LlmStage {
+    /// The whole chain, as the room `llm` takes it.
+    pub fn chain(&self) -> llm::Chain<'_> {
+        llm::Chain { targets: &self.targets, weights: &self.weights, hedge_after: self.hedge_after }
+    }
+
+    /// Every target with its key in the stage's configuration, e.g. `equals[0]`.
+    pub fn keys(&self) -> impl Iterator<Item = (String, &llm::Target)> {
+        let equals = self.weights.len().max(1);
+        let key = move |i: usize| match i {
+            0 => "primary".to_owned(),
+            i if i < equals => format!("equals[{}]", i - 1),
+            i => format!("fallbacks[{}]", i - equals),
+        };
+        self.targets.iter().enumerate().map(move |(i, target)| (key(i), target))
+    }
 }
 
 /// Where a stage leaves the exchange.

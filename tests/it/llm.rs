@@ -33,7 +33,7 @@ fn with_limits(upstreams: &[&Upstream], limits: Limits) -> Llm {
 fn watched(upstreams: &[&Upstream], limits: Limits, observer: Arc<dyn Observer>) -> Llm {
     let mut config = Config { limits, ..Config::default() };
     for (name, upstream) in ["a", "b", "c"].iter().zip(upstreams) {
-        config.providers.insert((*name).into(), ProviderConfig { kind: Kind::OpenAi, base_url: upstream.url() });
+        config.providers.insert((*name).into(), ProviderConfig::new(Kind::OpenAi, upstream.url()));
     }
     let secrets = |name: &str| match name {
         "KEY_A" => Some(format!("{KEY}\n")),

@@ -17,6 +17,7 @@ mod clients;
 mod crash;
 mod deploy;
 mod door;
+mod embeddings;
 mod fallback;
 mod hooks;
 mod hostile;

@@ -31,6 +31,7 @@ const EVERYWHERE: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline", "rag"]),
+    ("base64", &["http", "llm"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
     ("bytesize", &["config"]),
     ("clap", &["cli"]),
@@ -39,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["config", "http", "llm"]),
     ("http_body_util", &["http", "llm"]),
     ("httpdate", &["llm"]),
-    ("humantime", &["config"]),
+    ("humantime", &["config", "pipeline"]),
     // Which side of hyper: the server's answers clients, the client's asks providers.
     ("hyper", &["http", "llm"]),
     ("hyper::client", &["llm"]),
@@ -55,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["rag", "store"]),
-    ("rustix", &["sandbox"]),
+    ("rustix", &["cli", "sandbox"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -17,34 +18,69 @@ pub(super) enum Shape {
     Stream,
 }
 
+/// What every request of a round asks.
+#[derive(Clone)]
+pub(super) struct Question {
+    shape: Shape,
+    body: Bytes,
+}
+
+impl Question {
+    /// A short conversation, some 170 bytes.
+    pub(super) fn short(model: &str, shape: Shape) -> Self {
+        let user = "Write me a poem about the sea at night, please, with a lamp in it.";
+        Self::of(model, shape, &[("system", "You are a helpful assistant."), ("user", user)])
+    }
+
+    /// A conversation of about so many bytes, in turns of a quarter of a kilobyte.
+    pub(super) fn long(model: &str, shape: Shape, bytes: usize) -> Self {
+        let turn = "The sea is wide and the night is long, and the lamp at the end of the pier is lit. ".repeat(3);
+        let roles = ["user", "assistant"].into_iter().cycle().take((bytes / turn.len()) | 1);
+        let turns: Vec<(&str, &str)> = roles.map(|role| (role, &*turn)).collect();
+        Self::of(model, shape, &turns)
+    }
+
+    /// The mock says one word and then nothing more.
+    pub(super) fn slow(self) -> Self {
+        Self { body: String::from_utf8_lossy(&self.body).replace("poem", "slow poem").into(), ..self }
+    }
+
+    fn of(model: &str, shape: Shape, turns: &[(&str, &str)]) -> Self {
+        let messages: Vec<_> = turns.iter().map(|(role, content)| serde_json::json!({"role": role, "content": content})).collect();
+        let stream = matches!(shape, Shape::Stream);
+        let body = serde_json::json!({"model": model, "stream": stream, "temperature": 0.7, "messages": messages});
+        Self { shape, body: body.to_string().into() }
+    }
+}
+
 pub(super) struct Latency {
     pub(super) p50: Duration,
     pub(super) p99: Duration,
 }
 
 /// `requests` in all, over `connections` at once.
-pub(super) async fn many(process: &Process, shape: Shape, connections: usize, requests: usize) {
+pub(super) async fn many(process: &Process, question: &Question, connections: usize, requests: usize) {
     let workers = (0..connections).map(|_| async {
         let mut sender = connect(process).await;
         for _ in 0..requests / connections {
-            ask(&mut sender, process, shape).await;
+            ask(&mut sender, question).await;
         }
     });
     futures_util::future::join_all(workers).await;
 }
 
 /// One after the other; the time to the reply's first byte.
-pub(super) async fn one_by_one(process: &Process, shape: Shape, requests: usize) -> Latency {
+pub(super) async fn one_by_one(process: &Process, question: &Question, requests: usize) -> Latency {
     let mut sender = connect(process).await;
     let mut times = Vec::with_capacity(requests);
     for _ in 0..requests {
-        times.push(ask(&mut sender, process, shape).await);
+        times.push(ask(&mut sender, question).await);
     }
     times.sort_unstable();
     Latency { p50: times[requests / 2], p99: times[requests * 99 / 100] }
 }
 
-async fn connect(process: &Process) -> SendRequest<Full<Bytes>> {
+pub(super) async fn connect(process: &Process) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(process.address).await.expect("a connection");
     stream.set_nodelay(true).expect("a socket option");
     let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("a handshake");
@@ -52,18 +88,26 @@ async fn connect(process: &Process) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-async fn ask(sender: &mut SendRequest<Full<Bytes>>, process: &Process, shape: Shape) -> Duration {
-    let stream = matches!(shape, Shape::Stream);
-    let body = format!(
-        r#"{{"model":"{}","stream":{stream},"temperature":0.7,"messages":[{{"role":"system","content":"You are a helpful assistant."}},{{"role":"user","content":"Write me a poem about the sea at night, please, with a lamp in it."}}]}}"#,
-        process.model
-    );
+/// Sends the question and waits for the head of its answer.
+pub(super) async fn send(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Incoming {
     let request = Request::post("/v1/chat/completions").header("host", "localhost").header("content-type", "application/json");
     sender.ready().await.expect("the connection stays open");
-    let started = Instant::now();
-    let reply = sender.send_request(request.body(Full::new(body.into())).expect("a request")).await.expect("a reply");
+    let reply = sender.send_request(request.body(Full::new(question.body.clone())).expect("a request")).await.expect("a reply");
     assert!(reply.status().is_success(), "{reply:?}");
-    let mut body = reply.into_body();
+    reply.into_body()
+}
+
+/// The body at `path`.
+pub(super) async fn get(sender: &mut SendRequest<Full<Bytes>>, path: &str) -> Bytes {
+    let request = Request::get(path).header("host", "localhost").body(Full::default()).expect("a request");
+    let reply = sender.send_request(request).await.expect("a reply");
+    reply.into_body().collect().await.expect("a body").to_bytes()
+}
+
+async fn ask(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Duration {
+    let stream = matches!(question.shape, Shape::Stream);
+    let started = Instant::now();
+    let mut body = send(sender, question).await;
     let first = body.frame().await.expect("a frame").expect("no error");
     let took = started.elapsed();
     let mut tail = first.into_data().unwrap_or_default();

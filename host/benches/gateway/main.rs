@@ -1,17 +1,21 @@
 //! The gateway against a bare hyper reverse proxy in front of the same mock upstream under the same load, by CPU time per request.
 //! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
-//! Prints ratios, added latency, the time to the first streamed byte, idle memory and the binary's size.
+//! Prints ratios, added latency, the time to the first streamed byte, what each adapter adds, what a slow stream holds, idle memory and the
+//! binary's size.
 
 #[path = "../../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs two components of the many")]
 mod components;
+mod crowd;
+mod dialects;
 mod load;
+mod mock;
 mod peers;
 mod process;
 
 use std::time::Duration;
 
-use load::{Latency, Shape};
+use load::{Latency, Question, Shape};
 use process::Process;
 
 /// Requests in a round of whole replies, and streams in a round of streams.
@@ -25,7 +29,7 @@ const SINGLE: usize = 3_000;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("mock") => peers::mock(),
+        Some("mock") => mock::mock(),
         Some("proxy") => peers::proxy(&arguments.next().expect("an upstream")),
         _ => bench(),
     }
@@ -47,22 +51,27 @@ fn bench() {
     runtime.block_on(async {
         compare("whole replies, no hooks", 2.0, &bare, &plain, Shape::Whole, REQUESTS).await;
         compare("whole replies, one Rust pre-hook and one Rust post-hook", 5.0, &bare, &hooked, Shape::Whole, REQUESTS).await;
-        compare("streams of 60 events, no hooks", 1.5, &bare, &plain, Shape::Stream, STREAMS).await;
-        let through = |process| load::one_by_one(process, Shape::Whole, SINGLE);
+        compare("streams of 60 events, no hooks", 1.3, &bare, &plain, Shape::Stream, STREAMS).await;
+        let whole = Question::short("openai", Shape::Whole);
+        let through = |process| load::one_by_one(process, &whole, SINGLE);
         added("whole reply at one connection", through(&bare).await, through(&plain).await, through(&hooked).await);
-        let first = |process| load::one_by_one(process, Shape::Stream, SINGLE / 5);
+        let stream = Question::short("openai", Shape::Stream);
+        let first = |process| load::one_by_one(process, &stream, SINGLE / 5);
         added("first streamed byte at one connection", first(&bare).await, first(&plain).await, first(&hooked).await);
+        dialects::measure(&plain).await;
+        crowd::measure(&plain, &mock).await;
     });
 }
 
 /// The best round of each: what the code costs when nothing else disturbs it.
 async fn compare(what: &str, limit: f64, bare: &Process, ours: &Process, shape: Shape, requests: usize) {
+    let question = Question::short("openai", shape);
     let (mut bare_best, mut ours_best) = (Duration::MAX, Duration::MAX);
     // A round first that does not count: connections, caches, branch predictors.
     for round in 0..=ROUNDS {
         for (process, best) in [(bare, &mut bare_best), (ours, &mut ours_best)] {
             let before = process.cpu_time();
-            load::many(process, shape, CONNECTIONS, requests).await;
+            load::many(process, &question, CONNECTIONS, requests).await;
             let spent = (process.cpu_time() - before) / u32::try_from(requests).expect("a small number");
             if round > 0 {
                 *best = spent.min(*best);

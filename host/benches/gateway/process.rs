@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::components::components;
 
+/// Each kind of provider, and where the mock speaks its dialect.
+pub(super) const DIALECTS: [(&str, &str); 5] =
+    [("openai", "/v1"), ("anthropic", "/anthropic"), ("gemini", "/gemini"), ("azure-openai", "/openai/v1"), ("workers-ai", "/ai/run")];
+
 pub(super) struct Process {
     child: Child,
     pub(super) address: SocketAddr,
-    /// Where the requests go and what they name.
-    pub(super) model: &'static str,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -33,10 +35,13 @@ impl Process {
             std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
             stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
         }
-        let config = format!(
-            "[providers.mock]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n[[pipelines]]\nid = \"bench\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"mock\", model = \"mock\" }} }} }} ]\n",
-            mock.address
-        );
+        let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\n".to_owned();
+        for (kind, base) in DIALECTS {
+            config += &format!(
+                "[providers.{kind}]\nkind = \"{kind}\"\nbase_url = \"http://{}{base}\"\n[[pipelines]]\nid = \"{kind}\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"{kind}\", model = \"mock\" }} }} }} ]\n",
+                mock.address
+            );
+        }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
         let mut command = on_core(0, env!("CARGO_BIN_EXE_cofferdam").as_ref());
         command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
@@ -48,7 +53,7 @@ impl Process {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("taskset and the program start");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok()).expect("the process listens");
-        Self { child, address, model: "bench", _folder: folder }
+        Self { child, address, _folder: folder }
     }
 
     /// User and system time of all threads, ended ones not counted: none of ours end while measured.

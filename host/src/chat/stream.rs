@@ -47,7 +47,7 @@ pub fn streamed(completion: &Completion, exchange: &Exchange) -> Reply {
 }
 
 /// Whether the client asked for usage: `stream_options.include_usage`.
-fn wants_usage(exchange: &Exchange) -> bool {
+pub fn wants_usage(exchange: &Exchange) -> bool {
     #[derive(Deserialize)]
     struct Options {
         include_usage: Option<bool>,

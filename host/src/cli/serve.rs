@@ -29,12 +29,21 @@ pub(super) fn serve(args: Serve) -> ExitCode {
     if let Err(problem) = config.check_listen() {
         return bad_config(&problem);
     }
+    raise_open_files();
     run(async {
         let app = App::open(config).await?;
         // Tools wait for this line.
         println!("listening on http://{}", app.local_addr());
         app.serve(asked_to_stop()).await
     })
+}
+
+/// Lets the process open as many files as the system grants it: the usual soft limit of 1024 is fewer connections than our limits allow.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where that is refused the limit stays as it was, which is no reason not to serve.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Runs `work` on a runtime with a thread per core.

@@ -27,6 +27,14 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
     keys.bytes("reply_bytes", &mut limits.reply_bytes, KIB..=GIB);
     // None: a new connection for every attempt.
     keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
+    keys.count("retries", &mut limits.retries, 0..=5);
+    // None: no try at the same provider again.
+    keys.duration("retry_budget", &mut limits.retry_budget, millis(0)..=seconds(60));
+    keys.duration("retry_backoff", &mut limits.retry_backoff, millis(1)..=seconds(10));
+    // None: no circuit opens.
+    keys.count("circuit_failures", &mut limits.circuit_failures, 0..=1_000);
+    keys.duration("circuit_time", &mut limits.circuit_time, millis(1)..=seconds(3_600));
+    keys.duration("circuit_time_max", &mut limits.circuit_time_max, millis(1)..=seconds(86_400));
 }
 
 /// `[limits.plugins]`

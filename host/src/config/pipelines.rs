@@ -74,10 +74,9 @@ fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> O
         })
         .ok()?;
     let at = self::stages(definition.source()).iter().position(|stage| stage["stage"] == "llm").unwrap_or_default();
-    for (i, target) in definition.llm.chain.iter().enumerate() {
+    for (key, target) in definition.llm.keys() {
         if let Some(why) = providers::unknown(&target.provider, known) {
-            let target = if i == 0 { "primary".to_owned() } else { format!("fallbacks[{}]", i - 1) };
-            stages.problem_at(&format!("{}[{at}].config.{target}.provider", stages.path()), why);
+            stages.problem_at(&format!("{}[{at}].config.{key}.provider", stages.path()), why);
         }
     }
     Some(definition)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::Kind;
+use crate::llm::{Kind, ProviderConfig, Unsupported};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -41,7 +41,7 @@ fn without_a_file_everything_is_at_its_default() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!((config.data_dir.as_path(), config.plugin_dir.as_path()), (Path::new("data"), Path::new("plugins")));
     assert!(config.keys.is_empty() && config.plugins.is_empty());
-    assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["builtin", "openai"]);
+    assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["anthropic", "builtin", "gemini", "openai"]);
     assert_eq!((&config.http, &config.rag), (&crate::http::Limits::default(), &rag::Limits::default()));
     assert_eq!((&config.sandbox, &config.llm.limits), (&sandbox::ServerLimits::default(), &llm::Limits::default()));
     assert_eq!(config.pipelines_max, 256);
@@ -56,7 +56,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
         assert_eq!((&*pipeline.id, pipeline.origin), ("default", Origin::File));
         let rag = pipeline.definition.rag.as_ref().unwrap();
         assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.3));
-        let target = &pipeline.definition.llm.chain[0];
+        let target = &pipeline.definition.llm.targets[0];
         assert_eq!((target.provider.as_str(), target.model.as_str()), ("builtin", "extractive"));
         assert_eq!(config.llm.providers["builtin"].kind, Kind::Builtin);
     }
@@ -122,7 +122,10 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
         "[providers.x]\nkind = \"openai\"",
         "1: providers.x.base_url: is missing: where this provider listens, such as \"http://127.0.0.1:8000/v1\"",
     );
-    wrong("[providers.x]\nkind = \"OpenAI\"", "2: providers.x.kind: expected \"openai\" or \"builtin\", found \"OpenAI\"");
+    wrong(
+        "[providers.x]\nkind = \"OpenAI\"",
+        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", found \"OpenAI\"",
+    );
     wrong(
         "[providers.builtin]\nbase_url = \"http://h\"",
         "2: providers.builtin.base_url: the built-in provider runs inside this program and has no base_url",
@@ -132,14 +135,61 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
         "1: providers.\"a b\": a provider's name must be 1 to 64 letters, digits, `-`, `_` or `.`",
     );
     wrong("providers = 1", "1: providers: expected a table, found 1");
-    for later in ["anthropic", "gemini", "azure-openai", "workers-ai"] {
-        wrong(
-            &format!("[providers.x]\nkind = \"{later}\""),
-            &format!("2: providers.x.kind: kind \"{later}\" is not supported yet; known are \"openai\" and \"builtin\""),
-        );
-        let [problem] = &problems(&format!("[providers.{later}]"))[..] else { panic!("one problem") };
-        assert!(problem.contains(&format!("providers.{later}.kind")) && problem.contains("not supported yet"), "{problem}");
-    }
+    let here = "base_url: is missing: where this provider listens, its base_url, such as \"https://RESOURCE.openai.azure.com/openai/v1\"";
+    wrong("[providers.azure-openai]", &format!("1: providers.azure-openai.{here}"));
+    wrong("[providers.workers-ai]", "1: providers.workers-ai.base_url: is missing: where this provider listens, its account_id");
+}
+
+#[test]
+fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
+    let text = "[providers.anthropic]\nmax_tokens = 9000\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
+                [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
+                [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
+    let providers = parse(text).llm.providers;
+    let anthropic = ProviderConfig {
+        max_tokens: 9000,
+        unsupported: Unsupported::Drop,
+        secret_key_name: Some("CLAUDE".into()),
+        ..ProviderConfig::new(Kind::Anthropic, "https://api.anthropic.com/v1")
+    };
+    assert_eq!(providers["anthropic"], anthropic);
+    assert_eq!(providers["gemini"].models, ["gemini-2.5-pro", "*"]);
+    assert_eq!((providers["azure-openai"].api_version.as_deref(), providers["azure-openai"].bearer), (Some("2024-10-21"), true));
+    assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
+    assert_eq!((providers["mine"].kind, providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
+    let config = parse(text);
+    assert_eq!(parse(&config.effective()).llm.providers, config.llm.providers);
+}
+
+#[test]
+fn an_option_that_cannot_be_is_refused() {
+    wrong("[providers.anthropic]\nmax_tokens = 0", "2: providers.anthropic.max_tokens: expected a whole number from 1 to 1000000, found 0");
+    wrong(
+        "[providers.openai]\nmax_tokens = 1",
+        "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, unsupported, models",
+    );
+    wrong(
+        "[providers.openai]\nunsupported = \"ignore\"",
+        "2: providers.openai.unsupported: expected \"refuse\" or \"drop\", found \"ignore\"",
+    );
+    wrong("[providers.openai]\nmodels = [\"\"]", "2: providers.openai.models[0]: expected a model's name, or \"*\" for all, found \"\"");
+    let many = |n: usize| format!("[providers.openai]\nmodels = [{}]", "\"m\",".repeat(n));
+    assert_eq!(parse(&many(200)).llm.providers["openai"].models.len(), 200);
+    wrong(&many(201), "2: providers.openai.models[200]: a provider offers at most 200 models");
+    let azure = |option: &str| format!("[providers.azure-openai]\nbase_url = \"http://h\"\n{option}");
+    wrong(
+        &azure("api_version = \"a b\""),
+        "3: providers.azure-openai.api_version: expected a version such as \"2024-10-21\", found \"a b\"",
+    );
+    wrong(&azure("auth = \"entra\""), "3: providers.azure-openai.auth: expected \"api-key\" or \"bearer\", found \"entra\"");
+    wrong(
+        "[providers.workers-ai]\naccount_id = \"../a\"",
+        "2: providers.workers-ai.account_id: expected the account's id, letters and digits, found \"../a\"",
+    );
+    wrong(
+        "[providers.workers-ai]\naccount_id = \"a\"\nbase_url = \"http://h\"",
+        "2: providers.workers-ai.account_id: stands beside base_url; one of the two says where the account is",
+    );
 }
 
 #[test]
@@ -159,16 +209,19 @@ fn a_base_url_is_absolute_and_holds_no_query_and_no_secret() {
         wrong(&base_url(url), "2: providers.openai.base_url: must not have a query or fragment");
     }
     for url in ["\"http://me:hush@h/v1\"", "\"ftp://me:hush@h\"", "\"http://me:hu sh@h\""] {
-        wrong(&base_url(url), "2: providers.openai.base_url: must not hold a user or password; secrets come from the environment");
+        wrong(
+            &base_url(url),
+            "2: providers.openai.base_url: must not hold a user or password; secrets come from the environment or from files",
+        );
     }
 }
 
 #[test]
 fn a_secret_in_the_file_is_refused_and_not_repeated() {
-    for key in ["api_key", "API_KEY", "token", "secret_key_name"] {
+    for key in ["api_key", "API_KEY", "token"] {
         wrong(
             &format!("[providers.openai]\n{key} = \"sk-do-not-print\""),
-            &format!("2: providers.openai.{key}: secrets come from the environment: name it with `secret_key_name` in the pipeline"),
+            &format!("2: providers.openai.{key}: secrets come from the environment or from files: name one with `secret_key_name`"),
         );
     }
 }
@@ -272,7 +325,7 @@ fn pipelines_are_read_in_the_seeds_shape() {
     assert_eq!(pipelines.iter().map(|p| (&*p.id, p.origin)).collect::<Vec<_>>(), [("support", Origin::File), ("b", Origin::File)]);
     assert_eq!(pipelines[0].definition.rag.as_ref().unwrap().top_k, 3);
     assert_eq!(pipelines[0].definition.plugins().collect::<Vec<_>>(), ["not-in-plugins"]);
-    assert_eq!(pipelines[0].definition.llm.chain[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(pipelines[0].definition.llm.targets[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
 }
 
 #[test]
@@ -283,8 +336,8 @@ fn a_pipeline_that_cannot_be_is_refused() {
         )
     };
     let at = "pipelines[0].pipeline[0].config.fallbacks[0].provider";
-    wrong(&pipeline("a", "nobody"), &format!("3: {at}: there is no provider \"nobody\"; known are builtin, openai"));
-    wrong(&pipeline("a", "workers-ai"), &format!("3: {at}: provider \"workers-ai\" is not supported yet"));
+    wrong(&pipeline("a", "nobody"), &format!("3: {at}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai"));
+    wrong(&pipeline("a", "workers-ai"), &format!("3: {at}: provider \"workers-ai\" needs `[providers.workers-ai]` with its account_id"));
     wrong(&(pipeline("a", "openai") + &pipeline("a", "openai")), "5: pipelines[1].id: the id \"a\" stands twice");
     wrong(&pipeline("a/b", "openai"), "2: pipelines[0].id: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a/b\"");
     wrong("[[pipelines]]\nid = \"a\"", "1: pipelines[0].pipeline: is missing: the list of stages");
@@ -300,8 +353,11 @@ fn a_pipeline_that_cannot_be_is_refused() {
 
 #[test]
 fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
-    let text = "[providers.x]\nkind = \"gemini\"\n[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"x\", model = \"m\" } } }]";
-    wrong(text, "2: providers.x.kind: kind \"gemini\" is not supported yet; known are \"openai\" and \"builtin\"");
+    let text = "[providers.x]\nkind = \"gemma\"\n[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"x\", model = \"m\" } } }]";
+    wrong(
+        text,
+        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", found \"gemma\"",
+    );
 }
 
 /// As Debug shows it, but for the keys, which the effective configuration does not give away.

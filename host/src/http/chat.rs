@@ -36,7 +36,7 @@ pub(super) async fn completions(
     let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
     let ChatRequest { model, messages, stream, toggles, params } = codec::parse_request(&bytes)?;
     drop(bytes);
-    let Some(pipeline) = shared.state.catalog.get(&model) else {
+    let Some(pipeline) = shared.state.catalog.named(&model) else {
         return Err(Refusal::NoModel(model).into());
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));

@@ -82,6 +82,8 @@ pub(super) enum Refusal {
     Field { param: String, message: String },
     #[error("there is no model `{0}`; GET /v1/models lists the ids")]
     NoModel(String),
+    #[error("there is no model `{0}` for embeddings; the operator names them under `[[embeddings]]`")]
+    NoEmbedding(String),
     #[error("there is no API `{0}`; PUT /api/v1/gateway/apis/{0}/pipeline makes it")]
     NoApi(String),
     #[error("the multipart body cannot be read: {0}")]

@@ -29,6 +29,8 @@ pub struct Limits {
     pub drain_time: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
+    /// Texts in one embeddings request.
+    pub embedding_inputs: usize,
 }
 
 impl Default for Limits {
@@ -57,6 +59,8 @@ impl Default for Limits {
             drain_time: Duration::from_secs(30),
             // What RFC 9113 recommends as the least; one client cannot take all of `requests`.
             streams: 100,
+            // OpenAI's own limit.
+            embedding_inputs: 2_048,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/models` and `/v1/models/{id}`: the pipelines as the models that an OpenAI client can pick.
-//! Must not know what a pipeline does.
+//! `GET /v1/models` and `/v1/models/{id}`: what an OpenAI client can name as its model: the pipelines, and the providers' models that the
+//! operator offers. The built-in embedder is not among them, lest somebody picks it for a chat. Must not know what a pipeline does.
 
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -9,17 +9,30 @@ use super::error::{Failure, Refusal};
 use super::respond;
 use crate::pipeline::Catalog;
 
+/// Who owns a pipeline.
+const OURS: &str = "cofferdam";
+
 pub(super) fn list(catalog: &Catalog) -> Response<Content> {
-    let data: Vec<Value> = catalog.list().iter().map(|pipeline| model(&pipeline.id)).collect();
+    let pipelines = catalog.list().into_iter().map(|pipeline| model(&pipeline.id, OURS));
+    let offers = catalog.offers().map(|(name, provider)| model(&name, provider));
+    let embeddings = catalog.embeddings().map(|entry| model(&entry.id, &entry.target.provider));
+    let data: Vec<Value> = pipelines.chain(offers).chain(embeddings).collect();
     respond::json(StatusCode::OK, &json!({"object": "list", "data": data}))
 }
 
 pub(super) fn one(catalog: &Catalog, id: &str) -> Result<Response<Content>, Failure> {
-    let pipeline = catalog.get(id).ok_or_else(|| Refusal::NoModel(id.into()))?;
-    Ok(respond::json(StatusCode::OK, &model(&pipeline.id)))
+    let owner = match (catalog.get(id), catalog.named(id)) {
+        (Some(_), _) => OURS.to_owned(),
+        (None, Some(offered)) => offered.definition.llm.targets.first().map(|target| target.provider.clone()).unwrap_or_default(),
+        (None, None) => match catalog.embeddings().find(|entry| &*entry.id == id) {
+            Some(entry) => entry.target.provider.clone(),
+            None => return Err(Refusal::NoModel(id.into()).into()),
+        },
+    };
+    Ok(respond::json(StatusCode::OK, &model(id, &owner)))
 }
 
-/// `created` is required by OpenAI's schema; a pipeline has no such date.
-fn model(id: &str) -> Value {
-    json!({"id": id, "object": "model", "created": 0, "owned_by": "cofferdam"})
+/// `created` is required by OpenAI's schema; none of these has such a date.
+fn model(id: &str, owner: &str) -> Value {
+    json!({"id": id, "object": "model", "created": 0, "owned_by": owner})
 }

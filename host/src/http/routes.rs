@@ -9,6 +9,7 @@ use super::error::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     ChatCompletions,
+    Embeddings,
     Models,
     Model,
     PutPipeline,
@@ -48,6 +49,7 @@ fn table<'a>(segments: &[&'a str]) -> Option<(Methods, &'a str)> {
     use Verb::{Get, Post, Put};
     Some(match *segments {
         ["v1", "chat", "completions"]                             => (&[(Post, E::ChatCompletions)], ""),
+        ["v1", "embeddings"]                                      => (&[(Post, E::Embeddings)], ""),
         ["v1", "models"]                                          => (&[(Get, E::Models)], ""),
         ["v1", "models", id]                                      => (&[(Get, E::Model)], id),
         ["api", "v1", "gateway", "apis", id, "pipeline"]          => (&[(Get, E::GetPipeline), (Put, E::PutPipeline)], id),
@@ -66,6 +68,7 @@ impl Endpoint {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ChatCompletions => "chat_completions",
+            Self::Embeddings => "embeddings",
             Self::Models => "models",
             Self::Model => "model",
             Self::PutPipeline => "put_pipeline",
@@ -81,7 +84,7 @@ impl Endpoint {
 
     pub(super) fn door(self) -> Door {
         match self {
-            Self::ChatCompletions | Self::Models | Self::Model => Door::Client,
+            Self::ChatCompletions | Self::Embeddings | Self::Models | Self::Model => Door::Client,
             Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins => Door::Admin,
             Self::Health | Self::Ready | Self::Metrics => Door::Open,
         }
@@ -149,6 +152,7 @@ mod tests {
     fn every_route_is_found_under_its_method() {
         let cases = [
             ("POST", "/v1/chat/completions", Endpoint::ChatCompletions, ""),
+            ("POST", "/v1/embeddings", Endpoint::Embeddings, ""),
             ("GET", "/v1/models", Endpoint::Models, ""),
             ("HEAD", "/v1/models", Endpoint::Models, ""),
             ("GET", "/v1/models/a%2Fb", Endpoint::Model, "a%2Fb"),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
+use serde_json::value::RawValue;
 
 use super::shaped::Shaped;
+pub(super) use crate::chat::Embedded;
 use crate::chat::{Completion, Delta, Fields, Message, Name};
 
 /// One vendor's way to speak.
@@ -51,7 +53,10 @@ pub(super) struct Ask<'a> {
 /// An embeddings request in canonical words.
 pub(super) struct AskEmbeddings<'a> {
     pub(super) model: &'a str,
+    /// Empty where the client sent tokens.
     pub(super) inputs: &'a [String],
+    /// Lists of token ids as their JSON, which only the model's own vendor understands.
+    pub(super) tokens: Option<&'a RawValue>,
     pub(super) dimensions: Option<u32>,
     /// OpenAI's `user`.
     pub(super) user: Option<&'a str>,
@@ -135,13 +140,6 @@ pub(super) struct Unfit {
     pub(super) param: String,
     /// Goes after the field's name: what is wrong and what would be right.
     pub(super) message: String,
-}
-
-/// Vectors in the order of the inputs.
-#[derive(Debug, PartialEq)]
-pub(super) struct Embedded {
-    pub(super) vectors: Vec<Vec<f32>>,
-    pub(super) prompt_tokens: u64,
 }
 
 impl Ask<'_> {

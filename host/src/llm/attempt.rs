@@ -1,15 +1,36 @@
-//! Watching one try at a provider, and whether its failure lets a fallback run.
-//! Must not know how a provider is asked.
+//! Tries at providers: what a try is told apart by when it fails, who watches it, and what all exchanges share about them (circuits,
+//! chance). Must not know how a provider is asked.
+
+mod chance;
+mod circuit;
+mod circuits;
+mod order;
+mod policy;
+mod walk;
+
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Error, Target};
+use super::used::Used;
+use super::{Error, Limits};
 use crate::telemetry::{llm_done, llm_span};
+use chance::Chance;
+use circuits::Circuits;
+pub use circuits::{CircuitPhase, CircuitState};
+pub(super) use walk::{Ask, Walk};
 
 /// Told about each try when it ends: for a stream that is its first event.
 pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
+
+    /// A reply is over: what it used. Told once for each answered exchange, also when the client left in its middle.
+    fn used(&self, _: &Used<'_>) {}
+    /// How many circuits of a provider, one for each of its keys, are open now; told whenever that changes.
+    fn circuits(&self, provider: &str, open: usize) {
+        let _ = (provider, open);
+    }
 }
 
 /// Nobody watches.
@@ -17,8 +38,37 @@ impl Observer for () {
     fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
 }
 
+/// What all exchanges share about tries.
+pub(super) struct Attempts {
+    limits: Limits,
+    observer: Arc<dyn Observer>,
+    circuits: Circuits,
+    chance: Chance,
+}
+
+impl Attempts {
+    pub(super) fn new(limits: Limits, observer: Arc<dyn Observer>) -> Self {
+        let circuits = Circuits::new(&limits, Arc::clone(&observer));
+        Self { limits, observer, circuits, chance: Chance::new() }
+    }
+
+    pub(super) fn observer(&self) -> &dyn Observer {
+        &*self.observer
+    }
+
+    /// The same pauses and draws in every run.
+    pub(super) fn seeded(self, seed: u64) -> Self {
+        Self { chance: Chance::seeded(seed), ..self }
+    }
+
+    /// Every circuit that is not at rest.
+    pub(super) fn circuits(&self) -> Vec<CircuitState> {
+        self.circuits.states()
+    }
+}
+
 /// Why a try gave no reply.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) error: Error,
     /// The error came inside a reply that began as a success.
@@ -57,99 +107,5 @@ impl Drop for Watch<'_> {
         let seconds = self.begun.elapsed().as_secs_f64();
         llm_done(&self.span, self.outcome, seconds);
         self.observer.attempt(self.provider, self.model, self.outcome, seconds);
-    }
-}
-
-/// Whether `fallback` runs after `failure` of the try at `before`.
-pub(super) fn runs(fallback: &Target, before: &Target, failure: &Failure) -> bool {
-    let Error::Status { status, .. } = &failure.error else { return true };
-    if failure.in_band {
-        return true;
-    }
-    let elsewhere = fallback.provider != before.provider || fallback.secret_key_name != before.secret_key_name;
-    match &fallback.on_status {
-        // 529 is how some vendors say that they are overloaded.
-        Some(listed) => listed.contains(status) || (*status == 529 && listed.contains(&503)),
-        None => match status {
-            408 | 409 | 425 | 429 | 500..=599 => true,
-            // The key, the account or the model are wrong at that place, not the request.
-            401..=404 => elsewhere,
-            _ => false,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(provider: &str, secret: &str, on_status: Option<&[u16]>) -> Target {
-        Target {
-            provider: provider.into(),
-            model: "m".into(),
-            secret_key_name: Some(secret.into()),
-            on_status: on_status.map(<[u16]>::to_vec),
-        }
-    }
-
-    fn status(status: u16) -> Failure {
-        let (kind, code, param, retry_after) = (None, None, None, None);
-        Error::Status { provider: "a".into(), status, message: "m".into(), kind, code, param, retry_after }.into()
-    }
-
-    #[test]
-    fn by_default_the_try_elsewhere_decides_for_keys_and_models_and_the_request_for_none() {
-        let (before, same) = (target("a", "A", None), target("a", "A", None));
-        for fallback in [target("b", "A", None), target("a", "B", None)] {
-            for (number, here, elsewhere) in [
-                (400, false, false),
-                (401, false, true),
-                (402, false, true),
-                (403, false, true),
-                (404, false, true),
-                (405, false, false),
-                (408, true, true),
-                (409, true, true),
-                (413, false, false),
-                (422, false, false),
-                (425, true, true),
-                (429, true, true),
-                (499, false, false),
-                (500, true, true),
-                (529, true, true),
-                (599, true, true),
-            ] {
-                assert_eq!(runs(&same, &before, &status(number)), here, "{number} at the same provider");
-                assert_eq!(runs(&fallback, &before, &status(number)), elsewhere, "{number} elsewhere");
-            }
-        }
-    }
-
-    #[test]
-    fn a_list_of_statuses_replaces_the_default() {
-        let before = target("a", "A", None);
-        let fallback = target("b", "B", Some(&[400, 503]));
-        for (number, expected) in [(400, true), (503, true), (529, true), (500, false), (429, false), (401, false)] {
-            assert_eq!(runs(&fallback, &before, &status(number)), expected, "{number}");
-        }
-        assert!(runs(&target("b", "B", Some(&[529])), &before, &status(529)));
-        assert!(!runs(&target("b", "B", Some(&[529])), &before, &status(503)));
-        assert!(!runs(&target("b", "B", Some(&[])), &before, &status(503)));
-    }
-
-    #[test]
-    fn what_is_no_status_runs_every_fallback() {
-        let (before, fallback) = (target("a", "A", None), target("a", "A", Some(&[])));
-        let provider = || "a".to_owned();
-        for error in [
-            Error::Unreachable { provider: provider(), cause: "refused".into() },
-            Error::Timeout { provider: provider(), phase: super::super::Phase::Total, limit: std::time::Duration::ZERO },
-            Error::Garbled { provider: provider(), cause: "no JSON".into() },
-            Error::SecretMissing { provider: provider(), name: "A".into() },
-            Error::UnknownProvider { provider: provider() },
-        ] {
-            assert!(runs(&fallback, &before, &error.into()));
-        }
-        assert!(runs(&fallback, &before, &Failure { in_band: true, ..status(400) }));
     }
 }

@@ -30,10 +30,16 @@ pub(super) enum MaxTokensField {
     #[default]
     Renamed,
     /// It is sent as it is, for deployments of older models.
+    #[allow(dead_code, reason = "no key of the configuration chooses it yet")]
     Kept,
 }
 
 impl Azure {
+    /// `bearer`: keys are tokens of Entra.
+    pub(super) fn new(api_version: Option<String>, bearer: bool) -> Self {
+        Self { api_version, max_tokens_field: MaxTokensField::default(), bearer, stream_usage: true }
+    }
+
     /// The path of an operation on a deployment.
     fn path(&self, deployment: &str, operation: &str) -> Result<String, Unfit> {
         let deployment = segment(deployment, b"")?;

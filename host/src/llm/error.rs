@@ -17,7 +17,15 @@ pub enum Error {
         code: Option<String>,
         param: Option<String>,
         retry_after: Option<Duration>,
+        /// A quota, a budget or a daily limit is used up: trying again soon is no use.
+        exhausted: bool,
     },
+    /// The provider has no equal to a field of the request.
+    #[error("{param}: {message} (provider `{provider}`)")]
+    Unfit { provider: String, param: String, message: String },
+    /// The provider computes no vectors.
+    #[error("provider `{provider}` has no embeddings")]
+    NoEmbeddings { provider: String },
     /// No connection, or it was lost before the first event.
     #[error("provider `{provider}` cannot be reached: {cause}")]
     Unreachable { provider: String, cause: String },
@@ -33,6 +41,14 @@ pub enum Error {
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
+    /// Nobody was asked: every provider of the chain said not long ago to stay away, this one for the shortest time.
+    #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
+    Benched {
+        provider: String,
+        /// It spoke of a rate or a quota, not of the key.
+        limited: bool,
+        retry_after: Duration,
+    },
 }
 
 impl Error {
@@ -40,11 +56,14 @@ impl Error {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
+            Self::Unfit { .. } => "unfit",
+            Self::NoEmbeddings { .. } => "no_embeddings",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Garbled { .. } => "garbled",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
+            Self::Benched { .. } => "benched",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Without `ask.json` a reply answers a plain question. The string `<any>` in what is expected stands for any string.
 //! Must not know any vendor. Tests only.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::adapter::{Ask, Dialect, Reading, Unsupported, Wire};
 use super::shaped::Passed;
-use super::sse::{Framer, events};
+use super::sse::{Framer, frames};
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
 use crate::chat::{ChunkWriter, Delta, Name, Whole};
 
@@ -138,7 +139,7 @@ impl Case {
         let mut framer = Framer::new(EVENT_BYTES);
         let reads = bounds.windows(2).map(|bound| Bytes::copy_from_slice(&stream[bound[0]..bound[1]]));
         let whole: Vec<Bytes> = reads.filter_map(|read| framer.push(read)).collect();
-        let datas: Vec<_> = whole.iter().flat_map(|whole| events(whole)).collect();
+        let datas: Vec<_> = whole.iter().flat_map(|whole| datas(whole)).collect();
         self.read(dialect, &datas)
     }
 
@@ -192,7 +193,7 @@ impl Case {
 
     /// A stream that breaks off behind any of its events is no complete one unless its choices have finished.
     fn grows(&self, dialect: &dyn Dialect, stream: &[u8]) {
-        let datas: Vec<_> = events(stream).collect();
+        let datas: Vec<_> = datas(stream).collect();
         for until in 0..=datas.len() {
             let heard = self.read(dialect, &datas[..until]);
             assert!(heard.finished || !heard.complete, "{}: taken for complete after {until} of {} events", self.name, datas.len());
@@ -225,6 +226,11 @@ impl Case {
         differences(&format!("{}/{file}", self.name), expected, found, &mut findings);
         findings
     }
+}
+
+/// The data of every event that has some.
+fn datas(stream: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    frames(stream).filter_map(|frame| frame.data)
 }
 
 /// A request in the form of `wire.json`.

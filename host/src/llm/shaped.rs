@@ -31,7 +31,7 @@ pub(super) use object::Object;
 pub(super) use path::{encoded, segment};
 pub(super) use request::{embeddings_body, params, wants_usage};
 pub(super) use shape::{Call, Raw as RawField, calls, present, says as holds_something};
-pub(super) use words::{InBand, in_band, kind, status, text, words};
+pub(super) use words::{InBand, in_band, kind, status, words};
 
 /// Choices of one reply: what OpenAI allows for `n`.
 const CHOICES_MAX: usize = 128;

@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// U+FEFF, which may stand before the first line and belongs to none.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Cuts what is read from a provider behind its last whole event.
 pub(super) struct Framer {
@@ -13,6 +16,8 @@ pub(super) struct Framer {
     scan: Scan,
     event_bytes: usize,
     end: Option<End>,
+    /// The first bytes have been looked at: a byte order mark may stand there.
+    begun: bool,
 }
 
 /// Why no more events will come out of a [`Framer`].
@@ -27,13 +32,16 @@ pub(super) enum End {
 impl Framer {
     /// `event_bytes`: the most bytes of one event, its line ends included.
     pub(super) fn new(event_bytes: usize) -> Self {
-        Self { held: BytesMut::new(), scan: Scan::default(), event_bytes, end: None }
+        Self { held: BytesMut::new(), scan: Scan::default(), event_bytes, end: None, begun: false }
     }
 
     /// The whole events that `read` completes, if any; forwarded without a copy where no event was open before.
     pub(super) fn push(&mut self, mut read: Bytes) -> Option<Bytes> {
         if self.end.is_some() {
             return None;
+        }
+        if !self.begun {
+            read = self.without_mark(read)?;
         }
         let whole = if self.held.is_empty() {
             let (until, end) = self.scan.run(&read, self.event_bytes);
@@ -49,6 +57,28 @@ impl Framer {
         };
         self.scan.shift(whole.len());
         (!whole.is_empty()).then_some(whole)
+    }
+
+    /// The input is over: what is left counts as a last event, for some servers forget its blank line.
+    pub(super) fn finish(&mut self) -> Option<Bytes> {
+        self.begun = true;
+        if self.held.is_empty() { None } else { self.push(Bytes::from_static(b"\n\n")) }
+    }
+
+    /// The first bytes without a byte order mark; none while it may be one that is not complete.
+    fn without_mark(&mut self, read: Bytes) -> Option<Bytes> {
+        let mut first = std::mem::take(&mut self.held);
+        first.extend_from_slice(&read);
+        if first.len() < MARK.len() && MARK.starts_with(&first) {
+            self.held = first;
+            return None;
+        }
+        self.begun = true;
+        let mut first = if first.len() == read.len() { read } else { first.freeze() };
+        if first.starts_with(MARK) {
+            first.advance(MARK.len());
+        }
+        Some(first)
     }
 
     /// Set once nothing more will come; what was completed before it has been given out.
@@ -138,19 +168,23 @@ impl Data {
     }
 }
 
-/// The data of every whole event in `bytes`, in order; several `data:` lines of one event are joined by LF. Events without data
-/// (comments, lone `event:` or `id:` lines) are passed over.
-pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+/// One whole event: its bytes, blank line included, and its data.
+pub(super) struct Frame<'a> {
+    pub(super) raw: &'a [u8],
+    /// Several `data:` lines joined by LF; none where there was none (comments, lone `event:` or `id:` lines).
+    pub(super) data: Option<Cow<'a, [u8]>>,
+}
+
+/// The whole events in `bytes`, in order; joined, their raw bytes are `bytes` up to the last blank line.
+pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
+        let begin = rest;
         let mut data: Option<Cow<'_, [u8]>> = None;
         loop {
             let line = next_line(&mut rest)?;
             if line.is_empty() {
-                match data.take() {
-                    Some(data) => return Some(data),
-                    None => continue,
-                }
+                return Some(Frame { raw: &begin[..begin.len() - rest.len()], data });
             }
             let Some(value) = data_of_line(line) else { continue };
             match &mut data {

@@ -20,6 +20,13 @@ pub(super) struct Workers {
     pub(super) native: bool,
 }
 
+impl Workers {
+    /// The API that this base URL is of: one that ends in `/ai/run` is the native one.
+    pub(super) fn at(base_url: &str) -> Self {
+        Self { native: base_url.trim_end_matches('/').ends_with("/ai/run") }
+    }
+}
+
 /// A model's path below `/ai/run`, which has the slashes of its name.
 fn path(model: &str) -> Result<String, Unfit> {
     Ok(format!("/{}", segment(model, b"@/")?))
@@ -49,6 +56,9 @@ impl Dialect for Workers {
         if ask.dimensions.is_some() {
             let message = "cannot be chosen here: the models of this provider have one length of vectors".into();
             return Some(Err(Unfit { param: "dimensions".into(), message }));
+        }
+        if ask.tokens.is_some() {
+            return Some(Err(Unfit { param: "input".into(), message: "must be text: this provider takes no tokens".into() }));
         }
         Some(path(ask.model).map(|path| Wire { path, headers, body: to_json(&Body { text: ask.inputs }) }))
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::definition::{Definition, Problem, is_name};
-use super::{Origin, Pipeline};
-use crate::llm::Llm;
+use super::{EmbeddingModel, Origin, Pipeline};
+use crate::llm::{Llm, Target};
 use crate::sandbox::Registry;
 use crate::store;
 
@@ -22,6 +22,7 @@ pub struct Catalog {
     registry: Arc<Registry>,
     /// Pipelines kept through the API.
     kept_max: usize,
+    embeddings: Vec<EmbeddingModel>,
     /// One change at a time.
     writing: Arc<Mutex<()>>,
 }
@@ -61,6 +62,7 @@ impl Catalog {
         llm: Arc<Llm>,
         registry: Arc<Registry>,
         kept_max: usize,
+        embeddings: Vec<EmbeddingModel>,
     ) -> Result<Self, store::Error> {
         let mut pipelines = BTreeMap::new();
         for (id, text) in store.all()? {
@@ -78,11 +80,45 @@ impl Catalog {
                 tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
             }
         }
-        Ok(Self { pipelines: Arc::new(ArcSwap::from_pointee(pipelines)), store, llm, registry, kept_max, writing: Arc::default() })
+        Ok(Self {
+            pipelines: Arc::new(ArcSwap::from_pointee(pipelines)),
+            store,
+            llm,
+            registry,
+            kept_max,
+            embeddings,
+            writing: Arc::default(),
+        })
     }
 
     pub fn get(&self, id: &str) -> Option<Arc<Pipeline>> {
         self.pipelines.load().get(id).cloned()
+    }
+
+    /// The pipeline that a client's `model` names: one of this id, or one that only asks a model which the operator offers by its own name.
+    pub fn named(&self, model: &str) -> Option<Arc<Pipeline>> {
+        let offered = || self.llm.offered(model).map(|target| self.offering(model, target));
+        self.get(model).or_else(offered)
+    }
+
+    /// The models that the operator offers by their own names, each with its provider.
+    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
+        self.llm.offers()
+    }
+
+    /// The target behind a name for embeddings: an entry of the operator's file, or a model offered by its own name.
+    pub fn embedding(&self, model: &str) -> Option<Target> {
+        let entry = self.embeddings.iter().find(|entry| &*entry.id == model).map(|entry| entry.target.clone());
+        entry.or_else(|| self.llm.offered(model))
+    }
+
+    /// The names for embeddings, but for the embedder inside this program.
+    pub fn embeddings(&self) -> impl Iterator<Item = &EmbeddingModel> {
+        self.embeddings.iter().filter(|entry| !self.llm.is_builtin(&entry.target.provider))
+    }
+
+    fn offering(&self, model: &str, target: Target) -> Arc<Pipeline> {
+        Arc::new(Pipeline { id: model.into(), definition: Definition::of(target), origin: Origin::File })
     }
 
     /// Sorted by id.
@@ -123,13 +159,10 @@ impl Catalog {
     }
 
     fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {
-        let unknown = definition.llm.chain.iter().enumerate().filter(|(_, target)| !self.llm.knows(&target.provider));
+        let unknown = definition.llm.keys().filter(|(_, target)| !self.llm.knows(&target.provider));
         let problems: Vec<Problem> = unknown
-            .map(|(i, target)| Problem {
-                path: match i {
-                    0 => "pipeline.llm.config.primary.provider".into(),
-                    i => format!("pipeline.llm.config.fallbacks[{}].provider", i - 1),
-                },
+            .map(|(key, target)| Problem {
+                path: format!("pipeline.llm.config.{key}.provider"),
                 message: format!("there is no provider `{}`; this server has {}", target.provider, self.llm.names().join(", ")),
             })
             .collect();

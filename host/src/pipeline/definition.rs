@@ -1,6 +1,8 @@
 //! The ordered, configured stages that an API id names, in the seed's JSON with our optional additions.
 //! Checked here once; everything after works on typed values. Must not know where a definition is kept.
 
+mod llm;
+
 use serde_json::{Value, json};
 
 use crate::llm::Target;
@@ -15,8 +17,6 @@ pub const SCORE_THRESHOLD: f32 = 0.75;
 const STAGES: [&str; 4] = ["rag", "pre_hook", "llm", "post_hook"];
 /// Problems that are told of one definition.
 const PROBLEMS_MAX: usize = 50;
-/// Fallbacks in one chain.
-const FALLBACKS_MAX: usize = 8;
 /// Hooks in one stage.
 const HOOKS_MAX: usize = 16;
 
@@ -85,6 +85,19 @@ impl Definition {
                 Ok(Self { rag, pre_hook: pre, llm, post_hook: post, source: json!({"pipeline": list}) })
             }
             _ => Err(read.problems),
+        }
+    }
+
+    /// A pipeline that does nothing but ask `target`.
+    pub fn of(target: Target) -> Self {
+        let primary = json!({"provider": target.provider, "model": target.model});
+        let source = json!({"pipeline": [{"stage": "llm", "config": {"primary": primary}}]});
+        Self {
+            rag: None,
+            pre_hook: None,
+            llm: LlmStage { targets: vec![target], weights: Vec::new(), hedge_after: None },
+            post_hook: None,
+            source,
         }
     }
 
@@ -191,57 +204,6 @@ impl Reader {
             self.problem(&format!("{within}.function_id"), "is missing: an enabled hook stage names at least one plugin");
         }
         HookStage { enabled, locked: self.flag(stage, at, "locked", false), plugins }
-    }
-
-    fn llm(&mut self, stage: &Value, at: &str) -> LlmStage {
-        if !self.flag(stage, at, "enabled", true) {
-            self.problem(&format!("{at}.enabled"), "must be true: the llm stage cannot be disabled");
-        }
-        self.flag(stage, at, "locked", false);
-        let config = &stage["config"];
-        let within = format!("{at}.config");
-        self.only(config, &within, &["primary", "fallbacks"]);
-        let mut chain = vec![self.target(&config["primary"], &format!("{within}.primary"), &["provider", "model", "secret_key_name"])];
-        match &config["fallbacks"] {
-            Value::Null => {}
-            Value::Array(fallbacks) if fallbacks.len() <= FALLBACKS_MAX => {
-                for (i, fallback) in fallbacks.iter().enumerate() {
-                    let path = format!("{within}.fallbacks[{i}]");
-                    chain.push(self.target(fallback, &path, &["provider", "model", "secret_key_name", "on_status"]));
-                }
-            }
-            _ => self.problem(&format!("{within}.fallbacks"), "must be a list of at most 8 targets"),
-        }
-        LlmStage { chain }
-    }
-
-    fn target(&mut self, target: &Value, at: &str, known: &[&str]) -> Target {
-        self.only(target, at, known);
-        let mut text = |key: &str| match target[key].as_str() {
-            Some(text) if !text.is_empty() => text.to_owned(),
-            _ => {
-                self.problem(&format!("{at}.{key}"), "must be a non-empty string");
-                String::new()
-            }
-        };
-        let (provider, model) = (text("provider"), text("model"));
-        let secret_key_name = (!target["secret_key_name"].is_null()).then(|| text("secret_key_name"));
-        let on_status = match &target["on_status"] {
-            Value::Null => None,
-            Value::Array(list) => {
-                let read = |v: &Value| v.as_u64().and_then(|s| u16::try_from(s).ok()).filter(|s| (400..=599).contains(s));
-                let statuses: Option<Vec<u16>> = list.iter().map(read).collect();
-                if statuses.is_none() {
-                    self.problem(&format!("{at}.on_status"), "must hold HTTP statuses from 400 to 599");
-                }
-                statuses
-            }
-            _ => {
-                self.problem(&format!("{at}.on_status"), "must be a list of HTTP statuses");
-                None
-            }
-        };
-        Target { provider, model, secret_key_name, on_status }
     }
 
     /// A name that is also fit for a path and a metric label.

@@ -89,8 +89,9 @@ impl Runner {
 }
 
 impl Plan<'_> {
+    /// What pre-hooks are told. An equal of the primary may be asked instead; lots are drawn after the hooks.
     fn model(&self) -> &str {
-        &self.definition.llm.chain.first().expect("a definition has a primary").model
+        &self.definition.llm.targets.first().expect("a definition has a primary").model
     }
 }
 

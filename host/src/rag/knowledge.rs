@@ -67,6 +67,21 @@ impl Knowledge {
         Ok(Receipt { document_id, chunks: count, bytes, replaced })
     }
 
+    /// The texts' vectors, one each in their order, computed when no query waits; none may be blank.
+    ///
+    /// # Errors
+    /// `Busy` by the moment, `Embed`.
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
+        let workers = &self.inner.workers;
+        let _place = workers.place(Lane::Document)?;
+        workers.embed(Lane::Document, Arc::new(texts)).await
+    }
+
+    /// The length of every vector.
+    pub fn dimensions(&self) -> usize {
+        self.inner.workers.embedder().dimensions()
+    }
+
     /// Documents on their way in and queries that wait, each counted from when it took its place in the queue until it is done.
     pub fn queued(&self) -> usize {
         self.inner.workers.taken()

@@ -10,7 +10,7 @@ use crate::llm::{Answer, Llm, Mode};
 /// # Errors
 /// The last attempt's error when none answered.
 pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, mut exchange: Exchange) -> Result<(Exchange, Answer), Error> {
-    let answer = llm.answer(&stage.chain, &exchange, mode).await?;
+    let answer = llm.answer(stage.chain(), &exchange, mode).await?;
     exchange.attempt = answer.attempts;
     Ok((exchange, answer))
 }

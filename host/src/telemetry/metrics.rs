@@ -32,6 +32,7 @@ const HITS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// The figures of this process.
@@ -63,6 +64,7 @@ struct Families {
     plugin_loads: Counters<1>,
     llm_attempts: Counters<2>,
     llm_seconds: Histograms<1>,
+    llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
 }
 
@@ -186,6 +188,12 @@ impl Metrics {
         });
     }
 
+    /// How many circuits of a provider are open now. `provider` is a name from the operator's file.
+    pub fn llm_circuits(&self, provider: &str, open: usize) {
+        let gauge = self.families.llm_circuits.get_or_create_owned(&[("provider", provider.into())]);
+        gauge.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
     /// One search of an exchange that did not fail, its embedding included.
     pub fn rag_search(&self, seconds: f64, hits: usize) {
         self.search_seconds.observe(seconds);
@@ -236,6 +244,7 @@ impl Families {
             plugin_loads: plain(r, "plugin_loads", "Files of the plugin directory read", Family::default()),
             llm_attempts: plain(r, "llm_attempts", "Tries at providers", Family::default()),
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
+            llm_circuits: plain(r, "llm_circuit_open", "Keys of a provider that are left in peace", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
         }
     }

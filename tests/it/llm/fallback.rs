@@ -150,7 +150,7 @@ async fn a_port_where_nobody_listens_cannot_be_reached() {
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let mut config = Config::default();
     let base_url = format!("http://{}/v1", socket.local_addr().expect("bound"));
-    config.providers.insert("a".into(), ProviderConfig { kind: Kind::OpenAi, base_url });
+    config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
     let llm = Llm::new(config, Arc::new(|_| None), Arc::new(())).expect("a URL");
     let error = failure(&llm, Mode::Stream).await;
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("refused")), "{error}");

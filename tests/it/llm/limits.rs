@@ -24,7 +24,7 @@ async fn connecting_takes_no_longer_than_connect() {
         waiting.push(tokio::net::TcpStream::connect(address).await.expect("room in the queue"));
     }
     let mut config = Config { limits: Limits { connect: TINY, ..Limits::default() }, ..Config::default() };
-    config.providers.insert("a".into(), ProviderConfig { kind: Kind::OpenAi, base_url: format!("http://{address}/v1") });
+    config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, format!("http://{address}/v1")));
     let llm = Llm::new(config, Arc::new(|_| None), Arc::new(())).expect("a URL");
     is_timeout(&failure(&llm, Mode::Whole).await, "connect");
 }
@@ -106,7 +106,7 @@ async fn an_event_of_event_bytes_passes_and_one_byte_more_breaks_the_stream() {
     let event_bytes = first.len();
     for (more, code) in [(0, None), (1, Some("event_too_large"))] {
         let upstream = Upstream::start().await;
-        let large = format!("data: {}\n\n", "x".repeat(event_bytes - 8 + more));
+        let large = format!("data: {}\n\n", "1".repeat(event_bytes - 8 + more));
         upstream.next(Script::stream().piece(&first).piece(&large).event("[DONE]").end());
         let llm = with_limits(&[&upstream], Limits { event_bytes, ..Limits::default() });
         let (text, broken) = drain(streamed(&llm).await).await;

@@ -76,7 +76,7 @@ fn refused(refusal: &Refusal) -> Trouble {
         Refusal::ContentType { .. } => (415, REQUEST, "unsupported_content_type"),
         Refusal::ContentEncoding(_) => (415, REQUEST, "unsupported_content_encoding"),
         Refusal::Field { param, .. } => return Trouble::new(400, REQUEST, "invalid_value", message).param(param.clone()),
-        Refusal::NoModel(_) => return Trouble::new(404, NOT_FOUND, "model_not_found", message).param("model"),
+        Refusal::NoModel(_) | Refusal::NoEmbedding(_) => return Trouble::new(404, NOT_FOUND, "model_not_found", message).param("model"),
         Refusal::NoApi(_) => (404, NOT_FOUND, "api_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return Trouble::new(400, REQUEST, "not_utf8", message).param("file"),
@@ -133,10 +133,14 @@ fn faulted(fault: &Fault) -> Trouble {
 
 fn provider(error: &llm::Error) -> Trouble {
     match error {
-        llm::Error::Status { provider, status, message, kind, code, param, retry_after } => {
+        llm::Error::Status { provider, status, message, kind, code, param, retry_after, exhausted } => {
             let answered = answered(provider, *status, message, [kind, code, param].map(Option::as_deref));
-            Trouble { retry_after: retry_after.map(whole_seconds), ..answered }
+            // A used-up quota does not come back while a client library tries again.
+            let hopeless = answered.hopeless || *exhausted;
+            Trouble { retry_after: retry_after.map(whole_seconds), hopeless, ..answered }
         }
+        llm::Error::NoEmbeddings { .. } => Trouble::new(400, REQUEST, "unsupported_model", error.to_string()).param("model"),
+        llm::Error::Unfit { param, .. } => Trouble::new(400, REQUEST, "unsupported_parameter", error.to_string()).param(param.clone()),
         // The cause may hold addresses of the operator's network.
         llm::Error::Unreachable { provider, .. } => {
             Trouble::new(502, PROVIDER, "provider_unreachable", format!("provider `{provider}` cannot be reached"))
@@ -152,6 +156,13 @@ fn provider(error: &llm::Error) -> Trouble {
             Trouble::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => Trouble::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
+        // What the provider said when it was asked; its own words went to the request that heard them.
+        llm::Error::Benched { limited: true, retry_after, .. } => {
+            Trouble::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
+        }
+        llm::Error::Benched { limited: false, retry_after, .. } => {
+            Trouble::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
+        }
         llm::Error::UnknownProvider { .. } => Trouble::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),
     }
 }

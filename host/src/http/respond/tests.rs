@@ -76,6 +76,7 @@ fn status_of(status: u16, code: Option<&str>) -> Failure {
         code: code.map(Into::into),
         param: code.map(|_| "messages".into()),
         retry_after: (status == 429).then_some(Duration::from_millis(1500)),
+        exhausted: code == Some("insufficient_quota"),
     };
     pipeline::Error::Llm(error).into()
 }
@@ -127,6 +128,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ContentEncoding("gzip".into()),
         Refusal::field("pipeline.rag", "must be true or false"),
         Refusal::NoModel("gpt".into()),
+        Refusal::NoEmbedding("gpt".into()),
         Refusal::NoApi("support".into()),
         Refusal::Multipart("no boundary".into()),
         Refusal::NotUtf8 { name: "a.md".into(), at: 3 },
@@ -155,12 +157,16 @@ fn provider_errors() -> Vec<llm::Error> {
     let provider = || "openai".to_owned();
     let limit = Duration::from_secs(5);
     vec![
+        llm::Error::Unfit { provider: provider(), param: "logit_bias".into(), message: "has no equal there; leave it out".into() },
+        llm::Error::NoEmbeddings { provider: provider() },
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
         llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into() },
         llm::Error::UnknownProvider { provider: provider() },
+        llm::Error::Benched { provider: provider(), limited: true, retry_after: limit },
+        llm::Error::Benched { provider: provider(), limited: false, retry_after: limit },
     ]
 }
 

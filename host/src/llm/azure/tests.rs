@@ -8,7 +8,7 @@ use crate::chat::codec::{ChatRequest, parse_request};
 use crate::llm::adapter::Unsupported;
 
 fn azure() -> Azure {
-    Azure { api_version: Some("2024-10-21".into()), max_tokens_field: MaxTokensField::Renamed, bearer: false, stream_usage: true }
+    Azure::new(Some("2024-10-21".into()), false)
 }
 
 /// The path and the body that `azure` is posted.
@@ -41,7 +41,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
     let preview = Azure { api_version: Some("preview".into()), ..azure() };
     assert_eq!(posted(&preview, &ask).0, "/chat/completions?api-version=preview");
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "ada", inputs: &inputs, dimensions: None, user: None };
+    let ask = AskEmbeddings { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
     let path = |azure: &Azure| azure.embeddings(&ask).expect("Azure has embeddings").expect("a name").path;
     assert_eq!(path(&azure()), "/openai/deployments/ada/embeddings?api-version=2024-10-21");
     assert_eq!(path(&v1), "/embeddings");
@@ -50,7 +50,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
 #[test]
 fn a_deployment_that_would_lead_elsewhere_is_refused() {
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "..", inputs: &inputs, dimensions: None, user: None };
+    let ask = AskEmbeddings { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
     assert_eq!(azure().embeddings(&ask).expect("Azure has embeddings").expect_err("no name").param, "model");
 }
 

@@ -42,18 +42,25 @@ pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
 /// The body of `POST /embeddings`.
 pub(in crate::llm) fn embeddings_body(ask: &AskEmbeddings<'_>) -> Bytes {
     #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Input<'a> {
+        Texts(&'a [String]),
+        Tokens(&'a RawValue),
+    }
+    #[derive(Serialize)]
     struct Body<'a> {
         model: &'a str,
-        input: &'a [String],
+        input: Input<'a>,
         encoding_format: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         dimensions: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a str>,
     }
-    let AskEmbeddings { model, inputs, dimensions, user } = *ask;
+    let AskEmbeddings { model, inputs, tokens, dimensions, user } = *ask;
+    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
     // Every server knows `float`; many do not know `base64`.
-    to_json(&Body { model, input: inputs, encoding_format: "float", dimensions, user })
+    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
 }
 
 /// `stream_options` with usage asked for; none where they are no object, which the provider shall say.
@@ -112,8 +119,11 @@ mod tests {
     #[test]
     fn an_embeddings_request_says_only_what_is_known() {
         let inputs = ["a".to_owned(), "b".to_owned()];
-        let ask = AskEmbeddings { model: "m", inputs: &inputs, dimensions: None, user: None };
+        let ask = AskEmbeddings { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
         assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        let tokens = json("[[1,2]]".into()).expect("JSON");
+        let counted = AskEmbeddings { inputs: &[], tokens: Some(&tokens), ..ask };
+        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
         let ask = AskEmbeddings { dimensions: Some(8), user: Some("u"), ..ask };
         assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#);
     }

@@ -31,8 +31,6 @@ pub(super) struct Chunk<'a> {
     /// Cloudflare's envelope says with it that the rest is an error.
     #[serde(borrow)]
     success: Raw<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Raw<'a>,
 }
 
 /// One entry of `choices`, of a chunk or of a whole reply.
@@ -99,11 +97,6 @@ impl<'a> Chunk<'a> {
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some_and(|error| says(error) && error.get() != "false")
             || self.success.is_some_and(|success| success.get() == "false")
-    }
-
-    /// A sign of life that some servers send as an event of its own.
-    pub(super) fn is_ping(&self) -> bool {
-        self.choices.is_none() && self.kind.is_some_and(|kind| kind.get() == "\"ping\"")
     }
 }
 

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::llm::adapter::Words;
 
-/// Codes and types that say that what was paid for is used up.
-const EXHAUSTED: [&str; 4] = ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "enforced_spend_limit_reached"];
+/// Codes and types that say that money or a daily limit is at its end, and not a rate that comes back within the minute. The number is Workers
+/// AI's daily allowance, whichever of its APIs is asked.
+const EXHAUSTED: [&str; 5] =
+    ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "enforced_spend_limit_reached", "3036"];
 
 /// Reads the error that came inside a success: what it says, and the status that it stands for.
 pub(in crate::llm) type InBand = fn(&Value) -> (StatusCode, Words);
@@ -59,7 +61,7 @@ pub(in crate::llm) fn kind(status: StatusCode) -> &'static str {
 }
 
 /// A value as words; none where there are none.
-pub(in crate::llm) fn text(value: &Value) -> Option<String> {
+fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
         Value::Number(number) => Some(number.to_string()),

@@ -15,7 +15,7 @@ fn framed(bytes: &[u8], cuts: &[usize], event_bytes: usize) -> (Vec<Bytes>, Opti
 }
 
 fn data(bytes: &[u8]) -> Vec<Vec<u8>> {
-    events(bytes).map(Cow::into_owned).collect()
+    frames(bytes).filter_map(|frame| frame.data).map(Cow::into_owned).collect()
 }
 
 /// Text in, the data of its events out, by the plain reading of the standard.

@@ -81,6 +81,12 @@ fn the_native_path_is_the_models_name_and_the_compatible_body_has_it() {
 }
 
 #[test]
+fn the_base_url_says_which_api_it_is() {
+    assert!(Workers::at("https://api.cloudflare.com/client/v4/accounts/a/ai/run/").native);
+    assert!(!Workers::at("https://api.cloudflare.com/client/v4/accounts/a/ai/v1").native);
+}
+
+#[test]
 fn nothing_optional_is_sent_as_null_or_false() {
     let fields = json!({"temperature": null, "stream": false, "raw": false, "seed": 5, "user": "u", "n": 1, "stop": null,
         "tools": [{"type": "function", "function": {"name": "f", "description": null, "strict": false, "parameters": {"type": "object"}}}]});
@@ -301,11 +307,14 @@ fn events_of_both_shapes_may_be_mixed() {
 #[test]
 fn native_vectors_are_in_their_result() {
     let inputs = ["a".to_owned(), "b".to_owned()];
-    let ask = AskEmbeddings { model: "@cf/baai/bge-base-en-v1.5", inputs: &inputs, dimensions: None, user: Some("u") };
+    let ask = AskEmbeddings { model: "@cf/baai/bge-base-en-v1.5", inputs: &inputs, tokens: None, dimensions: None, user: Some("u") };
     let wire = NATIVE.embeddings(&ask).expect("there are embeddings").expect("it fits");
     assert_eq!((wire.path.as_str(), &wire.body[..]), ("/@cf/baai/bge-base-en-v1.5", &br#"{"text":["a","b"]}"#[..]));
     let fixed = AskEmbeddings { dimensions: Some(5), ..ask };
     assert_eq!(NATIVE.embeddings(&fixed).expect("there are embeddings").expect_err("fixed").param, "dimensions");
+    let tokens = crate::chat::codec::json("[[1]]".into()).expect("JSON");
+    let counted = AskEmbeddings { tokens: Some(&tokens), ..ask };
+    assert_eq!(NATIVE.embeddings(&counted).expect("there are embeddings").expect_err("tokens").param, "input");
     let body = result(json!({"shape": [2, 2], "data": [[1.0, 2.0], [3.0, 4.0]]})).to_string();
     assert_eq!(NATIVE.embedded(2, body.as_bytes()), Ok(Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], prompt_tokens: 0 }));
     assert!(matches!(NATIVE.embedded(3, body.as_bytes()), Err(Bad::Garbled(_))));

@@ -7,15 +7,11 @@ use serde_json::Value;
 use crate::llm::adapter::Words;
 use crate::llm::shaped;
 
-/// The day's allowance is used up: more comes tomorrow.
-const ALLOWANCE: &str = "3036";
-
 /// The error in a body of this status.
 pub(super) fn words(status: StatusCode, json: &Value) -> Words {
     let mut words = shaped::words(json);
     let stands_for = words.code.as_deref().and_then(stands_for);
     words.amounts_to = stands_for.filter(|stands_for| *stands_for != status);
-    words.exhausted |= words.code.as_deref() == Some(ALLOWANCE);
     let status = stands_for.unwrap_or(status);
     words.kind.get_or_insert_with(|| shaped::kind(status).to_owned());
     words
@@ -38,7 +34,8 @@ fn stands_for(code: &str) -> Option<StatusCode> {
         "5005" | "5019" => StatusCode::METHOD_NOT_ALLOWED,
         "3007" | "3008" => StatusCode::REQUEST_TIMEOUT,
         "3006" => StatusCode::PAYLOAD_TOO_LARGE,
-        ALLOWANCE | "3040" => StatusCode::TOO_MANY_REQUESTS,
+        // The day's allowance is used up, or there is no capacity just now.
+        "3036" | "3040" => StatusCode::TOO_MANY_REQUESTS,
         _ => return None,
     })
 }

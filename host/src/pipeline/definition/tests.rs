@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use std::time::Duration;
+
+use super::llm::{EQUALS_MAX, FALLBACKS_MAX, WEIGHT_MAX};
 use super::*;
 
 fn seed() -> Value {
@@ -33,8 +36,8 @@ fn the_seeds_own_example_is_read_and_given_back_as_it_came() {
     let rag = definition.rag.as_ref().expect("a rag stage");
     assert_eq!((rag.top_k, rag.score_threshold, rag.namespace.as_str(), rag.locked), (5, 0.75, "default", false));
     assert!(!definition.pre_hook.as_ref().expect("a stage").enabled);
-    assert_eq!(definition.llm.chain[1].on_status.as_deref(), Some(&[429, 503][..]));
-    assert_eq!(definition.llm.chain[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(definition.llm.targets[1].on_status.as_deref(), Some(&[429, 503][..]));
+    assert_eq!(definition.llm.targets[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
     assert_eq!(*definition.source(), seed());
 }
 
@@ -72,6 +75,52 @@ fn what_is_wrong_is_named_by_its_path() {
     refused(&with("/pipeline/3/stage", json!("rag")), "pipeline[3].stage");
 }
 
+/// The seed's llm stage with one more key.
+fn with_llm(key: &str, value: Value) -> Value {
+    let mut source = seed();
+    source["pipeline"][2]["config"][key] = value;
+    source
+}
+
+#[test]
+fn equals_stand_between_the_primary_and_the_fallbacks_with_their_weights() {
+    let mut source = with_llm("equals", json!([{"provider": "b", "model": "m", "weight": 0}, {"provider": "c", "model": "m"}]));
+    source["pipeline"][2]["config"]["primary"]["weight"] = json!(7);
+    let llm = Definition::parse(&source).expect("valid").llm;
+    assert_eq!(llm.weights, [7, 0, 1]);
+    let keys: Vec<_> = llm.keys().map(|(key, target)| format!("{key} {}", target.provider)).collect();
+    assert_eq!(keys, ["primary openai", "equals[0] b", "equals[1] c", "fallbacks[0] workers-ai"]);
+    let alone = Definition::parse(&seed()).expect("valid").llm;
+    assert_eq!((alone.weights.as_slice(), alone.hedge_after), (&[1][..], None));
+    assert_eq!(alone.keys().map(|(key, _)| key).collect::<Vec<_>>(), ["primary", "fallbacks[0]"]);
+}
+
+#[test]
+fn what_is_wrong_with_equals_is_named_by_its_path() {
+    let equal = |value: Value| with_llm("equals", json!([{"provider": "a", "model": "m"}, value]));
+    refused(&with_llm("equals", json!({})), "pipeline[2].config.equals");
+    refused(&equal(json!({"model": "m"})), "pipeline[2].config.equals[1].provider");
+    refused(&equal(json!({"provider": "b", "model": "m", "on_status": [429]})), "pipeline[2].config.equals[1].on_status");
+    refused(&equal(json!({"provider": "b", "model": "m", "weight": -1})), "pipeline[2].config.equals[1].weight");
+    refused(&equal(json!({"provider": "b", "model": "m", "weight": 0.5})), "pipeline[2].config.equals[1].weight");
+    let fallbacks = json!([{"provider": "b", "model": "m", "weight": 1}]);
+    refused(&with_llm("fallbacks", fallbacks), "pipeline[2].config.fallbacks[0].weight");
+}
+
+#[test]
+fn a_hedge_is_a_time_of_text_and_needs_somebody_to_ask() {
+    for (text, time) in [("1ms", Duration::from_millis(1)), ("800ms", Duration::from_millis(800)), ("10m", Duration::from_secs(600))] {
+        let llm = Definition::parse(&with_llm("hedge_after", json!(text))).expect("valid").llm;
+        assert_eq!(llm.hedge_after, Some(time));
+    }
+    for wrong in [json!("0s"), json!("999us"), json!("601s"), json!("soon"), json!(800), json!(true)] {
+        refused(&with_llm("hedge_after", wrong), "pipeline[2].config.hedge_after");
+    }
+    let mut alone = with_llm("hedge_after", json!("800ms"));
+    alone["pipeline"][2]["config"]["fallbacks"] = json!([]);
+    refused(&alone, "pipeline[2].config.hedge_after");
+}
+
 #[test]
 fn all_problems_are_told_at_once() {
     let mut source = with("/pipeline/0/config/top_k", json!("five"));
@@ -86,6 +135,12 @@ fn lists_are_limited_at_the_edge() {
     let fallbacks = |n: usize| with("/pipeline/2/config/fallbacks", Value::Array(vec![fallback.clone(); n]));
     assert!(Definition::parse(&fallbacks(FALLBACKS_MAX)).is_ok());
     refused(&fallbacks(FALLBACKS_MAX + 1), "pipeline[2].config.fallbacks");
+    let equals = |n: usize| with_llm("equals", Value::Array(vec![fallback.clone(); n]));
+    assert!(Definition::parse(&equals(EQUALS_MAX)).is_ok());
+    refused(&equals(EQUALS_MAX + 1), "pipeline[2].config.equals");
+    let weight = |n: u32| with_llm("primary", json!({"provider": "p", "model": "m", "weight": n}));
+    assert!(Definition::parse(&weight(WEIGHT_MAX)).is_ok());
+    refused(&weight(WEIGHT_MAX + 1), "pipeline[2].config.primary.weight");
     let hooks = |n: usize| with("/pipeline/1/config", json!({"function_ids": vec!["a"; n]}));
     assert!(Definition::parse(&hooks(HOOKS_MAX)).is_ok());
     refused(&hooks(HOOKS_MAX + 1), "pipeline[1].config.function_ids");

@@ -76,12 +76,17 @@ fn models_and_knowledge_have_their_figures() {
         |m| {
             m.llm_attempt("openai", "status", 0.1);
             m.llm_attempt("workers-ai", "ok", 0.4);
+            m.llm_circuits("openai", 2);
+            m.llm_circuits("workers-ai", 1);
+            m.llm_circuits("workers-ai", 0);
             m.rag_search(0.0015, 3);
             m.rag_document("stored");
         },
         &[
             r#"cofferdam_llm_attempts_total{provider="openai",outcome="status"} 1"#,
             r#"cofferdam_llm_attempts_total{provider="workers-ai",outcome="ok"} 1"#,
+            r#"cofferdam_llm_circuit_open{provider="openai"} 2"#,
+            r#"cofferdam_llm_circuit_open{provider="workers-ai"} 0"#,
             r#"cofferdam_llm_attempt_seconds_count{provider="workers-ai"} 1"#,
             r#"cofferdam_rag_search_seconds_bucket{le="0.002"} 1"#,
             r#"cofferdam_rag_search_hits_bucket{le="3.0"} 1"#,

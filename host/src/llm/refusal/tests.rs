@@ -1,10 +1,13 @@
 //! Error bodies as providers send them, and the waits they ask for.
 
 use super::*;
+use crate::llm::shaped::{in_band, words};
+
+const ASKED: Asked<'static> = Asked { provider: "p", key: Some("sk-secret") };
 
 #[track_caller]
 fn check(body: &str, message: &str, kind: Option<&str>, code: Option<&str>, param: Option<&str>) {
-    let error = refusal("p", Some("sk-secret"), StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes());
+    let error = refusal(ASKED, StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes(), |_, json| words(json));
     let Error::Status { message: m, kind: k, code: c, param: p, status: 502, .. } = error else { panic!("{error:?}") };
     assert_eq!((m.as_str(), k.as_deref(), c.as_deref(), p.as_deref()), (message, kind, code, param), "{body}");
 }
@@ -68,8 +71,26 @@ fn an_error_in_a_success_has_the_status_it_names_or_502() {
         (r#"{"error":{"message":"m","code":200}}"#, 502),
         (r#"{"error":"m"}"#, 502),
     ] {
-        let Error::Status { status, message, .. } = in_band("p", None, &serde_json::from_str(json).unwrap()) else { panic!("{json}") };
-        assert_eq!((status, message.as_str()), (expected, "m"), "{json}");
+        let (status, words) = in_band(&serde_json::from_str(json).unwrap());
+        assert_eq!((status.as_u16(), words.message.as_deref()), (expected, Some("m")), "{json}");
+    }
+}
+
+#[test]
+fn what_is_used_up_is_told_from_what_comes_back_soon() {
+    for (status, code, expected) in [
+        (429, r#""insufficient_quota""#, true),
+        (429, r#""enforced_spend_limit_reached""#, true),
+        (429, "3036", true),
+        (429, "3040", false),
+        (429, r#""rate_limit_exceeded""#, false),
+        (429, "null", false),
+        (402, "null", true),
+        (403, r#""insufficient_quota""#, true),
+    ] {
+        let body = format!(r#"{{"error":{{"message":"m","code":{code}}}}}"#);
+        let error = refusal(ASKED, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| words(json));
+        assert!(matches!(error, Error::Status { exhausted, .. } if exhausted == expected), "{status} {code}");
     }
 }
 
@@ -80,6 +101,7 @@ fn waits_are_read_as_milliseconds_seconds_or_date() {
         (vec![("retry-after", "2")], Some(2000)),
         (vec![("retry-after", "0.5")], Some(500)),
         (vec![("retry-after", "2"), ("retry-after-ms", "150")], Some(150)),
+        (vec![("x-ms-retry-after-ms", "75"), ("retry-after", "2")], Some(75)),
         (vec![("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT")], Some(3000)),
         (vec![("retry-after", "Sun, 06 Nov 1994 08:49:30 GMT")], None),
         (vec![("retry-after", "-1")], None),

@@ -1,0 +1,154 @@
+//! `POST /v1/embeddings`: texts to vectors, by a provider or by the embedder inside this program.
+//! Must not know who computes them. Source: OpenAI API reference, "Create embeddings".
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::body::Content;
+use super::error::{Failure, Refusal};
+use super::record::Record;
+use super::server::Shared;
+use super::{intake, respond};
+use crate::chat::{Deadline, Embed, Embedded, Inputs};
+use crate::llm::Asker;
+
+#[derive(Deserialize)]
+struct Wire {
+    model: String,
+    input: Box<RawValue>,
+    dimensions: Option<u32>,
+    encoding_format: Option<String>,
+    user: Option<String>,
+}
+
+/// How the client wants its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Float,
+    /// Little-endian f32, which OpenAI's own client asks for.
+    Base64,
+}
+
+pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
+    let limits = &shared.limits;
+    intake::expect_json(&head.headers)?;
+    let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let wire: Wire = intake::json(&bytes)?;
+    let Some(target) = shared.state.catalog.embedding(&wire.model) else {
+        return Err(Refusal::NoEmbedding(wire.model).into());
+    };
+    let format = match wire.encoding_format.as_deref() {
+        None | Some("float") => Format::Float,
+        Some("base64") => Format::Base64,
+        Some(_) => return Err(Refusal::field("encoding_format", "must be \"float\" or \"base64\"").into()),
+    };
+    if wire.dimensions == Some(0) {
+        return Err(Refusal::field("dimensions", "must be at least 1").into());
+    }
+    let embed = Embed { inputs: inputs(&wire.input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
+    record.pipeline = Some(wire.model.as_str().into());
+    let deadline = Deadline::after(limits.request_time.saturating_sub(record.began.elapsed()));
+    let asker = Asker { model: &wire.model, caller: record.caller.as_deref(), deadline };
+    let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
+    Ok(respond::json(StatusCode::OK, &answer(&wire.model, &embedded, format)))
+}
+
+/// A text, a list of texts, a list of token ids, or a list of such lists.
+fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
+    let field = |message: String| Refusal::field("input", message);
+    let forms = || field("must be a text, a list of texts, or lists of token ids".into());
+    let first = json.get().trim_start_matches(['[', ' ', '\t', '\r', '\n']).chars().next();
+    let inputs = if first.is_some_and(|c| c == '-' || c.is_ascii_digit()) {
+        let read = |json: &RawValue| {
+            serde_json::from_str::<Vec<Vec<u32>>>(json.get())
+                .or_else(|_| serde_json::from_str::<Vec<u32>>(json.get()).map(|tokens| vec![tokens]))
+        };
+        let lists = read(json).map_err(|_| forms())?;
+        if lists.iter().any(Vec::is_empty) {
+            return Err(field("has an empty list of tokens".into()));
+        }
+        Inputs::Tokens { count: lists.len(), json: serde_json::value::to_raw_value(&lists).expect("numbers are JSON") }
+    } else if json.get().starts_with('"') {
+        Inputs::Texts(vec![serde_json::from_str(json.get()).map_err(|_| forms())?])
+    } else {
+        Inputs::Texts(serde_json::from_str(json.get()).map_err(|_| forms())?)
+    };
+    if let Inputs::Texts(texts) = &inputs
+        && let Some(at) = texts.iter().position(|text| text.trim().is_empty())
+    {
+        return Err(Refusal::field(if texts.len() == 1 { "input".into() } else { format!("input[{at}]") }, "must hold text"));
+    }
+    match inputs.count() {
+        0 => Err(field("must hold at least one text".into())),
+        count if count > most => Err(field(format!("has more than {most} texts (`limits.http.embedding_inputs`)"))),
+        _ => Ok(inputs),
+    }
+}
+
+fn answer(model: &str, embedded: &Embedded, format: Format) -> Value {
+    let vector = |vector: &Vec<f32>| match format {
+        Format::Float => json!(vector),
+        Format::Base64 => json!(STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())),
+    };
+    let row = |(index, numbers): (usize, &Vec<f32>)| json!({"object": "embedding", "index": index, "embedding": vector(numbers)});
+    let data: Vec<Value> = embedded.vectors.iter().enumerate().map(row).collect();
+    let tokens = embedded.prompt_tokens;
+    json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, most: usize) -> Result<Inputs, Refusal> {
+        inputs(serde_json::from_str(json).expect("JSON"), most)
+    }
+
+    #[test]
+    fn every_form_of_input_is_read() {
+        let texts = |json| match read(json, 9) {
+            Ok(Inputs::Texts(texts)) => texts,
+            other => panic!("{json}: {other:?}"),
+        };
+        assert_eq!((texts(r#""a""#), texts(r#"["a", "b"]"#)), (vec!["a".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
+        for (json, tokens) in [("[1, 2]", "[[1,2]]"), (" [ [1],[2,3] ]", "[[1],[2,3]]")] {
+            let Ok(Inputs::Tokens { json: kept, .. }) = read(json, 9) else { panic!("{json}") };
+            assert_eq!(kept.get(), tokens);
+        }
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_is_refused_and_their_number_has_an_edge() {
+        for (json, param) in [
+            ("7", "input"),
+            ("{}", "input"),
+            ("[]", "input"),
+            ("\" \"", "input"),
+            (r#"["a",""]"#, "input[1]"),
+            (r#"["a",1]"#, "input"),
+            ("[[1],[]]", "input"),
+            ("[-1]", "input"),
+            (r#"["a","b","c"]"#, "input"),
+            ("[[1],[2],[3]]", "input"),
+        ] {
+            assert!(matches!(read(json, 2), Err(Refusal::Field { param: found, .. }) if found == param), "{json}");
+        }
+        assert!(read(r#"["a","b"]"#, 2).is_ok());
+    }
+
+    #[test]
+    fn vectors_are_written_as_numbers_or_as_their_bytes() {
+        let embedded = Embedded { vectors: vec![vec![1.0, -0.5]], prompt_tokens: 3 };
+        let float = answer("m", &embedded, Format::Float);
+        let expected = json!({"object": "list", "model": "m", "usage": {"prompt_tokens": 3, "total_tokens": 3},
+            "data": [{"object": "embedding", "index": 0, "embedding": [1.0, -0.5]}]});
+        assert_eq!(float, expected);
+        assert_eq!(answer("m", &embedded, Format::Base64)["data"][0]["embedding"], json!("AACAPwAAAL8="));
+    }
+}

@@ -1,0 +1,184 @@
+//! All circuits, one for each provider and key, shared by all requests. Only those with something to remember are kept.
+//! Must not know chains or what a failure means; never holds a key, only its name.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::circuit::{Change, Circuit, Rests, Shut, Ticket};
+use super::policy::Verdict;
+use super::{Failure, Observer};
+use crate::llm::{Limits, Target};
+
+pub(super) struct Circuits {
+    rests: Rests,
+    observer: Arc<dyn Observer>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// A list: it is empty while all is well, and short otherwise.
+    kept: Vec<Kept>,
+    /// The most openings of any circuit so far.
+    openings: u64,
+}
+
+struct Kept {
+    provider: String,
+    key_name: Option<String>,
+    circuit: Circuit,
+}
+
+/// A circuit that is not at rest, for whoever watches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CircuitState {
+    pub provider: String,
+    /// The name of the secret, never its value.
+    pub key_name: Option<String>,
+    pub state: CircuitPhase,
+    /// The end of its rest; none while it is closed.
+    pub until: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitPhase {
+    /// It has failed, not often enough to open.
+    Closed,
+    Open,
+    /// Its rest is over; the next try decides.
+    HalfOpen,
+}
+
+/// The right to one try. Dropped without a verdict, as when the client hangs up, it says nothing about the provider.
+pub(super) struct Pass<'a> {
+    circuits: &'a Circuits,
+    target: &'a Target,
+    ticket: Ticket,
+    settled: bool,
+}
+
+impl Circuits {
+    pub(super) fn new(limits: &Limits, observer: Arc<dyn Observer>) -> Self {
+        Self { rests: Rests::new(limits), observer, table: Mutex::default() }
+    }
+
+    /// The right to try `target` now.
+    pub(super) fn admit<'a>(&'a self, target: &'a Target) -> Result<Pass<'a>, Shut> {
+        let ticket = self.with(target, |circuit| circuit.admit(Instant::now()))?;
+        Ok(Pass { circuits: self, target, ticket, settled: false })
+    }
+
+    /// Whether nobody may try `target` now.
+    pub(super) fn are_shut_for(&self, target: &Target) -> bool {
+        self.with(target, |circuit| circuit.is_shut(Instant::now()))
+    }
+
+    /// The right to try `target` although its circuit is open.
+    pub(super) fn force<'a>(&'a self, target: &'a Target) -> Pass<'a> {
+        Pass { circuits: self, target, ticket: self.with(target, |circuit| circuit.force()), settled: false }
+    }
+
+    /// Every circuit that is not at rest.
+    pub(super) fn states(&self) -> Vec<CircuitState> {
+        let now = Instant::now();
+        let state = |kept: &Kept| {
+            let until = kept.circuit.open_until();
+            let state = match until {
+                None => CircuitPhase::Closed,
+                Some(until) if now < until => CircuitPhase::Open,
+                Some(_) => CircuitPhase::HalfOpen,
+            };
+            CircuitState { provider: kept.provider.clone(), key_name: kept.key_name.clone(), state, until }
+        };
+        self.lock().kept.iter().map(state).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // A panic elsewhere leaves counts, which are as good as before.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, target: &Target, act: impl FnOnce(&mut Circuit) -> T) -> T {
+        let mut table = self.lock();
+        let openings = table.openings;
+        match table.kept.iter_mut().find(|kept| kept.is_of(target)) {
+            Some(kept) => act(&mut kept.circuit),
+            None => act(&mut Circuit::new(openings)),
+        }
+    }
+
+    fn settle(&self, target: &Target, ticket: Ticket, verdict: &Verdict, why: Option<&Failure>) {
+        if !self.rests.are_taken() {
+            return;
+        }
+        let mut table = self.lock();
+        let Some(at) = table.place(target, matches!(verdict, Verdict::Against | Verdict::Word { .. })) else { return };
+        let circuit = &mut table.kept[at].circuit;
+        let change = circuit.settle(Instant::now(), ticket, verdict, why, &self.rests);
+        let (openings, at_rest) = (circuit.openings(), circuit.at_rest());
+        table.openings = table.openings.max(openings);
+        if at_rest {
+            table.kept.swap_remove(at);
+        }
+        if change != Change::None {
+            // Told under the lock, so that the last figure told is the last one that was true.
+            self.observer.circuits(&target.provider, table.open(&target.provider));
+            tell(target, change, why);
+        }
+    }
+}
+
+impl Table {
+    /// Where the circuit of `target` stands; one that is not kept yet is made if it must be.
+    fn place(&mut self, target: &Target, must: bool) -> Option<usize> {
+        let at = self.kept.iter().position(|kept| kept.is_of(target));
+        if at.is_some() || !must {
+            return at;
+        }
+        let (provider, key_name) = (target.provider.clone(), target.secret_key_name.clone());
+        self.kept.push(Kept { provider, key_name, circuit: Circuit::new(self.openings) });
+        Some(self.kept.len() - 1)
+    }
+
+    fn open(&self, provider: &str) -> usize {
+        self.kept.iter().filter(|kept| kept.provider == provider && kept.circuit.open_until().is_some()).count()
+    }
+}
+
+fn tell(target: &Target, change: Change, why: Option<&Failure>) {
+    let (provider, key) = (&*target.provider, target.secret_key_name.as_deref().unwrap_or("none"));
+    let why = why.map(|failure| failure.error.to_string()).unwrap_or_default();
+    match change {
+        Change::None => {}
+        Change::Opened { rest } => {
+            let ms = rest.as_millis();
+            tracing::warn!(llm.provider = provider, llm.key_name = key, "provider `{provider}` is left in peace for {ms} ms: {why}");
+        }
+        Change::Closed => tracing::info!(llm.provider = provider, llm.key_name = key, "provider `{provider}` answers again"),
+    }
+}
+
+impl Kept {
+    fn is_of(&self, target: &Target) -> bool {
+        self.provider == target.provider && self.key_name == target.secret_key_name
+    }
+}
+
+impl Pass<'_> {
+    pub(super) fn settle(mut self, verdict: &Verdict, why: Option<&Failure>) {
+        self.settled = true;
+        self.circuits.settle(self.target, self.ticket, verdict, why);
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.circuits.settle(self.target, self.ticket, &Verdict::Nothing, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What a failure allows: another try at the same place, the next target, a rest for the provider's key.
+//! The table behind it is in README, "Retries and circuits". Pure; must not know time, circuits or who is asked next.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::llm::{Error, Phase, Target};
+
+/// A failure, judged.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ruling {
+    pub(super) again: Again,
+    pub(super) verdict: Verdict,
+}
+
+/// Whether the same target may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Again {
+    No,
+    /// Only where nobody else is left: the failure took long already.
+    IfAlone,
+    /// After a pause of at least this.
+    After(Duration),
+}
+
+/// What the failure says about the provider and its key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Nothing: nobody was asked, or nobody could know.
+    Nothing,
+    /// It is there; the request was at fault, or nothing was.
+    Alive,
+    /// It failed.
+    Against,
+    /// It said itself that asking again is no use before this time has passed, or until somebody mends something.
+    Word { limited: bool, after: Option<Duration> },
+}
+
+/// `budget`: the longest wait for a try at the same place.
+pub(super) fn rule(failure: &Failure, budget: Duration) -> Ruling {
+    let ruling = |again, verdict| Ruling { again, verdict };
+    let (status, code, retry_after, exhausted) = match &failure.error {
+        Error::Status { status, code, retry_after, exhausted, .. } => (*status, code.as_deref(), *retry_after, *exhausted),
+        Error::Unreachable { .. } | Error::Garbled { .. } => return ruling(Again::After(Duration::ZERO), Verdict::Against),
+        Error::Timeout { phase, .. } => {
+            return match phase {
+                Phase::Connect | Phase::FirstByte | Phase::Idle => ruling(Again::IfAlone, Verdict::Against),
+                // The target had all of the time that is its own.
+                Phase::Total => ruling(Again::No, Verdict::Against),
+                Phase::Deadline => ruling(Again::No, Verdict::Nothing),
+            };
+        }
+        // The provider was not asked, and is not to blame.
+        Error::Unfit { .. } | Error::NoEmbeddings { .. } => return ruling(Again::No, Verdict::Nothing),
+        Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::Benched { .. } => {
+            return ruling(Again::No, Verdict::Nothing);
+        }
+    };
+    let passing = |limited: bool, against: Verdict| match retry_after.unwrap_or_default() {
+        long if long > budget => ruling(Again::No, Verdict::Word { limited, after: Some(long) }),
+        short => ruling(Again::After(short), against),
+    };
+    match status {
+        _ if exhausted => ruling(Again::No, Verdict::Word { limited: true, after: retry_after }),
+        _ if too_long(code) => ruling(Again::No, Verdict::Alive),
+        402 => ruling(Again::No, Verdict::Word { limited: true, after: retry_after }),
+        401 | 403 => ruling(Again::No, Verdict::Word { limited: false, after: retry_after }),
+        429 => passing(true, Verdict::Against),
+        409 | 425 => passing(false, Verdict::Alive),
+        408 | 500..=599 => passing(false, Verdict::Against),
+        _ => ruling(Again::No, Verdict::Alive),
+    }
+}
+
+/// Whether `fallback` runs after `failure` of a try at `before`, where `model` was asked.
+pub(super) fn falls_back(fallback: &Target, before: &Target, model: &str, failure: &Failure) -> bool {
+    let (status, code) = match &failure.error {
+        Error::Status { status, code, .. } => (status, code.as_deref()),
+        // What it is for the client: the operator's list decides whether somebody else may take the field.
+        Error::Unfit { .. } | Error::NoEmbeddings { .. } => (&400, None),
+        _ => return true,
+    };
+    let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));
+    if too_long(code) {
+        // The same request is as long elsewhere; only the operator knows a model that takes more.
+        return lists(400) || lists(*status);
+    }
+    if failure.in_band {
+        return true;
+    }
+    let elsewhere = fallback.provider != before.provider || fallback.secret_key_name != before.secret_key_name;
+    match &fallback.on_status {
+        // 529 is how some vendors say that they are overloaded.
+        Some(_) => lists(*status) || (*status == 529 && lists(503)),
+        None => match status {
+            408 | 409 | 425 | 429 | 500..=599 => true,
+            // The key or the account are wrong at that place, not the request.
+            401..=403 => elsewhere,
+            404 => elsewhere || fallback.model != model,
+            _ => false,
+        },
+    }
+}
+
+fn too_long(code: Option<&str>) -> bool {
+    code == Some("context_length_exceeded")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The table of README, "Retries and circuits", line by line.
+
+use super::*;
+
+const BUDGET: Duration = Duration::from_secs(5);
+
+fn target(provider: &str, secret: &str, on_status: Option<&[u16]>) -> Target {
+    Target { provider: provider.into(), model: "m".into(), secret_key_name: Some(secret.into()), on_status: on_status.map(<[u16]>::to_vec) }
+}
+
+fn status(status: u16) -> Failure {
+    refusal(status, None, None, false)
+}
+
+fn refusal(status: u16, code: Option<&str>, retry_after: Option<Duration>, exhausted: bool) -> Failure {
+    let code = code.map(str::to_owned);
+    let (provider, message) = ("a".into(), "m".into());
+    Error::Status { provider, status, message, kind: None, code, param: None, retry_after, exhausted }.into()
+}
+
+/// Everything that is no status.
+fn others() -> Vec<(Failure, Again, Verdict)> {
+    let provider = || "a".to_owned();
+    let timeout = |phase| Error::Timeout { provider: provider(), phase, limit: Duration::ZERO }.into();
+    let at_once = Again::After(Duration::ZERO);
+    vec![
+        (Error::Unreachable { provider: provider(), cause: "refused".into() }.into(), at_once, Verdict::Against),
+        (Error::Garbled { provider: provider(), cause: "no JSON".into() }.into(), at_once, Verdict::Against),
+        (timeout(Phase::Connect), Again::IfAlone, Verdict::Against),
+        (timeout(Phase::FirstByte), Again::IfAlone, Verdict::Against),
+        (timeout(Phase::Idle), Again::IfAlone, Verdict::Against),
+        (timeout(Phase::Total), Again::No, Verdict::Against),
+        (timeout(Phase::Deadline), Again::No, Verdict::Nothing),
+        (Error::SecretMissing { provider: provider(), name: "A".into() }.into(), Again::No, Verdict::Nothing),
+        (Error::UnknownProvider { provider: provider() }.into(), Again::No, Verdict::Nothing),
+        (Error::Benched { provider: provider(), limited: true, retry_after: BUDGET }.into(), Again::No, Verdict::Nothing),
+    ]
+}
+
+#[track_caller]
+fn rules(failure: &Failure, again: Again, verdict: Verdict) {
+    assert_eq!(rule(failure, BUDGET), Ruling { again, verdict }, "{failure:?}");
+}
+
+#[test]
+fn what_passes_is_tried_again_and_what_does_not_is_not() {
+    let word = |limited| Verdict::Word { limited, after: None };
+    let at_once = Again::After(Duration::ZERO);
+    for (number, again, verdict) in [
+        (400, Again::No, Verdict::Alive),
+        (401, Again::No, word(false)),
+        (402, Again::No, word(true)),
+        (403, Again::No, word(false)),
+        (404, Again::No, Verdict::Alive),
+        (405, Again::No, Verdict::Alive),
+        (408, at_once, Verdict::Against),
+        (409, at_once, Verdict::Alive),
+        (413, Again::No, Verdict::Alive),
+        (422, Again::No, Verdict::Alive),
+        (425, at_once, Verdict::Alive),
+        (429, at_once, Verdict::Against),
+        (499, Again::No, Verdict::Alive),
+        (500, at_once, Verdict::Against),
+        (529, at_once, Verdict::Against),
+        (599, at_once, Verdict::Against),
+    ] {
+        rules(&status(number), again, verdict.clone());
+        rules(&Failure { in_band: true, ..status(number) }, again, verdict);
+    }
+    for (failure, again, verdict) in others() {
+        rules(&failure, again, verdict);
+    }
+}
+
+#[test]
+fn a_wait_within_the_budget_is_waited_and_a_longer_one_is_the_providers_word() {
+    for (number, limited) in [(429, true), (408, false), (500, false), (503, false), (529, false)] {
+        for (time, waits) in [(BUDGET, true), (BUDGET + Duration::from_millis(1), false)] {
+            let failure = refusal(number, None, Some(time), false);
+            match waits {
+                true => rules(&failure, Again::After(time), Verdict::Against),
+                false => rules(&failure, Again::No, Verdict::Word { limited, after: Some(time) }),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_used_up_is_never_tried_again_however_short_the_wait() {
+    for number in [400, 402, 403, 429, 500] {
+        for after in [None, Some(Duration::from_secs(1))] {
+            rules(&refusal(number, None, after, true), Again::No, Verdict::Word { limited: true, after });
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_too_long_is_asked_elsewhere_only_where_400_is_listed() {
+    for number in [400, 413, 422, 500] {
+        let failure = refusal(number, Some("context_length_exceeded"), None, false);
+        rules(&failure, Again::No, Verdict::Alive);
+        let before = target("a", "A", None);
+        for failure in [failure.clone(), Failure { in_band: true, ..failure }] {
+            assert!(falls_back(&target("b", "B", Some(&[400])), &before, "m", &failure), "{number}");
+            assert!(falls_back(&target("b", "B", Some(&[number])), &before, "m", &failure), "{number}");
+            assert!(!falls_back(&target("b", "B", Some(&[429])), &before, "m", &failure), "{number}");
+            assert!(!falls_back(&target("b", "B", None), &before, "m", &failure), "{number}");
+        }
+    }
+}
+
+#[test]
+fn by_default_the_try_elsewhere_decides_for_keys_and_models_and_the_request_for_none() {
+    let (before, same) = (target("a", "A", None), target("a", "A", None));
+    for fallback in [target("b", "A", None), target("a", "B", None)] {
+        for (number, here, elsewhere) in [
+            (400, false, false),
+            (401, false, true),
+            (402, false, true),
+            (403, false, true),
+            (404, false, true),
+            (405, false, false),
+            (408, true, true),
+            (409, true, true),
+            (413, false, false),
+            (422, false, false),
+            (425, true, true),
+            (429, true, true),
+            (499, false, false),
+            (500, true, true),
+            (529, true, true),
+            (599, true, true),
+        ] {
+            assert_eq!(falls_back(&same, &before, "m", &status(number)), here, "{number} at the same provider");
+            assert_eq!(falls_back(&fallback, &before, "m", &status(number)), elsewhere, "{number} elsewhere");
+        }
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_lets_another_model_of_the_same_provider_run() {
+    let (before, same) = (target("a", "A", None), target("a", "A", None));
+    assert!(falls_back(&same, &before, "chosen by a hook", &status(404)));
+    assert!(!falls_back(&same, &before, "m", &status(404)));
+}
+
+#[test]
+fn a_list_of_statuses_replaces_the_default() {
+    let before = target("a", "A", None);
+    let fallback = target("b", "B", Some(&[400, 503]));
+    for (number, expected) in [(400, true), (503, true), (529, true), (500, false), (429, false), (401, false)] {
+        assert_eq!(falls_back(&fallback, &before, "m", &status(number)), expected, "{number}");
+    }
+    assert!(falls_back(&target("b", "B", Some(&[529])), &before, "m", &status(529)));
+    assert!(!falls_back(&target("b", "B", Some(&[529])), &before, "m", &status(503)));
+    assert!(!falls_back(&target("b", "B", Some(&[])), &before, "m", &status(503)));
+}
+
+#[test]
+fn what_is_no_status_runs_every_fallback() {
+    let (before, fallback) = (target("a", "A", None), target("a", "A", Some(&[])));
+    for (failure, ..) in others() {
+        assert!(falls_back(&fallback, &before, "m", &failure), "{failure:?}");
+    }
+    assert!(falls_back(&fallback, &before, "m", &Failure { in_band: true, ..status(400) }));
+}

@@ -1,0 +1,203 @@
+//! Reading what one provider answers: the status and its explanation, a whole body, or a stream up to its first event that says something.
+//! Must not know how long that may take; the caller bounds it.
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, header, response};
+use http_body_util::Full;
+
+use super::Provider;
+use crate::chat::codec::{self, Invalid};
+use crate::chat::{ChunkWriter, Completion, Usage, Whole};
+use crate::llm::Error;
+use crate::llm::adapter::Reading;
+use crate::llm::attempt::Failure;
+use crate::llm::meter::{Meter, Tally};
+use crate::llm::refusal;
+use crate::llm::relay::{Begun, Out, Voice};
+use crate::llm::sse::{End, Framer};
+use crate::llm::transport::{Body, Connection};
+
+/// Time for the explanation of an error status.
+const ERROR_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Bytes of an error body that are read; messages are cut far below.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// A stream's beginning, or the whole reply of a server that cannot stream.
+pub(super) enum Opened {
+    Events(Box<Begun>),
+    Json(Body, Reading),
+}
+
+/// A whole reply and what it used, where it says that.
+pub(super) struct Answered {
+    whole: Whole,
+    usage: Option<Usage>,
+    bytes: usize,
+}
+
+impl Answered {
+    /// # Errors
+    /// A provider's own bytes that are no completion.
+    pub(super) fn parsed(&self) -> Result<Completion, Invalid> {
+        match &self.whole {
+            Whole::Raw(bytes) => codec::parse_completion(bytes),
+            Whole::Parsed(completion) => Ok(completion.clone()),
+        }
+    }
+
+    /// The reply, after telling `meter` of it.
+    pub(super) fn counted(self, mut meter: Meter) -> Whole {
+        meter.tally.said(self.bytes);
+        if let Some(usage) = self.usage {
+            meter.tally.told(usage);
+        }
+        self.whole
+    }
+}
+
+impl Provider {
+    /// A reply in one piece.
+    pub(super) async fn whole(
+        &self,
+        key: Option<&str>,
+        reading: &mut Reading,
+        connection: Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answered, Failure> {
+        let (head, body) = self.send(key, connection, request).await?;
+        if is_type(media_type(&head), "text/event-stream") {
+            return Err(self.garbled("a stream where a whole reply was asked for").into());
+        }
+        self.read_whole(key, reading, body).await
+    }
+
+    /// Reads a body that should be a whole reply.
+    pub(super) async fn read_whole(&self, key: Option<&str>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
+        let bytes = self.read(body).await?;
+        let size = bytes.len();
+        let (whole, usage) = match reading {
+            Reading::Shaped(shaped) => {
+                let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                (whole, shaped.usage())
+            }
+            Reading::Translated(reader) => {
+                let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                let usage = completion.usage.as_deref().and_then(Usage::read);
+                (Whole::Parsed(completion), usage)
+            }
+        };
+        Ok(Answered { whole, usage, bytes: size })
+    }
+
+    /// Waits for the first event that says something; what comes before it is kept.
+    pub(super) async fn open(
+        &self,
+        key: Option<&str>,
+        reading: Reading,
+        writer: impl FnOnce() -> ChunkWriter,
+        meter: impl FnOnce(Tally) -> Meter,
+        connection: Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Opened, Failure> {
+        let (head, mut body) = self.send(key, connection, request).await?;
+        match media_type(&head) {
+            events if is_type(events, "text/event-stream") => {}
+            json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
+            other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
+        }
+        let mut voice = match reading {
+            Reading::Shaped(shaped) => Voice::Shaped(shaped),
+            Reading::Translated(reader) => Voice::translated(reader, writer()),
+        };
+        let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
+        let mut tally = Tally::default();
+        loop {
+            let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
+            let over = read.is_none();
+            let block = match read {
+                Some(read) => framer.push(read),
+                None => framer.finish(),
+            };
+            if let Some(block) = block {
+                voice.hear(block, &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+            }
+            if voice.says_something() {
+                break;
+            }
+            if framer.end() == Some(End::TooLarge) {
+                return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());
+            }
+            if over || framer.end() == Some(End::Done) {
+                return Err(self.garbled("the stream ended before its first event").into());
+            }
+        }
+        Ok(Opened::Events(Box::new(Begun { body, framer, voice, out, meter: meter(tally) })))
+    }
+
+    /// The head and body of a reply with a status of success.
+    pub(super) async fn send(
+        &self,
+        key: Option<&str>,
+        via: Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(response::Parts, Body), Failure> {
+        let (head, mut body) = self.transport.send(via, request).await?.into_parts();
+        if head.status.is_success() {
+            return Ok((head, body));
+        }
+        if head.status.is_redirection() {
+            return Err(self.garbled(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
+        }
+        let mut text = BytesMut::new();
+        let reading = async {
+            while let Some(Ok(read)) = body.data().await {
+                text.extend_from_slice(&read[..read.len().min(ERROR_BYTES - text.len())]);
+                if text.len() == ERROR_BYTES {
+                    break;
+                }
+            }
+        };
+        // The status counts even if its explanation breaks off or never comes.
+        let _ = tokio::time::timeout(ERROR_TIME, reading).await;
+        let words = |status, json: &serde_json::Value| self.dialect.words(status, json);
+        Err(refusal::refusal(self.asked(key), head.status, &head.headers, &text, words).into())
+    }
+
+    /// The whole body; without a copy where it came in one read.
+    pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
+        let limit = self.limits.reply_bytes;
+        let too_large = || self.garbled(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
+        let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > limit {
+            return Err(too_large());
+        }
+        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        while let Some(read) = body.data().await {
+            let read = read.map_err(|error| self.transport.unreachable(&error))?;
+            if first.len().max(all.len()) + read.len() > limit {
+                return Err(too_large());
+            }
+            if first.is_empty() {
+                first = read;
+                continue;
+            }
+            if all.is_empty() {
+                all.reserve(announced.max(first.len() + read.len()));
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&read);
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    }
+}
+
+/// The content type without its parameters.
+fn media_type(head: &response::Parts) -> &str {
+    let value = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_type(found: &str, wanted: &str) -> bool {
+    found.eq_ignore_ascii_case(wanted)
+}

@@ -1,0 +1,82 @@
+//! What a provider says went wrong: its error body in any of the shapes seen in the wild, cut, and freed of keys.
+//! Must not know when a fallback runs.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use super::Error;
+use super::adapter::Words;
+
+/// Characters of a provider's message that are passed on.
+const MESSAGE_CHARS: usize = 500;
+
+/// Who is asked, and the key that must not leave.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) provider: &'a str,
+    pub(super) key: Option<&'a str>,
+}
+
+/// The error for a reply of `status` with this body, which `read` understands if it is JSON.
+pub(super) fn refusal(
+    asked: Asked<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    read: impl FnOnce(StatusCode, &Value) -> Words,
+) -> Error {
+    let words = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
+    let asked_for = retry_after(headers, SystemTime::now()).or(words.retry_after);
+    error(asked, status, Words { retry_after: asked_for, ..words })
+}
+
+/// The error for what `words` say.
+pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error {
+    let tidy = |text: String| tidy(&text, asked.key);
+    let status = words.amounts_to.unwrap_or(status);
+    let message = words.message.map(tidy).filter(|text| !text.is_empty());
+    Error::Status {
+        provider: asked.provider.to_owned(),
+        status: status.as_u16(),
+        message: message.unwrap_or_else(|| status.canonical_reason().unwrap_or("no explanation").to_owned()),
+        kind: words.kind.map(tidy),
+        code: words.code.map(tidy),
+        param: words.param.map(tidy),
+        retry_after: words.retry_after,
+        exhausted: words.exhausted || status == StatusCode::PAYMENT_REQUIRED,
+    }
+}
+
+/// A body that is no JSON is passed on if a human can read it; a page of HTML is not for this channel.
+fn plain(body: &[u8]) -> Words {
+    let text = std::str::from_utf8(body).ok().map(str::trim).filter(|text| !text.starts_with('<'));
+    Words { message: text.map(str::to_owned), ..Words::default() }
+}
+
+/// On one line, without the key or what looks like a masked one (vendors echo its ends), cut to a sane length.
+fn tidy(text: &str, key: Option<&str>) -> String {
+    let hidden = |word: &str| word.contains("***") || key.is_some_and(|key| word.contains(key));
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.map(|word| if hidden(word) { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let seconds = |text: &str, unit: f64| Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok();
+    let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().find_map(|name| seconds(value(name)?, 0.001));
+    if millis.is_some() {
+        return millis;
+    }
+    let text = value("retry-after")?;
+    seconds(text, 1.0).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! From a provider's events to the client's: forwarded as they came where the dialect is OpenAI's own and nothing is wrong, written anew where
+//! it is not. Bytes in, framed events out. Must not know sockets or time.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::chat::{ChunkWriter, Delta, Piece};
+use crate::llm::adapter::{Bad, Reader};
+use crate::llm::meter::Tally;
+use crate::llm::shaped::{Passed, Shaped};
+use crate::llm::sse::frames;
+
+/// What ends a stream that ended well.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// How one stream is read.
+pub(in crate::llm) enum Voice {
+    Shaped(Box<Shaped>),
+    Translated { reader: Box<dyn Reader>, writer: ChunkWriter, says_something: bool },
+}
+
+impl Voice {
+    pub(in crate::llm) fn translated(reader: Box<dyn Reader>, writer: ChunkWriter) -> Self {
+        Self::Translated { reader, writer, says_something: false }
+    }
+
+    /// Whether something of the answer has been heard.
+    pub(in crate::llm) fn says_something(&self) -> bool {
+        match self {
+            Self::Shaped(shaped) => shaped.says_something(),
+            Self::Translated { says_something, .. } => *says_something,
+        }
+    }
+
+    /// Appends to `out` what the whole events in `block` say.
+    ///
+    /// # Errors
+    /// An event that ends the stream; what was appended before it still counts.
+    pub(in crate::llm) fn hear(&mut self, block: Bytes, out: &mut Out, tally: &mut Tally) -> Result<(), Bad> {
+        match self {
+            Self::Shaped(shaped) => forward(shaped, block, out, tally),
+            Self::Translated { reader, writer, says_something } => {
+                let mut deltas = Vec::new();
+                let mut heard = Ok(());
+                for frame in frames(&block) {
+                    match frame.data.as_deref().map(<[u8]>::trim_ascii) {
+                        None | Some(b"") => {}
+                        // `[DONE]` too: where nothing else ends a stream, its reader waits for it.
+                        Some(data) => heard = reader.event(data, &mut deltas),
+                    }
+                    if heard.is_err() {
+                        break;
+                    }
+                }
+                *says_something |= write(writer, deltas, out, tally);
+                heard
+            }
+        }
+    }
+
+    /// No event follows; `marked` if the provider said so with `[DONE]`. Appends what was held back and the end mark; false if the stream was
+    /// not complete.
+    pub(in crate::llm) fn end(&mut self, marked: bool, out: &mut Out, tally: &mut Tally) -> bool {
+        match self {
+            Self::Shaped(shaped) => {
+                // Some servers forget the mark; a finish reason for every choice says as much.
+                if !marked && !shaped.finished() {
+                    return false;
+                }
+                while let Some(chunk) = shaped.end() {
+                    out.event(&chunk);
+                }
+                if let Some(usage) = shaped.usage() {
+                    tally.told(usage);
+                }
+            }
+            Self::Translated { reader, writer, says_something } => {
+                let mut deltas = Vec::new();
+                let complete = reader.end(&mut deltas);
+                *says_something |= write(writer, deltas, out, tally);
+                if !complete {
+                    return false;
+                }
+                writer.end(&mut |json| out.event(json.as_bytes()));
+            }
+        }
+        out.raw(DONE);
+        true
+    }
+}
+
+/// Forwards a block as it is if every event of it may pass so; otherwise event by event.
+fn forward(shaped: &mut Shaped, block: Bytes, out: &mut Out, tally: &mut Tally) -> Result<(), Bad> {
+    // Everything before `clean` may pass and has not been copied yet.
+    let (mut clean, mut at) = (0, 0);
+    for frame in frames(&block) {
+        let begin = at;
+        at += frame.raw.len();
+        let passed = match frame.data.as_deref().map(<[u8]>::trim_ascii) {
+            // Comments, and fields without data.
+            None => continue,
+            // The end mark is written when the stream has ended well.
+            Some(b"[DONE]") => Ok(Passed::Dropped),
+            Some(data) => {
+                tally.said(data.len() / EVENT_BYTES_PER_TEXT_BYTE);
+                shaped.event(data)
+            }
+        };
+        if matches!(passed, Ok(Passed::AsIs)) {
+            continue;
+        }
+        out.slice(&block, clean..begin);
+        clean = at;
+        match passed {
+            Ok(Passed::Rewritten(json)) => out.event(&json),
+            Ok(_) => {}
+            Err(bad) => return Err(bad),
+        }
+    }
+    if let Some(usage) = shaped.usage() {
+        tally.told(usage);
+    }
+    out.slice(&block, clean..at);
+    Ok(())
+}
+
+/// A chunk of OpenAI's has some 250 bytes for a token's four.
+const EVENT_BYTES_PER_TEXT_BYTE: usize = 64;
+
+fn write(writer: &mut ChunkWriter, deltas: Vec<Delta>, out: &mut Out, tally: &mut Tally) -> bool {
+    let mut says_something = false;
+    for delta in deltas {
+        says_something |= delta.says_something();
+        match &delta {
+            Delta::Usage(usage) => tally.told(*usage),
+            Delta::Piece { piece: Piece::Text(text) | Piece::Reasoning(text) | Piece::Arguments { text, .. }, .. } => {
+                tally.said(text.len())
+            }
+            Delta::Piece { .. } | Delta::Head { .. } => {}
+        }
+        writer.write(delta, &mut |json| out.event(json.as_bytes()));
+    }
+    says_something
+}
+
+/// Framed events on their way out; a block that passes whole is not copied.
+#[derive(Default)]
+pub(in crate::llm) struct Out {
+    whole: Option<Bytes>,
+    copied: BytesMut,
+}
+
+impl Out {
+    /// All that was appended, if anything.
+    pub(in crate::llm) fn take(&mut self) -> Option<Bytes> {
+        self.whole.take().or_else(|| (!self.copied.is_empty()).then(|| self.copied.split().freeze()))
+    }
+
+    fn event(&mut self, json: &[u8]) {
+        self.settle();
+        self.copied.reserve(json.len() + 8);
+        self.copied.extend_from_slice(b"data: ");
+        self.copied.extend_from_slice(json);
+        self.copied.extend_from_slice(b"\n\n");
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.settle();
+        self.copied.extend_from_slice(bytes);
+    }
+
+    fn slice(&mut self, block: &Bytes, range: std::ops::Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        if self.whole.is_none() && self.copied.is_empty() {
+            self.whole = Some(block.slice(range));
+        } else {
+            self.raw(&block[range]);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(whole) = self.whole.take() {
+            self.copied.extend_from_slice(&whole);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Vectors for clients: which model a name stands for, and who computes it, a provider or the embedder inside this program.
+//! No stage and no hook sees an embeddings request. Must not know HTTP.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::run::Runner;
+use crate::chat::{Embed, Embedded, Inputs};
+use crate::llm::{self, Asker, Target};
+
+/// A model that clients name to get vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddingModel {
+    pub id: Arc<str>,
+    pub target: Target,
+}
+
+impl Runner {
+    /// The vectors of `embed`'s inputs.
+    ///
+    /// # Errors
+    /// The provider's or the embedder's; `Deadline` when the time is over.
+    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+        let work = async {
+            if self.llm.is_builtin(&target.provider) {
+                return self.embed_here(&target.provider, embed).await;
+            }
+            Ok(self.llm.embed(target, &embed, asker).await?)
+        };
+        tokio::time::timeout_at(asker.deadline.instant(), work).await.unwrap_or(Err(Error::Deadline))
+    }
+
+    /// By the embedder that also searches the knowledge base. It counts no tokens.
+    async fn embed_here(&self, provider: &str, embed: Embed) -> Result<Embedded, Error> {
+        let unfit = |param: &str, message: String| llm::Error::Unfit { provider: provider.to_owned(), param: param.into(), message };
+        let dimensions = self.knowledge.dimensions();
+        if embed.dimensions.is_some_and(|wanted| usize::try_from(wanted).ok() != Some(dimensions)) {
+            return Err(unfit("dimensions", format!("this model's vectors have {dimensions} numbers")).into());
+        }
+        match embed.inputs {
+            Inputs::Tokens { .. } => Err(unfit("input", "must be text: this model has its own tokens".into()).into()),
+            Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts).await?, prompt_tokens: 0 }),
+        }
+    }
+}

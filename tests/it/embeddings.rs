@@ -1,0 +1,137 @@
+//! `/v1/embeddings` and the models that an operator offers by name, through the real server: by a provider, and by the embedder inside.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::Server;
+use crate::upstream::{Script, Upstream};
+
+const KEY: &str = "sk-of-a-0123456789";
+
+async fn house(extra: &str) -> (Upstream, Server, Client) {
+    let upstream = Upstream::start().await;
+    let config = format!(
+        r#"
+        {extra}
+        [[embeddings]]
+        id = "small"
+        provider = "a"
+        model = "text-embedding-3-small"
+        [[embeddings]]
+        id = "minilm"
+        provider = "builtin"
+        model = "minilm"
+        [providers.a]
+        kind = "openai"
+        base_url = "{}"
+        secret_key_name = "KEY_A"
+        models = ["gpt-4o", "org/model"]
+        "#,
+        upstream.url()
+    );
+    let server = Server::with(&config).env("KEY_A", KEY).start();
+    let client = Client::of(server.address);
+    (upstream, server, client)
+}
+
+fn vectors(rows: &[(usize, Value)]) -> Value {
+    let data: Vec<Value> = rows.iter().map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector})).collect();
+    json!({"object": "list", "data": data, "model": "text-embedding-3-small", "usage": {"prompt_tokens": 5, "total_tokens": 5}})
+}
+
+#[tokio::test]
+async fn a_provider_s_vectors_come_in_the_order_of_the_texts() {
+    let (upstream, _server, client) = house("").await;
+    upstream.next(Script::json(200, &vectors(&[(1, json!([0.5, -1.0])), (0, json!([1.0, 0.25]))])));
+    let answer = client.post("/v1/embeddings", &json!({"model": "small", "input": ["a", "b"], "dimensions": 2, "user": "u"})).await.ok();
+    let json = answer.json();
+    assert_eq!((&json["data"][0]["embedding"], &json["data"][1]["embedding"]), (&json!([1.0, 0.25]), &json!([0.5, -1.0])));
+    assert_eq!((&json["model"], &json["usage"]), (&json!("small"), &json!({"prompt_tokens": 5, "total_tokens": 5})));
+    let [asked] = &upstream.requests()[..] else { panic!("one request") };
+    assert_eq!((asked.path.as_str(), asked.header("authorization")), ("/v1/embeddings", Some(&*format!("Bearer {KEY}"))));
+    let body = asked.json();
+    assert_eq!((&body["model"], &body["input"], &body["dimensions"]), (&json!("text-embedding-3-small"), &json!(["a", "b"]), &json!(2)));
+}
+
+#[tokio::test]
+async fn tokens_are_passed_on_to_the_vendor_that_knows_them() {
+    let (upstream, _server, client) = house("").await;
+    upstream.next(Script::json(200, &vectors(&[(0, json!([1.0]))])));
+    let answer =
+        client.post("/v1/embeddings", &json!({"model": "a/org/model", "input": [[11, 12]], "encoding_format": "base64"})).await.ok();
+    assert_eq!(answer.json()["data"][0]["embedding"], "AACAPw==");
+    assert_eq!(upstream.requests()[0].json()["input"], json!([[11, 12]]));
+}
+
+#[tokio::test]
+async fn the_embedder_inside_gives_unit_vectors_that_tell_texts_apart() {
+    let (_upstream, _server, client) = house("").await;
+    let body = json!({"model": "minilm", "input": ["How do I return a pump?", "Returning a pump", "The weather in Lisbon"]});
+    let json = client.post("/v1/embeddings", &body).await.ok().json();
+    let vector = |at: usize| -> Vec<f64> {
+        json["data"][at]["embedding"].as_array().expect("numbers").iter().map(|n| n.as_f64().expect("a number")).collect()
+    };
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let [question, near, far] = [0, 1, 2].map(vector);
+    assert!((product(&question, &question) - 1.0).abs() < 1e-3);
+    assert!(product(&question, &near) > product(&question, &far) + 0.2);
+}
+
+#[tokio::test]
+async fn a_mistake_in_an_embeddings_request_names_its_field() {
+    let (upstream, _server, client) = house("[limits.http]\nembedding_inputs = 2").await;
+    for (body, param, status) in [
+        (json!({"model": "small"}), "input", 400),
+        (json!({"model": "small", "input": ["a", "b", "c"]}), "input", 400),
+        (json!({"model": "small", "input": ["a", " "]}), "input[1]", 400),
+        (json!({"model": "small", "input": "a", "encoding_format": "int8"}), "encoding_format", 400),
+        (json!({"model": "small", "input": "a", "dimensions": 0}), "dimensions", 400),
+        (json!({"model": "minilm", "input": "a", "dimensions": 7}), "dimensions", 400),
+        (json!({"model": "minilm", "input": [1, 2]}), "input", 400),
+        (json!({"model": "nobody", "input": "a"}), "model", 404),
+        (json!({"model": "builtin/minilm", "input": "a"}), "model", 404),
+    ] {
+        let answer = client.post("/v1/embeddings", &body).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["param"]), (status, &json!(param)), "{body}");
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn vectors_that_do_not_fit_the_texts_are_garbled() {
+    let (upstream, _server, client) = house("[limits.providers]\nretries = 0").await;
+    for rows in [vec![], vec![(0, json!([1.0])), (0, json!([1.0]))], vec![(0, json!([1.0])), (7, json!([1.0]))]] {
+        upstream.next(Script::json(200, &vectors(&rows)));
+        let answer = client.post("/v1/embeddings", &json!({"model": "small", "input": ["a", "b"]})).await;
+        assert_eq!(answer.refused(502), "provider_garbled", "{rows:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_the_operator_offers_is_listed_and_answers_without_a_pipeline() {
+    let (upstream, _server, client) = house("").await;
+    let models = client.get("/v1/models").await.ok().json();
+    let ids: Vec<&str> = models["data"].as_array().expect("a list").iter().filter_map(|model| model["id"].as_str()).collect();
+    assert_eq!(ids, ["default", "a/gpt-4o", "a/org/model", "small"]);
+    assert_eq!(client.get("/v1/models/a%2Fgpt-4o").await.ok().json()["owned_by"], "a");
+    assert_eq!(client.get("/v1/models/small").await.ok().json()["owned_by"], "a");
+    upstream.next(Script::says("hello"));
+    assert_eq!(client.chat("a/org/model", "hi", json!({})).await.ok().content(), "hello");
+    assert_eq!(upstream.requests()[0].json()["model"], "org/model");
+    assert_eq!(upstream.requests()[0].header("authorization"), Some(&*format!("Bearer {KEY}")));
+    for unknown in ["a/gpt-5", "a/", "b/gpt-4o", "builtin/x", "a"] {
+        assert_eq!(client.chat(unknown, "hi", json!({})).await.refused(404), "model_not_found", "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_star_offers_every_model_of_a_provider_and_lists_none() {
+    let upstream = Upstream::start().await;
+    let config = format!("[providers.a]\nkind = \"openai\"\nbase_url = \"{}\"\nmodels = [\"*\"]", upstream.url());
+    let server = Server::with(&config).start();
+    let client = Client::of(server.address);
+    upstream.next(Script::says("hello"));
+    assert_eq!(client.chat("a/anything", "hi", json!({})).await.ok().content(), "hello");
+    let models = client.get("/v1/models").await.ok().json();
+    assert_eq!(models["data"].as_array().map(Vec::len), Some(1), "{models}");
+}
