@@ -1,12 +1,14 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
-#[allow(dead_code, reason = "the adapters that use all of it land one by one")]
 mod adapter;
 mod attempt;
+mod azure;
 mod builtin;
 mod embeddings;
 mod error;
+#[cfg(test)]
+mod golden;
 mod meter;
 mod provider;
 mod refusal;
@@ -15,6 +17,7 @@ mod shaped;
 mod sse;
 mod transport;
 mod used;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -265,7 +268,9 @@ impl ProviderConfig {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::AzureOpenAi | Kind::WorkersAi => Box::new(shaped::OpenAi),
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => Box::new(shaped::OpenAi::default()),
+        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),
+        Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
         Kind::Builtin => return None,
     })
 }

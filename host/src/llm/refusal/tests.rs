@@ -1,6 +1,7 @@
 //! Error bodies as providers send them, and the waits they ask for.
 
 use super::*;
+use crate::llm::shaped::{in_band, words};
 
 const ASKED: Asked<'static> = Asked { provider: "p", key: Some("sk-secret") };
 
