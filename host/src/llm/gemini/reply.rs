@@ -22,6 +22,9 @@ use chunk::{Call, Candidate, Chunk, Inline, Part};
 /// More answers than anybody asks for: OpenAI's most.
 const CHOICES_MAX: usize = 128;
 
+/// Bytes of the reply's id or model: every chunk of ours repeats them.
+const HEAD_BYTES_MAX: usize = 1 << 10;
+
 /// Reads the reply to one request.
 pub(super) struct Reply {
     name: Name,
@@ -69,6 +72,9 @@ impl Reply {
             let json = json!({ "error": error });
             let status = words::status(&json);
             return Err(Bad::Error(status, words::words(status, &json)));
+        }
+        if [&chunk.response_id, &chunk.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
+            return Err(Bad::Garbled("its id or its model is absurd".into()));
         }
         let named = (self.named.0 || chunk.response_id.is_some(), self.named.1 || chunk.model_version.is_some());
         if named != self.named {

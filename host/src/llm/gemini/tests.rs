@@ -9,11 +9,15 @@ use crate::llm::adapter::Unsupported;
 use crate::llm::golden;
 
 fn ask(body: &Value, unsupported: Unsupported) -> Result<Value, Unfit> {
-    let request = parse_request(body.to_string().as_bytes()).expect("a chat request");
+    let wire = posted(&body.to_string(), unsupported)?;
+    Ok(serde_json::from_slice(&wire.body).expect("JSON"))
+}
+
+fn posted(body: &str, unsupported: Unsupported) -> Result<Wire, Unfit> {
+    let request = parse_request(body.as_bytes()).expect("a chat request");
     let name = Name { id: "chatcmpl-ours".into(), model: request.model.clone(), created: 7 };
     let (model, messages, params, stream) = (&request.model, &request.messages, &request.params, request.stream);
-    let (wire, _) = Gemini::new().request(&Ask { model, messages, params, stream, unsupported, name })?;
-    Ok(serde_json::from_slice(&wire.body).expect("JSON"))
+    Ok(Gemini::new().request(&Ask { model, messages, params, stream, unsupported, name })?.0)
 }
 
 fn body(body: Value) -> Value {
@@ -347,4 +351,29 @@ fn effort_becomes_what_the_model_has_for_it() {
     let off = body(with("gemini-2.5-flash", json!({"reasoning_effort": "none"})));
     assert_eq!(off["generationConfig"]["thinkingConfig"], json!({"thinkingBudget": 0, "includeThoughts": false}));
     assert!(body(with("gemini-2.0-flash", json!({"reasoning_effort": "none"}))).get("generationConfig").is_none());
+}
+
+#[test]
+fn what_was_said_in_an_order_or_a_number_keeps_it() {
+    let schema = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"string"}}}"#;
+    let text = |body: String| String::from_utf8(posted(&body, Unsupported::Refuse).expect("fits").body.to_vec()).expect("UTF-8");
+    let format = |model: &str| {
+        let format = format!(r#"{{"type":"json_schema","json_schema":{{"name":"n","schema":{schema}}}}}"#);
+        text(format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"q"}}],"response_format":{format}}}"#))
+    };
+    assert!(format("gemini-2.5-flash").contains(&format!(r#""responseJsonSchema":{schema}"#)));
+    assert!(format("gemini-1.5-flash").contains(r#""propertyOrdering":["z","a"]"#));
+    let arguments = r#"{"z":12345678901234567890123,"a":1.0}"#;
+    let called = json!({"id": "t", "type": "function", "function": {"name": "f", "arguments": arguments}});
+    let found = text(talk(json!([user("q"), calls(json!([called])), result("t", r#"{"y":1.0,"b":2}"#)])).to_string());
+    assert!(found.contains(&format!(r#""args":{arguments}"#)), "{found}");
+    assert!(found.contains(r#""response":{"y":1.0,"b":2}"#), "{found}");
+}
+
+#[test]
+fn the_result_of_a_call_is_text() {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}});
+    let mut answer = result("a", "");
+    answer["content"] = json!([{"type": "text", "text": "1"}, image]);
+    unfit(talk(json!([user("q"), calls(json!([call("a", "f")])), answer])), "messages[2].content[1]", "no text");
 }

@@ -156,6 +156,9 @@ fn what_is_no_reply_is_garbled() {
     for body in ["", "{", "7", "<html>", "{}", "[]", r#"{"candidates":[]}"#, r#"{"candidates":7}"#] {
         assert!(matches!(reader(false).whole(body.as_bytes()), Err(Bad::Garbled(_))), "{body}");
     }
+    let named = |bytes: usize| json!({"candidates": [{}], "responseId": "x".repeat(bytes)}).to_string();
+    assert!(reader(false).whole(named(HEAD_BYTES_MAX).as_bytes()).is_ok());
+    assert!(matches!(reader(false).whole(named(HEAD_BYTES_MAX + 1).as_bytes()), Err(Bad::Garbled(_))));
     let candidates = |count: usize| json!({"candidates": (0..count).map(|index| json!({"index": index})).collect::<Vec<_>>()}).to_string();
     assert!(reader(false).whole(candidates(CHOICES_MAX).as_bytes()).is_ok());
     assert!(matches!(reader(false).whole(candidates(CHOICES_MAX + 1).as_bytes()), Err(Bad::Garbled(_))));

@@ -39,7 +39,7 @@ pub(super) struct Turn<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
     #[serde(flatten)]
-    data: Data<'a>,
+    payload: Payload<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<Cow<'a, str>>,
     /// Of a result: the place of its call among all calls.
@@ -49,7 +49,7 @@ pub(super) struct Part<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Data<'a> {
+pub(super) enum Payload<'a> {
     Text(Cow<'a, str>),
     InlineData(media::Inline<'a>),
     FileData(media::File<'a>),
@@ -73,14 +73,14 @@ pub(super) struct Answer<'a> {
     response: Json,
 }
 
-impl<'a> From<Data<'a>> for Part<'a> {
-    fn from(data: Data<'a>) -> Self {
-        Self { data, thought_signature: None, place: 0 }
+impl<'a> From<Payload<'a>> for Part<'a> {
+    fn from(payload: Payload<'a>) -> Self {
+        Self { payload, thought_signature: None, place: 0 }
     }
 }
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> Part<'a> {
-    Data::Text(text.into()).into()
+    Payload::Text(text.into()).into()
 }
 
 /// # Errors
@@ -167,7 +167,7 @@ impl<'a> Teller<'a> {
         if let Some((_, old)) = message.extra.iter().find(|(name, json)| name == "function_call" && json.get() != "null") {
             let old: OldCall<'a> = read(old, &format!("messages[{at}].function_call"))?;
             let args = arguments(&format!("messages[{at}].function_call.arguments"), &old.arguments)?;
-            parts.push(Data::FunctionCall(Call { id: None, name: old.name, args }).into());
+            parts.push(Payload::FunctionCall(Call { id: None, name: old.name, args }).into());
         }
         if let Some(first) = parts.first_mut().filter(|first| first.thought_signature.is_none() && at >= self.signed_from) {
             first.thought_signature = Some(Cow::Borrowed(thought::PLACEHOLDER));
@@ -180,9 +180,9 @@ impl<'a> Teller<'a> {
         self.calls.insert(id, (self.places, &call.name));
         self.places += 1;
         let args = arguments(&format!("{param}.function.arguments"), &call.arguments)?;
-        let data = Data::FunctionCall(Call { id: self.ids.then_some(id), name: Cow::Borrowed(&call.name), args });
+        let payload = Payload::FunctionCall(Call { id: self.ids.then_some(id), name: Cow::Borrowed(&call.name), args });
         let thought_signature = signature.map(Cow::Borrowed).or_else(|| thought::beside(&call.extra).map(Cow::Owned));
-        Ok(Part { thought_signature, ..data.into() })
+        Ok(Part { thought_signature, ..payload.into() })
     }
 
     fn result(&mut self, at: usize, message: &'a Message) -> Result<(), Unfit> {
@@ -199,8 +199,8 @@ impl<'a> Teller<'a> {
 
     /// A result joins those next to it, in the order of the calls.
     fn answer(&mut self, id: Option<&'a str>, name: &'a str, place: usize, text: &str) {
-        let data = Data::FunctionResponse(Answer { id, name, response: response(text) });
-        let part = Part { place, ..data.into() };
+        let payload = Payload::FunctionResponse(Answer { id, name, response: response(text) });
+        let part = Part { place, ..payload.into() };
         match self.turns.last_mut() {
             Some(last) if last.answers => {
                 let behind = last.parts.partition_point(|other| other.place <= place);
@@ -216,7 +216,7 @@ impl<'a> Teller<'a> {
             self.turn("user", Vec::new());
         }
         for turn in self.turns.iter_mut().filter(|turn| turn.role == Some("user") && !turn.answers) {
-            if !turn.parts.iter().any(|part| matches!(part.data, Data::Text(_))) {
+            if !turn.parts.iter().any(|part| matches!(part.payload, Payload::Text(_))) {
                 turn.parts.push(text(FILLER));
             }
         }
@@ -238,7 +238,7 @@ struct OldCall<'a> {
 fn said(at: usize, message: &Message, media: bool) -> Result<Vec<Part<'_>>, Unfit> {
     let parts = match &message.content {
         Content::Null => return Ok(Vec::new()),
-        Content::Text(said) => return Ok(Some(said).filter(|said| !said.is_empty()).map(|said| text(said)).into_iter().collect()),
+        Content::Text(said) => return Ok(Some(said).filter(|said| !said.is_empty()).map(text).into_iter().collect()),
         Content::Parts(parts) => parts,
     };
     let mut out = Vec::new();
@@ -249,7 +249,7 @@ fn said(at: usize, message: &Message, media: bool) -> Result<Vec<Part<'_>>, Unfi
             Given::Text { text: said, .. } => out.push(text(said)),
             Given::Other(json) => match media::read(json, &param)? {
                 media::Part::Refusal(said) => out.push(text(said)),
-                data if media => out.push(data.into_data().into()),
+                part if media => out.push(part.into_payload().into()),
                 _ => return Err(unfit(param, format!("is no text, which is all that a message of role `{}` may hold", message.role))),
             },
         }
@@ -276,9 +276,8 @@ fn arguments(param: &str, text: &str) -> Result<Json, Unfit> {
 /// An object goes as it is; other texts go into one. So does an object with `$ref` in it, which Gemini would follow.
 fn response(text: &str) -> Json {
     let object = || {
-        let tree: Tree = serde_json::from_str(text).ok()?;
-        let plain = matches!(tree, Tree::Object(_)) && !tree.has_key("$ref");
-        json(text.to_owned()).ok().filter(|_| plain)
+        let tree: Tree = Some(text).filter(|text| text.trim_start().starts_with('{')).and_then(|text| serde_json::from_str(text).ok())?;
+        json(text.to_owned()).ok().filter(|_| !tree.has_key("$ref"))
     };
     object().unwrap_or_else(|| json(format!("{{\"content\":{}}}", json_string(text))).expect("an object around a JSON string is JSON"))
 }

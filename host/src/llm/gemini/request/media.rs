@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::contents::Data;
+use super::contents::Payload;
 use super::params;
 use crate::chat::Json;
 use crate::llm::adapter::Unfit;
@@ -56,11 +56,11 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn into_data(self) -> Data<'a> {
+    pub(super) fn into_payload(self) -> Payload<'a> {
         match self {
-            Self::Refusal(text) => Data::Text(text),
-            Self::Inline(inline) => Data::InlineData(inline),
-            Self::File(file) => Data::FileData(file),
+            Self::Refusal(text) => Payload::Text(text),
+            Self::Inline(inline) => Payload::InlineData(inline),
+            Self::File(file) => Payload::FileData(file),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Schemas of every kind become what Gemini takes, and no schema makes more of it than its limits.
 
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use serde_json::{Value, json};
 
 use super::*;
@@ -165,4 +166,60 @@ fn c43_the_limits_hold_at_their_edges() {
     assert!(within(&schema, &mut Budget { keywords, text }).is_ok());
     assert!(within(&schema, &mut Budget { keywords: keywords - 1, text }).is_err());
     assert!(within(&schema, &mut Budget { keywords, text: text - 1 }).is_err());
+}
+
+/// Schemas of all sorts, most of them nonsense.
+fn schemas() -> impl Strategy<Value = Value> {
+    let names =
+        || prop::sample::select(vec!["string", "integer", "number", "boolean", "array", "object", "null"]).prop_map(|name| json!(name));
+    let pointers =
+        prop::sample::select(vec!["#", "#/$defs/a", "#/properties/a", "#/anyOf/0", "#/items"]).prop_map(|pointer| json!(pointer));
+    let plain = prop_oneof![Just(json!(true)), names().prop_map(|name| json!({"type": name})), pointers.prop_map(|to| json!({"$ref": to}))];
+    plain.prop_recursive(4, 48, 4, move |inner| {
+        let named = prop::collection::btree_map("[ab]", inner.clone(), 0..3).prop_map(|fields| json!(fields));
+        let listed = prop::collection::vec(inner.clone(), 0..3).prop_map(|items| json!(items));
+        let word = prop_oneof![
+            (prop::sample::select(vec!["properties", "$defs"]), named).boxed(),
+            (prop::sample::select(vec!["anyOf", "oneOf", "allOf", "prefixItems"]), listed).boxed(),
+            (Just("items"), inner).boxed(),
+            (Just("type"), prop::collection::vec(names(), 0..3).prop_map(|names| json!(names))).boxed(),
+            (
+                Just("enum"),
+                prop::collection::vec(prop_oneof![Just(json!("x")), Just(json!("")), Just(json!(null)), Just(json!(1))], 0..3)
+                    .prop_map(|all| json!(all))
+            )
+                .boxed(),
+            (Just("required"), Just(json!(["a", "b"]))).boxed(),
+            (Just("nullable"), any::<bool>().prop_map(|yes| json!(yes))).boxed(),
+        ];
+        prop::collection::vec(word, 0..5).prop_map(|words| words.into_iter().map(|(word, value)| (word.to_owned(), value)).collect())
+    })
+}
+
+/// What Gemini refuses in a schema.
+fn check(schema: &Value) {
+    if let Some(forms) = schema.get("anyOf") {
+        assert_eq!(schema.as_object().map(serde_json::Map::len), Some(1), "nothing beside alternatives: {schema}");
+        return forms.as_array().expect("a list").iter().for_each(check);
+    }
+    let kind = schema["type"].as_str().expect("a type");
+    assert_eq!(schema.get("items").is_some(), kind == "ARRAY", "{schema}");
+    schema.get("items").into_iter().for_each(check);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flat_map(serde_json::Map::values).for_each(check);
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+        assert!(properties.is_some_and(|all| all.contains_key(name.as_str().expect("a name"))), "{schema}");
+    }
+    for member in schema.get("enum").and_then(Value::as_array).into_iter().flatten() {
+        assert!(kind == "STRING" && member.as_str().is_some_and(|text| !text.is_empty()), "{schema}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_schema_is_it_is_refused_or_becomes_what_gemini_takes(schema in schemas()) {
+        if let Ok(found) = within(&schema, &mut Budget::default()) {
+            check(&found);
+        }
+    }
 }
