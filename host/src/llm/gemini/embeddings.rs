@@ -1,4 +1,4 @@
-//! Embeddings: many inputs in one `batchEmbedContents`. Gemini tells no usage. Must not know OpenAI's wire form.
+//! Embeddings: many inputs in one `batchEmbedContents`. Most models tell no usage. Must not know OpenAI's wire form.
 //! Source: Gemini API reference, "Embeddings", https://ai.google.dev/api/embeddings.
 
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,16 @@ struct Text<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     embeddings: Vec<Embedding>,
+    usage_metadata: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    prompt_token_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +63,8 @@ pub(super) fn vectors(inputs: usize, body: &[u8]) -> Result<Embedded, Bad> {
     if answer.embeddings.len() != inputs {
         return Err(Bad::Garbled(format!("{} embeddings for {inputs} inputs", answer.embeddings.len())));
     }
-    Ok(Embedded { vectors: answer.embeddings.into_iter().map(|embedding| embedding.values).collect(), prompt_tokens: 0 })
+    let prompt_tokens = answer.usage_metadata.and_then(|usage| usage.prompt_token_count).unwrap_or(0);
+    Ok(Embedded { vectors: answer.embeddings.into_iter().map(|embedding| embedding.values).collect(), prompt_tokens })
 }
 
 #[cfg(test)]
@@ -85,6 +94,8 @@ mod tests {
         let body = br#"{"embeddings":[{"values":[0.5,1]},{"values":[-1.0,2e-1]}]}"#;
         let expected = Embedded { vectors: vec![vec![0.5, 1.0], vec![-1.0, 0.2]], prompt_tokens: 0 };
         assert_eq!(vectors(2, body), Ok(expected));
+        let told = br#"{"embeddings":[],"usageMetadata":{"promptTokenCount":5}}"#;
+        assert_eq!(vectors(0, told), Ok(Embedded { vectors: vec![], prompt_tokens: 5 }));
         assert!(matches!(vectors(3, body), Err(Bad::Garbled(text)) if text == "2 embeddings for 3 inputs"));
         assert!(matches!(vectors(1, b"{}"), Err(Bad::Garbled(_))));
     }

@@ -188,12 +188,19 @@ fn alternatives<'a>(facets: &[Facet<'a>]) -> Option<(usize, &'a [Tree])> {
     facets.iter().enumerate().filter(|(_, facet)| !facet.chosen).find_map(|(place, facet)| Some((place, of(facet)?)))
 }
 
-/// The only form, or any of several.
+/// The only form, or any of several. Alternatives within alternatives are no more than more of them.
 fn either(mut forms: Vec<Tree>) -> Tree {
-    match forms.len() {
-        1 => forms.remove(0),
-        _ => Tree::Object(vec![("anyOf".to_owned(), Tree::List(forms))]),
+    if forms.len() == 1 {
+        return forms.remove(0);
     }
+    let flat = forms.into_iter().flat_map(|form| match form {
+        Tree::Object(mut fields) if fields.len() == 1 && fields[0].0 == "anyOf" => match fields.remove(0).1 {
+            Tree::List(inner) => inner,
+            other => vec![other],
+        },
+        form => vec![form],
+    });
+    Tree::Object(vec![("anyOf".to_owned(), Tree::List(flat.collect()))])
 }
 
 #[cfg(test)]

@@ -276,6 +276,7 @@ fn a_field_of_the_wrong_form_is_named() {
         (json!({"max_completion_tokens": -1}), "max_completion_tokens"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"stop": 5}), "stop"),
+        (json!({"parallel_tool_calls": 1}), "parallel_tool_calls"),
         (json!({"tools": {}}), "tools"),
         (json!({"tools": [{"type": "function"}]}), "tools[0].function"),
         (json!({"tools": [{"type": "function", "function": {"name": 5}}]}), "tools[0].function"),
@@ -345,9 +346,9 @@ fn effort_becomes_what_the_model_has_for_it() {
     assert_eq!(efforts("gemini-2.5-flash"), budgets(1));
     assert_eq!(efforts("gemini-2.5-flash-lite"), budgets(512));
     assert_eq!(efforts("gemini-2.5-pro"), budgets(128));
-    assert_eq!(efforts("gemini-3-flash-preview"), ["minimal", "low", "medium", "high", "high"]);
-    assert_eq!(efforts("gemini-3-pro-preview"), ["low", "low", "high", "high", "high"]);
-    assert_eq!(efforts("gemini-3.1-pro"), ["low", "low", "medium", "high", "high"]);
+    assert_eq!(efforts("gemini-3-flash-preview"), ["MINIMAL", "LOW", "MEDIUM", "HIGH", "HIGH"]);
+    assert_eq!(efforts("gemini-3-pro-preview"), ["LOW", "LOW", "HIGH", "HIGH", "HIGH"]);
+    assert_eq!(efforts("gemini-3.1-pro"), ["LOW", "LOW", "MEDIUM", "HIGH", "HIGH"]);
     let off = body(with("gemini-2.5-flash", json!({"reasoning_effort": "none"})));
     assert_eq!(off["generationConfig"]["thinkingConfig"], json!({"thinkingBudget": 0, "includeThoughts": false}));
     assert!(body(with("gemini-2.0-flash", json!({"reasoning_effort": "none"}))).get("generationConfig").is_none());

@@ -1,6 +1,7 @@
 //! Replies by the numbers of the conformance list. Golden files show whole ones.
 
 use http::StatusCode;
+use proptest::prelude::{any, prop, proptest};
 
 use super::*;
 use crate::chat::{ChunkWriter, Content, ToolCall};
@@ -198,4 +199,20 @@ fn an_image_is_told_in_a_stream_as_it_comes_and_its_drafts_are_not() {
     let images: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("images")).collect();
     let entry = |index: usize| json!([{"type": "image_url", "index": index, "image_url": {"url": "data:image/png;base64,QQ=="}}]);
     assert_eq!(images, [&entry(0), &entry(1)]);
+}
+
+proptest! {
+    /// Bytes that were broken on the way are garbled, an error or still a reply, and nothing worse.
+    #[test]
+    fn no_broken_reply_does_harm(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let whole = include_bytes!("../golden/tools/reply.json");
+        let mut broken = whole.to_vec();
+        broken[at.index(whole.len())] = byte;
+        for body in [&broken[..], &whole[..cut.index(whole.len())]] {
+            let _ = reader(false).whole(body);
+            let (mut reader, mut deltas) = (reader(true), Vec::new());
+            let read = reader.event(body, &mut deltas);
+            proptest::prop_assert!(read.is_ok() || !reader.end(&mut deltas));
+        }
+    }
 }

@@ -82,10 +82,10 @@ fn budget(effort: Effort, size: Size) -> u32 {
 fn level(effort: Effort, model: &Model<'_>) -> &'static str {
     let small = matches!(model.size(), Size::Flash | Size::FlashLite);
     match effort {
-        Effort::Minimal if small => "minimal",
-        Effort::None | Effort::Minimal | Effort::Low => "low",
-        Effort::Medium if model.size() == Size::Pro && !model.since((3, 1)) => "high",
-        Effort::Medium => "medium",
-        Effort::High | Effort::XHigh => "high",
+        Effort::Minimal if small => "MINIMAL",
+        Effort::None | Effort::Minimal | Effort::Low => "LOW",
+        Effort::Medium if model.size() == Size::Pro && !model.since((3, 1)) => "HIGH",
+        Effort::Medium => "MEDIUM",
+        Effort::High | Effort::XHigh => "HIGH",
     }
 }

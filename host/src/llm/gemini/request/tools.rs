@@ -70,6 +70,7 @@ struct Named {
 
 /// All functions in one tool, as Gemini wants them; none where there are none.
 pub(super) fn tool<'a>(ask: &Ask<'a>, params: &Params<'a>, budget: &mut Budget) -> Result<Option<Tool<'a>>, Unfit> {
+    let parallel = params.get("parallel_tool_calls")?.unwrap_or(true);
     let mut declarations = Vec::new();
     for (at, json) in params.get::<Vec<&'a RawValue>>("tools")?.unwrap_or_default().into_iter().enumerate() {
         let param = format!("tools[{at}]");
@@ -80,7 +81,7 @@ pub(super) fn tool<'a>(ask: &Ask<'a>, params: &Params<'a>, budget: &mut Budget) 
             (other, _) => ask.cannot(format!("{param}.type"), format!("is `{other}`; Gemini can be given functions only"))?,
         }
     }
-    if declarations.len() > 1 && params.get("parallel_tool_calls")? == Some(false) {
+    if declarations.len() > 1 && !parallel {
         ask.cannot("parallel_tool_calls", "is false, and Gemini may call several functions at once; offer one function at a time")?;
     }
     Ok(Some(Tool { function_declarations: declarations }).filter(|tool| !tool.function_declarations.is_empty()))

@@ -78,6 +78,15 @@ fn nothing_stands_beside_alternatives() {
 }
 
 #[test]
+fn alternatives_within_alternatives_stand_in_one_list() {
+    becomes(
+        json!({"anyOf": [{"type": ["string", "number"]}, {"oneOf": [{"type": "boolean"}, {"type": "integer"}]}, {"type": "null"}]}),
+        json!({"anyOf": [{"type": "STRING", "nullable": true}, {"type": "NUMBER", "nullable": true},
+            {"type": "BOOLEAN", "nullable": true}, {"type": "INTEGER", "nullable": true}]}),
+    );
+}
+
+#[test]
 fn parts_of_all_of_are_merged_with_what_stands_beside_them() {
     becomes(
         json!({"$defs": {"A": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}},
@@ -200,7 +209,9 @@ fn schemas() -> impl Strategy<Value = Value> {
 fn check(schema: &Value) {
     if let Some(forms) = schema.get("anyOf") {
         assert_eq!(schema.as_object().map(serde_json::Map::len), Some(1), "nothing beside alternatives: {schema}");
-        return forms.as_array().expect("a list").iter().for_each(check);
+        let forms = forms.as_array().expect("a list");
+        assert!(forms.len() > 1 && forms.iter().all(|form| form.get("anyOf").is_none()), "{schema}");
+        return forms.iter().for_each(check);
     }
     let kind = schema["type"].as_str().expect("a type");
     assert_eq!(schema.get("items").is_some(), kind == "ARRAY", "{schema}");
