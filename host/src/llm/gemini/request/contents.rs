@@ -197,15 +197,12 @@ impl<'a> Teller<'a> {
         Ok(())
     }
 
-    /// A result joins those next to it, in the order of the calls.
+    /// A result joins those next to it; they are put in order at the end.
     fn answer(&mut self, id: Option<&'a str>, name: &'a str, place: usize, text: &str) {
         let payload = Payload::FunctionResponse(Answer { id, name, response: response(text) });
         let part = Part { place, ..payload.into() };
         match self.turns.last_mut() {
-            Some(last) if last.answers => {
-                let behind = last.parts.partition_point(|other| other.place <= place);
-                last.parts.insert(behind, part);
-            }
+            Some(last) if last.answers => last.parts.push(part),
             _ => self.turns.push(Turn { role: Some("user"), parts: vec![part], answers: true }),
         }
     }
@@ -215,8 +212,10 @@ impl<'a> Teller<'a> {
         if self.turns.is_empty() {
             self.turn("user", Vec::new());
         }
-        for turn in self.turns.iter_mut().filter(|turn| turn.role == Some("user") && !turn.answers) {
-            if !turn.parts.iter().any(|part| matches!(part.payload, Payload::Text(_))) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.role == Some("user")) {
+            if turn.answers {
+                turn.parts.sort_by_key(|part| part.place);
+            } else if !turn.parts.iter().any(|part| matches!(part.payload, Payload::Text(_))) {
                 turn.parts.push(text(FILLER));
             }
         }
