@@ -7,6 +7,7 @@ mod azure;
 mod builtin;
 mod embeddings;
 mod error;
+mod gemini;
 #[cfg(test)]
 mod golden;
 mod meter;
@@ -268,7 +269,9 @@ impl ProviderConfig {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini => Box::new(shaped::OpenAi::default()),
+        Kind::OpenAi => Box::new(shaped::OpenAi::default()),
+        Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
+        Kind::Gemini => Box::new(gemini::Gemini::new()),
         Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),
         Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
         Kind::Builtin => return None,
