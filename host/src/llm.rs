@@ -6,6 +6,9 @@ mod adapter;
 mod attempt;
 mod builtin;
 mod error;
+#[cfg(test)]
+#[allow(dead_code, reason = "each adapter brings its own cases")]
+mod golden;
 mod openai;
 mod passthrough;
 mod sse;
@@ -22,6 +25,7 @@ use attempt::{Failure, Watch, runs};
 use openai::{Call, OpenAi};
 use transport::Tls;
 
+pub use adapter::Unsupported;
 pub use attempt::Observer;
 pub use error::{Error, Phase};
 
