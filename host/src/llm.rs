@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "the adapters that use all of it land one by one")]
 mod adapter;
+#[allow(dead_code, reason = "it is wired in with the configuration's new kinds")]
+mod anthropic;
 mod attempt;
 mod builtin;
 mod error;
