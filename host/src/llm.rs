@@ -9,7 +9,6 @@ mod attempt;
 mod builtin;
 mod error;
 #[cfg(test)]
-#[allow(dead_code, reason = "each adapter brings its own cases")]
 mod golden;
 mod openai;
 mod passthrough;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::content::unfit;
+use super::holdable::holdable;
 use super::models::Model;
 use super::schema;
 use super::tools::Tool;
@@ -53,8 +54,10 @@ impl Format {
             ("text", _) => Ok(Self::Text),
             // Any object at all is more than held output can be.
             ("json_object", _) => Ok(Self::called(None, None)),
-            ("json_schema", Some(Schema { schema: Some(schema), .. })) if model.takes_schema() => Ok(Self::Schema(schema::strict(schema))),
-            ("json_schema", Some(Schema { description, schema })) => Ok(Self::called(schema, description)),
+            ("json_schema", Some(Schema { description, schema })) => match schema.map(schema::definitions) {
+                Some(schema) if model.takes_schema() && holdable(&schema) => Ok(Self::Schema(schema::strict(schema))),
+                schema => Ok(Self::called(schema, description)),
+            },
             ("json_schema", None) => Err(unfit("response_format.json_schema", "is missing")),
             (kind, _) => Err(unfit("response_format.type", format!("is `{kind}`; it must be text, json_object or json_schema"))),
         }
@@ -93,8 +96,7 @@ fn wrapped(schema: Tree) -> Object {
     let mut object = Object::new();
     let inner = match schema {
         Tree::Object(fields) => {
-            let (root, inner): (Object, Object) =
-                fields.into_iter().partition(|(name, _)| matches!(name.as_str(), "$defs" | "definitions" | "components"));
+            let (root, inner): (Object, Object) = fields.into_iter().partition(|(name, _)| name == "$defs");
             object.extend(root);
             Tree::Object(inner)
         }

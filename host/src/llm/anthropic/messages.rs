@@ -2,14 +2,14 @@
 //! The results of tools open the user's turn after the calls, each call has exactly one, and no text is blank.
 //! Sources: Anthropic's "Handle tool calls", "Extended thinking" (replay). Must not know tools' definitions or the reply.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::content::{Block, blocks, given, unfit};
-use super::tools::{Names, fresh};
+use super::names::{Fresh, Names};
 use crate::chat::codec::json;
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::llm::adapter::{Ask, Unfit};
@@ -55,7 +55,7 @@ pub(super) fn conversation(ask: &Ask<'_>, names: &mut Names) -> Result<Conversat
     for (at, message) in ask.messages[..leading].iter().enumerate() {
         out.system.extend(system(message, at)?);
     }
-    let mut writer = Writer { ask, names, out, open: HashMap::new(), ids: HashSet::new() };
+    let mut writer = Writer { ask, names, out, open: HashMap::new(), ids: Fresh::default() };
     for (at, message) in ask.messages.iter().enumerate().skip(leading) {
         writer.message(message, at)?;
     }
@@ -105,7 +105,7 @@ struct Writer<'a, 'b> {
     /// The calls of the assistant's turn that stands last or before the last, by the client's ids.
     open: HashMap<String, Call>,
     /// Every id that is on the wire.
-    ids: HashSet<String>,
+    ids: Fresh,
 }
 
 struct Call {
@@ -200,7 +200,7 @@ impl Writer<'_, '_> {
             return Err(unfit(path, "must have an id, the type `function` and a function with a name and arguments"));
         };
         let input = object(arguments).ok_or_else(|| unfit(format!("{path}.function.arguments"), "must be a JSON object in a string"))?;
-        let wire = fresh(id, ID_BYTES, &mut self.ids);
+        let wire = self.ids.plain(id, ID_BYTES);
         self.out.calls = true;
         let open = Call { wire: wire.clone(), path: path.clone(), answered: false };
         if self.open.insert(id.clone(), open).is_some() {
@@ -222,7 +222,7 @@ impl Writer<'_, '_> {
         let is_error = given(&message.extra, "is_error").is_some_and(|json| json.get() == "true");
         let cache_control = given(&message.extra, "cache_control").cloned();
         let turn = self.turn(Role::User);
-        let place = turn.content.iter().take_while(|block| matches!(block, Block::ToolResult { .. })).count();
+        let place = turn.content.partition_point(|block| matches!(block, Block::ToolResult { .. }));
         turn.content.insert(place, Block::ToolResult { tool_use_id, content, is_error, cache_control });
         Ok(())
     }

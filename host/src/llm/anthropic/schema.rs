@@ -2,14 +2,15 @@
 //! Where a keyword must go, its words move into the description, so that the model still reads what it is not held to.
 //! Source: Anthropic's "Structured outputs", limitations. Must not know tools or messages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::names::Fresh;
 use super::tree::{Object, Tree, field, set};
 
 /// Keywords that constrained output refuses. Some are taken with certain values, see [`stays`].
-const REFUSED: [&str; 29] = [
+const REFUSED: [&str; 30] = [
     "minimum",
     "maximum",
     "exclusiveMinimum",
@@ -38,6 +39,7 @@ const REFUSED: [&str; 29] = [
     "else",
     "not",
     "format",
+    "pattern",
     "additionalProperties",
 ];
 
@@ -62,29 +64,26 @@ pub(super) fn input(schema: Option<Tree>) -> Tree {
     definitions(Tree::Object(object))
 }
 
-/// `schema` as output can be held to it.
-pub(super) fn strict(schema: Tree) -> Tree {
-    let mut tree = definitions(schema);
-    restrict(&mut tree);
-    tree
+/// `schema`, which can be held to and has its definitions in their place, in the words that output is held by.
+pub(super) fn strict(mut schema: Tree) -> Tree {
+    restrict(&mut schema);
+    schema
 }
 
 /// Moves `definitions` and `components.schemas` to `$defs`, the one place that is known, and the references with them. Nothing is copied,
 /// so a schema never grows by more than the names.
-fn definitions(schema: Tree) -> Tree {
+pub(super) fn definitions(schema: Tree) -> Tree {
     let Tree::Object(mut object) = schema else { return schema };
     let mut defs = take_object(&mut object, "$defs");
-    let mut taken: HashSet<String> = defs.iter().map(|(name, _)| name.clone()).collect();
+    let mut fresh = Fresh::default();
+    defs.iter().for_each(|(name, _)| fresh.take(name));
     let mut moved = HashMap::new();
     let mut sections = vec![("#/definitions/", take_object(&mut object, "definitions"))];
     let mut components = take_object(&mut object, "components");
     sections.push(("#/components/schemas/", take_object(&mut components, "schemas")));
     for (prefix, section) in sections {
         for (name, value) in section {
-            let mut new = name.clone();
-            while !taken.insert(new.clone()) {
-                new.push('_');
-            }
+            let new = fresh.unlike(&name, usize::MAX);
             moved.insert(format!("{prefix}{name}"), format!("#/$defs/{new}"));
             defs.push((new, value));
         }
@@ -167,9 +166,17 @@ fn stays(name: &str, value: &Tree) -> bool {
     match (name, value) {
         ("minItems", Tree::Leaf(least)) => least.as_u64().is_some_and(|least| least <= 1),
         ("format", format) => format.as_text().is_some_and(|format| FORMATS.contains(&format)),
+        ("pattern", pattern) => pattern.as_text().is_some_and(is_plain),
         ("additionalProperties", Tree::Leaf(Value::Bool(false))) => true,
         _ => false,
     }
+}
+
+/// Whether a pattern has no looking around, no word boundaries and no references back.
+fn is_plain(pattern: &str) -> bool {
+    let refused = ["(?=", "(?!", "(?<", "\\b", "\\B"].iter().any(|what| pattern.contains(what));
+    let back = pattern.as_bytes().windows(2).any(|pair| pair[0] == b'\\' && matches!(pair[1], b'1'..=b'9'));
+    !refused && !back
 }
 
 fn is_object(schema: &Object) -> bool {
@@ -203,6 +210,7 @@ mod tests {
                 "age": {"type": "integer", "minimum": 0, "maximum": 130, "description": "In years"},
                 "name": {"type": "string", "minLength": 1, "format": "email"},
                 "odd": {"type": "string", "format": "iri", "pattern": "^a"},
+                "word": {"type": "string", "pattern": "^(?!x)"},
                 "tags": {"type": "array", "items": {"type": "string", "maxLength": 9}, "minItems": 2, "uniqueItems": true},
                 "some": {"type": "array", "items": {"type": "number", "multipleOf": 5}, "minItems": 1},
                 "minimum": {"oneOf": [{"type": "string"}, {"type": "object", "properties": {"x": {"not": {"type": "null"}}}}]},
@@ -216,6 +224,7 @@ mod tests {
             "properties": {
                 "age": {"type": "integer", "description": "In years (maximum: 130; minimum: 0)"},
                 "name": {"type": "string", "format": "email", "description": "minLength: 1"},
+                "word": {"type": "string", "description": "pattern: \"^(?!x)\""},
                 "odd": {"type": "string", "pattern": "^a", "description": "format: \"iri\""},
                 "tags": {"type": "array", "items": {"type": "string", "description": "maxLength: 9"}, "description": "minItems: 2; uniqueItems: true"},
                 "some": {"type": "array", "items": {"type": "number", "description": "multipleOf: 5"}, "minItems": 1},
@@ -260,8 +269,8 @@ mod tests {
         });
         let expected = json!({
             "type": "object",
-            "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A_/properties/x"}, "c": {"$ref": "#/$defs/C"}},
-            "$defs": {"C": {"type": "null"}, "A": {"type": "string"}, "A_": {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}}},
+            "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A_2/properties/x"}, "c": {"$ref": "#/$defs/C"}},
+            "$defs": {"C": {"type": "null"}, "A": {"type": "string"}, "A_2": {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}}},
         });
         assert_eq!(serde_json::to_value(input(Some(tree(&schema)))).expect("JSON"), expected);
     }

@@ -36,7 +36,14 @@ impl Thought {
 
     pub(super) fn read(ask: &Ask<'_>, model: Model, params: &Params, around: &Around) -> Result<Self, Unfit> {
         let (name, thought) = match (&params.thinking, params.reasoning_effort.as_deref()) {
-            (Some(given), _) => ("thinking", Self::given(given)?),
+            (Some(given), effort) => {
+                let mut thought = Self::given(given)?;
+                // Beside it the effort says what else it is for: how much is said at all.
+                if let (Some(effort), Thinking::Adaptive) = (effort, model.thinking()) {
+                    thought.effort = Self::of_effort(ask, model, params, effort)?.effort;
+                }
+                ("thinking", thought)
+            }
             (None, Some(effort)) => ("reasoning_effort", Self::of_effort(ask, model, params, effort)?),
             (None, None) => return Ok(Self::default()),
         };
@@ -62,7 +69,7 @@ impl Thought {
     }
 
     fn of_effort(ask: &Ask<'_>, model: Model, params: &Params, effort: &str) -> Result<Self, Unfit> {
-        // The budgets are those of LiteLLM, for want of the vendor's own.
+        // The budgets are those of LiteLLM, for want of the vendor's own. Where there is none to send, they are the room that is left for thought.
         let (level, budget) = match effort {
             "none" => return Ok(Self::none(model)),
             "minimal" | "low" => ("low", 1024),
@@ -83,7 +90,7 @@ impl Thought {
                 if model.hides_thoughts() {
                     thinking["display"] = json!("summarized");
                 }
-                Ok(Self { thinking: Some(thinking), effort: Some(level), extra_tokens: 0 })
+                Ok(Self { thinking: Some(thinking), effort: Some(level), extra_tokens: budget })
             }
             Thinking::Budget => Ok(Self::of_budget(budget, params.max_tokens)),
         }

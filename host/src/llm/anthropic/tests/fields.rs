@@ -81,6 +81,20 @@ fn c27_a_schema_is_held_to_where_it_can_be_and_cleaned_for_it() {
 }
 
 #[test]
+fn c27_a_schema_that_cannot_be_held_to_is_a_tools_input() {
+    let answered = |schema: Value| {
+        let format = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": schema}});
+        wire(&asks("claude-sonnet-4-5", json!({"response_format": format})))["tools"][0]["input_schema"].clone()
+    };
+    let map = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    assert_eq!(answered(map.clone()), map);
+    let node = json!({"type": "object", "properties": {"next": {"$ref": "#/definitions/node"}}});
+    let list = answered(json!({"type": "object", "properties": {"head": {"$ref": "#/definitions/node"}}, "definitions": {"node": node}}));
+    assert_eq!(list["$defs"]["node"]["properties"]["next"]["$ref"], "#/$defs/node");
+    assert_eq!(answered(json!({"type": "object", "properties": {"a": {}}})), Value::Null);
+}
+
+#[test]
 fn an_answer_as_a_tool_shares_the_request_with_the_clients_tools() {
     let json = json!({"type": "json_object"});
     let choice = |choice: Value| {
@@ -136,6 +150,10 @@ fn a_choice_or_a_tool_that_cannot_be_is_refused_by_name() {
     assert_eq!(refused(&with(json!({"tools": [{"type": "custom", "custom": {"name": "x"}}]}))), "tools[0]");
     assert_eq!(refused(&with(json!({"tools": [1]}))), "tools[0]");
     assert_eq!(refused(&with(json!({"tools": {}}))), "tools");
+    for parameters in [json!("a"), json!([]), json!({"type": "array"})] {
+        let tools = json!([{"type": "function", "function": {"name": "f", "parameters": parameters}}]);
+        assert_eq!(refused(&with(json!({"tools": tools}))), "tools[0].function.parameters", "{parameters}");
+    }
     assert_eq!(wire(&with(json!({"tools": []}))).get("tools"), None);
 }
 
@@ -179,6 +197,9 @@ fn effort_is_effort_for_the_newer_models() {
     assert_eq!(asked("claude-opus-4-7", "none"), (Value::Null, Value::Null));
     assert_eq!(asked("claude-opus-5", "none"), (json!({"type": "disabled"}), Value::Null));
     assert_eq!(asked("claude-opus-5-5", "none"), (Value::Null, json!("low")));
+    let room = |fields: Value| wire(&asks("claude-opus-4-6", fields))["max_tokens"].clone();
+    assert_eq!(room(json!({"reasoning_effort": "high"})), 4096 + 4096);
+    assert_eq!(room(json!({"reasoning_effort": "high", "max_tokens": 500})), 500);
 }
 
 #[test]
@@ -210,6 +231,8 @@ fn thinking_in_their_own_words_goes_as_it_came() {
     let wire = wire(&with(json!({"thinking": thinking})));
     assert_eq!((&wire["thinking"], &wire["max_tokens"]), (&thinking, &json!(13096)));
     assert_eq!(refused(&with(json!({"thinking": true}))), "thinking");
+    let both = json!({"thinking": {"type": "adaptive"}, "reasoning_effort": "low"});
+    assert_eq!(super::wire(&asks("claude-opus-4-6", both))["output_config"], json!({"effort": "low"}));
 }
 
 #[test]
