@@ -20,6 +20,10 @@ const OPEN_MAX: usize = 64;
 /// Bytes of one block of thought, which is held until it is whole: several times what the longest reply can be.
 const THOUGHT_BYTES: usize = 4 << 20;
 
+/// The kinds of events that say something.
+const KINDS: [&str; 7] =
+    ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "error"];
+
 /// Where a stream is.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -99,7 +103,11 @@ impl Stream {
         if self.ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        let event: Event = serde_json::from_slice(data).map_err(|error| Bad::Garbled(format!("an event is not as it must be: {error}")))?;
+        let event: Event = match serde_json::from_slice(data) {
+            Ok(event) => event,
+            Err(_) if is_new(data) => return Ok(()),
+            Err(error) => return Err(Bad::Garbled(format!("an event is not as it must be: {error}"))),
+        };
         if let Some(error) = event.error {
             return Err(in_band(&json!({"error": error})));
         }
@@ -126,6 +134,7 @@ impl Stream {
                 }
             }
             Some("message_stop") => self.stop(deltas),
+            Some("error") => return Err(in_band(&json!({}))),
             Some(_) => {}
             None => return Err(garbled("an event without a type")),
         }
@@ -239,6 +248,16 @@ impl Open {
             Self::Redacted(json) => thought(json, deltas),
         }
     }
+}
+
+/// Whether an event is of a kind that we do not know, whose fields may be anything.
+fn is_new(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    serde_json::from_slice::<Kind>(data).is_ok_and(|event| !KINDS.contains(&event.kind.as_str()))
 }
 
 fn add(to: &mut String, more: Option<&str>) -> Result<(), Bad> {

@@ -66,7 +66,7 @@ impl Format {
     fn called(schema: Option<Tree>, description: Option<String>) -> Self {
         let (object, unwrap) = match schema {
             None => (Object::from([("additionalProperties".to_owned(), Tree::Leaf(json!(true)))]), true),
-            Some(Tree::Object(object)) if is_object(&object) => {
+            Some(Tree::Object(object)) if is_input(&object) => {
                 let unwrap = !has_property(&object, WRAPPER);
                 (object, unwrap)
             }
@@ -84,7 +84,8 @@ fn has_property(schema: &Object, name: &str) -> bool {
     matches!(field(schema, "properties"), Some(Tree::Object(properties)) if field(properties, name).is_some())
 }
 
-fn is_object(schema: &Object) -> bool {
+/// Whether a schema is of objects and nothing else.
+fn is_input(schema: &Object) -> bool {
     match field(schema, "type") {
         Some(kind) => kind.as_text() == Some("object"),
         None => field(schema, "properties").is_some(),

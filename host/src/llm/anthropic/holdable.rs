@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::schema::is_object;
 use super::tree::{Object, Tree, field};
 
 /// Looks at a schema whose definitions stand under `$defs`.
@@ -70,18 +71,13 @@ impl<'a> Found<'a> {
 
 /// An object of which no property is named, or that names a schema for the properties that are not.
 fn is_open(schema: &Object) -> bool {
-    let kind = match field(schema, "type") {
-        Some(Tree::List(kinds)) => kinds.iter().any(|kind| kind.as_text() == Some("object")),
-        Some(kind) => kind.as_text() == Some("object"),
-        None => false,
-    };
     let named = matches!(field(schema, "properties"), Some(Tree::Object(properties)) if !properties.is_empty());
     let others = match field(schema, "additionalProperties") {
         Some(Tree::Object(_)) => true,
         Some(Tree::Leaf(allowed)) => !named && allowed != false,
         _ => !named,
     };
-    kind && others || field(schema, "patternProperties").is_some()
+    is_object(schema) && others || field(schema, "patternProperties").is_some()
 }
 
 #[cfg(test)]

@@ -179,7 +179,8 @@ fn is_plain(pattern: &str) -> bool {
     !refused && !back
 }
 
-fn is_object(schema: &Object) -> bool {
+/// Whether a schema is of objects, among others perhaps.
+pub(super) fn is_object(schema: &Object) -> bool {
     match field(schema, "type") {
         Some(Tree::List(names)) => names.iter().any(|name| name.as_text() == Some("object")),
         Some(name) => name.as_text() == Some("object"),

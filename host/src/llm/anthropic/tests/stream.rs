@@ -1,6 +1,7 @@
 //! Replies, whole and streamed: conformance items 1 to 15.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 use crate::chat::{Piece, Usage};
@@ -324,6 +325,41 @@ fn what_is_no_event_of_theirs_is_garbled() {
     }
     for reply in [json!({}), json!([]), json!({"content": "a"}), json!({"content": [{"type": "tool_use"}]})] {
         assert!(matches!(whole(&reply), Err(Bad::Garbled(_))), "{reply}");
+    }
+}
+
+#[test]
+fn events_of_new_kinds_say_nothing_whatever_they_hold() {
+    let new = [json!({"type": "status", "message": "busy", "delta": 1, "index": "x"}), json!({"type": "ping"})];
+    let told = told(&stream(new.into_iter().chain(text(0, "a")), "end_turn"));
+    assert_eq!((told.deltas.len(), told.complete, told.bad), (3, true, None));
+}
+
+#[test]
+fn an_error_that_does_not_say_what_is_wrong_is_an_error() {
+    assert!(matches!(told(&[start(), json!({"type": "error"})]).bad, Some(Bad::Error(StatusCode::BAD_GATEWAY, _))));
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_events_breaks_what_clients_rely_on(order in prop::collection::vec(0..12_usize, 0..24)) {
+        let kinds: Vec<Value> = std::iter::once(start())
+            .chain(text(0, "a"))
+            .chain(tool(1, "t", &["{}"]))
+            .chain([
+                block(0, &json!({"type": "thinking", "thinking": "h"})),
+                delta(0, &json!({"type": "signature_delta", "signature": "s"})),
+                block(1, &json!({"type": "redacted_thinking", "data": "d"})),
+            ])
+            .chain(end("tool_use"))
+            .collect();
+        let events: Vec<Value> = order.iter().map(|at| kinds[*at].clone()).collect();
+        let told = told(&events);
+        prop_assert_eq!(told.reasons.len(), usize::from(told.complete));
+        calls(&told);
+        if let Some(first) = told.deltas.first() {
+            prop_assert_eq!(first, &json!({"role": "assistant", "content": ""}));
+        }
     }
 }
 
