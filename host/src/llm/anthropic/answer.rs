@@ -14,8 +14,18 @@ const HELD_BYTES: usize = 4 << 20;
 pub(super) struct Sense {
     /// The client's names of tools by the wire's, where they differ.
     pub(super) names: HashMap<String, String>,
-    /// Set where the answer is the input of a tool of ours: whether it may have to be unwrapped.
-    pub(super) unwrap: Option<bool>,
+    /// Set where the answer is the input of a tool of ours.
+    pub(super) wrapping: Option<Wrapping>,
+}
+
+/// Whether an answer lies within [`WRAPPER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    Never,
+    /// The schema is of objects and knows no such property, but models put one around the answer now and then.
+    Stray,
+    /// Our schema asks for it.
+    Ours,
 }
 
 impl Sense {
@@ -26,8 +36,8 @@ impl Sense {
 
     /// The answer that begins with a call of this tool, if it is ours.
     pub(super) fn answer(&self, wire: &str) -> Option<Answer> {
-        let unwrap = self.unwrap.filter(|_| wire == TOOL)?;
-        Some(Answer { held: String::new(), passes: !unwrap })
+        let wrapping = self.wrapping.filter(|_| wire == TOOL)?;
+        Some(Answer { held: String::new(), passes: wrapping == Wrapping::Never, wrapping })
     }
 }
 
@@ -36,6 +46,7 @@ impl Sense {
 pub(super) struct Answer {
     held: String,
     passes: bool,
+    wrapping: Wrapping,
 }
 
 impl Answer {
@@ -51,7 +62,7 @@ impl Answer {
 
     /// The rest.
     pub(super) fn end(self) -> String {
-        unwrapped(&self.held).unwrap_or(self.held)
+        unwrapped(&self.held, self.wrapping).unwrap_or(self.held)
     }
 }
 
@@ -60,11 +71,12 @@ fn may_be_wrapped(text: &str) -> bool {
     text.chars().filter(|c| !c.is_ascii_whitespace()).zip(wrapped.chars()).all(|(found, expected)| found == expected)
 }
 
-/// What the wrapper holds, if there is nothing beside it.
-fn unwrapped(text: &str) -> Option<String> {
+/// What the wrapper holds, if there is nothing beside it. What is wrapped without being asked to is an object, or it is no wrapper.
+fn unwrapped(text: &str, wrapping: Wrapping) -> Option<String> {
     let mut fields: HashMap<String, Json> = serde_json::from_str(text).ok()?;
     let inner = fields.remove(WRAPPER)?;
-    fields.is_empty().then(|| inner.get().to_owned())
+    let fits = wrapping == Wrapping::Ours || inner.get().starts_with('{');
+    (fits && fields.is_empty()).then(|| inner.get().to_owned())
 }
 
 #[cfg(test)]
@@ -72,7 +84,11 @@ mod tests {
     use super::*;
 
     fn said(pieces: &[&str]) -> Vec<String> {
-        let sense = Sense { unwrap: Some(true), ..Sense::default() };
+        said_within(Wrapping::Ours, pieces)
+    }
+
+    fn said_within(wrapping: Wrapping, pieces: &[&str]) -> Vec<String> {
+        let sense = Sense { wrapping: Some(wrapping), ..Sense::default() };
         let mut answer = sense.answer(TOOL).expect("ours");
         let mut out: Vec<String> = pieces.iter().map(|piece| answer.push(piece)).collect();
         out.push(answer.end());
@@ -89,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wrapper_that_nobody_asked_for_comes_off_an_object_only() {
+        let stray = |text| said_within(Wrapping::Stray, &[text]).concat();
+        assert_eq!(stray("{\"values\":{\"a\":1}}"), "{\"a\":1}");
+        assert_eq!(stray("{\"values\":[1]}"), "{\"values\":[1]}");
+        assert_eq!(said_within(Wrapping::Never, &["{\"values\":", "{}}"]), ["{\"values\":", "{}}", ""]);
+    }
+
+    #[test]
     fn an_answer_too_long_to_hold_goes_out_as_it_came() {
         let long = format!("{{\"values\":\"{}", "x".repeat(HELD_BYTES));
         assert_eq!(said(&[&long, "\"}"]), [long.as_str(), "\"}", ""]);
@@ -97,6 +121,6 @@ mod tests {
     #[test]
     fn only_our_tool_is_an_answer() {
         assert!(Sense::default().answer(TOOL).is_none());
-        assert!(Sense { unwrap: Some(false), ..Sense::default() }.answer("get_weather").is_none());
+        assert!(Sense { wrapping: Some(Wrapping::Ours), ..Sense::default() }.answer("get_weather").is_none());
     }
 }

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::answer::Wrapping;
 use super::content::unfit;
 use super::holdable::holdable;
 use super::models::Model;
@@ -25,10 +26,10 @@ pub(super) enum Format {
     Text,
     /// `output_config.format`.
     Schema(Tree),
-    /// The input of [`TOOL`]. `unwrap`: it may lie within [`WRAPPER`], where we put it or the model does of its own accord.
+    /// The input of [`TOOL`].
     Tool {
         tool: Box<Tool>,
-        unwrap: bool,
+        wrapping: Wrapping,
     },
 }
 
@@ -64,19 +65,19 @@ impl Format {
     }
 
     fn called(schema: Option<Tree>, description: Option<String>) -> Self {
-        let (object, unwrap) = match schema {
-            None => (Object::from([("additionalProperties".to_owned(), Tree::Leaf(json!(true)))]), true),
+        let (object, wrapping) = match schema {
+            None => (Object::from([("additionalProperties".to_owned(), Tree::Leaf(json!(true)))]), Wrapping::Never),
             Some(Tree::Object(object)) if is_input(&object) => {
-                let unwrap = !has_property(&object, WRAPPER);
-                (object, unwrap)
+                let wrapping = if has_property(&object, WRAPPER) { Wrapping::Never } else { Wrapping::Stray };
+                (object, wrapping)
             }
-            Some(schema) => (wrapped(schema), true),
+            Some(schema) => (wrapped(schema), Wrapping::Ours),
         };
         let task = "Call this tool with your whole answer as its input.";
         let description = description.map_or_else(|| task.to_owned(), |text| format!("{task} {text}"));
         let input_schema = schema::input(Some(Tree::Object(object)));
         let tool = Tool { name: TOOL.to_owned(), description: Some(description), input_schema, strict: false, cache_control: None };
-        Self::Tool { tool: Box::new(tool), unwrap }
+        Self::Tool { tool: Box::new(tool), wrapping }
     }
 }
 

@@ -5,7 +5,7 @@ use http::HeaderName;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer::Sense;
+use super::answer::{Sense, Wrapping};
 use super::content::{Block, unfit};
 use super::format::{Format, TOOL};
 use super::messages::{Conversation, Turn, conversation};
@@ -81,7 +81,7 @@ pub(super) fn request(ask: &Ask<'_>, max_tokens: u64) -> Result<(Wire, Sense), U
     let around = Around { forced: plan.choice.as_ref().is_some_and(Choice::forces), forgot: calls && !thoughts };
     let thought = Thought::read(ask, model, &params, &around)?;
     let sampling = Sampling::read(ask, model, &params, thought.on())?;
-    let Plan { mut tools, mut choice, format, unwrap, one } = plan;
+    let Plan { mut tools, mut choice, format, wrapping, one } = plan;
     if tools.is_empty() && calls {
         tools.push(stand_in(&mut names));
         choice = Some(Choice::None);
@@ -108,7 +108,7 @@ pub(super) fn request(ask: &Ask<'_>, max_tokens: u64) -> Result<(Wire, Sense), U
     let headers = [Some(VERSION), stored.then_some(FILES)].into_iter().flatten();
     let headers = headers.map(|(name, value)| (name, value.to_owned())).collect();
     let wire = Wire { path: "/messages".to_owned(), headers, body: to_json(&body) };
-    Ok((wire, Sense { names: names.back(), unwrap }))
+    Ok((wire, Sense { names: names.back(), wrapping }))
 }
 
 /// Tools, the choice among them and the answer's form, which depend on each other.
@@ -117,8 +117,8 @@ struct Plan {
     choice: Option<Choice>,
     /// The schema of `output_config.format`.
     format: Option<Tree>,
-    /// Set where the answer is a tool's input: whether it may have to be unwrapped.
-    unwrap: Option<bool>,
+    /// Set where the answer is a tool's input.
+    wrapping: Option<Wrapping>,
     /// At most one call.
     one: bool,
 }
@@ -129,7 +129,7 @@ fn plan(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: Vec<
     if one && choice.is_none() && !tools.is_empty() {
         choice = Some(Choice::Auto);
     }
-    let plan = |tools, choice| Plan { tools, choice, format: None, unwrap: None, one };
+    let plan = |tools, choice| Plan { tools, choice, format: None, wrapping: None, one };
     match Format::read(params.response_format.as_ref(), model)? {
         Format::Text => Ok(plan(tools, choice)),
         Format::Schema(schema) => Ok(Plan { format: Some(schema), ..plan(tools, choice) }),
@@ -139,11 +139,11 @@ fn plan(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: Vec<
             ask.cannot("response_format", "is a form that this model cannot be held to; send a json_schema, or ask for JSON in words")?;
             Ok(plan(tools, choice))
         }
-        Format::Tool { tool, unwrap } => {
+        Format::Tool { tool, wrapping } => {
             let alone = tools.is_empty() || choice == Some(Choice::None);
             let choice = Some(if alone { Choice::Answer } else { Choice::Any });
             let tools = tools.into_iter().chain([*tool]).collect();
-            Ok(Plan { unwrap: Some(unwrap), one: one || alone, ..plan(tools, choice) })
+            Ok(Plan { wrapping: Some(wrapping), one: one || alone, ..plan(tools, choice) })
         }
     }
 }
