@@ -2,6 +2,7 @@
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
 mod adapter;
+mod anthropic;
 mod attempt;
 mod azure;
 mod builtin;

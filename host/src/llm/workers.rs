@@ -57,10 +57,7 @@ impl Dialect for Workers {
             let message = "cannot be chosen here: the models of this provider have one length of vectors".into();
             return Some(Err(Unfit { param: "dimensions".into(), message }));
         }
-        if ask.tokens.is_some() {
-            return Some(Err(Unfit { param: "input".into(), message: "must be text: this provider takes no tokens".into() }));
-        }
-        Some(path(ask.model).map(|path| Wire { path, headers, body: to_json(&Body { text: ask.inputs }) }))
+        Some(ask.texts_only().and_then(|()| path(ask.model)).map(|path| Wire { path, headers, body: to_json(&Body { text: ask.inputs }) }))
     }
 
     fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, Bad> {
