@@ -19,7 +19,8 @@ const requests = [];
 const current = new AsyncLocalStorage();
 const add = journal.add;
 journal.add = function (entry, ...rest) {
-  current.getStore().understood = entry.body;
+  const asked = current.getStore();
+  if (asked) asked.understood = entry.body;
   return add.call(this, entry, ...rest);
 };
 
@@ -37,11 +38,29 @@ function record(request) {
   return entry;
 }
 
+// Gemini takes many embeddings in one request, which the simulator does not know; it is asked for them one by one.
+async function batch(request, response) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const one = url + request.url.replace(":batchEmbedContents", ":embedContent");
+  const embeddings = [];
+  for (const part of JSON.parse(Buffer.concat(chunks).toString("utf8")).requests) {
+    const headers = { "x-goog-api-key": request.headers["x-goog-api-key"], "x-part": "yes" };
+    const said = await fetch(one, { method: "POST", headers, body: JSON.stringify(part) });
+    if (!said.ok) return response.writeHead(said.status).end(await said.text());
+    embeddings.push((await said.json()).embedding);
+  }
+  return response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ embeddings }));
+}
+
 const [answer] = server.listeners("request");
 server.removeAllListeners("request");
 server.on("request", (request, response) => {
   if (request.url === "/requests") return response.end(JSON.stringify(requests));
-  return current.run(record(request), () => answer(request, response));
+  if (request.headers["x-part"]) return answer(request, response);
+  const entry = record(request);
+  if (request.url.endsWith(":batchEmbedContents")) return batch(request, response);
+  return current.run(entry, () => answer(request, response));
 });
 
 process.stdin.on("end", () => process.exit()).resume();

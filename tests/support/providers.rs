@@ -27,15 +27,53 @@ pub struct Row {
     pub features: &'static [&'static str],
 }
 
-pub const ROWS: &[Row] = &[Row {
-    name: "openai",
-    settings: r#"base_url = "http://ADDRESS/v1""#,
-    model: "gpt-4o",
-    path: "/v1/chat/completions",
-    stream_path: "/v1/chat/completions",
-    headers: &[("authorization", "Bearer KEY")],
-    features: &[],
-}];
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "openai",
+        settings: r#"base_url = "http://ADDRESS/v1""#,
+        model: "gpt-4o",
+        path: "/v1/chat/completions",
+        stream_path: "/v1/chat/completions",
+        headers: &[("authorization", "Bearer KEY")],
+        features: &["responses", "embeddings"],
+    },
+    Row {
+        name: "anthropic",
+        settings: r#"base_url = "http://ADDRESS/v1""#,
+        model: "claude-sonnet-4-5",
+        path: "/v1/messages",
+        stream_path: "/v1/messages",
+        headers: &[("x-api-key", "KEY"), ("anthropic-version", "2023-06-01")],
+        features: &["responses"],
+    },
+    Row {
+        name: "gemini",
+        settings: r#"base_url = "http://ADDRESS/v1beta""#,
+        model: "gemini-2.5-flash",
+        path: "/v1beta/models/gemini-2.5-flash:generateContent",
+        stream_path: "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+        headers: &[("x-goog-api-key", "KEY")],
+        features: &["responses", "embeddings"],
+    },
+    Row {
+        name: "azure-openai",
+        settings: "base_url = \"http://ADDRESS\"\napi_version = \"2024-10-21\"",
+        model: "gpt-4o",
+        path: "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        stream_path: "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        headers: &[("api-key", "KEY")],
+        features: &["responses", "embeddings"],
+    },
+    Row {
+        name: "workers-ai",
+        settings: r#"base_url = "http://ADDRESS/client/v4/accounts/A/ai/v1""#,
+        model: "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
+        path: "/client/v4/accounts/A/ai/v1/chat/completions",
+        stream_path: "/client/v4/accounts/A/ai/v1/chat/completions",
+        headers: &[("authorization", "Bearer KEY")],
+        features: &["responses", "embeddings"],
+    },
+];
 
 impl Row {
     /// The pipeline that asks `BACKUP` where this provider fails.
@@ -62,7 +100,9 @@ pub fn start() -> Option<(Simulator, Server)> {
 }
 
 fn config(simulator: SocketAddr) -> String {
-    let mut config = format!("[providers.{BACKUP}]\nkind = \"openai\"\nbase_url = \"http://{simulator}/v1\"\n");
+    // One test asks the same provider after it failed: without circuits each request is a first one.
+    let mut config = "[limits.providers]\ncircuit_failures = 0\n".to_owned();
+    writeln!(config, "[providers.{BACKUP}]\nkind = \"openai\"\nbase_url = \"http://{simulator}/v1\"").expect("a string");
     for row in ROWS {
         let settings = row.settings.replace("ADDRESS", &simulator.to_string());
         let target = |key: &str| format!("{{ provider = \"{}\", model = \"{}\", secret_key_name = \"{key}\" }}", row.name, row.model);
