@@ -440,7 +440,7 @@ fn calls_of_a_reply_get_ids_strings_and_their_reason() {
     assert_eq!(choice["finish_reason"], "tool_calls");
     let expected = json!([
         {"id": "call_chatcmpl-ours_0_0", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1.5}"}, "extra_content": {"k": 1}},
-        {"id": "call_chatcmpl-ours_0_1", "type": "function", "function": {"name": "g", "arguments": ""}},
+        {"id": "call_chatcmpl-ours_0_1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
     ]);
     assert_eq!(choice["message"]["tool_calls"], expected);
 }

@@ -47,7 +47,7 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, Bad> {
         let reason = filled(choice.finish_reason).map(|raw| raw.get().trim_matches('"'));
         right &= number(choice.index) && indices.insert(choice.index.map(RawValue::get));
         right &= reason.is_some_and(|reason| canonical_reason(reason, !calls.is_empty()) == reason);
-        right &= filled(said.role).is_some() && calls.iter().all(|(_, call)| whole_call(call));
+        right &= calls.iter().all(|(_, call)| whole_call(call));
     }
     Ok(right)
 }
@@ -76,21 +76,24 @@ fn mend(name: &Name, completion: &mut Completion) {
     }
 }
 
-/// Gives a function call its id, and its arguments as a string.
+/// Gives a function call its id, and its arguments as a string of JSON.
 fn mend_call(call: &mut ToolCall, id: impl FnOnce() -> String) {
-    match call {
-        ToolCall::Function(call) if call.id.is_empty() => call.id = id(),
-        ToolCall::Function(_) => {}
-        ToolCall::Other(raw) => {
-            if let Some(mended) = function_call(raw, id) {
-                *call = ToolCall::Function(mended);
-            }
-        }
+    if let ToolCall::Other(raw) = call
+        && let Some(mended) = function_call(raw)
+    {
+        *call = ToolCall::Function(mended);
+    }
+    let ToolCall::Function(call) = call else { return };
+    if call.id.is_empty() {
+        call.id = id();
+    }
+    if call.arguments.is_empty() {
+        call.arguments = "{}".into();
     }
 }
 
 /// A function call of which the id or the string around the arguments is missing; none where it is something else.
-fn function_call(raw: &RawValue, id: impl FnOnce() -> String) -> Option<FunctionCall> {
+fn function_call(raw: &RawValue) -> Option<FunctionCall> {
     let mut fields: BTreeMap<String, Json> = serde_json::from_str(raw.get()).ok()?;
     let function: BTreeMap<String, Json> = serde_json::from_str(fields.remove("function")?.get()).ok()?;
     let string = |raw: Option<&Json>| serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty());
@@ -100,7 +103,7 @@ fn function_call(raw: &RawValue, id: impl FnOnce() -> String) -> Option<Function
         Some(raw) if raw.get() == "null" => String::new(),
         Some(raw) => serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned()),
     };
-    let id = string(fields.get("id")).unwrap_or_else(id);
+    let id = string(fields.get("id")).unwrap_or_default();
     fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "index"));
     Some(FunctionCall { id, name, arguments, extra: fields.into_iter().collect() })
 }
