@@ -7,22 +7,24 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::calls::made_id;
-use super::shape::{Call, Chunk, Raw, Said, calls, filled, says};
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
+use super::splice::Splice;
 use super::{canonical_reason, garbled};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
 use crate::llm::adapter::Bad;
 
-/// The reply in `chunk`, which is the shape of `body`.
+/// The reply in `body`, which is `text` with the shape `chunk`.
 ///
 /// # Errors
 /// `Garbled` where it is no completion.
-pub(super) fn whole(name: &Name, body: &Bytes, chunk: &Chunk<'_>) -> Result<Whole, Bad> {
+pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, Bad> {
     let Some(choices) = &chunk.choices else { return Err(garbled("it has no `choices`")) };
     if choices.is_empty() || is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
-    let mut completion = parse_completion(body).map_err(|invalid| Bad::Garbled(invalid.message))?;
+    let with_roles = with_roles(text, choices)?;
+    let mut completion = parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| Bad::Garbled(invalid.message))?;
     mend(name, &mut completion);
     Ok(Whole::Parsed(completion))
 }
@@ -47,9 +49,23 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, Bad> {
         let reason = filled(choice.finish_reason).map(|raw| raw.get().trim_matches('"'));
         right &= number(choice.index) && indices.insert(choice.index.map(RawValue::get));
         right &= reason.is_some_and(|reason| canonical_reason(reason, !calls.is_empty()) == reason);
-        right &= calls.iter().all(|(_, call)| whole_call(call));
+        right &= filled(said.role).is_some() && calls.iter().all(|(_, call)| whole_call(call));
     }
     Ok(right)
+}
+
+/// The text with a role in every message, which no parser of ours does without; none where it has them. Only the assistant answers.
+fn with_roles<'a>(text: &'a str, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, Bad> {
+    let mut splice = Splice::new(text);
+    for message in choices.iter().filter_map(|choice| choice.message) {
+        match Said::read(message)?.role {
+            Some(role) if filled(Some(role)).is_some() => {}
+            Some(role) => splice.replace(role, "\"assistant\""),
+            None if message.get()[1..].trim_start().starts_with('"') => splice.first(message, "\"role\":\"assistant\","),
+            None => splice.replace(message, "{\"role\":\"assistant\"}"),
+        }
+    }
+    Ok(splice.done())
 }
 
 fn mend(name: &Name, completion: &mut Completion) {
