@@ -164,7 +164,7 @@ impl Shaped {
             return Err(self.error(text));
         }
         self.usage = reply.usage.and_then(Usage::read);
-        whole::whole(&self.name, body, &reply)
+        whole::whole(&self.name, body, text, &reply)
     }
 
     fn error(&self, text: &str) -> Bad {

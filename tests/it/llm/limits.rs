@@ -1,7 +1,7 @@
 //! Every limit of the room at its edge. Time limits are tiny and meet a silent provider, so no test measures time.
 
 use super::*;
-use crate::upstream::{Script, Signal, delta};
+use crate::upstream::{Script, Signal, delta, finish};
 
 const TINY: Duration = Duration::from_millis(50);
 
@@ -103,15 +103,16 @@ async fn a_silent_stream_is_broken_after_idle() {
 #[tokio::test]
 async fn an_event_of_event_bytes_passes_and_one_byte_more_breaks_the_stream() {
     let first = format!("data: {}\n\n", delta("one"));
-    let event_bytes = first.len();
+    let long = |more: usize| format!("data: {}\n\n", delta(&"x".repeat(100 + more)));
+    let event_bytes = long(0).len();
     for (more, code) in [(0, None), (1, Some("event_too_large"))] {
         let upstream = Upstream::start().await;
-        let large = format!("data: {}\n\n", "1".repeat(event_bytes - 8 + more));
-        upstream.next(Script::stream().piece(&first).piece(&large).event("[DONE]").end());
+        let large = long(more);
+        upstream.next(Script::stream().piece(&first).piece(&large).event(&finish()).event("[DONE]").end());
         let llm = with_limits(&[&upstream], Limits { event_bytes, ..once() });
         let (text, broken) = drain(streamed(&llm).await).await;
         assert_eq!(broken.map(|broken| broken.code), code);
-        let expected = if more == 0 { format!("{first}{large}data: [DONE]\n\n") } else { first.clone() };
+        let expected = if more == 0 { format!("{first}{large}data: {}\n\ndata: [DONE]\n\n", finish()) } else { first.clone() };
         assert_eq!(text, expected);
     }
 }

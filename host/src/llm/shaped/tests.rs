@@ -432,6 +432,15 @@ fn a_reply_without_names_or_reasons_gets_them() {
 }
 
 #[test]
+fn a_message_without_a_role_is_the_assistants() {
+    for message in [json!({"content": "Hi"}), json!({"role": null, "content": "Hi"}), json!({"role": "", "content": "Hi"})] {
+        let (_, found) = whole(&reply(message, json!("stop")));
+        assert_eq!(found, reply(json!({"role": "assistant", "content": "Hi"}), json!("stop")));
+    }
+    assert_eq!(whole(&reply(json!({}), json!("stop"))).1["choices"][0]["message"], json!({"role": "assistant", "content": null}));
+}
+
+#[test]
 fn calls_of_a_reply_get_ids_strings_and_their_reason() {
     let odd =
         json!([{"function": {"name": "f", "arguments": {"x": 1.50}}, "extra_content": {"k": 1}}, {"id": "", "function": {"name": "g"}}]);
@@ -440,7 +449,7 @@ fn calls_of_a_reply_get_ids_strings_and_their_reason() {
     assert_eq!(choice["finish_reason"], "tool_calls");
     let expected = json!([
         {"id": "call_chatcmpl-ours_0_0", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1.5}"}, "extra_content": {"k": 1}},
-        {"id": "call_chatcmpl-ours_0_1", "type": "function", "function": {"name": "g", "arguments": ""}},
+        {"id": "call_chatcmpl-ours_0_1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
     ]);
     assert_eq!(choice["message"]["tool_calls"], expected);
 }

@@ -7,22 +7,24 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::calls::made_id;
-use super::shape::{Call, Chunk, Raw, Said, calls, filled, says};
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
+use super::splice::Splice;
 use super::{canonical_reason, garbled};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
 use crate::llm::adapter::Bad;
 
-/// The reply in `chunk`, which is the shape of `body`.
+/// The reply in `body`, which is `text` with the shape `chunk`.
 ///
 /// # Errors
 /// `Garbled` where it is no completion.
-pub(super) fn whole(name: &Name, body: &Bytes, chunk: &Chunk<'_>) -> Result<Whole, Bad> {
+pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, Bad> {
     let Some(choices) = &chunk.choices else { return Err(garbled("it has no `choices`")) };
     if choices.is_empty() || is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
-    let mut completion = parse_completion(body).map_err(|invalid| Bad::Garbled(invalid.message))?;
+    let with_roles = with_roles(text, choices)?;
+    let mut completion = parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| Bad::Garbled(invalid.message))?;
     mend(name, &mut completion);
     Ok(Whole::Parsed(completion))
 }
@@ -52,6 +54,20 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, Bad> {
     Ok(right)
 }
 
+/// The text with a role in every message, which no parser of ours does without; none where it has them. Only the assistant answers.
+fn with_roles<'a>(text: &'a str, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, Bad> {
+    let mut splice = Splice::new(text);
+    for message in choices.iter().filter_map(|choice| choice.message) {
+        match Said::read(message)?.role {
+            Some(role) if filled(Some(role)).is_some() => {}
+            Some(role) => splice.replace(role, "\"assistant\""),
+            None if message.get()[1..].trim_start().starts_with('"') => splice.first(message, "\"role\":\"assistant\","),
+            None => splice.replace(message, "{\"role\":\"assistant\"}"),
+        }
+    }
+    Ok(splice.done())
+}
+
 fn mend(name: &Name, completion: &mut Completion) {
     let Completion { id, created, model, choices, .. } = completion;
     for (field, ours) in [(&mut *id, &name.id), (model, &name.model)] {
@@ -76,21 +92,24 @@ fn mend(name: &Name, completion: &mut Completion) {
     }
 }
 
-/// Gives a function call its id, and its arguments as a string.
+/// Gives a function call its id, and its arguments as a string of JSON.
 fn mend_call(call: &mut ToolCall, id: impl FnOnce() -> String) {
-    match call {
-        ToolCall::Function(call) if call.id.is_empty() => call.id = id(),
-        ToolCall::Function(_) => {}
-        ToolCall::Other(raw) => {
-            if let Some(mended) = function_call(raw, id) {
-                *call = ToolCall::Function(mended);
-            }
-        }
+    if let ToolCall::Other(raw) = call
+        && let Some(mended) = function_call(raw)
+    {
+        *call = ToolCall::Function(mended);
+    }
+    let ToolCall::Function(call) = call else { return };
+    if call.id.is_empty() {
+        call.id = id();
+    }
+    if call.arguments.is_empty() {
+        call.arguments = "{}".into();
     }
 }
 
 /// A function call of which the id or the string around the arguments is missing; none where it is something else.
-fn function_call(raw: &RawValue, id: impl FnOnce() -> String) -> Option<FunctionCall> {
+fn function_call(raw: &RawValue) -> Option<FunctionCall> {
     let mut fields: BTreeMap<String, Json> = serde_json::from_str(raw.get()).ok()?;
     let function: BTreeMap<String, Json> = serde_json::from_str(fields.remove("function")?.get()).ok()?;
     let string = |raw: Option<&Json>| serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty());
@@ -100,7 +119,7 @@ fn function_call(raw: &RawValue, id: impl FnOnce() -> String) -> Option<Function
         Some(raw) if raw.get() == "null" => String::new(),
         Some(raw) => serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned()),
     };
-    let id = string(fields.get("id")).unwrap_or_else(id);
+    let id = string(fields.get("id")).unwrap_or_default();
     fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "index"));
     Some(FunctionCall { id, name, arguments, extra: fields.into_iter().collect() })
 }

@@ -23,6 +23,8 @@ pub(super) struct Native {
 struct Open {
     index: u32,
     calls: Calls,
+    /// Calls that have no arguments so far.
+    bare: Vec<u32>,
     reason: Option<String>,
 }
 
@@ -40,7 +42,7 @@ impl Native {
             None if self.choices.len() == CHOICES_MAX => return Err(Bad::Garbled("more choices than any request can ask for".into())),
             None => {
                 add(Piece::Begin);
-                self.choices.push(Open { index, calls: Calls::default(), reason: None });
+                self.choices.push(Open { index, calls: Calls::default(), bare: Vec::new(), reason: None });
                 self.choices.len() - 1
             }
         };
@@ -60,10 +62,12 @@ impl Native {
             let (name, arguments) = of(&call);
             if place.begins {
                 let id = if place.lacks_id { made_id(reply, index, place.index) } else { call.id.map(written).unwrap_or_default() };
+                open.bare.push(place.index);
                 add(Piece::Call { index: place.index, id, name: name.map(written).unwrap_or_default(), extra: Vec::new() });
             }
             let text = arguments.map(written).unwrap_or_default();
             if !text.is_empty() {
+                open.bare.retain(|index| *index != place.index);
                 add(Piece::Arguments { index: place.index, text });
             }
         }
@@ -160,6 +164,9 @@ impl Reader for Native {
             return false;
         }
         for open in &self.choices {
+            // Arguments are JSON, even where there are none.
+            let empty = |index: &u32| Delta::Piece { choice: open.index, piece: Piece::Arguments { index: *index, text: "{}".into() } };
+            deltas.extend(open.bare.iter().map(empty));
             let reason = reason(open.reason.as_deref(), !open.calls.is_empty());
             deltas.push(Delta::Piece { choice: open.index, piece: Piece::Finish(reason) });
         }

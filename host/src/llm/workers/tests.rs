@@ -272,6 +272,17 @@ fn c52_the_null_event_that_ends_tool_calls_says_nothing() {
 }
 
 #[test]
+fn a_call_without_arguments_gets_an_empty_object() {
+    let (chunks, _) = streamed(&[json!({"tool_calls": [{"name": "f"}, {"name": "g", "arguments": {"x": 1}}]})], true);
+    let function = |chunk: &Value| {
+        let call = &chunk["choices"][0]["delta"]["tool_calls"][0];
+        call["function"]["arguments"].as_str().map(|arguments| (call["index"].clone(), arguments.to_owned()))
+    };
+    let heard: Vec<_> = chunks.iter().filter_map(function).filter(|(_, arguments)| !arguments.is_empty()).collect();
+    assert_eq!(heard, [(json!(1), "{\"x\":1}".to_owned()), (json!(0), "{}".to_owned())]);
+}
+
+#[test]
 fn a_stream_without_done_was_cut() {
     let events = [
         json!({"response": "Hel"}),
