@@ -34,7 +34,9 @@ impl App {
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        Self::open_with(config, Arc::new(Pocket::default()), Arc::new(|name: &str| std::env::var(name).ok())).await
+        let unread = || format!("secret_dir {} cannot be read", config.secret_dir.clone().unwrap_or_default().display());
+        let secrets = llm::sources(config.secret_dir.clone()).with_context(unread)?;
+        Self::open_with(config, Arc::new(Pocket::default()), secrets).await
     }
 
     /// As `open`, with another embedder and other secrets: the outer rim that tests replace.

@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub plugin_dir: PathBuf,
+    /// One file for each secret, looked into before the environment.
+    pub secret_dir: Option<PathBuf>,
     pub keys: crate::http::Keys,
     pub http: crate::http::Limits,
     pub llm: llm::Config,
@@ -97,6 +99,7 @@ impl Config {
         });
         config.data_dir = dir.join(&config.data_dir);
         config.plugin_dir = dir.join(&config.plugin_dir);
+        config.secret_dir = config.secret_dir.map(|secrets| dir.join(secrets));
         report.result(NAME, config)
     }
 
@@ -131,6 +134,7 @@ impl Config {
         keys.address("listen", &mut self.listen);
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);
+        keys.optional_path("secret_dir", &mut self.secret_dir);
     }
 
     fn limits(&mut self, keys: &mut impl Walk) {
@@ -150,6 +154,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             plugin_dir: "plugins".into(),
+            secret_dir: None,
             keys: crate::http::Keys::default(),
             http: crate::http::Limits::default(),
             llm: llm::Config::default(),

@@ -8,6 +8,7 @@ mod builtin;
 mod error;
 mod openai;
 mod passthrough;
+mod secrets;
 mod sse;
 mod transport;
 
@@ -24,6 +25,8 @@ use transport::Tls;
 
 pub use attempt::Observer;
 pub use error::{Error, Phase};
+pub use secrets::{Lacking, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
+pub use transport::Post;
 
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {
@@ -115,15 +118,17 @@ impl Llm {
             Some(Provider::Builtin) => Ok(builtin::reply(model, exchange, mode)),
             Some(Provider::OpenAi(openai)) => {
                 let key = target.secret_key_name.as_deref().map(|name| self.key(target, name)).transpose()?;
-                openai.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
+                let reply = openai.call(&Call { model, key: key.as_ref().map(Secret::expose), exchange, mode, others }).await;
+                match key {
+                    Some(key) => key.kept_out_of(reply),
+                    None => reply,
+                }
             }
         }
     }
 
-    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
-    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
-        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    fn key(&self, target: &Target, name: &str) -> Result<Secret, Error> {
+        (self.secrets)(name).map_err(|cause| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned(), cause })
     }
 }
 
@@ -142,9 +147,6 @@ pub struct Target {
     /// On a fallback: the statuses of the try before it that make it run. None means the default list.
     pub on_status: Option<Vec<u16>>,
 }
-
-/// A secret's value by its name.
-pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The vendors' dialects that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,6 +69,9 @@ fn places_are_read_and_relative_paths_count_from_the_file() {
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
     wrong("listen = \"localhost\"", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found \"localhost\"");
     wrong("listen = 8080", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found 8080");
+    let secrets = |text: &str| Config::parse(text, Path::new("/etc/cofferdam")).unwrap().secret_dir;
+    assert_eq!((secrets("secret_dir = \"s\""), secrets("")), (Some("/etc/cofferdam/s".into()), None));
+    wrong("secret_dir = \"\"", "1: secret_dir: expected a path, found \"\"");
     wrong("data_dir = \"\"", "1: data_dir: expected a path, found \"\"");
     wrong("plugin_dir = [\"a\"]", "1: plugin_dir: expected a path, found a list");
 }
@@ -312,7 +315,7 @@ fn without_keys(config: &Config) -> String {
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
-        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
          [limits]\npipelines = 7\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
          [providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:8000/v1\"\n\
          [plugins.redact-pii]\non_failure = \"skip\"\nlimits.fuel = 5\nconfig = {{ \"odd key\\n\" = \"two\\nlines \\u007f \\\"quoted\\\"\", list = [1, 2.5, 1e300, false, {{}}], empty = [] }}\n\

@@ -145,7 +145,7 @@ mod tests {
             Error::Unreachable { provider: provider(), cause: "refused".into() },
             Error::Timeout { provider: provider(), phase: super::super::Phase::Total, limit: std::time::Duration::ZERO },
             Error::Garbled { provider: provider(), cause: "no JSON".into() },
-            Error::SecretMissing { provider: provider(), name: "A".into() },
+            Error::SecretMissing { provider: provider(), name: "A".into(), cause: super::super::Lacking::NotSet },
             Error::UnknownProvider { provider: provider() },
         ] {
             assert!(runs(&fallback, &before, &error.into()));

@@ -4,6 +4,7 @@
 
 mod dial;
 mod pool;
+mod post;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,6 +21,7 @@ use super::{Error, Limits, Phase};
 use dial::Dialer;
 pub(super) use dial::Tls;
 use pool::{Pool, Reusable};
+pub use post::Post;
 
 /// A kept connection is not used again after this time: below the 60 s of common load balancers, so that we seldom send into a closing one.
 const KEPT: Duration = Duration::from_secs(30);

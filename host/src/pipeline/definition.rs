@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::llm::Target;
+use crate::llm::{Target, is_secret_name};
 use crate::rag::TOP_K_MAX;
 use crate::stages::{HookStage, LlmStage, RagStage};
 
@@ -226,6 +226,9 @@ impl Reader {
         };
         let (provider, model) = (text("provider"), text("model"));
         let secret_key_name = (!target["secret_key_name"].is_null()).then(|| text("secret_key_name"));
+        if secret_key_name.as_ref().is_some_and(|name| !name.is_empty() && !is_secret_name(name)) {
+            self.problem(&format!("{at}.secret_key_name"), "must be 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`");
+        }
         let on_status = match &target["on_status"] {
             Value::Null => None,
             Value::Array(list) => {
