@@ -22,5 +22,6 @@ mod hooks;
 mod hostile;
 mod llm;
 mod sandbox_limits;
+mod secrets;
 mod surface;
 mod tidy;

@@ -154,7 +154,7 @@ async fn a_port_where_nobody_listens_cannot_be_reached() {
     let mut config = Config::default();
     let base_url = format!("http://{}/v1", socket.local_addr().expect("bound"));
     config.providers.insert("a".into(), ProviderConfig { kind: Kind::OpenAi, base_url });
-    let llm = Llm::new(config, Arc::new(|_: &str| Err(Lacking::NotSet)), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(Lacking::NotSet)), Arc::new(())).expect("a URL");
     let error = failure(&llm, Mode::Stream).await;
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("refused")), "{error}");
 }
