@@ -6,8 +6,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, Server};
@@ -16,12 +20,15 @@ use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
 use crate::store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// A server that is bound and ready to serve.
 pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
+    metrics: Arc<Metrics>,
+    /// The task that sends traces, and what stops it.
+    exporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ends the watching of the plugin directory when it is dropped.
     _watcher: Watcher,
     /// Held to the end: two servers on one data_dir would each miss what the other wrote.
@@ -62,10 +69,10 @@ impl App {
         let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max);
         let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
-        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics };
+        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), metrics: metrics.clone() };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, _watcher: watcher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, metrics, exporting: None, _watcher: watcher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -77,12 +84,31 @@ impl App {
         &self.knowledge
     }
 
+    /// Sends these spans to the collector from now on.
+    ///
+    /// # Errors
+    /// Its URL is none.
+    pub fn export(&mut self, spans: telemetry::Spans) -> anyhow::Result<()> {
+        let export = spans.export();
+        let url = format!("{}/v1/traces", export.otlp_endpoint.as_deref().unwrap_or_default());
+        let post = llm::Post::new("the collector of traces", &url, &llm::Limits::default()).context("traces cannot be sent")?;
+        let collector = Collector { post, time: export.otlp_timeout };
+        let (stop, stopped) = oneshot::channel();
+        self.exporting = Some((stop, tokio::spawn(spans.send(collector, self.metrics.clone(), stopped))));
+        Ok(())
+    }
+
     /// Serves until `shutdown`, then finishes what runs.
     ///
     /// # Errors
     /// When the listener is lost.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        self.server.serve(shutdown).await?;
+        let served = self.server.serve(shutdown).await;
+        if let Some((stop, sending)) = self.exporting {
+            drop(stop);
+            sending.await.context("the task that sends traces failed")?;
+        }
+        served?;
         Ok(())
     }
 }
@@ -104,6 +130,28 @@ impl llm::Observer for Attempts {
     fn attempt(&self, provider: &str, _model: &str, outcome: &'static str, seconds: f64) {
         // Models are not a label: clients' hooks choose them, and each would be a series for ever.
         self.0.llm_attempt(provider, outcome, seconds);
+    }
+
+    fn operation(&self, of: telemetry::Operation<'_>, error: Option<&'static str>, seconds: f64) {
+        self.0.operation(of, error, seconds);
+    }
+}
+
+/// Plugs the llm room's transport into the telemetry room's port.
+struct Collector {
+    post: llm::Post,
+    time: Duration,
+}
+
+impl telemetry::Deliver for Collector {
+    fn deliver(&self, json: Vec<u8>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            match self.post.send("application/json", json.into(), self.time).await {
+                Ok((200..300, _)) => Ok(()),
+                Ok((status, _)) => Err(format!("it answered {status}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod problem;
 mod providers;
 mod read;
 mod section;
+mod telemetry;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ pub struct Config {
     pub pipelines: Vec<Pipeline>,
     /// The most pipelines kept through the API.
     pub pipelines_max: usize,
+    pub telemetry: crate::telemetry::Export,
 }
 
 /// Why there is no configuration.
@@ -90,6 +92,7 @@ impl Config {
             config.places(keys);
             keys.table("keys", |keys| http::read_keys(keys, &mut config.keys));
             keys.table("limits", |keys| config.limits(keys));
+            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
             let pipelines = pipelines::read(keys, &config.llm.providers);
@@ -111,6 +114,7 @@ impl Config {
         config.places(&mut printer);
         http::print_keys(&mut printer, &self.keys);
         printer.table("limits", |keys| config.limits(keys));
+        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -164,6 +168,7 @@ impl Default for Config {
             pipelines: vec![pipelines::default()],
             // One per team and purpose; every one is a row and a line of `/v1/models`.
             pipelines_max: 256,
+            telemetry: crate::telemetry::Export::default(),
         }
     }
 }

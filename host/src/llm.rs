@@ -106,10 +106,19 @@ impl Llm {
         mode: Mode,
         others: u32,
     ) -> Result<Reply, Failure> {
-        let watch = Watch::new(&*self.metrics, &target.provider, model, attempt);
+        let watch = Watch::new(&*self.metrics, self.system(&target.provider), &target.provider, model, attempt);
         let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        watch.ends(result.as_ref().err().map(|failure| &failure.error));
         result
+    }
+
+    /// What OpenTelemetry's conventions call the kind of this provider.
+    fn system(&self, provider: &str) -> &'static str {
+        match self.providers.get(provider) {
+            Some(Provider::OpenAi(_)) => "openai",
+            Some(Provider::Builtin) => "cofferdam.builtin",
+            None => "_OTHER",
+        }
     }
 
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {

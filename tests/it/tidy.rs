@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bytesize", &["config"]),
     ("clap", &["cli"]),
     ("futures_util", EVERYWHERE),
-    ("getrandom", &["http"]),
+    ("getrandom", &["http", "telemetry"]),
     ("http", &["config", "http", "llm"]),
     ("http_body_util", &["http", "llm"]),
     ("httpdate", &["llm"]),

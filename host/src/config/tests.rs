@@ -200,6 +200,24 @@ fn a_plugin_is_read_whole() {
 }
 
 #[test]
+fn a_collector_is_a_url_without_secrets() {
+    let export = parse("[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"").telemetry;
+    assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
+    assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
+    let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
+    let expected = "2: telemetry.otlp_endpoint: expected a collector's URL such as \"http://127.0.0.1:4318\", found";
+    wrong(&endpoint("127.0.0.1:4318"), &format!("{expected} \"127.0.0.1:4318\""));
+    wrong(&endpoint(""), &format!("{expected} \"\""));
+    for url in ["http://user:pass@h", "http://h/?key=secret"] {
+        wrong(&endpoint(url), "2: telemetry.otlp_endpoint: must not hold a user, a password, a query or a fragment");
+    }
+    wrong(
+        "[telemetry]\nservice_name = \"a b\"",
+        "2: telemetry.service_name: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a b\"",
+    );
+}
+
+#[test]
 fn a_plugin_entry_that_cannot_be_is_refused() {
     wrong("[plugins.p]\non_failure = \"ignore\"", "2: plugins.p.on_failure: expected \"reject\" or \"skip\", found \"ignore\"");
     wrong("[plugins.p]\nconfig = [1]", "2: plugins.p.config: expected a table, found a list");
@@ -315,7 +333,7 @@ fn without_keys(config: &Config) -> String {
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
-        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\ntelemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
          [limits]\npipelines = 7\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
          [providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:8000/v1\"\n\
          [plugins.redact-pii]\non_failure = \"skip\"\nlimits.fuel = 5\nconfig = {{ \"odd key\\n\" = \"two\\nlines \\u007f \\\"quoted\\\"\", list = [1, 2.5, 1e300, false, {{}}], empty = [] }}\n\

@@ -4,12 +4,15 @@
 use tokio::time::Instant;
 
 use super::{Error, Target};
-use crate::telemetry::{llm_done, llm_span};
+use crate::telemetry::{Operation, llm_done, llm_span};
 
 /// Told about each try when it ends: for a stream that is its first event.
 pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
+
+    /// The same try in the convention's words; `error` is none where it went well.
+    fn operation(&self, _of: Operation<'_>, _error: Option<&'static str>, _seconds: f64) {}
 }
 
 /// Nobody watches.
@@ -37,26 +40,34 @@ pub(super) struct Watch<'a> {
     pub(super) provider: &'a str,
     pub(super) model: &'a str,
     pub(super) span: tracing::Span,
+    system: &'static str,
     begun: Instant,
     outcome: &'static str,
+    /// Of a provider that refused.
+    status: Option<u16>,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(observer: &'a dyn Observer, provider: &'a str, model: &'a str, attempt: u32) -> Self {
-        let span = llm_span(provider, model, attempt);
-        Self { observer, provider, model, span, begun: Instant::now(), outcome: "cancelled" }
+    pub(super) fn new(observer: &'a dyn Observer, system: &'static str, provider: &'a str, model: &'a str, attempt: u32) -> Self {
+        let span = llm_span(system, provider, model, attempt);
+        Self { observer, provider, model, span, system, begun: Instant::now(), outcome: "cancelled", status: None }
     }
 
-    pub(super) fn ends(mut self, outcome: &'static str) {
-        self.outcome = outcome;
+    pub(super) fn ends(mut self, error: Option<&Error>) {
+        self.outcome = error.map_or("ok", Error::outcome);
+        if let Some(Error::Status { status, .. }) = error {
+            self.status = Some(*status);
+        }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let seconds = self.begun.elapsed().as_secs_f64();
-        llm_done(&self.span, self.outcome, seconds);
+        llm_done(&self.span, self.outcome, self.status, seconds);
         self.observer.attempt(self.provider, self.model, self.outcome, seconds);
+        let of = Operation { name: "chat", system: self.system, model: self.model };
+        self.observer.operation(of, (self.outcome != "ok").then_some(self.outcome), seconds);
     }
 }
 

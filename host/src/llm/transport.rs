@@ -18,6 +18,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::{Error, Limits, Phase};
+use crate::telemetry::llm_server;
 use dial::Dialer;
 pub(super) use dial::Tls;
 use pool::{Pool, Reusable};
@@ -58,6 +59,8 @@ impl Transport {
     /// # Errors
     /// `Unreachable`, or `Timeout` while connecting.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
+        let (address, port) = self.dialer.server();
+        llm_server(address, port);
         match self.kept().await {
             Some(sender) => Ok(Connection { sender, fresh: false }),
             None => self.dial().await.map(|sender| Connection { sender, fresh: true }),

@@ -45,6 +45,10 @@ fn every_limit_is_read_and_has_two_edges() {
         ("limits.plugins", "compile_memory", "\"256MiB\"", "\"1TiB\"", "\"255MiB\"", "\"2TiB\""),
         ("limits.plugins", "debounce", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
         ("limits.plugins", "poll", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+        ("telemetry", "otlp_queue", "1", "1_000_000", "0", "1_000_001"),
+        ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
+        ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
+        ("telemetry", "otlp_timeout", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
         ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
         ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
         ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
@@ -65,7 +69,7 @@ fn every_limit_is_read_and_has_two_edges() {
 
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
-    let config = parse("[plugins.p]");
+    let config = parse("telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\n[plugins.p]");
     let effective = config.effective();
     let table = |name: &str| {
         let rest = effective.split_once(&format!("\n[{name}]\n")).expect("the table is there").1.to_owned();
@@ -85,5 +89,6 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
     check("limits.rag", &config.rag);
+    check("telemetry", &config.telemetry);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }
