@@ -25,3 +25,4 @@ mod sandbox_limits;
 mod secrets;
 mod surface;
 mod tidy;
+mod traces;

@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
     ("app", &["config", "http", "pipeline", "stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
-    ("config", &["http", "pipeline", "sandbox", "rag", "llm"]),
+    ("config", &["http", "pipeline", "sandbox", "rag", "llm", "telemetry"]),
     ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
