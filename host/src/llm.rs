@@ -10,6 +10,8 @@ mod meter;
 mod provider;
 mod refusal;
 mod relay;
+mod remote;
+mod secrets;
 mod shaped;
 mod sse;
 mod transport;
@@ -22,14 +24,17 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
+use crate::telemetry::{Operation, llm_used};
 use adapter::Dialect;
 use attempt::{Ask, Attempts, Failure, Walk, Watch};
-use provider::{Call, Making, Provider};
+use remote::{Remote, Try};
 use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
 pub use error::{Error, Phase};
+pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
+pub use transport::Post;
 pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.
@@ -52,11 +57,7 @@ pub struct Asker<'a> {
 
 /// Who answers under a provider's name.
 enum Vendor {
-    Http {
-        provider: Box<Provider>,
-        /// The secret of targets that name none.
-        secret_key_name: Option<String>,
-    },
+    Http(Box<Remote>),
     Builtin,
 }
 
@@ -69,9 +70,7 @@ impl Llm {
         let tls = Arc::new(Tls::default());
         let ready = |name: &str, entry: &ProviderConfig| {
             let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
-            let (limits, tls, observer) = (config.limits.clone(), Arc::clone(&tls), Arc::clone(&observer));
-            let making = Making { name, base_url: &entry.base_url, dialect, unsupported: entry.unsupported, limits, tls, observer };
-            Ok(Vendor::Http { provider: Box::new(Provider::new(making)?), secret_key_name: entry.secret_key_name.clone() })
+            Ok(Vendor::Http(Box::new(Remote::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
         let providers = providers.collect::<Result<_, Error>>()?;
@@ -113,18 +112,22 @@ impl Llm {
     /// As for a reply; `NoEmbeddings` where the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let Target { provider: name, model, .. } = target;
-        let (provider, key) = match self.providers.get(name) {
+        let remote = match self.providers.get(name) {
             None => return Err(Error::UnknownProvider { provider: name.clone() }),
             Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
-            Some(Vendor::Http { provider, secret_key_name }) => (provider, self.key_of(target, secret_key_name.as_ref())?),
+            Some(Vendor::Http(remote)) => remote,
         };
-        let watch = Watch::new(self.attempts.observer(), name, model, 1);
-        let result = provider.embed(model, key.as_deref(), embed, asker.deadline.remaining()).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        let (operation, system) = ("embeddings", self.system(name));
+        let watch = Watch::new(self.attempts.observer(), Operation { name: operation, system, model }, name, 1);
+        let result = remote.embed(&self.secrets, target, embed, asker).instrument(watch.span.clone()).await;
+        if let Ok(embedded) = &result {
+            llm_used(&watch.span, embedded.prompt_tokens, 0);
+        }
+        watch.ends(&result, false);
         let embedded = result.map_err(|failure| failure.error)?;
         let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
         let (pipeline, caller) = (asker.model, asker.caller);
-        self.attempts.observer().used(&Used { pipeline, caller, provider: name, model, usage, estimated: false });
+        self.attempts.observer().used(&Used { pipeline, caller, provider: name, operation, system, model, usage, estimated: false });
         Ok(embedded)
     }
 
@@ -153,17 +156,6 @@ impl Llm {
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
         Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
     }
-
-    /// The key of the target, or the provider's own.
-    fn key_of(&self, target: &Target, default: Option<&String>) -> Result<Option<String>, Error> {
-        target.secret_key_name.as_ref().or(default).map(|name| self.key(target, name)).transpose()
-    }
-
-    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
-    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
-        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
-    }
 }
 
 impl Ask for Llm {
@@ -171,10 +163,16 @@ impl Ask for Llm {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
             Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
-            Some(Vendor::Http { provider, secret_key_name }) => {
-                let key = self.key_of(target, secret_key_name.as_ref())?;
-                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
-            }
+            Some(Vendor::Http(remote)) => remote.call(&self.secrets, Try { target, model, exchange, mode, others }).await,
+        }
+    }
+
+    fn system(&self, provider: &str) -> &'static str {
+        match self.providers.get(provider) {
+            Some(Vendor::Http(remote)) => remote.system(),
+            Some(Vendor::Builtin) => Kind::Builtin.system(),
+            // The convention's word for what it has no word for.
+            None => "_OTHER",
         }
     }
 }
@@ -219,9 +217,6 @@ impl<'a, const N: usize> From<&'a [Target; N]> for Chain<'a> {
     }
 }
 
-/// A secret's value by its name.
-pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
 /// The vendors' dialects that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -239,6 +234,20 @@ pub enum Kind {
     Builtin,
 }
 
+impl Kind {
+    /// What OpenTelemetry's semantic conventions call the provider; the last two are ours.
+    pub fn system(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gcp.gemini",
+            Self::AzureOpenAi => "azure.ai.openai",
+            Self::WorkersAi => "cloudflare.workers_ai",
+            Self::Builtin => "cofferdam.builtin",
+        }
+    }
+}
+
 /// One entry under `[providers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConfig {
@@ -247,6 +256,8 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// The secret of targets that name none.
     pub secret_key_name: Option<String>,
+    /// Secrets are those of this OAuth client; tokens that it gets for them are the keys.
+    pub oauth: Option<OAuthConfig>,
     /// What becomes of a field that the vendor cannot take.
     pub unsupported: Unsupported,
     /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
@@ -266,6 +277,7 @@ impl ProviderConfig {
             kind,
             base_url: base_url.into(),
             secret_key_name: None,
+            oauth: None,
             unsupported: Unsupported::Refuse,
             models: Vec::new(),
             api_version: None,

@@ -24,5 +24,7 @@ mod hostile;
 mod ledger;
 mod llm;
 mod sandbox_limits;
+mod secrets;
 mod surface;
 mod tidy;
+mod traces;

@@ -17,6 +17,7 @@ use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
 use crate::chat::{Exchange, Reply};
 use crate::llm::{Answer, Chain, Error, Mode, Target};
+use crate::telemetry::Operation;
 use progress::Progress;
 
 /// One try at one provider.
@@ -30,6 +31,9 @@ pub(in crate::llm) trait Ask: Sync {
         mode: Mode,
         others: u32,
     ) -> impl Future<Output = Result<Reply, Failure>> + Send;
+
+    /// What OpenTelemetry's conventions call the kind of this provider.
+    fn system(&self, provider: &str) -> &'static str;
 }
 
 /// What is the same for all tries of one exchange.
@@ -118,9 +122,10 @@ impl<'a, A: Ask> Walk<'a, A> {
         };
         let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
         let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
-        let watch = Watch::new(&*self.attempts.observer, &target.provider, model, number);
+        let of = Operation { name: "chat", system: self.ask.system(&target.provider), model };
+        let watch = Watch::new(&*self.attempts.observer, of, &target.provider, number);
         let asked = self.ask.ask(target, model, self.exchange, self.mode, others).instrument(watch.span.clone()).await;
-        watch.ends(asked.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        watch.ends(&asked, self.mode == Mode::Stream);
         match asked {
             Ok(reply) => {
                 pass.settle(&policy::Verdict::Alive, None);

@@ -47,6 +47,10 @@ impl Observer for Seen {
 }
 
 impl Ask for World {
+    fn system(&self, _: &str) -> &'static str {
+        "openai"
+    }
+
     async fn ask(&self, target: &Target, model: &str, _: &Exchange, _: Mode, _: u32) -> Result<Reply, Failure> {
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
         // What is left to a provider without an act is to reply.
