@@ -108,7 +108,7 @@ impl Llm {
     ) -> Result<Reply, Failure> {
         let watch = Watch::new(&*self.metrics, self.system(&target.provider), &target.provider, model, attempt);
         let result = self.ask(target, model, exchange, mode, others).instrument(watch.span.clone()).await;
-        watch.ends(result.as_ref().err().map(|failure| &failure.error));
+        watch.ends(result.as_ref().err().map(|failure| &failure.error), mode);
         result
     }
 

@@ -201,7 +201,13 @@ fn a_plugin_is_read_whole() {
 
 #[test]
 fn a_collector_is_a_url_without_secrets() {
-    let export = parse("[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"").telemetry;
+    let export = parse(
+        "[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"\notlp_headers_secret = \"OTLP\"",
+    )
+    .telemetry;
+    assert_eq!(export.otlp_headers_secret.as_deref(), Some("OTLP"));
+    let hint = "expected a secret's name: 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
+    wrong("[telemetry]\notlp_headers_secret = \"Authorization=Bearer x\"", &format!("2: telemetry.otlp_headers_secret: {hint}"));
     assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
     assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
     let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
@@ -333,7 +339,7 @@ fn without_keys(config: &Config) -> String {
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
-        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\ntelemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\ntelemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
          [limits]\npipelines = 7\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\
          [providers.\"my.vllm\"]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:8000/v1\"\n\
          [plugins.redact-pii]\non_failure = \"skip\"\nlimits.fuel = 5\nconfig = {{ \"odd key\\n\" = \"two\\nlines \\u007f \\\"quoted\\\"\", list = [1, 2.5, 1e300, false, {{}}], empty = [] }}\n\

@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::{Error, Target};
+use super::{Error, Mode, Target};
 use crate::telemetry::{Operation, llm_done, llm_span};
 
 /// Told about each try when it ends: for a stream that is its first event.
@@ -13,6 +13,9 @@ pub trait Observer: Send + Sync {
 
     /// The same try in the convention's words; `error` is none where it went well.
     fn operation(&self, _of: Operation<'_>, _error: Option<&'static str>, _seconds: f64) {}
+
+    /// The first event of a stream was there after so many seconds.
+    fn first_chunk(&self, _of: Operation<'_>, _seconds: f64) {}
 }
 
 /// Nobody watches.
@@ -45,16 +48,18 @@ pub(super) struct Watch<'a> {
     outcome: &'static str,
     /// Of a provider that refused.
     status: Option<u16>,
+    streamed: bool,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(observer: &'a dyn Observer, system: &'static str, provider: &'a str, model: &'a str, attempt: u32) -> Self {
         let span = llm_span(system, provider, model, attempt);
-        Self { observer, provider, model, span, system, begun: Instant::now(), outcome: "cancelled", status: None }
+        Self { observer, provider, model, span, system, begun: Instant::now(), outcome: "cancelled", status: None, streamed: false }
     }
 
-    pub(super) fn ends(mut self, error: Option<&Error>) {
+    pub(super) fn ends(mut self, error: Option<&Error>, mode: Mode) {
         self.outcome = error.map_or("ok", Error::outcome);
+        self.streamed = error.is_none() && mode == Mode::Stream;
         if let Some(Error::Status { status, .. }) = error {
             self.status = Some(*status);
         }
@@ -67,6 +72,9 @@ impl Drop for Watch<'_> {
         llm_done(&self.span, self.outcome, self.status, seconds);
         self.observer.attempt(self.provider, self.model, self.outcome, seconds);
         let of = Operation { name: "chat", system: self.system, model: self.model };
+        if self.streamed {
+            self.observer.first_chunk(of, seconds);
+        }
         self.observer.operation(of, (self.outcome != "ok").then_some(self.outcome), seconds);
     }
 }

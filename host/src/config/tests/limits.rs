@@ -69,7 +69,7 @@ fn every_limit_is_read_and_has_two_edges() {
 
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
-    let config = parse("telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\n[plugins.p]");
+    let config = parse("telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]");
     let effective = config.effective();
     let table = |name: &str| {
         let rest = effective.split_once(&format!("\n[{name}]\n")).expect("the table is there").1.to_owned();
