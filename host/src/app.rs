@@ -28,6 +28,7 @@ pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
     metrics: Arc<Metrics>,
+    secrets: llm::Secrets,
     /// The task that sends traces, and what stops it.
     exporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ends the watching of the plugin directory when it is dropped.
@@ -65,7 +66,7 @@ impl App {
         let ledger = Ledger::open(&database, books, ledger::clock::system(), metrics.clone()).context("the books cannot be opened")?;
         let ledger = Arc::new(ledger);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
-        let llm = Arc::new(Llm::new(config.llm, secrets, attempts).context("the providers cannot be set up")?);
+        let llm = Arc::new(Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -82,7 +83,7 @@ impl App {
         let state = http::State { catalog, runner, registry, knowledge: shown, ledger, metrics: metrics.clone() };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, metrics, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -97,11 +98,16 @@ impl App {
     /// Sends these spans to the collector from now on.
     ///
     /// # Errors
-    /// Its URL is none.
+    /// Its URL is none, or the secret with its headers cannot be had.
     pub fn export(&mut self, spans: telemetry::Spans) -> anyhow::Result<()> {
         let export = spans.export();
         let url = format!("{}/v1/traces", export.otlp_endpoint.as_deref().unwrap_or_default());
-        let post = llm::Post::new("the collector of traces", &url, &llm::Limits::default()).context("traces cannot be sent")?;
+        let mut post = llm::Post::new("the collector of traces", &url, &llm::Limits::default()).context("traces cannot be sent")?;
+        if let Some(name) = &export.otlp_headers_secret {
+            let unfit = |why: &dyn std::fmt::Display| anyhow::anyhow!("the secret `{name}` of `telemetry.otlp_headers_secret` {why}");
+            let headers = (self.secrets)(name).map_err(|why| unfit(&why))?;
+            post = post.with_headers(&headers).map_err(|why| unfit(&why))?;
+        }
         let collector = Collector { post, time: export.otlp_timeout };
         let (stop, stopped) = oneshot::channel();
         self.exporting = Some((stop, tokio::spawn(spans.send(collector, self.metrics.clone(), stopped))));

@@ -8,7 +8,8 @@ use crate::upstream::{Script, Upstream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
-const KEYS: [(&str, &str); 2] = [("KEY_A", "sk-of-a-0123456789"), ("KEY_B", "sk-of-b-0123456789")];
+const KEYS: [(&str, &str); 3] =
+    [("KEY_A", "sk-of-a-0123456789"), ("KEY_B", "sk-of-b-0123456789"), ("OTLP_HEADERS", "authorization=Bearer%20of-the-collector")];
 
 /// A server that asks `a`, then `b`, and sends its traces to `endpoint`.
 fn server(a: &Upstream, b: &Upstream, endpoint: &str, more: &str) -> Server {
@@ -66,7 +67,7 @@ async fn a_chat_with_a_fallback_is_one_trace_without_content_or_keys() {
     a.always(Script::json(503, &json!({"error": {"message": "the words of a provider"}})));
     b.always(Script::says("what the model said"));
     collector.always(Script::json(200, &json!({})));
-    let mut server = server(&a, &b, &endpoint(&collector), "otlp_delay = \"1m\"");
+    let mut server = server(&a, &b, &endpoint(&collector), "otlp_delay = \"1m\"\notlp_headers_secret = \"OTLP_HEADERS\"");
     let client = Client::of(server.address).header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
     client.chat("p", "what the client said", json!({})).await.ok();
     server.terminate();
@@ -102,8 +103,10 @@ async fn a_chat_with_a_fallback_is_one_trace_without_content_or_keys() {
     assert_eq!((attribute(first, "error.type"), &first["status"]["code"]), (json!("503"), &json!(2)));
     assert_eq!((attribute(second, "error.type"), second.get("status")), (Value::Null, None));
 
+    assert!(collector.requests().iter().all(|request| request.header("authorization") == Some("Bearer of-the-collector")));
+    assert!(!server.output().contains("of-the-collector"));
     let sent = String::from_utf8(collector.requests().iter().flat_map(|request| request.body.clone()).collect()).expect("UTF-8");
-    for private in ["what the client said", "what the model said", "the words of a provider", KEYS[0].1, KEYS[1].1] {
+    for private in ["what the client said", "what the model said", "the words of a provider", KEYS[0].1, KEYS[1].1, "of-the-collector"] {
         assert!(!sent.contains(private), "{private} is in {sent}");
     }
     for request in a.requests().iter().chain(&b.requests()) {
@@ -139,7 +142,7 @@ async fn a_dead_or_silent_collector_costs_spans_and_nothing_else() {
 async fn figures_have_the_names_of_the_convention() {
     let (a, b, collector) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
     a.always(Script::reply(503, &[], ""));
-    b.always(Script::says("fine"));
+    b.next(Script::says("fine")).next(Script::streams(&["fine"]));
     collector.always(Script::json(200, &json!({})));
     let server = server(&a, &b, &endpoint(&collector), "");
     let client = Client::of(server.address);
@@ -151,7 +154,11 @@ async fn figures_have_the_names_of_the_convention() {
              gen_ai_request_model=\"{model}\",error_type=\"{error}\"}} 1"
         )
     };
-    for line in [count("model-b", ""), count("other", "status")] {
+    client.chat_stream("p", "hi", json!({})).await.all().await.expect("a whole stream");
+    let metrics = metrics + &client.get("/metrics").await.ok().text();
+    let first = "gen_ai_client_operation_time_to_first_chunk_seconds_count{gen_ai_operation_name=\"chat\",\
+                 gen_ai_provider_name=\"openai\",gen_ai_request_model=\"model-b\"} 1";
+    for line in [count("model-b", ""), count("other", "status"), first.to_owned()] {
         assert!(metrics.lines().any(|l| l == line), "no {line} in\n{metrics}");
     }
 }

@@ -6,11 +6,19 @@ use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
 use super::walk::{Walk, millis, seconds};
+use crate::llm::{SECRET_NAME, is_secret_name};
 use crate::pipeline::definition::is_name;
 use crate::telemetry::Export;
 
 pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
     export.otlp_endpoint = section.take("otlp_endpoint").and_then(|entry| url(&entry));
+    if let Some(entry) = section.take("otlp_headers_secret") {
+        match entry.text() {
+            Some(name) if is_secret_name(name) => export.otlp_headers_secret = Some(name.to_owned()),
+            // Perhaps the headers themselves.
+            _ => entry.problem(format!("expected a secret's name: {SECRET_NAME}")),
+        }
+    }
     if let Some(entry) = section.take("service_name") {
         match entry.text() {
             Some(name) if is_name(name) => name.clone_into(&mut export.service_name),
@@ -23,6 +31,9 @@ pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
 pub(super) fn print(printer: &mut Printer, export: &Export) {
     if let Some(url) = &export.otlp_endpoint {
         printer.entry("otlp_endpoint", &quote(url));
+    }
+    if let Some(name) = &export.otlp_headers_secret {
+        printer.entry("otlp_headers_secret", &quote(name));
     }
     printer.entry("service_name", &quote(&export.service_name));
     limits(printer, &mut export.clone());

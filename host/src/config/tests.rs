@@ -234,14 +234,10 @@ fn a_provider_s_oauth_client_is_read_and_printed_and_its_secret_has_a_name() {
 
 #[test]
 fn a_provider_s_secret_has_a_name_that_leads_nowhere_else() {
+    let hint = "expected a secret's name: 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
     for climbing in ["../KEY", ".KEY", "", "A B"] {
-        wrong(
-            &format!("[providers.openai]\nsecret_key_name = \"{climbing}\""),
-            &format!(
-                "2: providers.openai.secret_key_name: expected a secret's name, 1 to 128 letters, digits, `_`, `-` or `.`, not beginning \
-                 with `.`, found \"{climbing}\""
-            ),
-        );
+        let text = format!("[providers.openai]\nsecret_key_name = \"{climbing}\"");
+        wrong(&text, &format!("2: providers.openai.secret_key_name: {hint}"));
     }
 }
 
@@ -304,7 +300,13 @@ fn a_plugin_is_read_whole() {
 
 #[test]
 fn a_collector_is_a_url_without_secrets() {
-    let export = parse("[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"").telemetry;
+    let export = parse(
+        "[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"\notlp_headers_secret = \"OTLP\"",
+    )
+    .telemetry;
+    assert_eq!(export.otlp_headers_secret.as_deref(), Some("OTLP"));
+    let hint = "expected a secret's name: 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
+    wrong("[telemetry]\notlp_headers_secret = \"Authorization=Bearer x\"", &format!("2: telemetry.otlp_headers_secret: {hint}"));
     assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
     assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
     let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
@@ -440,7 +442,7 @@ fn without_keys(config: &Config) -> String {
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
         "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\n\
-         telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+         telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
          keys.default_limits = {{ requests_per_minute = 60, tokens_per_day = 1_000_000 }}\n\
          prices = {{ \"gpt-4o\" = {{ input = 2.5, cached_input = 1.25, output = 10 }}, \"my.vllm/@cf/x\" = {{ input = 0.000_001, output = 0 }} }}\n\
          [limits]\npipelines = 7\nledger = {{ rows = 5 }}\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\

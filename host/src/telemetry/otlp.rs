@@ -26,6 +26,8 @@ use collect::Finished;
 pub struct Export {
     /// The collector's URL without `/v1/traces`; none switches all of it off.
     pub otlp_endpoint: Option<String>,
+    /// The secret with headers for the collector.
+    pub otlp_headers_secret: Option<String>,
     /// What the collector calls this server.
     pub service_name: String,
     /// Spans that wait to be sent.
@@ -42,6 +44,7 @@ impl Default for Export {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_headers_secret: None,
             service_name: "cofferdam".into(),
             // OpenTelemetry's own defaults for batches, but for the delay of 5 s: whoever looks at a trace has just made it.
             otlp_queue: 2_048,

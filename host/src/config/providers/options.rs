@@ -22,7 +22,8 @@ pub(super) fn read(section: &mut Section<'_>, slot: &mut ProviderConfig) -> bool
     if let Some(entry) = section.take("secret_key_name") {
         let found = entry.text().filter(|text| is_secret_name(text)).map(str::to_owned);
         if found.is_none() {
-            entry.wrong(&format!("a secret's name, {SECRET_NAME}"));
+            // Perhaps the secret itself, which is not repeated.
+            entry.problem(format!("expected a secret's name: {SECRET_NAME}"));
         }
         slot.secret_key_name = found;
     }

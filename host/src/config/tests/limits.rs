@@ -88,7 +88,7 @@ fn every_limit_is_read_and_has_two_edges() {
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     let config = parse(
-        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3",
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3",
     );
     let effective = config.effective();
     let table = |name: &str| {

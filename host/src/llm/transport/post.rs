@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::timeout;
 
 use super::{Tls, Transport};
-use crate::llm::{Error, Limits, Phase};
+use crate::llm::{Error, Limits, Phase, Secret};
 
 /// Bytes of an answer that are read; tokens and collectors' words are some KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -50,6 +50,23 @@ impl Post {
         Ok(Self { name, transport, path, headers })
     }
 
+    /// Sends these headers too: `name=value` pairs between commas, values percent-encoded where they need it, as OpenTelemetry's exporters
+    /// take them from `OTEL_EXPORTER_OTLP_HEADERS`.
+    ///
+    /// # Errors
+    /// What is wrong with the secret's form, without its value.
+    pub fn with_headers(mut self, headers: &Secret) -> Result<Self, &'static str> {
+        for pair in headers.expose().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or("is no list of `name=value` pairs")?;
+            let name = HeaderName::try_from(name.trim()).map_err(|_| "holds what is no header's name")?;
+            let decoded = decoded(value.trim()).ok_or("has a `%` without two hex digits behind it")?;
+            let mut value = HeaderValue::from_bytes(&decoded).map_err(|_| "holds what no header can carry")?;
+            value.set_sensitive(true);
+            self.headers.insert(name, value);
+        }
+        Ok(self)
+    }
+
     /// The status and the beginning of the answer, within `time`.
     ///
     /// # Errors
@@ -76,5 +93,42 @@ impl Post {
             }
         }
         Ok((head.status.as_u16(), answer.freeze()))
+    }
+}
+
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, plain) = part.split_at_checked(2).filter(|(digits, _)| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(plain.as_bytes());
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(text: &str) -> Result<Vec<(String, Vec<u8>)>, &'static str> {
+        let post = Post::new("c", "http://127.0.0.1:1/v1/traces", &Limits::default()).unwrap();
+        let post = post.with_headers(&Secret::new(text).unwrap())?;
+        Ok(post.headers.iter().skip(3).map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn headers_are_pairs_between_commas() {
+        let expected = [("authorization".to_owned(), b"Basic a=b,".to_vec()), ("x-team".to_owned(), b"7".to_vec())];
+        assert_eq!(headers("Authorization=Basic%20a=b%2C , X-Team = 7,\n"), Ok(expected.to_vec()));
+        for (text, why) in [
+            ("Basic", "is no list of `name=value` pairs"),
+            ("a b=c", "holds what is no header's name"),
+            ("a=%2", "has a `%` without two hex digits behind it"),
+            ("a=%zz", "has a `%` without two hex digits behind it"),
+            ("a=%0A", "holds what no header can carry"),
+        ] {
+            assert_eq!(headers(text), Err(why), "{text}");
+        }
     }
 }
