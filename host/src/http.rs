@@ -6,6 +6,7 @@
 //! own future: a client that hangs up drops the work behind it.
 
 mod answer;
+mod asking;
 mod body;
 mod chat;
 mod connection;
@@ -23,6 +24,7 @@ mod plugins;
 mod quota;
 mod record;
 mod respond;
+mod responses;
 mod routes;
 mod server;
 mod sse;

@@ -1,11 +1,16 @@
 //! Asking a model: providers, attempts with fallback, transport, the SSE decoder, and the built-in answerer.
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
-#[allow(dead_code, reason = "the adapters that use all of it land one by one")]
 mod adapter;
+mod anthropic;
 mod attempt;
+mod azure;
 mod builtin;
+mod embeddings;
 mod error;
+mod gemini;
+#[cfg(test)]
+mod golden;
 mod meter;
 mod provider;
 mod refusal;
@@ -16,24 +21,25 @@ mod shaped;
 mod sse;
 mod transport;
 mod used;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument as _;
-
-use crate::chat::{Completion, Deadline, Embed, Embedded, Exchange, Message, Reply, Usage};
-use crate::telemetry::{Operation, llm_used};
+use crate::chat::{Completion, Exchange, Message, Reply};
+use crate::telemetry::Operation;
 use adapter::Dialect;
-use attempt::{Ask, Attempts, Failure, Walk, Watch};
+use attempt::{Ask, Attempts, Failure, Walk, Won};
 use remote::{Remote, Try};
 use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
+pub use embeddings::Asker;
 pub use error::{Error, Phase};
 pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
+pub use sse::events;
 pub use transport::Post;
 pub use used::Used;
 
@@ -44,15 +50,6 @@ pub struct Llm {
     attempts: Attempts,
     /// The models of each provider that clients may name.
     offers: BTreeMap<String, Vec<String>>,
-}
-
-/// Who wants vectors, and by when.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
-    /// The name that the client gave.
-    pub model: &'a str,
-    pub caller: Option<&'a str>,
-    pub deadline: Deadline,
 }
 
 /// Who answers under a provider's name.
@@ -106,31 +103,6 @@ impl Llm {
         })
     }
 
-    /// Asks `target` for vectors, and tells the observer what that used.
-    ///
-    /// # Errors
-    /// As for a reply; `NoEmbeddings` where the provider computes none.
-    pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
-        let Target { provider: name, model, .. } = target;
-        let remote = match self.providers.get(name) {
-            None => return Err(Error::UnknownProvider { provider: name.clone() }),
-            Some(Vendor::Builtin) => return Err(Error::NoEmbeddings { provider: name.clone() }),
-            Some(Vendor::Http(remote)) => remote,
-        };
-        let (operation, system) = ("embeddings", self.system(name));
-        let watch = Watch::new(self.attempts.observer(), Operation { name: operation, system, model }, name, 1);
-        let result = remote.embed(&self.secrets, target, embed, asker).instrument(watch.span.clone()).await;
-        if let Ok(embedded) = &result {
-            llm_used(&watch.span, embedded.prompt_tokens, 0);
-        }
-        watch.ends(&result, false);
-        let embedded = result.map_err(|failure| failure.error)?;
-        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
-        let (pipeline, caller) = (asker.model, asker.caller);
-        self.attempts.observer().used(&Used { pipeline, caller, provider: name, operation, system, model, usage, estimated: false });
-        Ok(embedded)
-    }
-
     /// Every provider's name, sorted.
     pub fn names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -154,11 +126,12 @@ impl Llm {
     /// # Errors
     /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
-        Walk::new(self, &self.attempts, chain.into(), exchange, mode).run().await
+        let chat = Chat { llm: self, exchange, mode };
+        let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.model.as_deref());
+        let Won { reply, target, model, attempts } = walk.run().await?;
+        Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }
-}
 
-impl Ask for Llm {
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
@@ -167,6 +140,7 @@ impl Ask for Llm {
         }
     }
 
+    /// What OpenTelemetry's conventions call the kind of this provider.
     fn system(&self, provider: &str) -> &'static str {
         match self.providers.get(provider) {
             Some(Vendor::Http(remote)) => remote.system(),
@@ -174,6 +148,29 @@ impl Ask for Llm {
             // The convention's word for what it has no word for.
             None => "_OTHER",
         }
+    }
+}
+
+/// One exchange, as it is asked of one provider after the other.
+struct Chat<'a> {
+    llm: &'a Llm,
+    exchange: &'a Exchange,
+    mode: Mode,
+}
+
+impl Ask for Chat<'_> {
+    type Reply = Reply;
+
+    async fn ask(&self, target: &Target, model: &str, others: u32) -> Result<Reply, Failure> {
+        self.llm.ask(target, model, self.exchange, self.mode, others).await
+    }
+
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
+        Operation { name: "chat", system: self.llm.system(provider), model }
+    }
+
+    fn streams(&self) -> bool {
+        self.mode == Mode::Stream
     }
 }
 
@@ -290,7 +287,11 @@ impl ProviderConfig {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::AzureOpenAi | Kind::WorkersAi => Box::new(shaped::OpenAi),
+        Kind::OpenAi => Box::new(shaped::OpenAi::default()),
+        Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
+        Kind::Gemini => Box::new(gemini::Gemini::new()),
+        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),
+        Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
         Kind::Builtin => return None,
     })
 }

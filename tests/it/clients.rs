@@ -1,14 +1,15 @@
-//! Clients that people use, unmodified, against the real server with what the demo has: its configuration, its plugins, its documents.
-//! What is asked and what must hold is said in the client's language, under `tests/clients`. Must not look into an answer itself.
+//! Clients that people use, unmodified, against the real server: with what the demo has (its configuration, its plugins, its documents), and
+//! in front of every provider that the simulator plays. What is asked and what must hold is said in the client's language, under
+//! `tests/clients`. Must not look into an answer itself.
 
-use std::fs::{self, File};
-use std::io::{Write, stderr};
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::process::Command;
 
-use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::client::Client;
+use crate::packages::{NO_NODE, NO_PYTHON, node_with, python_with, run, skipped, source};
+use crate::providers::{self, ROWS};
 use crate::server::Server;
 
 const CONFIG: &str = include_str!("../../host/src/cli/demo/cofferdam.toml");
@@ -17,35 +18,91 @@ const KNOWLEDGE: [(&str, &str); 3] = [
     ("opening-hours.txt", include_str!("../../host/src/cli/demo/opening-hours.txt")),
     ("returns.md", include_str!("../../host/src/cli/demo/returns.md")),
 ];
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients/python");
-/// Says which interpreter it is, if it can make environments: a system may have `venv` without the part that puts pip into it.
-/// 3.11 is what the pinned packages ask for.
-const USABLE: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or print(sys.version, sys.base_prefix))";
+
+/// The official Python client, and the last release of the major version before.
+const PYTHON: &str = "clients/python/requirements.txt";
+const PYTHON_2: &str = "clients/python/requirements-2.txt";
 
 #[tokio::test]
 async fn the_official_python_client_finds_all_it_expects() {
-    python_client("requirements.txt").await;
+    python_and_the_demo(PYTHON).await;
 }
 
 #[tokio::test]
 async fn the_python_client_of_the_major_version_before_finds_all_it_expects() {
-    python_client("requirements-2.txt").await;
+    python_and_the_demo(PYTHON_2).await;
 }
 
-/// Runs `check.py` with those packages against a server of its own.
-async fn python_client(requirements: &str) {
-    let Some(python) = python_with(requirements) else {
-        // Past the test harness, which swallows what a passing test prints.
-        let line = format!("skipped: python client, {requirements} (python3 with venv is not installed, or is older than 3.11)\n");
-        stderr().write_all(line.as_bytes()).expect("stderr can be written");
-        return;
-    };
+#[tokio::test]
+async fn the_official_node_client_finds_all_it_expects() {
+    let what = "node client";
+    let Some(mut check) = node("check.mjs") else { return skipped(what, NO_NODE) };
     let server = demo().await;
-    let mut check = Command::new(python);
-    // Neither a variable nor a package nor a proxy of the user's changes what is tested; of the two names the small one is read first.
-    check.arg("-I").arg(Path::new(SCRIPTS).join("check.py")).arg(server.address.to_string());
-    check.envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
-    run(check);
+    let read = NamedTempFile::new().expect("a file");
+    run(check.arg(server.address.to_string()).arg(read.path()));
+    is_as_published(what, &read);
+}
+
+#[tokio::test]
+async fn the_official_python_client_speaks_with_every_provider() {
+    python_and_the_providers(PYTHON);
+}
+
+#[tokio::test]
+async fn the_python_client_of_the_major_version_before_speaks_with_every_provider() {
+    python_and_the_providers(PYTHON_2);
+}
+
+#[tokio::test]
+async fn the_official_node_client_speaks_with_every_provider() {
+    let what = "node client, providers";
+    let (Some(mut check), Some((_simulator, server))) = (node("providers.mjs"), providers::start()) else { return skipped(what, NO_NODE) };
+    let read = NamedTempFile::new().expect("a file");
+    check.arg(server.address.to_string()).arg(read.path()).arg(source("simulator/fixtures.json")).args(subjects());
+    run(&mut check);
+    is_as_published(what, &read);
+}
+
+async fn python_and_the_demo(requirements: &str) {
+    let Some(mut check) = python(requirements, "check.py") else { return skipped(&format!("python client, {requirements}"), NO_PYTHON) };
+    let server = demo().await;
+    run(check.arg(server.address.to_string()));
+}
+
+fn python_and_the_providers(requirements: &str) {
+    let what = format!("python client, {requirements}, providers");
+    let Some(mut check) = python(requirements, "providers.py") else { return skipped(&what, NO_PYTHON) };
+    let Some((_simulator, server)) = providers::start() else { return skipped(&what, NO_NODE) };
+    run(check.arg(server.address.to_string()).arg(source("simulator/fixtures.json")).args(subjects()));
+}
+
+/// No proxy of the user's comes between; of the two names the small one is read first.
+const NO_PROXY: [(&str, &str); 2] = [("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")];
+
+/// That script, run by the interpreter of an environment with those packages. Neither a variable nor a package of the user's changes what
+/// is tested.
+fn python(requirements: &str, script: &str) -> Option<Command> {
+    let mut check = Command::new(python_with(requirements)?);
+    check.args(["-I", "-B"]).arg(source("clients/python").join(script)).envs(NO_PROXY);
+    Some(check)
+}
+
+/// That script, told where the packages are.
+fn node(script: &str) -> Option<Command> {
+    let mut check = Command::new("node");
+    check.arg(source("clients/node").join(script)).arg(node_with("clients/node")?).env_remove("NODE_OPTIONS").envs(NO_PROXY);
+    Some(check)
+}
+
+/// Holds what a client of another language has read against what is published.
+fn is_as_published(what: &str, read: &NamedTempFile) {
+    let Some(mut judge) = python(PYTHON, "published.py") else { return skipped(&format!("{what}, against what is published"), NO_PYTHON) };
+    run(judge.stdin(File::open(read.path()).expect("the client wrote it")));
+}
+
+/// Each provider's pipeline with what it has beside chat.
+fn subjects() -> impl Iterator<Item = String> {
+    ROWS.iter().map(|row| [&[row.name], row.features].concat().join("+"))
 }
 
 /// A server with all that `cofferdam demo` sets up, set up over HTTP.
@@ -56,41 +113,4 @@ async fn demo() -> Server {
         client.upload("demo", name, text.as_bytes()).await.ok();
     }
     server
-}
-
-/// The interpreter of an environment that has exactly those packages; none where this machine cannot make one.
-/// Made once and kept under the target directory, for as long as the requirements and the interpreter stay the same.
-fn python_with(requirements: &str) -> Option<PathBuf> {
-    let usable = Command::new("python3").args(["-I", "-c", USABLE]).output().ok().filter(|output| output.status.success())?;
-    let requirements = Path::new(SCRIPTS).join(requirements);
-    let pinned = fs::read(&requirements).expect("the requirements can be read");
-    let hash = Sha256::new().chain_update(pinned).chain_update(usable.stdout).finalize();
-    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let clients = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target directory").join("clients");
-    let environment = clients.join(format!("python-{name}"));
-    fs::create_dir_all(&clients).expect("the folder can be made");
-    let lock = File::create(environment.with_extension("lock")).expect("the lock can be made");
-    lock.lock().expect("the lock can be had");
-    if !environment.join("complete").exists() {
-        make(&environment, &requirements);
-        File::create(environment.join("complete")).expect("the marker can be made");
-    }
-    Some(environment.join("bin/python"))
-}
-
-/// Makes the environment anew, over whatever a run that was stopped left there.
-fn make(environment: &Path, requirements: &Path) {
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"]).arg(environment);
-    run(venv);
-    let mut pip = Command::new(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"]).arg(requirements);
-    run(pip);
-}
-
-#[track_caller]
-fn run(mut command: Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-    let words = [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
-    assert!(output.status.success(), "{command:?} failed:\n{words}");
 }

@@ -1,6 +1,7 @@
 //! A primary and its fallback behind the real server: what the client sees when a provider fails, and what a provider is sent.
 //! The room `llm` has the same by itself; here is what only the whole house can show: headers, envelopes, framing, hang-ups.
 
+mod attempts;
 mod cancel;
 mod request;
 mod stream;
@@ -28,6 +29,7 @@ async fn house(extra: &str) -> House {
 
 async fn house_with(extra: &str, build: impl FnOnce(Builder) -> Builder) -> House {
     let (a, b) = (Upstream::start().await, Upstream::start().await);
+    let extra = once(extra);
     let config = format!(
         r#"
         {extra}
@@ -53,6 +55,17 @@ async fn house_with(extra: &str, build: impl FnOnce(Builder) -> Builder) -> Hous
     let server = build(Server::with(&config)).start();
     let client = Client::of(server.address);
     House { a, b, server, client }
+}
+
+/// One try at each provider, and no memory of how it ended, unless the test says otherwise; `attempts` does.
+fn once(extra: &str) -> String {
+    const TABLE: &str = "[limits.providers]";
+    let one_try = format!("{TABLE}\nretries = 0\ncircuit_failures = 0\n");
+    match extra {
+        extra if extra.contains("retries") => extra.to_owned(),
+        extra if extra.contains(TABLE) => extra.replace(TABLE, &one_try),
+        extra => format!("{extra}\n{one_try}"),
+    }
 }
 
 fn refusal(message: &str) -> Value {

@@ -1,6 +1,7 @@
 //! The room `llm` against scripted providers: what is sent, who takes over, how streams end, what limits do.
 //! Must not know the rest of the house; nothing here waits for time to pass but tiny limits against a silent provider.
 
+mod attempts;
 mod cancel;
 mod fallback;
 mod limits;
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use cofferdam::chat::reply::Pieces;
 use cofferdam::chat::{Broken, Deadline, Exchange, Message, Reply, Whole};
-use cofferdam::llm::{Answer, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target};
+use cofferdam::llm::{
+    Answer, Chain, CircuitPhase, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target,
+};
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -24,7 +27,12 @@ const KEY: &str = "sk-of-a";
 
 /// Providers `a`, `b`, … that are these upstreams, and the built-in ones.
 fn llm(upstreams: &[&Upstream]) -> Llm {
-    with_limits(upstreams, Limits::default())
+    with_limits(upstreams, once())
+}
+
+/// One try at each target, and no memory of how it ended: what most tests are about. `attempts` has the others.
+fn once() -> Limits {
+    Limits { retries: 0, circuit_failures: 0, ..Limits::default() }
 }
 
 fn with_limits(upstreams: &[&Upstream], limits: Limits) -> Llm {

@@ -7,8 +7,14 @@
 mod client;
 #[path = "../support/components.rs"]
 mod components;
+#[path = "../support/packages.rs"]
+mod packages;
+#[path = "../support/providers.rs"]
+mod providers;
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/simulator.rs"]
+mod simulator;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
@@ -23,8 +29,11 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod llm;
+mod providers_table;
+mod responses;
 mod sandbox_limits;
 mod secrets;
+mod simulated;
 mod surface;
 mod tidy;
 mod traces;

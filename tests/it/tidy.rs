@@ -2,7 +2,7 @@
 //! Reads the sources as text. A new edge or crate is a new entry in a table here, so that it is seen in review.
 
 mod rules;
-mod source;
+pub(crate) mod source;
 
 use std::collections::BTreeMap;
 

@@ -86,7 +86,8 @@ impl Client {
         Ok(answer)
     }
 
-    async fn open(&self, method: Method, path: &str, content_type: Option<&str>, body: Bytes) -> Result<Streaming, String> {
+    /// The reply's head, with its body still on the way.
+    pub async fn open(&self, method: Method, path: &str, content_type: Option<&str>, body: Bytes) -> Result<Streaming, String> {
         let stream = TcpStream::connect(self.address).await.map_err(|e| e.to_string())?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);

@@ -182,7 +182,7 @@ impl Script {
     /// A whole stream that says these words, with `[DONE]` and its end.
     pub(crate) fn streams(words: &[&str]) -> Self {
         let stream = words.iter().fold(Self::stream(), |script, word| script.event(&delta(word)));
-        stream.event("[DONE]").end()
+        stream.event(&finish()).event("[DONE]").end()
     }
 
     /// `data: {data}` as one event in one write.
@@ -230,8 +230,16 @@ impl Script {
 
 /// A `chat.completion.chunk` that says `text`.
 pub(crate) fn delta(text: &str) -> String {
-    let delta = serde_json::json!({"index": 0, "delta": {"content": text}, "finish_reason": null});
-    serde_json::json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "fake", "choices": [delta]})
+    chunk(&serde_json::json!({"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": null}))
+}
+
+/// The `chat.completion.chunk` that ends what [`delta`] said.
+pub(crate) fn finish() -> String {
+    chunk(&serde_json::json!({"index": 0, "delta": {}, "finish_reason": "stop"}))
+}
+
+fn chunk(choice: &serde_json::Value) -> String {
+    serde_json::json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "fake", "choices": [choice]})
         .to_string()
 }
 

@@ -56,6 +56,14 @@ pub fn parse_completion(body: &[u8]) -> Result<Completion, Invalid> {
     parse(body)
 }
 
+/// Reads an object of which nothing is known: its fields in their order, each as it came; of fields with one name the last counts.
+///
+/// # Errors
+/// Where the text is no JSON object.
+pub fn parse_fields(body: &[u8]) -> Result<Fields, Invalid> {
+    parse::<de::AllFields>(body).map(|de::AllFields(fields)| fields)
+}
+
 /// `value` as its JSON text.
 pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Bytes {
     let mut text = Vec::with_capacity(512);
@@ -66,6 +74,11 @@ pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Bytes {
 /// The body to send to a provider that speaks OpenAI's form.
 pub fn request_json(model: &str, messages: &[Message], params: &Fields, stream: bool) -> Bytes {
     to_json(&ser::ProviderRequest { model, messages, params, stream })
+}
+
+/// `value` as JSON that is kept as its bytes.
+pub fn raw_json<T: serde::Serialize + ?Sized>(value: &T) -> Json {
+    serde_json::value::to_raw_value(value).expect("domain values have string keys and write to memory")
 }
 
 /// Text as a JSON string value.

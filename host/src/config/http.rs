@@ -11,6 +11,7 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("idle_time", &mut limits.idle_time, millis(1)..=seconds(3_600));
     keys.bytes("body_bytes", &mut limits.body_bytes, KIB..=GIB);
     keys.duration("body_time", &mut limits.body_time, millis(1)..=seconds(3_600));
+    keys.bytes("response_bytes", &mut limits.response_bytes, KIB..=GIB);
     keys.bytes("upload_bytes", &mut limits.upload_bytes, KIB..=4 * GIB);
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
     keys.count("connections", &mut limits.connections, 1..=1_000_000);

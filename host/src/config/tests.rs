@@ -410,6 +410,8 @@ fn a_pipeline_that_cannot_be_is_refused() {
     };
     let at = "pipelines[0].pipeline[0].config.fallbacks[0].provider";
     wrong(&pipeline("a", "nobody"), &format!("3: {at}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai"));
+    let (equal, at_equal) = (pipeline("a", "nobody").replace("fallbacks", "equals"), at.replace("fallbacks", "equals"));
+    wrong(&equal, &format!("3: {at_equal}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai"));
     wrong(&pipeline("a", "workers-ai"), &format!("3: {at}: provider \"workers-ai\" needs `[providers.workers-ai]` with its account_id"));
     wrong(&(pipeline("a", "openai") + &pipeline("a", "openai")), "5: pipelines[1].id: the id \"a\" stands twice");
     wrong(&pipeline("a/b", "openai"), "2: pipelines[0].id: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a/b\"");

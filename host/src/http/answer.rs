@@ -18,7 +18,7 @@ use super::error::{Failure, Refusal};
 use super::record::Record;
 use super::routes::{Door, Endpoint};
 use super::server::Shared;
-use super::{chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, routes, usage};
+use super::{chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, responses, routes, usage};
 use crate::chat::RequestId;
 use crate::pipeline::definition::is_name;
 
@@ -77,6 +77,7 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
     match endpoint {
         Endpoint::ChatCompletions => chat::completions(&shared, head, body, record).await,
         Endpoint::Embeddings => embeddings::create(&shared, head, body, record).await,
+        Endpoint::Responses => responses::create(&shared, head, body, record).await,
         Endpoint::Models => Ok(models::list(&shared.state.catalog)),
         Endpoint::Model => models::one(&shared.state.catalog, &id),
         Endpoint::PutPipeline => pipelines::put(&shared, head, body, &id).await,

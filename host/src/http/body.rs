@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use hyper::body::{Frame, SizeHint};
 
 use super::connection::Busy;
@@ -20,8 +21,20 @@ pub(super) enum Content {
     PassThrough(Pieces),
     /// JSON texts, to be framed and followed by `[DONE]`.
     Chunks(Pieces),
+    /// Events of our own, framed already, whose last one says how it ended.
+    Events(Events),
     /// Nothing more.
     Over,
+}
+
+/// A stream that frames its events and tells its own breaks.
+pub(super) type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+/// Bytes that end at an event's end.
+pub(super) struct Event {
+    pub(super) bytes: Bytes,
+    /// On the event that ends the stream: `done`, or a break's code.
+    pub(super) ended: Option<&'static str>,
 }
 
 /// Bytes of a whole answer that hyper gets at once.
@@ -38,7 +51,7 @@ pub(super) struct Body {
 impl Body {
     /// `record` is already told the status.
     pub(super) fn new(content: Content, mut record: Record, busy: Busy) -> Self {
-        let streams = matches!(content, Content::PassThrough(_) | Content::Chunks(_));
+        let streams = matches!(content, Content::PassThrough(_) | Content::Chunks(_) | Content::Events(_));
         if !streams {
             record.ended("done");
         }
@@ -57,6 +70,7 @@ impl Body {
         let (pieces, framed) = match &mut self.content {
             Content::PassThrough(pieces) => (pieces, true),
             Content::Chunks(pieces) => (pieces, false),
+            Content::Events(_) => return self.poll_events(cx),
             Content::Whole(_) | Content::Over => return Poll::Ready(None),
         };
         let item = {
@@ -82,6 +96,24 @@ impl Body {
             }
         })
     }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Content::Events(events) = &mut self.content else { return Poll::Ready(None) };
+        let item = {
+            let _inside = self.record.as_ref().map(|record| record.span.enter());
+            std::task::ready!(events.as_mut().poll_next(cx))
+        };
+        let Some(Event { bytes, ended }) = item else {
+            self.content = Content::Over;
+            self.record = None;
+            return Poll::Ready(None);
+        };
+        if let (Some(record), Some(outcome)) = (&mut self.record, ended) {
+            // Clients hang up at the last event; they have all there is.
+            record.ended(outcome);
+        }
+        Poll::Ready(Some(bytes))
+    }
 }
 
 impl hyper::body::Body for Body {
@@ -105,7 +137,7 @@ impl hyper::body::Body for Body {
         match &self.content {
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Over => true,
-            Content::PassThrough(_) | Content::Chunks(_) => false,
+            Content::PassThrough(_) | Content::Chunks(_) | Content::Events(_) => false,
         }
     }
 
@@ -113,7 +145,7 @@ impl hyper::body::Body for Body {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Over => SizeHint::with_exact(0),
-            Content::PassThrough(_) | Content::Chunks(_) => SizeHint::default(),
+            Content::PassThrough(_) | Content::Chunks(_) | Content::Events(_) => SizeHint::default(),
         }
     }
 }
@@ -161,6 +193,13 @@ mod tests {
             assert!(text.starts_with("data: {\"error\":{") && text.ends_with("}}\n\n"), "{text}");
             assert!(!text.contains("[DONE]"), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn events_of_our_own_pass_and_nothing_is_added() {
+        let event = |bytes: &'static str, ended| Event { bytes: Bytes::from_static(bytes.as_bytes()), ended };
+        let events = stream::iter([event("event: a\ndata: {}\n\n", None), event("event: b\ndata: {}\n\n", Some("upstream_cut"))]);
+        assert_eq!(sent(Content::Events(Box::pin(events))).await, "event: a\ndata: {}\n\nevent: b\ndata: {}\n\n");
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// From a request's head to its body's last byte.
     pub body_time: Duration,
+    /// Bytes of a streamed response that `/v1/responses` holds, because its last events say it all once more.
+    pub response_bytes: usize,
     /// Bytes of a knowledge upload with everything around its files.
     pub upload_bytes: usize,
     /// Files in one upload.
@@ -46,6 +48,8 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             // 16 MiB over a 3 Mbit/s line.
             body_time: Duration::from_secs(45),
+            // Two million tokens of text; the longest that models say in one go is a tenth of it.
+            response_bytes: 8 << 20,
             // The largest document (`limits.rag.document_bytes`, 8 MiB) with its frame, or many small ones.
             upload_bytes: 10 << 20,
             upload_files: 32,

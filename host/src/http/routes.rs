@@ -10,6 +10,7 @@ use super::error::Refusal;
 pub(super) enum Endpoint {
     ChatCompletions,
     Embeddings,
+    Responses,
     Models,
     Model,
     PutPipeline,
@@ -51,6 +52,7 @@ fn table<'a>(segments: &[&'a str]) -> Option<(Methods, &'a str)> {
     Some(match *segments {
         ["v1", "chat", "completions"]                             => (&[(Post, E::ChatCompletions)], ""),
         ["v1", "embeddings"]                                      => (&[(Post, E::Embeddings)], ""),
+        ["v1", "responses"]                                       => (&[(Post, E::Responses)], ""),
         ["v1", "models"]                                          => (&[(Get, E::Models)], ""),
         ["v1", "models", id]                                      => (&[(Get, E::Model)], id),
         ["api", "v1", "gateway", "apis", id, "pipeline"]          => (&[(Get, E::GetPipeline), (Put, E::PutPipeline)], id),
@@ -71,6 +73,7 @@ impl Endpoint {
         match self {
             Self::ChatCompletions => "chat_completions",
             Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
             Self::Models => "models",
             Self::Model => "model",
             Self::PutPipeline => "put_pipeline",
@@ -87,7 +90,7 @@ impl Endpoint {
 
     pub(super) fn door(self) -> Door {
         match self {
-            Self::ChatCompletions | Self::Embeddings | Self::Models | Self::Model => Door::Client,
+            Self::ChatCompletions | Self::Responses | Self::Embeddings | Self::Models | Self::Model => Door::Client,
             Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => Door::Admin,
             Self::Health | Self::Ready | Self::Metrics => Door::Open,
         }
@@ -96,7 +99,7 @@ impl Endpoint {
     /// Whether it costs tokens: then a key's limits hold.
     pub(super) fn metered(self) -> bool {
         match self {
-            Self::ChatCompletions | Self::Embeddings => true,
+            Self::ChatCompletions | Self::Responses | Self::Embeddings => true,
             Self::Models | Self::Model => false,
             Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => false,
             Self::Health | Self::Ready | Self::Metrics => false,
@@ -166,6 +169,7 @@ mod tests {
         let cases = [
             ("POST", "/v1/chat/completions", Endpoint::ChatCompletions, ""),
             ("POST", "/v1/embeddings", Endpoint::Embeddings, ""),
+            ("POST", "/v1/responses", Endpoint::Responses, ""),
             ("GET", "/v1/models", Endpoint::Models, ""),
             ("HEAD", "/v1/models", Endpoint::Models, ""),
             ("GET", "/v1/models/a%2Fb", Endpoint::Model, "a%2Fb"),
@@ -198,6 +202,7 @@ mod tests {
     fn a_wrong_method_names_the_right_ones() {
         let cases = [
             ("GET", "/v1/chat/completions", "POST"),
+            ("GET", "/v1/responses", "POST"),
             ("POST", "/v1/models", "GET, HEAD"),
             ("OPTIONS", "/v1/models/x", "GET, HEAD"),
             ("DELETE", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT"),

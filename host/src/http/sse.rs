@@ -19,6 +19,17 @@ pub(super) fn event(json: &[u8]) -> Bytes {
     frame.into()
 }
 
+/// One event that has a name beside its JSON text.
+pub(super) fn named(name: &str, json: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(json.len() + name.len() + 16);
+    frame.extend_from_slice(b"event: ");
+    frame.extend_from_slice(name.as_bytes());
+    frame.extend_from_slice(b"\ndata: ");
+    frame.extend_from_slice(json);
+    frame.extend_from_slice(b"\n\n");
+    frame.into()
+}
+
 /// The event that tells the client of a break.
 pub(super) fn error(broken: &Broken) -> Bytes {
     let Broken { message, code } = broken;
@@ -37,6 +48,7 @@ mod tests {
     #[test]
     fn an_event_is_one_data_line_and_a_blank_one() {
         assert_eq!(&event(br#"{"a":1}"#)[..], b"data: {\"a\":1}\n\n");
+        assert_eq!(&named("a.b", b"{}")[..], b"event: a.b\ndata: {}\n\n");
     }
 
     #[test]

@@ -142,6 +142,17 @@ pub(super) struct Unfit {
     pub(super) message: String,
 }
 
+impl AskEmbeddings<'_> {
+    /// # Errors
+    /// Where the client sent token ids: they are of another vendor's tokeniser.
+    pub(super) fn texts_only(&self) -> Result<(), Unfit> {
+        match self.tokens {
+            Some(_) => Err(Unfit { param: "input".into(), message: "must be text: this model has tokens of its own".into() }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Ask<'_> {
     /// Notes a field that the vendor cannot take: refused, or left out with a line in the log, as the operator chose.
     ///

@@ -17,7 +17,7 @@ use crate::telemetry::{Operation, llm_done, llm_span};
 use chance::Chance;
 use circuits::Circuits;
 pub use circuits::{CircuitPhase, CircuitState};
-pub(super) use walk::{Ask, Walk};
+pub(super) use walk::{Ask, Walk, Won};
 
 /// Told about each try when it ends, for a stream that is its first event, and about each reply when it is over.
 pub trait Observer: Send + Sync {

@@ -49,53 +49,6 @@ pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error
     }
 }
 
-/// Whether money or a daily limit is at its end, and not a rate that comes back within the minute.
-fn exhausted(code: Option<&str>) -> bool {
-    // OpenAI's quota; a spend limit that the account's owner set; Workers AI's daily allowance.
-    matches!(code, Some("insufficient_quota" | "enforced_spend_limit_reached" | "3036"))
-}
-
-/// What an error object says, and the status that it stands for: one in it counts, otherwise it is a bad gateway.
-pub(super) fn in_band(json: &Value) -> (StatusCode, Words) {
-    let words = words(json);
-    let named = words.code.as_deref().and_then(|code| code.parse().ok());
-    let status = named.and_then(|code| StatusCode::from_u16(code).ok()).filter(|s| s.is_client_error() || s.is_server_error());
-    (status.unwrap_or(StatusCode::BAD_GATEWAY), words)
-}
-
-/// OpenAI's `{"error": {…}}`, also as the first of a list, `{"error": "…"}`, `{"message": "…"}` and `{"detail": …}`.
-pub(super) fn words(json: &Value) -> Words {
-    let json = json.get(0).unwrap_or(json);
-    let error = json.get("error").filter(|error| !error.is_null()).unwrap_or(json);
-    let field = |name: &str| error.get(name).and_then(text);
-    let said = || json.get("message").and_then(text);
-    let code = field("code");
-    Words {
-        message: text(error).or_else(|| field("message")).or_else(said).or_else(|| detail(json)),
-        kind: field("type"),
-        exhausted: exhausted(code.as_deref()),
-        code,
-        param: field("param"),
-        ..Words::default()
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// FastAPI's field: a string, or a validator's list of complaints.
-fn detail(json: &Value) -> Option<String> {
-    match json.get("detail")? {
-        list @ Value::Array(_) => Some(list.to_string()),
-        detail => text(detail),
-    }
-}
-
 /// A body that is no JSON is passed on if a human can read it; a page of HTML is not for this channel.
 fn plain(body: &[u8]) -> Words {
     let text = std::str::from_utf8(body).ok().map(str::trim).filter(|text| !text.starts_with('<'));

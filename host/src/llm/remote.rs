@@ -10,7 +10,7 @@ use super::attempt::{Failure, Observer};
 use super::provider::{Call, Making, Provider};
 use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
 use super::transport::Tls;
-use super::{Asker, Error, Limits, Mode, Phase, ProviderConfig, Target};
+use super::{Error, Limits, Mode, Phase, ProviderConfig, Target};
 use crate::chat::{Deadline, Embed, Embedded, Exchange, Reply};
 
 /// One entry under `[providers]` that is asked over HTTP.
@@ -75,9 +75,16 @@ impl Remote {
     }
 
     /// One try for vectors.
-    pub(super) async fn embed(&self, secrets: &Secrets, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Failure> {
-        let key = self.key(secrets, target, asker.deadline).await?;
-        let result = self.provider.embed(&target.model, key.as_ref(), embed, asker.deadline.remaining()).await;
+    pub(super) async fn embed(
+        &self,
+        secrets: &Secrets,
+        target: &Target,
+        model: &str,
+        embed: &Embed,
+        deadline: Deadline,
+    ) -> Result<Embedded, Failure> {
+        let key = self.key(secrets, target, deadline).await?;
+        let result = self.provider.embed(model, key.as_ref(), embed, deadline.remaining()).await;
         self.after(key.as_ref(), result)
     }
 

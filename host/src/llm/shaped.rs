@@ -1,91 +1,222 @@
-//! Stand-in while the real one is being merged.
-//! Nothing to see.
+//! The normaliser of OpenAI-shaped replies: says of each event whether it may pass as it is, must change, or must not be seen.
+//! It keeps what clients rely on: one id, created and model; a finish reason once for each choice; usage only if asked for, and then last.
+//! Must not know framing, sockets, or which vendor speaks. Source: OpenAI API reference, "Chat completion chunk".
+
+mod calls;
+mod dialect;
+mod embeddings;
+mod entry;
+mod head;
+mod object;
+mod path;
+mod request;
+mod shape;
+mod splice;
+mod whole;
+mod words;
+
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
-use super::adapter::*;
-use super::refusal;
-use crate::chat::{Name, Usage, Whole, codec};
+use crate::chat::{Name, Usage, Whole};
+use crate::llm::adapter::Bad;
+use entry::Choice;
+use head::Head;
+use shape::{Chunk, Raw, says};
+use splice::Splice;
 
+pub(super) use calls::{Calls, is_finalisation, made_id};
+pub(super) use dialect::OpenAi;
+pub(super) use embeddings::{embedded, vectors};
+pub(super) use object::Object;
+pub(super) use path::{encoded, segment};
+pub(super) use request::{embeddings_body, params, wants_usage};
+pub(super) use shape::{Call, Raw as RawField, calls, present, says as holds_something};
+pub(super) use words::{InBand, in_band, kind, status, words};
+
+/// Choices of one reply: what OpenAI allows for `n`.
+const CHOICES_MAX: usize = 128;
+
+/// What becomes of an event.
+#[derive(Debug, PartialEq)]
 pub(super) enum Passed {
     AsIs,
+    /// The data that goes out in its place.
     Rewritten(Vec<u8>),
     Dropped,
 }
+
+/// The state of one reply.
 pub(super) struct Shaped {
-    says: bool,
+    /// What the reply is called where the provider does not say.
+    name: Name,
+    include_usage: bool,
+    in_band: InBand,
+    /// Taken from the first chunk that goes out, and not changed after it.
+    head: Option<Head>,
+    choices: Vec<Choice>,
     usage: Option<Usage>,
-    finished: bool,
+    /// Usage that came beside choices and waits for a chunk of its own.
+    held: Option<String>,
+    usage_is_out: bool,
+    says_something: bool,
 }
-#[derive(Deserialize)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    choices: Option<IgnoredAny>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-}
+
 impl Shaped {
-    pub(super) fn new(_name: Name, _include_usage: bool) -> Self {
-        Self { says: false, usage: None, finished: false }
-    }
-    pub(super) fn event(&mut self, data: &[u8]) -> Result<Passed, Bad> {
-        let shape = shape(data)?;
-        if shape.choices.is_some() || shape.kind.is_none_or(|kind| kind.get() != "\"ping\"") {
-            self.says = true;
-            self.finished = true;
+    /// `name`: what the reply is called where the provider gives no name.
+    pub(super) fn new(name: Name, include_usage: bool) -> Self {
+        Self {
+            name,
+            include_usage,
+            in_band,
+            head: None,
+            choices: Vec::new(),
+            usage: None,
+            held: None,
+            usage_is_out: false,
+            says_something: false,
         }
-        Ok(Passed::AsIs)
     }
+
+    /// With a vendor's own way to read an error inside a success.
+    pub(super) fn reading_errors(self, in_band: InBand) -> Self {
+        Self { in_band, ..self }
+    }
+
+    /// The data of one event, `[DONE]` aside.
+    ///
+    /// # Errors
+    /// See [`Bad`].
+    pub(super) fn event(&mut self, data: &[u8]) -> Result<Passed, Bad> {
+        let text = utf8(data)?;
+        if text.is_empty() {
+            return Ok(Passed::Dropped);
+        }
+        let chunk = Chunk::read(text)?;
+        if chunk.is_error() {
+            return Err(self.error(text));
+        }
+        let usage = chunk.usage.filter(|raw| says(raw));
+        self.usage = usage.and_then(Usage::read).or(self.usage);
+        let mut splice = Splice::new(text);
+        match &chunk.choices {
+            Some(choices) if !choices.is_empty() => {
+                let mut goes_out = false;
+                for (at, entry) in (0..).zip(choices) {
+                    goes_out |= self.entry(at, entry, &mut splice)?;
+                }
+                self.hold(chunk.usage, &mut splice);
+                if !goes_out {
+                    return Ok(Passed::Dropped);
+                }
+            }
+            // Without choices only the usage is worth anything: Azure's verdict on the prompt makes clients fail that read `choices[0]`.
+            choices => {
+                let Some(usage) = usage.filter(|_| self.usage.is_some() && self.include_usage && !self.usage_is_out) else {
+                    return Ok(Passed::Dropped);
+                };
+                self.usage_is_out = true;
+                if choices.is_none() {
+                    return Ok(Passed::Rewritten(self.usage_chunk(usage.get())));
+                }
+            }
+        }
+        let name = &self.name;
+        self.head.get_or_insert_with(|| Head::of(name, &chunk)).rename(&chunk, &mut splice);
+        Ok(splice.done().map_or(Passed::AsIs, Passed::Rewritten))
+    }
+
+    /// Whether some event so far had content, reasoning, a refusal, a tool call or a finish reason.
     pub(super) fn says_something(&self) -> bool {
-        self.says
+        self.says_something
     }
+
+    /// Whether there was a choice and each has its finish reason.
     pub(super) fn finished(&self) -> bool {
-        self.finished
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished)
     }
+
+    /// The last usage that was told.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage
     }
+
+    /// What the provider left unsaid, one chunk a call until there is none. To be called when the provider ended the stream itself: choices that
+    /// it left open get their finish reason.
     pub(super) fn end(&mut self) -> Option<Vec<u8>> {
-        None
+        let open: Vec<String> = self.choices.iter_mut().filter(|choice| !choice.finished).map(Choice::finish).collect();
+        if !open.is_empty() {
+            let usage = if self.include_usage { ",\"usage\":null" } else { "" };
+            return Some(format!("{{{},\"choices\":[{}]{usage}}}", self.beginning(), open.join(",")).into_bytes());
+        }
+        let usage = self.held.take().filter(|_| self.include_usage && !self.usage_is_out)?;
+        self.usage_is_out = true;
+        Some(self.usage_chunk(&usage))
     }
+
+    /// A reply in one piece.
+    ///
+    /// # Errors
+    /// See [`Bad`].
     pub(super) fn whole(&mut self, body: &Bytes) -> Result<Whole, Bad> {
-        match shape(body)?.choices {
-            Some(_) => Ok(Whole::Raw(body.clone())),
-            None => Err(Bad::Garbled("it has no `choices`".into())),
+        let text = utf8(body)?;
+        let reply = Chunk::read(text)?;
+        if reply.is_error() {
+            return Err(self.error(text));
+        }
+        self.usage = reply.usage.and_then(Usage::read);
+        whole::whole(&self.name, body, text, &reply)
+    }
+
+    fn error(&self, text: &str) -> Bad {
+        match serde_json::from_str(text) {
+            Ok(json) => {
+                let (status, words) = (self.in_band)(&json);
+                Bad::Error(status, words)
+            }
+            Err(error) => Bad::Garbled(error.to_string()),
         }
     }
-}
-fn shape(json: &[u8]) -> Result<Shape<'_>, Bad> {
-    let shape: Shape<'_> = serde_json::from_slice(json).map_err(|error| Bad::Garbled(format!("no JSON object: {error}")))?;
-    if shape.error.is_some() {
-        let json = serde_json::from_slice(json).map_err(|error| Bad::Garbled(error.to_string()))?;
-        let (status, words) = refusal::in_band(&json);
-        return Err(Bad::Error(status, words));
+
+    /// Usage beside choices is never sent on where it stands: a client that asked gets it last, in a chunk of its own.
+    fn hold<'a>(&mut self, usage: Raw<'a>, splice: &mut Splice<'a>) {
+        let Some(usage) = usage else { return };
+        if !self.include_usage {
+            return splice.cut("usage", usage);
+        }
+        if says(usage) {
+            self.held = Some(usage.get().to_owned());
+        }
+        if usage.get() != "null" {
+            splice.replace(usage, "null");
+        }
     }
-    Ok(shape)
-}
-pub(super) struct OpenAi;
-impl Dialect for OpenAi {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), Unfit> {
-        let body = codec::request_json(ask.model, ask.messages, ask.params, ask.stream);
-        Ok((
-            Wire { path: "/chat/completions".into(), headers: vec![], body },
-            Reading::Shaped(Box::new(Shaped::new(ask.name.clone(), false))),
-        ))
+
+    /// What a chunk of ours begins with, without the brace.
+    fn beginning(&mut self) -> String {
+        self.head.get_or_insert_with(|| Head::ours(&self.name)).fields()
     }
-    fn embeddings(&self, _: &AskEmbeddings<'_>) -> Option<Result<Wire, Unfit>> {
-        None
-    }
-    fn embedded(&self, _: usize, _: &[u8]) -> Result<Embedded, Bad> {
-        Err(Bad::Garbled(String::new()))
-    }
-    fn credentials(&self, key: &str) -> (http::HeaderName, String) {
-        (http::header::AUTHORIZATION, format!("Bearer {key}"))
-    }
-    fn words(&self, _: http::StatusCode, json: &serde_json::Value) -> Words {
-        refusal::words(json)
+
+    fn usage_chunk(&mut self, usage: &str) -> Vec<u8> {
+        format!("{{{},\"choices\":[],\"usage\":{usage}}}", self.beginning()).into_bytes()
     }
 }
+
+/// A finish reason as OpenAI says it. Some servers say that a model stopped where it called tools, and clients then do not run them.
+fn canonical_reason(reason: &str, calls: bool) -> &str {
+    match reason {
+        "stop" if calls => "tool_calls",
+        "model_length" => "length",
+        reason => reason,
+    }
+}
+
+fn utf8(data: &[u8]) -> Result<&str, Bad> {
+    std::str::from_utf8(data).map(str::trim).map_err(|error| Bad::Garbled(format!("it is no UTF-8: {error}")))
+}
+
+fn garbled(cause: &str) -> Bad {
+    Bad::Garbled(cause.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -168,6 +168,11 @@ impl Data {
     }
 }
 
+/// The data of every whole event in `bytes`, in order. Events without data (comments, lone `event:` or `id:` lines) are passed over.
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    frames(bytes).filter_map(|frame| frame.data)
+}
+
 /// One whole event: its bytes, blank line included, and its data.
 pub(super) struct Frame<'a> {
     pub(super) raw: &'a [u8],

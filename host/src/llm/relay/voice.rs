@@ -43,7 +43,8 @@ impl Voice {
                 let mut heard = Ok(());
                 for frame in frames(&block) {
                     match frame.data.as_deref().map(<[u8]>::trim_ascii) {
-                        None | Some(b"" | b"[DONE]") => {}
+                        None | Some(b"") => {}
+                        // `[DONE]` too: where nothing else ends a stream, its reader waits for it.
                         Some(data) => heard = reader.event(data, &mut deltas),
                     }
                     if heard.is_err() {
@@ -65,7 +66,7 @@ impl Voice {
                 if !marked && !shaped.finished() {
                     return false;
                 }
-                if let Some(chunk) = shaped.end() {
+                while let Some(chunk) = shaped.end() {
                     out.event(&chunk);
                 }
                 if let Some(usage) = shaped.usage() {

@@ -47,7 +47,7 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
 
     /// The next try when none is under way.
     pub(super) fn next(&mut self) -> Option<Start<'a>> {
-        if self.last.is_some() && self.walk.exchange.deadline.remaining().is_zero() {
+        if self.last.is_some() && self.walk.deadline.remaining().is_zero() {
             return None;
         }
         let next = self.next_target(false).or_else(|| self.alone()).or_else(|| self.anyway())?;
@@ -105,6 +105,7 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
             match walk.attempts.circuits.admit(target) {
                 Ok(pass) => return Some(self.first(place, pass)),
                 Err(shut) => {
+                    tracing::debug!(llm.provider = target.provider, "passed over: its circuit is open");
                     // It counts as failed in the way that it failed last.
                     self.before = Some(Before { target, model: &target.model, failure: shut.why.clone() });
                     self.shut.push((place, shut));
@@ -146,7 +147,7 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
         }
         let jitter = chance.up_to(limits.retry_backoff.saturating_mul(1 << failed.before));
         let pause = (floor + jitter).min(left);
-        if pause >= self.walk.exchange.deadline.remaining() {
+        if pause >= self.walk.deadline.remaining() {
             return None;
         }
         self.waited += pause;
@@ -161,7 +162,7 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
         let walk = self.walk;
         let target = walk.target(place);
         let equal = walk.order[place] < walk.chain.weights.len().max(1);
-        let chosen = walk.exchange.model.as_deref().filter(|_| equal && !self.chosen);
+        let chosen = walk.chosen.filter(|_| equal && !self.chosen);
         self.chosen |= equal;
         Start { place, target, model: chosen.unwrap_or(&target.model), before: 0, entry: Entry::Now(pass) }
     }

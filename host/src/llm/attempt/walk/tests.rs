@@ -1,5 +1,6 @@
 //! The walk with providers that do as a test says, on a paused clock: who is asked when, and what comes of it.
 
+mod chaos;
 mod circuits;
 mod hedges;
 mod retries;
@@ -7,10 +8,7 @@ mod retries;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-
 use super::*;
-use crate::chat::{Deadline, Message, Whole};
 use crate::llm::attempt::Observer;
 use crate::llm::{Limits, Phase};
 
@@ -47,17 +45,19 @@ impl Observer for Seen {
 }
 
 impl Ask for World {
-    fn system(&self, _: &str) -> &'static str {
-        "openai"
+    type Reply = ();
+
+    fn operation<'m>(&self, _: &str, model: &'m str) -> crate::telemetry::Operation<'m> {
+        crate::telemetry::Operation { name: "chat", system: "openai", model }
     }
 
-    async fn ask(&self, target: &Target, model: &str, _: &Exchange, _: Mode, _: u32) -> Result<Reply, Failure> {
+    async fn ask(&self, target: &Target, model: &str, _: u32) -> Result<(), Failure> {
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
         // What is left to a provider without an act is to reply.
         let mut act = self.acts.lock().unwrap().get_mut(&target.provider).and_then(VecDeque::pop_front).unwrap_or(Act::Reply);
         loop {
             match act {
-                Act::Reply => return Ok(Reply::Whole(Whole::Raw(Bytes::new()))),
+                Act::Reply => return Ok(()),
                 Act::Fail(failure) => return Err(failure),
                 Act::Slow(time, then) => {
                     sleep(time).await;
@@ -89,12 +89,12 @@ impl World {
         self.acts.lock().unwrap().entry(provider.into()).or_default().extend(acts);
     }
 
-    async fn answers<'a>(&self, chain: impl Into<Chain<'a>>) -> Result<Answer, Error> {
-        self.answers_to(chain, &exchange()).await
+    async fn answers<'a>(&'a self, chain: impl Into<Chain<'a>>) -> Result<Won<'a, ()>, Error> {
+        self.answers_within(60 * 60 * SECOND, chain).await
     }
 
-    async fn answers_to<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange) -> Result<Answer, Error> {
-        Walk::new(self, &self.attempts, chain.into(), exchange, Mode::Whole).run().await
+    async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Won<'a, ()>, Error> {
+        Walk::new(self, &self.attempts, chain.into(), Deadline::after(time), None).run().await
     }
 
     /// Who was asked since the last look, in order.
@@ -119,21 +119,8 @@ fn target(provider: &str) -> Target {
     Target { provider: provider.into(), model: format!("model-{provider}"), secret_key_name: None, on_status: None }
 }
 
-fn exchange() -> Exchange {
-    Exchange {
-        id: "request-1".into(),
-        caller: None,
-        pipeline: "support".into(),
-        deadline: Deadline::after(Duration::from_secs(3_600)),
-        stream: false,
-        model: None,
-        messages: vec![Message::text("user", "hello")],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Vec::new(),
-        attempt: 0,
-    }
+fn keyed(provider: &str, key: &str) -> Target {
+    Target { secret_key_name: Some(key.into()), ..target(provider) }
 }
 
 fn status(status: u16) -> Act {
@@ -158,15 +145,15 @@ fn timeout(phase: Phase) -> Act {
 }
 
 #[track_caller]
-fn is_from(answer: &Result<Answer, Error>, provider: &str, attempts: u32) {
+fn is_from(answer: &Result<Won<'_, ()>, Error>, provider: &str, attempts: u32) {
     match answer {
-        Ok(answer) => assert_eq!((&*answer.provider, answer.attempts), (provider, attempts)),
+        Ok(won) => assert_eq!((&*won.target.provider, won.attempts), (provider, attempts)),
         Err(error) => panic!("{error}"),
     }
 }
 
 #[track_caller]
-fn is_status(answer: Result<Answer, Error>, expected: u16) {
+fn is_status(answer: Result<Won<'_, ()>, Error>, expected: u16) {
     match answer {
         Err(Error::Status { status, .. }) => assert_eq!(status, expected),
         Err(error) => panic!("{error}"),
@@ -207,10 +194,10 @@ async fn equals_are_drawn_by_weight_and_the_fallback_is_last() {
 async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and_of_nobody_else() {
     let targets = [target("a"), target("b"), target("c")];
     let chain = Chain { targets: &targets, weights: &[0, 1], hedge_after: None };
-    let exchange = Exchange { model: Some("chosen".into()), ..exchange() };
     let world = World::with(Limits { retries: 1, retry_backoff: Duration::ZERO, ..Limits::default() });
     world.then("b", [status(500), status(404)]);
     world.then("a", [status(404)]);
-    is_from(&world.answers_to(chain, &exchange).await, "c", 4);
+    let walk = Walk::new(&world, &world.attempts, chain, Deadline::after(SECOND), Some("chosen"));
+    is_from(&walk.run().await, "c", 4);
     assert_eq!(*world.asked.lock().unwrap(), ["b/chosen at 0", "b/chosen at 0", "a/model-a at 0", "c/model-c at 0"]);
 }

@@ -17,10 +17,6 @@ async fn opened() -> World {
     world
 }
 
-fn keyed(provider: &str, key: &str) -> Target {
-    Target { secret_key_name: Some(key.into()), ..target(provider) }
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_is_passed_over_where_another_target_runs() {
     let world = opened().await;

@@ -1,0 +1,57 @@
+//! `POST /v1/responses`: OpenAI's Responses API over the same pipeline as the chat endpoint. Nothing is kept between requests: the client
+//! sends the whole input each time. Must not know the stages; a request becomes a chat request, a chat reply becomes a response.
+//! Source: OpenAI API reference, "Responses" and "Responses, streaming events".
+
+mod chunk;
+mod content;
+mod echo;
+mod emitter;
+mod field;
+mod input;
+mod item;
+mod object;
+mod reasoning;
+mod request;
+mod said;
+mod stream;
+mod text;
+mod tools;
+mod whole;
+mod writer;
+
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+
+use super::asking;
+use super::body::Content;
+use super::error::Failure;
+use super::record::Record;
+use super::server::Shared;
+use crate::chat::{Reply, Whole, codec};
+use crate::{llm, pipeline};
+use object::Frame;
+use request::Asked;
+use stream::Responding;
+use writer::Writer;
+
+pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
+    let Asked { chat, echo, include } = request::read_body(&asking::body(shared, head, body).await?)?;
+    let frame = Frame::new(chat.model.clone(), echo);
+    let outcome = asking::run(shared, &head.headers, record, chat).await?;
+    asking::response(outcome, |reply, provider| {
+        let (pieces, framed) = match reply {
+            Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),
+            Reply::Whole(Whole::Raw(bytes)) => {
+                let completion = codec::parse_completion(&bytes).map_err(|invalid| {
+                    pipeline::Error::Llm(llm::Error::Garbled { provider: provider.to_owned(), cause: invalid.message })
+                })?;
+                return Ok(Content::Whole(whole::response(&completion, frame, include)));
+            }
+            Reply::PassThrough(pieces) => (pieces, true),
+            Reply::Chunks(pieces) => (pieces, false),
+        };
+        let writer = Writer::new(frame, include, shared.limits.response_bytes);
+        Ok(Content::Events(Box::pin(Responding::new(pieces, framed, writer))))
+    })
+}

@@ -1,0 +1,35 @@
+//! What a chat message says beside its content, in fields that the canonical form does not model. Must not know if it came whole.
+
+use serde_json::value::RawValue;
+
+use super::reasoning::{BLOCKS, TEXT, TEXT_TOO};
+use crate::chat::{Fields, Json};
+
+/// The fields of a message, or of a delta.
+pub(super) struct Said<'a>(pub(super) &'a Fields);
+
+impl<'a> Said<'a> {
+    /// What was thought, in words.
+    pub(super) fn thought(&self) -> Option<String> {
+        self.text(TEXT).or_else(|| self.text(TEXT_TOO))
+    }
+
+    /// What was thought, signed.
+    pub(super) fn blocks(&self) -> Vec<Json> {
+        let blocks = self.field(BLOCKS).and_then(|json| serde_json::from_str::<Option<Vec<Json>>>(json.get()).ok());
+        blocks.flatten().unwrap_or_default()
+    }
+
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.text("refusal")
+    }
+
+    pub(super) fn field(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find_map(|(key, value)| (key == name).then_some(&**value))
+    }
+
+    /// Nothing where it is empty or no text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str::<String>(self.field(name)?.get()).ok().filter(|text| !text.is_empty())
+    }
+}

@@ -1,0 +1,298 @@
+//! Chunks of a chat completion in, events of a response out: items open, grow and close. The text of each is held, because the events that
+//! close it say it once more; how much is limited. Must not know streams or framing.
+//! Source: OpenAI API reference, "Responses, streaming events".
+
+mod call;
+mod message;
+mod thought;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::chunk::{CallDelta, Chunk};
+use super::emitter::Emitter;
+use super::item;
+use super::object::{Frame, Object, State};
+use super::request::Include;
+use super::said::Said;
+use crate::chat::{Broken, Json};
+use call::Call;
+use message::{Kind, Message};
+use thought::Thought;
+
+/// What an item or a part is counted as beside its text.
+const ITEM_BYTES: usize = 256;
+
+/// Writes one response.
+#[derive(Debug)]
+pub(super) struct Writer {
+    frame: Frame,
+    include: Include,
+    /// Bytes that may still be held.
+    room: usize,
+    limit: usize,
+    begun: bool,
+    /// By place in the output; none while an item is open.
+    output: Vec<Option<Json>>,
+    open: Option<Open>,
+    /// Open until the end: some servers send the pieces of several calls by turns.
+    calls: VecDeque<Call>,
+    usage: Option<Json>,
+    finish_reason: Option<String>,
+    emitter: Emitter,
+}
+
+/// The item that the model is saying.
+#[derive(Debug)]
+enum Open {
+    Thought(Thought),
+    Message(Message),
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    response: Object<'a>,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    output_index: usize,
+    item: &'a Json,
+}
+
+impl Writer {
+    /// `limit`: the most bytes that are held.
+    pub(super) fn new(frame: Frame, include: Include, limit: usize) -> Self {
+        Self {
+            frame,
+            include,
+            room: limit,
+            limit,
+            begun: false,
+            output: Vec::new(),
+            open: None,
+            calls: VecDeque::new(),
+            usage: None,
+            finish_reason: None,
+            emitter: Emitter::default(),
+        }
+    }
+
+    /// The next event that is ready.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        self.emitter.next()
+    }
+
+    /// Takes the data of one chunk.
+    ///
+    /// # Errors
+    /// Where the stream must end here; `fail` then says so to the client.
+    pub(super) fn chunk(&mut self, data: &[u8]) -> Result<(), Broken> {
+        let chunk = Chunk::read(data)?;
+        if !self.begun || chunk.service_tier.is_some() {
+            let model = chunk.model.as_deref().filter(|_| !self.begun);
+            self.frame.answered(model, chunk.service_tier.as_deref());
+        }
+        self.begin();
+        self.thought(&chunk)?;
+        self.said(&chunk)?;
+        for delta in &chunk.calls {
+            self.call(delta)?;
+        }
+        self.usage = chunk.usage.or(self.usage.take());
+        self.finish_reason = chunk.finish_reason.or(self.finish_reason.take());
+        Ok(())
+    }
+
+    /// Closes the next item that is open, first to last; false where none is. One at a time, so that each event can leave before the next is made.
+    pub(super) fn close_next(&mut self) -> bool {
+        let state = State::of(self.finish_reason.as_deref());
+        if self.open.is_some() {
+            self.close(state.of_item());
+        } else if let Some(call) = self.calls.pop_front() {
+            let item = call.close(state.of_item(), &mut self.emitter);
+            self.closed(call.at, item);
+        } else if self.output.is_empty() {
+            // A reply that says nothing still is a message.
+            self.begin();
+            let mut message = self.message();
+            message.begin(Kind::Text, &mut self.emitter);
+            self.open = Some(Open::Message(message));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The last event of a response that went well.
+    pub(super) fn end(&mut self) {
+        let state = State::of(self.finish_reason.as_deref());
+        let kind = if state == State::Completed { "response.completed" } else { "response.incomplete" };
+        let output: Vec<Json> = self.output.drain(..).flatten().collect();
+        self.emitter.emit(kind, &Whole { response: self.frame.object(state, &output, self.usage.as_ref()) });
+    }
+
+    /// The last event of a response that did not: what was said stands in it, as far as it got.
+    pub(super) fn fail(&mut self, message: &str) {
+        let state = State::Failed(message);
+        let open = self.open.take().map(|open| match open {
+            Open::Thought(thought) => (thought.at, thought.item(state.of_item(), self.include)),
+            Open::Message(message) => (message.at, message.item(state.of_item())),
+        });
+        let calls = self.calls.drain(..).map(|call| (call.at, call.item(state.of_item())));
+        for (at, item) in open.into_iter().chain(calls) {
+            self.output[at] = Some(item);
+        }
+        let output: Vec<Json> = self.output.drain(..).flatten().collect();
+        self.emitter.emit("response.failed", &Whole { response: self.frame.object(state, &output, self.usage.as_ref()) });
+    }
+
+    /// Writes the events that begin a response; false where they were written before.
+    pub(super) fn begin(&mut self) -> bool {
+        if std::mem::replace(&mut self.begun, true) {
+            return false;
+        }
+        for kind in ["response.created", "response.in_progress"] {
+            self.emitter.emit(kind, &Whole { response: self.frame.object(State::InProgress, &[], None) });
+        }
+        true
+    }
+
+    fn thought(&mut self, chunk: &Chunk) -> Result<(), Broken> {
+        let said = Said(&chunk.delta);
+        let blocks = if self.include.encrypted { said.blocks() } else { Vec::new() };
+        let words = said.thought();
+        if words.is_none() && blocks.is_empty() {
+            return Ok(());
+        }
+        self.hold(words.as_ref().map_or(0, String::len) + blocks.iter().map(|block| block.get().len()).sum::<usize>())?;
+        let mut thought = match self.open.take() {
+            Some(Open::Thought(thought)) => thought,
+            other => {
+                self.open = other;
+                self.close("completed");
+                self.hold(ITEM_BYTES)?;
+                let at = self.place();
+                Thought::open(at, self.frame.id("rs", at), &mut self.emitter)
+            }
+        };
+        if let Some(words) = words {
+            thought.grow(&words, &mut self.emitter);
+        }
+        thought.keep(blocks);
+        self.open = Some(Open::Thought(thought));
+        Ok(())
+    }
+
+    fn said(&mut self, chunk: &Chunk) -> Result<(), Broken> {
+        let said = Said(&chunk.delta);
+        let annotations = said.field("annotations").map(item::annotations).unwrap_or_default();
+        let logprobs = chunk.logprobs.as_ref().filter(|_| self.include.logprobs);
+        let (text, refusal) = (chunk.text(), said.refusal());
+        let held = [text.as_ref(), refusal.as_ref()].into_iter().flatten().map(String::len).sum::<usize>()
+            + annotations.iter().map(|json| json.get().len()).sum::<usize>()
+            + logprobs.map_or(0, |json| json.get().len());
+        self.hold(held)?;
+        let logprobs = logprobs.map(|json| item::logprobs(json)).unwrap_or_default();
+        if text.is_some() || !annotations.is_empty() {
+            let mut message = self.speaking(Kind::Text)?;
+            message.annotate(annotations, &mut self.emitter);
+            message.grow(text.as_deref().unwrap_or_default(), logprobs, &mut self.emitter);
+            self.open = Some(Open::Message(message));
+        } else if let Some(Open::Message(message)) = &mut self.open {
+            // A reply that was whole before it streamed has them all at its end.
+            message.weigh(logprobs);
+        }
+        if let Some(refusal) = refusal {
+            let mut message = self.speaking(Kind::Refusal)?;
+            message.grow(&refusal, Vec::new(), &mut self.emitter);
+            self.open = Some(Open::Message(message));
+        }
+        Ok(())
+    }
+
+    /// The open message with an open part of that kind, taken out.
+    fn speaking(&mut self, kind: Kind) -> Result<Message, Broken> {
+        let mut message = match self.open.take() {
+            Some(Open::Message(message)) => message,
+            other => {
+                self.open = other;
+                self.close("completed");
+                self.hold(ITEM_BYTES)?;
+                self.message()
+            }
+        };
+        if message.begin(kind, &mut self.emitter) {
+            self.hold(ITEM_BYTES)?;
+        }
+        Ok(message)
+    }
+
+    fn message(&mut self) -> Message {
+        let at = self.place();
+        Message::open(at, self.frame.id("msg", at), &mut self.emitter)
+    }
+
+    /// A call without a number of its own is told by its id; one without either is the last one.
+    fn call(&mut self, delta: &CallDelta) -> Result<(), Broken> {
+        let function = delta.function.as_ref();
+        let (id, name) =
+            (delta.id.as_deref().unwrap_or_default(), function.and_then(|function| function.name.as_deref()).unwrap_or_default());
+        let arguments = function.map(|function| function.arguments()).unwrap_or_default();
+        let known = match delta.index {
+            Some(index) => self.calls.iter().position(|call| call.index == Some(index)),
+            None if !id.is_empty() => self.calls.iter().position(|call| call.call_id == id),
+            None => self.calls.len().checked_sub(1),
+        };
+        self.hold(arguments.len())?;
+        let known = match known {
+            Some(known) => known,
+            // Nothing that could be called.
+            None if name.is_empty() => return Ok(()),
+            None => {
+                self.close("completed");
+                self.hold(ITEM_BYTES + id.len() + name.len())?;
+                let at = self.place();
+                let call_id = if id.is_empty() { self.frame.id("call", at) } else { id.to_owned() };
+                let ours = self.frame.id("fc", at);
+                self.calls.push_back(Call::open(at, ours, delta.index, call_id, name.to_owned(), &mut self.emitter));
+                self.calls.len() - 1
+            }
+        };
+        self.calls[known].grow(&arguments, &mut self.emitter);
+        Ok(())
+    }
+
+    /// Closes the item that the model was saying.
+    fn close(&mut self, status: &'static str) {
+        let (at, item) = match self.open.take() {
+            Some(Open::Thought(thought)) => (thought.at, thought.close(status, self.include, &mut self.emitter)),
+            Some(Open::Message(message)) => (message.at, message.close(status, &mut self.emitter)),
+            None => return,
+        };
+        self.closed(at, item);
+    }
+
+    fn closed(&mut self, at: usize, item: Json) {
+        self.emitter.emit("response.output_item.done", &Done { output_index: at, item: &item });
+        self.output[at] = Some(item);
+    }
+
+    fn place(&mut self) -> usize {
+        self.output.push(None);
+        self.output.len() - 1
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.room = self.room.checked_sub(bytes).ok_or_else(|| Broken {
+            message: format!("the response is larger than {} bytes (`limits.http.response_bytes`)", self.limit),
+            code: "response_too_large",
+        })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! A reasoning item as it grows: a summary of one part, and what the provider signed. Must not know where thoughts come from.
+
+use serde::Serialize;
+
+use crate::chat::Json;
+use crate::chat::codec::raw_json;
+use crate::http::responses::emitter::{Emitter, InItem, Place};
+use crate::http::responses::item::{Item, Part};
+use crate::http::responses::reasoning::{Blocks, seal};
+use crate::http::responses::request::Include;
+
+#[derive(Debug)]
+pub(super) struct Thought {
+    pub(super) at: usize,
+    id: String,
+    words: Option<String>,
+    blocks: Blocks,
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    output_index: usize,
+    item: Item<'a>,
+}
+
+#[derive(Serialize)]
+struct InSummary<T> {
+    summary_index: usize,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+struct PartOf<'a> {
+    part: Part<'a>,
+}
+
+#[derive(Serialize)]
+struct Delta<'a> {
+    delta: &'a str,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    text: &'a str,
+}
+
+impl Thought {
+    pub(super) fn open(at: usize, id: String, emitter: &mut Emitter) -> Self {
+        let item = Item::Reasoning { id: &id, summary: &[], encrypted_content: None, status: Some("in_progress") };
+        emitter.emit("response.output_item.added", &Added { output_index: at, item });
+        Self { at, id, words: None, blocks: Blocks::default() }
+    }
+
+    pub(super) fn grow(&mut self, more: &str, emitter: &mut Emitter) {
+        if self.words.is_none() {
+            emitter.emit("response.reasoning_summary_part.added", &self.place(PartOf { part: Part::SummaryText { text: "" } }));
+        }
+        emitter.emit("response.reasoning_summary_text.delta", &self.place(Delta { delta: more }));
+        self.words.get_or_insert_default().push_str(more);
+    }
+
+    pub(super) fn keep(&mut self, blocks: Vec<Json>) {
+        for block in blocks {
+            self.blocks.add(block);
+        }
+    }
+
+    pub(super) fn close(self, status: &'static str, include: Include, emitter: &mut Emitter) -> Json {
+        if let Some(text) = &self.words {
+            emitter.emit("response.reasoning_summary_text.done", &self.place(Text { text }));
+            emitter.emit("response.reasoning_summary_part.done", &self.place(PartOf { part: Part::SummaryText { text } }));
+        }
+        self.item(status, include)
+    }
+
+    pub(super) fn item(self, status: &'static str, include: Include) -> Json {
+        let sealed = (include.encrypted && !self.blocks.is_empty()).then(|| seal(&self.blocks.done()));
+        let summary: Vec<Part<'_>> = self.words.iter().map(|text| Part::SummaryText { text }).collect();
+        raw_json(&Item::Reasoning { id: &self.id, summary: &summary, encrypted_content: sealed.as_deref(), status: Some(status) })
+    }
+
+    fn place<T>(&self, body: T) -> InItem<'_, InSummary<T>> {
+        let place = Place { item_id: &self.id, output_index: self.at };
+        InItem { place, body: InSummary { summary_index: 0, body } }
+    }
+}

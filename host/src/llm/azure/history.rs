@@ -1,0 +1,101 @@
+//! A conversation as Azure takes it: it refuses fields that it does not know, and a tool's answer may hold only text.
+//! Must not know the request around it. Source: "Azure OpenAI in Foundry Models REST API reference", messages.
+
+use serde::Deserialize;
+
+use crate::chat::codec::json_string;
+use crate::chat::{Content, Fields, Message, Part, ToolCall};
+
+/// Fields that clients copy from replies of other providers into the history. Each alone makes Azure refuse the request.
+const FOREIGN: [&str; 8] = [
+    "cache_control",
+    "extra_content",
+    "provider_specific_fields",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "reasoning_items",
+    "thinking_blocks",
+];
+
+/// Kinds of parts that hold thoughts.
+const THOUGHTS: [&str; 3] = ["reasoning", "redacted_thinking", "thinking"];
+
+/// The messages as Azure takes them.
+pub(super) fn written(messages: &[Message]) -> Vec<Message> {
+    let mut out: Vec<Message> = Vec::with_capacity(messages.len() + 1);
+    let mut hoisted = Vec::new();
+    for message in messages {
+        if message.role != "tool" {
+            release(&mut hoisted, &mut out);
+        }
+        let mut message = message.clone();
+        strip(&mut message);
+        if message.role == "tool" {
+            hoist(&mut message, &mut hoisted);
+        }
+        out.push(message);
+    }
+    release(&mut hoisted, &mut out);
+    out
+}
+
+/// Takes out what came from other providers.
+fn strip(message: &mut Message) {
+    let native = |fields: &mut Fields| fields.retain(|(name, _)| !FOREIGN.contains(&name.as_str()));
+    native(&mut message.extra);
+    for call in &mut message.tool_calls {
+        if let ToolCall::Function(call) = call {
+            native(&mut call.extra);
+        }
+    }
+    let Content::Parts(parts) = &mut message.content else { return };
+    for part in parts.iter_mut() {
+        if let Part::Text { extra, .. } = part {
+            native(extra);
+        }
+    }
+    if message.role == "assistant" {
+        parts.retain(|part| !is_thought(part));
+        if parts.is_empty() {
+            message.content = Content::Null;
+        }
+    }
+}
+
+fn is_thought(part: &Part) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let Part::Other(json) = part else { return false };
+    serde_json::from_str::<Kind>(json.get()).is_ok_and(|part| THOUGHTS.contains(&part.kind.as_str()))
+}
+
+/// Moves what is no text out of a tool's answer, under a line that says whose it was.
+fn hoist(message: &mut Message, hoisted: &mut Vec<Part>) {
+    let Content::Parts(parts) = &mut message.content else { return };
+    let (texts, others): (Vec<_>, Vec<_>) = std::mem::take(parts).into_iter().partition(|part| matches!(part, Part::Text { .. }));
+    *parts = texts;
+    if others.is_empty() {
+        return;
+    }
+    let id = message.tool_call_id.as_deref().unwrap_or_default();
+    if parts.is_empty() {
+        parts.push(text("The result is in the next user message."));
+    }
+    hoisted.push(text(&format!("The result of tool call {}:", json_string(id))));
+    hoisted.extend(others);
+}
+
+/// The answers to one turn's calls must stand together, so what was taken out of them follows all.
+fn release(hoisted: &mut Vec<Part>, out: &mut Vec<Message>) {
+    if !hoisted.is_empty() {
+        out.push(Message { role: "user".into(), content: Content::Parts(std::mem::take(hoisted)), ..Message::default() });
+    }
+}
+
+fn text(text: &str) -> Part {
+    Part::Text { text: text.to_owned(), extra: Fields::new() }
+}

@@ -1,0 +1,68 @@
+//! Asking a provider for vectors, with the same tries again and the same circuits as for replies. No fallbacks: the vectors of two models do
+//! not lie in one space. Must not know how a provider is asked.
+
+use tracing::Span;
+
+use super::attempt::{Ask, Failure, Walk};
+use super::{Error, Llm, Target, Used, Vendor};
+use crate::chat::{Deadline, Embed, Embedded, Usage};
+use crate::telemetry::{Operation, llm_used};
+
+/// The convention's word.
+const OPERATION: &str = "embeddings";
+
+/// Who wants vectors, and by when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The name that the client gave.
+    pub model: &'a str,
+    pub caller: Option<&'a str>,
+    pub deadline: Deadline,
+}
+
+/// One embeddings request, as it is asked of its provider.
+struct Vectors<'a> {
+    llm: &'a Llm,
+    embed: &'a Embed,
+    deadline: Deadline,
+}
+
+impl Llm {
+    /// Asks `target` for vectors, and tells the observer what that used.
+    ///
+    /// # Errors
+    /// As for a reply; `NoEmbeddings` where the provider computes none.
+    pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+        let vectors = Vectors { llm: self, embed, deadline: asker.deadline };
+        let chain = std::slice::from_ref(target);
+        let embedded = Walk::new(&vectors, &self.attempts, chain.into(), asker.deadline, None).run().await?.reply;
+        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
+        let Target { provider, model, .. } = target;
+        let (operation, system) = (OPERATION, self.system(provider));
+        let used = Used { pipeline: asker.model, caller: asker.caller, provider, operation, system, model, usage, estimated: false };
+        self.attempts.observer().used(&used);
+        Ok(embedded)
+    }
+}
+
+impl Ask for Vectors<'_> {
+    type Reply = Embedded;
+
+    async fn ask(&self, target: &Target, model: &str, _others: u32) -> Result<Embedded, Failure> {
+        match self.llm.providers.get(&target.provider) {
+            None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
+            Some(Vendor::Builtin) => Err(Error::NoEmbeddings { provider: target.provider.clone() }.into()),
+            Some(Vendor::Http(remote)) => {
+                let embedded = remote.embed(&self.llm.secrets, target, model, self.embed, self.deadline).await?;
+                if embedded.prompt_tokens > 0 {
+                    llm_used(&Span::current(), embedded.prompt_tokens, 0);
+                }
+                Ok(embedded)
+            }
+        }
+    }
+
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
+        Operation { name: OPERATION, system: self.llm.system(provider), model }
+    }
+}

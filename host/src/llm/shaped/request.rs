@@ -1,0 +1,130 @@
+//! What every OpenAI-shaped request has in common: usage is always asked for, so that what a reply used is known.
+//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion" and "Create embeddings".
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::object::Object;
+use crate::chat::codec::to_json;
+use crate::chat::{Fields, Json};
+use crate::llm::adapter::{Ask, AskEmbeddings};
+
+/// The client's fields as they go to the provider. `stream_usage`: the provider can be asked for the usage of a stream; one that cannot often
+/// refuses `stream_options`, so they are left out.
+pub(in crate::llm) fn params(ask: &Ask<'_>, stream_usage: bool) -> Fields {
+    let mut params = ask.params.clone();
+    let at = params.iter().position(|(name, _)| name == "stream_options");
+    match (ask.stream && stream_usage, at) {
+        (false, Some(at)) => drop(params.remove(at)),
+        (false, None) => {}
+        (true, Some(at)) => {
+            if let Some(options) = with_usage(&params[at].1) {
+                params[at].1 = options;
+            }
+        }
+        (true, None) => params.extend(with_usage(RawValue::NULL).map(|options| ("stream_options".to_owned(), options))),
+    }
+    params
+}
+
+/// Whether the client asked for the usage of a stream.
+pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        include_usage: Option<bool>,
+    }
+    let options = params.iter().find(|(name, _)| name == "stream_options");
+    let asked: Option<Asked> = options.and_then(|(_, options)| serde_json::from_str(options.get()).ok());
+    asked.is_some_and(|asked| asked.include_usage == Some(true))
+}
+
+/// The body of `POST /embeddings`.
+pub(in crate::llm) fn embeddings_body(ask: &AskEmbeddings<'_>) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Input<'a> {
+        Texts(&'a [String]),
+        Tokens(&'a RawValue),
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        model: &'a str,
+        input: Input<'a>,
+        encoding_format: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dimensions: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+    }
+    let AskEmbeddings { model, inputs, tokens, dimensions, user } = *ask;
+    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
+    // Every server knows `float`; many do not know `base64`.
+    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
+}
+
+/// `stream_options` with usage asked for; none where they are no object, which the provider shall say.
+fn with_usage(options: &RawValue) -> Option<Json> {
+    let mut options = if options.get() == "null" { Object::default() } else { Object::read(options)? };
+    options.set("include_usage", to_raw_value(&true).expect("true is JSON"));
+    Some(options.json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Name;
+    use crate::chat::codec::{json, parse_request};
+    use crate::llm::adapter::Unsupported;
+
+    fn options(given: Option<&str>, stream: bool, stream_usage: bool) -> Option<String> {
+        let mut fields: Fields = vec![("seed".into(), json("1".into()).expect("JSON"))];
+        fields.extend(given.map(|given| ("stream_options".to_owned(), json(given.into()).expect("JSON"))));
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        let ask = Ask { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
+        let params = params(&ask, stream_usage);
+        assert_eq!(params[0].1.get(), "1");
+        params.iter().find(|(name, _)| name == "stream_options").map(|(_, options)| options.get().to_owned())
+    }
+
+    #[test]
+    fn usage_is_asked_for_with_every_stream() {
+        let asked = Some(r#"{"include_usage":true}"#.to_owned());
+        for given in [None, Some("null"), Some("{}"), Some(r#"{"include_usage":false}"#), Some(r#"{"include_usage":null}"#)] {
+            assert_eq!(options(given, true, true), asked, "{given:?}");
+        }
+        let kept = options(Some(r#"{"include_obfuscation":false,"include_usage":false,"x":1.0}"#), true, true);
+        assert_eq!(kept.as_deref(), Some(r#"{"include_obfuscation":false,"include_usage":true,"x":1.0}"#));
+        assert_eq!(options(Some("5"), true, true).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn stream_options_are_left_out_where_they_have_no_place() {
+        for given in [None, Some(r#"{"include_usage":true}"#)] {
+            assert_eq!(options(given, false, true), None);
+            assert_eq!(options(given, true, false), None);
+        }
+    }
+
+    #[test]
+    fn a_client_asks_for_usage_with_true_alone() {
+        for (given, expected) in
+            [("{\"include_usage\":true}", true), ("{\"include_usage\":false}", false), ("{}", false), ("null", false), ("7", false)]
+        {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"stream_options":{given}}}"#);
+            assert_eq!(wants_usage(&parse_request(body.as_bytes()).expect("a request").params), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn an_embeddings_request_says_only_what_is_known() {
+        let inputs = ["a".to_owned(), "b".to_owned()];
+        let ask = AskEmbeddings { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
+        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        let tokens = json("[[1,2]]".into()).expect("JSON");
+        let counted = AskEmbeddings { inputs: &[], tokens: Some(&tokens), ..ask };
+        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
+        let ask = AskEmbeddings { dimensions: Some(8), user: Some("u"), ..ask };
+        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#);
+    }
+}

@@ -1,0 +1,123 @@
+"""What check.py promises of the Responses API: a whole response, its stream, its errors, each against the client's types and OpenAI's
+published schema. Must not know how the server is made or started; check.py hands over what it reads with."""
+
+import json
+
+import openai
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+QUESTION = {"model": "demo", "input": "How do I return a pump, and whom do I write to?"}
+TOOL = {"type": "function", "name": "ship", "parameters": {"type": "object", "properties": {}}, "strict": True}
+ASKED = {
+    "instructions": "Be brief.",
+    "max_output_tokens": 400,
+    "metadata": {"team": "desk"},
+    "reasoning": {"effort": "low"},
+    "text": {"format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}}, "verbosity": "low"},
+    "tools": [TOOL],
+    "tool_choice": "auto",
+    "temperature": 0.5,
+    "include": ["reasoning.encrypted_content"],
+    "store": False,
+}
+# OpenAI's own server sends `store`, which neither its schema nor its client lists; `name` is in the schema and not in the client.
+UNLISTED = ["Response.store", "ResponseFunctionCallArgumentsDoneEvent.name"]
+
+
+def promises(strict, strangers, refused, quotes_and_redacts, source):
+    """The promises, made with check.py's readers."""
+
+    def known(value, text):
+        kind = type(value).__name__
+        names = [name.replace(f"{kind}.response", "Response") for name in strangers(value, kind)]
+        unknown = [name for name in names if name not in UNLISTED]
+        assert not unknown, f"fields that the client does not know: {unknown} in {text}"
+        return value
+
+    def whole(text, published):
+        published.holds("Response", json.loads(text))
+        return known(Response.model_validate_json(text, strict=True), text)
+
+    def events(client, published, **extra):
+        with client.responses.with_streaming_response.create(**QUESTION, stream=True, **extra) as reply:
+            assert reply.headers["content-type"].startswith("text/event-stream"), reply.headers
+            lines = [line for line in reply.iter_lines() if line]
+        names, data = lines[0::2], lines[1::2]
+        read = []
+        for name, line in zip(names, data, strict=True):
+            text = line.removeprefix("data: ")
+            value = json.loads(text)
+            assert name == f"event: {value['type']}", (name, line)
+            published.holds("ResponseStreamEvent", value)
+            read.append(known(TypeAdapter(ResponseStreamEvent).validate_json(text, strict=True), text))
+        return read
+
+    def a_response_is_complete(client, published):
+        raw = client.responses.with_raw_response.create(**QUESTION)
+        response = whole(raw.text, published)
+        assert response.status == "completed" and response.usage and raw.request_id, raw.text
+        quotes_and_redacts(response.output_text)
+
+    def a_response_repeats_what_was_asked(client, published):
+        raw = client.responses.with_raw_response.create(**QUESTION, **ASKED)
+        response = whole(raw.text, published)
+        assert (response.instructions, response.temperature, response.metadata) == ("Be brief.", 0.5, {"team": "desk"}), raw.text
+        assert response.tools[0].name == "ship" and response.text.format.name == "answer", raw.text
+        assert json.loads(raw.text)["store"] is False, raw.text
+
+    def a_streamed_response_is_complete(client, published):
+        read = events(client, published)
+        assert [event.sequence_number for event in read] == list(range(len(read))), read
+        kinds = [event.type for event in read if event.type != "response.output_text.delta"]
+        assert kinds == [
+            "response.created",
+            "response.in_progress",
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_text.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "response.completed",
+        ], kinds
+        text = "".join(event.delta for event in read if event.type == "response.output_text.delta")
+        assert text == read[-1].response.output_text and read[-1].response.usage, read[-1]
+        assert len({event.response.id for event in read if hasattr(event, "response")}) == 1, read
+        quotes_and_redacts(text)
+
+    def the_clients_own_response_readers_agree(client, published):
+        said = client.responses.create(**QUESTION).output_text
+        with client.responses.stream(**QUESTION) as stream:
+            streamed = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+            gathered = stream.get_final_response()
+        assert said == streamed == gathered.output_text, (said, streamed, gathered)
+        turn = [{"role": "user", "content": QUESTION["input"]}, *gathered.output, {"role": "user", "content": QUESTION["input"]}]
+        quotes_and_redacts(client.responses.create(model="demo", input=turn).output_text)
+
+    def errors_of_responses_are_the_clients_errors(client, published):
+        create = client.responses.create
+        refused(lambda: create(**QUESTION | {"model": "nope"}), openai.NotFoundError, "model_not_found", published)
+        for stream in (False, True):
+            for extra, param in [
+                ({"previous_response_id": "resp_1"}, "previous_response_id"),
+                ({"background": True}, "background"),
+                ({"truncation": "auto"}, "truncation"),
+                ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+                ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
+            ]:
+                call = lambda: create(**QUESTION | extra, stream=stream)
+                bad = refused(call, openai.BadRequestError, "invalid_value", published)
+                assert bad.param == param, bad.body
+
+    def stages_are_switched_for_one_response(client, published):
+        off = client.responses.create(**QUESTION, extra_body={"pipeline": {"rag": False}})
+        assert source not in off.output_text, off
+
+    return [
+        a_response_is_complete,
+        a_response_repeats_what_was_asked,
+        a_streamed_response_is_complete,
+        the_clients_own_response_readers_agree,
+        errors_of_responses_are_the_clients_errors,
+        stages_are_switched_for_one_response,
+    ]
