@@ -6,8 +6,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, Server};
@@ -17,12 +21,16 @@ use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
 use crate::store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// A server that is bound and ready to serve.
 pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
+    metrics: Arc<Metrics>,
+    secrets: llm::Secrets,
+    /// The task that sends traces, and what stops it.
+    exporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ends the watching of the plugin directory when it is dropped.
     _watcher: Watcher,
     flusher: Flusher,
@@ -36,7 +44,9 @@ impl App {
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        Self::open_with(config, Arc::new(Pocket::default()), Arc::new(|name: &str| std::env::var(name).ok())).await
+        let unread = || format!("secret_dir {} cannot be read", config.secret_dir.clone().unwrap_or_default().display());
+        let secrets = llm::sources(config.secret_dir.clone()).with_context(unread)?;
+        Self::open_with(config, Arc::new(Pocket::default()), secrets).await
     }
 
     /// As `open`, with another embedder and other secrets: the outer rim that tests replace.
@@ -56,7 +66,7 @@ impl App {
         let ledger = Ledger::open(&database, books, ledger::clock::system(), metrics.clone()).context("the books cannot be opened")?;
         let ledger = Arc::new(ledger);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
-        let llm = Arc::new(Llm::new(config.llm, secrets, attempts).context("the providers cannot be set up")?);
+        let llm = Arc::new(Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -69,10 +79,11 @@ impl App {
         let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
-        let state = http::State { catalog, runner: Arc::new(runner), registry, knowledge: knowledge.clone(), ledger, metrics };
+        let (runner, shown) = (Arc::new(runner), knowledge.clone());
+        let state = http::State { catalog, runner, registry, knowledge: shown, ledger, metrics: metrics.clone() };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, _watcher: watcher, flusher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -84,6 +95,25 @@ impl App {
         &self.knowledge
     }
 
+    /// Sends these spans to the collector from now on.
+    ///
+    /// # Errors
+    /// Its URL is none, or the secret with its headers cannot be had.
+    pub fn export(&mut self, spans: telemetry::Spans) -> anyhow::Result<()> {
+        let export = spans.export();
+        let url = format!("{}/v1/traces", export.otlp_endpoint.as_deref().unwrap_or_default());
+        let mut post = llm::Post::new("the collector of traces", &url, &llm::Limits::default()).context("traces cannot be sent")?;
+        if let Some(name) = &export.otlp_headers_secret {
+            let unfit = |why: &dyn std::fmt::Display| anyhow::anyhow!("the secret `{name}` of `telemetry.otlp_headers_secret` {why}");
+            let headers = (self.secrets)(name).map_err(|why| unfit(&why))?;
+            post = post.with_headers(&headers).map_err(|why| unfit(&why))?;
+        }
+        let collector = Collector { post, time: export.otlp_timeout };
+        let (stop, stopped) = oneshot::channel();
+        self.exporting = Some((stop, tokio::spawn(spans.send(collector, self.metrics.clone(), stopped))));
+        Ok(())
+    }
+
     /// Serves until `shutdown`, then finishes what runs.
     ///
     /// # Errors
@@ -91,6 +121,10 @@ impl App {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let served = self.server.serve(shutdown).await;
         self.flusher.finish().await;
+        if let Some((stop, sending)) = self.exporting {
+            drop(stop);
+            sending.await.context("the task that sends traces failed")?;
+        }
         served?;
         Ok(())
     }
@@ -119,12 +153,43 @@ impl llm::Observer for Attempts {
     }
 
     fn used(&self, used: &llm::Used<'_>) {
-        let llm::Used { pipeline, caller, provider, model, usage, estimated } = *used;
+        let llm::Used { pipeline, caller, provider, operation, system, model, usage, estimated } = *used;
+        // The convention wants the provider's own count.
+        if !estimated {
+            let of = telemetry::Operation { name: operation, system, model };
+            self.metrics.operation_tokens(of, usage.prompt, usage.completion);
+        }
         self.ledger.used(&ledger::Entry { pipeline, caller, provider, model, usage, estimated });
     }
 
     fn circuits(&self, provider: &str, open: usize) {
         self.metrics.llm_circuits(provider, open);
+    }
+
+    fn operation(&self, of: telemetry::Operation<'_>, error: Option<&'static str>, seconds: f64) {
+        self.metrics.operation(of, error, seconds);
+    }
+
+    fn first_chunk(&self, of: telemetry::Operation<'_>, seconds: f64) {
+        self.metrics.first_chunk(of, seconds);
+    }
+}
+
+/// Plugs the llm room's transport into the telemetry room's port.
+struct Collector {
+    post: llm::Post,
+    time: Duration,
+}
+
+impl telemetry::Deliver for Collector {
+    fn deliver(&self, json: Vec<u8>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            match self.post.send("application/json", json.into(), self.time).await {
+                Ok((200..300, _)) => Ok(()),
+                Ok((status, _)) => Err(format!("it answered {status}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
     }
 }
 
@@ -150,8 +215,9 @@ mod tests {
         let ledger = Ledger::open(&folder.path().join("db"), config, Arc::new(ledger::clock::Moment::default), metrics.clone()).unwrap();
         let attempts = Attempts { metrics: metrics.clone(), ledger: Arc::new(ledger) };
         let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4 };
-        let (pipeline, provider, model) = ("support", "openai", "gpt-4o");
-        attempts.used(&llm::Used { pipeline, caller: Some("team-a"), provider, model, usage, estimated: true });
+        let (pipeline, provider, operation, system, model) = ("support", "openai", "chat", "openai", "gpt-4o");
+        let used = llm::Used { pipeline, caller: Some("team-a"), provider, operation, system, model, usage, estimated: true };
+        attempts.used(&used);
         let today = attempts.ledger.today();
         let rows = attempts.ledger.report(today, today, None).unwrap();
         let sums =
@@ -160,5 +226,10 @@ mod tests {
         assert_eq!(attempts.ledger.admit("team-a").unwrap_err().limit, ledger::Limit::TokensPerDay);
         let line = r#"cofferdam_tokens_total{pipeline="support",caller="team-a",provider="openai",model="gpt-4o",type="reasoning"} 4"#;
         assert!(metrics.render().lines().any(|l| l == line));
+        // What was guessed is not the provider's count, which alone goes under the convention's name.
+        assert!(!metrics.render().contains("gen_ai_client_token_usage_sum"));
+        attempts.used(&llm::Used { estimated: false, ..used });
+        let line = r#"gen_ai_client_token_usage_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",gen_ai_token_type="output"} 9.0"#;
+        assert!(metrics.render().lines().any(|l| l == line), "{}", metrics.render());
     }
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::LogFormat;
 use crate::{http, sandbox};
 
 /// sysexits.h: the configuration is wrong.
@@ -69,10 +69,7 @@ pub fn main() -> ExitCode {
                 Log::Text => LogFormat::Text,
                 Log::Json => LogFormat::Json,
             };
-            match telemetry::init(format, None) {
-                Ok(()) => serve::serve(args),
-                Err(error) => bad_config(&format!("COFFERDAM_LOG is no filter: {error}")),
-            }
+            serve::serve(args, format)
         }
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),

@@ -15,6 +15,7 @@ mod problem;
 mod providers;
 mod read;
 mod section;
+mod telemetry;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub plugin_dir: PathBuf,
+    /// One file for each secret, looked into before the environment.
+    pub secret_dir: Option<PathBuf>,
     pub keys: crate::http::Keys,
     pub http: crate::http::Limits,
     pub llm: llm::Config,
@@ -56,6 +59,7 @@ pub struct Config {
     pub embeddings: Vec<EmbeddingModel>,
     /// The most pipelines kept through the API.
     pub pipelines_max: usize,
+    pub telemetry: crate::telemetry::Export,
 }
 
 /// Why there is no configuration.
@@ -96,6 +100,7 @@ impl Config {
             config.places(keys);
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
             keys.table("limits", |keys| config.limits(keys));
+            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
@@ -110,6 +115,7 @@ impl Config {
         });
         config.data_dir = dir.join(&config.data_dir);
         config.plugin_dir = dir.join(&config.plugin_dir);
+        config.secret_dir = config.secret_dir.map(|secrets| dir.join(secrets));
         report.result(NAME, config)
     }
 
@@ -121,6 +127,7 @@ impl Config {
         config.places(&mut printer);
         keys::print(&mut printer, &self.keys);
         printer.table("limits", |keys| config.limits(keys));
+        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
@@ -146,6 +153,7 @@ impl Config {
         keys.address("listen", &mut self.listen);
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);
+        keys.optional_path("secret_dir", &mut self.secret_dir);
     }
 
     fn limits(&mut self, keys: &mut impl Walk) {
@@ -166,6 +174,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             plugin_dir: "plugins".into(),
+            secret_dir: None,
             keys: crate::http::Keys::default(),
             http: crate::http::Limits::default(),
             llm: llm::Config::default(),
@@ -178,6 +187,7 @@ impl Default for Config {
             embeddings: vec![embeddings::default()],
             // One per team and purpose; every one is a row and a line of `/v1/models`.
             pipelines_max: 256,
+            telemetry: crate::telemetry::Export::default(),
         }
     }
 }

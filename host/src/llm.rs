@@ -15,6 +15,8 @@ mod meter;
 mod provider;
 mod refusal;
 mod relay;
+mod remote;
+mod secrets;
 mod shaped;
 mod sse;
 mod transport;
@@ -26,16 +28,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::{Completion, Exchange, Message, Reply};
+use crate::telemetry::Operation;
 use adapter::Dialect;
 use attempt::{Ask, Attempts, Failure, Walk, Won};
-use provider::{Call, Making, Provider};
+use remote::{Remote, Try};
 use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
 pub use embeddings::Asker;
 pub use error::{Error, Phase};
+pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use sse::events;
+pub use transport::Post;
 pub use used::Used;
 
 /// The providers of the operator's file, ready to be asked.
@@ -49,11 +54,7 @@ pub struct Llm {
 
 /// Who answers under a provider's name.
 enum Vendor {
-    Http {
-        provider: Box<Provider>,
-        /// The secret of targets that name none.
-        secret_key_name: Option<String>,
-    },
+    Http(Box<Remote>),
     Builtin,
 }
 
@@ -66,9 +67,7 @@ impl Llm {
         let tls = Arc::new(Tls::default());
         let ready = |name: &str, entry: &ProviderConfig| {
             let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
-            let (limits, tls, observer) = (config.limits.clone(), Arc::clone(&tls), Arc::clone(&observer));
-            let making = Making { name, base_url: &entry.base_url, dialect, unsupported: entry.unsupported, limits, tls, observer };
-            Ok(Vendor::Http { provider: Box::new(Provider::new(making)?), secret_key_name: entry.secret_key_name.clone() })
+            Ok(Vendor::Http(Box::new(Remote::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
         let providers = providers.collect::<Result<_, Error>>()?;
@@ -133,26 +132,22 @@ impl Llm {
         Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }
 
-    /// The key of the target, or the provider's own.
-    fn key_of(&self, target: &Target, default: Option<&String>) -> Result<Option<String>, Error> {
-        target.secret_key_name.as_ref().or(default).map(|name| self.key(target, name)).transpose()
-    }
-
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
             Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
-            Some(Vendor::Http { provider, secret_key_name }) => {
-                let key = self.key_of(target, secret_key_name.as_ref())?;
-                provider.call(&Call { model, key: key.as_deref(), exchange, mode, others }).await
-            }
+            Some(Vendor::Http(remote)) => remote.call(&self.secrets, Try { target, model, exchange, mode, others }).await,
         }
     }
 
-    /// The secret's value; what is blank counts as missing, and the newline of a file is no part of it.
-    fn key(&self, target: &Target, name: &str) -> Result<String, Error> {
-        let value = (self.secrets)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::SecretMissing { provider: target.provider.clone(), name: name.to_owned() })
+    /// What OpenTelemetry's conventions call the kind of this provider.
+    fn system(&self, provider: &str) -> &'static str {
+        match self.providers.get(provider) {
+            Some(Vendor::Http(remote)) => remote.system(),
+            Some(Vendor::Builtin) => Kind::Builtin.system(),
+            // The convention's word for what it has no word for.
+            None => "_OTHER",
+        }
     }
 }
 
@@ -168,6 +163,14 @@ impl Ask for Chat<'_> {
 
     async fn ask(&self, target: &Target, model: &str, others: u32) -> Result<Reply, Failure> {
         self.llm.ask(target, model, self.exchange, self.mode, others).await
+    }
+
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
+        Operation { name: "chat", system: self.llm.system(provider), model }
+    }
+
+    fn streams(&self) -> bool {
+        self.mode == Mode::Stream
     }
 }
 
@@ -211,9 +214,6 @@ impl<'a, const N: usize> From<&'a [Target; N]> for Chain<'a> {
     }
 }
 
-/// A secret's value by its name.
-pub type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
 /// The vendors' dialects that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -231,6 +231,20 @@ pub enum Kind {
     Builtin,
 }
 
+impl Kind {
+    /// What OpenTelemetry's semantic conventions call the provider; the last two are ours.
+    pub fn system(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gcp.gemini",
+            Self::AzureOpenAi => "azure.ai.openai",
+            Self::WorkersAi => "cloudflare.workers_ai",
+            Self::Builtin => "cofferdam.builtin",
+        }
+    }
+}
+
 /// One entry under `[providers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConfig {
@@ -239,6 +253,8 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// The secret of targets that name none.
     pub secret_key_name: Option<String>,
+    /// Secrets are those of this OAuth client; tokens that it gets for them are the keys.
+    pub oauth: Option<OAuthConfig>,
     /// What becomes of a field that the vendor cannot take.
     pub unsupported: Unsupported,
     /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
@@ -258,6 +274,7 @@ impl ProviderConfig {
             kind,
             base_url: base_url.into(),
             secret_key_name: None,
+            oauth: None,
             unsupported: Unsupported::Refuse,
             models: Vec::new(),
             api_version: None,

@@ -1,16 +1,18 @@
-//! Log lines, spans and figures: what an operator sees of the inside. Any room may use it; it knows none.
+//! Log lines, spans, traces and figures: what an operator sees of the inside. Any room may use it; it knows none.
 //! Must not be handed prompts, bodies or secrets.
 
 mod handles;
 mod log;
 mod metrics;
+mod otlp;
 mod span;
 
 use std::error::Error;
 
-pub use log::{LogFormat, init};
-pub use metrics::{CONTENT_TYPE, Metrics};
-pub use span::{llm_done, llm_span, plugin_done, plugin_span, request_span};
+pub use log::{LogFormat, init, init_with};
+pub use metrics::{CONTENT_TYPE, Metrics, Operation};
+pub use otlp::{Collecting, Deliver, Export, Spans, queue};
+pub use span::{Ended, llm_answered, llm_done, llm_server, llm_span, llm_used, plugin_done, plugin_span, request_done, request_span};
 
 /// The error and what caused it, joined by `: `.
 pub fn chain(error: &dyn Error) -> String {

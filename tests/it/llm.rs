@@ -5,6 +5,7 @@ mod attempts;
 mod cancel;
 mod fallback;
 mod limits;
+mod oauth;
 mod requests;
 mod streams;
 
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use cofferdam::chat::reply::Pieces;
 use cofferdam::chat::{Broken, Deadline, Exchange, Message, Reply, Whole};
-use cofferdam::llm::{Answer, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Target};
+use cofferdam::llm::{
+    Answer, Chain, CircuitPhase, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target,
+};
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -42,10 +45,10 @@ fn watched(upstreams: &[&Upstream], limits: Limits, observer: Arc<dyn Observer>)
         config.providers.insert((*name).into(), ProviderConfig::new(Kind::OpenAi, upstream.url()));
     }
     let secrets = |name: &str| match name {
-        "KEY_A" => Some(format!("{KEY}\n")),
-        "KEY_B" => Some("sk-of-b".to_owned()),
-        "BLANK" => Some(" ".to_owned()),
-        _ => None,
+        "KEY_A" => Secret::new(&format!("{KEY}\n")),
+        "KEY_B" => Secret::new("sk-of-b"),
+        "BLANK" => Secret::new(" "),
+        _ => Err(Lacking::NotSet),
     };
     Llm::new(config, Arc::new(secrets), observer).expect("the upstreams' URLs are fine")
 }

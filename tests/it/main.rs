@@ -32,6 +32,8 @@ mod llm;
 mod providers_table;
 mod responses;
 mod sandbox_limits;
+mod secrets;
 mod simulated;
 mod surface;
 mod tidy;
+mod traces;

@@ -20,6 +20,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub folder: Arc<TempDir>,
     log: Log,
+    stdout: Log,
 }
 
 /// What a server is started with.
@@ -53,6 +54,12 @@ impl Server {
 
     pub fn log(&self) -> String {
         self.log.text.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All that the server wrote to both its outputs, once it has ended.
+    pub fn output(&mut self) -> String {
+        self.wait();
+        self.log.ended() + &self.stdout.ended()
     }
 
     /// SIGKILL: no drain, no goodbye.
@@ -156,8 +163,8 @@ impl Server {
             let _ = child.wait();
             panic!("the server did not start:\n{}", log.ended());
         };
-        std::thread::spawn(move || lines.for_each(drop));
-        Server { child, address, folder, log }
+        let stdout = Log::follow(lines.map_while(Result::ok).map(String::into_bytes));
+        Server { child, address, folder, log, stdout }
     }
 }
 
@@ -189,10 +196,14 @@ struct Log {
 
 impl Log {
     fn read(stderr: impl Read + Send + 'static) -> Self {
+        Self::follow(BufReader::new(stderr).split(b'\n').map_while(Result::ok))
+    }
+
+    fn follow(lines: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
         let log = Self { text: Arc::default(), ended: Arc::default() };
         let writer = log.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            for line in lines {
                 let mut text = writer.text.0.lock().expect("log");
                 text.push_str(&String::from_utf8_lossy(&line));
                 text.push('\n');

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Serve, bad_config, failed};
 use crate::app::App;
 use crate::config::Config;
+use crate::telemetry::{self, LogFormat};
 
 /// For work on blocking threads after the drain.
 const LAST_WORK: Duration = Duration::from_secs(5);
@@ -16,7 +17,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 /// Read where no file is named.
 const DEFAULT_FILE: &str = "cofferdam.toml";
 
-pub(super) fn serve(args: Serve) -> ExitCode {
+pub(super) fn serve(args: Serve, format: LogFormat) -> ExitCode {
     let default = Path::new(DEFAULT_FILE);
     let file = args.config.as_deref().or_else(|| default.exists().then_some(default));
     let mut config = match Config::load(file) {
@@ -30,8 +31,13 @@ pub(super) fn serve(args: Serve) -> ExitCode {
         return bad_config(&problem);
     }
     raise_open_files();
+    let (gathering, spans) = telemetry::queue(&config.telemetry).unzip();
+    if let Err(error) = telemetry::init_with(format, None, gathering) {
+        return bad_config(&format!("COFFERDAM_LOG is no filter: {error}"));
+    }
     run(async {
-        let app = App::open(config).await?;
+        let mut app = App::open(config).await?;
+        spans.map_or(Ok(()), |spans| app.export(spans))?;
         // Tools wait for this line.
         println!("listening on http://{}", app.local_addr());
         app.serve(asked_to_stop()).await

@@ -79,6 +79,12 @@ impl Walk for Printer {
         self.entry(key, &quote(&value.to_string_lossy()));
     }
 
+    fn optional_path(&mut self, key: &'static str, value: &mut Option<PathBuf>) {
+        if let Some(value) = value {
+            self.path(key, value);
+        }
+    }
+
     fn json(&mut self, key: &'static str, value: &mut Map<String, Value>) {
         self.entry(key, &to_toml(&Value::Object(value.clone())));
     }

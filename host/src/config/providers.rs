@@ -90,7 +90,7 @@ fn provider(section: &mut Section<'_>, name: &str, slot: &mut ProviderConfig) {
         return;
     }
     let given_url = base_url.is_some();
-    if let Some(url) = base_url.and_then(|entry| base_url_of(&entry)) {
+    if let Some(url) = base_url.and_then(|entry| url_of(&entry, "http://127.0.0.1:8000/v1")) {
         slot.base_url = url;
     }
     let placed = options::read(section, slot);
@@ -123,7 +123,7 @@ fn kind(entry: &Entry<'_>) -> Option<Kind> {
 }
 
 /// An absolute URL without query. User and password in it would be a secret in the file, so such a text is not repeated either.
-fn base_url_of(entry: &Entry<'_>) -> Option<String> {
+fn url_of(entry: &Entry<'_>, such_as: &str) -> Option<String> {
     let text = entry.text().unwrap_or_default().trim_end_matches('/');
     let uri = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
     if text.contains('@') {
@@ -133,7 +133,7 @@ fn base_url_of(entry: &Entry<'_>) -> Option<String> {
     } else if uri.is_some() {
         return Some(text.to_owned());
     } else {
-        entry.wrong("a URL such as \"http://127.0.0.1:8000/v1\"");
+        entry.wrong(&format!("a URL such as {}", quote(such_as)));
     }
     None
 }

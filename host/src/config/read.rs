@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use serde_json::{Map, Value};
 
 use super::print;
-use super::section::Section;
+use super::section::{Entry, Section};
 use super::walk::{Number, Walk};
 
 impl Walk for Section<'_> {
@@ -70,10 +70,14 @@ impl Walk for Section<'_> {
     }
 
     fn path(&mut self, key: &'static str, value: &mut PathBuf) {
-        let Some(entry) = self.take(key) else { return };
-        match entry.text() {
-            Some(text) if !text.is_empty() && !text.contains('\0') => *value = text.into(),
-            _ => entry.wrong("a path"),
+        if let Some(path) = self.take(key).and_then(path) {
+            *value = path;
+        }
+    }
+
+    fn optional_path(&mut self, key: &'static str, value: &mut Option<PathBuf>) {
+        if let Some(path) = self.take(key).and_then(path) {
+            *value = Some(path);
         }
     }
 
@@ -91,4 +95,12 @@ impl Walk for Section<'_> {
             entry.table(inside);
         }
     }
+}
+
+fn path(entry: Entry<'_>) -> Option<PathBuf> {
+    let path = entry.text().filter(|text| !text.is_empty() && !text.contains('\0')).map(PathBuf::from);
+    if path.is_none() {
+        entry.wrong("a path");
+    }
+    path
 }

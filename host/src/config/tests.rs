@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{Kind, ProviderConfig, Unsupported};
+use crate::llm::{Kind, OAuthConfig, ProviderConfig, Unsupported};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -71,6 +71,9 @@ fn places_are_read_and_relative_paths_count_from_the_file() {
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
     wrong("listen = \"localhost\"", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found \"localhost\"");
     wrong("listen = 8080", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found 8080");
+    let secrets = |text: &str| Config::parse(text, Path::new("/etc/cofferdam")).unwrap().secret_dir;
+    assert_eq!((secrets("secret_dir = \"s\""), secrets("")), (Some("/etc/cofferdam/s".into()), None));
+    wrong("secret_dir = \"\"", "1: secret_dir: expected a path, found \"\"");
     wrong("data_dir = \"\"", "1: data_dir: expected a path, found \"\"");
     wrong("plugin_dir = [\"a\"]", "1: plugin_dir: expected a path, found a list");
 }
@@ -168,7 +171,7 @@ fn an_option_that_cannot_be_is_refused() {
     wrong("[providers.anthropic]\nmax_tokens = 0", "2: providers.anthropic.max_tokens: expected a whole number from 1 to 1000000, found 0");
     wrong(
         "[providers.openai]\nmax_tokens = 1",
-        "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, unsupported, models",
+        "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",
@@ -192,6 +195,50 @@ fn an_option_that_cannot_be_is_refused() {
         "[providers.workers-ai]\naccount_id = \"a\"\nbase_url = \"http://h\"",
         "2: providers.workers-ai.account_id: stands beside base_url; one of the two says where the account is",
     );
+}
+
+#[test]
+fn a_provider_s_oauth_client_is_read_and_printed_and_its_secret_has_a_name() {
+    let azure = |oauth: &str, more: &str| format!("[providers.azure-openai]\nbase_url = \"http://h\"\noauth = {oauth}\n{more}");
+    let (url, named) = ("token_url = \"http://h/token\"", "secret_key_name = \"AZURE_CLIENT\"");
+    for (scope, expected) in [("", ""), (", scope = \"https://x/.default\"", "https://x/.default")] {
+        let config = parse(&azure(&format!("{{ {url}, client_id = \"app \\\"1\\\"\"{scope} }}"), named));
+        let client = OAuthConfig { token_url: "http://h/token".into(), client_id: "app \"1\"".into(), scope: expected.into() };
+        assert_eq!(config.llm.providers["azure-openai"].oauth, Some(client));
+        assert_eq!(parse(&config.effective()).llm.providers, config.llm.providers);
+    }
+    let at = "providers.azure-openai";
+    let fine = format!("{{ {url}, client_id = \"a\" }}");
+    wrong(&azure(&fine, ""), &format!("1: {at}.secret_key_name: is missing: the name of the secret that holds the OAuth client's secret"));
+    wrong(&azure(&format!("{{ {url} }}"), named), &format!("3: {at}.oauth.client_id: is missing: the client's id"));
+    wrong(&azure("{ client_id = \"a\" }", named), &format!("3: {at}.oauth.token_url: is missing: the token endpoint's URL"));
+    wrong(
+        &azure("{ client_id = \"a\", token_url = \"h\" }", named),
+        &format!("3: {at}.oauth.token_url: expected a URL such as \"https://login.example/oauth2/v2.0/token\", found \"h\""),
+    );
+    wrong(
+        &azure(&format!("{{ {url}, client_id = \"a\", scope = \"\" }}"), named),
+        &format!("3: {at}.oauth.scope: expected scopes such as \"https://cognitiveservices.azure.com/.default\", found \"\""),
+    );
+    for key in ["client_secret", "secret"] {
+        wrong(
+            &azure(&format!("{{ {url}, client_id = \"a\", {key} = \"hush\" }}"), named),
+            &format!("3: {at}.oauth.{key}: the provider's `secret_key_name` names the client's secret"),
+        );
+    }
+    wrong(
+        "[providers.builtin]\noauth = { token_url = \"http://h\", client_id = \"a\" }",
+        "2: providers.builtin.oauth: unknown key; known here are kind, base_url",
+    );
+}
+
+#[test]
+fn a_provider_s_secret_has_a_name_that_leads_nowhere_else() {
+    let hint = "expected a secret's name: 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
+    for climbing in ["../KEY", ".KEY", "", "A B"] {
+        let text = format!("[providers.openai]\nsecret_key_name = \"{climbing}\"");
+        wrong(&text, &format!("2: providers.openai.secret_key_name: {hint}"));
+    }
 }
 
 #[test]
@@ -249,6 +296,30 @@ fn a_plugin_is_read_whole() {
     let config = json!({"kinds": ["email"], "deep": {"on": true, "ratio": 0.5, "n": -3, "hex": 255}, "since": "2026-01-02T03:04:05Z"});
     assert_eq!(serde_json::Value::Object(plugin.config.clone()), config);
     assert_eq!(parse("[plugins.p]").plugins["p"], sandbox::PluginConfig::default());
+}
+
+#[test]
+fn a_collector_is_a_url_without_secrets() {
+    let export = parse(
+        "[telemetry]\notlp_endpoint = \"https://collector:4318/tenant/\"\nservice_name = \"gateway-1\"\notlp_headers_secret = \"OTLP\"",
+    )
+    .telemetry;
+    assert_eq!(export.otlp_headers_secret.as_deref(), Some("OTLP"));
+    let hint = "expected a secret's name: 1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
+    wrong("[telemetry]\notlp_headers_secret = \"Authorization=Bearer x\"", &format!("2: telemetry.otlp_headers_secret: {hint}"));
+    assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
+    assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
+    let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
+    let expected = "2: telemetry.otlp_endpoint: expected a collector's URL such as \"http://127.0.0.1:4318\", found";
+    wrong(&endpoint("127.0.0.1:4318"), &format!("{expected} \"127.0.0.1:4318\""));
+    wrong(&endpoint(""), &format!("{expected} \"\""));
+    for url in ["http://user:pass@h", "http://h/?key=secret"] {
+        wrong(&endpoint(url), "2: telemetry.otlp_endpoint: must not hold a user, a password, a query or a fragment");
+    }
+    wrong(
+        "[telemetry]\nservice_name = \"a b\"",
+        "2: telemetry.service_name: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a b\"",
+    );
 }
 
 #[test]
@@ -372,7 +443,8 @@ fn without_keys(config: &Config) -> String {
 #[test]
 fn the_effective_configuration_reads_back_to_the_same() {
     let text = format!(
-        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
+        "listen = \"0.0.0.0:80\"\ndata_dir = \"da\\\\ta \\u00e9\"\nsecret_dir = \"/run/secrets\"\n\
+         telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\nkeys.client = [{{ name = \"team-a\", sha256 = \"{HASH}\" }}]\n\
          keys.default_limits = {{ requests_per_minute = 60, tokens_per_day = 1_000_000 }}\n\
          prices = {{ \"gpt-4o\" = {{ input = 2.5, cached_input = 1.25, output = 10 }}, \"my.vllm/@cf/x\" = {{ input = 0.000_001, output = 0 }} }}\n\
          [limits]\npipelines = 7\nledger = {{ rows = 5 }}\nhttp = {{ request_time = \"1m 30s\", body_bytes = 1_000_001 }}\nrag = {{ queue = 3 }}\nproviders = {{ idle = \"1500ms\" }}\n\

@@ -23,6 +23,8 @@ pub(super) trait Walk: Sized {
     /// Text such as "127.0.0.1:8080".
     fn address(&mut self, key: &'static str, value: &mut SocketAddr);
     fn path(&mut self, key: &'static str, value: &mut PathBuf);
+    /// A path that need not be there.
+    fn optional_path(&mut self, key: &'static str, value: &mut Option<PathBuf>);
     /// Any TOML, as JSON.
     fn json(&mut self, key: &'static str, value: &mut Map<String, Value>);
     fn table(&mut self, key: &'static str, inside: impl FnOnce(&mut Self));

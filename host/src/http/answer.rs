@@ -29,7 +29,7 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
     let (head, mut body) = request.into_parts();
     let id = request_id(&head.headers);
     let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-    let mut record = Record::open(shared, id, head.method.clone(), busy.began);
+    let mut record = Record::open(shared, id, &head, busy.began);
     let span = record.span.clone();
     let answering = async {
         let dispatched = AssertUnwindSafe(dispatch(&head, &mut body, &mut record)).catch_unwind().await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::Method;
+use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -13,10 +14,13 @@ use super::error::Refusal;
 use super::server::Shared;
 use crate::chat::RequestId;
 use crate::ledger::Standing;
-use crate::telemetry::request_span;
+use crate::telemetry::{Ended, request_done, request_span};
 
 /// The status that logs and metrics show where a client left before it got one; nginx's number for it.
 const CLIENT_GONE: u16 = 499;
+
+/// W3C Trace Context; goes no further than our own traces.
+const TRACEPARENT: &str = "traceparent";
 
 /// One request's record; writes itself when dropped.
 pub(super) struct Record {
@@ -38,16 +42,17 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn open(shared: Arc<Shared>, id: RequestId, method: Method, began: Instant) -> Self {
+    pub(super) fn open(shared: Arc<Shared>, id: RequestId, head: &Parts, began: Instant) -> Self {
+        let traceparent = head.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         Self {
-            span: request_span(&id),
+            span: request_span(&id, traceparent),
             shared,
             id,
             caller: None,
             pipeline: None,
             began,
             route: "none",
-            method,
+            method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
             placed: false,
@@ -100,14 +105,17 @@ impl Drop for Record {
         let time = self.began.elapsed();
         metrics.request(self.route, self.status, time.as_secs_f64());
         let Self { span, method, route, status, outcome, caller, pipeline, .. } = &*self;
+        let (pipeline_name, caller_name) = (pipeline.as_deref(), caller.as_deref());
+        let ended = Ended { method: method.as_str(), route, status: *status, outcome, pipeline: pipeline_name, caller: caller_name };
+        request_done(span, &ended);
         tracing::info!(
             parent: span,
             %method,
             route,
             status,
             duration_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
-            pipeline = pipeline.as_deref(),
-            caller = caller.as_deref(),
+            pipeline = pipeline_name,
+            caller = caller_name,
             outcome,
             "{method} {route} answered {status}"
         );

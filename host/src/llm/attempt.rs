@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Error, Limits, Used};
-use crate::telemetry::{llm_done, llm_span};
+use crate::telemetry::{Operation, llm_done, llm_span};
 use chance::Chance;
 use circuits::Circuits;
 pub use circuits::{CircuitPhase, CircuitState};
@@ -30,6 +30,11 @@ pub trait Observer: Send + Sync {
     fn circuits(&self, provider: &str, open: usize) {
         let _ = (provider, open);
     }
+    /// The same try in the convention's words; `error` is none where it went well.
+    fn operation(&self, _of: Operation<'_>, _error: Option<&'static str>, _seconds: f64) {}
+
+    /// A stream's first event came; the time is in seconds.
+    fn first_chunk(&self, _of: Operation<'_>, _seconds: f64) {}
 }
 
 /// Nobody watches.
@@ -82,29 +87,46 @@ impl From<Error> for Failure {
 
 /// A try under way; one that is dropped without an end was cancelled.
 pub(super) struct Watch<'a> {
-    pub(super) observer: &'a dyn Observer,
-    pub(super) provider: &'a str,
-    pub(super) model: &'a str,
     pub(super) span: tracing::Span,
+    observer: &'a dyn Observer,
+    of: Operation<'a>,
+    provider: &'a str,
     begun: Instant,
     outcome: &'static str,
+    /// Of a provider that refused.
+    status: Option<u16>,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(observer: &'a dyn Observer, provider: &'a str, model: &'a str, attempt: u32) -> Self {
-        let span = llm_span(provider, model, attempt);
-        Self { observer, provider, model, span, begun: Instant::now(), outcome: "cancelled" }
+    pub(super) fn new(observer: &'a dyn Observer, of: Operation<'a>, provider: &'a str, attempt: u32) -> Self {
+        let span = llm_span(of, provider, attempt);
+        Self { span, observer, of, provider, begun: Instant::now(), outcome: "cancelled", status: None }
     }
 
-    pub(super) fn ends(mut self, outcome: &'static str) {
-        self.outcome = outcome;
+    /// `streamed`: it was asked for a stream.
+    pub(super) fn ends<T>(mut self, result: &Result<T, Failure>, streamed: bool) {
+        match result {
+            Ok(_) => {
+                self.outcome = "ok";
+                if streamed {
+                    self.observer.first_chunk(self.of, self.begun.elapsed().as_secs_f64());
+                }
+            }
+            Err(failure) => {
+                self.outcome = failure.error.outcome();
+                if let Error::Status { status, .. } = &failure.error {
+                    self.status = Some(*status);
+                }
+            }
+        }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let seconds = self.begun.elapsed().as_secs_f64();
-        llm_done(&self.span, self.outcome, seconds);
-        self.observer.attempt(self.provider, self.model, self.outcome, seconds);
+        llm_done(&self.span, self.outcome, self.status, seconds);
+        self.observer.attempt(self.provider, self.of.model, self.outcome, seconds);
+        self.observer.operation(self.of, (self.outcome != "ok").then_some(self.outcome), seconds);
     }
 }

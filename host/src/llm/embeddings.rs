@@ -1,9 +1,15 @@
 //! Asking a provider for vectors, with the same tries again and the same circuits as for replies. No fallbacks: the vectors of two models do
 //! not lie in one space. Must not know how a provider is asked.
 
+use tracing::Span;
+
 use super::attempt::{Ask, Failure, Walk};
 use super::{Error, Llm, Target, Used, Vendor};
 use crate::chat::{Deadline, Embed, Embedded, Usage};
+use crate::telemetry::{Operation, llm_used};
+
+/// The convention's word.
+const OPERATION: &str = "embeddings";
 
 /// Who wants vectors, and by when.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +38,8 @@ impl Llm {
         let embedded = Walk::new(&vectors, &self.attempts, chain.into(), asker.deadline, None).run().await?.reply;
         let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
         let Target { provider, model, .. } = target;
-        let used = Used { pipeline: asker.model, caller: asker.caller, provider, model, usage, estimated: false };
+        let (operation, system) = (OPERATION, self.system(provider));
+        let used = Used { pipeline: asker.model, caller: asker.caller, provider, operation, system, model, usage, estimated: false };
         self.attempts.observer().used(&used);
         Ok(embedded)
     }
@@ -45,10 +52,17 @@ impl Ask for Vectors<'_> {
         match self.llm.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
             Some(Vendor::Builtin) => Err(Error::NoEmbeddings { provider: target.provider.clone() }.into()),
-            Some(Vendor::Http { provider, secret_key_name }) => {
-                let key = self.llm.key_of(target, secret_key_name.as_ref())?;
-                provider.embed(model, key.as_deref(), self.embed, self.deadline.remaining()).await
+            Some(Vendor::Http(remote)) => {
+                let embedded = remote.embed(&self.llm.secrets, target, model, self.embed, self.deadline).await?;
+                if embedded.prompt_tokens > 0 {
+                    llm_used(&Span::current(), embedded.prompt_tokens, 0);
+                }
+                Ok(embedded)
             }
         }
+    }
+
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
+        Operation { name: OPERATION, system: self.llm.system(provider), model }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Lacking;
+
 /// The last attempt's end, after all that the chain allows was tried.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -35,9 +37,9 @@ pub enum Error {
     /// The reply is not what the API says: no JSON, no event, too large.
     #[error("provider `{provider}` sent a reply that cannot be used: {cause}")]
     Garbled { provider: String, cause: String },
-    /// The secret that the pipeline names is not in the environment.
-    #[error("the secret `{name}` for provider `{provider}` is not set; export it in the server's environment")]
-    SecretMissing { provider: String, name: String },
+    /// The secret that the pipeline names cannot be had.
+    #[error("the secret `{name}` for provider `{provider}` {cause}")]
+    SecretMissing { provider: String, name: String, cause: Lacking },
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },

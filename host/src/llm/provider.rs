@@ -18,6 +18,7 @@ use super::attempt::{Failure, Observer};
 use super::meter::{Meter, Tally};
 use super::refusal::{self, Asked};
 use super::relay::Relay;
+use super::secrets::Secret;
 use super::transport::{Tls, Transport};
 use super::{Error, Limits, Mode, Phase};
 use crate::chat::stream::{streamed, wants_usage};
@@ -27,7 +28,11 @@ use receive::Opened;
 /// One provider that is asked over HTTP.
 pub(super) struct Provider {
     name: Arc<str>,
+    /// What OpenTelemetry's conventions call its kind.
+    system: &'static str,
     dialect: Box<dyn Dialect>,
+    /// Keys are tokens of OAuth, which every vendor takes in the same header.
+    bearer: bool,
     unsupported: Unsupported,
     transport: Transport,
     limits: Limits,
@@ -41,8 +46,10 @@ pub(super) struct Provider {
 /// What a provider is made of.
 pub(super) struct Making<'a> {
     pub(super) name: &'a str,
+    pub(super) system: &'static str,
     pub(super) base_url: &'a str,
     pub(super) dialect: Box<dyn Dialect>,
+    pub(super) bearer: bool,
     pub(super) unsupported: Unsupported,
     pub(super) limits: Limits,
     pub(super) tls: Arc<Tls>,
@@ -52,7 +59,7 @@ pub(super) struct Making<'a> {
 /// One try: what is sent, and how the reply is wanted.
 pub(super) struct Call<'a> {
     pub(super) model: &'a str,
-    pub(super) key: Option<&'a str>,
+    pub(super) key: Option<&'a Secret>,
     pub(super) exchange: &'a Exchange,
     pub(super) mode: Mode,
     /// Targets of the chain after this one.
@@ -63,7 +70,7 @@ impl Provider {
     /// # Errors
     /// `Unreachable` where `base_url` is no http or https URL.
     pub(super) fn new(making: Making<'_>) -> Result<Self, Error> {
-        let Making { name, base_url, dialect, unsupported, limits, tls, observer } = making;
+        let Making { name, system, base_url, dialect, bearer, unsupported, limits, tls, observer } = making;
         let bad = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
         let base: Uri = base_url.parse().map_err(|error| bad(format!("its base_url `{base_url}` is no URL: {error}")))?;
         let provider: Arc<str> = name.into();
@@ -76,7 +83,7 @@ impl Provider {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("cofferdam/", env!("CARGO_PKG_VERSION"))));
         let base_path = base.path().trim_end_matches('/').to_owned();
-        Ok(Self { name: provider, dialect, unsupported, transport, limits, base_path, headers, observer })
+        Ok(Self { name: provider, system, dialect, bearer, unsupported, transport, limits, base_path, headers, observer })
     }
 
     /// One try, within the total limit and what is left to the exchange.
@@ -102,7 +109,7 @@ impl Provider {
         let (wire, mut reading) = self.dialect.request(&ask).map_err(|unfit| self.unfit(unfit))?;
         let sent_bytes = wire.body.len();
         let request = self.request(wire, call.key)?;
-        let meter = |tally| Meter::new(tally, Arc::clone(&self.observer), call.exchange, &self.name, call.model, sent_bytes);
+        let meter = |tally| Meter::new(tally, Arc::clone(&self.observer), call.exchange, (&self.name, self.system), call.model, sent_bytes);
         let connection = within(end, self.transport.connection(), in_time).await?;
         if call.mode == Mode::Whole {
             let whole = within(end, self.whole(call.key, &mut reading, connection, request), in_time).await?;
@@ -123,7 +130,7 @@ impl Provider {
     }
 
     /// Asks for vectors, within the total limit and `time`.
-    pub(super) async fn embed(&self, model: &str, key: Option<&str>, embed: &Embed, time: Duration) -> Result<Embedded, Failure> {
+    pub(super) async fn embed(&self, model: &str, key: Option<&Secret>, embed: &Embed, time: Duration) -> Result<Embedded, Failure> {
         let (inputs, tokens) = match &embed.inputs {
             Inputs::Texts(texts) => (texts.as_slice(), None),
             Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
@@ -149,13 +156,16 @@ impl Provider {
         Name { id, model: model.to_owned(), created }
     }
 
-    fn request(&self, wire: Wire, key: Option<&str>) -> Result<Request<Full<Bytes>>, Error> {
+    fn request(&self, wire: Wire, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
         let Wire { path, headers, body } = wire;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = format!("{}{path}", self.base_path).parse().map_err(|_| self.unreachable("its path makes no URL"))?;
         *request.headers_mut() = self.headers.clone();
-        let key = key.map(|key| self.dialect.credentials(key));
+        let key = key.map(Secret::expose).map(|key| match self.bearer {
+            true => (header::AUTHORIZATION, format!("Bearer {key}")),
+            false => self.dialect.credentials(key),
+        });
         let secret = key.as_ref().map(|(name, _)| name.clone());
         for (name, value) in headers.into_iter().chain(key) {
             let mut value = HeaderValue::try_from(value).map_err(|_| self.unfit_header(&name))?;
@@ -175,14 +185,14 @@ impl Provider {
     }
 
     /// The failure for a reply that cannot be used.
-    fn bad(&self, key: Option<&str>, bad: Bad) -> Failure {
+    fn bad(&self, key: Option<&Secret>, bad: Bad) -> Failure {
         match bad {
             Bad::Error(status, words) => Failure { error: refusal::error(self.asked(key), status, words), in_band: true },
             Bad::Garbled(cause) => self.garbled(cause).into(),
         }
     }
 
-    fn asked<'a>(&'a self, key: Option<&'a str>) -> Asked<'a> {
+    fn asked<'a>(&'a self, key: Option<&'a Secret>) -> Asked<'a> {
         Asked { provider: &self.name, key }
     }
 

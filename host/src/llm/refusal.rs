@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::Error;
 use super::adapter::Words;
+use super::{Error, Secret};
 
 /// Characters of a provider's message that are passed on.
 const MESSAGE_CHARS: usize = 500;
@@ -16,7 +16,7 @@ const MESSAGE_CHARS: usize = 500;
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) provider: &'a str,
-    pub(super) key: Option<&'a str>,
+    pub(super) key: Option<&'a Secret>,
 }
 
 /// The error for a reply of `status` with this body, which `read` understands if it is JSON.
@@ -56,10 +56,11 @@ fn plain(body: &[u8]) -> Words {
 }
 
 /// On one line, without the key or what looks like a masked one (vendors echo its ends), cut to a sane length.
-fn tidy(text: &str, key: Option<&str>) -> String {
-    let hidden = |word: &str| word.contains("***") || key.is_some_and(|key| word.contains(key));
+fn tidy(text: &str, key: Option<&Secret>) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = words.map(|word| if hidden(word) { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
+    let line = words.map(|word| if word.contains("***") { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
+    // Before the cut, which would leave a part of the key too short to be known.
+    let line = key.map_or_else(|| line.clone(), |key| key.kept_out_of_text(&line));
     match line.char_indices().nth(MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

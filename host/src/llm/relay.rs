@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::adapter::Bad;
 use super::meter::Meter;
+use super::secrets::Veil;
 use super::sse::{End, Framer};
 use super::transport::Body;
 use crate::chat::Broken;
@@ -33,6 +34,7 @@ pub(super) struct Relay {
     /// None when the stream is over.
     body: Option<Body>,
     framer: Framer,
+    veil: Veil,
     voice: Voice,
     /// What the next item is made of.
     out: Out,
@@ -52,6 +54,8 @@ enum Over {
 pub(super) struct Begun {
     pub(super) body: Body,
     pub(super) framer: Framer,
+    /// What every event is heard through.
+    pub(super) veil: Veil,
     pub(super) voice: Voice,
     /// What was heard so far.
     pub(super) out: Out,
@@ -60,18 +64,18 @@ pub(super) struct Begun {
 
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
-        let Begun { body, framer, voice, out, meter } = begun;
-        let mut relay = Self { provider, body: Some(body), framer, voice, out, over: None, clock: Clock::new(idle, end), meter };
+        let Begun { body, framer, veil, voice, out, meter } = begun;
+        let mut relay = Self { provider, body: Some(body), framer, veil, voice, out, over: None, clock: Clock::new(idle, end), meter };
         relay.look_at_the_end();
         relay
     }
 
     /// Hears whole events.
     fn hear(&mut self, block: Bytes) {
-        if let Err(bad) = self.voice.hear(block, &mut self.out, &mut self.meter.tally) {
+        if let Err(bad) = self.voice.hear(self.veil.over(block), &mut self.out, &mut self.meter.tally) {
             let (code, what) = match bad {
                 Bad::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
-                Bad::Garbled(cause) => ("upstream_garbled", format!("sent an event that cannot be used: {cause}")),
+                Bad::Garbled(cause) => ("upstream_garbled", format!("sent an event that cannot be used: {}", self.veil.left_out_of(cause))),
             };
             self.broken(code, &what);
         }

@@ -4,6 +4,7 @@
 
 mod dial;
 mod pool;
+mod post;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,9 +18,11 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::{Error, Limits, Phase};
+use crate::telemetry::llm_server;
 use dial::Dialer;
 pub(super) use dial::Tls;
 use pool::{Pool, Reusable};
+pub use post::Post;
 
 /// A kept connection is not used again after this time: below the 60 s of common load balancers, so that we seldom send into a closing one.
 const KEPT: Duration = Duration::from_secs(30);
@@ -56,6 +59,8 @@ impl Transport {
     /// # Errors
     /// `Unreachable`, or `Timeout` while connecting.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
+        let (address, port) = self.dialer.server();
+        llm_server(address, port);
         match self.kept().await {
             Some(sender) => Ok(Connection { sender, fresh: false }),
             None => self.dial().await.map(|sender| Connection { sender, fresh: true }),

@@ -8,6 +8,9 @@ pub struct Used<'a> {
     /// The name of the client's key; none where no keys are configured.
     pub caller: Option<&'a str>,
     pub provider: &'a str,
+    /// The convention's words for what was asked, `chat` or `embeddings`, and for the provider's kind.
+    pub operation: &'static str,
+    pub system: &'static str,
     pub model: &'a str,
     pub usage: crate::chat::Usage,
     /// No count was told by the provider: the tokens are a guess from the bytes.

@@ -12,11 +12,9 @@ pub(super) struct Handles<K, M, const N: usize> {
 /// Values under names that are known at run time only, looked up without building a `String`.
 pub(super) struct Named<T> {
     by_name: RwLock<HashMap<String, T>>,
+    /// Names kept apart; what comes after them shares one value.
+    most: usize,
 }
-
-/// Names kept apart; what comes after them shares one value. Names come from files and from plugins themselves, and every name is
-/// a dozen lines of `/metrics` for ever.
-const NAMES_MAX: usize = 512;
 
 /// The name of all the names after the last one kept.
 const OTHER: &str = "other";
@@ -40,8 +38,8 @@ impl<K: Copy + PartialEq, M, const N: usize> Handles<K, M, N> {
 }
 
 impl<T> Named<T> {
-    pub(super) fn new() -> Self {
-        Self { by_name: RwLock::default() }
+    pub(super) fn new(most: usize) -> Self {
+        Self { by_name: RwLock::default(), most }
     }
 
     /// Acts on the value of `name`, which `make` makes of the name to show.
@@ -53,15 +51,25 @@ impl<T> Named<T> {
     pub(super) fn with_or<R>(&self, name: &str, other: impl Fn() -> String, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
         {
             let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-            let full = by_name.len() >= NAMES_MAX;
+            let full = by_name.len() >= self.most;
             if let Some(value) = by_name.get(name).or_else(|| if full { by_name.get(&other()) } else { None }) {
                 return act(value);
             }
         }
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        let name = if by_name.len() < NAMES_MAX || by_name.contains_key(name) { name.to_owned() } else { other() };
+        let name = if by_name.len() < self.most || by_name.contains_key(name) { name.to_owned() } else { other() };
         let value = by_name.entry(name).or_insert_with_key(|name| make(name));
         act(value)
+    }
+
+    /// As `with`, but a name that is new stays among the others.
+    pub(super) fn with_known<R>(&self, name: &str, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
+        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner).contains_key(name);
+        if known {
+            return self.with(name, make, act);
+        }
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        act(by_name.entry(OTHER.to_owned()).or_insert_with(|| make(OTHER)))
     }
 }
 
@@ -108,18 +116,18 @@ mod tests {
 
     #[test]
     fn names_after_the_last_one_kept_share_one_value() {
-        let named = Named::<String>::new();
+        let named = Named::<String>::new(3);
         let shown = |name: &str| {
             let mut shown = String::new();
             named.with(name, str::to_owned, |value| shown.clone_from(value));
             shown
         };
-        for i in 0..NAMES_MAX {
+        for i in 0..3 {
             assert_eq!(shown(&format!("plugin-{i}")), format!("plugin-{i}"));
         }
         assert_eq!(shown("one-too-many"), OTHER);
         assert_eq!(shown("two-too-many"), OTHER);
-        assert_eq!(shown("plugin-3"), "plugin-3");
-        assert_eq!(named.by_name.read().unwrap().len(), NAMES_MAX + 1);
+        assert_eq!(shown("plugin-2"), "plugin-2");
+        assert_eq!(named.by_name.read().unwrap().len(), 4);
     }
 }

@@ -3,11 +3,18 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry};
+
+use super::otlp::Collecting;
 
 /// Read when no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
 const VARIABLE: &str = "COFFERDAM_LOG";
+
+/// Where all spans are made.
+const SPANS: &str = "cofferdam::telemetry::span";
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,14 +29,31 @@ pub enum LogFormat {
 /// # Errors
 /// The filter cannot be read.
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), ParseError> {
+    init_with(format, filter, None)
+}
+
+/// As `init`, and gathers every span for a collector, whatever the filter says of lines.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn init_with(format: LogFormat, filter: Option<&str>, spans: Option<Collecting>) -> Result<(), ParseError> {
     let variable = std::env::var(VARIABLE).ok();
     let filter = EnvFilter::try_new(filter.or(variable.as_deref()).unwrap_or("info"))?;
     // Colours would be noise in a file or a journal.
     let ansi = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    let started = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let registry = Registry::default();
+    let started = match spans {
+        // One filter for all is the cheaper one.
+        None => registry.with(lines.and_then(filter)).try_init(),
+        Some(spans) => {
+            let ours = filter_fn(|about| about.is_span() && about.target() == SPANS).with_max_level_hint(LevelFilter::DEBUG);
+            registry.with(lines.with_filter(filter)).with(spans.with_filter(ours)).try_init()
+        }
     };
     if started.is_err() {
         tracing::debug!("logging runs already");

@@ -2,6 +2,7 @@
 //! Labels come from closed lists and from the names of plugins, providers, pipelines and callers; of what a client can choose, models' names,
 //! only so many are kept. Each call costs well under a microsecond. Must not know who measures.
 
+mod gen_ai;
 mod tokens;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::handles::{Handles, Named};
+use gen_ai::GenAi;
+pub use gen_ai::Operation;
 use tokens::Tokens;
 
 /// What `render` returns.
@@ -32,6 +35,9 @@ const CALL_BYTES: [f64; 9] =
 const SEARCH_SECONDS: [f64; 10] = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.2, 1.0];
 /// Up to the most hits that a pipeline may ask for.
 const HITS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
+
+/// Names kept apart. They come from files and from plugins themselves, and every name is a dozen lines of `/metrics` for ever.
+const NAMES_MAX: usize = 512;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
@@ -53,6 +59,7 @@ pub struct Metrics {
     search_seconds: Histogram,
     search_hits: Histogram,
     embed_queue: Gauge,
+    gen_ai: GenAi,
 }
 
 /// Where handles come from.
@@ -70,6 +77,7 @@ struct Families {
     llm_seconds: Histograms<1>,
     llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
+    spans: Counters<1>,
 }
 
 /// The handles of one plugin.
@@ -112,19 +120,21 @@ impl Metrics {
             request_seconds: Handles::new(),
             in_flight,
             connections,
-            plugins: Named::new(),
-            providers: Named::new(),
+            plugins: Named::new(NAMES_MAX),
+            providers: Named::new(NAMES_MAX),
             tokens,
             search_seconds,
             search_hits,
             embed_queue,
+            gen_ai: GenAi::new(),
         })
     }
 
     /// Every figure as OpenMetrics text; its type is `CONTENT_TYPE`.
     pub fn render(&self) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("a String takes every write");
+        let encoded = text::encode_registry(&mut out, &self.registry).and_then(|()| text::encode_registry(&mut out, &self.gen_ai.registry));
+        encoded.and_then(|()| text::encode_eof(&mut out)).expect("a String takes every write");
         out
     }
 
@@ -200,6 +210,28 @@ impl Metrics {
         gauge.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
+    /// One try at a model, for a stream to its first event. `error` is none where it went well, else a fixed word.
+    pub fn operation(&self, of: Operation<'_>, error: Option<&'static str>, seconds: f64) {
+        self.gen_ai.operation(of, error, seconds);
+    }
+
+    /// The first event of a stream.
+    pub fn first_chunk(&self, of: Operation<'_>, seconds: f64) {
+        self.gen_ai.first_chunk(of, seconds);
+    }
+
+    /// What a reply took, as the provider counts.
+    pub fn operation_tokens(&self, of: Operation<'_>, input: u64, output: u64) {
+        self.gen_ai.tokens(of, input, output);
+    }
+
+    /// Spans for the collector of traces. `outcome` is `sent` or `dropped`.
+    pub fn spans(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.families.spans.get_or_create(&[("outcome", outcome.into())]).inc_by(count);
+        }
+    }
+
     /// One search of an exchange that did not fail, its embedding included.
     pub fn rag_search(&self, seconds: f64, hits: usize) {
         self.search_seconds.observe(seconds);
@@ -252,6 +284,7 @@ impl Families {
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
             llm_circuits: plain(r, "llm_circuit_open", "Keys of a provider that are left in peace", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
+            spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),
         }
     }
 

@@ -1,13 +1,52 @@
-//! The spans, each made in one place, so that every line names the same things the same way.
+//! The spans, each made in one place, so that every line names the same things the same way. Models are called by OpenTelemetry's semantic
+//! conventions for generative AI, HTTP by its own, and what is ours begins with `cofferdam.`.
 //! Fields that are known later are declared empty and filled in by the function beside the constructor.
 
 use tracing::Span;
 use tracing::field::Empty;
 
+use super::metrics::Operation;
+use super::otlp::{Value, adopt, attributes};
+
 /// One request, from its headers to the reply's last byte. It has the id only, for every line inside is written with all fields of its
-/// spans; the rest is in the request's one line.
-pub fn request_span(id: &str) -> Span {
-    tracing::info_span!("request", request.id = id)
+/// spans; the rest is in the request's one line. A client's `traceparent` makes it part of that trace.
+pub fn request_span(id: &str, traceparent: Option<&str>) -> Span {
+    let span = tracing::info_span!("request", request.id = id);
+    if let Some(traceparent) = traceparent {
+        adopt(&span, traceparent);
+    }
+    span
+}
+
+/// What is known of a request at its end.
+pub struct Ended<'a> {
+    pub method: &'a str,
+    /// A fixed name, never a path.
+    pub route: &'static str,
+    pub status: u16,
+    pub outcome: &'static str,
+    pub pipeline: Option<&'a str>,
+    pub caller: Option<&'a str>,
+}
+
+/// Fills in what a trace shows of a request; the log line has the same from its own fields.
+pub fn request_done(span: &Span, ended: &Ended<'_>) {
+    let text = |text: &str| Value::Text(text.to_owned());
+    attributes(span, || {
+        // A client that left is no failure of ours.
+        let failed = ended.status >= 500 || !matches!(ended.outcome, "done" | "client_gone");
+        [
+            ("otel.name", Value::Text(format!("{} {}", ended.method, ended.route))),
+            ("otel.kind", text("server")),
+            ("otel.status_code", text(if failed { "ERROR" } else { "UNSET" })),
+            ("http.request.method", text(ended.method)),
+            ("http.response.status_code", Value::Whole(ended.status.into())),
+            ("cofferdam.route", text(ended.route)),
+            ("cofferdam.outcome", text(ended.outcome)),
+            ("cofferdam.pipeline", text(ended.pipeline.unwrap_or_default())),
+            ("cofferdam.caller", text(ended.caller.unwrap_or_default())),
+        ]
+    });
 }
 
 /// One hook call. At debug, because a call is short and the same figures are in `/metrics`.
@@ -34,20 +73,64 @@ pub fn plugin_done(span: &Span, outcome: &'static str, seconds: f64, fuel: u64, 
 }
 
 /// One try at a provider; `attempt` counts from 1. At debug, because the same figures are in `/metrics`.
-pub fn llm_span(provider: &str, model: &str, attempt: u32) -> Span {
+pub fn llm_span(of: Operation<'_>, provider: &str, attempt: u32) -> Span {
+    let Operation { name, system, model } = of;
     tracing::debug_span!(
         "llm.call",
-        llm.provider = provider,
-        llm.model = model,
-        llm.attempt = attempt,
-        llm.outcome = Empty,
+        otel.name = format_args!("{name} {model}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        gen_ai.operation.name = name,
+        gen_ai.provider.name = system,
+        gen_ai.request.model = model,
+        gen_ai.response.model = Empty,
+        gen_ai.response.finish_reasons = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        server.address = Empty,
+        server.port = Empty,
+        http.response.status_code = Empty,
+        error.type = Empty,
+        cofferdam.provider = provider,
+        cofferdam.attempt = attempt,
+        cofferdam.outcome = Empty,
         duration_ms = Empty,
     )
 }
 
-/// Fills in how a try ended, for a stream by its first event, and writes the line that shows it.
-pub fn llm_done(span: &Span, outcome: &'static str, seconds: f64) {
-    span.record("llm.outcome", outcome);
+/// The host that the try under way asks.
+pub fn llm_server(address: &str, port: u16) {
+    let span = Span::current();
+    span.record("server.address", address);
+    span.record("server.port", port);
+}
+
+/// What a reply says of itself: who wrote it, and why each choice ended.
+pub fn llm_answered(span: &Span, model: Option<&str>, finish_reasons: &[&str]) {
+    if let Some(model) = model {
+        span.record("gen_ai.response.model", model);
+    }
+    if !finish_reasons.is_empty() {
+        span.record("gen_ai.response.finish_reasons", finish_reasons.join(","));
+    }
+}
+
+/// The tokens that a reply says it took.
+pub fn llm_used(span: &Span, input: u64, output: u64) {
+    span.record("gen_ai.usage.input_tokens", input);
+    span.record("gen_ai.usage.output_tokens", output);
+}
+
+/// Fills in how a try ended, for a stream by its first event, and writes the line that shows it. `status` is that of a provider which refused.
+pub fn llm_done(span: &Span, outcome: &'static str, status: Option<u16>, seconds: f64) {
+    if outcome != "ok" {
+        span.record("otel.status_code", "ERROR");
+        match status {
+            Some(status) => span.record("http.response.status_code", status).record("error.type", status.to_string()),
+            None => span.record("error.type", outcome),
+        };
+    }
+    span.record("cofferdam.outcome", outcome);
     span.record("duration_ms", seconds * 1e3);
     tracing::debug!(parent: span, "the try ended");
 }
@@ -79,19 +162,29 @@ mod tests {
         let subscriber =
             tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let request = request_span("req-1");
+            let request = request_span("req-1", None);
             let _in_request = request.enter();
             let call = plugin_span("redact-pii", "0.1.0", "post_hook");
             plugin_done(&call, "ok", 0.000_021, 1_234, 65_536);
-            let attempt = llm_span("openai", "gpt-4o", 2);
-            llm_done(&attempt, "status", 0.25);
+            let attempt = llm_span(Operation { name: "chat", system: "openai", model: "gpt-4o" }, "my-vllm", 2);
+            llm_done(&attempt, "status", Some(429), 0.25);
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let [call, attempt] = &text.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {text}") };
         for part in ["req-1", "redact-pii", "0.1.0", "post_hook", "plugin.outcome=\"ok\"", "plugin.fuel=1234", "65536", "duration_us=21"] {
             assert!(call.contains(part), "{part} is missing in {call}");
         }
-        for part in ["req-1", "openai", "gpt-4o", "llm.attempt=2", "llm.outcome=\"status\"", "duration_ms=250"] {
+        for part in [
+            "req-1",
+            "otel.name=chat gpt-4o",
+            "gen_ai.provider.name=\"openai\"",
+            "gen_ai.request.model=\"gpt-4o\"",
+            "cofferdam.provider=\"my-vllm\"",
+            "cofferdam.attempt=2",
+            "cofferdam.outcome=\"status\"",
+            "error.type=\"429\"",
+            "duration_ms=250",
+        ] {
             assert!(attempt.contains(part), "{part} is missing in {attempt}");
         }
     }

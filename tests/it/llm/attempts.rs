@@ -76,7 +76,7 @@ async fn a_port_where_nobody_listens_is_tried_again() {
     let mut config = Config { limits: limits(), ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
     let seen = Arc::new(Seen::default());
-    let llm = Llm::new(config, Arc::new(|_| None), Arc::clone(&seen) as Arc<dyn Observer>).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::clone(&seen) as Arc<dyn Observer>).expect("a URL");
     assert!(matches!(failure(&llm, Mode::Whole).await, Error::Unreachable { .. }));
     assert_eq!(*seen.0.lock().expect("no panic"), ["a/model-a unreachable"; 3]);
 }

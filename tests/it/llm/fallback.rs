@@ -110,7 +110,10 @@ async fn a_missing_secret_or_provider_lets_the_fallback_run() {
         let primary = Target { secret_key_name: Some(secret.into()), ..target("a") };
         is_from_b(llm.answer(&[primary.clone(), target("b")], &exchange(), Mode::Whole).await, secret);
         let error = llm.answer(&[primary], &exchange(), Mode::Whole).await.err().expect("must fail");
-        assert!(matches!(&error, Error::SecretMissing { provider, name } if provider == "a" && name == secret), "{error}");
+        assert!(
+            matches!(&error, Error::SecretMissing { provider, name, cause: Lacking::NotSet } if provider == "a" && name == secret),
+            "{error}"
+        );
     }
     is_from_b(llm.answer(&[target("nobody"), target("b")], &exchange(), Mode::Whole).await, "unknown");
     let error = llm.answer(&[target("nobody")], &exchange(), Mode::Whole).await.err().expect("must fail");
@@ -151,7 +154,7 @@ async fn a_port_where_nobody_listens_cannot_be_reached() {
     let mut config = Config { limits: once(), ..Config::default() };
     let base_url = format!("http://{}/v1", socket.local_addr().expect("bound"));
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
-    let llm = Llm::new(config, Arc::new(|_| None), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(Lacking::NotSet)), Arc::new(())).expect("a URL");
     let error = failure(&llm, Mode::Stream).await;
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("refused")), "{error}");
 }

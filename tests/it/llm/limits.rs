@@ -25,7 +25,7 @@ async fn connecting_takes_no_longer_than_connect() {
     }
     let mut config = Config { limits: Limits { connect: TINY, ..once() }, ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, format!("http://{address}/v1")));
-    let llm = Llm::new(config, Arc::new(|_| None), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("a URL");
     is_timeout(&failure(&llm, Mode::Whole).await, "connect");
 }
 

@@ -1,15 +1,17 @@
 //! The keys of a provider's entry beside its kind and its URL, each read and written back. A key that has no meaning for the kind is refused.
 //! Must not know what an adapter makes of a value.
 
+mod oauth;
+
 use crate::config::json::quote;
 use crate::config::print::Printer;
 use crate::config::section::{Entry, Section};
-use crate::llm::{Kind, ProviderConfig, Unsupported};
+use crate::llm::{Kind, ProviderConfig, SECRET_NAME, Unsupported, is_secret_name};
 
 /// Models that one provider may offer by name.
 const MODELS_MAX: usize = 200;
 
-/// Bytes of a model's or a secret's name.
+/// Bytes of a model's name.
 const NAME_BYTES_MAX: usize = 200;
 
 /// Tokens of a reply that a provider may be asked for by default.
@@ -18,7 +20,18 @@ const TOKENS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 /// Reads them; whether `account_id` said where the provider is, or tried to.
 pub(super) fn read(section: &mut Section<'_>, slot: &mut ProviderConfig) -> bool {
     if let Some(entry) = section.take("secret_key_name") {
-        slot.secret_key_name = name(&entry, "a secret's name");
+        let found = entry.text().filter(|text| is_secret_name(text)).map(str::to_owned);
+        if found.is_none() {
+            // Perhaps the secret itself, which is not repeated.
+            entry.problem(format!("expected a secret's name: {SECRET_NAME}"));
+        }
+        slot.secret_key_name = found;
+    }
+    if let Some(entry) = section.take("oauth") {
+        entry.table(|section| oauth::read(section, slot));
+        if slot.oauth.is_some() && slot.secret_key_name.is_none() {
+            section.missing("secret_key_name", "the name of the secret that holds the OAuth client's secret");
+        }
     }
     if let Some(entry) = section.take("unsupported") {
         match entry.text() {
@@ -53,6 +66,9 @@ pub(super) fn read(section: &mut Section<'_>, slot: &mut ProviderConfig) -> bool
 pub(super) fn print(printer: &mut Printer, provider: &ProviderConfig) {
     if let Some(name) = &provider.secret_key_name {
         printer.entry("secret_key_name", &quote(name));
+    }
+    if let Some(client) = &provider.oauth {
+        oauth::print(printer, client);
     }
     printer.entry("unsupported", if provider.unsupported == Unsupported::Drop { "\"drop\"" } else { "\"refuse\"" });
     let models: Vec<String> = provider.models.iter().map(|model| quote(model)).collect();

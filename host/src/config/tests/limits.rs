@@ -2,72 +2,80 @@
 
 use super::*;
 
+const PLUGIN: &str = "plugins.p.limits";
+
+/// Table, key, least and most value, and one below and above them.
+const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
+    (PLUGIN, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
+    (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
+    (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
+    (PLUGIN, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+    (PLUGIN, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
+    (PLUGIN, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
+    (PLUGIN, "log_lines", "0", "100_000", "-1", "100_001"),
+    (PLUGIN, "log_line_bytes", "16", "\"64KiB\"", "15", "65537"),
+    ("limits", "pipelines", "0", "100_000", "-1", "100_001"),
+    ("limits.http", "header_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+    ("limits.http", "header_bytes", "\"8KiB\"", "\"1MiB\"", "8191", "1_048_577"),
+    ("limits.http", "idle_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.http", "body_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.http", "body_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.http", "response_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
+    ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
+    ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+    ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
+    ("limits.http", "streams", "1", "10_000", "0", "10_001"),
+    ("limits.http", "embedding_inputs", "1", "100_000", "0", "100_001"),
+    ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+    ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.providers", "total", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+    ("limits.providers", "event_bytes", "\"1KiB\"", "\"256MiB\"", "0", "\"257MiB\""),
+    ("limits.providers", "reply_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.providers", "idle_connections", "0", "10_000", "-1", "10_001"),
+    ("limits.providers", "retries", "0", "5", "-1", "6"),
+    ("limits.providers", "retry_budget", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
+    ("limits.providers", "retry_backoff", "\"1ms\"", "\"10s\"", "\"0s\"", "\"11s\""),
+    ("limits.providers", "circuit_failures", "0", "1_000", "-1", "1_001"),
+    ("limits.providers", "circuit_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.providers", "circuit_time_max", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+    ("limits.plugins", "calls", "1", "10_000", "0", "10_001"),
+    ("limits.plugins", "calls_per_plugin", "1", "10_000", "0", "10_001"),
+    ("limits.plugins", "memory", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
+    ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
+    ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
+    ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.plugins", "files", "1", "10_000", "0", "10_001"),
+    ("limits.plugins", "compile_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
+    ("limits.plugins", "compile_memory", "\"256MiB\"", "\"1TiB\"", "\"255MiB\"", "\"2TiB\""),
+    ("limits.plugins", "debounce", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+    ("limits.plugins", "poll", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+    ("limits.ledger", "rows", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "flush", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
+    ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
+    ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
+    ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
+    ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
+    ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
+    ("telemetry", "otlp_queue", "1", "1_000_000", "0", "1_000_001"),
+    ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
+    ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
+    ("telemetry", "otlp_timeout", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+    ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
+    ("limits.rag", "top_k", "1", "50", "0", "51"),
+    ("limits.rag", "query_bytes", "64", "\"1MiB\"", "63", "1_048_577"),
+    ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
+    ("limits.rag", "embed_threads", "1", "64", "0", "65"),
+];
+
 #[test]
 fn every_limit_is_read_and_has_two_edges() {
-    let plugin = "plugins.p.limits";
-    for (table, key, least, most, below, above) in [
-        (plugin, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
-        (plugin, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
-        (plugin, "table_elements", "1", "262_144", "0", "262_145"),
-        (plugin, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
-        (plugin, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
-        (plugin, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
-        (plugin, "log_lines", "0", "100_000", "-1", "100_001"),
-        (plugin, "log_line_bytes", "16", "\"64KiB\"", "15", "65537"),
-        ("limits", "pipelines", "0", "100_000", "-1", "100_001"),
-        ("limits.http", "header_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
-        ("limits.http", "header_bytes", "\"8KiB\"", "\"1MiB\"", "8191", "1_048_577"),
-        ("limits.http", "idle_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
-        ("limits.http", "body_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
-        ("limits.http", "body_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
-        ("limits.http", "response_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
-        ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
-        ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
-        ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
-        ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),
-        ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
-        ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
-        ("limits.http", "streams", "1", "10_000", "0", "10_001"),
-        ("limits.http", "embedding_inputs", "1", "100_000", "0", "100_001"),
-        ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
-        ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
-        ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
-        ("limits.providers", "total", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
-        ("limits.providers", "event_bytes", "\"1KiB\"", "\"256MiB\"", "0", "\"257MiB\""),
-        ("limits.providers", "reply_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
-        ("limits.providers", "idle_connections", "0", "10_000", "-1", "10_001"),
-        ("limits.providers", "retries", "0", "5", "-1", "6"),
-        ("limits.providers", "retry_budget", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
-        ("limits.providers", "retry_backoff", "\"1ms\"", "\"10s\"", "\"0s\"", "\"11s\""),
-        ("limits.providers", "circuit_failures", "0", "1_000", "-1", "1_001"),
-        ("limits.providers", "circuit_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
-        ("limits.providers", "circuit_time_max", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
-        ("limits.plugins", "calls", "1", "10_000", "0", "10_001"),
-        ("limits.plugins", "calls_per_plugin", "1", "10_000", "0", "10_001"),
-        ("limits.plugins", "memory", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
-        ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
-        ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
-        ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
-        ("limits.plugins", "files", "1", "10_000", "0", "10_001"),
-        ("limits.plugins", "compile_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
-        ("limits.plugins", "compile_memory", "\"256MiB\"", "\"1TiB\"", "\"255MiB\"", "\"2TiB\""),
-        ("limits.plugins", "debounce", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
-        ("limits.plugins", "poll", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
-        ("limits.ledger", "rows", "1", "1_000_000", "0", "1_000_001"),
-        ("limits.ledger", "flush", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
-        ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
-        ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
-        ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
-        ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
-        ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
-        ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
-        ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
-        ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
-        ("limits.rag", "top_k", "1", "50", "0", "51"),
-        ("limits.rag", "query_bytes", "64", "\"1MiB\"", "63", "1_048_577"),
-        ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
-        ("limits.rag", "embed_threads", "1", "64", "0", "65"),
-    ] {
+    for (table, key, least, most, below, above) in KEYS {
         let file = |value: &str| format!("[{table}]\n{key} = {value}");
         assert_ne!(parse(&file(least)).effective(), parse(&file(most)).effective(), "{key} changes nothing");
         for refused in [below, above, "true", "\"many\""] {
@@ -80,7 +88,9 @@ fn every_limit_is_read_and_has_two_edges() {
 
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
-    let config = parse("[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3");
+    let config = parse(
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3",
+    );
     let effective = config.effective();
     let table = |name: &str| {
         let rest = effective.split_once(&format!("\n[{name}]\n")).expect("the table is there").1.to_owned();
@@ -102,5 +112,7 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);
+    check("telemetry", &config.telemetry);
+    check("telemetry", &config.telemetry);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

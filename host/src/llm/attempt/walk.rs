@@ -17,6 +17,7 @@ use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
 use crate::chat::Deadline;
 use crate::llm::{Chain, Error, Target};
+use crate::telemetry::Operation;
 use progress::Progress;
 
 /// What is asked of one provider after the other.
@@ -25,6 +26,14 @@ pub(in crate::llm) trait Ask: Sync {
 
     /// One try. `others`: targets of the chain after this one.
     fn ask(&self, target: &Target, model: &str, others: u32) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+
+    /// What is asked of this provider, in the convention's words.
+    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m>;
+
+    /// Whether a try ends with the first event of a stream.
+    fn streams(&self) -> bool {
+        false
+    }
 }
 
 /// What is the same for all tries of one exchange.
@@ -123,9 +132,9 @@ impl<'a, A: Ask> Walk<'a, A> {
         };
         let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
         let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
-        let watch = Watch::new(&*self.attempts.observer, &target.provider, model, number);
+        let watch = Watch::new(&*self.attempts.observer, self.ask.operation(&target.provider, model), &target.provider, number);
         let asked = self.ask.ask(target, model, others).instrument(watch.span.clone()).await;
-        watch.ends(asked.as_ref().map_or_else(|failure| failure.error.outcome(), |_| "ok"));
+        watch.ends(&asked, self.ask.streams());
         match asked {
             Ok(reply) => {
                 pass.settle(&policy::Verdict::Alive, None);

@@ -14,6 +14,7 @@ use crate::llm::attempt::Failure;
 use crate::llm::meter::{Meter, Tally};
 use crate::llm::refusal;
 use crate::llm::relay::{Begun, Out, Voice};
+use crate::llm::secrets::{Secret, Veil};
 use crate::llm::sse::{End, Framer};
 use crate::llm::transport::{Body, Connection};
 
@@ -52,6 +53,10 @@ impl Answered {
         if let Some(usage) = self.usage {
             meter.tally.told(usage);
         }
+        if let Whole::Parsed(completion) = &self.whole {
+            meter.tally.named(&completion.model);
+            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| meter.tally.finished(why));
+        }
         self.whole
     }
 }
@@ -60,7 +65,7 @@ impl Provider {
     /// A reply in one piece.
     pub(super) async fn whole(
         &self,
-        key: Option<&str>,
+        key: Option<&Secret>,
         reading: &mut Reading,
         connection: Connection,
         request: Request<Full<Bytes>>,
@@ -73,8 +78,8 @@ impl Provider {
     }
 
     /// Reads a body that should be a whole reply.
-    pub(super) async fn read_whole(&self, key: Option<&str>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
-        let bytes = self.read(body).await?;
+    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
+        let bytes = Veil::of(key).over(self.read(body).await?);
         let size = bytes.len();
         let (whole, usage) = match reading {
             Reading::Shaped(shaped) => {
@@ -93,7 +98,7 @@ impl Provider {
     /// Waits for the first event that says something; what comes before it is kept.
     pub(super) async fn open(
         &self,
-        key: Option<&str>,
+        key: Option<&Secret>,
         reading: Reading,
         writer: impl FnOnce() -> ChunkWriter,
         meter: impl FnOnce(Tally) -> Meter,
@@ -111,7 +116,7 @@ impl Provider {
             Reading::Translated(reader) => Voice::translated(reader, writer()),
         };
         let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
-        let mut tally = Tally::default();
+        let (mut tally, veil) = (Tally::default(), Veil::of(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
@@ -120,7 +125,7 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(block, &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                voice.hear(veil.over(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
             }
             if voice.says_something() {
                 break;
@@ -132,13 +137,13 @@ impl Provider {
                 return Err(self.garbled("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, voice, out, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, veil, voice, out, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
     pub(super) async fn send(
         &self,
-        key: Option<&str>,
+        key: Option<&Secret>,
         via: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<(response::Parts, Body), Failure> {

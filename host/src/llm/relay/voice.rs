@@ -132,6 +132,8 @@ fn write(writer: &mut ChunkWriter, deltas: Vec<Delta>, out: &mut Out, tally: &mu
         says_something |= delta.says_something();
         match &delta {
             Delta::Usage(usage) => tally.told(*usage),
+            Delta::Head { model: Some(model), .. } => tally.named(model),
+            Delta::Piece { piece: Piece::Finish(why), .. } => tally.finished(why),
             Delta::Piece { piece: Piece::Text(text) | Piece::Reasoning(text) | Piece::Arguments { text, .. }, .. } => {
                 tally.said(text.len())
             }

@@ -57,6 +57,12 @@ impl Dialer {
         Ok(Self { uri: uri.clone(), way })
     }
 
+    /// Its name or address, and its port.
+    pub(super) fn server(&self) -> (&str, u16) {
+        let usual = if matches!(self.way, Way::Plain(_)) { 80 } else { 443 };
+        (self.uri.host().unwrap_or_default(), self.uri.port_u16().unwrap_or(usual))
+    }
+
     /// A connection that is ready for its first request; a task of its own drives it until either side closes it.
     pub(super) async fn dial(&self) -> Result<http1::SendRequest<Full<Bytes>>, BoxError> {
         match &self.way {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Reader;
-use crate::llm::Target;
+use crate::llm::{SECRET_NAME, Target, is_secret_name};
 use crate::stages::LlmStage;
 
 /// Fallbacks in one chain.
@@ -91,6 +91,9 @@ impl Reader {
         };
         let (provider, model) = (text("provider"), text("model"));
         let secret_key_name = (!target["secret_key_name"].is_null()).then(|| text("secret_key_name"));
+        if secret_key_name.as_ref().is_some_and(|name| !name.is_empty() && !is_secret_name(name)) {
+            self.problem(&format!("{at}.secret_key_name"), &format!("must be {SECRET_NAME}"));
+        }
         let on_status = match &target["on_status"] {
             Value::Null => None,
             Value::Array(list) => {

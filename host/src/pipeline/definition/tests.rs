@@ -71,6 +71,9 @@ fn what_is_wrong_is_named_by_its_path() {
     refused(&with("/pipeline/2/enabled", json!(false)), "pipeline[2].enabled");
     refused(&with("/pipeline/2/config/primary/provider", json!("")), "pipeline[2].config.primary.provider");
     refused(&with("/pipeline/2/config/primary", json!({"provider": "p"})), "pipeline[2].config.primary.model");
+    for climbing in ["../KEY", "/etc/passwd", ".KEY", "", "A B"] {
+        refused(&with("/pipeline/2/config/primary/secret_key_name", json!(climbing)), "pipeline[2].config.primary.secret_key_name");
+    }
     refused(&with("/pipeline/2/config/fallbacks/0/on_status", json!([200])), "pipeline[2].config.fallbacks[0].on_status");
     refused(&with("/pipeline/3/stage", json!("rag")), "pipeline[3].stage");
 }

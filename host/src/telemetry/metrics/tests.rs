@@ -129,3 +129,48 @@ fn threads_lose_no_count() {
     assert!(text.contains(r#"cofferdam_http_requests_total{route="chat_completions",status="200"} 2000"#), "{text}");
     assert!(text.contains(r#"cofferdam_plugin_call_fuel_count{plugin="p",hook="pre_hook"} 2000"#), "{text}");
 }
+
+#[test]
+fn models_are_measured_by_the_names_of_the_convention() {
+    let of = |model| Operation { name: "chat", system: "openai", model };
+    check(
+        |m| {
+            m.operation(of("gpt-4o"), None, 0.03);
+            m.operation(of("gpt-4o"), Some("status"), 0.5);
+            m.operation(of("no-such-model"), Some("status"), 0.5);
+            m.first_chunk(of("gpt-4o"), 0.3);
+            m.operation_tokens(of("gpt-4o"), 100, 2);
+            m.spans("dropped", 3);
+            m.spans("sent", 0);
+        },
+        &[
+            r#"gen_ai_client_operation_duration_seconds_bucket{le="0.04",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",error_type=""} 1"#,
+            r#"gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",error_type="status"} 1"#,
+            r#"gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="other",error_type="status"} 1"#,
+            r#"gen_ai_client_operation_time_to_first_chunk_seconds_bucket{le="0.5",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o"} 1"#,
+            r#"gen_ai_client_token_usage_bucket{le="256.0",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",gen_ai_token_type="input"} 1"#,
+            r#"gen_ai_client_token_usage_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o",gen_ai_token_type="output"} 2.0"#,
+            r#"cofferdam_otlp_spans_total{outcome="dropped"} 3"#,
+        ],
+    );
+}
+
+#[test]
+fn at_most_64_models_are_labels_and_one_that_never_answered_is_none() {
+    let metrics = Metrics::new();
+    fn of(model: &str) -> Operation<'_> {
+        Operation { name: "chat", system: "openai", model }
+    }
+    for i in 0..100 {
+        metrics.operation(of(&format!("guess-{i}")), Some("status"), 0.1);
+    }
+    for i in 0..70 {
+        metrics.operation(of(&format!("model-{i}")), None, 0.1);
+    }
+    let text = metrics.render();
+    let counts: Vec<&str> = text.lines().filter(|line| line.starts_with("gen_ai_client_operation_duration_seconds_count")).collect();
+    let shown = |part: &str| counts.iter().filter(|line| line.contains(part)).count();
+    // The others have one line for those that failed and one for those that came too late.
+    assert_eq!((shown("guess-"), shown("model-"), shown("=\"other\"")), (0, 63, 2), "{counts:#?}");
+    assert_eq!(text.matches("# EOF").count(), 1);
+}

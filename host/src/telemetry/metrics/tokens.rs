@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::super::handles::Named;
-use super::{Counters, Metrics, plain};
+use super::{Counters, Metrics, NAMES_MAX, plain};
 
 /// What all names but the caller's are called after the last combination kept.
 const OTHER: &str = "other";
@@ -27,7 +27,7 @@ impl Tokens {
         let help = "Tokens of replies; cached ones are part of the prompt, reasoning is part of the completion";
         Self {
             used: plain(r, "tokens", help, Family::default()),
-            handles: Named::new(),
+            handles: Named::new(NAMES_MAX),
             rate_limited: plain(r, "rate_limited", "Requests refused because a key's limit was used up", Family::default()),
         }
     }

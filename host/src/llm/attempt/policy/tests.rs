@@ -31,7 +31,11 @@ fn others() -> Vec<(Failure, Again, Verdict)> {
         (timeout(Phase::Idle), Again::IfAlone, Verdict::Against),
         (timeout(Phase::Total), Again::No, Verdict::Against),
         (timeout(Phase::Deadline), Again::No, Verdict::Nothing),
-        (Error::SecretMissing { provider: provider(), name: "A".into() }.into(), Again::No, Verdict::Nothing),
+        (
+            Error::SecretMissing { provider: provider(), name: "A".into(), cause: crate::llm::Lacking::NotSet }.into(),
+            Again::No,
+            Verdict::Nothing,
+        ),
         (Error::UnknownProvider { provider: provider() }.into(), Again::No, Verdict::Nothing),
         (Error::Benched { provider: provider(), limited: true, retry_after: BUDGET }.into(), Again::No, Verdict::Nothing),
     ]

@@ -47,6 +47,10 @@ impl Observer for Seen {
 impl Ask for World {
     type Reply = ();
 
+    fn operation<'m>(&self, _: &str, model: &'m str) -> crate::telemetry::Operation<'m> {
+        crate::telemetry::Operation { name: "chat", system: "openai", model }
+    }
+
     async fn ask(&self, target: &Target, model: &str, _: u32) -> Result<(), Failure> {
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
         // What is left to a provider without an act is to reply.

@@ -165,7 +165,7 @@ async fn a_benched_key_is_not_tried_anyway_and_one_that_only_failed_is() {
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_request_or_of_the_operator_open_no_circuit() {
-    let missing = Act::Fail(Error::SecretMissing { provider: "a".into(), name: "A".into() }.into());
+    let missing = Act::Fail(Error::SecretMissing { provider: "a".into(), name: "A".into(), cause: crate::llm::Lacking::NotSet }.into());
     let unknown = Act::Fail(Error::UnknownProvider { provider: "a".into() }.into());
     for act in [status(400), status(404), status(413), status(422), missing, unknown, timeout(Phase::Deadline)] {
         let world = World::with(limits()).acts("a", vec![act; 3]);

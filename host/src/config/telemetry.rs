@@ -1,0 +1,61 @@
+//! `[telemetry]`: where traces go, and how many of them wait for how long. Must not know how they are sent.
+
+use ::http::Uri;
+
+use super::json::quote;
+use super::print::Printer;
+use super::section::{Entry, Section};
+use super::walk::{Walk, millis, seconds};
+use crate::llm::{SECRET_NAME, is_secret_name};
+use crate::pipeline::definition::is_name;
+use crate::telemetry::Export;
+
+pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
+    export.otlp_endpoint = section.take("otlp_endpoint").and_then(|entry| url(&entry));
+    if let Some(entry) = section.take("otlp_headers_secret") {
+        match entry.text() {
+            Some(name) if is_secret_name(name) => export.otlp_headers_secret = Some(name.to_owned()),
+            // Perhaps the headers themselves.
+            _ => entry.problem(format!("expected a secret's name: {SECRET_NAME}")),
+        }
+    }
+    if let Some(entry) = section.take("service_name") {
+        match entry.text() {
+            Some(name) if is_name(name) => name.clone_into(&mut export.service_name),
+            _ => entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`"),
+        }
+    }
+    limits(section, export);
+}
+
+pub(super) fn print(printer: &mut Printer, export: &Export) {
+    if let Some(url) = &export.otlp_endpoint {
+        printer.entry("otlp_endpoint", &quote(url));
+    }
+    if let Some(name) = &export.otlp_headers_secret {
+        printer.entry("otlp_headers_secret", &quote(name));
+    }
+    printer.entry("service_name", &quote(&export.service_name));
+    limits(printer, &mut export.clone());
+}
+
+fn limits(keys: &mut impl Walk, export: &mut Export) {
+    keys.count("otlp_queue", &mut export.otlp_queue, 1..=1_000_000);
+    keys.count("otlp_batch", &mut export.otlp_batch, 1..=10_000);
+    keys.duration("otlp_delay", &mut export.otlp_delay, millis(0)..=seconds(60));
+    keys.duration("otlp_timeout", &mut export.otlp_timeout, millis(1)..=seconds(60));
+}
+
+/// Of a collector; a user or password in it would be a secret in the file, so such a text is not repeated.
+fn url(entry: &Entry<'_>) -> Option<String> {
+    let text = entry.text().unwrap_or_default().trim_end_matches('/');
+    let uri = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if text.contains(['@', '?', '#']) {
+        entry.problem("must not hold a user, a password, a query or a fragment");
+    } else if uri.is_some() {
+        return Some(text.to_owned());
+    } else {
+        entry.wrong("a collector's URL such as \"http://127.0.0.1:4318\"");
+    }
+    None
+}
