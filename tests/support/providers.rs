@@ -11,6 +11,8 @@ use crate::simulator::{KEY, Simulator};
 pub const WRONG_KEY: &str = "sk-mistaken-0123456789";
 /// The model that answers where a primary does not, of an OpenAI-compatible provider of the same name.
 pub const BACKUP: &str = "backup";
+/// The model of every row's vectors, under the id `NAME-embeddings`.
+const EMBEDDINGS: &str = "text-embedding-3-small";
 
 pub struct Row {
     /// The provider's name, which says its kind, and the id of the pipeline that asks it alone.
@@ -35,7 +37,7 @@ pub const ROWS: &[Row] = &[
         path: "/v1/chat/completions",
         stream_path: "/v1/chat/completions",
         headers: &[("authorization", "Bearer KEY")],
-        features: &["responses", "embeddings"],
+        features: &["responses", "embeddings=openai-embeddings"],
     },
     Row {
         name: "anthropic",
@@ -53,7 +55,7 @@ pub const ROWS: &[Row] = &[
         path: "/v1beta/models/gemini-2.5-flash:generateContent",
         stream_path: "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
         headers: &[("x-goog-api-key", "KEY")],
-        features: &["responses", "embeddings"],
+        features: &["responses", "embeddings=gemini-embeddings"],
     },
     Row {
         name: "azure-openai",
@@ -62,7 +64,7 @@ pub const ROWS: &[Row] = &[
         path: "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
         stream_path: "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
         headers: &[("api-key", "KEY")],
-        features: &["responses", "embeddings"],
+        features: &["responses", "embeddings=azure-openai-embeddings"],
     },
     Row {
         name: "workers-ai",
@@ -71,7 +73,7 @@ pub const ROWS: &[Row] = &[
         path: "/client/v4/accounts/A/ai/v1/chat/completions",
         stream_path: "/client/v4/accounts/A/ai/v1/chat/completions",
         headers: &[("authorization", "Bearer KEY")],
-        features: &["responses", "embeddings"],
+        features: &["responses", "embeddings=workers-ai-embeddings"],
     },
 ];
 
@@ -108,6 +110,8 @@ fn config(simulator: SocketAddr) -> String {
         let target = |key: &str| format!("{{ provider = \"{}\", model = \"{}\", secret_key_name = \"{key}\" }}", row.name, row.model);
         let backup = format!("fallbacks = [ {{ provider = \"{BACKUP}\", model = \"{BACKUP}\", secret_key_name = \"KEY\" }} ]");
         writeln!(config, "[providers.{}]\n{settings}", row.name).expect("a string");
+        let vectors = format!("provider = \"{}\"\nmodel = \"{EMBEDDINGS}\"\nsecret_key_name = \"KEY\"", row.name);
+        writeln!(config, "[[embeddings]]\nid = \"{}-embeddings\"\n{vectors}", row.name).expect("a string");
         for (id, chain) in [
             (row.name.to_owned(), format!("primary = {}", target("KEY"))),
             (row.with_backup(), format!("primary = {}, {backup}", target("KEY"))),
