@@ -113,7 +113,7 @@ fn used_before(server: &Server, tokens: i64) -> [Day; 2] {
     let database = rusqlite::Connection::open(server.folder.path().join("data/cofferdam.db")).expect("the database");
     let days = [now.day(), next.day()];
     for day in days {
-        let sql = "INSERT INTO use_by_day VALUES (?1, 'p', 'slow', 'a', 'model-a', 2, ?2, 1, 0, 0, 1, 2, 1500000)";
+        let sql = "INSERT OR REPLACE INTO use_by_day VALUES (?1, 'p', 'slow', 'a', 'model-a', 2, ?2, 1, 0, 0, 1, 2, 1500000)";
         database.execute(sql, rusqlite::params![day.to_string(), tokens - 1]).expect("a row");
     }
     days

@@ -115,8 +115,11 @@ async fn drain(answer: Answer) -> (String, Option<Broken>) {
 
 /// What a whole reply's first choice says.
 fn said(answer: &Answer) -> String {
-    let Reply::Whole(Whole::Raw(bytes)) = &answer.reply else { panic!("must be whole and raw") };
-    let json: Value = serde_json::from_slice(bytes).expect("JSON");
+    let json: Value = match &answer.reply {
+        Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
+        Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),
+        _ => panic!("must be whole"),
+    };
     json["choices"][0]["message"]["content"].as_str().expect("a text").to_owned()
 }
 

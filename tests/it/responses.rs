@@ -192,7 +192,7 @@ async fn a_stream_that_breaks_ends_as_a_failed_response() {
 
 #[tokio::test]
 async fn what_cannot_be_answered_is_refused_in_openais_envelope() {
-    let House { upstream, client, server: _server } = house("").await;
+    let House { upstream, client, server: _server } = house("[limits.providers]\nretries = 0\ncircuit_failures = 0").await;
     let body = |extra: Value| {
         let mut body = json!({"model": "p", "input": "hi"});
         body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());

@@ -20,8 +20,8 @@ use crate::llm::Asker;
 
 #[derive(Deserialize)]
 struct Wire {
-    model: String,
-    input: Box<RawValue>,
+    model: Option<String>,
+    input: Option<Box<RawValue>>,
     dimensions: Option<u32>,
     encoding_format: Option<String>,
     user: Option<String>,
@@ -40,8 +40,10 @@ pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, r
     intake::expect_json(&head.headers)?;
     let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
     let wire: Wire = intake::json(&bytes)?;
-    let Some(target) = shared.state.catalog.embedding(&wire.model) else {
-        return Err(Refusal::NoEmbedding(wire.model).into());
+    let model = wire.model.ok_or_else(|| Refusal::field("model", "is missing; GET /v1/models lists the ids"))?;
+    let input = wire.input.ok_or_else(|| Refusal::field("input", "is missing: a text, or a list of texts"))?;
+    let Some(target) = shared.state.catalog.embedding(&model) else {
+        return Err(Refusal::NoEmbedding(model).into());
     };
     let format = match wire.encoding_format.as_deref() {
         None | Some("float") => Format::Float,
@@ -51,12 +53,12 @@ pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, r
     if wire.dimensions == Some(0) {
         return Err(Refusal::field("dimensions", "must be at least 1").into());
     }
-    let embed = Embed { inputs: inputs(&wire.input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
-    record.pipeline = Some(wire.model.as_str().into());
+    let embed = Embed { inputs: inputs(&input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
+    record.pipeline = Some(model.as_str().into());
     let deadline = Deadline::after(limits.request_time.saturating_sub(record.began.elapsed()));
-    let asker = Asker { model: &wire.model, caller: record.caller.as_deref(), deadline };
+    let asker = Asker { model: &model, caller: record.caller.as_deref(), deadline };
     let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
-    Ok(respond::json(StatusCode::OK, &answer(&wire.model, &embedded, format)))
+    Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }
 
 /// A text, a list of texts, a list of token ids, or a list of such lists.

@@ -62,7 +62,13 @@ impl Framer {
     /// The input is over: what is left counts as a last event, for some servers forget its blank line.
     pub(super) fn finish(&mut self) -> Option<Bytes> {
         self.begun = true;
-        if self.held.is_empty() { None } else { self.push(Bytes::from_static(b"\n\n")) }
+        let blank: &'static [u8] = match self.held.last() {
+            None => return None,
+            // One line end is there already.
+            Some(b'\n') => b"\n",
+            Some(_) => b"\n\n",
+        };
+        self.push(Bytes::from_static(blank))
     }
 
     /// The first bytes without a byte order mark; none while it may be one that is not complete.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{House, house};
 use crate::client::{Streaming, text_of};
-use crate::upstream::{Script, delta};
+use crate::upstream::{Script, delta, finish};
 
 /// The stream says `one`, then ends in an error event of that code: no `[DONE]`, no half event, no broken connection.
 async fn breaks_after_one(stream: Streaming, code: &str) {
@@ -106,8 +106,8 @@ async fn a_providers_own_time_limit_before_the_first_event_is_a_504_that_names_i
 async fn a_stream_passes_as_it_is_comments_and_line_ends_included() {
     let House { a, client, server: _server, .. } = house("").await;
     let odd = format!("event: message\r\ndata:{}\r\n\r\n", delta("one"));
-    a.next(Script::stream().piece(&odd).piece(": ping\n\n").event(&delta("two")).event("[DONE]").end());
+    a.next(Script::stream().piece(&odd).piece(": ping\n\n").event(&delta("two")).event(&finish()).event("[DONE]").end());
     let body = json!({"model": "alone", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
     let answer = client.send(hyper::Method::POST, "/v1/chat/completions", Some("application/json"), body.into()).await.ok();
-    assert_eq!(answer.text(), format!("{odd}: ping\n\ndata: {}\n\ndata: [DONE]\n\n", delta("two")));
+    assert_eq!(answer.text(), format!("{odd}: ping\n\ndata: {}\n\ndata: {}\n\ndata: [DONE]\n\n", delta("two"), finish()));
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::upstream::{Script, Signal, delta};
+use crate::upstream::{Script, Signal, delta, finish};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MS: Duration = Duration::from_millis(1);
@@ -26,7 +26,7 @@ async fn whole(answer: Answer) -> String {
 
 fn says(words: &[&str]) -> String {
     let events: String = words.iter().map(|word| format!("data: {}\n\n", delta(word))).collect();
-    events + "data: [DONE]\n\n"
+    events + &format!("data: {}\n\ndata: [DONE]\n\n", finish())
 }
 
 fn quota() -> Script {
@@ -171,7 +171,7 @@ async fn the_loser_of_a_race_is_hung_up_on_and_the_winners_reply_is_whole() {
 #[tokio::test]
 async fn the_slow_one_may_win_and_then_the_hedge_is_hung_up_on() {
     let (a, b, signal) = (Upstream::start().await, Upstream::start().await, Signal::default());
-    a.next(Script::stream().wait(&signal).event(&delta("slow")).event("[DONE]").end());
+    a.next(Script::stream().wait(&signal).event(&delta("slow")).event(&finish()).event("[DONE]").end());
     b.next(Script::stream().hang());
     let (llm, chain, exchange) = (with_limits(&[&a, &b], limits()), [target("a"), target("b")], exchange());
     let (answer, ()) = tokio::join!(llm.answer(hedged(&chain, MS), &exchange, Mode::Stream), async {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::upstream::{Script, delta};
+use crate::upstream::{Script, delta, finish};
 
 #[track_caller]
 fn is_from_b(answer: Result<Answer, Error>, case: &str) {
@@ -23,7 +23,7 @@ async fn a_refused_try_is_answered_by_the_fallback_in_one_clean_reply() {
     is_from_b(answer, "429");
     let answer = llm.answer(&chain, &exchange(), Mode::Stream).await.expect("an answer");
     let (text, broken) = drain(answer).await;
-    assert_eq!(text, format!("data: {}\n\ndata: [DONE]\n\n", delta("hi")));
+    assert_eq!(text, format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", delta("hi"), finish()));
     assert!(broken.is_none());
 }
 

@@ -87,7 +87,7 @@ async fn one_connection_serves_replies_streams_and_errors_in_turn() {
 #[tokio::test]
 async fn a_connection_that_its_provider_closes_is_not_used_again() {
     let upstream = Upstream::start().await;
-    let body = r#"{"choices":[{"message":{"content":"bye"}}]}"#;
+    let body = r#"{"choices":[{"message":{"role":"assistant","content":"bye"},"finish_reason":"stop"}]}"#;
     upstream.next(Script::reply(200, &[("connection", "close")], body).cut()).next(Script::says("hi"));
     let llm = llm(&[&upstream]);
     for expected in ["bye", "hi"] {
