@@ -75,7 +75,7 @@ fn server(upstream: &Upstream, secrets: &Path) -> Builder {
     let hook = |plugin: &str| format!("{{ stage = \"pre_hook\", config = {{ function_id = \"{plugin}\" }} }},");
     let config = format!(
         "secret_dir = \"{}\"\n[keys]\nclient = [{{ name = \"c\", sha256 = \"{}\" }}]\nadmin = [{{ name = \"a\", sha256 = \"{}\" }}]\n\
-         [providers.up]\nkind = \"openai\"\nbase_url = \"{}\"\n{}{}{}{}{}",
+         [limits.providers]\nretries = 0\ncircuit_failures = 0\n[providers.up]\nkind = \"openai\"\nbase_url = \"{}\"\n{}{}{}{}{}",
         secrets.join("dir").display(),
         hash(&CLIENT),
         hash(&ADMIN),

@@ -19,6 +19,9 @@ fn server(a: &Upstream, b: &Upstream, endpoint: &str, more: &str) -> Server {
         otlp_endpoint = "{endpoint}"
         service_name = "gateway-1"
         {more}
+        [limits.providers]
+        retries = 0
+        circuit_failures = 0
         [providers.a]
         kind = "openai"
         base_url = "{}"
