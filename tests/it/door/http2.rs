@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::raw::frame;
 use super::{Raw, alone, in_time, server};
 use crate::server::Server;
-use crate::upstream::{Script, Signal, Upstream, delta};
+use crate::upstream::{Script, Signal, Upstream, delta, finish};
 
 type Sender = SendRequest<Full<bytes::Bytes>>;
 
@@ -42,7 +42,7 @@ async fn chat_works_over_http2_whole_and_streamed_at_once() {
     let (upstream, signal) = (Upstream::start().await, Signal::default());
     let server = server("", &upstream);
     let sender = connect(&server).await;
-    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event("[DONE]").end()).next(Script::says("whole"));
+    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event(&finish()).event("[DONE]").end()).next(Script::says("whole"));
     let mut stream = ask(&sender, "POST", "/v1/chat/completions", question(true)).await;
     assert_eq!((stream.status().as_u16(), stream.headers()["content-type"].as_bytes()), (200, &b"text/event-stream"[..]));
     let first = in_time(stream.body_mut().frame()).await.expect("a frame").expect("no error").into_data().expect("data");
@@ -53,7 +53,7 @@ async fn chat_works_over_http2_whole_and_streamed_at_once() {
     assert_eq!(ask(&sender, "GET", "/nowhere", String::new()).await.status(), 404);
     assert_eq!(ask(&sender, "HEAD", "/healthz", String::new()).await.status(), 200);
     signal.fire();
-    assert_eq!(text(stream).await, "data: [DONE]\n\n");
+    assert_eq!(text(stream).await, format!("data: {}\n\ndata: [DONE]\n\n", finish()));
 }
 
 #[tokio::test]
@@ -63,13 +63,13 @@ async fn resetting_one_stream_hangs_up_on_its_provider_and_on_no_other() {
     let sender = connect(&server).await;
     upstream
         .next(Script::stream().event(&delta("one")).hang())
-        .next(Script::stream().event(&delta("two")).wait(&signal).event("[DONE]").end());
+        .next(Script::stream().event(&delta("two")).wait(&signal).event(&finish()).event("[DONE]").end());
     let first = ask(&sender, "POST", "/v1/chat/completions", question(true)).await;
     let second = ask(&sender, "POST", "/v1/chat/completions", question(true)).await;
     drop(first);
     in_time(upstream.hung_up()).await;
     signal.fire();
-    assert_eq!(text(second).await, format!("data: {}\n\ndata: [DONE]\n\n", delta("two")));
+    assert_eq!(text(second).await, format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", delta("two"), finish()));
 }
 
 #[tokio::test]
