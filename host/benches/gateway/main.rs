@@ -31,8 +31,18 @@ fn main() {
     match arguments.next().as_deref() {
         Some("mock") => mock::mock(),
         Some("proxy") => peers::proxy(&arguments.next().expect("an upstream")),
+        Some("crowd") => crowd(),
         _ => bench(),
     }
+}
+
+/// The slow streams alone.
+fn crowd() {
+    process::pin_self(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], 1);
+    let plain = Process::gateway(&mock, &[]);
+    runtime.block_on(crowd::measure(&plain, &mock));
 }
 
 fn bench() {

@@ -20,6 +20,8 @@ use super::{Limits, answer};
 const HEADER_BYTES_MIN: usize = 8 << 10;
 /// Header lines of one head; hyper's own default, said aloud.
 const HEADERS_MAX: usize = 100;
+/// How a client begins that has prior knowledge of HTTP/2. Source: RFC 9113, section 3.4.
+const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What the last event may take after the exchange's own deadline has ended it; after that the client does not read.
 const STUCK_TIME: Duration = Duration::from_secs(10);
 /// What a connection without a request may take to close once the server stops: a round trip, for HTTP/2. hyper by itself waits for the rest
@@ -45,14 +47,32 @@ pub(super) fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
+/// Whether the first bytes, which stay unread, are no beginning of HTTP/2's. hyper's own look at them costs every connection a second buffer.
+async fn speaks_http1(stream: &TcpStream) -> bool {
+    let mut first = [0; HTTP2.len()];
+    // What cannot be read now is told by who reads next.
+    stream.peek(&mut first).await.is_ok_and(|read| !HTTP2.starts_with(&first[..read]))
+}
+
 /// Serves one connection to its end; dropping the future cuts it and drops what it was doing.
 pub(super) async fn run(stream: TcpStream, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>, _place: OwnedSemaphorePermit) {
     let activity = Arc::new(Activity::new(Instant::now()));
     let service = service_fn(|request| {
         let busy = Busy::begin(Arc::clone(&activity), Instant::now());
-        answer::answer(Arc::clone(&shared), busy, request)
+        // Boxed, because hyper keeps room for the future as long as the connection lives, and a stream needs only its body.
+        Box::pin(answer::answer(Arc::clone(&shared), busy, request))
     });
-    let mut connection = pin!(shared.protocol.serve_connection(TokioIo::new(stream), service));
+    let (mut early, opened) = (stopping.clone(), activity.lock().opened);
+    let http1 = tokio::select! {
+        biased;
+        http1 = speaks_http1(&stream) => http1,
+        _ = early.wait_for(|stopping| *stopping) => false,
+        () = tokio::time::sleep_until(opened + shared.limits.header_time) => {
+            return tracing::debug!("a connection was cut: no request came in time");
+        }
+    };
+    let protocol = if http1 { &shared.http1 } else { &shared.protocol };
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
     let mut check = pin!(tokio::time::sleep_until(activity.first_check(&shared.limits)));
     let mut draining = false;

@@ -38,7 +38,9 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) keys: Keys,
     pub(super) state: State,
+    /// For connections whose first bytes leave open what they speak, and for those that speak HTTP/2.
     pub(super) protocol: Builder<TokioExecutor>,
+    pub(super) http1: Builder<TokioExecutor>,
     /// Requests under way on `/v1` and `/api`.
     pub(super) in_flight: AtomicUsize,
     pub(super) draining: AtomicBool,
@@ -58,8 +60,9 @@ impl Server {
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
         let protocol = connection::protocol(&limits);
+        let http1 = connection::protocol(&limits).http1_only();
         let (in_flight, draining) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { listener, listen, shared: Arc::new(Shared { limits, keys, state, protocol, in_flight, draining }) })
+        Ok(Self { listener, listen, shared: Arc::new(Shared { limits, keys, state, protocol, http1, in_flight, draining }) })
     }
 
     /// Where it listens, the port it got included.
