@@ -38,6 +38,7 @@ use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
+pub use azure::MaxTokensField;
 pub use config::{Config, Kind, ProviderConfig};
 pub use embeddings::Asker;
 pub use error::{Error, Phase};
@@ -187,10 +188,10 @@ pub fn completion_of(message: Message, model: &str) -> Completion {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi => Box::new(shaped::OpenAi::default()),
+        Kind::OpenAi => Box::new(shaped::OpenAi { stream_usage: entry.stream_usage }),
         Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
         Kind::Gemini => Box::new(gemini::Gemini::new()),
-        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),
+        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry)),
         Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
         Kind::Builtin => return None,
     })

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::adapter::Unsupported;
+use super::azure::MaxTokensField;
 use super::limits::Limits;
 use super::secrets::OAuthConfig;
 
@@ -72,10 +73,14 @@ pub struct ProviderConfig {
     pub unsupported: Unsupported,
     /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
     pub models: Vec<String>,
+    /// OpenAI and Azure: usage is asked for with every stream; some servers refuse the question.
+    pub stream_usage: bool,
     /// Azure: the dated API, whose URLs name the deployment. None is the `v1` API.
     pub api_version: Option<String>,
     /// Azure: keys are bearer tokens of Entra.
     pub bearer: bool,
+    /// Azure: the field that the client's limit of tokens is sent in.
+    pub max_tokens_field: MaxTokensField,
     /// Anthropic: tokens of a reply where the client names no limit, which its API requires.
     pub max_tokens: u32,
 }
@@ -90,8 +95,10 @@ impl ProviderConfig {
             oauth: None,
             unsupported: Unsupported::Refuse,
             models: Vec::new(),
+            stream_usage: true,
             api_version: None,
             bearer: false,
+            max_tokens_field: MaxTokensField::default(),
             max_tokens: 4096,
         }
     }
