@@ -146,6 +146,14 @@ impl Llm {
         }
     }
 
+    /// The name of the secret that a try at `target` takes its key from.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref().or_else(|| match self.providers.get(&target.provider)? {
+            Vendor::Http(remote) => remote.own_key_name(),
+            Vendor::Builtin => None,
+        })
+    }
+
     /// What OpenTelemetry's conventions call the kind of this provider.
     fn system(&self, provider: &str) -> &'static str {
         match self.providers.get(provider) {
@@ -173,6 +181,10 @@ impl Ask for Chat<'_> {
 
     fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
         Operation { name: "chat", system: self.llm.system(provider), model }
+    }
+
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        self.llm.key_name(target)
     }
 
     fn streams(&self) -> bool {

@@ -65,4 +65,8 @@ impl Ask for Vectors<'_> {
     fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
         Operation { name: OPERATION, system: self.llm.system(provider), model }
     }
+
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        self.llm.key_name(target)
+    }
 }

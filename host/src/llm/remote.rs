@@ -66,6 +66,11 @@ impl Remote {
         self.system
     }
 
+    /// The name of the secret of targets that name none.
+    pub(super) fn own_key_name(&self) -> Option<&str> {
+        self.secret_key_name.as_deref()
+    }
+
     /// One try for a chat reply.
     pub(super) async fn call(&self, secrets: &Secrets, asked: Try<'_>) -> Result<Reply, Failure> {
         let Try { target, model, exchange, mode, others } = asked;

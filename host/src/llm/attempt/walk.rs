@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
-use super::circuits::Pass;
+use super::circuits::{Account, Pass};
 use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
 use crate::chat::Deadline;
@@ -29,6 +29,11 @@ pub(in crate::llm) trait Ask: Sync {
 
     /// What is asked of this provider, in the convention's words.
     fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m>;
+
+    /// The name of the secret that a try at `target` takes its key from.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref()
+    }
 
     /// Whether a try ends with the first event of a stream.
     fn streams(&self) -> bool {
@@ -120,6 +125,11 @@ impl<'a, A: Ask> Walk<'a, A> {
         }
     }
 
+    /// Whose circuit a try at `target` is held against.
+    fn account(&self, target: &'a Target) -> Account<'a> {
+        Account { provider: &target.provider, key_name: self.ask.key_name(target) }
+    }
+
     async fn attempt(&self, start: Start<'a>) -> Result<Won<'a, A::Reply>, Failed<'a>> {
         let Start { place, target, model, before, entry } = start;
         let failed = |failure, again| Failed { place, target, model, before, failure, again };
@@ -127,7 +137,7 @@ impl<'a, A: Ask> Walk<'a, A> {
             Entry::Now(pass) => pass,
             Entry::Later(pause, failure) => {
                 sleep(pause).await;
-                self.attempts.circuits.admit(target).map_err(|_| failed(*failure, Again::No))?
+                self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Again::No))?
             }
         };
         let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;

@@ -51,6 +51,11 @@ impl Ask for World {
         crate::telemetry::Operation { name: "chat", system: "openai", model }
     }
 
+    /// The provider `own` has a secret of its own.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref().or((target.provider == "own").then_some("OWN"))
+    }
+
     async fn ask(&self, target: &Target, model: &str, _: u32) -> Result<(), Failure> {
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
         // What is left to a provider without an act is to reply.
