@@ -133,7 +133,8 @@ impl Llm {
     /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
         let chat = Chat { llm: self, exchange, mode };
-        let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.model.as_deref());
+        let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.tries.clone());
+        let walk = walk.choosing(exchange.model.as_deref());
         let Won { reply, target, model, attempts } = walk.run().await?;
         Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }

@@ -4,7 +4,6 @@
 mod progress;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,7 +14,7 @@ use tracing::Instrument;
 use super::circuits::{Account, Pass};
 use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
-use crate::chat::Deadline;
+use crate::chat::{Deadline, Tries};
 use crate::llm::{Chain, Error, Target};
 use crate::telemetry::Operation;
 use progress::Progress;
@@ -51,7 +50,7 @@ pub(in crate::llm) struct Walk<'a, A> {
     chosen: Option<&'a str>,
     /// Indices of the chain's targets, as they are tried.
     order: Vec<usize>,
-    tries: AtomicU32,
+    tries: Tries,
 }
 
 /// A reply and who gave it.
@@ -91,9 +90,14 @@ struct Failed<'a> {
 }
 
 impl<'a, A: Ask> Walk<'a, A> {
-    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, chosen: Option<&'a str>) -> Self {
+    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, tries: Tries) -> Self {
         let order = order::drawn(chain.weights, chain.targets.len(), &attempts.chance);
-        Self { ask, attempts, chain, deadline, chosen, order, tries: AtomicU32::new(0) }
+        Self { ask, attempts, chain, deadline, chosen: None, order, tries }
+    }
+
+    /// With a hook's choice of model.
+    pub(in crate::llm) fn choosing(self, chosen: Option<&'a str>) -> Self {
+        Self { chosen, ..self }
     }
 
     /// # Errors
@@ -140,7 +144,7 @@ impl<'a, A: Ask> Walk<'a, A> {
                 self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Again::No))?
             }
         };
-        let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.tries.begin();
         let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
         let watch = Watch::new(&*self.attempts.observer, self.ask.operation(&target.provider, model), &target.provider, number);
         let asked = self.ask.ask(target, model, others).instrument(watch.span.clone()).await;
@@ -148,7 +152,7 @@ impl<'a, A: Ask> Walk<'a, A> {
         match asked {
             Ok(reply) => {
                 pass.settle(&policy::Verdict::Alive, None);
-                Ok(Won { reply, target, model, attempts: self.tries.load(Ordering::Relaxed) })
+                Ok(Won { reply, target, model, attempts: self.tries.begun() })
             }
             Err(failure) => {
                 let ruling = policy::rule(&failure, self.attempts.limits.retry_budget);
