@@ -81,7 +81,7 @@ async fn ours(registry: &Registry) -> Duration {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
-        attempt: 0,
+        tries: Default::default(),
     };
     let started = Instant::now();
     for _ in 0..CALLS {

@@ -73,6 +73,20 @@ fn refusal(message: &str) -> Value {
 }
 
 #[tokio::test]
+async fn an_error_says_how_many_tries_came_to_nothing() {
+    let House { a, b, client, server: _server } = house("").await;
+    a.always(Script::reply(503, &[], "oops"));
+    b.always(Script::reply(500, &[], "oops"));
+    for stream in [false, true] {
+        let answer = client.chat("p", "hi", json!({"stream": stream})).await;
+        let headers = ["x-cofferdam-attempts", "x-cofferdam-provider"].map(|name| answer.header(name));
+        assert_eq!((answer.refused(502), headers), ("provider_failed".to_owned(), [Some("2"), None]));
+    }
+    let nobody = client.chat("nobody", "hi", json!({})).await;
+    assert_eq!((nobody.refused(404), nobody.header("x-cofferdam-attempts")), ("model_not_found".to_owned(), None));
+}
+
+#[tokio::test]
 async fn after_a_429_the_fallback_answers_in_one_clean_reply() {
     let House { a, b, client, server: _server } = house("").await;
     a.always(Script::reply(429, &[("retry-after", "7")], refusal("slow down").to_string()));

@@ -70,7 +70,7 @@ fn exchange() -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
-        attempt: 0,
+        tries: Default::default(),
     }
 }
 

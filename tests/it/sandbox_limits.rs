@@ -67,7 +67,7 @@ fn exchange(question: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
-        attempt: 0,
+        tries: Default::default(),
     }
 }
 

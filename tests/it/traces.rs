@@ -106,6 +106,9 @@ async fn a_chat_with_a_fallback_is_one_trace_without_content_or_keys() {
     assert_eq!((attribute(first, "error.type"), &first["status"]["code"]), (json!("503"), &json!(2)));
     assert_eq!((attribute(second, "error.type"), second.get("status")), (Value::Null, None));
 
+    assert_eq!((attribute(first, "gen_ai.response.model"), attribute(second, "gen_ai.response.model")), (Value::Null, json!("fake")));
+    assert!(attribute(second, "gen_ai.response.finish_reasons").to_string().contains("\"stop\""), "{second:#?}");
+
     assert!(collector.requests().iter().all(|request| request.header("authorization") == Some("Bearer of-the-collector")));
     assert!(!server.output().contains("of-the-collector"));
     let sent = String::from_utf8(collector.requests().iter().flat_map(|request| request.body.clone()).collect()).expect("UTF-8");

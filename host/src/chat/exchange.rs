@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,8 +37,8 @@ pub struct Exchange {
     pub hits: Vec<Hit>,
     /// Plugins whose fault was passed over under `on_failure = "skip"`.
     pub skipped: Vec<Arc<str>>,
-    /// Which try at a provider answered, counted from 1; 0 before the model was asked.
-    pub attempt: u32,
+    /// Tries at providers so far; the last one answered.
+    pub tries: Tries,
 }
 
 /// A retrieved chunk.
@@ -62,6 +63,22 @@ impl Exchange {
     /// The unmodelled request field of that name.
     pub fn param(&self, name: &str) -> Option<&Json> {
         self.params.iter().find_map(|(key, value)| (key == name).then_some(value))
+    }
+}
+
+/// Counts the tries at providers for one exchange. Clones count together, so that whoever keeps one knows the number where the exchange failed.
+#[derive(Clone, Debug, Default)]
+pub struct Tries(Arc<AtomicU32>);
+
+impl Tries {
+    /// One more begins; its number, counted from 1.
+    pub fn begin(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many were begun.
+    pub fn begun(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

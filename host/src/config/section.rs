@@ -127,6 +127,10 @@ impl<'a> Entry<'a> {
         self.value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok())
     }
 
+    pub(super) fn flag(&self) -> Option<bool> {
+        self.value.as_bool()
+    }
+
     /// Any number.
     pub(super) fn fraction(&self) -> Option<f64> {
         let float = || self.value.as_float().and_then(|n| n.as_str().parse().ok());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{Kind, OAuthConfig, ProviderConfig, Unsupported};
+use crate::llm::{Kind, MaxTokensField, OAuthConfig, ProviderConfig, Unsupported};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -149,6 +149,7 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
 fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let text = "[providers.anthropic]\nmax_tokens = 9000\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
                 [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
+                max_tokens_field = \"max_tokens\"\nstream_usage = false\n[providers.openai]\nstream_usage = false\n\
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
@@ -159,7 +160,15 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     };
     assert_eq!(providers["anthropic"], anthropic);
     assert_eq!(providers["gemini"].models, ["gemini-2.5-pro", "*"]);
-    assert_eq!((providers["azure-openai"].api_version.as_deref(), providers["azure-openai"].bearer), (Some("2024-10-21"), true));
+    let azure = ProviderConfig {
+        api_version: Some("2024-10-21".into()),
+        bearer: true,
+        max_tokens_field: MaxTokensField::MaxTokens,
+        stream_usage: false,
+        ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com")
+    };
+    assert_eq!(providers["azure-openai"], azure);
+    assert!(!providers["openai"].stream_usage && ProviderConfig::new(Kind::OpenAi, "").stream_usage);
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind, providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
     let config = parse(text);
@@ -171,7 +180,8 @@ fn an_option_that_cannot_be_is_refused() {
     wrong("[providers.anthropic]\nmax_tokens = 0", "2: providers.anthropic.max_tokens: expected a whole number from 1 to 1000000, found 0");
     wrong(
         "[providers.openai]\nmax_tokens = 1",
-        "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models",
+        "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models, \
+         stream_usage",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",
@@ -187,6 +197,11 @@ fn an_option_that_cannot_be_is_refused() {
         "3: providers.azure-openai.api_version: expected a version such as \"2024-10-21\", found \"a b\"",
     );
     wrong(&azure("auth = \"entra\""), "3: providers.azure-openai.auth: expected \"api-key\" or \"bearer\", found \"entra\"");
+    wrong(
+        &azure("max_tokens_field = \"tokens\""),
+        "3: providers.azure-openai.max_tokens_field: expected \"max_tokens\" or \"max_completion_tokens\", found \"tokens\"",
+    );
+    wrong(&azure("stream_usage = \"no\""), "3: providers.azure-openai.stream_usage: expected true or false, found \"no\"");
     wrong(
         "[providers.workers-ai]\naccount_id = \"../a\"",
         "2: providers.workers-ai.account_id: expected the account's id, letters and digits, found \"../a\"",

@@ -18,7 +18,9 @@ use super::error::{Failure, Refusal};
 use super::record::Record;
 use super::routes::{Door, Endpoint};
 use super::server::Shared;
-use super::{chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, responses, routes, usage};
+use super::{
+    asking, chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, responses, routes, usage,
+};
 use crate::chat::RequestId;
 use crate::pipeline::definition::is_name;
 
@@ -39,7 +41,9 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
                 if !matches!(failure, Failure::Refused(Refusal::BodySlow)) {
                     intake::discard(&mut body, &head.headers).await;
                 }
-                respond::failure(&failure)
+                let mut response = respond::failure(&failure);
+                asking::tell_tries(response.headers_mut(), record.tries.begun());
+                response
             }
         }
     };

@@ -52,7 +52,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Recor
         metadata: Metadata::new(),
         hits: Vec::new(),
         skipped: Vec::new(),
-        attempt: 0,
+        tries: record.tries.clone(),
     };
     let outcome = shared.state.runner.run(&pipeline, toggles, exchange).await?;
     debug_assert_eq!(stream, !matches!(outcome.reply, Reply::Whole(_)), "a reply has the form that was asked for");
@@ -77,13 +77,18 @@ pub(super) fn response(
         name(headers, PROVIDER, provider);
         name(headers, MODEL, model);
     }
-    if attempts > 0 {
-        headers.insert(ATTEMPTS, attempts.into());
-    }
+    tell_tries(headers, attempts);
     if !skipped.is_empty() {
         name(headers, SKIPPED, skipped.join(", "));
     }
     Ok(response)
+}
+
+/// How many tries at providers there were, where there were any.
+pub(super) fn tell_tries(headers: &mut HeaderMap, tries: u32) {
+    if tries > 0 {
+        headers.insert(ATTEMPTS, tries.into());
+    }
 }
 
 /// A header of a name out of a configuration; one that no header can hold is left out, for it would only be a hint.

@@ -56,7 +56,7 @@ pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, r
     let embed = Embed { inputs: inputs(&input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
     record.pipeline = Some(model.as_str().into());
     let deadline = Deadline::after(limits.request_time.saturating_sub(record.began.elapsed()));
-    let asker = Asker { model: &model, caller: record.caller.as_deref(), deadline };
+    let asker = Asker { model: &model, caller: record.caller.as_deref(), deadline, tries: &record.tries };
     let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }

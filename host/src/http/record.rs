@@ -12,7 +12,7 @@ use tracing::Span;
 
 use super::error::Refusal;
 use super::server::Shared;
-use crate::chat::RequestId;
+use crate::chat::{RequestId, Tries};
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
 
@@ -32,6 +32,8 @@ pub(super) struct Record {
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,
+    /// Tries at providers, for an answer that says why none of them came to anything.
+    pub(super) tries: Tries,
     method: Method,
     status: u16,
     outcome: &'static str,
@@ -52,6 +54,7 @@ impl Record {
             pipeline: None,
             began,
             route: "none",
+            tries: Tries::default(),
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",

@@ -7,6 +7,7 @@ mod words;
 
 use http::{HeaderName, StatusCode, header};
 
+use super::ProviderConfig;
 use super::adapter::{Ask, AskEmbeddings, Bad, Dialect, Embedded, Reading, Unfit, Wire, Words};
 use super::shaped::{Shaped, embedded, embeddings_body, encoded, params, segment, wants_usage};
 use crate::chat::Fields;
@@ -23,28 +24,37 @@ pub(super) struct Azure {
     pub(super) stream_usage: bool,
 }
 
-/// What becomes of the client's `max_tokens`. What a deployment's name stands for is not known from it.
+/// The first version of the API that knows `stream_options` and `max_completion_tokens`; older ones refuse fields that they do not know.
+/// Source: "Azure OpenAI API version changes".
+const NEWER_FIELDS: &str = "2024-09-01";
+
+/// The field that the client's limit of tokens is sent in. What a deployment's name stands for is not known from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum MaxTokensField {
-    /// It is sent as `max_completion_tokens`, which every newer model takes and reasoning models insist on.
+pub enum MaxTokensField {
+    /// `max_completion_tokens`, which every newer model takes and reasoning models insist on.
     #[default]
-    Renamed,
-    /// It is sent as it is, for deployments of older models.
-    #[allow(dead_code, reason = "no key of the configuration chooses it yet")]
-    Kept,
+    MaxCompletionTokens,
+    /// `max_tokens`, for deployments of older models.
+    MaxTokens,
 }
 
 impl Azure {
-    /// `bearer`: keys are tokens of Entra.
-    pub(super) fn new(api_version: Option<String>, bearer: bool) -> Self {
-        Self { api_version, max_tokens_field: MaxTokensField::default(), bearer, stream_usage: true }
+    /// What an old version of the API does not know is not sent, whatever the entry says.
+    pub(super) fn new(entry: &ProviderConfig) -> Self {
+        let old = entry.api_version.as_deref().is_some_and(|version| is_date(version) && version < NEWER_FIELDS);
+        Self {
+            api_version: entry.api_version.clone(),
+            max_tokens_field: if old { MaxTokensField::MaxTokens } else { entry.max_tokens_field },
+            bearer: entry.bearer,
+            stream_usage: entry.stream_usage && !old,
+        }
     }
 
     /// The path of an operation on a deployment.
     fn path(&self, deployment: &str, operation: &str) -> Result<String, Unfit> {
         let deployment = segment(deployment, b"")?;
         Ok(match self.api_version.as_deref() {
-            Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) => {
+            Some(version) if is_date(version) => {
                 format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version, b""))
             }
             // `preview` is a version of the `v1` API.
@@ -55,16 +65,21 @@ impl Azure {
 
     fn fields(&self, ask: &Ask<'_>) -> Fields {
         let mut fields = params(ask, self.stream_usage);
-        if self.max_tokens_field == MaxTokensField::Renamed {
-            let newer = fields.iter().any(|(name, value)| name == "max_completion_tokens" && value.get() != "null");
-            // Both together are refused; the newer one is the more exact.
-            fields.retain(|(name, _)| !(if newer { name == "max_tokens" } else { name == "max_completion_tokens" }));
-            for (name, _) in fields.iter_mut().filter(|(name, _)| name == "max_tokens") {
-                *name = "max_completion_tokens".into();
-            }
+        let (older, newer) = ("max_tokens", "max_completion_tokens");
+        // Both together are refused; the newer one is the more exact.
+        let given = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
+        fields.retain(|(name, _)| name == given || (name != older && name != newer));
+        let wanted = if self.max_tokens_field == MaxTokensField::MaxTokens { older } else { newer };
+        for (name, _) in fields.iter_mut().filter(|(name, _)| name == given) {
+            *name = wanted.into();
         }
         fields
     }
+}
+
+/// Whether this is a version of the dated API.
+fn is_date(version: &str) -> bool {
+    version.starts_with(|c: char| c.is_ascii_digit())
 }
 
 impl Dialect for Azure {

@@ -5,7 +5,7 @@ use tracing::Span;
 
 use super::attempt::{Ask, Failure, Walk};
 use super::{Error, Llm, Target, Used, Vendor};
-use crate::chat::{Deadline, Embed, Embedded, Usage};
+use crate::chat::{Deadline, Embed, Embedded, Tries, Usage};
 use crate::telemetry::{Operation, llm_used};
 
 /// The convention's word.
@@ -18,6 +18,8 @@ pub struct Asker<'a> {
     pub model: &'a str,
     pub caller: Option<&'a str>,
     pub deadline: Deadline,
+    /// Where the tries are counted.
+    pub tries: &'a Tries,
 }
 
 /// One embeddings request, as it is asked of its provider.
@@ -35,7 +37,7 @@ impl Llm {
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let vectors = Vectors { llm: self, embed, deadline: asker.deadline };
         let chain = std::slice::from_ref(target);
-        let embedded = Walk::new(&vectors, &self.attempts, chain.into(), asker.deadline, None).run().await?.reply;
+        let embedded = Walk::new(&vectors, &self.attempts, chain.into(), asker.deadline, asker.tries.clone()).run().await?.reply;
         let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
         let Target { provider, model, .. } = target;
         let (operation, system) = (OPERATION, self.system(provider));
@@ -64,5 +66,9 @@ impl Ask for Vectors<'_> {
 
     fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m> {
         Operation { name: OPERATION, system: self.llm.system(provider), model }
+    }
+
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        self.llm.key_name(target)
     }
 }

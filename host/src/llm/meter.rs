@@ -23,8 +23,8 @@ pub(super) struct Tally {
     /// Text of the reply, or what it was guessed from.
     said_bytes: u64,
     /// For the trace: who the provider says wrote the reply, and why each choice ended.
-    model: Option<String>,
-    finishes: Vec<String>,
+    pub(super) model: Option<String>,
+    pub(super) finishes: Vec<String>,
 }
 
 impl Tally {

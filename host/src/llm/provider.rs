@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::adapter::{Ask, AskEmbeddings, Bad, Dialect, Unfit, Unsupported, Wire};
 use super::attempt::{Failure, Observer};
-use super::meter::{Meter, Tally};
+use super::meter::Meter;
 use super::refusal::{self, Asked};
 use super::relay::Relay;
 use super::secrets::Secret;
@@ -113,7 +113,7 @@ impl Provider {
         let connection = within(end, self.transport.connection(), in_time).await?;
         if call.mode == Mode::Whole {
             let whole = within(end, self.whole(call.key, &mut reading, connection, request), in_time).await?;
-            return Ok(Reply::Whole(whole.counted(meter(Tally::default()))));
+            return Ok(Reply::Whole(whole.counted(meter)));
         }
         let writer = || ChunkWriter::new(name, wants_usage(call.exchange));
         let first = Instant::now() + self.limits.first_byte;
@@ -123,7 +123,7 @@ impl Provider {
             Opened::Json(body, mut reading) => {
                 let whole = within(end, self.read_whole(call.key, &mut reading, body), in_time).await?;
                 let completion = whole.parsed().map_err(|invalid| self.garbled(invalid.message))?;
-                whole.counted(meter(Tally::default()));
+                whole.counted(meter);
                 Ok(streamed(&completion, call.exchange))
             }
         }

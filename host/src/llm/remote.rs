@@ -66,11 +66,23 @@ impl Remote {
         self.system
     }
 
+    /// The name of the secret of targets that name none.
+    pub(super) fn own_key_name(&self) -> Option<&str> {
+        self.secret_key_name.as_deref()
+    }
+
     /// One try for a chat reply.
     pub(super) async fn call(&self, secrets: &Secrets, asked: Try<'_>) -> Result<Reply, Failure> {
         let Try { target, model, exchange, mode, others } = asked;
-        let key = self.key(secrets, target, exchange.deadline).await?;
-        let result = self.provider.call(&Call { model, key: key.as_ref(), exchange, mode, others }).await;
+        let ask = async |key: Option<&Secret>| self.provider.call(&Call { model, key, exchange, mode, others }).await;
+        let mut key = self.key(secrets, target, exchange.deadline).await?;
+        let mut result = ask(key.as_ref()).await;
+        if self.refuses_token(&result)
+            && let Some(newer) = self.newer(key.as_ref(), secrets, target, exchange.deadline).await?
+        {
+            result = ask(Some(&newer)).await;
+            key = Some(newer);
+        }
         self.after(key.as_ref(), result)
     }
 
@@ -83,8 +95,15 @@ impl Remote {
         embed: &Embed,
         deadline: Deadline,
     ) -> Result<Embedded, Failure> {
-        let key = self.key(secrets, target, deadline).await?;
-        let result = self.provider.embed(model, key.as_ref(), embed, deadline.remaining()).await;
+        let ask = async |key: Option<&Secret>| self.provider.embed(model, key, embed, deadline.remaining()).await;
+        let mut key = self.key(secrets, target, deadline).await?;
+        let mut result = ask(key.as_ref()).await;
+        if self.refuses_token(&result)
+            && let Some(newer) = self.newer(key.as_ref(), secrets, target, deadline).await?
+        {
+            result = ask(Some(&newer)).await;
+            key = Some(newer);
+        }
         self.after(key.as_ref(), result)
     }
 
@@ -99,11 +118,28 @@ impl Remote {
         timeout(limit, tokens.token(name, &secret)).await.map_err(late)?.map(Some)
     }
 
+    /// Whether the provider refused a token of OAuth, which it may have revoked before its time.
+    fn refuses_token<T>(&self, result: &Result<T, Failure>) -> bool {
+        self.tokens.is_some() && matches!(result, Err(Failure { error: Error::Status { status: 401, .. }, .. }))
+    }
+
+    /// Another token in place of one that was refused; none where the endpoint gives the same again. It is part of the same try, so that
+    /// nobody is benched for a token that was merely old.
+    async fn newer(&self, old: Option<&Secret>, secrets: &Secrets, target: &Target, deadline: Deadline) -> Result<Option<Secret>, Error> {
+        let (Some(tokens), Some(old)) = (&self.tokens, old) else { return Ok(None) };
+        tokens.forget(old);
+        let newer = self.key(secrets, target, deadline).await?.filter(|newer| newer.expose() != old.expose());
+        if newer.is_some() {
+            tracing::info!(llm.provider = &*self.name, "provider `{}` refused its token and is asked once with a new one", self.name);
+        }
+        Ok(newer)
+    }
+
     /// What came of a try with this key, without the key; a token that was refused is not used again.
     fn after<T>(&self, key: Option<&Secret>, result: Result<T, Failure>) -> Result<T, Failure> {
         let Some(key) = key else { return result };
-        if let (Some(tokens), Err(Failure { error: Error::Status { status: 401, .. }, .. })) = (&self.tokens, &result) {
-            tokens.forget(key);
+        if self.refuses_token(&result) {
+            self.tokens.iter().for_each(|tokens| tokens.forget(key));
         }
         key.kept_out_of(result)
     }

@@ -19,9 +19,10 @@ use bytes::Bytes;
 
 use crate::chat::{Name, Usage, Whole};
 use crate::llm::adapter::Bad;
+use crate::llm::meter::Tally;
 use entry::Choice;
-use head::Head;
-use shape::{Chunk, Raw, says};
+use head::{HEAD_BYTES_MAX, Head};
+use shape::{Chunk, Raw, filled, says};
 use splice::Splice;
 
 pub(super) use calls::{Calls, is_finalisation, made_id};
@@ -59,6 +60,9 @@ pub(super) struct Shaped {
     held: Option<String>,
     usage_is_out: bool,
     says_something: bool,
+    /// The provider's name for the model and why choices ended, as far as nobody was told.
+    model: Option<String>,
+    reasons: Vec<String>,
 }
 
 impl Shaped {
@@ -74,6 +78,8 @@ impl Shaped {
             held: None,
             usage_is_out: false,
             says_something: false,
+            model: None,
+            reasons: Vec::new(),
         }
     }
 
@@ -120,8 +126,12 @@ impl Shaped {
                 }
             }
         }
-        let name = &self.name;
-        self.head.get_or_insert_with(|| Head::of(name, &chunk)).rename(&chunk, &mut splice);
+        let Self { name, model, .. } = self;
+        let first = || {
+            *model = named(chunk.model);
+            Head::of(name, &chunk)
+        };
+        self.head.get_or_insert_with(first).rename(&chunk, &mut splice);
         Ok(splice.done().map_or(Passed::AsIs, Passed::Rewritten))
     }
 
@@ -135,9 +145,17 @@ impl Shaped {
         !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished)
     }
 
-    /// The last usage that was told.
-    pub(super) fn usage(&self) -> Option<Usage> {
-        self.usage
+    /// Tells what the provider said of the reply since the last time.
+    pub(super) fn tell(&mut self, tally: &mut Tally) {
+        if let Some(usage) = self.usage {
+            tally.told(usage);
+        }
+        if let Some(model) = self.model.take() {
+            tally.named(&model);
+        }
+        for reason in self.reasons.drain(..) {
+            tally.finished(&reason);
+        }
     }
 
     /// What the provider left unsaid, one chunk a call until there is none. To be called when the provider ended the stream itself: choices that
@@ -164,7 +182,13 @@ impl Shaped {
             return Err(self.error(text));
         }
         self.usage = reply.usage.and_then(Usage::read);
-        whole::whole(&self.name, body, text, &reply)
+        let whole = whole::whole(&self.name, body, text, &reply)?;
+        if let Whole::Raw(_) = whole {
+            self.model = named(reply.model);
+            let reasons = reply.choices.iter().flatten().filter_map(|choice| filled(choice.finish_reason));
+            self.reasons = reasons.map(|raw| raw.get().trim_matches('"').to_owned()).collect();
+        }
+        Ok(whole)
     }
 
     fn error(&self, text: &str) -> Bad {
@@ -199,6 +223,12 @@ impl Shaped {
     fn usage_chunk(&mut self, usage: &str) -> Vec<u8> {
         format!("{{{},\"choices\":[],\"usage\":{usage}}}", self.beginning()).into_bytes()
     }
+}
+
+/// A name that is kept for the trace, if it is one.
+fn named(model: Raw<'_>) -> Option<String> {
+    let name = filled(model).filter(|raw| raw.get().len() <= HEAD_BYTES_MAX)?;
+    serde_json::from_str(name.get()).ok()
 }
 
 /// A finish reason as OpenAI says it. Some servers say that a model stopped where it called tools, and clients then do not run them.

@@ -66,7 +66,7 @@ impl Runner {
             None => (exchange, reply),
         };
         let reply = if exchange.stream { streamed(reply, &exchange) } else { reply };
-        Ok(Outcome { reply, answered_by, attempts: exchange.attempt, skipped: exchange.skipped })
+        Ok(Outcome { reply, answered_by, attempts: exchange.tries.begun(), skipped: exchange.skipped })
     }
 
     async fn after(

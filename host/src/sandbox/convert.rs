@@ -19,7 +19,7 @@ pub(super) fn context(exchange: &Exchange) -> wit::Context {
         pipeline: exchange.pipeline.to_string(),
         caller: exchange.caller.as_deref().map(str::to_owned),
         stream: exchange.stream,
-        attempt: exchange.attempt,
+        attempt: exchange.tries.begun(),
         deadline_ms: u64::try_from(exchange.deadline.remaining().as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -5,12 +5,11 @@ use super::{Error, LlmStage};
 use crate::chat::Exchange;
 use crate::llm::{Answer, Llm, Mode};
 
-/// Asks the model; notes on the exchange which try answered.
+/// Asks the model.
 ///
 /// # Errors
 /// The last attempt's error when none answered.
-pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, mut exchange: Exchange) -> Result<(Exchange, Answer), Error> {
+pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, exchange: Exchange) -> Result<(Exchange, Answer), Error> {
     let answer = llm.answer(stage.chain(), &exchange, mode).await?;
-    exchange.attempt = answer.attempts;
     Ok((exchange, answer))
 }

@@ -8,7 +8,11 @@ use crate::upstream::{Script, Signal};
 
 /// Provider `a`, whose secrets are those of an OAuth client. Circuits stay closed.
 fn guarded(provider: &Upstream, endpoint: &Upstream, kind: Kind) -> Llm {
-    let mut config = Config { limits: Limits { circuit_failures: 0, ..Limits::default() }, ..Config::default() };
+    guarded_by(Limits { circuit_failures: 0, ..Limits::default() }, provider, endpoint, kind)
+}
+
+fn guarded_by(limits: Limits, provider: &Upstream, endpoint: &Upstream, kind: Kind) -> Llm {
+    let mut config = Config { limits, ..Config::default() };
     let client = OAuthConfig { token_url: format!("{}/token", endpoint.url()), client_id: "app".into(), scope: String::new() };
     let entry = ProviderConfig { oauth: Some(client), secret_key_name: Some("CLIENT".into()), ..ProviderConfig::new(kind, provider.url()) };
     config.providers.insert("a".into(), entry);
@@ -64,15 +68,41 @@ async fn exchanges_that_begin_together_wait_for_the_same_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_hidden_and_not_used_again() {
+async fn a_token_that_is_refused_is_replaced_once_unseen() {
     let (provider, endpoint) = (Upstream::start().await, Upstream::start().await);
-    endpoint.next(grant("token-number-one")).next(grant("token-number-two"));
-    provider.next(Script::json(401, &json!({"error": {"message": "revoked: token-number-one"}}))).next(Script::says("hi"));
+    endpoint.next(grant("t-1")).next(grant("t-2"));
+    provider.next(Script::json(401, &json!({"error": {"message": "revoked"}}))).next(Script::streams(&["hi"]));
+    let llm = guarded_by(Limits::default(), &provider, &endpoint, Kind::OpenAi);
+    let answer = streamed(&llm).await;
+    assert_eq!((answer.attempts, bearers(&provider)), (1, vec!["Bearer t-1".to_owned(), "Bearer t-2".to_owned()]));
+    assert!(drain(answer).await.1.is_none() && llm.circuits().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_refusal_counts_and_shows_no_token() {
+    let (provider, endpoint) = (Upstream::start().await, Upstream::start().await);
+    endpoint.next(grant("token-number-one")).next(grant("token-number-two")).next(grant("token-number-three"));
+    let revoked = |token: &str| Script::json(401, &json!({"error": {"message": format!("revoked: {token}")}}));
+    provider.next(revoked("token-number-one")).next(revoked("token-number-two")).next(Script::says("hi"));
     let llm = guarded(&provider, &endpoint, Kind::OpenAi);
     let error = failure(&llm, Mode::Whole).await;
     assert!(matches!(&error, Error::Status { status: 401, message, .. } if message == "revoked: [hidden]"), "{error}");
     assert_eq!(said(&llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer")), "hi");
-    assert_eq!(bearers(&provider), ["Bearer token-number-one", "Bearer token-number-two"]);
+    assert_eq!(bearers(&provider), ["Bearer token-number-one", "Bearer token-number-two", "Bearer token-number-three"]);
+}
+
+#[tokio::test]
+async fn a_refused_key_is_benched_where_the_endpoint_gives_the_same_token_again() {
+    let (provider, endpoint) = (Upstream::start().await, Upstream::start().await);
+    endpoint.always(grant("t-1"));
+    provider.always(Script::json(401, &json!({"error": {"message": "no"}})));
+    let llm = guarded_by(Limits::default(), &provider, &endpoint, Kind::OpenAi);
+    assert!(matches!(failure(&llm, Mode::Whole).await, Error::Status { status: 401, .. }));
+    assert_eq!((provider.requests().len(), endpoint.requests().len()), (1, 2));
+    assert_eq!(llm.circuits()[0].key_name.as_deref(), Some("CLIENT"));
+    let named = Target { secret_key_name: Some("CLIENT".into()), ..target("a") };
+    let benched = llm.answer(&[named], &exchange(), Mode::Whole).await.err().expect("its circuit is open");
+    assert!(matches!(benched, Error::Benched { .. }) && provider.requests().len() == 1, "{benched}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod oauth;
 use crate::config::json::quote;
 use crate::config::print::Printer;
 use crate::config::section::{Entry, Section};
-use crate::llm::{Kind, ProviderConfig, SECRET_NAME, Unsupported, is_secret_name};
+use crate::llm::{Kind, MaxTokensField, ProviderConfig, SECRET_NAME, Unsupported, is_secret_name};
 
 /// Models that one provider may offer by name.
 const MODELS_MAX: usize = 200;
@@ -48,7 +48,11 @@ pub(super) fn read(section: &mut Section<'_>, slot: &mut ProviderConfig) -> bool
         slot.models = items.iter().take(MODELS_MAX).filter_map(|item| name(item, "a model's name, or \"*\" for all")).collect();
     }
     match slot.kind {
-        Kind::AzureOpenAi => azure(section, slot),
+        Kind::OpenAi => stream_usage(section, slot),
+        Kind::AzureOpenAi => {
+            stream_usage(section, slot);
+            azure(section, slot);
+        }
         Kind::Anthropic => {
             if let Some(entry) = section.take("max_tokens") {
                 match entry.number().filter(|n| TOKENS.contains(n)).and_then(|n| u32::try_from(n).ok()) {
@@ -58,7 +62,7 @@ pub(super) fn read(section: &mut Section<'_>, slot: &mut ProviderConfig) -> bool
             }
         }
         Kind::WorkersAi => return account(section, slot),
-        Kind::OpenAi | Kind::Gemini | Kind::Builtin => {}
+        Kind::Gemini | Kind::Builtin => {}
     }
     false
 }
@@ -74,14 +78,26 @@ pub(super) fn print(printer: &mut Printer, provider: &ProviderConfig) {
     let models: Vec<String> = provider.models.iter().map(|model| quote(model)).collect();
     printer.entry("models", &format!("[{}]", models.join(", ")));
     match provider.kind {
+        Kind::OpenAi => printer.entry("stream_usage", &provider.stream_usage.to_string()),
         Kind::AzureOpenAi => {
+            printer.entry("stream_usage", &provider.stream_usage.to_string());
             if let Some(version) = &provider.api_version {
                 printer.entry("api_version", &quote(version));
             }
             printer.entry("auth", if provider.bearer { "\"bearer\"" } else { "\"api-key\"" });
+            printer.entry("max_tokens_field", &quote(field_word(provider.max_tokens_field)));
         }
         Kind::Anthropic => printer.entry("max_tokens", &provider.max_tokens.to_string()),
-        Kind::OpenAi | Kind::Gemini | Kind::WorkersAi | Kind::Builtin => {}
+        Kind::Gemini | Kind::WorkersAi | Kind::Builtin => {}
+    }
+}
+
+fn stream_usage(section: &mut Section<'_>, slot: &mut ProviderConfig) {
+    if let Some(entry) = section.take("stream_usage") {
+        match entry.flag() {
+            Some(asked_for) => slot.stream_usage = asked_for,
+            None => entry.wrong("true or false"),
+        }
     }
 }
 
@@ -99,6 +115,20 @@ fn azure(section: &mut Section<'_>, slot: &mut ProviderConfig) {
             Some("bearer") => slot.bearer = true,
             _ => entry.wrong("\"api-key\" or \"bearer\""),
         }
+    }
+    if let Some(entry) = section.take("max_tokens_field") {
+        let fields = [MaxTokensField::MaxTokens, MaxTokensField::MaxCompletionTokens];
+        match fields.into_iter().find(|field| entry.text() == Some(field_word(*field))) {
+            Some(field) => slot.max_tokens_field = field,
+            None => entry.wrong("\"max_tokens\" or \"max_completion_tokens\""),
+        }
+    }
+}
+
+fn field_word(field: MaxTokensField) -> &'static str {
+    match field {
+        MaxTokensField::MaxTokens => "max_tokens",
+        MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
     }
 }
 

@@ -155,7 +155,11 @@ impl Draft {
             "service_tier" => self.told_if_there("service_tier", value)?,
             "metadata" => {
                 let metadata = read::<Option<std::collections::BTreeMap<String, String>>>(name, value)?;
-                metadata.inspect(|_| self.echo.set("metadata", value)).is_some()
+                if metadata.is_some() {
+                    self.echo.set("metadata", value);
+                }
+                // The chat endpoint takes it only beside `store: true`, and nothing is stored here.
+                false
             }
             _ => return Ok(false),
         };

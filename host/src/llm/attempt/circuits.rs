@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::circuit::{Change, Circuit, Rests, Shut, Ticket};
 use super::policy::Verdict;
 use super::{Failure, Observer};
-use crate::llm::{Limits, Target};
+use crate::llm::Limits;
 
 pub(super) struct Circuits {
     rests: Rests,
@@ -22,6 +22,13 @@ struct Table {
     kept: Vec<Kept>,
     /// The most openings of any circuit so far.
     openings: u64,
+}
+
+/// Whose circuit: a provider, and the name of the secret that its key is in, which for targets that name none is the provider's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account<'a> {
+    pub(super) provider: &'a str,
+    pub(super) key_name: Option<&'a str>,
 }
 
 struct Kept {
@@ -53,7 +60,7 @@ pub enum CircuitPhase {
 /// The right to one try. Dropped without a verdict, as when the client hangs up, it says nothing about the provider.
 pub(super) struct Pass<'a> {
     circuits: &'a Circuits,
-    target: &'a Target,
+    account: Account<'a>,
     ticket: Ticket,
     settled: bool,
 }
@@ -63,20 +70,20 @@ impl Circuits {
         Self { rests: Rests::new(limits), observer, table: Mutex::default() }
     }
 
-    /// The right to try `target` now.
-    pub(super) fn admit<'a>(&'a self, target: &'a Target) -> Result<Pass<'a>, Shut> {
-        let ticket = self.with(target, |circuit| circuit.admit(Instant::now()))?;
-        Ok(Pass { circuits: self, target, ticket, settled: false })
+    /// The right to try there now.
+    pub(super) fn admit<'a>(&'a self, account: Account<'a>) -> Result<Pass<'a>, Shut> {
+        let ticket = self.with(account, |circuit| circuit.admit(Instant::now()))?;
+        Ok(Pass { circuits: self, account, ticket, settled: false })
     }
 
-    /// Whether nobody may try `target` now.
-    pub(super) fn are_shut_for(&self, target: &Target) -> bool {
-        self.with(target, |circuit| circuit.is_shut(Instant::now()))
+    /// Whether nobody may try there now.
+    pub(super) fn are_shut_for(&self, account: Account<'_>) -> bool {
+        self.with(account, |circuit| circuit.is_shut(Instant::now()))
     }
 
-    /// The right to try `target` although its circuit is open.
-    pub(super) fn force<'a>(&'a self, target: &'a Target) -> Pass<'a> {
-        Pass { circuits: self, target, ticket: self.with(target, |circuit| circuit.force()), settled: false }
+    /// The right to try there although the circuit is open.
+    pub(super) fn force<'a>(&'a self, account: Account<'a>) -> Pass<'a> {
+        Pass { circuits: self, account, ticket: self.with(account, |circuit| circuit.force()), settled: false }
     }
 
     /// Every circuit that is not at rest.
@@ -99,21 +106,21 @@ impl Circuits {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, target: &Target, act: impl FnOnce(&mut Circuit) -> T) -> T {
+    fn with<T>(&self, account: Account<'_>, act: impl FnOnce(&mut Circuit) -> T) -> T {
         let mut table = self.lock();
         let openings = table.openings;
-        match table.kept.iter_mut().find(|kept| kept.is_of(target)) {
+        match table.kept.iter_mut().find(|kept| kept.is_of(account)) {
             Some(kept) => act(&mut kept.circuit),
             None => act(&mut Circuit::new(openings)),
         }
     }
 
-    fn settle(&self, target: &Target, ticket: Ticket, verdict: &Verdict, why: Option<&Failure>) {
+    fn settle(&self, account: Account<'_>, ticket: Ticket, verdict: &Verdict, why: Option<&Failure>) {
         if !self.rests.are_taken() {
             return;
         }
         let mut table = self.lock();
-        let Some(at) = table.place(target, matches!(verdict, Verdict::Against | Verdict::Word { .. })) else { return };
+        let Some(at) = table.place(account, matches!(verdict, Verdict::Against | Verdict::Word { .. })) else { return };
         let circuit = &mut table.kept[at].circuit;
         let change = circuit.settle(Instant::now(), ticket, verdict, why, &self.rests);
         let (openings, at_rest) = (circuit.openings(), circuit.at_rest());
@@ -123,20 +130,20 @@ impl Circuits {
         }
         if change != Change::None {
             // Told under the lock, so that the last figure told is the last one that was true.
-            self.observer.circuits(&target.provider, table.open(&target.provider));
-            tell(target, change, why);
+            self.observer.circuits(account.provider, table.open(account.provider));
+            tell(account, change, why);
         }
     }
 }
 
 impl Table {
-    /// Where the circuit of `target` stands; one that is not kept yet is made if it must be.
-    fn place(&mut self, target: &Target, must: bool) -> Option<usize> {
-        let at = self.kept.iter().position(|kept| kept.is_of(target));
+    /// Where the circuit stands; one that is not kept yet is made if it must be.
+    fn place(&mut self, account: Account<'_>, must: bool) -> Option<usize> {
+        let at = self.kept.iter().position(|kept| kept.is_of(account));
         if at.is_some() || !must {
             return at;
         }
-        let (provider, key_name) = (target.provider.clone(), target.secret_key_name.clone());
+        let (provider, key_name) = (account.provider.to_owned(), account.key_name.map(str::to_owned));
         self.kept.push(Kept { provider, key_name, circuit: Circuit::new(self.openings) });
         Some(self.kept.len() - 1)
     }
@@ -146,8 +153,8 @@ impl Table {
     }
 }
 
-fn tell(target: &Target, change: Change, why: Option<&Failure>) {
-    let (provider, key) = (&*target.provider, target.secret_key_name.as_deref().unwrap_or("none"));
+fn tell(account: Account<'_>, change: Change, why: Option<&Failure>) {
+    let (provider, key) = (account.provider, account.key_name.unwrap_or("none"));
     let why = why.map(|failure| failure.error.to_string()).unwrap_or_default();
     match change {
         Change::None => {}
@@ -160,22 +167,22 @@ fn tell(target: &Target, change: Change, why: Option<&Failure>) {
 }
 
 impl Kept {
-    fn is_of(&self, target: &Target) -> bool {
-        self.provider == target.provider && self.key_name == target.secret_key_name
+    fn is_of(&self, account: Account<'_>) -> bool {
+        self.provider == account.provider && self.key_name.as_deref() == account.key_name
     }
 }
 
 impl Pass<'_> {
     pub(super) fn settle(mut self, verdict: &Verdict, why: Option<&Failure>) {
         self.settled = true;
-        self.circuits.settle(self.target, self.ticket, verdict, why);
+        self.circuits.settle(self.account, self.ticket, verdict, why);
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.circuits.settle(self.target, self.ticket, &Verdict::Nothing, None);
+            self.circuits.settle(self.account, self.ticket, &Verdict::Nothing, None);
         }
     }
 }

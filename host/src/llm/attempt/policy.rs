@@ -72,8 +72,8 @@ pub(super) fn rule(failure: &Failure, budget: Duration) -> Ruling {
     }
 }
 
-/// Whether `fallback` runs after `failure` of a try at `before`, where `model` was asked.
-pub(super) fn falls_back(fallback: &Target, before: &Target, model: &str, failure: &Failure) -> bool {
+/// Whether `fallback` runs after `failure` of a try where `model` was asked. `elsewhere`: the fallback has another provider or another key.
+pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failure: &Failure) -> bool {
     let (status, code) = match &failure.error {
         Error::Status { status, code, .. } => (status, code.as_deref()),
         // What it is for the client: the operator's list decides whether somebody else may take the field.
@@ -88,7 +88,6 @@ pub(super) fn falls_back(fallback: &Target, before: &Target, model: &str, failur
     if failure.in_band {
         return true;
     }
-    let elsewhere = fallback.provider != before.provider || fallback.secret_key_name != before.secret_key_name;
     match &fallback.on_status {
         // 529 is how some vendors say that they are overloaded.
         Some(_) => lists(*status) || (*status == 529 && lists(503)),

@@ -4,7 +4,6 @@
 mod progress;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,10 +11,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
-use super::circuits::Pass;
+use super::circuits::{Account, Pass};
 use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
-use crate::chat::Deadline;
+use crate::chat::{Deadline, Tries};
 use crate::llm::{Chain, Error, Target};
 use crate::telemetry::Operation;
 use progress::Progress;
@@ -29,6 +28,11 @@ pub(in crate::llm) trait Ask: Sync {
 
     /// What is asked of this provider, in the convention's words.
     fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m>;
+
+    /// The name of the secret that a try at `target` takes its key from.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref()
+    }
 
     /// Whether a try ends with the first event of a stream.
     fn streams(&self) -> bool {
@@ -46,7 +50,7 @@ pub(in crate::llm) struct Walk<'a, A> {
     chosen: Option<&'a str>,
     /// Indices of the chain's targets, as they are tried.
     order: Vec<usize>,
-    tries: AtomicU32,
+    tries: Tries,
 }
 
 /// A reply and who gave it.
@@ -86,9 +90,14 @@ struct Failed<'a> {
 }
 
 impl<'a, A: Ask> Walk<'a, A> {
-    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, chosen: Option<&'a str>) -> Self {
+    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, tries: Tries) -> Self {
         let order = order::drawn(chain.weights, chain.targets.len(), &attempts.chance);
-        Self { ask, attempts, chain, deadline, chosen, order, tries: AtomicU32::new(0) }
+        Self { ask, attempts, chain, deadline, chosen: None, order, tries }
+    }
+
+    /// With a hook's choice of model.
+    pub(in crate::llm) fn choosing(self, chosen: Option<&'a str>) -> Self {
+        Self { chosen, ..self }
     }
 
     /// # Errors
@@ -120,6 +129,11 @@ impl<'a, A: Ask> Walk<'a, A> {
         }
     }
 
+    /// Whose circuit a try at `target` is held against.
+    fn account(&self, target: &'a Target) -> Account<'a> {
+        Account { provider: &target.provider, key_name: self.ask.key_name(target) }
+    }
+
     async fn attempt(&self, start: Start<'a>) -> Result<Won<'a, A::Reply>, Failed<'a>> {
         let Start { place, target, model, before, entry } = start;
         let failed = |failure, again| Failed { place, target, model, before, failure, again };
@@ -127,10 +141,10 @@ impl<'a, A: Ask> Walk<'a, A> {
             Entry::Now(pass) => pass,
             Entry::Later(pause, failure) => {
                 sleep(pause).await;
-                self.attempts.circuits.admit(target).map_err(|_| failed(*failure, Again::No))?
+                self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Again::No))?
             }
         };
-        let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.tries.begin();
         let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
         let watch = Watch::new(&*self.attempts.observer, self.ask.operation(&target.provider, model), &target.provider, number);
         let asked = self.ask.ask(target, model, others).instrument(watch.span.clone()).await;
@@ -138,7 +152,7 @@ impl<'a, A: Ask> Walk<'a, A> {
         match asked {
             Ok(reply) => {
                 pass.settle(&policy::Verdict::Alive, None);
-                Ok(Won { reply, target, model, attempts: self.tries.load(Ordering::Relaxed) })
+                Ok(Won { reply, target, model, attempts: self.tries.begun() })
             }
             Err(failure) => {
                 let ruling = policy::rule(&failure, self.attempts.limits.retry_budget);

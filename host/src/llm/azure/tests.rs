@@ -5,10 +5,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::Name;
 use crate::chat::codec::{ChatRequest, parse_request};
+use crate::llm::Kind;
 use crate::llm::adapter::Unsupported;
 
+fn entry(api_version: &str) -> ProviderConfig {
+    ProviderConfig { api_version: Some(api_version.into()), ..ProviderConfig::new(Kind::AzureOpenAi, "") }
+}
+
 fn azure() -> Azure {
-    Azure::new(Some("2024-10-21".into()), false)
+    Azure::new(&entry("2024-10-21"))
 }
 
 /// The path and the body that `azure` is posted.
@@ -58,15 +63,28 @@ fn a_deployment_that_would_lead_elsewhere_is_refused() {
 fn c49_max_tokens_becomes_max_completion_tokens_unless_told_otherwise() {
     let (_, body) = posted(&azure(), &asked("max_tokens", json!(5)));
     assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(5)));
-    let kept = Azure { max_tokens_field: MaxTokensField::Kept, ..azure() };
-    let (_, body) = posted(&kept, &asked("max_tokens", json!(5)));
-    assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(5), None));
+    let older = Azure { max_tokens_field: MaxTokensField::MaxTokens, ..azure() };
+    for field in ["max_tokens", "max_completion_tokens"] {
+        let (_, body) = posted(&older, &asked(field, json!(5)));
+        assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(5), None));
+    }
     let mut both = asked("max_tokens", json!(5));
     both["max_completion_tokens"] = json!(9);
     let (_, body) = posted(&azure(), &both);
     assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(9)));
     both["max_completion_tokens"] = json!(null);
     assert_eq!(posted(&azure(), &both).1["max_completion_tokens"], 5);
+}
+
+#[test]
+fn an_old_version_of_the_api_is_not_sent_what_it_does_not_know() {
+    let mut ask = asked("max_tokens", json!(5));
+    ask["stream"] = json!(true);
+    for (version, knows) in [("2024-06-01", false), ("2024-08-01-preview", false), ("2024-09-01-preview", true), ("preview", true)] {
+        let (_, body) = posted(&Azure::new(&entry(version)), &ask);
+        let found = (body.get("stream_options").is_some(), body.get("max_completion_tokens").is_some(), body.get("max_tokens").is_some());
+        assert_eq!(found, (knows, knows, !knows), "{version}");
+    }
 }
 
 #[test]

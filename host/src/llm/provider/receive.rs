@@ -30,11 +30,10 @@ pub(super) enum Opened {
     Json(Body, Reading),
 }
 
-/// A whole reply and what it used, where it says that.
+/// A whole reply and what it used.
 pub(super) struct Answered {
     whole: Whole,
-    usage: Option<Usage>,
-    bytes: usize,
+    tally: Tally,
 }
 
 impl Answered {
@@ -47,16 +46,9 @@ impl Answered {
         }
     }
 
-    /// The reply, after telling `meter` of it.
-    pub(super) fn counted(self, mut meter: Meter) -> Whole {
-        meter.tally.said(self.bytes);
-        if let Some(usage) = self.usage {
-            meter.tally.told(usage);
-        }
-        if let Whole::Parsed(completion) = &self.whole {
-            meter.tally.named(&completion.model);
-            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| meter.tally.finished(why));
-        }
+    /// The reply, after telling whoever watches of it.
+    pub(super) fn counted(self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
+        drop(meter(self.tally));
         self.whole
     }
 }
@@ -80,19 +72,25 @@ impl Provider {
     /// Reads a body that should be a whole reply.
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
         let bytes = Veil::of(key).over(self.read(body).await?);
-        let size = bytes.len();
-        let (whole, usage) = match reading {
+        let mut tally = Tally::default();
+        tally.said(bytes.len());
+        let whole = match reading {
             Reading::Shaped(shaped) => {
                 let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                (whole, shaped.usage())
+                shaped.tell(&mut tally);
+                whole
             }
             Reading::Translated(reader) => {
                 let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                let usage = completion.usage.as_deref().and_then(Usage::read);
-                (Whole::Parsed(completion), usage)
+                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
+                Whole::Parsed(completion)
             }
         };
-        Ok(Answered { whole, usage, bytes: size })
+        if let Whole::Parsed(completion) = &whole {
+            tally.named(&completion.model);
+            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| tally.finished(why));
+        }
+        Ok(Answered { whole, tally })
     }
 
     /// Waits for the first event that says something; what comes before it is kept.

@@ -69,9 +69,7 @@ impl Voice {
                 while let Some(chunk) = shaped.end() {
                     out.event(&chunk);
                 }
-                if let Some(usage) = shaped.usage() {
-                    tally.told(usage);
-                }
+                shaped.tell(tally);
             }
             Self::Translated { reader, writer, says_something } => {
                 let mut deltas = Vec::new();
@@ -116,9 +114,7 @@ fn forward(shaped: &mut Shaped, block: Bytes, out: &mut Out, tally: &mut Tally) 
             Err(bad) => return Err(bad),
         }
     }
-    if let Some(usage) = shaped.usage() {
-        tally.told(usage);
-    }
+    shaped.tell(tally);
     out.slice(&block, clean..at);
     Ok(())
 }

@@ -14,12 +14,6 @@ pub(in crate::llm) struct OpenAi {
     pub(in crate::llm) stream_usage: bool,
 }
 
-impl Default for OpenAi {
-    fn default() -> Self {
-        Self { stream_usage: true }
-    }
-}
-
 impl Dialect for OpenAi {
     fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), Unfit> {
         let body = request_json(ask.model, ask.messages, &request::params(ask, self.stream_usage), ask.stream);
@@ -50,11 +44,11 @@ mod tests {
 
     #[test]
     fn golden() {
-        crate::llm::golden::check(&OpenAi::default(), "shaped");
+        crate::llm::golden::check(&OpenAi { stream_usage: true }, "shaped");
     }
 
     #[test]
     fn a_key_is_a_bearer_token() {
-        assert_eq!(OpenAi::default().credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+        assert_eq!(OpenAi { stream_usage: true }.credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
     }
 }

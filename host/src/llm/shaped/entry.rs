@@ -77,7 +77,8 @@ impl Shaped {
 
     /// Notes the finish reason; true if it counts, which only the first of a choice does.
     fn finish<'a>(&mut self, at: usize, reason: Raw<'a>, splice: &mut Splice<'a>) -> bool {
-        let choice = &mut self.choices[at];
+        let Self { choices, reasons, .. } = self;
+        let choice = &mut choices[at];
         let Some(raw) = reason.filter(|raw| raw.get() != "null") else { return false };
         let Some(reason) = filled(reason).filter(|_| !choice.finished).map(|raw| raw.get().trim_matches('"')) else {
             splice.replace(raw, "null");
@@ -88,6 +89,7 @@ impl Shaped {
             splice.replace(raw, format!("\"{canonical}\""));
         }
         choice.finished = true;
+        reasons.push(canonical.to_owned());
         true
     }
 

@@ -180,7 +180,7 @@ fn c57_usage_that_nobody_asked_for_is_counted_and_not_sent() {
     let mut last = chunk(&json!([]));
     last["usage"] = usage(5, 2);
     assert_eq!(out(&mut shaped, &last), None);
-    assert_eq!(shaped.usage(), Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
+    assert_eq!(shaped.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
     let begin = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{"index":0,"delta":{"content":"\",\\\"usage\\\":null"}}]"#;
     assert_eq!(rewritten(&mut shaped, &format!(r#"{begin},"usage":null,"x":1}}"#)), format!(r#"{begin},"x":1}}"#));
 }
@@ -409,7 +409,7 @@ fn c56_a_right_reply_passes_as_it_is_and_its_usage_is_read() {
     let mut shaped = shaped(false);
     let passed = shaped.whole(&right.to_string().into()).expect("it is right");
     assert!(matches!(passed, Whole::Raw(_)));
-    assert_eq!(shaped.usage(), Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
+    assert_eq!(shaped.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
     let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let right = reply(json!({"role": "assistant", "content": null, "tool_calls": [call]}), json!("tool_calls"));
     assert!(whole(&right).0);
@@ -509,7 +509,7 @@ proptest! {
             let expected = (chunk["choices"] != json!([])).then_some(expected);
             assert_eq!(out(&mut shaped, chunk), expected);
         }
-        assert_eq!(shaped.usage(), Some(Usage { prompt: 1, completion: 2, ..Usage::default() }));
+        assert_eq!(shaped.usage, Some(Usage { prompt: 1, completion: 2, ..Usage::default() }));
     }
 
     #[test]
@@ -521,4 +521,34 @@ proptest! {
         }
         while shaped.end().is_some() {}
     }
+}
+
+#[test]
+fn the_models_name_and_the_reasons_are_told_once_of_a_stream_and_of_a_whole_reply() {
+    let (mut streamed, mut tally) = (shaped(false), Tally::default());
+    pass(&mut streamed, &opening());
+    streamed.tell(&mut tally);
+    assert_eq!((tally.model.as_deref(), tally.finishes.len()), (Some("gpt"), 0));
+    let calls = json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    pass(&mut streamed, &delta(&json!({"tool_calls": calls}), None));
+    pass(&mut streamed, &delta(&json!({}), Some("stop")));
+    streamed.tell(&mut tally);
+    streamed.tell(&mut tally);
+    assert_eq!(tally.finishes, ["tool_calls"]);
+
+    let choice =
+        |index: u32, reason: &str| json!({"index": index, "message": {"role": "assistant", "content": "a"}, "finish_reason": reason});
+    let reply = json!({"id": "x", "object": "chat.completion", "created": 5, "model": "gpt-\u{e9}", "choices": [choice(0, "stop"), choice(1, "length")]});
+    let (mut whole, mut tally) = (shaped(false), Tally::default());
+    assert!(matches!(whole.whole(&reply.to_string().into()), Ok(Whole::Raw(_))));
+    whole.tell(&mut tally);
+    assert_eq!((tally.model.as_deref(), &*tally.finishes), (Some("gpt-é"), &["stop".to_owned(), "length".to_owned()][..]));
+}
+
+#[test]
+fn a_model_without_a_name_is_not_told_by_ours() {
+    let (mut shaped, mut tally) = (shaped(false), Tally::default());
+    pass(&mut shaped, &json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]}));
+    shaped.tell(&mut tally);
+    assert_eq!(tally.model, None);
 }

@@ -69,13 +69,14 @@ fn every_field_reaches_the_chat_in_its_own_words() {
         (json!({"include": ["web_search_call.results"], "top_logprobs": 0}), json!({})),
         (json!({"stream": true, "stream_options": {"include_obfuscation": false}}), json!({"stream_options": {"include_usage": true}})),
         (json!({"store": true, "background": false, "truncation": "disabled", "max_tool_calls": 2, "conversation": null}), json!({})),
+        (json!({"metadata": {"a": "b"}}), json!({})),
         (json!({"seed": 7, "stop": ["x"], "of_tomorrow": {"a": 1}}), json!({"seed": 7, "stop": ["x"], "of_tomorrow": {"a": 1}})),
     ];
     for (extra, expected) in cases {
         let asked = asked(&extra).unwrap_or_else(|refusal| panic!("{extra}: {refusal}"));
         assert_eq!(params(&asked), expected, "{extra}");
     }
-    let same = json!({"temperature": 0.5, "top_p": 1, "user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "safety_identifier": "s",
+    let same = json!({"temperature": 0.5, "top_p": 1, "user": "u", "service_tier": "flex", "safety_identifier": "s",
         "prompt_cache_key": "k", "prompt_cache_retention": "24h"});
     assert_eq!(params(&asked(&same).expect("taken")), same);
 }

@@ -16,8 +16,8 @@ impl Observer for Gauge {
     }
 }
 
-fn target(provider: &str, secret: Option<&str>) -> Target {
-    Target { provider: provider.into(), model: "m".into(), secret_key_name: secret.map(str::to_owned), on_status: None }
+fn account<'a>(provider: &'a str, key_name: Option<&'a str>) -> Account<'a> {
+    Account { provider, key_name }
 }
 
 fn why() -> Failure {
@@ -30,39 +30,39 @@ fn circuits(circuit_failures: u32) -> (Circuits, Arc<Gauge>) {
     (Circuits::new(&limits, Arc::clone(&gauge) as Arc<dyn Observer>), gauge)
 }
 
-fn fails(circuits: &Circuits, target: &Target) {
-    circuits.admit(target).map_err(|_| "shut").expect("a pass").settle(&Verdict::Against, Some(&why()));
+fn fails(circuits: &Circuits, account: Account<'_>) {
+    circuits.admit(account).map_err(|_| "shut").expect("a pass").settle(&Verdict::Against, Some(&why()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_circuit_belongs_to_one_provider_and_one_key_whatever_the_model() {
+async fn a_circuit_belongs_to_one_provider_and_one_key() {
     let (circuits, gauge) = circuits(1);
-    fails(&circuits, &target("a", Some("A")));
-    assert!(circuits.admit(&Target { model: "other".into(), ..target("a", Some("A")) }).is_err());
-    for other in [target("a", Some("B")), target("a", None), target("b", Some("A"))] {
-        assert!(circuits.admit(&other).is_ok(), "{other:?}");
+    fails(&circuits, account("a", Some("A")));
+    assert!(circuits.admit(account("a", Some("A"))).is_err());
+    for other in [account("a", Some("B")), account("a", None), account("b", Some("A"))] {
+        assert!(circuits.admit(other).is_ok(), "{other:?}");
     }
-    fails(&circuits, &target("a", None));
-    fails(&circuits, &target("b", None));
+    fails(&circuits, account("a", None));
+    fails(&circuits, account("b", None));
     assert_eq!(*gauge.0.lock().unwrap(), ["a 1", "a 2", "b 1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_at_rest_is_not_kept() {
     let (circuits, gauge) = circuits(2);
-    let a = target("a", Some("A"));
+    let a = account("a", Some("A"));
     let states = || circuits.states().into_iter().map(|state| (state.provider, state.key_name, state.state)).collect::<Vec<_>>();
     let is = |state| vec![("a".to_owned(), Some("A".to_owned()), state)];
-    drop(circuits.admit(&a));
+    drop(circuits.admit(a));
     assert!(states().is_empty());
-    fails(&circuits, &a);
+    fails(&circuits, a);
     assert_eq!(states(), is(CircuitPhase::Closed));
-    fails(&circuits, &a);
+    fails(&circuits, a);
     assert_eq!(states(), is(CircuitPhase::Open));
     assert_eq!(circuits.states()[0].until, Some(Instant::now() + Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(states(), is(CircuitPhase::HalfOpen));
-    circuits.admit(&a).map_err(|_| "shut").expect("the probe").settle(&Verdict::Alive, None);
+    circuits.admit(a).map_err(|_| "shut").expect("the probe").settle(&Verdict::Alive, None);
     assert!(states().is_empty());
     assert_eq!(*gauge.0.lock().unwrap(), ["a 1", "a 0"]);
 }
@@ -70,31 +70,31 @@ async fn what_is_at_rest_is_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_is_dropped_frees_the_place_of_the_probe() {
     let (circuits, _) = circuits(1);
-    let a = target("a", None);
-    fails(&circuits, &a);
+    let a = account("a", None);
+    fails(&circuits, a);
     tokio::time::advance(Duration::from_secs(10)).await;
-    let probe = circuits.admit(&a);
-    assert!(probe.is_ok() && circuits.admit(&a).is_err());
+    let probe = circuits.admit(a);
+    assert!(probe.is_ok() && circuits.admit(a).is_err());
     drop(probe);
-    assert!(circuits.admit(&a).is_ok());
+    assert!(circuits.admit(a).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_0_failures_no_circuit_opens() {
     let (circuits, gauge) = circuits(0);
-    let a = target("a", None);
+    let a = account("a", None);
     for verdict in [Verdict::Against, Verdict::Word { limited: true, after: None }] {
-        circuits.admit(&a).map_err(|_| "shut").expect("a pass").settle(&verdict, Some(&why()));
+        circuits.admit(a).map_err(|_| "shut").expect("a pass").settle(&verdict, Some(&why()));
     }
-    assert!(circuits.admit(&a).is_ok() && circuits.states().is_empty() && gauge.0.lock().unwrap().is_empty());
+    assert!(circuits.admit(a).is_ok() && circuits.states().is_empty() && gauge.0.lock().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_failure_less_than_the_limit_leaves_it_closed() {
     let (circuits, _) = circuits(3);
-    let a = target("a", None);
-    fails(&circuits, &a);
-    fails(&circuits, &a);
-    fails(&circuits, &a);
-    assert!(circuits.admit(&a).is_err());
+    let a = account("a", None);
+    fails(&circuits, a);
+    fails(&circuits, a);
+    fails(&circuits, a);
+    assert!(circuits.admit(a).is_err());
 }

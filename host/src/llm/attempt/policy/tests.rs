@@ -4,8 +4,8 @@ use super::*;
 
 const BUDGET: Duration = Duration::from_secs(5);
 
-fn target(provider: &str, secret: &str, on_status: Option<&[u16]>) -> Target {
-    Target { provider: provider.into(), model: "m".into(), secret_key_name: Some(secret.into()), on_status: on_status.map(<[u16]>::to_vec) }
+fn target(on_status: Option<&[u16]>) -> Target {
+    Target { provider: "b".into(), model: "m".into(), secret_key_name: None, on_status: on_status.map(<[u16]>::to_vec) }
 }
 
 fn status(status: u16) -> Failure {
@@ -103,68 +103,64 @@ fn a_request_that_is_too_long_is_asked_elsewhere_only_where_400_is_listed() {
     for number in [400, 413, 422, 500] {
         let failure = refusal(number, Some("context_length_exceeded"), None, false);
         rules(&failure, Again::No, Verdict::Alive);
-        let before = target("a", "A", None);
         for failure in [failure.clone(), Failure { in_band: true, ..failure }] {
-            assert!(falls_back(&target("b", "B", Some(&[400])), &before, "m", &failure), "{number}");
-            assert!(falls_back(&target("b", "B", Some(&[number])), &before, "m", &failure), "{number}");
-            assert!(!falls_back(&target("b", "B", Some(&[429])), &before, "m", &failure), "{number}");
-            assert!(!falls_back(&target("b", "B", None), &before, "m", &failure), "{number}");
+            assert!(falls_back(&target(Some(&[400])), true, "m", &failure), "{number}");
+            assert!(falls_back(&target(Some(&[number])), true, "m", &failure), "{number}");
+            assert!(!falls_back(&target(Some(&[429])), true, "m", &failure), "{number}");
+            assert!(!falls_back(&target(None), true, "m", &failure), "{number}");
         }
     }
 }
 
 #[test]
 fn by_default_the_try_elsewhere_decides_for_keys_and_models_and_the_request_for_none() {
-    let (before, same) = (target("a", "A", None), target("a", "A", None));
-    for fallback in [target("b", "A", None), target("a", "B", None)] {
-        for (number, here, elsewhere) in [
-            (400, false, false),
-            (401, false, true),
-            (402, false, true),
-            (403, false, true),
-            (404, false, true),
-            (405, false, false),
-            (408, true, true),
-            (409, true, true),
-            (413, false, false),
-            (422, false, false),
-            (425, true, true),
-            (429, true, true),
-            (499, false, false),
-            (500, true, true),
-            (529, true, true),
-            (599, true, true),
-        ] {
-            assert_eq!(falls_back(&same, &before, "m", &status(number)), here, "{number} at the same provider");
-            assert_eq!(falls_back(&fallback, &before, "m", &status(number)), elsewhere, "{number} elsewhere");
-        }
+    let fallback = target(None);
+    for (number, here, elsewhere) in [
+        (400, false, false),
+        (401, false, true),
+        (402, false, true),
+        (403, false, true),
+        (404, false, true),
+        (405, false, false),
+        (408, true, true),
+        (409, true, true),
+        (413, false, false),
+        (422, false, false),
+        (425, true, true),
+        (429, true, true),
+        (499, false, false),
+        (500, true, true),
+        (529, true, true),
+        (599, true, true),
+    ] {
+        assert_eq!(falls_back(&fallback, false, "m", &status(number)), here, "{number} at the same place");
+        assert_eq!(falls_back(&fallback, true, "m", &status(number)), elsewhere, "{number} elsewhere");
     }
 }
 
 #[test]
 fn a_model_that_is_not_there_lets_another_model_of_the_same_provider_run() {
-    let (before, same) = (target("a", "A", None), target("a", "A", None));
-    assert!(falls_back(&same, &before, "chosen by a hook", &status(404)));
-    assert!(!falls_back(&same, &before, "m", &status(404)));
+    let same = target(None);
+    assert!(falls_back(&same, false, "chosen by a hook", &status(404)));
+    assert!(!falls_back(&same, false, "m", &status(404)));
 }
 
 #[test]
 fn a_list_of_statuses_replaces_the_default() {
-    let before = target("a", "A", None);
-    let fallback = target("b", "B", Some(&[400, 503]));
+    let fallback = target(Some(&[400, 503]));
     for (number, expected) in [(400, true), (503, true), (529, true), (500, false), (429, false), (401, false)] {
-        assert_eq!(falls_back(&fallback, &before, "m", &status(number)), expected, "{number}");
+        assert_eq!(falls_back(&fallback, true, "m", &status(number)), expected, "{number}");
     }
-    assert!(falls_back(&target("b", "B", Some(&[529])), &before, "m", &status(529)));
-    assert!(!falls_back(&target("b", "B", Some(&[529])), &before, "m", &status(503)));
-    assert!(!falls_back(&target("b", "B", Some(&[])), &before, "m", &status(503)));
+    assert!(falls_back(&target(Some(&[529])), true, "m", &status(529)));
+    assert!(!falls_back(&target(Some(&[529])), true, "m", &status(503)));
+    assert!(!falls_back(&target(Some(&[])), true, "m", &status(503)));
 }
 
 #[test]
 fn what_is_no_status_runs_every_fallback() {
-    let (before, fallback) = (target("a", "A", None), target("a", "A", Some(&[])));
+    let fallback = target(Some(&[]));
     for (failure, ..) in others() {
-        assert!(falls_back(&fallback, &before, "m", &failure), "{failure:?}");
+        assert!(falls_back(&fallback, false, "m", &failure), "{failure:?}");
     }
-    assert!(falls_back(&fallback, &before, "m", &Failure { in_band: true, ..status(400) }));
+    assert!(falls_back(&fallback, false, "m", &Failure { in_band: true, ..status(400) }));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Entry, Failed, Start, Walk};
+use super::{Ask, Entry, Failed, Start, Walk};
 use crate::llm::attempt::circuit::{Cause, Shut};
 use crate::llm::attempt::circuits::Pass;
 use crate::llm::attempt::policy::{Again, falls_back};
@@ -40,7 +40,7 @@ struct Before<'a> {
     failure: Failure,
 }
 
-impl<'w, 'a, A> Progress<'w, 'a, A> {
+impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
     pub(super) fn new(walk: &'w Walk<'a, A>) -> Self {
         Self { walk, next: 0, before: None, last: None, shut: Vec::new(), chosen: false, forced: false, waited: Duration::ZERO }
     }
@@ -99,10 +99,10 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
             let place = self.next;
             self.next += 1;
             let target = walk.target(place);
-            if !hedge && self.before.as_ref().is_some_and(|b| !falls_back(target, b.target, b.model, &b.failure)) {
+            if !hedge && self.before.as_ref().is_some_and(|b| !walk.lets_run(target, b.target, b.model, &b.failure)) {
                 continue;
             }
-            match walk.attempts.circuits.admit(target) {
+            match walk.attempts.circuits.admit(walk.account(target)) {
                 Ok(pass) => return Some(self.first(place, pass)),
                 Err(shut) => {
                     tracing::debug!(llm.provider = target.provider, "passed over: its circuit is open");
@@ -129,12 +129,12 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
         let now = Instant::now();
         let tried = self.last.as_ref();
         let may = |(place, shut): &(usize, Shut)| {
-            let allowed = |failed: &Failed<'_>| falls_back(self.walk.target(*place), failed.target, failed.model, &failed.failure);
+            let allowed = |failed: &Failed<'_>| self.walk.lets_run(self.walk.target(*place), failed.target, failed.model, &failed.failure);
             (shut.cause == Cause::Failures || shut.until <= now) && tried.is_none_or(allowed)
         };
         let place = self.shut.iter().filter(|_| !self.forced).find(|shut| may(shut))?.0;
         self.forced = true;
-        let pass = self.walk.attempts.circuits.force(self.walk.target(place));
+        let pass = self.walk.attempts.circuits.force(self.walk.account(self.walk.target(place)));
         Some(self.first(place, pass))
     }
 
@@ -142,7 +142,7 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
     fn again(&mut self, failed: &Failed<'a>, floor: Duration) -> Option<Start<'a>> {
         let Attempts { limits, circuits, chance, .. } = self.walk.attempts;
         let left = limits.retry_budget.saturating_sub(self.waited);
-        if failed.before >= limits.retries || left.is_zero() || floor > left || circuits.are_shut_for(failed.target) {
+        if failed.before >= limits.retries || left.is_zero() || floor > left || circuits.are_shut_for(self.walk.account(failed.target)) {
             return None;
         }
         let jitter = chance.up_to(limits.retry_backoff.saturating_mul(1 << failed.before));
@@ -168,7 +168,12 @@ impl<'w, 'a, A> Progress<'w, 'a, A> {
     }
 }
 
-impl<'a, A> Walk<'a, A> {
+impl<'a, A: Ask> Walk<'a, A> {
+    /// Whether `fallback` runs after this failure of a try at `before`.
+    fn lets_run(&self, fallback: &'a Target, before: &'a Target, model: &str, failure: &Failure) -> bool {
+        falls_back(fallback, self.account(fallback) != self.account(before), model, failure)
+    }
+
     fn target(&self, place: usize) -> &'a Target {
         &self.chain.targets[self.order[place]]
     }

@@ -51,6 +51,11 @@ impl Ask for World {
         crate::telemetry::Operation { name: "chat", system: "openai", model }
     }
 
+    /// The provider `own` has a secret of its own.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref().or((target.provider == "own").then_some("OWN"))
+    }
+
     async fn ask(&self, target: &Target, model: &str, _: u32) -> Result<(), Failure> {
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
         // What is left to a provider without an act is to reply.
@@ -94,7 +99,7 @@ impl World {
     }
 
     async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Won<'a, ()>, Error> {
-        Walk::new(self, &self.attempts, chain.into(), Deadline::after(time), None).run().await
+        Walk::new(self, &self.attempts, chain.into(), Deadline::after(time), Tries::default()).run().await
     }
 
     /// Who was asked since the last look, in order.
@@ -197,7 +202,7 @@ async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and
     let world = World::with(Limits { retries: 1, retry_backoff: Duration::ZERO, ..Limits::default() });
     world.then("b", [status(500), status(404)]);
     world.then("a", [status(404)]);
-    let walk = Walk::new(&world, &world.attempts, chain, Deadline::after(SECOND), Some("chosen"));
+    let walk = Walk::new(&world, &world.attempts, chain, Deadline::after(SECOND), Tries::default()).choosing(Some("chosen"));
     is_from(&walk.run().await, "c", 4);
     assert_eq!(*world.asked.lock().unwrap(), ["b/chosen at 0", "b/chosen at 0", "a/model-a at 0", "c/model-c at 0"]);
 }

@@ -175,3 +175,14 @@ async fn faults_of_the_request_or_of_the_operator_open_no_circuit() {
         assert!(world.attempts.circuits().is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_by_its_name_and_as_the_providers_own_is_the_same_place() {
+    let world = World::with(limits()).acts("own", [status(401)]);
+    is_status(world.answers(&[target("own"), keyed("own", "OWN")]).await, 401);
+    assert_eq!(world.asked(), ["own"], "the same key is as wrong by its name");
+    let states: Vec<_> = world.attempts.circuits().into_iter().map(|state| (state.provider, state.key_name)).collect();
+    assert_eq!(states, [("own".to_owned(), Some("OWN".to_owned()))]);
+    is_from(&world.answers(&[keyed("own", "OWN"), keyed("own", "OTHER")]).await, "own", 1);
+    assert_eq!(world.asked(), ["own"]);
+}

@@ -1,0 +1,58 @@
+//! The limits of this room, with their defaults and the reasons. Must not know their keys.
+
+use std::time::Duration;
+
+/// Limits of one attempt, and of all attempts for one exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connect: Duration,
+    /// From when there is a connection, so that sending the request counts, to the first event of a streamed reply. A whole reply has
+    /// `total` only.
+    pub first_byte: Duration,
+    /// Between two reads of a streamed reply.
+    pub idle: Duration,
+    /// A whole attempt, streamed or not.
+    pub total: Duration,
+    /// One event of a stream.
+    pub event_bytes: usize,
+    /// A reply in one piece.
+    pub reply_bytes: usize,
+    /// Idle connections kept per provider host.
+    pub idle_connections: usize,
+    /// Tries at the same target after the first.
+    pub retries: u32,
+    /// All pauses of one exchange before tries again; also the longest wait of a provider's wish that is obeyed by waiting.
+    pub retry_budget: Duration,
+    /// The longest pause before the first try again; doubles with each further one.
+    pub retry_backoff: Duration,
+    /// Failures in a row that open the circuit of a provider and key; with 0 no circuit opens, whatever the provider says.
+    pub circuit_failures: u32,
+    /// How long a circuit stays open at first; doubles with each probe that fails.
+    pub circuit_time: Duration,
+    /// The longest that a circuit stays open, whatever the provider says.
+    pub circuit_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            // Reasoning models think for a while before their first token.
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            // OpenAI's own clients wait ten minutes.
+            total: Duration::from_secs(600),
+            event_bytes: 4 << 20,
+            reply_bytes: 32 << 20,
+            idle_connections: 64,
+            // As OpenAI's own clients do.
+            retries: 2,
+            // Longer, and the next provider has answered before the wait is over.
+            retry_budget: Duration::from_secs(5),
+            retry_backoff: Duration::from_millis(200),
+            circuit_failures: 5,
+            circuit_time: Duration::from_secs(10),
+            circuit_time_max: Duration::from_secs(600),
+        }
+    }
+}
