@@ -50,6 +50,7 @@ impl Answered {
     /// The reply, after telling `meter` of it.
     pub(super) fn counted(self, mut meter: Meter) -> Whole {
         meter.tally.said(self.bytes);
+        meter.tally.complete();
         if let Some(usage) = self.usage {
             meter.tally.told(usage);
         }

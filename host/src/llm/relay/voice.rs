@@ -84,6 +84,7 @@ impl Voice {
             }
         }
         out.raw(DONE);
+        tally.complete();
         true
     }
 }
