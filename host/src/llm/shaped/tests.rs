@@ -522,3 +522,21 @@ proptest! {
         while shaped.end().is_some() {}
     }
 }
+
+#[test]
+fn a_call_that_says_nothing_beside_others_keeps_the_list_json() {
+    let mut shaped = shaped(false);
+    let calls = r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}},{},{ }]"#;
+    let event = format!(
+        r#"{{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{{"index":0,"delta":{{"role":"assistant","tool_calls":{calls}}}}}]}}"#
+    );
+    let found: Value = serde_json::from_str(&rewritten(&mut shaped, &event)).expect("JSON");
+    let found = &found["choices"][0]["delta"]["tool_calls"];
+    assert_eq!((&found[0]["id"], &found[1], &found[2]), (&json!("a"), &json!({"index": 0}), &json!({"index": 0})));
+}
+
+#[test]
+fn a_call_that_is_a_list_is_garbled() {
+    let event = delta(&json!({"tool_calls": [[0, "a", {"name": "f", "arguments": ""}, null, null]]}), None);
+    assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(Bad::Garbled(_))));
+}
