@@ -97,6 +97,8 @@ impl<'a> Chunk<'a> {
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some_and(|error| says(error) && error.get() != "false")
             || self.success.is_some_and(|success| success.get() == "false")
+            // vLLM's, without an envelope.
+            || self.object.is_some_and(|object| object.get() == "\"error\"")
     }
 }
 

@@ -540,3 +540,13 @@ fn a_call_that_is_a_list_is_garbled() {
     let event = delta(&json!({"tool_calls": [[0, "a", {"name": "f", "arguments": ""}, null, null]]}), None);
     assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(Bad::Garbled(_))));
 }
+
+#[test]
+fn c11_an_error_without_an_envelope_is_no_end_of_the_reply() {
+    // As vLLM writes it, before a `[DONE]` that would make half a reply a whole one.
+    let mut shaped = shaped(false);
+    pass(&mut shaped, &delta(&json!({"role": "assistant", "content": "half"}), None));
+    let event = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "param": null, "code": 500});
+    let Err(Bad::Error(status, words)) = shaped.event(event.to_string().as_bytes()) else { panic!("no error") };
+    assert_eq!((status.as_u16(), words.message.as_deref()), (500, Some("out of memory")));
+}
