@@ -158,6 +158,11 @@ impl Out {
         self.whole.take().or_else(|| (!self.copied.is_empty()).then(|| self.copied.split().freeze()))
     }
 
+    /// Bytes that were appended and not taken.
+    pub(in crate::llm) fn len(&self) -> usize {
+        self.whole.as_ref().map_or(0, Bytes::len) + self.copied.len()
+    }
+
     fn event(&mut self, json: &[u8]) {
         self.settle();
         self.copied.reserve(json.len() + 8);
