@@ -41,6 +41,7 @@ fn every_field_reaches_the_chat_in_its_own_words() {
         (json!({}), json!({})),
         (json!({"max_output_tokens": 16}), json!({"max_completion_tokens": 16})),
         (json!({"max_output_tokens": null, "temperature": null, "user": null, "metadata": null, "seed": null}), json!({})),
+        (json!({"metadata": {"a": "b"}}), json!({})),
         (json!({"text": {"format": {"type": "text"}}}), json!({})),
         (
             json!({"text": {"format": {"type": "json_object"}, "verbosity": "low"}}),
@@ -75,7 +76,7 @@ fn every_field_reaches_the_chat_in_its_own_words() {
         let asked = asked(&extra).unwrap_or_else(|refusal| panic!("{extra}: {refusal}"));
         assert_eq!(params(&asked), expected, "{extra}");
     }
-    let same = json!({"temperature": 0.5, "top_p": 1, "user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "safety_identifier": "s",
+    let same = json!({"temperature": 0.5, "top_p": 1, "user": "u", "service_tier": "flex", "safety_identifier": "s",
         "prompt_cache_key": "k", "prompt_cache_retention": "24h"});
     assert_eq!(params(&asked(&same).expect("taken")), same);
 }
