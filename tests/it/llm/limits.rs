@@ -198,3 +198,16 @@ async fn what_comes_before_the_first_event_takes_no_more_than_event_bytes() {
     assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
     upstream.hung_up().await;
 }
+
+#[tokio::test]
+async fn a_silent_stream_whose_reply_is_whole_ends_well_after_idle() {
+    let upstream = Upstream::start().await;
+    upstream.next(Script::stream().event(&delta("one")).event(&finish()).hang());
+    let llm = with_limits(&[&upstream], Limits { idle: TINY, ..once() });
+    let (text, broken) = drain(streamed(&llm).await).await;
+    assert_eq!(
+        (text, broken.map(|broken| broken.code)),
+        (format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", delta("one"), finish()), None)
+    );
+    upstream.hung_up().await;
+}
