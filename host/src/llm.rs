@@ -49,6 +49,9 @@ pub use target::{Chain, Target};
 pub use transport::Post;
 pub use used::Used;
 
+/// Bytes of a model's name that a client chooses, where `*` offers all: it goes into logs, books and headers.
+const OFFERED_BYTES_MAX: usize = 200;
+
 /// The providers of the operator's file, ready to be asked.
 pub struct Llm {
     providers: BTreeMap<String, Vendor>,
@@ -95,8 +98,9 @@ impl Llm {
     /// The target of a name such as `openai/gpt-4o`, where the operator lets clients name that provider's models.
     pub fn offered(&self, name: &str) -> Option<Target> {
         let (provider, model) = name.split_once('/')?;
+        let fit = !model.is_empty() && model.len() <= OFFERED_BYTES_MAX && !model.contains(char::is_control);
         let offers = |offered: &String| offered == "*" || offered == model;
-        let found = !model.is_empty() && self.offers.get(provider)?.iter().any(offers);
+        let found = fit && self.offers.get(provider)?.iter().any(offers);
         let target = || Target { provider: provider.to_owned(), model: model.to_owned(), secret_key_name: None, on_status: None };
         found.then(target)
     }

@@ -36,7 +36,7 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
             AS_SENT,
             yes("c09_thinking_is_told_as_it_grows_and_given_whole_with_its_signature"),
             yes("c34_a_signature_goes_back_on_the_part_that_had_it"),
-            KEPT,
+            is("kept, not replayed", "what_other_providers_left_in_the_history_is_taken_out"),
             KEPT,
         ],
     ),

@@ -3,6 +3,7 @@
 //! Must not know SSE framing or any provider. Source: OpenAI API reference, "Chat completion chunk".
 
 use super::codec::json_string;
+use super::stream::REPEATED_BYTES_MAX;
 use super::{Fields, Usage};
 
 /// What one event of a provider's stream says, in canonical words.
@@ -112,15 +113,16 @@ impl ChunkWriter {
         }
     }
 
-    /// Takes the provider's names until the first chunk is out.
+    /// Takes the provider's names until the first chunk is out, but for those that are too long to stand on every one.
     fn name(&mut self, id: Option<String>, model: Option<String>, created: Option<u64>) {
         if self.named || self.head.is_some() {
             return;
         }
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
+        let fit = |name: &String| (1..=REPEATED_BYTES_MAX).contains(&name.len());
+        if let Some(id) = id.filter(fit) {
             (self.name.id, self.named) = (id, true);
         }
-        if let Some(model) = model.filter(|model| !model.is_empty()) {
+        if let Some(model) = model.filter(fit) {
             self.name.model = model;
         }
         if let Some(created) = created.filter(|created| *created > 0) {
@@ -226,6 +228,17 @@ mod tests {
         assert!(chunks.iter().all(|chunk| chunk["id"] == "msg_1" && chunk["model"] == "theirs" && chunk["created"] == 9), "{chunks:?}");
         let chunks = written(false, vec![piece(Piece::Begin), head("late")]);
         assert_eq!((&chunks[0]["id"], &chunks[0]["model"], &chunks[0]["created"]), (&json!("chatcmpl-ours"), &json!("asked"), &json!(7)));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_to_stand_on_every_chunk_is_not_taken() {
+        for (bytes, taken) in [(1 << 10, true), ((1 << 10) + 1, false)] {
+            let long = "x".repeat(bytes);
+            let head = Delta::Head { id: Some(long.clone()), model: Some(long.clone()), created: None };
+            let chunks = written(false, vec![head, piece(Piece::Begin)]);
+            let (id, model) = if taken { (&*long, &*long) } else { ("chatcmpl-ours", "asked") };
+            assert_eq!((&chunks[0]["id"], &chunks[0]["model"]), (&json!(id), &json!(model)), "{bytes}");
+        }
     }
 
     #[test]

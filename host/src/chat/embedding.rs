@@ -24,6 +24,14 @@ pub enum Inputs {
 }
 
 impl Inputs {
+    /// Bytes of the texts, or of the lists of tokens as JSON.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.iter().map(String::len).sum(),
+            Self::Tokens { json, .. } => json.get().len(),
+        }
+    }
+
     pub fn count(&self) -> usize {
         match self {
             Self::Texts(texts) => texts.len(),

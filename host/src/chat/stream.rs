@@ -18,7 +18,7 @@ const PIECES_MAX: usize = 2_000;
 const ON_EVERY_CHUNK: [&str; 2] = ["service_tier", "system_fingerprint"];
 
 /// Bytes of a value that is repeated on every chunk.
-const REPEATED_BYTES_MAX: usize = 1 << 10;
+pub(super) const REPEATED_BYTES_MAX: usize = 1 << 10;
 
 /// The chunks of `completion`, one JSON text each. What is kept unparsed is written as it came.
 pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
@@ -58,7 +58,7 @@ pub fn wants_usage(exchange: &Exchange) -> bool {
 
 /// What every chunk begins with, without braces.
 fn head(completion: &Completion, always: &[&(String, Json)]) -> String {
-    let (id, model) = (json_string(&completion.id), json_string(&completion.model));
+    let [id, model] = [&completion.id, &completion.model].map(|name| json_string(&name[..name.floor_char_boundary(REPEATED_BYTES_MAX)]));
     let always = fields(always.iter().copied());
     format!("\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model}{always}", completion.created)
 }
@@ -144,6 +144,21 @@ mod tests {
     fn a_long_text_makes_no_more_chunks_than_its_limit() {
         for text in ["x ".repeat(4 << 20), "x".repeat(8 << 20)] {
             assert!(pieces(&text).len() <= PIECES_MAX, "{}", pieces(&text).len());
+        }
+    }
+
+    #[test]
+    fn a_name_that_every_chunk_repeats_is_cut() {
+        let message = crate::chat::Message::text("assistant", "hi");
+        let choice = Choice { index: 0, message, finish_reason: None, extra: Vec::new() };
+        for (bytes, kept) in [(REPEATED_BYTES_MAX, REPEATED_BYTES_MAX), (REPEATED_BYTES_MAX + 1, REPEATED_BYTES_MAX)] {
+            let long = "x".repeat(bytes);
+            let choices = vec![choice.clone()];
+            let completion = Completion { id: long.clone(), created: 7, model: long, choices, usage: None, extra: Vec::new() };
+            for chunk in chunks(&completion, true) {
+                let chunk: Value = serde_json::from_slice(&chunk).expect("JSON");
+                assert_eq!(["id", "model"].map(|name| chunk[name].as_str().map(str::len)), [Some(kept); 2]);
+            }
         }
     }
 

@@ -6,9 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
@@ -93,19 +92,50 @@ fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
     }
 }
 
-fn answer(model: &str, embedded: &Embedded, format: Format) -> Value {
-    let vector = |vector: &Vec<f32>| match format {
-        Format::Float => json!(vector),
-        Format::Base64 => json!(STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())),
+/// As the client gets it; written straight from the vectors, for a tree of its numbers would be many times their size.
+#[derive(Serialize)]
+struct Answer<'a> {
+    object: &'static str,
+    data: Vec<Row<'a>>,
+    model: &'a str,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    object: &'static str,
+    index: usize,
+    embedding: Numbers<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Numbers<'a> {
+    Float(&'a [f32]),
+    Base64(String),
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    total_tokens: u64,
+}
+
+fn answer<'a>(model: &'a str, embedded: &'a Embedded, format: Format) -> Answer<'a> {
+    let numbers = |vector: &'a Vec<f32>| match format {
+        Format::Float => Numbers::Float(vector),
+        Format::Base64 => Numbers::Base64(STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())),
     };
-    let row = |(index, numbers): (usize, &Vec<f32>)| json!({"object": "embedding", "index": index, "embedding": vector(numbers)});
-    let data: Vec<Value> = embedded.vectors.iter().enumerate().map(row).collect();
+    let row = |(index, vector)| Row { object: "embedding", index, embedding: numbers(vector) };
     let tokens = embedded.prompt_tokens;
-    json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+    let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
+    Answer { object: "list", data: embedded.vectors.iter().enumerate().map(row).collect(), model, usage }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn read(json: &str, most: usize) -> Result<Inputs, Refusal> {
@@ -147,10 +177,11 @@ mod tests {
     #[test]
     fn vectors_are_written_as_numbers_or_as_their_bytes() {
         let embedded = Embedded { vectors: vec![vec![1.0, -0.5]], prompt_tokens: 3 };
-        let float = answer("m", &embedded, Format::Float);
+        let answer = |format| -> Value { serde_json::to_value(answer("m", &embedded, format)).expect("JSON") };
+        let float = answer(Format::Float);
         let expected = json!({"object": "list", "model": "m", "usage": {"prompt_tokens": 3, "total_tokens": 3},
             "data": [{"object": "embedding", "index": 0, "embedding": [1.0, -0.5]}]});
         assert_eq!(float, expected);
-        assert_eq!(answer("m", &embedded, Format::Base64)["data"][0]["embedding"], json!("AACAPwAAAL8="));
+        assert_eq!(answer(Format::Base64)["data"][0]["embedding"], json!("AACAPwAAAL8="));
     }
 }

@@ -4,6 +4,7 @@
 use tracing::Span;
 
 use super::attempt::{Ask, Failure, Walk};
+use super::meter::tokens;
 use super::{Error, Llm, Target, Used, Vendor};
 use crate::chat::{Deadline, Embed, Embedded, Tries, Usage};
 use crate::telemetry::{Operation, llm_used};
@@ -38,12 +39,21 @@ impl Llm {
         let vectors = Vectors { llm: self, embed, deadline: asker.deadline };
         let chain = std::slice::from_ref(target);
         let embedded = Walk::new(&vectors, &self.attempts, chain.into(), asker.deadline, asker.tries.clone()).run().await?.reply;
-        let usage = Usage { prompt: embedded.prompt_tokens, ..Usage::default() };
+        let (prompt, estimated) = prompt_tokens(embed, &embedded);
+        let usage = Usage { prompt, ..Usage::default() };
         let Target { provider, model, .. } = target;
         let (operation, system) = (OPERATION, self.system(provider));
-        let used = Used { pipeline: asker.model, caller: asker.caller, provider, operation, system, model, usage, estimated: false };
+        let used = Used { pipeline: asker.model, caller: asker.caller, provider, operation, system, model, usage, estimated };
         self.attempts.observer().used(&used);
         Ok(embedded)
+    }
+}
+
+/// What the inputs count as, and whether that is a guess: some vendors tell no count.
+fn prompt_tokens(embed: &Embed, embedded: &Embedded) -> (u64, bool) {
+    match embedded.prompt_tokens {
+        0 => (tokens(embed.inputs.bytes() as u64), true),
+        told => (told, false),
     }
 }
 
@@ -70,5 +80,19 @@ impl Ask for Vectors<'_> {
 
     fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
         self.llm.key_name(target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Inputs;
+
+    #[test]
+    fn texts_without_a_count_are_guessed_from_their_bytes() {
+        let embed = Embed { inputs: Inputs::Texts(vec!["four".into(), "eleven more".into()]), dimensions: None, user: None };
+        let embedded = |prompt_tokens| Embedded { vectors: Vec::new(), prompt_tokens };
+        assert_eq!(prompt_tokens(&embed, &embedded(7)), (7, false));
+        assert_eq!(prompt_tokens(&embed, &embedded(0)), (4, true));
     }
 }

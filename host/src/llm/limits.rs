@@ -13,7 +13,7 @@ pub struct Limits {
     pub idle: Duration,
     /// A whole attempt, streamed or not.
     pub total: Duration,
-    /// One event of a stream.
+    /// One event of a stream; also all that comes before the first one that says something.
     pub event_bytes: usize,
     /// A reply in one piece.
     pub reply_bytes: usize,

@@ -16,21 +16,48 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Reasons kept for the trace: more choices than anybody asks for.
 const FINISHES_MAX: usize = 16;
 
+/// The tokens in so many bytes, guessed.
+pub(super) fn tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
 /// What is known of a reply's use so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     told: Option<Usage>,
     /// Text of the reply, or what it was guessed from.
     said_bytes: u64,
+    /// As many were said when the count was told.
+    counted_bytes: u64,
+    /// The reply came to its end, so that the last count is of all of it.
+    complete: bool,
     /// For the trace: who the provider says wrote the reply, and why each choice ended.
     pub(super) model: Option<String>,
     pub(super) finishes: Vec<String>,
 }
 
 impl Tally {
-    /// The provider's own count; the last one holds.
+    /// The provider's own count; the last one holds. Told again, it is no news.
     pub(super) fn told(&mut self, usage: Usage) {
-        self.told = Some(usage);
+        if self.told.replace(usage) != Some(usage) {
+            self.counted_bytes = self.said_bytes;
+        }
+    }
+
+    /// The reply is whole.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// What was used by a reply to a request of `sent_bytes`, and whether that is a guess. Of a reply that was left or cut, what it said after
+    /// the last count is guessed: some providers count one token at the beginning and the rest at the end.
+    fn used(&self, sent_bytes: u64) -> (Usage, bool) {
+        let said = |after: u64| tokens(self.said_bytes - after);
+        match self.told {
+            None => (Usage { prompt: tokens(sent_bytes), completion: said(0), ..Usage::default() }, true),
+            Some(usage) if self.complete || self.said_bytes == self.counted_bytes => (usage, false),
+            Some(usage) => (Usage { completion: usage.completion.saturating_add(said(self.counted_bytes)), ..usage }, true),
+        }
     }
 
     /// Text that the reply said.
@@ -89,16 +116,11 @@ impl Meter {
             sent_bytes: sent_bytes as u64,
         }
     }
-
-    fn guess(&self) -> Usage {
-        let tokens = |bytes: u64| bytes.div_ceil(BYTES_PER_TOKEN);
-        Usage { prompt: tokens(self.sent_bytes), completion: tokens(self.tally.said_bytes), ..Usage::default() }
-    }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let (usage, estimated) = self.tally.told.map_or_else(|| (self.guess(), true), |usage| (usage, false));
+        let (usage, estimated) = self.tally.used(self.sent_bytes);
         let Self { pipeline, caller, provider, system, model, span, tally, .. } = self;
         let finishes: Vec<&str> = tally.finishes.iter().map(String::as_str).collect();
         llm_answered(span, tally.model.as_deref(), &finishes);
@@ -107,5 +129,82 @@ impl Drop for Meter {
         }
         let (caller, operation) = (caller.as_deref(), "chat");
         self.observer.used(&Used { pipeline, caller, provider, operation, system, model, usage, estimated });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chat::Deadline;
+
+    #[derive(Default)]
+    struct Books(Mutex<Vec<(Usage, bool)>>);
+
+    impl Observer for Books {
+        fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
+
+        fn used(&self, used: &Used<'_>) {
+            self.0.lock().unwrap().push((used.usage, used.estimated));
+        }
+    }
+
+    /// What the books hold after a reply to a request of 400 bytes that `say` tells.
+    fn booked(say: impl FnOnce(&mut Tally)) -> Vec<(Usage, bool)> {
+        let exchange = Exchange {
+            id: "r".into(),
+            caller: None,
+            pipeline: "p".into(),
+            deadline: Deadline::after(Duration::from_secs(9)),
+            stream: true,
+            model: None,
+            messages: Vec::new(),
+            params: Vec::new(),
+            metadata: Default::default(),
+            hits: Vec::new(),
+            skipped: Vec::new(),
+            tries: Default::default(),
+        };
+        let books = Arc::new(Books::default());
+        let mut meter = Meter::new(Tally::default(), books.clone(), &exchange, (&"a".into(), "openai"), "m", 400);
+        say(&mut meter.tally);
+        drop(meter);
+        books.0.lock().unwrap().clone()
+    }
+
+    fn usage(prompt: u64, completion: u64) -> Usage {
+        Usage { prompt, completion, ..Usage::default() }
+    }
+
+    #[test]
+    fn a_reply_without_a_count_is_guessed_from_its_bytes() {
+        assert_eq!(booked(|tally| tally.said(41)), [(usage(100, 11), true)]);
+    }
+
+    #[test]
+    fn a_reply_that_is_left_is_billed_for_what_it_said_after_the_last_count() {
+        // Anthropic counts one token when a message starts, and the rest when it is over.
+        let left = booked(|tally| {
+            tally.told(usage(70, 1));
+            tally.said(4_000);
+        });
+        assert_eq!(left, [(usage(70, 1_001), true)]);
+        let counted_as_it_went = booked(|tally| {
+            tally.said(4_000);
+            tally.told(usage(70, 990));
+        });
+        assert_eq!(counted_as_it_went, [(usage(70, 990), false)]);
+    }
+
+    #[test]
+    fn the_last_count_holds_for_a_reply_that_came_to_its_end() {
+        let whole = booked(|tally| {
+            tally.told(usage(70, 990));
+            tally.said(4);
+            tally.complete();
+        });
+        assert_eq!(whole, [(usage(70, 990), false)]);
     }
 }

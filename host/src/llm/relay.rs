@@ -28,6 +28,9 @@ const WIND_DOWN: Duration = Duration::from_millis(200);
 /// Reads after the end of the events.
 const WIND_DOWN_READS: usize = 8;
 
+/// The code and the words for a stream that ended too early.
+const CUT: (&str, &str) = ("upstream_cut", "closed the stream before its end");
+
 /// The stream behind `Reply::PassThrough`.
 pub(super) struct Relay {
     provider: Arc<str>,
@@ -87,17 +90,17 @@ impl Relay {
             Some(End::TooLarge) if self.over.is_none() => {
                 self.broken("event_too_large", "sent an event over `limits.providers.event_bytes`")
             }
-            Some(End::Done) if self.over.is_none() => self.finish(true),
+            Some(End::Done) if self.over.is_none() => self.finish(true, CUT),
             _ => {}
         }
     }
 
-    /// No event follows; `marked` if the provider said so.
-    fn finish(&mut self, marked: bool) {
+    /// No event follows; `marked` if the provider said so. What it means where the reply is not whole: a code and words.
+    fn finish(&mut self, marked: bool, (code, what): (&'static str, &str)) {
         if self.voice.end(marked, &mut self.out, &mut self.meter.tally) {
             self.over = Some(Over::Well);
         } else {
-            self.broken("upstream_cut", "closed the stream before its end");
+            self.broken(code, what);
         }
     }
 
@@ -136,17 +139,21 @@ impl Relay {
                     self.look_at_the_end();
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.broken("upstream_cut", "closed the stream before its end"),
+            Poll::Ready(Some(Err(_))) => self.broken(CUT.0, CUT.1),
             Poll::Ready(None) => {
                 if let Some(block) = self.framer.finish() {
                     self.hear(block);
                 }
                 if self.over.is_none() {
-                    self.finish(false);
+                    self.finish(false, CUT);
                 }
             }
             Poll::Pending => match ready!(self.clock.poll(cx)) {
-                Late::Idle => self.broken("upstream_idle", "stopped sending in the middle of the stream"),
+                Late::Idle => {
+                    // Some servers neither mark their end nor close: a reply that is whole is not broken by that.
+                    self.body = None;
+                    self.finish(false, ("upstream_idle", "stopped sending in the middle of the stream"));
+                }
                 Late::Deadline => self.broken("deadline", "did not finish in time"),
             },
         }

@@ -183,3 +183,31 @@ async fn no_more_than_idle_connections_are_kept() {
         assert_eq!(upstream.connections(), expected, "{idle_connections} kept");
     }
 }
+
+#[tokio::test]
+async fn what_comes_before_the_first_event_takes_no_more_than_event_bytes() {
+    let event = format!("data: {}\n\n", delta("one"));
+    let event_bytes = 1_024;
+    let pings = |bytes: usize| format!("{}: {}\n\n", ": ping\n\n".repeat(100), "x".repeat(bytes - 804));
+    let upstream = Upstream::start().await;
+    upstream.next(Script::stream().piece(pings(event_bytes)).piece(&event).event(&finish()).event("[DONE]").end());
+    let (text, broken) = drain(streamed(&with_limits(&[&upstream], Limits { event_bytes, ..once() })).await).await;
+    assert!(broken.is_none() && text.contains(&event), "{text}");
+    upstream.next(Script::stream().piece(pings(event_bytes + 1)).hang());
+    let error = failure(&with_limits(&[&upstream], Limits { event_bytes, ..once() }), Mode::Stream).await;
+    assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
+    upstream.hung_up().await;
+}
+
+#[tokio::test]
+async fn a_silent_stream_whose_reply_is_whole_ends_well_after_idle() {
+    let upstream = Upstream::start().await;
+    upstream.next(Script::stream().event(&delta("one")).event(&finish()).hang());
+    let llm = with_limits(&[&upstream], Limits { idle: TINY, ..once() });
+    let (text, broken) = drain(streamed(&llm).await).await;
+    assert_eq!(
+        (text, broken.map(|broken| broken.code)),
+        (format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", delta("one"), finish()), None)
+    );
+    upstream.hung_up().await;
+}

@@ -1,6 +1,8 @@
 //! The body of a request: its fields in the chat endpoint's words, and what the response repeats of them. A field that needs a server with
 //! a memory, or with tools of its own, is refused by name; one that is not known is passed on. Must not know what input items hold.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -130,6 +132,8 @@ impl Draft {
                     "must be false: this server keeps no state, so nothing could be fetched later; stream instead",
                 ));
             }
+            // Labels of a stored response, and none is stored; OpenAI's chat endpoint refuses them without `store`.
+            "metadata" => drop(self.told::<BTreeMap<String, String>>("metadata", value)?),
             // There are no tools of the server whose calls could be counted.
             "max_tool_calls" => drop(self.told::<u64>("max_tool_calls", value)?),
             "store" | "background" => drop(read::<Option<bool>>(name, value)?),
@@ -153,14 +157,6 @@ impl Draft {
             "prompt_cache_key" => self.told_if_there("prompt_cache_key", value)?,
             "prompt_cache_retention" => self.told_if_there("prompt_cache_retention", value)?,
             "service_tier" => self.told_if_there("service_tier", value)?,
-            "metadata" => {
-                let metadata = read::<Option<std::collections::BTreeMap<String, String>>>(name, value)?;
-                if metadata.is_some() {
-                    self.echo.set("metadata", value);
-                }
-                // The chat endpoint takes it only beside `store: true`, and nothing is stored here.
-                false
-            }
             _ => return Ok(false),
         };
         if there {

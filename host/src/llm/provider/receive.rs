@@ -47,7 +47,8 @@ impl Answered {
     }
 
     /// The reply, after telling whoever watches of it.
-    pub(super) fn counted(self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
+    pub(super) fn counted(mut self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
+        self.tally.complete();
         drop(meter(self.tally));
         self.whole
     }
@@ -127,6 +128,10 @@ impl Provider {
             }
             if voice.says_something() {
                 break;
+            }
+            // Kept until then, however much a provider has to say beside the answer.
+            if out.len() > self.limits.event_bytes {
+                return Err(self.garbled("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
                 return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());

@@ -82,6 +82,7 @@ impl Voice {
             }
         }
         out.raw(DONE);
+        tally.complete();
         true
     }
 }
@@ -151,6 +152,11 @@ impl Out {
     /// All that was appended, if anything.
     pub(in crate::llm) fn take(&mut self) -> Option<Bytes> {
         self.whole.take().or_else(|| (!self.copied.is_empty()).then(|| self.copied.split().freeze()))
+    }
+
+    /// Bytes that were appended and not taken.
+    pub(in crate::llm) fn len(&self) -> usize {
+        self.whole.as_ref().map_or(0, Bytes::len) + self.copied.len()
     }
 
     fn event(&mut self, json: &[u8]) {

@@ -51,28 +51,27 @@ impl Secret {
     }
 }
 
-/// What a reply is read through: nothing behind it can repeat the whole key.
+/// What a reply is read through: nothing behind it can repeat the whole key. A key that is as short as a word (`token`, `none`, as servers
+/// without keys are given) is left: the reply's own field names may hold it.
 pub(in crate::llm) struct Veil {
     key: Option<Secret>,
-    finder: memmem::Finder<'static>,
+    finder: Option<memmem::Finder<'static>>,
 }
 
 impl Veil {
     /// Without a key nothing is hidden.
     pub(in crate::llm) fn of(key: Option<&Secret>) -> Self {
-        let needle = key.map_or("", Secret::expose);
-        Self { key: key.cloned(), finder: memmem::Finder::new(needle).into_owned() }
+        let needle = key.map(Secret::expose).filter(|key| key.len() >= PART);
+        Self { key: key.cloned(), finder: needle.map(|needle| memmem::Finder::new(needle).into_owned()) }
     }
 
     /// The same bytes with stars where the key stood, as many, so that JSON and lengths stay as they were. Only the whole key is looked for:
     /// parts of it in a model's words may be any words.
     pub(in crate::llm) fn over(&self, bytes: Bytes) -> Bytes {
-        if self.key.is_none() || self.finder.find(&bytes).is_none() {
-            return bytes;
-        }
+        let Some(finder) = self.finder.as_ref().filter(|finder| finder.find(&bytes).is_some()) else { return bytes };
         let mut veiled = BytesMut::from(&bytes[..]);
-        for start in self.finder.find_iter(&bytes) {
-            veiled[start..start + self.finder.needle().len()].fill(b'*');
+        for start in finder.find_iter(&bytes) {
+            veiled[start..start + finder.needle().len()].fill(b'*');
         }
         veiled.freeze()
     }

@@ -6,7 +6,7 @@ use super::shape::{Call, filled, says};
 use crate::llm::adapter::Bad;
 
 /// Calls of one choice that are kept apart.
-const CALLS_MAX: usize = 256;
+pub(in crate::llm) const CALLS_MAX: usize = 256;
 
 /// Characters of a reply's id that go into the ids that we make: clients send them back, and OpenAI takes 40 at most.
 const STEM_CHARS: usize = 20;

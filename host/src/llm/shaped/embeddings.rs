@@ -9,7 +9,8 @@ use crate::llm::adapter::{Bad, Embedded};
 
 #[derive(Deserialize)]
 struct Reply<'a> {
-    data: Option<Vec<Entry>>,
+    #[serde(borrow)]
+    data: Option<Vec<Entry<'a>>>,
     usage: Option<Usage>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
@@ -22,16 +23,11 @@ struct Usage {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct Entry<'a> {
     index: Option<usize>,
-    embedding: Vector,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Vector {
-    Floats(Vec<f32>),
-    Base64(String),
+    /// Numbers, or base64; read apart, because an enum of both would hold every number several times as large first.
+    #[serde(borrow)]
+    embedding: &'a RawValue,
 }
 
 /// The vectors for this many inputs.
@@ -49,9 +45,13 @@ pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> R
     let mut placed: Vec<Option<Vec<f32>>> = vec![None; inputs];
     for (at, entry) in entries.into_iter().enumerate() {
         let index = entry.index.unwrap_or(at);
-        let vector = match entry.embedding {
-            Vector::Floats(floats) => floats,
-            Vector::Base64(text) => floats(&text).ok_or_else(|| Bad::Garbled("a vector that is no base64 of floats".into()))?,
+        let raw = entry.embedding.get();
+        let vector = if raw.starts_with('"') {
+            // `/` may be escaped.
+            let text: String = serde_json::from_str(raw).map_err(garbled)?;
+            floats(&text).ok_or_else(|| Bad::Garbled("a vector that is no base64 of floats".into()))?
+        } else {
+            serde_json::from_str(raw).map_err(garbled)?
         };
         match placed.get_mut(index) {
             Some(place @ None) => *place = Some(vector),

@@ -131,6 +131,7 @@ fn give<'a>(object: &'a RawValue, name: &str, found: Raw<'a>, wanted: &str, spli
     match found {
         Some(found) if found.get() == wanted => {}
         Some(found) => splice.replace(found, wanted.to_owned()),
+        None if object.get()[1..].trim_start().starts_with('}') => splice.replace(object, format!("{{\"{name}\":{wanted}}}")),
         None => splice.first(object, format!("\"{name}\":{wanted},")),
     }
 }

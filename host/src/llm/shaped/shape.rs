@@ -97,6 +97,8 @@ impl<'a> Chunk<'a> {
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some_and(|error| says(error) && error.get() != "false")
             || self.success.is_some_and(|success| success.get() == "false")
+            // vLLM's, without an envelope.
+            || self.object.is_some_and(|object| object.get() == "\"error\"")
     }
 }
 
@@ -114,8 +116,12 @@ impl<'a> Said<'a> {
 /// `Garbled` where `raw` is no list of objects.
 pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, Bad> {
     let garbled = |error: serde_json::Error| Bad::Garbled(format!("tool_calls that are no list of calls: {error}"));
-    let list: Option<Vec<&RawValue>> = serde_json::from_str(raw.get()).map_err(garbled)?;
-    list.unwrap_or_default().into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(garbled)?))).collect()
+    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(garbled)?.unwrap_or_default();
+    // A list would be taken for the fields in their order.
+    if list.iter().any(|raw| !raw.get().starts_with('{')) {
+        return Err(Bad::Garbled("tool_calls with one that is no object".into()));
+    }
+    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(garbled)?))).collect()
 }
 
 /// Whether a value holds anything.

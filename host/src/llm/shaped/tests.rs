@@ -552,3 +552,31 @@ fn a_model_without_a_name_is_not_told_by_ours() {
     shaped.tell(&mut tally);
     assert_eq!(tally.model, None);
 }
+
+#[test]
+fn a_call_that_says_nothing_beside_others_keeps_the_list_json() {
+    let mut shaped = shaped(false);
+    let calls = r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}},{},{ }]"#;
+    let event = format!(
+        r#"{{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{{"index":0,"delta":{{"role":"assistant","tool_calls":{calls}}}}}]}}"#
+    );
+    let found: Value = serde_json::from_str(&rewritten(&mut shaped, &event)).expect("JSON");
+    let found = &found["choices"][0]["delta"]["tool_calls"];
+    assert_eq!((&found[0]["id"], &found[1], &found[2]), (&json!("a"), &json!({"index": 0}), &json!({"index": 0})));
+}
+
+#[test]
+fn a_call_that_is_a_list_is_garbled() {
+    let event = delta(&json!({"tool_calls": [[0, "a", {"name": "f", "arguments": ""}, null, null]]}), None);
+    assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(Bad::Garbled(_))));
+}
+
+#[test]
+fn c11_an_error_without_an_envelope_is_no_end_of_the_reply() {
+    // As vLLM writes it, before a `[DONE]` that would make half a reply a whole one.
+    let mut shaped = shaped(false);
+    pass(&mut shaped, &delta(&json!({"role": "assistant", "content": "half"}), None));
+    let event = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "param": null, "code": 500});
+    let Err(Bad::Error(status, words)) = shaped.event(event.to_string().as_bytes()) else { panic!("no error") };
+    assert_eq!((status.as_u16(), words.message.as_deref()), (500, Some("out of memory")));
+}

@@ -1,7 +1,7 @@
 //! A chat request in the words of `/ai/run`: close to OpenAI's, but it refuses `null` and `false` where a field could be absent, and takes a
 //! schema without its envelope. Must not know the reply. Source: Workers AI documentation, the input schemas of the text generation models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
@@ -131,11 +131,26 @@ fn response_format(ask: &Ask<'_>, format: &RawValue) -> Result<Option<Json>, Unf
 }
 
 fn messages(ask: &Ask<'_>) -> Result<Vec<Value>, Unfit> {
-    ask.messages.iter().enumerate().map(|(at, said)| message(ask, at, said)).collect()
+    let mut called = HashMap::new();
+    let mut out = Vec::with_capacity(ask.messages.len());
+    for (at, said) in ask.messages.iter().enumerate() {
+        out.push(message(ask, at, said, &called)?);
+        called.extend(said.tool_calls.iter().filter_map(named));
+    }
+    Ok(out)
 }
 
-/// A message whose content is never `null`, and a list only where it must be: few models take lists.
-fn message(ask: &Ask<'_>, at: usize, message: &Message) -> Result<Value, Unfit> {
+/// A call's id and the name of its function.
+fn named(call: &ToolCall) -> Option<(&str, &str)> {
+    match call {
+        ToolCall::Function(call) => Some((&call.id, &call.name)),
+        ToolCall::Other(_) => None,
+    }
+}
+
+/// A message whose content is never `null`, and a list only where it must be: few models take lists. `called`: the names of the functions
+/// that were called before it, by the calls' ids.
+fn message(ask: &Ask<'_>, at: usize, message: &Message, called: &HashMap<&str, &str>) -> Result<Value, Unfit> {
     let mut out = Map::new();
     let role = if message.role == "developer" { "system" } else { &message.role };
     out.insert("role".into(), json!(role));
@@ -155,7 +170,7 @@ fn message(ask: &Ask<'_>, at: usize, message: &Message) -> Result<Value, Unfit> 
     if let Some(id) = &message.tool_call_id {
         out.insert("tool_call_id".into(), json!(id));
         // Some models want the tool's name, which only the call has.
-        if let Some(name) = message.name.as_deref().or_else(|| called(&ask.messages[..at], id)) {
+        if let Some(name) = message.name.as_deref().or_else(|| called.get(id.as_str()).copied()) {
             out.insert("name".into(), json!(name));
         }
     }
@@ -180,14 +195,6 @@ fn content(ask: &Ask<'_>, at: usize, message: &Message) -> Result<Value, Unfit> 
         }
     }
     Ok(out.into())
-}
-
-/// The name of the function that the call of this id was for.
-fn called<'a>(before: &'a [Message], id: &str) -> Option<&'a str> {
-    before.iter().rev().flat_map(|message| &message.tool_calls).find_map(|call| match call {
-        ToolCall::Function(call) if call.id == id => Some(call.name.as_str()),
-        _ => None,
-    })
 }
 
 fn json_of<T: serde::Serialize>(value: &T) -> Json {

@@ -7,7 +7,7 @@ use super::answer::{Answer, Said, of, written};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
 use crate::llm::adapter::{Bad, Reader};
-use crate::llm::shaped::{Calls, RawField, Shaped, calls, holds_something, is_finalisation, made_id};
+use crate::llm::shaped::{CALLS_MAX, Calls, RawField, Shaped, calls, holds_something, is_finalisation, made_id};
 
 /// Choices of one reply.
 const CHOICES_MAX: usize = 128;
@@ -80,7 +80,11 @@ impl Native {
     fn completion(&self, answer: &Answer<'_>) -> Result<Completion, Bad> {
         let text = answer.response.map(written);
         let mut tool_calls = Vec::new();
-        for (index, (_, call)) in (0..).zip(answer.tool_calls.map(calls).transpose()?.unwrap_or_default()) {
+        let said = answer.tool_calls.map(calls).transpose()?.unwrap_or_default();
+        if said.len() > CALLS_MAX {
+            return Err(Bad::Garbled(format!("more than {CALLS_MAX} tool calls in one choice")));
+        }
+        for (index, (_, call)) in (0..).zip(said) {
             let (name, arguments) = of(&call);
             let id = call.id.map(written).filter(|id| !id.is_empty() && !tool_calls.iter().any(|call| has_id(call, id)));
             let id = id.unwrap_or_else(|| made_id(&self.name.id, 0, index));

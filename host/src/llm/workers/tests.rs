@@ -332,3 +332,27 @@ fn native_vectors_are_in_their_result() {
     let wire = COMPATIBLE.embeddings(&ask).expect("there are embeddings").expect("it fits");
     assert_eq!(wire.path, "/embeddings");
 }
+
+#[test]
+fn more_calls_in_a_whole_reply_than_in_a_stream_are_garbled() {
+    let calls =
+        |count: usize| result(json!({"response": null, "tool_calls": vec![json!({"id": "a", "name": "f", "arguments": {}}); count]}));
+    let most = whole(&calls(256)).expect("at the edge");
+    let ids: std::collections::HashSet<&str> =
+        most["choices"][0]["message"]["tool_calls"].as_array().expect("calls").iter().filter_map(|call| call["id"].as_str()).collect();
+    assert_eq!(ids.len(), 256);
+    assert!(matches!(whole(&calls(257)), Err(Bad::Garbled(_))));
+}
+
+#[test]
+fn very_many_answers_of_tools_cost_no_more_than_their_bytes() {
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": format!("f-{id}"), "arguments": "{}"}});
+    let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
+    let mut messages = vec![json!({"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]})];
+    messages.extend((0..60_000).map(|at| answer(if at % 2 == 0 { "a" } else { "b" })));
+    messages.push(json!({"role": "assistant", "content": null, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}));
+    messages.extend([answer("a"), answer("c")]);
+    let sent = native(json!({"messages": messages}));
+    let names: Vec<_> = [1, 2, 60_002, 60_003].iter().map(|at| sent["messages"][at]["name"].as_str()).collect();
+    assert_eq!(names, [Some("f-a"), Some("f-b"), Some("g"), None]);
+}

@@ -41,6 +41,7 @@ fn every_field_reaches_the_chat_in_its_own_words() {
         (json!({}), json!({})),
         (json!({"max_output_tokens": 16}), json!({"max_completion_tokens": 16})),
         (json!({"max_output_tokens": null, "temperature": null, "user": null, "metadata": null, "seed": null}), json!({})),
+        (json!({"metadata": {"a": "b"}}), json!({})),
         (json!({"text": {"format": {"type": "text"}}}), json!({})),
         (
             json!({"text": {"format": {"type": "json_object"}, "verbosity": "low"}}),

@@ -75,3 +75,12 @@ fn stars_stand_in_a_reply_where_the_key_stood() {
     assert_eq!(veil.left_out_of(format!("it sent sk-proj-Zq81 and {KEY}")), "it sent [hidden] and [hidden]");
     assert_eq!(Veil::of(None).over(Bytes::from(KEY)), KEY);
 }
+
+#[test]
+fn a_key_as_short_as_a_word_does_not_tear_a_reply_apart() {
+    for (key, expected) in [("token", "{\"prompt_tokens\":7}"), ("prompt_", "{\"prompt_tokens\":7}"), ("prompt_t", "{\"********okens\":7}")]
+    {
+        let veil = Veil::of(Some(&Secret::new(key).unwrap()));
+        assert_eq!(veil.over(Bytes::from_static(b"{\"prompt_tokens\":7}")), expected, "{key}");
+    }
+}
