@@ -5,176 +5,37 @@
 mod books;
 mod dialects;
 mod fates;
+mod house;
 mod witness;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use tokio::task::JoinSet;
-
-use crate::client::Client;
-use crate::server::{PATIENCE, Server};
-use crate::upstream::Upstream;
 use books::{Account, Figures};
 use dialects::{Dialect, Question};
-use fates::{Fates, WEIGHTS};
-use witness::{Asked, Replied, Seen};
+use fates::WEIGHTS;
+use house::{House, KEY, target};
+use witness::{Replied, Seen};
 
-const REQUESTS: u32 = 10_000;
-const AT_ONCE: usize = 32;
-/// Every provider's.
-const KEY: &str = "sk-chaos-0123456789";
-
-/// Failures, hints and rests come by the thousand, so all waits are short; those that a slow machine might meet are not.
-const LIMITS: &str = r#"
-[limits.http]
-request_time = "60s"
-[limits.providers]
-first_byte = "1s"
-idle = "1s"
-total = "3s"
-retries = 1
-retry_backoff = "2ms"
-retry_budget = "20ms"
-circuit_failures = 3
-circuit_time = "5ms"
-circuit_time_max = "40ms"
-"#;
-
-/// Three scripted providers behind one server.
-struct House {
-    /// Nothing fails any more.
-    well: Arc<AtomicBool>,
-    upstreams: Vec<(Dialect, Arc<Fates>, Upstream)>,
-    server: Server,
-    client: Client,
-    next: AtomicU32,
-}
-
-async fn house() -> House {
-    let seed = std::env::var("COFFERDAM_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a seed is a number"));
-    eprintln!("seed {seed}");
-    let (well, mut upstreams, mut config) = (Arc::new(AtomicBool::new(false)), Vec::new(), LIMITS.to_owned());
-    for dialect in Dialect::ALL {
-        let (fates, upstream) = (Arc::new(Fates::new(seed, dialect, Arc::clone(&well))), Upstream::start().await);
-        let answering = Arc::clone(&fates);
-        upstream.answer_with(move |request| answering.answer(request));
-        config += &dialect.config(&upstream);
-        upstreams.push((dialect, fates, upstream));
-    }
-    config.extend(
-        pipelines()
-            .map(|(id, chain)| format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {{ stage = \"llm\", config = {{ {chain} }} }} ]\n")),
-    );
-    let server = Server::with(&config).env("KEY", KEY).env("COFFERDAM_LOG", "warn").start();
-    let client = Client::of(server.address);
-    House { well, upstreams, server, client, next: AtomicU32::new(0) }
-}
-
-/// Each provider alone, each before the two others, and all three as equals.
-fn pipelines() -> impl Iterator<Item = (String, String)> {
-    let target = |dialect: Dialect| {
-        let (name, model) = (dialect.name(), dialect.model());
-        format!("{{ provider = \"{name}\", model = \"{model}\", secret_key_name = \"KEY\" }}")
-    };
+/// Each provider before the two others, with `settings` beside them.
+fn chains(settings: &str) -> Vec<(String, String)> {
     let [a, b, c] = Dialect::ALL;
-    let first = move |first: Dialect, [second, third]: [Dialect; 2], then: &str| {
-        format!("primary = {}, {then} = [ {}, {} ]", target(first), target(second), target(third))
+    let orders = [[a, b, c], [b, c, a], [c, a, b]];
+    let chain = |[first, second, third]: [Dialect; 3]| {
+        let (primary, fallbacks) = (target(first), [second, third].map(target).join(", "));
+        (first.name().to_owned(), format!("primary = {primary}, fallbacks = [ {fallbacks} ]{settings}"))
     };
-    let alone = Dialect::ALL.map(|dialect| (alone(dialect), format!("primary = {}", target(dialect))));
-    let chains = [(a, [b, c]), (b, [c, a]), (c, [a, b])].map(|(one, others)| (one.name().to_owned(), first(one, others, "fallbacks")));
-    let equals = ("equals".to_owned(), first(a, [b, c], "equals"));
-    alone.into_iter().chain(chains).chain([equals])
+    orders.map(chain).into()
 }
 
-fn alone(dialect: Dialect) -> String {
-    format!("{}-alone", dialect.name())
+/// All three, in an order that is drawn for each request.
+fn equals() -> (String, String) {
+    let [a, b, c] = Dialect::ALL.map(target);
+    ("equals".to_owned(), format!("primary = {a}, equals = [ {b}, {c} ]"))
 }
 
-impl House {
-    /// A question with a nonce that nobody had before.
-    fn question(&self, pipeline: impl FnOnce(u32) -> String) -> Asked {
-        let nonce = self.next.fetch_add(1, Ordering::Relaxed);
-        Asked { nonce, pipeline: pipeline(nonce), stream: nonce.is_multiple_of(2), usage: nonce.is_multiple_of(4) }
-    }
-
-    /// One client after the other, until all questions are asked.
-    async fn ask_many(self: Arc<Self>) -> Vec<Seen> {
-        let ids: Vec<String> = pipelines().map(|(id, _)| id).collect();
-        let mut seen = Vec::new();
-        loop {
-            let asked = self.question(|nonce| ids[nonce as usize / 2 % ids.len()].clone());
-            if asked.nonce >= REQUESTS {
-                return seen;
-            }
-            seen.push(asked.ask(&self.client).await);
-        }
-    }
-
-    /// Asks until every provider answers again, the first try each time, and no circuit is open. Everything that was seen counts.
-    async fn recovers(&self) -> Vec<Seen> {
-        self.well.store(true, Ordering::SeqCst);
-        let mut seen = Vec::new();
-        loop {
-            let mut at_once = true;
-            for dialect in Dialect::ALL {
-                for _ in 0..2 {
-                    let one = self.question(|_| alone(dialect)).ask(&self.client).await;
-                    at_once &= matches!(&one, Seen::Reply(reply) if reply.by == dialect && reply.attempts == 1 && reply.broken.is_none());
-                    seen.push(one);
-                }
-            }
-            let figures = Figures::of(&self.client).await;
-            let rest = ["cofferdam_llm_circuit_open", "cofferdam_http_requests_in_flight"].map(|name| figures.sum(name, &[]));
-            if at_once && rest == [0, 0] {
-                return seen;
-            }
-        }
-    }
-
-    /// Each client's header says how many requests the providers got for it, all together, but for `spare` of which nobody knows.
-    fn attempts_of_replies(&self, replies: &[&Replied], spare: u64) {
-        let mut received: HashMap<u32, u64> = HashMap::new();
-        for (_, _, upstream) in &self.upstreams {
-            for request in upstream.requests() {
-                *received.entry(Question::of(&request).nonce).or_default() += 1;
-            }
-        }
-        let missing = replies.iter().map(|reply| {
-            let (told, nonce) = (reply.attempts, reply.nonce);
-            told.checked_sub(received[&nonce]).unwrap_or_else(|| panic!("nonce {nonce}: {told} tries, {} requests", received[&nonce]))
-        });
-        let missing: u64 = missing.sum();
-        assert!(missing <= spare, "{missing} tries of replies reached nobody");
-    }
-
-    /// Every row of the table had its turn.
-    fn all_means_were_used(&self) {
-        for (_, fate) in WEIGHTS {
-            let served = self.upstreams.iter().any(|(_, fates, _)| fates.served().fates.contains_key(fate));
-            assert!(served, "{fate:?} was never drawn");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_client_sees_one_reply_or_one_error_and_the_books_add_up() {
-    let house = Arc::new(house().await);
-    let mut clients: JoinSet<Vec<Seen>> = (0..AT_ONCE).map(|_| Arc::clone(&house).ask_many()).collect();
-    let mut seen = Vec::new();
-    while let Some(some) = clients.join_next().await {
-        seen.extend(some.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())));
-    }
-    assert_eq!(seen.len(), REQUESTS as usize);
-    house.all_means_were_used();
-    seen.extend(tokio::time::timeout(PATIENCE, house.recovers()).await.expect("all is well again"));
+/// The figures, the report, the clients and the providers tell the same. Returns the figures.
+async fn the_books_add_up(house: &House, seen: &[Seen]) -> Figures {
     let replies: Vec<&Replied> = seen.iter().filter_map(|seen| if let Seen::Reply(reply) = seen { Some(reply) } else { None }).collect();
-    let broken = replies.iter().filter(|reply| reply.broken.is_some()).count();
-    let statuses =
-        [400, 404, 429, 502, 503].map(|status| seen.iter().filter(|seen| matches!(seen, Seen::Refused(s) if *s == status)).count());
-    eprintln!("{} replies, {broken} of them broken; 400, 404, 429, 502, 503: {statuses:?}", replies.len());
-    assert!(broken > 0 && statuses.iter().all(|count| *count > 0));
     let (figures, rows) = (Figures::of(&house.client).await, house.client.get("/api/v1/usage?group=provider").await.ok().json());
     let booked: BTreeSet<&str> = rows["data"].as_array().expect("rows").iter().filter_map(|row| row["provider"].as_str()).collect();
     assert_eq!(booked, Dialect::ALL.map(Dialect::name).into(), "nobody else is in the books");
@@ -185,9 +46,48 @@ async fn every_client_sees_one_reply_or_one_error_and_the_books_add_up() {
         spare += account.attempts(&figures);
         account.tokens(&figures, &rows);
     }
-    eprintln!("{spare} tries met a time limit unforeseen");
-    house.attempts_of_replies(&replies, spare);
+    eprintln!("{} replies to {} questions, {spare} tries ended unforeseen", replies.len(), seen.len());
+    attempts_of_replies(house, &replies, spare);
     let log = house.server.log();
-    assert!(log.contains("is left in peace"), "circuits opened");
     assert!(!log.contains("panicked") && !log.contains(KEY), "{log}");
+    figures
+}
+
+/// Each client's header says how many requests the providers got for it, all together, but for `spare` of which nobody knows.
+fn attempts_of_replies(house: &House, replies: &[&Replied], spare: u64) {
+    let mut received: HashMap<u32, u64> = HashMap::new();
+    for request in house.upstreams.iter().flat_map(|(_, _, upstream)| upstream.requests()) {
+        *received.entry(Question::of(&request).nonce).or_default() += 1;
+    }
+    let missing = replies.iter().map(|reply| {
+        let (told, nonce) = (reply.attempts, reply.nonce);
+        told.checked_sub(received[&nonce]).unwrap_or_else(|| panic!("nonce {nonce}: {told} tries, {} requests", received[&nonce]))
+    });
+    let missing: u64 = missing.sum();
+    assert!(missing <= spare, "{missing} tries of replies reached nobody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_client_sees_one_reply_or_one_error_and_the_books_add_up() {
+    let house = House::build(chains("").into_iter().chain([equals()]).collect()).await;
+    let seen = house.run(10_000).await;
+    let figures = the_books_add_up(&house, &seen).await;
+    assert_eq!(figures.sum("cofferdam_llm_attempts_total", &[("outcome", "cancelled")]), 0, "nobody hung up");
+    for (_, fate) in WEIGHTS {
+        let served = house.upstreams.iter().any(|(_, fates, _)| fates.served().fates.contains_key(fate));
+        assert!(served, "{fate:?} was never drawn");
+    }
+    let refused = |status: u16| seen.iter().filter(|seen| matches!(seen, Seen::Refused(found) if *found == status)).count();
+    let broken = seen.iter().filter(|seen| matches!(seen, Seen::Reply(Replied { broken: Some(_), .. }))).count();
+    let counts = [broken, refused(400), refused(404), refused(429), refused(502), refused(503)];
+    assert!(counts.iter().all(|count| *count > 0), "broken, 400, 404, 429, 502, 503: {counts:?}");
+    assert!(house.server.log().contains("is left in peace"), "circuits opened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_race_of_two_providers_gives_one_reply_and_one_entry_in_the_books() {
+    let house = House::build(chains(", hedge_after = \"2ms\"")).await;
+    let seen = house.run(1_500).await;
+    let figures = the_books_add_up(&house, &seen).await;
+    assert!(figures.sum("cofferdam_llm_attempts_total", &[("outcome", "cancelled")]) > 0, "somebody lost a race");
 }

@@ -90,7 +90,7 @@ impl Asked {
         assert_eq!(keys, ENVELOPE, "{self:?} {error}");
         let text = |field: &str| error[field].as_str().filter(|text| !text.is_empty());
         assert!(text("message").is_some() && text("type").is_some(), "{self:?} {error}");
-        assert!(!error.to_string().contains(super::KEY), "{self:?} {error}");
+        assert!(!error.to_string().contains(super::house::KEY), "{self:?} {error}");
         text("code").unwrap_or_else(|| panic!("{self:?} {error}")).to_owned()
     }
 
