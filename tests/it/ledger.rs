@@ -1,5 +1,7 @@
 //! Limits per key and the report of what was used, through the real server: status, headers, who is refused and who is not.
-//! Token limits are tested by the room itself, with a clock that can be moved.
+//! What a reply adds to the books is in `replies`; the edges of token limits are tested by the room itself, with a clock that can be moved.
+
+mod replies;
 
 use cofferdam::ledger::clock::{Day, system};
 use serde_json::{Value, json};

@@ -19,6 +19,7 @@ mod simulator;
 mod upstream;
 
 mod abuse;
+mod chaos;
 mod clients;
 mod crash;
 mod deploy;

@@ -162,8 +162,10 @@ impl Streaming {
     /// The data of the next event; none at the end. A broken connection is an error.
     pub async fn next(&mut self) -> Result<Option<String>, String> {
         loop {
-            if let Some(end) = self.pending.windows(2).position(|two| two == b"\n\n") {
-                let event: Vec<u8> = self.pending.drain(..end + 2).collect();
+            // A provider's own events pass with the line ends that they came with.
+            let end = |blank: &[u8]| self.pending.windows(blank.len()).position(|part| part == blank).map(|at| at + blank.len());
+            if let Some(end) = [end(b"\n\n"), end(b"\r\n\r\n")].into_iter().flatten().min() {
+                let event: Vec<u8> = self.pending.drain(..end).collect();
                 let text = String::from_utf8(event).map_err(|e| e.to_string())?;
                 match text.lines().find_map(|line| line.strip_prefix("data:")) {
                     Some(data) => return Ok(Some(data.trim_start().to_owned())),

@@ -46,13 +46,14 @@ enum Step {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signal(Arc<Notify>);
 
-type Matcher = Box<dyn Fn(&Request) -> bool + Send>;
+/// What a request gets, if anything.
+type Responder = Box<dyn Fn(&Request) -> Option<Script> + Send>;
 
 struct State {
     /// Used up in order.
     next: Mutex<VecDeque<Script>>,
     /// Asked first, never used up.
-    matchers: Mutex<Vec<(Matcher, Script)>>,
+    responders: Mutex<Vec<Responder>>,
     requests: Mutex<Vec<Request>>,
     received: Semaphore,
     hung_up: Semaphore,
@@ -65,7 +66,7 @@ impl Upstream {
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(State {
             next: Mutex::default(),
-            matchers: Mutex::default(),
+            responders: Mutex::default(),
             requests: Mutex::default(),
             received: Semaphore::new(0),
             hung_up: Semaphore::new(0),
@@ -86,21 +87,30 @@ impl Upstream {
         format!("http://{}/v1", self.address)
     }
 
-    /// The next request that no matcher takes gets this; one for which nothing is left gets a 500.
+    /// The next request that no responder takes gets this; one for which nothing is left gets a 500.
     pub(crate) fn next(&self, script: Script) -> &Self {
         self.state.next.lock().expect("no panic").push_back(script);
         self
     }
 
-    /// Every request that `matcher` accepts gets this; the first matcher wins.
+    /// Every request that `matcher` accepts gets this; the first that accepts it wins.
     pub(crate) fn when(&self, matcher: impl Fn(&Request) -> bool + Send + 'static, script: Script) -> &Self {
-        self.state.matchers.lock().expect("no panic").push((Box::new(matcher), script));
-        self
+        self.respond(move |request| matcher(request).then(|| script.clone()))
     }
 
     /// Every request that has no script of its own gets this.
     pub(crate) fn always(&self, script: Script) -> &Self {
         self.when(|_| true, script)
+    }
+
+    /// Every request that has no script of its own gets what `answer` makes of it; one request at a time.
+    pub(crate) fn answer_with(&self, answer: impl Fn(&Request) -> Script + Send + 'static) -> &Self {
+        self.respond(move |request| Some(answer(request)))
+    }
+
+    fn respond(&self, responder: impl Fn(&Request) -> Option<Script> + Send + 'static) -> &Self {
+        self.state.responders.lock().expect("no panic").push(Box::new(responder));
+        self
     }
 
     /// All requests so far.
@@ -270,11 +280,9 @@ impl State {
     }
 
     fn script(&self, request: &Request) -> Script {
-        if let Some((_, script)) = self.matchers.lock().expect("no panic").iter().find(|(matches, _)| matches(request)) {
-            return script.clone();
-        }
-        let next = self.next.lock().expect("no panic").pop_front();
-        next.unwrap_or_else(|| Script::reply(500, &[], "no script is left for this request"))
+        let made = self.responders.lock().expect("no panic").iter().find_map(|responder| responder(request));
+        let next = || self.next.lock().expect("no panic").pop_front();
+        made.or_else(next).unwrap_or_else(|| Script::reply(500, &[], "no script is left for this request"))
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) struct Relay {
     /// Said after `out`: how the stream ended.
     over: Option<Over>,
     clock: Clock,
-    meter: Meter,
+    /// None once the use was told: before the client hears the end, for its next request may come at once.
+    meter: Option<Meter>,
 }
 
 /// How a stream ended.
@@ -68,14 +69,16 @@ pub(super) struct Begun {
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
         let Begun { body, framer, veil, voice, out, meter } = begun;
-        let mut relay = Self { provider, body: Some(body), framer, veil, voice, out, over: None, clock: Clock::new(idle, end), meter };
+        let (clock, meter) = (Clock::new(idle, end), Some(meter));
+        let mut relay = Self { provider, body: Some(body), framer, veil, voice, out, over: None, clock, meter };
         relay.look_at_the_end();
         relay
     }
 
     /// Hears whole events.
     fn hear(&mut self, block: Bytes) {
-        if let Err(bad) = self.voice.hear(self.veil.over(block), &mut self.out, &mut self.meter.tally) {
+        let Some(meter) = &mut self.meter else { return };
+        if let Err(bad) = self.voice.hear(self.veil.over(block), &mut self.out, &mut meter.tally) {
             let (code, what) = match bad {
                 Bad::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
                 Bad::Garbled(cause) => ("upstream_garbled", format!("sent an event that cannot be used: {}", self.veil.left_out_of(cause))),
@@ -97,7 +100,8 @@ impl Relay {
 
     /// No event follows; `marked` if the provider said so. What it means where the reply is not whole: a code and words.
     fn finish(&mut self, marked: bool, (code, what): (&'static str, &str)) {
-        if self.voice.end(marked, &mut self.out, &mut self.meter.tally) {
+        let Some(mut meter) = self.meter.take() else { return };
+        if self.voice.end(marked, &mut self.out, &mut meter.tally) {
             self.over = Some(Over::Well);
         } else {
             self.broken(code, what);
@@ -106,7 +110,7 @@ impl Relay {
 
     /// Ends the stream with an error; dropping the body closes the connection.
     fn broken(&mut self, code: &'static str, what: &str) {
-        self.body = None;
+        (self.body, self.meter) = (None, None);
         tracing::warn!(llm.provider = &*self.provider, code, "provider `{}` {what}", self.provider);
         self.over = Some(Over::Broken(Broken { message: format!("provider `{}` {what}", self.provider), code }));
     }
