@@ -8,6 +8,8 @@ mod azure;
 mod builtin;
 mod embeddings;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gemini;
 #[cfg(test)]
 mod golden;
