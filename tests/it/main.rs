@@ -20,8 +20,10 @@ mod upstream;
 
 mod abuse;
 mod clients;
+mod conformance;
 mod crash;
 mod deploy;
+mod dialects;
 mod door;
 mod embeddings;
 mod fallback;

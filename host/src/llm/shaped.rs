@@ -102,12 +102,17 @@ impl Shaped {
             // The usage is the last chunk of all.
             Some(choices) if !choices.is_empty() && self.usage_is_out => return Ok(Passed::Dropped),
             Some(choices) if !choices.is_empty() => {
-                let mut goes_out = false;
+                let (mut goes_out, begun) = (false, self.choices.len());
                 for (at, entry) in (0..).zip(choices) {
+                    if choices.len() > 1 && entry.is_bare() {
+                        return Err(garbled("a choice without an index and a delta beside others"));
+                    }
                     goes_out |= self.entry(at, entry, &mut splice)?;
                 }
                 self.hold(chunk.usage, &mut splice);
                 if !goes_out {
+                    // What began in it has not.
+                    self.choices.truncate(begun);
                     return Ok(Passed::Dropped);
                 }
             }

@@ -152,3 +152,118 @@ fn every_dialect_survives_the_streams_of_the_others() {
         [openai, azure, anthropic, gemini, workers].iter().for_each(|target| target(&seed));
     }
 }
+
+/// What clients cannot read, in shapes that mutations hardly find.
+#[test]
+fn choices_that_are_none_reach_nobody() {
+    for choices in [
+        r#"[[0,{"role":"assistant","content":"x"},null,"stop",null]]"#,
+        r#"[{"index":0,"delta":{"role":"assistant","tool_calls":[[0,"a",{"name":"f","arguments":""},null,null]]}}]"#,
+        r#"[{},{"delta":{"content":"x"}}]"#,
+        r#"[{"index":0,"delta":{"content":"x"}},{"logprobs":null}]"#,
+        r#"[{"index":-1,"delta":[]},{"index":1.5,"finish_reason":7}]"#,
+        r#"[{"index":0,"index":1,"delta":{"content":"x"}}]"#,
+    ] {
+        for end in ["", ",\"usage\":{\"prompt_tokens\":1}"] {
+            let input = format!("data: {{\"choices\":{choices}{end}}}\n\ndata: [DONE]\n\n");
+            [openai, azure, workers].iter().for_each(|target| target(input.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn an_event_in_several_lines_goes_on_in_one_or_as_it_came() {
+    let input = "data: {\"choices\":\ndata: [{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"x\"}}]}\n\ndata: [DONE]\n\n";
+    for target in [openai, azure, workers] {
+        target(input.as_bytes());
+    }
+    let heard = heard(reading(&shaped::OpenAi::default(), PLAIN, false), named(), false, input.as_bytes(), &[]);
+    assert_eq!((heard.ended, frames(&heard.out).count()), (Ended::Well, 3));
+}
+
+const TEXT: &str = "漢字 é 😀";
+
+/// A stream of every dialect that says [`TEXT`].
+fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
+    let openai = format!(
+        "data: {{\"id\":\"a\",\"choices\":[{{\"index\":0,\"delta\":{{\"role\":\"assistant\",\"content\":\"{TEXT}\"}},\"finish_reason\":null}}]}}\n\n\
+         data: {{\"id\":\"a\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n"
+    );
+    let anthropic = format!(
+        "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"a\",\"model\":\"m\"}}}}\n\n\
+         event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}}}\n\n\
+         event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{TEXT}\"}}}}\n\n\
+         event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+    );
+    let gemini = format!(
+        "data: {{\"candidates\":[{{\"index\":0,\"content\":{{\"parts\":[{{\"text\":\"{TEXT}\"}}]}}}}]}}\n\n\
+         data: {{\"candidates\":[{{\"index\":0,\"finishReason\":\"STOP\"}}]}}\n\n"
+    );
+    let native = format!("data: {{\"response\":\"{TEXT}\"}}\n\ndata: [DONE]\n\n");
+    [
+        ("openai", Box::new(shaped::OpenAi::default()), openai.clone()),
+        ("azure", Box::new(azure::Azure::new(None, false)), openai.clone()),
+        ("anthropic", Box::new(anthropic::Anthropic::new(4096)), anthropic),
+        ("gemini", Box::new(gemini::Gemini::new()), gemini),
+        ("workers", Box::new(workers::Workers { native: true }), native),
+        ("workers, compatible", Box::new(workers::Workers { native: false }), openai),
+    ]
+}
+
+/// The text that a client reads of `input` cut at `cuts`; the stream keeps the promises and ends well.
+fn read(dialect: &dyn Dialect, input: &[u8], cuts: &[usize]) -> String {
+    let heard = heard(reading(dialect, PLAIN, true), named(), true, input, cuts);
+    assert_eq!(heard.ended, Ended::Well);
+    let kind = if matches!(reading(dialect, PLAIN, true), Reading::Shaped(_)) { Kind::Forwarded } else { Kind::Written };
+    let chunks = judge(&heard, kind, true).into_iter().filter(|data| data != "[DONE]");
+    let chunks = chunks.map(|data| serde_json::from_str::<serde_json::Value>(&data).expect("a chunk"));
+    chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn c01_a_character_split_over_two_reads_stays_one_in_every_dialect() {
+    for (name, dialect, stream) in spoken() {
+        for cut in 0..=stream.len() {
+            assert_eq!(read(&*dialect, stream.as_bytes(), &[cut]), TEXT, "{name} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn c02_an_event_split_over_five_reads_is_one_event_in_every_dialect() {
+    for (name, dialect, stream) in spoken() {
+        let at = stream.find(TEXT).expect("it is there") - 8;
+        for width in 1..8 {
+            let cuts: Vec<usize> = (0..4).map(|cut| at + cut * width).collect();
+            assert_eq!(read(&*dialect, stream.as_bytes(), &cuts), TEXT, "{name} in reads of {width}");
+        }
+    }
+}
+
+#[test]
+fn c03_lines_that_end_in_crlf_are_lines_in_every_dialect() {
+    for (name, dialect, stream) in spoken() {
+        for end in ["\r\n", "\r"] {
+            let stream = stream.replace('\n', end);
+            let every: Vec<usize> = (1..stream.len()).collect();
+            for cuts in [&[][..], &every] {
+                assert_eq!(read(&*dialect, stream.as_bytes(), cuts), TEXT, "{name} with {end:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn c04_data_needs_no_space_before_it_in_any_dialect() {
+    for (name, dialect, stream) in spoken() {
+        assert_eq!(read(&*dialect, stream.replace("data: ", "data:").as_bytes(), &[]), TEXT, "{name}");
+    }
+}
+
+#[test]
+fn c05_comments_and_pings_say_nothing_in_any_dialect() {
+    let between = "\n\n: keep-alive\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: lonely\n\ndata:\n\n";
+    for (name, dialect, stream) in spoken() {
+        assert_eq!(read(&*dialect, stream.replace("\n\n", between).as_bytes(), &[]), TEXT, "{name}");
+    }
+}
