@@ -181,6 +181,15 @@ fn an_event_in_several_lines_goes_on_in_one_or_as_it_came() {
     assert_eq!((heard.ended, frames(&heard.out).count()), (Ended::Well, 3));
 }
 
+#[test]
+fn bytes_that_are_no_text_reach_nobody() {
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}";
+    let input = [b": \xff\n\nevent: \xff\n", event.as_bytes(), b"\n\ndata: [DONE]\n\n"].concat();
+    let heard = heard(reading(&shaped::OpenAi::default(), PLAIN, false), named(), false, &input, &[]);
+    let text = String::from_utf8(heard.out).expect("UTF-8");
+    assert!(text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"), "{text}");
+}
+
 const TEXT: &str = "漢字 é 😀";
 
 /// A stream of every dialect that says [`TEXT`].
