@@ -132,7 +132,11 @@ const ITEMS: [Item; 62] = [
         "no `[DONE]`: the end mark is ours",
         &["c40_a_stream_without_an_end_mark_gets_one_and_a_cut_one_does_not", "c40_the_end_of_a_stream_is_its_finish_reason_and_no_mark"],
     ),
-    (41, "an error inside a stream of status 200", &["c41_an_error_inside_a_stream_is_an_error"]),
+    (
+        41,
+        "an error inside a stream of status 200",
+        &["c41_an_error_after_the_first_token_ends_the_stream_in_an_error", "c41_an_error_inside_a_stream_is_an_error"],
+    ),
     (
         42,
         "how long to wait, from `RetryInfo`",
@@ -152,7 +156,11 @@ const ITEMS: [Item; 62] = [
     (45, "Azure's first chunk without choices", &["c45_azures_first_chunk_is_dropped_and_names_nothing"]),
     (46, "Azure's chunks without a delta", &["c46_a_choice_without_a_delta_gets_one_or_is_dropped"]),
     (47, "`innererror` and `inner_error`", &["c47_both_spellings_of_the_inner_error_are_read"]),
-    (48, "an error that is a page of HTML", &["c48_a_page_of_html_has_no_words_of_its_own"]),
+    (
+        48,
+        "an error that is a page of HTML",
+        &["c48_a_page_of_html_becomes_an_error_without_html", "c48_a_page_of_html_has_no_words_of_its_own"],
+    ),
     (49, "`max_tokens` becomes `max_completion_tokens`", &["c49_max_tokens_becomes_max_completion_tokens_unless_told_otherwise"]),
     (
         50,

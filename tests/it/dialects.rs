@@ -100,6 +100,36 @@ async fn c40_a_stream_without_an_end_mark_gets_one_and_a_cut_one_does_not() {
 }
 
 #[tokio::test]
+async fn c41_an_error_after_the_first_token_ends_the_stream_in_an_error() {
+    let House { upstream, client, server: _server } = house(ONCE).await;
+    let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}).to_string();
+    let part = json!({"candidates": [{"index": 0, "content": {"parts": [{"text": "hel"}]}}]}).to_string();
+    upstream.next(Script::stream().event(&part).event(&error).end());
+    let events = client.chat_stream("gemini", "hi", json!({})).await.all().await.expect("the connection ends as HTTP says");
+    let chunks = chunks(&events);
+    assert_eq!(chunks.last().expect("an error")["error"]["code"], "upstream_error");
+    assert!(!events.contains(&"[DONE]".to_owned()) && reasons(&chunks).is_empty(), "{events:?}");
+}
+
+#[tokio::test]
+async fn c48_a_page_of_html_becomes_an_error_without_html() {
+    let House { upstream, client, server: _server } = house(ONCE).await;
+    upstream.always(Script::reply(
+        503,
+        &[("content-type", "text/html")],
+        "<html><body>Our services aren't available right now</body></html>",
+    ));
+    for kind in KINDS {
+        let whole = client.chat(kind, "hi", json!({})).await;
+        let streamed = client.chat_stream(kind, "hi", json!({})).await.answer().await;
+        for answer in [whole, streamed] {
+            assert!(answer.status.is_server_error() && !answer.text().contains("<html>"), "{kind}: {answer:?}");
+            assert_eq!(answer.header("content-type"), Some("application/json"), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c50_azures_dated_api_and_its_v1_are_asked_at_their_own_urls() {
     let House { upstream, client, server: _server } = house(ONCE).await;
     upstream.always(Script::json(200, &whole("azure-openai")));
