@@ -12,6 +12,12 @@ check:
 test:
     cargo test --workspace
 
+# Bytes against one decoder until stopped or broken: framer, openai, azure, anthropic, gemini, workers or whole. Wants nightly and cargo-fuzz.
+fuzz target *args:
+    mkdir -p tests/fuzz/corpus/{{ target }}
+    cp Cargo.lock tests/fuzz/Cargo.lock
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ target }} tests/fuzz/corpus/{{ target }} host/src/llm/*/golden -- {{ args }}
+
 # Sandbox and gateway, each as a ratio to the bare thing within one run.
 bench:
     cargo bench -p cofferdam --bench sandbox --bench gateway

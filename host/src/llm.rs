@@ -9,6 +9,8 @@ mod builtin;
 mod config;
 mod embeddings;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gemini;
 #[cfg(test)]
 mod golden;

@@ -81,6 +81,15 @@ pub fn raw_json<T: serde::Serialize + ?Sized>(value: &T) -> Json {
     serde_json::value::to_raw_value(value).expect("domain values have string keys and write to memory")
 }
 
+/// Makes spaces of the line breaks in a JSON text, which stand between its values only, so that it can be a line of an event.
+pub fn in_one_line(json: &mut [u8]) {
+    let mut from = 0;
+    while let Some(found) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
+        json[from + found] = b' ';
+        from += found + 1;
+    }
+}
+
 /// Text as a JSON string value.
 pub fn json_string(text: &str) -> Json {
     serde_json::value::to_raw_value(text).expect("a string is JSON")

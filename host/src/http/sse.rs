@@ -5,27 +5,28 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::chat::Broken;
-use crate::chat::codec::to_json;
+use crate::chat::codec::{in_one_line, to_json};
 
 /// What ends a stream that ended well.
 pub(super) const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
-/// One event of one JSON text, which holds no line break.
+/// One event of one JSON text. What was kept unread in it may have line breaks, as providers and clients write them for people.
 pub(super) fn event(json: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(json.len() + 8);
-    frame.extend_from_slice(b"data: ");
-    frame.extend_from_slice(json);
-    frame.extend_from_slice(b"\n\n");
-    frame.into()
+    framed(String::new(), json)
 }
 
 /// One event that has a name beside its JSON text.
 pub(super) fn named(name: &str, json: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(json.len() + name.len() + 16);
-    frame.extend_from_slice(b"event: ");
-    frame.extend_from_slice(name.as_bytes());
-    frame.extend_from_slice(b"\ndata: ");
+    framed(format!("event: {name}\n"), json)
+}
+
+fn framed(head: String, json: &[u8]) -> Bytes {
+    let mut frame = head.into_bytes();
+    frame.reserve(json.len() + 8);
+    frame.extend_from_slice(b"data: ");
+    let begin = frame.len();
     frame.extend_from_slice(json);
+    in_one_line(&mut frame[begin..]);
     frame.extend_from_slice(b"\n\n");
     frame.into()
 }
@@ -49,6 +50,7 @@ mod tests {
     fn an_event_is_one_data_line_and_a_blank_one() {
         assert_eq!(&event(br#"{"a":1}"#)[..], b"data: {\"a\":1}\n\n");
         assert_eq!(&named("a.b", b"{}")[..], b"event: a.b\ndata: {}\n\n");
+        assert_eq!(&event(b"{\n\r\n\"a\\n\":1}\n")[..], b"data: {   \"a\\n\":1} \n\n");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(super) struct Shaped {
     head: Option<Head>,
     choices: Vec<Choice>,
     usage: Option<Usage>,
-    /// Usage that came beside choices and waits for a chunk of its own.
+    /// Usage that came beside choices or before their end, and waits for a chunk of its own.
     held: Option<String>,
     usage_is_out: bool,
     says_something: bool,
@@ -105,13 +105,20 @@ impl Shaped {
         self.usage = usage.and_then(Usage::read).or(self.usage);
         let mut splice = Splice::new(text);
         match &chunk.choices {
+            // The usage is the last chunk of all.
+            Some(choices) if !choices.is_empty() && self.usage_is_out => return Ok(Passed::Dropped),
             Some(choices) if !choices.is_empty() => {
-                let mut goes_out = false;
+                let (mut goes_out, begun) = (false, self.choices.len());
                 for (at, entry) in (0..).zip(choices) {
+                    if choices.len() > 1 && entry.is_bare() {
+                        return Err(garbled("a choice without an index and a delta beside others"));
+                    }
                     goes_out |= self.entry(at, entry, &mut splice)?;
                 }
                 self.hold(chunk.usage, &mut splice);
                 if !goes_out {
+                    // What began in it has not.
+                    self.choices.truncate(begun);
                     return Ok(Passed::Dropped);
                 }
             }
@@ -120,6 +127,12 @@ impl Shaped {
                 let Some(usage) = usage.filter(|_| self.usage.is_some() && self.include_usage && !self.usage_is_out) else {
                     return Ok(Passed::Dropped);
                 };
+                if !self.finished() {
+                    // Some servers count as they go; the last count waits for the end.
+                    self.head.get_or_insert_with(|| Head::of(&self.name, &chunk));
+                    self.held = Some(usage.get().to_owned());
+                    return Ok(Passed::Dropped);
+                }
                 self.usage_is_out = true;
                 if choices.is_none() {
                     return Ok(Passed::Rewritten(self.usage_chunk(usage.get())));

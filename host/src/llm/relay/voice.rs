@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::chat::codec::in_one_line;
 use crate::chat::{ChunkWriter, Delta, Piece};
 use crate::llm::adapter::{Bad, Reader};
 use crate::llm::meter::Tally;
@@ -95,13 +96,18 @@ fn forward(shaped: &mut Shaped, block: Bytes, out: &mut Out, tally: &mut Tally) 
         let begin = at;
         at += frame.raw.len();
         let passed = match frame.data.as_deref().map(<[u8]>::trim_ascii) {
-            // Comments, and fields without data.
+            // Comments, and fields without data. Clients that read text fail at what is none.
+            None if std::str::from_utf8(frame.raw).is_err() => Ok(Passed::Dropped),
             None => continue,
             // The end mark is written when the stream has ended well.
             Some(b"[DONE]") => Ok(Passed::Dropped),
             Some(data) => {
                 tally.said(data.len() / EVENT_BYTES_PER_TEXT_BYTE);
-                shaped.event(data)
+                match shaped.event(data) {
+                    // The data is text, and a field beside it is none.
+                    Ok(Passed::AsIs) if std::str::from_utf8(frame.raw).is_err() => Ok(Passed::Rewritten(data.to_vec())),
+                    passed => passed,
+                }
             }
         };
         if matches!(passed, Ok(Passed::AsIs)) {
@@ -163,7 +169,10 @@ impl Out {
         self.settle();
         self.copied.reserve(json.len() + 8);
         self.copied.extend_from_slice(b"data: ");
+        let begin = self.copied.len();
         self.copied.extend_from_slice(json);
+        // An event's data may have come in several lines.
+        in_one_line(&mut self.copied[begin..]);
         self.copied.extend_from_slice(b"\n\n");
     }
 

@@ -57,9 +57,6 @@ impl Shaped {
             give_index(entry, place, splice);
         }
         give_delta(entry, delta, begins.then_some(&said), splice);
-        if begins && !useful && !harmless {
-            self.choices.truncate(at);
-        }
         Ok(useful || harmless)
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -22,7 +23,7 @@ pub(super) struct Chunk<'a> {
     pub(super) created: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) model: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "entries")]
     pub(super) choices: Option<Vec<Entry<'a>>>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) usage: Raw<'a>,
@@ -102,6 +103,13 @@ impl<'a> Chunk<'a> {
     }
 }
 
+impl Entry<'_> {
+    /// Nothing stands in it beside which an index and a delta could be put.
+    pub(super) fn is_bare(&self) -> bool {
+        [self.index, self.delta, self.finish_reason, self.content_filter_results].iter().all(Option::is_none)
+    }
+}
+
 impl<'a> Said<'a> {
     /// # Errors
     /// `Garbled` where `raw` is no object.
@@ -137,6 +145,30 @@ pub(in crate::llm) fn filled<'a>(raw: Raw<'a>) -> Raw<'a> {
 /// Unlike the derived reading, which takes `null` for an absent field.
 pub(in crate::llm) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Objects only: of a list the derived reading would take the fields in their order.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Entry<'de>>>, D::Error> {
+    struct Strict<'a>(Entry<'a>);
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = Strict<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a choice")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strict<'de>, A::Error> {
+            Entry::deserialize(MapAccessDeserializer::new(map)).map(Strict)
+        }
+    }
+    impl<'de> Deserialize<'de> for Strict<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Object)
+        }
+    }
+    let entries: Option<Vec<Strict<'de>>> = Option::deserialize(deserializer)?;
+    Ok(entries.map(|entries| entries.into_iter().map(|Strict(entry)| entry).collect()))
 }
 
 impl<'de> Deserialize<'de> for Said<'de> {

@@ -210,6 +210,28 @@ fn c57_usage_that_was_asked_for_comes_last_and_once() {
 }
 
 #[test]
+fn usage_that_comes_too_early_waits_for_the_end_and_nothing_follows_it() {
+    let told = |completion| {
+        let mut told = chunk(&json!([]));
+        told["usage"] = usage(5, completion);
+        told
+    };
+    let (said, finish) = (delta(&json!({"content": "a"}), None), delta(&json!({}), Some("stop")));
+    let found = all(true, &[opening(), told(1), said.clone(), told(2), finish.clone()]);
+    assert_eq!(found, [opening(), said.clone(), finish.clone(), told(2)]);
+    let found = all(true, &[opening(), finish.clone(), told(2), said]);
+    assert_eq!(found, [opening(), finish, told(2)]);
+}
+
+#[test]
+fn a_choice_that_began_beside_another_is_finished_with_it() {
+    let beside = chunk(&json!([{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}, {"index": 1, "finish_reason": null}]));
+    let found = all(false, &[beside]);
+    let last = &found[found.len() - 1]["choices"][0];
+    assert_eq!((&last["index"], &last["finish_reason"]), (&json!(1), &json!("stop")));
+}
+
+#[test]
 fn usage_on_an_empty_choice_leaves_no_empty_chunk_behind() {
     let mut last = delta(&json!({}), None);
     last["usage"] = usage(5, 2);

@@ -20,7 +20,7 @@ use crate::llm::adapter::Bad;
 /// `Garbled` where it is no completion.
 pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, Bad> {
     let Some(choices) = &chunk.choices else { return Err(garbled("it has no `choices`")) };
-    if choices.is_empty() || is_right(chunk)? {
+    if is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
     let with_roles = with_roles(text, choices)?;
