@@ -37,6 +37,8 @@ impl<'a> Found<'a> {
                 ("items", schema) => self.look(schema, within),
                 ("$ref", to) => {
                     let to = to.as_text().and_then(|to| to.strip_prefix("#/$defs/")).map(|to| to.split('/').next().unwrap_or(to));
+                    // A name that is written in another way than where it is defined is not worth the search.
+                    let to = to.filter(|to| !to.contains(['~', '%']));
                     self.refers.entry(within.unwrap_or_default()).or_default().push(to.unwrap_or(ELSEWHERE));
                 }
                 _ => {}
@@ -114,6 +116,7 @@ mod tests {
         assert!(holds(json!({"$ref": "#/$defs/d0", "$defs": (0..20_000).map(link).collect::<serde_json::Map<_, _>>()})));
         assert!(!holds(json!({"properties": {"a": {"$ref": "#"}}})));
         assert!(!holds(json!({"$ref": "https://example.org/schema"})));
+        assert!(!holds(json!({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"items": {"$ref": "#/$defs/a~1b"}}}})));
         assert!(!holds(json!({"$defs": {"a": {"properties": {"b": {"$ref": "#/$defs/b"}}}, "b": {"items": {"$ref": "#/$defs/a"}}}})));
     }
 }
