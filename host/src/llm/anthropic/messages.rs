@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::content::{Block, blocks, given, unfit};
 use super::names::{Fresh, Names};
-use crate::chat::codec::json;
+use crate::chat::codec::{json, raw_json};
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::llm::adapter::{Ask, Unfit};
 
@@ -259,7 +259,10 @@ fn thoughts(message: &Message, at: usize) -> Result<Vec<Block>, Unfit> {
     let list: Vec<Json> = serde_json::from_str(given.get()).map_err(|_| bad())?;
     let mut blocks = Vec::new();
     for json in list {
-        let block: Value = serde_json::from_str(json.get()).map_err(|_| bad())?;
+        let mut block: Value = serde_json::from_str(json.get()).map_err(|_| bad())?;
+        // Blocks of a stream were numbered for the client, which the API does not know.
+        let numbered = block.as_object_mut().is_some_and(|fields| fields.remove("index").is_some());
+        let json = if numbered { raw_json(&block) } else { json };
         let signed = block["signature"].as_str().is_some_and(|signature| !signature.is_empty());
         match block["type"].as_str() {
             Some("thinking") if signed => blocks.push(Block::Thought(json)),
