@@ -6,6 +6,7 @@ mod anthropic;
 mod attempt;
 mod azure;
 mod builtin;
+mod call_id;
 mod embeddings;
 mod error;
 mod gemini;
@@ -287,7 +288,7 @@ impl ProviderConfig {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi => Box::new(shaped::OpenAi::default()),
+        Kind::OpenAi => Box::new(shaped::OpenAi::at(&entry.base_url)),
         Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
         Kind::Gemini => Box::new(gemini::Gemini::new()),
         Kind::AzureOpenAi => Box::new(azure::Azure::new(entry.api_version.clone(), entry.bearer)),

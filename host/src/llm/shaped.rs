@@ -24,7 +24,7 @@ use head::Head;
 use shape::{Chunk, Raw, says};
 use splice::Splice;
 
-pub(super) use calls::{Calls, is_finalisation, made_id};
+pub(super) use calls::{Calls, is_finalisation};
 pub(super) use dialect::OpenAi;
 pub(super) use embeddings::{embedded, vectors};
 pub(super) use object::Object;
