@@ -21,6 +21,7 @@ mod secrets;
 mod shaped;
 mod sse;
 mod transport;
+mod tree;
 mod used;
 mod workers;
 

@@ -4,10 +4,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use super::names::Fresh;
-use super::tree::{Object, Tree, field, set};
+use crate::llm::tree::{Object, Tree, field, set};
 
 /// Keywords that constrained output refuses. Some are taken with certain values, see [`stays`].
 const REFUSED: [&str; 30] = [
@@ -55,7 +53,7 @@ pub(super) fn input(schema: Option<Tree>) -> Tree {
         Some(Tree::Object(object)) => object,
         _ => Object::new(),
     };
-    if field(&object, "type").and_then(Tree::as_text) != Some("object") {
+    if field(&object, "type").and_then(Tree::as_str) != Some("object") {
         set(&mut object, "type", Tree::text("object"));
     }
     if object.len() == 1 {
@@ -119,11 +117,10 @@ fn escaped(name: &str) -> String {
 /// A reference may point into a definition; what follows its name stays.
 fn repoint(tree: &mut Tree, moved: &Moved) {
     match tree {
-        Tree::Leaf(_) => {}
         Tree::List(list) => list.iter_mut().for_each(|item| repoint(item, moved)),
         Tree::Object(object) => {
             for (name, value) in object {
-                let Some(old) = value.as_text().filter(|_| name == "$ref") else {
+                let Some(old) = value.as_str().filter(|_| name == "$ref") else {
                     repoint(value, moved);
                     continue;
                 };
@@ -137,6 +134,7 @@ fn repoint(tree: &mut Tree, moved: &Moved) {
                 }
             }
         }
+        _ => {}
     }
 }
 
@@ -146,7 +144,7 @@ fn restrict(schema: &mut Tree) {
     object.retain(|(name, value)| {
         let refused = REFUSED.contains(&name.as_str()) && !stays(name, value);
         // That more properties are welcome says nothing of those that are there.
-        let welcome = name == "additionalProperties" && *value == Tree::Leaf(true.into());
+        let welcome = name == "additionalProperties" && *value == Tree::Bool(true);
         if refused && !welcome {
             said.push(format!("{name}: {}", json_of(value)));
         }
@@ -164,11 +162,11 @@ fn restrict(schema: &mut Tree) {
         }
     }
     if is_object(object) {
-        set(object, "additionalProperties", Tree::Leaf(false.into()));
+        set(object, "additionalProperties", Tree::Bool(false));
     }
     if !said.is_empty() {
         let said = said.join("; ");
-        let described = field(object, "description").and_then(Tree::as_text).map(|old| format!("{old} ({said})"));
+        let described = field(object, "description").and_then(Tree::as_str).map(|old| format!("{old} ({said})"));
         set(object, "description", Tree::text(described.unwrap_or(said)));
     }
 }
@@ -176,10 +174,10 @@ fn restrict(schema: &mut Tree) {
 /// Whether a keyword is taken with this value.
 fn stays(name: &str, value: &Tree) -> bool {
     match (name, value) {
-        ("minItems", Tree::Leaf(least)) => least.as_u64().is_some_and(|least| least <= 1),
-        ("format", format) => format.as_text().is_some_and(|format| FORMATS.contains(&format)),
-        ("pattern", pattern) => pattern.as_text().is_some_and(is_plain),
-        ("additionalProperties", Tree::Leaf(Value::Bool(false))) => true,
+        ("minItems", Tree::Number(least)) => least.as_u64().is_some_and(|least| least <= 1),
+        ("format", format) => format.as_str().is_some_and(|format| FORMATS.contains(&format)),
+        ("pattern", pattern) => pattern.as_str().is_some_and(is_plain),
+        ("additionalProperties", Tree::Bool(false)) => true,
         _ => false,
     }
 }
@@ -194,8 +192,8 @@ fn is_plain(pattern: &str) -> bool {
 /// Whether a schema is of objects, among others perhaps.
 pub(super) fn is_object(schema: &Object) -> bool {
     match field(schema, "type") {
-        Some(Tree::List(names)) => names.iter().any(|name| name.as_text() == Some("object")),
-        Some(name) => name.as_text() == Some("object"),
+        Some(Tree::List(names)) => names.iter().any(|name| name.as_str() == Some("object")),
+        Some(name) => name.as_str() == Some("object"),
         None => field(schema, "properties").is_some(),
     }
 }
@@ -206,7 +204,7 @@ fn json_of(value: &Tree) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -13,8 +13,8 @@ use crate::chat::codec::{json, json_string};
 use crate::chat::{Content, FunctionCall, Json, Message, Part as Given, ToolCall};
 use crate::llm::adapter::{Ask, Unfit};
 use crate::llm::gemini::model::Model;
-use crate::llm::gemini::schema::Tree;
 use crate::llm::gemini::thought;
+use crate::llm::tree::Tree;
 
 /// What a turn without text says: Gemini refuses a turn of nothing, and one of images alone.
 const FILLER: &str = " ";

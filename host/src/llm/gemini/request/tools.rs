@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::params::{Params, read};
 use crate::llm::adapter::{Ask, Unfit};
-use crate::llm::gemini::schema::{Budget, Tree, cleaned};
+use crate::llm::gemini::schema::{Budget, cleaned};
+use crate::llm::tree::Tree;
 
 /// Characters of a name that an error shows.
 const NAME_CHARS: usize = 100;
