@@ -180,7 +180,8 @@ pub(super) fn arguments(input: Option<&RawValue>) -> String {
 /// OpenAI's word for why the reply ended. A call of our own tool only is an answer.
 pub(super) fn finish(reason: Option<&str>, calls: bool) -> &'static str {
     match reason {
-        Some("tool_use") if calls => "tool_calls",
+        // Servers that speak as Anthropic does may leave the reason out.
+        Some("tool_use") | None if calls => "tool_calls",
         Some("end_turn" | "stop_sequence" | "tool_use") | None => "stop",
         // A paused turn is one that is not finished, which no word of OpenAI's says better.
         Some("max_tokens" | "model_context_window_exceeded" | "compaction" | "pause_turn") => "length",

@@ -287,6 +287,8 @@ fn every_stop_reason_has_its_word() {
         let end = json!({"type": "message_delta", "delta": {"stop_reason": theirs}});
         assert_eq!(told(&[start(), end, json!({"type": "message_stop"})]).reasons, [ours], "{theirs}");
     }
+    let unsaid = whole(&json!({"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]})).expect("a reply");
+    assert_eq!(unsaid["choices"][0]["finish_reason"], "tool_calls", "or clients would not run the call");
 }
 
 #[test]
