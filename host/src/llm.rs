@@ -6,6 +6,7 @@ mod anthropic;
 mod attempt;
 mod azure;
 mod builtin;
+mod call_id;
 mod config;
 mod embeddings;
 mod error;
@@ -25,6 +26,7 @@ mod shaped;
 mod sse;
 mod target;
 mod transport;
+mod tree;
 mod used;
 mod workers;
 
@@ -207,7 +209,7 @@ pub fn completion_of(message: Message, model: &str) -> Completion {
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi => Box::new(shaped::OpenAi { stream_usage: entry.stream_usage }),
+        Kind::OpenAi => Box::new(shaped::OpenAi::at(&entry.base_url, entry.stream_usage)),
         Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
         Kind::Gemini => Box::new(gemini::Gemini::new()),
         Kind::AzureOpenAi => Box::new(azure::Azure::new(entry)),

@@ -12,6 +12,9 @@ const AS_SENT: Cell = is("as sent", "unknown_fields_reach_the_provider_byte_for_
 /// By an adapter that mends what it must and keeps the rest.
 const KEPT: Cell = is("as sent", "fields_keep_their_order_and_bytes");
 
+const RESULTS: Cell = yes("calls_of_a_tool_and_its_results_go_round");
+const SCHEMA: Cell = yes("a_schema_reaches_the_provider_and_its_json_comes_back_as_content");
+
 const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
     ("Text", [yes("a_whole_reply_arrives"); 5]),
     ("Streaming", [yes("a_streamed_reply_arrives"); 5]),
@@ -19,8 +22,8 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
         "Images, files, audio",
         [
             AS_SENT,
-            is("data and https, no audio", "a_data_url_becomes_what_it_holds"),
-            yes("the_golden_files_come_out_as_they_are_written"),
+            is("inline and https, no audio", "a_data_url_becomes_what_it_holds"),
+            is("inline and Google's own addresses", "content_that_gemini_cannot_read_is_refused_with_the_remedy"),
             KEPT,
             KEPT,
         ],
@@ -28,8 +31,11 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
     ("Tools", [yes("calls_of_a_tool_and_its_results_go_round"); 5]),
     ("Parallel tool calls", [yes("calls_of_a_tool_and_its_results_go_round"); 5]),
     ("Streamed tool calls", [yes("calls_of_a_tool_are_streamed_in_pieces_that_fit_together"); 5]),
-    ("Tool results", [yes("calls_of_a_tool_and_its_results_go_round"); 5]),
-    ("JSON to a schema", [yes("a_schema_reaches_the_provider_and_its_json_comes_back_as_content"); 5]),
+    ("Tool results", [RESULTS, RESULTS, is("text", "the_result_of_a_call_is_text"), RESULTS, RESULTS]),
+    (
+        "JSON to a schema",
+        [SCHEMA, SCHEMA, is("yes, beside tools since Gemini 3", "what_gemini_cannot_do_is_refused_by_name_or_left_out"), SCHEMA, SCHEMA],
+    ),
     (
         "Reasoning, kept and replayed",
         [
@@ -54,8 +60,8 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
         "Temperature, top_p, penalties, seed",
         [
             AS_SENT,
-            is("temperature up to 1 and top_p", "c26_temperature_is_clamped"),
-            yes("the_golden_files_come_out_as_they_are_written"),
+            is("temperature up to 1 and top_p, before 4.7", "sampling_is_refused_where_the_model_refuses_it_unless_it_says_nothing"),
+            is("yes, no penalties since Gemini 3", "what_gemini_cannot_do_is_refused_by_name_or_left_out"),
             KEPT,
             KEPT,
         ],
@@ -65,7 +71,7 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
         [
             AS_SENT,
             is("no", "fields_that_they_have_not_are_refused_or_dropped_as_chosen"),
-            yes("the_golden_files_come_out_as_they_are_written"),
+            is("yes, no logprobs in streams", "what_gemini_cannot_do_is_refused_by_name_or_left_out"),
             KEPT,
             KEPT,
         ],
@@ -75,7 +81,7 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
         "Cached and reasoning tokens in it",
         [
             is("as sent", "a_reply_arrives_byte_for_byte"),
-            is("cached", "c14_a_whole_replys_usage_includes_the_cache"),
+            yes("c14_cached_tokens_are_part_of_the_prompt_and_the_total"),
             yes("c39_thoughts_count_once_whether_they_are_included_or_not"),
             is("as sent", "c56_a_right_reply_passes_as_it_is_and_its_usage_is_read"),
             is("as sent", "c56_a_right_reply_passes_as_it_is_and_its_usage_is_read"),

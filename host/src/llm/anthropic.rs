@@ -16,7 +16,6 @@ mod request;
 mod schema;
 mod thinking;
 mod tools;
-mod tree;
 mod usage;
 mod words;
 

@@ -10,12 +10,23 @@ use http::StatusCode;
 
 use super::adapter::{Ask, Dialect, Reading, Unsupported};
 use super::sse::{End, Framer, frames};
-use super::{anthropic, azure, gemini, shaped, workers};
+use super::{ProviderConfig, anthropic, azure, gemini, shaped, workers};
 use crate::chat::codec::{ChatRequest, in_one_line, json, parse_completion, parse_request, to_json};
 use crate::chat::stream::chunks;
 use crate::chat::{Completion, Name, Whole};
 use drive::{Ended, Heard, cuts, heard};
 use judge::{Kind, judge};
+
+/// Where no target listens; the dialects only look at it.
+const URL: &str = "http://127.0.0.1/openai/v1";
+
+fn like_openai() -> shaped::OpenAi {
+    shaped::OpenAi::at(URL, true)
+}
+
+fn like_azure() -> azure::Azure {
+    azure::Azure::new(&ProviderConfig::new(super::Kind::AzureOpenAi, URL))
+}
 
 /// A question that every dialect takes.
 const PLAIN: &str = r#"{"model": "some-model", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}"#;
@@ -29,12 +40,12 @@ const EVENT_BYTES: usize = 64 << 10;
 
 /// Any bytes as the stream of a server that speaks as OpenAI does.
 pub fn openai(input: &[u8]) {
-    stream(&shaped::OpenAi::default(), PLAIN, input);
+    stream(&like_openai(), PLAIN, input);
 }
 
 /// Any bytes as Azure's stream.
 pub fn azure(input: &[u8]) {
-    stream(&azure::Azure::new(None, false), PLAIN, input);
+    stream(&like_azure(), PLAIN, input);
 }
 
 /// Any bytes as Anthropic's stream, as a plain answer and as one that comes as a tool's input.
@@ -70,8 +81,8 @@ pub fn framer(input: &[u8]) {
 
 /// Any bytes as a whole reply, as an error's body and as vectors, of every vendor. A reply that is taken makes a stream that keeps the promises.
 pub fn whole(input: &[u8]) {
-    let openai = shaped::OpenAi::default();
-    let (azure, anthropic, gemini) = (azure::Azure::new(None, false), anthropic::Anthropic::new(4096), gemini::Gemini::new());
+    let openai = like_openai();
+    let (azure, anthropic, gemini) = (like_azure(), anthropic::Anthropic::new(4096), gemini::Gemini::new());
     let (native, compatible) = (workers::Workers { native: true }, workers::Workers { native: false });
     let dialects: [&dyn Dialect; 6] = [&openai, &azure, &anthropic, &gemini, &native, &compatible];
     let error = serde_json::from_slice(input).ok();

@@ -181,14 +181,14 @@ impl Provider {
     }
 
     fn unfit(&self, Unfit { param, message }: Unfit) -> Error {
-        Error::Unfit { provider: self.name.to_string(), param, message }
+        Error::Unfit { provider: self.name.to_string(), param: refusal::cut(param), message: refusal::cut(message) }
     }
 
     /// The failure for a reply that cannot be used.
     fn bad(&self, key: Option<&Secret>, bad: Bad) -> Failure {
         match bad {
             Bad::Error(status, words) => Failure { error: refusal::error(self.asked(key), status, words), in_band: true },
-            Bad::Garbled(cause) => self.garbled(cause).into(),
+            Bad::Garbled(cause) => self.garbled(refusal::tidy(&cause, key)).into(),
         }
     }
 

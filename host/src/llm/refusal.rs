@@ -55,16 +55,20 @@ fn plain(body: &[u8]) -> Words {
     Words { message: text.map(str::to_owned), ..Words::default() }
 }
 
+/// What is wrong with a request or a reply, cut to a sane length: a parser's complaint may quote all of it.
+pub(super) fn cut(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// On one line, without the key or what looks like a masked one (vendors echo its ends), cut to a sane length.
-fn tidy(text: &str, key: Option<&Secret>) -> String {
+pub(super) fn tidy(text: &str, key: Option<&Secret>) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.map(|word| if word.contains("***") { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
     // Before the cut, which would leave a part of the key too short to be known.
-    let line = key.map_or_else(|| line.clone(), |key| key.kept_out_of_text(&line));
-    match line.char_indices().nth(MESSAGE_CHARS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    cut(key.map_or_else(|| line.clone(), |key| key.kept_out_of_text(&line)))
 }
 
 /// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.

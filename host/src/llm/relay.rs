@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::adapter::Bad;
 use super::meter::Meter;
+use super::refusal;
 use super::secrets::Veil;
 use super::sse::{End, Framer};
 use super::transport::Body;
@@ -81,7 +82,10 @@ impl Relay {
         if let Err(bad) = self.voice.hear(self.veil.over(block), &mut self.out, &mut meter.tally) {
             let (code, what) = match bad {
                 Bad::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
-                Bad::Garbled(cause) => ("upstream_garbled", format!("sent an event that cannot be used: {}", self.veil.left_out_of(cause))),
+                Bad::Garbled(cause) => {
+                    let cause = refusal::cut(self.veil.left_out_of(cause));
+                    ("upstream_garbled", format!("sent an event that cannot be used: {cause}"))
+                }
             };
             self.broken(code, &what);
         }

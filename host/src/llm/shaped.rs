@@ -25,7 +25,7 @@ use head::{HEAD_BYTES_MAX, Head};
 use shape::{Chunk, Raw, filled, says};
 use splice::Splice;
 
-pub(super) use calls::{CALLS_MAX, Calls, is_finalisation, made_id};
+pub(super) use calls::{CALLS_MAX, Calls, is_finalisation};
 pub(super) use dialect::OpenAi;
 pub(super) use embeddings::{embedded, vectors};
 pub(super) use object::Object;

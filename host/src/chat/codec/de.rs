@@ -187,6 +187,8 @@ impl<'de> Deserialize<'de> for ToolCall {
         };
         let (_, function) = fields.remove(function);
         let AllFields(mut function) = serde_json::from_str(function.get()).map_err(D::Error::custom)?;
+        // What OpenAI's own clients read of the arguments, and send back with them.
+        function.retain(|(name, _)| name != "parsed_arguments");
         take_string(&mut fields, "type");
         let id = take_string(&mut fields, "id");
         let name = take_string(&mut function, "name");

@@ -10,6 +10,18 @@ fn refused(body: &str, param: Option<&str>, part: &str) {
 }
 
 #[test]
+fn a_call_that_a_client_has_parsed_is_a_call_of_a_function() {
+    let call = |parsed: &str| {
+        let text = format!(r#"{{"id":"a","type":"function","function":{{"name":"f","arguments":"{{}}"{parsed}}}}}"#);
+        serde_json::from_str::<crate::chat::ToolCall>(&text).expect("a call")
+    };
+    for parsed in [r#","parsed_arguments":null"#, r#","parsed_arguments":{"a":1}"#] {
+        assert_eq!(to_json(&call(parsed)), to_json(&call("")));
+    }
+    assert!(matches!(call(r#","new":1"#), crate::chat::ToolCall::Other(_)));
+}
+
+#[test]
 fn a_wrong_field_is_named_by_its_path() {
     refused("{", None, "not valid JSON");
     refused(r#"{"messages":[]}"#, Some("model"), "missing");

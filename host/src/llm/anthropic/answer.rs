@@ -9,6 +9,9 @@ use crate::chat::Json;
 /// Bytes of an answer that may be held back to be unwrapped; a longer one goes out as it came.
 const HELD_BYTES: usize = 4 << 20;
 
+/// How a wrapped answer begins, white space aside: [`WRAPPER`] as the first field.
+const WRAPPED: &[u8] = b"{\"values\":";
+
 /// What a request leaves for its reply.
 #[derive(Debug, Default)]
 pub(super) struct Sense {
@@ -37,7 +40,7 @@ impl Sense {
     /// The answer that begins with a call of this tool, if it is ours.
     pub(super) fn answer(&self, wire: &str) -> Option<Answer> {
         let wrapping = self.wrapping.filter(|_| wire == TOOL)?;
-        Some(Answer { held: String::new(), passes: wrapping == Wrapping::Never, wrapping })
+        Some(Answer { held: String::new(), alike: 0, passes: wrapping == Wrapping::Never, wrapping })
     }
 }
 
@@ -45,6 +48,8 @@ impl Sense {
 #[derive(Debug)]
 pub(super) struct Answer {
     held: String,
+    /// How much of a wrapper's beginning was seen.
+    alike: usize,
     passes: bool,
     wrapping: Wrapping,
 }
@@ -56,7 +61,7 @@ impl Answer {
             return text.to_owned();
         }
         self.held.push_str(text);
-        self.passes = self.held.len() > HELD_BYTES || !may_be_wrapped(&self.held);
+        self.passes = self.held.len() > HELD_BYTES || !self.may_be_wrapped(text);
         if self.passes { std::mem::take(&mut self.held) } else { String::new() }
     }
 
@@ -64,11 +69,17 @@ impl Answer {
     pub(super) fn end(self) -> String {
         unwrapped(&self.held, self.wrapping).unwrap_or(self.held)
     }
-}
 
-fn may_be_wrapped(text: &str) -> bool {
-    let wrapped = format!("{{\"{WRAPPER}\":");
-    text.chars().filter(|c| !c.is_ascii_whitespace()).zip(wrapped.chars()).all(|(found, expected)| found == expected)
+    /// Whether it still looks like that with `more`. Each byte is looked at once, however small the pieces are.
+    fn may_be_wrapped(&mut self, more: &str) -> bool {
+        more.bytes().filter(|byte| !byte.is_ascii_whitespace()).all(|byte| match WRAPPED.get(self.alike) {
+            Some(expected) => {
+                self.alike += 1;
+                byte == *expected
+            }
+            None => true,
+        })
+    }
 }
 
 /// What the wrapper holds, if there is nothing beside it. What is wrapped without being asked to is an object, or it is no wrapper.
@@ -116,6 +127,15 @@ mod tests {
     fn an_answer_too_long_to_hold_goes_out_as_it_came() {
         let long = format!("{{\"values\":\"{}", "x".repeat(HELD_BYTES));
         assert_eq!(said(&[&long, "\"}"]), [long.as_str(), "\"}", ""]);
+    }
+
+    #[test]
+    fn white_space_before_an_answer_is_looked_at_once() {
+        let sense = Sense { wrapping: Some(Wrapping::Ours), ..Sense::default() };
+        let mut answer = sense.answer(TOOL).expect("ours");
+        assert!((0..1_000_000).all(|_| answer.push(" ").is_empty()));
+        assert_eq!(answer.push("{\"values\":7}") + &answer.end(), "7");
+        assert_eq!(WRAPPED, format!("{{\"{WRAPPER}\":").as_bytes());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Content parts as content blocks: text, images, documents. What a part holds is sent on, never fetched: we open no address a client names.
 //! Sources: Anthropic's "Vision", "PDF support", "Files API"; OpenAI API reference, content parts. Must not know turns or tools.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -209,26 +212,8 @@ fn data(url: &str, title: Option<String>, path: &str) -> Result<Block, Unfit> {
 
 /// Base64 of the common alphabet, with or without padding; none where it is not that.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim().trim_end_matches('=');
-    let mut out = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for byte in text.bytes() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(six)) & 0xFF_FFFF;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.extend(u8::try_from(bits >> held & 0xFF));
-        }
-    }
-    (held < 6).then_some(out)
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&STANDARD, config).decode(text.trim()).ok()
 }
 
 pub(super) fn unfit(param: impl Into<String>, message: impl Into<String>) -> Unfit {

@@ -8,7 +8,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Sense};
-use super::reply::{Block, arguments, finish, named, thought_field};
+use super::reply::{Block, arguments, finish, named, sane, thought_field};
 use super::usage::Counts;
 use super::words::in_band;
 use crate::chat::{Delta, Fields, Json, Piece};
@@ -30,6 +30,8 @@ pub(super) struct Stream {
     open: BTreeMap<u64, Open>,
     /// Calls that have begun.
     calls: u32,
+    /// Blocks of thought that were told.
+    thoughts: u32,
     counts: Counts,
     reason: Option<String>,
     ended: bool,
@@ -55,7 +57,7 @@ enum Open {
         thinking: String,
         signature: String,
     },
-    Redacted(Json),
+    Redacted(String),
     /// Of the provider's own tools, or new.
     Other,
 }
@@ -124,7 +126,7 @@ impl Stream {
             }
             Some("content_block_stop") => {
                 if let Some(open) = self.open.remove(&event.index.unwrap_or(0)) {
-                    open.close(deltas);
+                    open.close(&mut self.thoughts, deltas);
                 }
             }
             Some("message_delta") => {
@@ -144,7 +146,7 @@ impl Stream {
     fn start(&mut self, message: Option<Start>, deltas: &mut Vec<Delta>) {
         self.counts = Counts::default();
         if let Some(Start { id, model, usage }) = message {
-            deltas.push(Delta::Head { id, model, created: None });
+            deltas.push(Delta::Head { id: sane(id), model: sane(model), created: None });
             if let Some(usage) = usage {
                 self.count(&usage, deltas);
             }
@@ -172,7 +174,7 @@ impl Stream {
                 text(Some(thinking.clone()), Piece::Reasoning, deltas);
                 Open::Thinking { thinking, signature: block.signature.unwrap_or_default() }
             }
-            "redacted_thinking" => Open::Redacted(json),
+            "redacted_thinking" => Open::Redacted(block.data.unwrap_or_default()),
             "tool_use" => {
                 let (id, wire) = named(block.id, block.name)?;
                 match sense.answer(&wire) {
@@ -188,7 +190,7 @@ impl Stream {
             _ => Open::Other,
         };
         if let Some(before) = self.open.insert(at, open) {
-            before.close(deltas);
+            before.close(&mut self.thoughts, deltas);
         }
         Ok(())
     }
@@ -196,7 +198,7 @@ impl Stream {
     /// The reason waits until here, so that a stream that breaks off has none.
     fn stop(&mut self, deltas: &mut Vec<Delta>) {
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(deltas);
+            open.close(&mut self.thoughts, deltas);
         }
         self.ended = true;
         deltas.push(piece(Piece::Finish(finish(self.reason.as_deref(), self.calls > 0).to_owned())));
@@ -231,7 +233,8 @@ impl Open {
         Ok(())
     }
 
-    fn close(self, deltas: &mut Vec<Delta>) {
+    /// `thoughts` counts the blocks of thought before it.
+    fn close(self, thoughts: &mut u32, deltas: &mut Vec<Delta>) {
         match self {
             Self::Text | Self::Other | Self::Call { grown: true, .. } => {}
             Self::Call { index, input, grown: false } => {
@@ -242,10 +245,9 @@ impl Open {
                 text(Some(whole + &answer.end()), Piece::Text, deltas);
             }
             Self::Thinking { thinking, signature } => {
-                let block = json!({"type": "thinking", "thinking": thinking, "signature": signature});
-                thought(to_raw_value(&block).expect("strings under names are JSON"), deltas);
+                thought(json!({"type": "thinking", "thinking": thinking, "signature": signature}), thoughts, deltas);
             }
-            Self::Redacted(json) => thought(json, deltas),
+            Self::Redacted(data) => thought(json!({"type": "redacted_thinking", "data": data}), thoughts, deltas),
         }
     }
 }
@@ -265,7 +267,11 @@ fn add(to: &mut String, more: Option<&str>) -> Result<(), Bad> {
     if to.len() > THOUGHT_BYTES { Err(garbled("a block of thought is longer than any reply can be")) } else { Ok(()) }
 }
 
-fn thought(block: Json, deltas: &mut Vec<Delta>) {
+/// OpenAI's own clients put lists of a stream together by the `index` of their entries, and fail without one.
+fn thought(mut block: Value, thoughts: &mut u32, deltas: &mut Vec<Delta>) {
+    block["index"] = json!(*thoughts);
+    *thoughts += 1;
+    let block = to_raw_value(&block).expect("values under names are JSON");
     deltas.push(piece(Piece::Fields(vec![thought_field(&[block])])));
 }
 

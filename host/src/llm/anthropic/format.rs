@@ -2,7 +2,6 @@
 //! Source: OpenAI API reference, `response_format`; Anthropic's "Structured outputs". Must not know messages.
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::answer::Wrapping;
 use super::content::unfit;
@@ -10,9 +9,9 @@ use super::holdable::holdable;
 use super::models::Model;
 use super::schema;
 use super::tools::Tool;
-use super::tree::{Object, Tree, field};
 use crate::chat::Json;
 use crate::llm::adapter::Unfit;
+use crate::llm::tree::{Object, Tree, field};
 
 /// The tool whose input is the answer.
 pub(super) const TOOL: &str = "json_tool_call";
@@ -66,7 +65,7 @@ impl Format {
 
     fn called(schema: Option<Tree>, description: Option<String>) -> Self {
         let (object, wrapping) = match schema {
-            None => (Object::from([("additionalProperties".to_owned(), Tree::Leaf(json!(true)))]), Wrapping::Never),
+            None => (Object::from([("additionalProperties".to_owned(), Tree::Bool(true))]), Wrapping::Never),
             Some(Tree::Object(object)) if is_input(&object) => {
                 let wrapping = if has_property(&object, WRAPPER) { Wrapping::Never } else { Wrapping::Stray };
                 (object, wrapping)
@@ -88,7 +87,7 @@ fn has_property(schema: &Object, name: &str) -> bool {
 /// Whether a schema is of objects and nothing else.
 fn is_input(schema: &Object) -> bool {
     match field(schema, "type") {
-        Some(kind) => kind.as_text() == Some("object"),
+        Some(kind) => kind.as_str() == Some("object"),
         None => field(schema, "properties").is_some(),
     }
 }

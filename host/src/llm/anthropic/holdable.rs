@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::schema::is_object;
-use super::tree::{Object, Tree, field};
+use crate::llm::tree::{Object, Tree, field};
 
 /// Looks at a schema whose definitions stand under `$defs`.
 pub(super) fn holdable(schema: &Tree) -> bool {
@@ -36,7 +36,9 @@ impl<'a> Found<'a> {
                 ("anyOf" | "oneOf" | "allOf" | "items", Tree::List(schemas)) => schemas.iter().for_each(|schema| self.look(schema, within)),
                 ("items", schema) => self.look(schema, within),
                 ("$ref", to) => {
-                    let to = to.as_text().and_then(|to| to.strip_prefix("#/$defs/")).map(|to| to.split('/').next().unwrap_or(to));
+                    let to = to.as_str().and_then(|to| to.strip_prefix("#/$defs/")).map(|to| to.split('/').next().unwrap_or(to));
+                    // A name that is written in another way than where it is defined is not worth the search.
+                    let to = to.filter(|to| !to.contains(['~', '%']));
                     self.refers.entry(within.unwrap_or_default()).or_default().push(to.unwrap_or(ELSEWHERE));
                 }
                 _ => {}
@@ -74,7 +76,7 @@ fn is_open(schema: &Object) -> bool {
     let named = matches!(field(schema, "properties"), Some(Tree::Object(properties)) if !properties.is_empty());
     let others = match field(schema, "additionalProperties") {
         Some(Tree::Object(_)) => true,
-        Some(Tree::Leaf(allowed)) => !named && allowed != false,
+        Some(Tree::Bool(false)) => false,
         _ => !named,
     };
     is_object(schema) && others || field(schema, "patternProperties").is_some()
@@ -114,6 +116,7 @@ mod tests {
         assert!(holds(json!({"$ref": "#/$defs/d0", "$defs": (0..20_000).map(link).collect::<serde_json::Map<_, _>>()})));
         assert!(!holds(json!({"properties": {"a": {"$ref": "#"}}})));
         assert!(!holds(json!({"$ref": "https://example.org/schema"})));
+        assert!(!holds(json!({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"items": {"$ref": "#/$defs/a~1b"}}}})));
         assert!(!holds(json!({"$defs": {"a": {"properties": {"b": {"$ref": "#/$defs/b"}}}, "b": {"items": {"$ref": "#/$defs/a"}}}})));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::content::{Block, blocks, given, unfit};
 use super::names::{Fresh, Names};
-use crate::chat::codec::json;
+use crate::chat::codec::{json, raw_json};
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::llm::adapter::{Ask, Unfit};
 
@@ -209,7 +209,7 @@ impl Writer<'_, '_> {
         Ok(Block::ToolUse { id: wire, name: self.names.wire(name), input, cache_control: None })
     }
 
-    /// Results stand before all else that the user's turn says, whenever they come.
+    /// A result joins the user's turn, see [`Self::finish`] for its place there.
     fn result(&mut self, message: &Message, at: usize) -> Result<(), Unfit> {
         let path = format!("messages[{at}].tool_call_id");
         let id = message.tool_call_id.as_deref().ok_or_else(|| unfit(&path, "is missing; it names the call that this is the result of"))?;
@@ -221,9 +221,7 @@ impl Writer<'_, '_> {
         let content = blocks(self.ask, &message.content, &format!("messages[{at}].content"))?;
         let is_error = given(&message.extra, "is_error").is_some_and(|json| json.get() == "true");
         let cache_control = given(&message.extra, "cache_control").cloned();
-        let turn = self.turn(Role::User);
-        let place = turn.content.partition_point(|block| matches!(block, Block::ToolResult { .. }));
-        turn.content.insert(place, Block::ToolResult { tool_use_id, content, is_error, cache_control });
+        self.turn(Role::User).content.push(Block::ToolResult { tool_use_id, content, is_error, cache_control });
         Ok(())
     }
 
@@ -236,8 +234,12 @@ impl Writer<'_, '_> {
         turns.last_mut().expect("there is one now")
     }
 
-    /// The API wants the user's turn first and no white space at the end of an assistant's last one.
+    /// The API wants the user's turn first, results before all else that a turn says, and no white space at the end of an assistant's last one.
     fn finish(mut self) -> Conversation {
+        // Once for all results: putting each into its place would take as many steps as there are blocks behind it.
+        for turn in &mut self.out.turns {
+            turn.content.sort_by_key(|block| turn.role == Role::User && !matches!(block, Block::ToolResult { .. }));
+        }
         if self.out.turns.first().is_none_or(|turn| turn.role == Role::Assistant) {
             self.out.turns.insert(0, Turn { role: Role::User, content: vec![Block::text(NOTHING)] });
         }
@@ -257,7 +259,10 @@ fn thoughts(message: &Message, at: usize) -> Result<Vec<Block>, Unfit> {
     let list: Vec<Json> = serde_json::from_str(given.get()).map_err(|_| bad())?;
     let mut blocks = Vec::new();
     for json in list {
-        let block: Value = serde_json::from_str(json.get()).map_err(|_| bad())?;
+        let mut block: Value = serde_json::from_str(json.get()).map_err(|_| bad())?;
+        // Blocks of a stream were numbered for the client, which the API does not know.
+        let numbered = block.as_object_mut().is_some_and(|fields| fields.remove("index").is_some());
+        let json = if numbered { raw_json(&block) } else { json };
         let signed = block["signature"].as_str().is_some_and(|signature| !signature.is_empty());
         match block["type"].as_str() {
             Some("thinking") if signed => blocks.push(Block::Thought(json)),

@@ -16,6 +16,9 @@ use crate::llm::adapter::{Bad, Reader};
 /// The field in which a client gets the blocks of thought, to send them back unread.
 const THOUGHTS: &str = "thinking_blocks";
 
+/// Bytes of the reply's id or model: every chunk of ours repeats them.
+const HEAD_BYTES_MAX: usize = 1 << 10;
+
 /// Reads the reply to one request.
 pub(super) struct AnthropicReader {
     name: Name,
@@ -61,6 +64,8 @@ pub(super) struct Block {
     pub(super) text: Option<String>,
     pub(super) thinking: Option<String>,
     pub(super) signature: Option<String>,
+    /// Of redacted thinking.
+    pub(super) data: Option<String>,
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) input: Option<Json>,
@@ -85,13 +90,18 @@ fn completion(body: &[u8], name: &Name, sense: &Sense) -> Result<Completion, Bad
     let finish_reason = Some(finish(reply.stop_reason.as_deref(), !said.calls.is_empty()).to_owned());
     let choice = Choice { index: 0, message: said.message(), finish_reason, extra: Fields::new() };
     Ok(Completion {
-        id: reply.id.unwrap_or_else(|| name.id.clone()),
+        id: sane(reply.id).unwrap_or_else(|| name.id.clone()),
         created: name.created,
-        model: reply.model.unwrap_or_else(|| name.model.clone()),
+        model: sane(reply.model).unwrap_or_else(|| name.model.clone()),
         choices: vec![choice],
         usage: reply.usage.map(|usage| Counts::read(&usage).usage().json()),
         extra: Fields::new(),
     })
+}
+
+/// The reply's id or model, unless there is none or it is absurd.
+pub(super) fn sane(name: Option<String>) -> Option<String> {
+    name.filter(|name| !name.is_empty() && name.len() <= HEAD_BYTES_MAX)
 }
 
 /// What the blocks say together.
@@ -170,7 +180,8 @@ pub(super) fn arguments(input: Option<&RawValue>) -> String {
 /// OpenAI's word for why the reply ended. A call of our own tool only is an answer.
 pub(super) fn finish(reason: Option<&str>, calls: bool) -> &'static str {
     match reason {
-        Some("tool_use") if calls => "tool_calls",
+        // Servers that speak as Anthropic does may leave the reason out.
+        Some("tool_use") | None if calls => "tool_calls",
         Some("end_turn" | "stop_sequence" | "tool_use") | None => "stop",
         // A paused turn is one that is not finished, which no word of OpenAI's says better.
         Some("max_tokens" | "model_context_window_exceeded" | "compaction" | "pause_turn") => "length",

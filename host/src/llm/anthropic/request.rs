@@ -14,9 +14,9 @@ use super::names::Names;
 use super::params::Params;
 use super::thinking::{Around, Sampling, Thought};
 use super::tools::{Choice, Tool, stand_in, tools};
-use super::tree::Tree;
 use crate::chat::codec::to_json;
 use crate::llm::adapter::{Ask, Unfit, Wire};
+use crate::llm::tree::Tree;
 
 const VERSION: (HeaderName, &str) = (HeaderName::from_static("anthropic-version"), "2023-06-01");
 

@@ -4,10 +4,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use super::names::Fresh;
-use super::tree::{Object, Tree, field, set};
+use crate::llm::tree::{Object, Tree, field, set};
 
 /// Keywords that constrained output refuses. Some are taken with certain values, see [`stays`].
 const REFUSED: [&str; 30] = [
@@ -55,7 +53,7 @@ pub(super) fn input(schema: Option<Tree>) -> Tree {
         Some(Tree::Object(object)) => object,
         _ => Object::new(),
     };
-    if field(&object, "type").and_then(Tree::as_text) != Some("object") {
+    if field(&object, "type").and_then(Tree::as_str) != Some("object") {
         set(&mut object, "type", Tree::text("object"));
     }
     if object.len() == 1 {
@@ -77,22 +75,24 @@ pub(super) fn definitions(schema: Tree) -> Tree {
     let mut defs = take_object(&mut object, "$defs");
     let mut fresh = Fresh::default();
     defs.iter().for_each(|(name, _)| fresh.take(name));
-    let mut moved = HashMap::new();
+    let mut moved = Moved::new();
     let mut sections = vec![("#/definitions/", take_object(&mut object, "definitions"))];
     let mut components = take_object(&mut object, "components");
     sections.push(("#/components/schemas/", take_object(&mut components, "schemas")));
     for (prefix, section) in sections {
+        let mut names = HashMap::new();
         for (name, value) in section {
             let new = fresh.unlike(&name, usize::MAX);
-            moved.insert(format!("{prefix}{name}"), format!("#/$defs/{new}"));
+            names.insert(escaped(&name), format!("#/$defs/{}", escaped(&new)));
             defs.push((new, value));
         }
+        moved.push((prefix, names));
     }
     if !defs.is_empty() {
         object.push(("$defs".to_owned(), Tree::Object(defs)));
     }
     let mut tree = Tree::Object(object);
-    if !moved.is_empty() {
+    if moved.iter().any(|(_, names)| !names.is_empty()) {
         repoint(&mut tree, &moved);
     }
     tree
@@ -106,25 +106,35 @@ fn take_object(object: &mut Object, name: &str) -> Object {
     }
 }
 
+/// Where definitions stood, with the references to them by their names there. Both as references write names.
+type Moved = Vec<(&'static str, HashMap<String, String>)>;
+
+/// A name as a reference (a JSON pointer) writes it.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// A reference may point into a definition; what follows its name stays.
-fn repoint(tree: &mut Tree, moved: &HashMap<String, String>) {
+fn repoint(tree: &mut Tree, moved: &Moved) {
     match tree {
-        Tree::Leaf(_) => {}
         Tree::List(list) => list.iter_mut().for_each(|item| repoint(item, moved)),
         Tree::Object(object) => {
             for (name, value) in object {
-                let old = value.as_text().filter(|_| name == "$ref").map(str::to_owned);
-                let Some(old) = old else {
+                let Some(old) = value.as_str().filter(|_| name == "$ref") else {
                     repoint(value, moved);
                     continue;
                 };
-                let ends = old.match_indices('/').map(|(at, _)| at).chain([old.len()]);
-                let found = ends.filter_map(|end| Some((end, moved.get(&old[..end])?))).next_back();
-                if let Some((end, new)) = found {
-                    *value = Tree::text(format!("{new}{}", &old[end..]));
+                let found = moved.iter().find_map(|(prefix, names)| {
+                    let rest = old.strip_prefix(prefix)?;
+                    let (name, within) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                    Some(Tree::text(format!("{}{within}", names.get(name)?)))
+                });
+                if let Some(new) = found {
+                    *value = new;
                 }
             }
         }
+        _ => {}
     }
 }
 
@@ -134,7 +144,7 @@ fn restrict(schema: &mut Tree) {
     object.retain(|(name, value)| {
         let refused = REFUSED.contains(&name.as_str()) && !stays(name, value);
         // That more properties are welcome says nothing of those that are there.
-        let welcome = name == "additionalProperties" && *value == Tree::Leaf(true.into());
+        let welcome = name == "additionalProperties" && *value == Tree::Bool(true);
         if refused && !welcome {
             said.push(format!("{name}: {}", json_of(value)));
         }
@@ -152,11 +162,11 @@ fn restrict(schema: &mut Tree) {
         }
     }
     if is_object(object) {
-        set(object, "additionalProperties", Tree::Leaf(false.into()));
+        set(object, "additionalProperties", Tree::Bool(false));
     }
     if !said.is_empty() {
         let said = said.join("; ");
-        let described = field(object, "description").and_then(Tree::as_text).map(|old| format!("{old} ({said})"));
+        let described = field(object, "description").and_then(Tree::as_str).map(|old| format!("{old} ({said})"));
         set(object, "description", Tree::text(described.unwrap_or(said)));
     }
 }
@@ -164,10 +174,10 @@ fn restrict(schema: &mut Tree) {
 /// Whether a keyword is taken with this value.
 fn stays(name: &str, value: &Tree) -> bool {
     match (name, value) {
-        ("minItems", Tree::Leaf(least)) => least.as_u64().is_some_and(|least| least <= 1),
-        ("format", format) => format.as_text().is_some_and(|format| FORMATS.contains(&format)),
-        ("pattern", pattern) => pattern.as_text().is_some_and(is_plain),
-        ("additionalProperties", Tree::Leaf(Value::Bool(false))) => true,
+        ("minItems", Tree::Number(least)) => least.as_u64().is_some_and(|least| least <= 1),
+        ("format", format) => format.as_str().is_some_and(|format| FORMATS.contains(&format)),
+        ("pattern", pattern) => pattern.as_str().is_some_and(is_plain),
+        ("additionalProperties", Tree::Bool(false)) => true,
         _ => false,
     }
 }
@@ -182,8 +192,8 @@ fn is_plain(pattern: &str) -> bool {
 /// Whether a schema is of objects, among others perhaps.
 pub(super) fn is_object(schema: &Object) -> bool {
     match field(schema, "type") {
-        Some(Tree::List(names)) => names.iter().any(|name| name.as_text() == Some("object")),
-        Some(name) => name.as_text() == Some("object"),
+        Some(Tree::List(names)) => names.iter().any(|name| name.as_str() == Some("object")),
+        Some(name) => name.as_str() == Some("object"),
         None => field(schema, "properties").is_some(),
     }
 }
@@ -194,7 +204,7 @@ fn json_of(value: &Tree) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -274,5 +284,15 @@ mod tests {
             "$defs": {"C": {"type": "null"}, "A": {"type": "string"}, "A_2": {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}}},
         });
         assert_eq!(serde_json::to_value(input(Some(tree(&schema)))).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn references_to_names_with_slashes_move_too_and_a_long_one_takes_no_longer() {
+        let long = format!("#/definitions/a~1b{}", "/".repeat(2_000_000));
+        let schema =
+            json!({"properties": {"a": {"$ref": "#/definitions/a~1b"}, "b": {"$ref": long}}, "definitions": {"a/b": {"type": "string"}}});
+        let moved = serde_json::to_value(input(Some(tree(&schema)))).expect("JSON");
+        assert_eq!(moved["properties"]["a"], json!({"$ref": "#/$defs/a~1b"}));
+        assert_eq!(moved["properties"]["b"]["$ref"].as_str().map(str::len), Some(long.len() - "definitions".len() + "$defs".len()));
     }
 }

@@ -10,9 +10,9 @@ use super::holdable::holdable;
 use super::models::Model;
 use super::names::Names;
 use super::schema;
-use super::tree::{Tree, field};
 use crate::chat::Json;
 use crate::llm::adapter::{Ask, Unfit};
+use crate::llm::tree::{Tree, field};
 
 /// A tool on the wire.
 #[derive(Debug, Serialize)]
@@ -46,7 +46,7 @@ struct Function {
 
 /// Whether a schema can be that of a call's arguments.
 fn is_input(schema: &Tree) -> bool {
-    matches!(schema, Tree::Object(object) if field(object, "type").and_then(Tree::as_text).is_none_or(|kind| kind == "object"))
+    matches!(schema, Tree::Object(object) if field(object, "type").and_then(Tree::as_str).is_none_or(|kind| kind == "object"))
 }
 
 /// The client's tools. `strict` is kept where the model can hold its calls to the schema; elsewhere it is a wish that nobody can grant, and

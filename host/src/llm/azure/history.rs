@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::chat::codec::json_string;
 use crate::chat::{Content, Fields, Message, Part, ToolCall};
+use crate::llm::call_id;
 
 /// Fields that clients copy from replies of other providers into the history. Each alone makes Azure refuse the request.
 const FOREIGN: [&str; 8] = [
@@ -25,7 +26,7 @@ const THOUGHTS: [&str; 3] = ["reasoning", "redacted_thinking", "thinking"];
 pub(super) fn written(messages: &[Message]) -> Vec<Message> {
     let mut out: Vec<Message> = Vec::with_capacity(messages.len() + 1);
     let mut hoisted = Vec::new();
-    for message in messages {
+    for message in call_id::fitted(messages).iter() {
         if message.role != "tool" {
             release(&mut hoisted, &mut out);
         }

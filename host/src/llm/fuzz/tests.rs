@@ -177,7 +177,7 @@ fn an_event_in_several_lines_goes_on_in_one_or_as_it_came() {
     for target in [openai, azure, workers] {
         target(input.as_bytes());
     }
-    let heard = heard(reading(&shaped::OpenAi::default(), PLAIN, false), named(), false, input.as_bytes(), &[]);
+    let heard = heard(reading(&like_openai(), PLAIN, false), named(), false, input.as_bytes(), &[]);
     assert_eq!((heard.ended, frames(&heard.out).count()), (Ended::Well, 3));
 }
 
@@ -185,7 +185,7 @@ fn an_event_in_several_lines_goes_on_in_one_or_as_it_came() {
 fn bytes_that_are_no_text_reach_nobody() {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}";
     let input = [b": \xff\n\nevent: \xff\n", event.as_bytes(), b"\n\ndata: [DONE]\n\n"].concat();
-    let heard = heard(reading(&shaped::OpenAi::default(), PLAIN, false), named(), false, &input, &[]);
+    let heard = heard(reading(&like_openai(), PLAIN, false), named(), false, &input, &[]);
     let text = String::from_utf8(heard.out).expect("UTF-8");
     assert!(text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"), "{text}");
 }
@@ -210,8 +210,8 @@ fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
     );
     let native = format!("data: {{\"response\":\"{TEXT}\"}}\n\ndata: [DONE]\n\n");
     [
-        ("openai", Box::new(shaped::OpenAi::default()), openai.clone()),
-        ("azure", Box::new(azure::Azure::new(None, false)), openai.clone()),
+        ("openai", Box::new(like_openai()), openai.clone()),
+        ("azure", Box::new(like_azure()), openai.clone()),
         ("anthropic", Box::new(anthropic::Anthropic::new(4096)), anthropic),
         ("gemini", Box::new(gemini::Gemini::new()), gemini),
         ("workers", Box::new(workers::Workers { native: true }), native),

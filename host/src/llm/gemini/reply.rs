@@ -10,6 +10,7 @@ mod whole;
 
 use std::collections::HashSet;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -17,10 +18,20 @@ use super::{thought, words};
 use crate::chat::codec::{self, to_json};
 use crate::chat::{Completion, Delta, Json, Name, Piece};
 use crate::llm::adapter::{Bad, Reader};
+use crate::llm::call_id;
 use chunk::{Call, Candidate, Chunk, Inline, Part};
 
 /// More answers than anybody asks for: OpenAI's most.
 const CHOICES_MAX: usize = 128;
+
+/// Calls of one candidate: far more than any answer has.
+const CALLS_MAX: u32 = 4096;
+
+/// Parts of all candidates of a whole reply, whose pieces are all held.
+const PARTS_MAX: usize = 1 << 16;
+
+/// Bytes of a call's id, which is kept to know it again.
+const ID_BYTES_MAX: usize = 256;
 
 /// Bytes of the reply's id or model: every chunk of ours repeats them.
 const HEAD_BYTES_MAX: usize = 1 << 10;
@@ -33,6 +44,8 @@ pub(super) struct Reply {
     named: (bool, bool),
     /// A search was made, whose results are not billed as part of the prompt.
     grounded: bool,
+    /// Parts of a whole reply so far.
+    parts: usize,
     choices: Vec<Choice>,
 }
 
@@ -54,17 +67,16 @@ struct Choice {
 
 impl Reply {
     pub(super) fn new(name: Name, stream: bool) -> Self {
-        Self { name, stream, named: (false, false), grounded: false, choices: Vec::new() }
+        Self { name, stream, named: (false, false), grounded: false, parts: 0, choices: Vec::new() }
     }
 
     /// One object, or a list of them: a stream without `alt=sse`, or a relay's error.
     fn read(&mut self, body: &[u8], deltas: &mut Vec<Delta>) -> Result<(), Bad> {
-        let garbled = |error: serde_json::Error| Bad::Garbled(format!("no GenerateContentResponse: {error}"));
         if body.trim_ascii_start().starts_with(b"[") {
-            let chunks: Vec<Chunk<'_>> = serde_json::from_slice(body).map_err(garbled)?;
-            return chunks.into_iter().try_for_each(|chunk| self.chunk(chunk, deltas));
+            let chunks: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| garbled(&error))?;
+            return chunks.into_iter().try_for_each(|chunk| self.chunk(read(chunk)?, deltas));
         }
-        self.chunk(serde_json::from_slice(body).map_err(garbled)?, deltas)
+        self.chunk(serde_json::from_slice(body).map_err(|error| garbled(&error))?, deltas)
     }
 
     fn chunk(&mut self, chunk: Chunk<'_>, deltas: &mut Vec<Delta>) -> Result<(), Bad> {
@@ -87,7 +99,7 @@ impl Reply {
             self.choices[blocked].finish = Some(finish::FILTERED);
         }
         for candidate in candidates {
-            self.candidate(candidate, deltas)?;
+            self.candidate(read(candidate)?, deltas)?;
         }
         if let Some(usage) = chunk.usage_metadata {
             deltas.push(Delta::Usage(usage.canonical(self.grounded)));
@@ -112,13 +124,21 @@ impl Reply {
         let place = self.choice(candidate.index.unwrap_or(0), deltas)?;
         self.grounded |= candidate.grounding_metadata.is_some();
         let choice = &mut self.choices[place];
-        for part in candidate.content.and_then(|content| content.parts).unwrap_or_default() {
-            choice.part(part, &self.name, self.stream, deltas);
+        let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
+        if !self.stream {
+            self.parts += parts.len();
+            if self.parts > PARTS_MAX {
+                return Err(Bad::Garbled(format!("it has more than {PARTS_MAX} parts")));
+            }
+        }
+        for part in parts {
+            choice.part(read(part)?, &self.name, self.stream, deltas)?;
         }
         if let Some(reason) = &candidate.finish_reason {
             choice.finish = Some(finish::reason(reason));
         }
-        if let Some(result) = candidate.logprobs_result {
+        // They are not asked for with a stream, whose chunks have no place for them.
+        if let Some(result) = candidate.logprobs_result.filter(|_| !self.stream) {
             choice.logprobs.extend(logprobs::tokens(result));
         }
         Ok(())
@@ -127,7 +147,7 @@ impl Reply {
 
 impl Choice {
     /// Code that Gemini ran itself is not asked for and not told.
-    fn part(&mut self, part: Part<'_>, name: &Name, stream: bool, deltas: &mut Vec<Delta>) {
+    fn part(&mut self, part: Part<'_>, name: &Name, stream: bool, deltas: &mut Vec<Delta>) -> Result<(), Bad> {
         let mut tell = |piece| deltas.push(Delta::Piece { choice: self.index, piece });
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
             tell(if part.thought == Some(true) { Piece::Reasoning(text) } else { Piece::Text(text) });
@@ -145,16 +165,19 @@ impl Choice {
             }
         }
         if let Some(Call { id, name: function, args }) = part.function_call {
-            let own = id.filter(|id| !id.is_empty() && self.ids.insert(id.clone()));
+            if self.calls == CALLS_MAX {
+                return Err(Bad::Garbled(format!("it has more than {CALLS_MAX} calls")));
+            }
+            let own = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX && self.ids.insert(id.clone()));
             // Made from the reply's name, so that another reply of the same conversation has other ids.
-            let made = || format!("call_{}_{}_{}", name.id.trim_start_matches("chatcmpl-"), self.index, self.calls);
-            let id = own.unwrap_or_else(made);
+            let id = own.unwrap_or_else(|| call_id::made(name.id.trim_start_matches("chatcmpl-"), self.index, self.calls));
             let signature = part.thought_signature.as_deref().filter(|signature| thought::is_base64(signature));
             let (id, extra) = (thought::join(&id, signature), thought::fields(signature));
             tell(Piece::Call { index: self.calls, id, name: function, extra });
             tell(Piece::Arguments { index: self.calls, text: args.map_or_else(|| "{}".to_owned(), arguments) });
             self.calls += 1;
         }
+        Ok(())
     }
 
     fn finish(&self) -> Option<&'static str> {
@@ -188,6 +211,14 @@ impl Reader for Reply {
         }
         !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some())
     }
+}
+
+fn read<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Result<T, Bad> {
+    serde_json::from_str(json.get()).map_err(|error| garbled(&error))
+}
+
+fn garbled(error: &serde_json::Error) -> Bad {
+    Bad::Garbled(format!("no GenerateContentResponse: {error}"))
 }
 
 /// A generated image as an entry of `images`, in the form that other gateways have for it; OpenAI has none.

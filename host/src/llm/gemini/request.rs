@@ -43,11 +43,11 @@ pub(super) fn body(ask: &Ask<'_>, model: &Model<'_>) -> Result<Bytes, Unfit> {
     // One for all schemas: many small ones could be as bad as one large.
     let mut budget = Budget::default();
     let tool = tools::tool(ask, &params, &mut budget)?;
-    let Conversation { system, turns } = contents::conversation(ask.messages, model)?;
+    let Conversation { system, turns } = contents::conversation(ask, model)?;
     Ok(to_json(&Body {
         system_instruction: system,
         contents: turns,
-        tool_config: tools::config(&params, tool.is_some())?,
+        tool_config: tools::config(&params, tool.as_ref())?,
         safety_settings: params.raw("safety_settings").or_else(|| params.raw("safetySettings")),
         generation_config: generation::config(ask, &params, model, tool.is_some(), &mut budget)?,
         tools: tool.map(|tool| [tool]),

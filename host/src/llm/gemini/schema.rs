@@ -3,11 +3,9 @@
 //! word for it. Must not know where a schema came from. Source: Gemini API reference, `Schema`, https://ai.google.dev/api/caching#Schema.
 
 mod kinds;
-mod tree;
 
 use crate::llm::adapter::Unfit;
-
-pub(super) use tree::Tree;
+use crate::llm::tree::Tree;
 
 /// Levels of a schema, each reference on the way to one counted. Gemini itself takes no more.
 const LEVELS_MAX: usize = 32;

@@ -153,6 +153,62 @@ fn c33_results_stand_together_in_the_order_of_their_calls() {
 }
 
 #[test]
+fn c33_results_stand_behind_their_calls_though_the_user_spoke_in_between() {
+    let found = contents(json!([
+        user("q"),
+        calls(json!([call("a", "f"), call("b", "g")])),
+        user("wait"),
+        result("b", "2"),
+        user("go on"),
+        result("a", "1"),
+        {"role": "assistant", "content": "done"}
+    ]));
+    let answer = |name: &str, said: &str| json!({"functionResponse": {"name": name, "response": {"content": said}}});
+    assert_eq!(found[2], json!({"role": "user", "parts": [answer("f", "1"), answer("g", "2")]}));
+    assert_eq!(found[3], json!({"role": "user", "parts": [{"text": "wait"}, {"text": "go on"}]}));
+    assert_eq!(found[4], json!({"role": "model", "parts": [{"text": "done"}]}));
+}
+
+#[test]
+fn c30_a_conversation_begins_with_the_user() {
+    let found = contents(json!([calls(json!([call("a", "f")])), result("a", "1")]));
+    assert_eq!(found[0], json!({"role": "user", "parts": [{"text": " "}]}));
+    assert_eq!(found[1]["role"], "model");
+}
+
+#[test]
+fn what_an_assistant_refused_is_what_it_said_and_audio_is_not_lost_in_silence() {
+    let said = |message: Value| contents(json!([user("q"), message]))[1].take();
+    let expected = json!({"role": "model", "parts": [{"text": "No."}]});
+    assert_eq!(said(json!({"role": "assistant", "content": null, "refusal": "No."})), expected);
+    assert_eq!(
+        said(json!({"role": "assistant", "content": "No.", "refusal": null, "annotations": [], "audio": null,
+        "function_call": null, "tool_calls": null, "parsed": null})),
+        expected
+    );
+    let audio = talk(json!([user("q"), {"role": "assistant", "audio": {"id": "a"}}]));
+    unfit(audio.clone(), "messages[1].audio", "transcript");
+    assert!(ask(&audio, Unsupported::Drop).is_ok());
+}
+
+#[test]
+fn parts_of_other_kinds_are_left_out_where_the_operator_chose_that() {
+    let odd = talk(json!([{"role": "user", "content": [{"type": "hologram"}, {"type": "text", "text": "a"}]}]));
+    unfit(odd.clone(), "messages[0].content[0].type", "image_url");
+    assert_eq!(ask(&odd, Unsupported::Drop).expect("left out")["contents"][0]["parts"], json!([{"text": "a"}]));
+}
+
+#[test]
+fn a_choice_names_a_tool_that_there_is() {
+    let choice = |name: &str| {
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        with("gemini-2.5-flash", json!({"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}}))
+    };
+    assert_eq!(body(choice("f"))["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!(["f"]));
+    unfit(choice("g"), "tool_choice", "`g`, which is none of `tools`");
+}
+
+#[test]
 fn a_result_is_an_object_and_never_a_reference() {
     let response = |content: &str| {
         let found = contents(json!([user("q"), calls(json!([call("a", "f")])), result("a", content)]));
@@ -348,6 +404,7 @@ fn effort_becomes_what_the_model_has_for_it() {
     assert_eq!(efforts("gemini-2.5-pro"), budgets(128));
     assert_eq!(efforts("gemini-3-flash-preview"), ["MINIMAL", "LOW", "MEDIUM", "HIGH", "HIGH"]);
     assert_eq!(efforts("gemini-3-pro-preview"), ["LOW", "LOW", "HIGH", "HIGH", "HIGH"]);
+    assert_eq!([thinking("gemini-2.5-flash", "max"), thinking("gemini-3-pro", "max")], [json!(24_576), json!("HIGH")]);
     assert_eq!(efforts("gemini-3.1-pro"), ["LOW", "LOW", "MEDIUM", "HIGH", "HIGH"]);
     let off = body(with("gemini-2.5-flash", json!({"reasoning_effort": "none"})));
     assert_eq!(off["generationConfig"]["thinkingConfig"], json!({"thinkingBudget": 0, "includeThoughts": false}));

@@ -59,6 +59,13 @@ fn a_message_is_one_line_of_at_most_500_characters() {
 }
 
 #[test]
+fn what_a_parser_quotes_is_cut() {
+    let quoted = serde_json::from_str::<u8>(&format!("\"{}\"", "é".repeat(1 << 20))).expect_err("no number").to_string();
+    assert_eq!(cut(quoted).chars().count(), MESSAGE_CHARS + 1);
+    assert_eq!(cut("short".into()), "short");
+}
+
+#[test]
 fn a_key_at_the_cut_is_hidden_before_the_cut() {
     let text = format!("{} sk-secret", "x".repeat(495));
     check(&text, &format!("{} [hid…", "x".repeat(495)), None, None, None);

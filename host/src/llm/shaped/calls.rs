@@ -8,9 +8,6 @@ use crate::llm::adapter::Bad;
 /// Calls of one choice that are kept apart.
 pub(in crate::llm) const CALLS_MAX: usize = 256;
 
-/// Characters of a reply's id that go into the ids that we make: clients send them back, and OpenAI takes 40 at most.
-const STEM_CHARS: usize = 20;
-
 /// The calls of one choice.
 #[derive(Debug, Default)]
 pub(in crate::llm) struct Calls {
@@ -81,13 +78,6 @@ pub(in crate::llm) fn is_finalisation(call: &Call<'_>) -> bool {
     nameless && !arguments.is_some_and(says) && (said_null || (call.index.is_none() && call.function.is_none()))
 }
 
-/// An id for a call that has none, the same for the same call of the same reply.
-pub(in crate::llm) fn made_id(reply: &str, choice: u32, index: u32) -> String {
-    let skipped = reply.chars().count().saturating_sub(STEM_CHARS);
-    let stem: String = reply.chars().skip(skipped).collect();
-    format!("call_{stem}_{choice}_{index}")
-}
-
 fn number(at: usize) -> u32 {
     u32::try_from(at).expect("there are at most CALLS_MAX")
 }
@@ -150,11 +140,5 @@ mod tests {
             begin(&mut calls, at).expect("at the edge");
         }
         begin(&mut calls, CALLS_MAX).expect_err("one more");
-    }
-
-    #[test]
-    fn a_made_id_is_short_enough_for_openai() {
-        assert_eq!(made_id("chatcmpl-0123456789abcdef0123456789abcdef", 0, 2), "call_cdef0123456789abcdef_0_2");
-        assert!(made_id(&"é".repeat(99), 127, 255).chars().count() <= 40);
     }
 }

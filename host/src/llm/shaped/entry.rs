@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::calls::{Calls, is_finalisation, made_id};
+use super::calls::{Calls, is_finalisation};
 use super::shape::{Entry, Raw, Said, calls, filled, says};
 use super::splice::Splice;
 use super::{CHOICES_MAX, Shaped, canonical_reason, garbled};
 use crate::chat::codec::json_string;
 use crate::llm::adapter::Bad;
+use crate::llm::call_id;
 
 /// A choice that has begun.
 pub(super) struct Choice {
@@ -105,7 +106,7 @@ impl Shaped {
             let index = place.index.to_string();
             give(raw, "index", call.index, &index, splice);
             if place.lacks_id {
-                let id = json_string(&made_id(&name.id, choice.index, place.index));
+                let id = json_string(&call_id::made(&name.id, choice.index, place.index));
                 give(raw, "id", call.id, id.get(), splice);
             } else if !place.begins {
                 // Clients put the pieces of one call together, the ids too.

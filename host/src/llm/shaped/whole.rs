@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::calls::made_id;
 use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
 use super::splice::Splice;
 use super::{canonical_reason, garbled};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
 use crate::llm::adapter::Bad;
+use crate::llm::call_id;
 
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///
@@ -84,7 +84,7 @@ fn mend(name: &Name, completion: &mut Completion) {
         choice.index = if distinct { choice.index } else { at };
         let calls = &mut choice.message.tool_calls;
         for (index, call) in (0..).zip(calls.iter_mut()) {
-            mend_call(call, || made_id(&name.id, at, index));
+            mend_call(call, || call_id::made(&name.id, at, index));
         }
         let reason = choice.finish_reason.take().filter(|reason| !reason.is_empty());
         let reason = canonical_reason(reason.as_deref().unwrap_or("stop"), !choice.message.tool_calls.is_empty());

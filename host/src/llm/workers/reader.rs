@@ -7,7 +7,8 @@ use super::answer::{Answer, Said, of, written};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
 use crate::llm::adapter::{Bad, Reader};
-use crate::llm::shaped::{CALLS_MAX, Calls, RawField, Shaped, calls, holds_something, is_finalisation, made_id};
+use crate::llm::call_id;
+use crate::llm::shaped::{CALLS_MAX, Calls, RawField, Shaped, calls, holds_something, is_finalisation};
 
 /// Choices of one reply.
 const CHOICES_MAX: usize = 128;
@@ -61,7 +62,7 @@ impl Native {
             let place = open.calls.place(&call)?;
             let (name, arguments) = of(&call);
             if place.begins {
-                let id = if place.lacks_id { made_id(reply, index, place.index) } else { call.id.map(written).unwrap_or_default() };
+                let id = if place.lacks_id { call_id::made(reply, index, place.index) } else { call.id.map(written).unwrap_or_default() };
                 open.bare.push(place.index);
                 add(Piece::Call { index: place.index, id, name: name.map(written).unwrap_or_default(), extra: Vec::new() });
             }
@@ -87,7 +88,7 @@ impl Native {
         for (index, (_, call)) in (0..).zip(said) {
             let (name, arguments) = of(&call);
             let id = call.id.map(written).filter(|id| !id.is_empty() && !tool_calls.iter().any(|call| has_id(call, id)));
-            let id = id.unwrap_or_else(|| made_id(&self.name.id, 0, index));
+            let id = id.unwrap_or_else(|| call_id::made(&self.name.id, 0, index));
             let arguments = arguments.map(written).filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".into());
             tool_calls.push(ToolCall::Function(FunctionCall {
                 id,

@@ -165,7 +165,7 @@ fn c09_thinking_is_told_as_it_grows_and_given_whole_with_its_signature() {
         stop(0),
     ];
     let told = told(&stream(events.into_iter().chain(text(1, "Yes")), "end_turn"));
-    let blocks = json!([{"type": "thinking", "thinking": "Hmm.", "signature": "c2ln"}]);
+    let blocks = json!([{"type": "thinking", "thinking": "Hmm.", "signature": "c2ln", "index": 0}]);
     let expected = [
         json!({"reasoning_content": "Hm"}),
         json!({"reasoning_content": "m."}),
@@ -183,7 +183,7 @@ fn c09_thinking_that_is_not_shown_still_keeps_its_signature() {
         stop(0),
     ];
     let told = told(&stream(events, "end_turn"));
-    assert_eq!(told.deltas[1], json!({"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "c2ln"}]}));
+    assert_eq!(told.deltas[1], json!({"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "c2ln", "index": 0}]}));
     assert!(told.deltas.iter().all(|delta| delta.get("reasoning_content").is_none()));
 }
 
@@ -191,10 +191,21 @@ fn c09_thinking_that_is_not_shown_still_keeps_its_signature() {
 fn c10_redacted_thinking_is_given_as_it_is() {
     let redacted = json!({"type": "redacted_thinking", "data": "b3BhcXVl"});
     let streamed = told(&stream([block(0, &redacted), stop(0)], "end_turn"));
-    assert_eq!(streamed.deltas[1], json!({"thinking_blocks": [redacted]}));
+    assert_eq!(streamed.deltas[1], json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "b3BhcXVl", "index": 0}]}));
     let reply = whole(&json!({"content": [redacted, {"type": "text", "text": "a"}], "stop_reason": "end_turn"})).expect("a reply");
     let message = &reply["choices"][0]["message"];
     assert_eq!((&message["thinking_blocks"], message.get("reasoning_content")), (&json!([redacted]), None));
+}
+
+#[test]
+fn c10_thoughts_of_a_stream_are_numbered_for_clients_and_go_back_without_their_numbers() {
+    let redacted = json!({"type": "redacted_thinking", "data": "b3BhcXVl"});
+    let thinking = json!({"type": "thinking", "thinking": "Hm", "signature": "c2ln"});
+    let told = told(&stream([block(0, &redacted), stop(0), block(1, &thinking), stop(1)], "end_turn"));
+    let blocks: Vec<Value> = told.deltas.iter().filter_map(|delta| delta.get("thinking_blocks")?.get(0).cloned()).collect();
+    assert_eq!(blocks.iter().map(|block| block["index"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(1)]);
+    let wire = wire(&of(json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thinking_blocks": blocks}])));
+    assert_eq!(wire["messages"][1]["content"], json!([redacted, thinking, {"type": "text", "text": "b"}]));
 }
 
 #[test]
@@ -276,12 +287,29 @@ fn every_stop_reason_has_its_word() {
         let end = json!({"type": "message_delta", "delta": {"stop_reason": theirs}});
         assert_eq!(told(&[start(), end, json!({"type": "message_stop"})]).reasons, [ours], "{theirs}");
     }
+    let unsaid = whole(&json!({"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]})).expect("a reply");
+    assert_eq!(unsaid["choices"][0]["finish_reason"], "tool_calls", "or clients would not run the call");
 }
 
 #[test]
 fn a_reply_without_names_gets_ours() {
     let reply = whole(&json!({"content": []})).expect("a reply");
     assert_eq!((&reply["id"], &reply["model"], &reply["created"]), (&json!("chatcmpl-ours"), &json!(MODEL), &json!(7)));
+}
+
+#[test]
+fn an_id_or_a_model_that_every_chunk_would_make_huge_is_not_taken() {
+    let reply = |bytes: usize| json!({"id": "x".repeat(bytes), "model": "x".repeat(bytes), "content": []});
+    let kept = whole(&reply(1 << 10)).expect("a reply");
+    assert_eq!((kept["id"].as_str().map(str::len), kept["model"].as_str().map(str::len)), (Some(1 << 10), Some(1 << 10)));
+    for bytes in [0, (1 << 10) + 1] {
+        let ours = whole(&reply(bytes)).expect("a reply");
+        assert_eq!((&ours["id"], &ours["model"]), (&json!("chatcmpl-ours"), &json!(MODEL)));
+        let mut deltas = Vec::new();
+        let event = json!({"type": "message_start", "message": reply(bytes)}).to_string();
+        plain_reader().event(event.as_bytes(), &mut deltas).expect("an event");
+        assert!(matches!(&deltas[0], Delta::Head { id: None, model: None, .. }), "{:?}", &deltas[0]);
+    }
 }
 
 #[test]

@@ -12,8 +12,9 @@ use super::usage::Metadata;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Chunk<'a> {
+    /// Each a [`Candidate`], and each of its parts a [`Part`], as they came: read one after the other, however many they are.
     #[serde(borrow)]
-    pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    pub(super) candidates: Option<Vec<&'a RawValue>>,
     pub(super) prompt_feedback: Option<Feedback>,
     pub(super) usage_metadata: Option<Metadata>,
     pub(super) model_version: Option<String>,
@@ -36,7 +37,7 @@ pub(super) struct Candidate<'a> {
 #[derive(Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow)]
-    pub(super) parts: Option<Vec<Part<'a>>>,
+    pub(super) parts: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]

@@ -186,6 +186,31 @@ fn ids_of_calls_differ_within_a_candidate_and_say_the_same_each_time() {
 }
 
 #[test]
+fn what_is_remembered_of_a_reply_is_bounded() {
+    let parts = |part: &str, count: usize| format!(r#"{{"candidates":[{{"content":{{"parts":[{}]}}}}]}}"#, vec![part; count].join(","));
+    assert!(reader(false).whole(parts("{}", PARTS_MAX).as_bytes()).is_ok());
+    assert!(matches!(reader(false).whole(parts("{}", PARTS_MAX + 1).as_bytes()), Err(Bad::Garbled(_))));
+    assert!(reader(true).event(parts("{}", PARTS_MAX + 1).as_bytes(), &mut Vec::new()).is_ok(), "of a stream nothing is held");
+    let calls = parts(r#"{"functionCall":{"name":"f"}}"#, CALLS_MAX as usize);
+    let mut reader = reader(true);
+    assert!(reader.event(calls.as_bytes(), &mut Vec::new()).is_ok());
+    let one = parts(r#"{"functionCall":{"name":"f"}}"#, 1);
+    assert!(matches!(reader.event(one.as_bytes(), &mut Vec::new()), Err(Bad::Garbled(_))));
+    let logprobs = json!({"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -0.5}]}}]}).to_string();
+    reader.event(logprobs.as_bytes(), &mut Vec::new()).expect("an event");
+    assert!(reader.choices[0].logprobs.is_empty());
+}
+
+#[test]
+fn ids_of_calls_are_short_enough_for_other_vendors() {
+    let name = Name { id: "chatcmpl-0198f2c0a1b27c3d8e4f5a6b7c8d9e0f".into(), model: "m".into(), created: 7 };
+    let call = json!({"functionCall": {"id": "x".repeat(ID_BYTES_MAX + 1), "name": "f"}});
+    let completion = Reply::new(name, false).whole(calling(json!([call])).to_string().as_bytes()).expect("a reply");
+    let ToolCall::Function(call) = &completion.choices[0].message.tool_calls[0] else { panic!("a function call") };
+    assert_eq!(call.id, "call_7c3d8e4f5a6b7c8d9e0f_0_0");
+}
+
+#[test]
 fn arguments_lose_gemini_s_line_breaks_and_nothing_else() {
     let raw = |text: &str| codec::json(text.to_owned()).expect("JSON");
     let pretty = "{\n  \"a b\": [1.0, 1e2,\n 12345678901234567890],\n \"q\": \"\\\" : , \\\\\" ,\"é\":{ } }";

@@ -11,10 +11,10 @@ use super::media;
 use super::params::read;
 use crate::chat::codec::{json, json_string};
 use crate::chat::{Content, FunctionCall, Json, Message, Part as Given, ToolCall};
-use crate::llm::adapter::Unfit;
+use crate::llm::adapter::{Ask, Unfit};
 use crate::llm::gemini::model::Model;
-use crate::llm::gemini::schema::Tree;
 use crate::llm::gemini::thought;
+use crate::llm::tree::Tree;
 
 /// What a turn without text says: Gemini refuses a turn of nothing, and one of images alone.
 const FILLER: &str = " ";
@@ -85,13 +85,16 @@ fn text<'a>(text: impl Into<Cow<'a, str>>) -> Part<'a> {
 
 /// # Errors
 /// `Unfit` names the message and what in it Gemini cannot take.
-pub(super) fn conversation<'a>(messages: &'a [Message], model: &Model<'_>) -> Result<Conversation<'a>, Unfit> {
+pub(super) fn conversation<'a>(ask: &'a Ask<'_>, model: &Model<'_>) -> Result<Conversation<'a>, Unfit> {
+    let messages = ask.messages;
     let newest = messages.iter().rposition(|message| message.role == "user").unwrap_or(0);
     let mut teller = Teller {
+        ask,
         ids: model.since((3, 0)),
         signed_from: if model.since((3, 0)) { newest } else { usize::MAX },
         system: Vec::new(),
         turns: Vec::new(),
+        results: None,
         calls: HashMap::new(),
         places: 0,
     };
@@ -102,12 +105,15 @@ pub(super) fn conversation<'a>(messages: &'a [Message], model: &Model<'_>) -> Re
 }
 
 struct Teller<'a> {
+    ask: &'a Ask<'a>,
     /// Whether calls and results carry ids: Gemini 3 takes them, older models answer 400.
     ids: bool,
     /// From this message on a first call needs a signature.
     signed_from: usize,
     system: Vec<Part<'a>>,
     turns: Vec<Turn<'a>>,
+    /// Where the results of the newest calls belong: right behind the turn that made them, whoever spoke in between.
+    results: Option<usize>,
     /// Each call by its id without signature: its place among all calls, and the function's name.
     calls: HashMap<&'a str, (usize, &'a str)>,
     places: usize,
@@ -117,19 +123,24 @@ impl<'a> Teller<'a> {
     fn tell(&mut self, at: usize, message: &'a Message) -> Result<(), Unfit> {
         match message.role.as_str() {
             "system" | "developer" => {
-                let parts = said(at, message, false)?;
+                let parts = said(self.ask, at, message, false)?;
                 self.system.extend(parts);
             }
             "user" => {
-                let parts = said(at, message, true)?;
+                let parts = said(self.ask, at, message, true)?;
                 self.turn("user", parts);
             }
             "assistant" => {
-                let mut parts = said(at, message, false)?;
-                parts.extend(self.calls(at, message)?);
+                let mut parts = self.assistant(at, message)?;
+                let calls = self.calls(at, message)?;
+                let called = !calls.is_empty();
+                parts.extend(calls);
                 // One that says nothing would be refused.
                 if !parts.is_empty() {
                     self.turn("model", parts);
+                }
+                if called {
+                    self.results = Some(self.turns.len());
                 }
             }
             "tool" => self.result(at, message)?,
@@ -154,6 +165,17 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// What an assistant said. A refusal stands beside the content, and in its place.
+    fn assistant(&self, at: usize, message: &'a Message) -> Result<Vec<Part<'a>>, Unfit> {
+        if given(message, "audio").is_some() {
+            self.ask.cannot(format!("messages[{at}].audio"), "names audio that Gemini has not; send its transcript as content")?;
+        }
+        let parts = said(self.ask, at, message, false)?;
+        let refusal = given(message, "refusal").filter(|_| parts.is_empty());
+        let refusal = refusal.and_then(|json| serde_json::from_str::<String>(json.get()).ok()).filter(|text| !text.is_empty());
+        Ok(refusal.map_or(parts, |refusal| vec![text(refusal)]))
+    }
+
     /// The calls of an assistant's message. Gemini signs the first of several; without any signature Gemini 3 refuses the current turn.
     fn calls(&mut self, at: usize, message: &'a Message) -> Result<Vec<Part<'a>>, Unfit> {
         let mut parts = Vec::new();
@@ -164,7 +186,7 @@ impl<'a> Teller<'a> {
             };
             parts.push(self.call(&param, call)?);
         }
-        if let Some((_, old)) = message.extra.iter().find(|(name, json)| name == "function_call" && json.get() != "null") {
+        if let Some(old) = given(message, "function_call") {
             let old: OldCall<'a> = read(old, &format!("messages[{at}].function_call"))?;
             let args = arguments(&format!("messages[{at}].function_call.arguments"), &old.arguments)?;
             parts.push(Payload::FunctionCall(Call { id: None, name: old.name, args }).into());
@@ -197,20 +219,22 @@ impl<'a> Teller<'a> {
         Ok(())
     }
 
-    /// A result joins those next to it; they are put in order at the end.
+    /// A result joins those of the same calls; they are put in order at the end.
     fn answer(&mut self, id: Option<&'a str>, name: &'a str, place: usize, text: &str) {
         let payload = Payload::FunctionResponse(Answer { id, name, response: response(text) });
         let part = Part { place, ..payload.into() };
-        match self.turns.last_mut() {
-            Some(last) if last.answers => last.parts.push(part),
-            _ => self.turns.push(Turn { role: Some("user"), parts: vec![part], answers: true }),
+        let at = self.results.unwrap_or(self.turns.len());
+        match self.turns.get_mut(at) {
+            Some(turn) if turn.answers => turn.parts.push(part),
+            // What stands behind is one turn of the user's at most, so this moves next to nothing.
+            _ => self.turns.insert(at, Turn { role: Some("user"), parts: vec![part], answers: true }),
         }
     }
 
     fn finish(mut self) -> Conversation<'a> {
-        // A conversation of system messages alone would be refused as empty.
-        if self.turns.is_empty() {
-            self.turn("user", Vec::new());
+        // A conversation of system messages alone would be refused as empty, and one that begins with a call as out of order.
+        if self.turns.first().is_none_or(|turn| turn.role == Some("model")) {
+            self.turns.insert(0, Turn { role: Some("user"), parts: Vec::new(), answers: false });
         }
         for turn in self.turns.iter_mut().filter(|turn| turn.role == Some("user")) {
             if turn.answers {
@@ -233,8 +257,13 @@ struct OldCall<'a> {
     arguments: Cow<'a, str>,
 }
 
+/// The field of that name that the canonical form does not model, unless it is null.
+fn given<'a>(message: &'a Message, name: &str) -> Option<&'a Json> {
+    message.extra.iter().find_map(|(key, json)| (key == name && json.get() != "null").then_some(json))
+}
+
 /// What a message says beside its calls. Empty texts are left out, for Gemini refuses them.
-fn said(at: usize, message: &Message, media: bool) -> Result<Vec<Part<'_>>, Unfit> {
+fn said<'a>(ask: &Ask<'_>, at: usize, message: &'a Message, media: bool) -> Result<Vec<Part<'a>>, Unfit> {
     let parts = match &message.content {
         Content::Null => return Ok(Vec::new()),
         Content::Text(said) => return Ok(Some(said).filter(|said| !said.is_empty()).map(text).into_iter().collect()),
@@ -246,9 +275,10 @@ fn said(at: usize, message: &Message, media: bool) -> Result<Vec<Part<'_>>, Unfi
         match part {
             Given::Text { text: said, .. } if said.is_empty() => {}
             Given::Text { text: said, .. } => out.push(text(said)),
-            Given::Other(json) => match media::read(json, &param)? {
-                media::Part::Refusal(said) => out.push(text(said)),
-                part if media => out.push(part.into_payload().into()),
+            Given::Other(json) => match media::read(ask, json, &param)? {
+                None => {}
+                Some(media::Part::Refusal(said)) => out.push(text(said)),
+                Some(part) if media => out.push(part.into_payload().into()),
                 _ => return Err(unfit(param, format!("is no text, which is all that a message of role `{}` may hold", message.role))),
             },
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::contents::Payload;
 use super::params;
 use crate::chat::Json;
-use crate::llm::adapter::Unfit;
+use crate::llm::adapter::{Ask, Unfit};
 use crate::llm::gemini::thought::is_base64;
 
 /// Where the Files API keeps what was uploaded.
@@ -124,10 +124,12 @@ struct Refused<'a> {
     refusal: Cow<'a, str>,
 }
 
+/// None where it is of a kind that the operator chose to leave out.
+///
 /// # Errors
 /// `Unfit` names `param` or a field below it.
-pub(super) fn read<'a>(json: &'a Json, param: &str) -> Result<Part<'a>, Unfit> {
-    match params::read(json, param)? {
+pub(super) fn read<'a>(ask: &Ask<'_>, json: &'a Json, param: &str) -> Result<Option<Part<'a>>, Unfit> {
+    let part = match params::read(json, param)? {
         Kind::ImageUrl => {
             let Image { image_url: Address { url, format } } = params::read(json, param)?;
             address(url, format, &format!("{param}.image_url"))
@@ -155,8 +157,11 @@ pub(super) fn read<'a>(json: &'a Json, param: &str) -> Result<Part<'a>, Unfit> {
             }
         }
         Kind::Refusal => Ok(Part::Refusal(params::read::<Refused<'a>>(json, param)?.refusal)),
-        Kind::Unknown => Err(unfit(&format!("{param}.type"), "must be text, image_url, input_audio, file or refusal")),
-    }
+        Kind::Unknown => {
+            return ask.cannot(format!("{param}.type"), "must be text, image_url, input_audio, file or refusal").map(|()| None);
+        }
+    };
+    part.map(Some)
 }
 
 fn address<'a>(url: Cow<'a, str>, format: Option<String>, param: &str) -> Result<Part<'a>, Unfit> {

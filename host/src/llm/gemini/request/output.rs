@@ -8,7 +8,8 @@ use super::generation::Config;
 use super::params::{Params, read};
 use crate::llm::adapter::{Ask, Unfit};
 use crate::llm::gemini::model::Model;
-use crate::llm::gemini::schema::{Budget, Tree, cleaned};
+use crate::llm::gemini::schema::{Budget, cleaned};
+use crate::llm::tree::Tree;
 
 const PARAM: &str = "response_format";
 

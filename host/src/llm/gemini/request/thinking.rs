@@ -40,8 +40,9 @@ pub(super) fn effort(ask: &Ask<'_>, params: &Params<'_>, model: &Model<'_>, conf
         "low" => Effort::Low,
         "medium" => Effort::Medium,
         "high" => Effort::High,
-        "xhigh" => Effort::XHigh,
-        _ => return Err(Unfit { param: PARAM.into(), message: "must be none, minimal, low, medium, high or xhigh".into() }),
+        // More than any model of Gemini's has is its most.
+        "xhigh" | "max" => Effort::XHigh,
+        _ => return Err(Unfit { param: PARAM.into(), message: "must be none, minimal, low, medium, high, xhigh or max".into() }),
     };
     let thinking = match (model.thinking(), effort) {
         (Thinking::Never, Effort::None) => return Ok(()),

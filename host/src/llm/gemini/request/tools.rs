@@ -8,7 +8,11 @@ use serde_json::value::RawValue;
 
 use super::params::{Params, read};
 use crate::llm::adapter::{Ask, Unfit};
-use crate::llm::gemini::schema::{Budget, Tree, cleaned};
+use crate::llm::gemini::schema::{Budget, cleaned};
+use crate::llm::tree::Tree;
+
+/// Characters of a name that an error shows.
+const NAME_CHARS: usize = 100;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +115,7 @@ fn is_object(schema: &Tree) -> bool {
 }
 
 /// `tool_choice`; without a word of it the model chooses.
-pub(super) fn config(params: &Params<'_>, functions: bool) -> Result<Option<Config>, Unfit> {
+pub(super) fn config(params: &Params<'_>, tool: Option<&Tool<'_>>) -> Result<Option<Config>, Unfit> {
     let Some(choice) = params.raw("tool_choice") else { return Ok(None) };
     let wrong = || unfit("tool_choice", "must be none, auto, required or {\"type\": \"function\", \"function\": {\"name\"}}");
     let (mode, name) = match read(choice, "tool_choice").map_err(|_| wrong())? {
@@ -123,7 +127,12 @@ pub(super) fn config(params: &Params<'_>, functions: bool) -> Result<Option<Conf
         },
         Choice::Named { function } => ("ANY", Some([function.name])),
     };
-    match (functions, mode) {
+    let known = |name: &String| tool.is_none_or(|tool| tool.function_declarations.iter().any(|function| function.name == *name));
+    if let Some([name]) = name.as_ref().filter(|[name]| !known(name)) {
+        let name: String = name.chars().take(NAME_CHARS).collect();
+        return Err(unfit("tool_choice", &format!("names `{name}`, which is none of `tools`")));
+    }
+    match (tool.is_some(), mode) {
         (true, _) => Ok(Some(Config { function_calling_config: Calling { mode, allowed_function_names: name } })),
         (false, "ANY") => Err(unfit("tool_choice", "asks for a call, and `tools` holds no function")),
         (false, _) => Ok(None),

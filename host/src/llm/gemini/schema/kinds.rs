@@ -1,7 +1,8 @@
 //! The words of each type: what Gemini's `Schema` has for strings, numbers, arrays and objects. Must not follow references.
 
-use super::{Cleaner, Facet, Tree, find};
+use super::{Cleaner, Facet, find};
 use crate::llm::adapter::Unfit;
+use crate::llm::tree::Tree;
 
 /// The types that a value may have, without null, and whether it may be null.
 pub(super) fn of<'a>(facets: &[Facet<'a>]) -> (Vec<&'a str>, bool) {

@@ -1,5 +1,5 @@
 //! A JSON value whose objects keep the order of their keys, for the order of a schema's properties is the order in which a model answers.
-//! Must not know what a schema is.
+//! Must not know what a schema is. The parser's limit on nesting bounds the depth of every walk over a tree.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,36 +9,52 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::llm::gemini) enum Tree {
+pub(super) enum Tree {
     Null,
     Bool(bool),
     Number(Number),
     Text(String),
     List(Vec<Tree>),
-    Object(Vec<(String, Tree)>),
+    Object(Object),
+}
+
+/// The fields of an object, in their order.
+pub(super) type Object = Vec<(String, Tree)>;
+
+/// The field of that name.
+pub(super) fn field<'a>(object: &'a Object, name: &str) -> Option<&'a Tree> {
+    object.iter().find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// Sets a field, in its place if it is there.
+pub(super) fn set(object: &mut Object, name: &str, value: Tree) {
+    match object.iter_mut().find(|(key, _)| key == name) {
+        Some((_, old)) => *old = value,
+        None => object.push((name.to_owned(), value)),
+    }
 }
 
 impl Tree {
-    pub(in crate::llm::gemini) fn text(text: impl Into<String>) -> Self {
+    pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
     /// The value under `key`, if it is an object that has one.
-    pub(in crate::llm::gemini) fn get(&self, key: &str) -> Option<&Tree> {
+    pub(super) fn get(&self, key: &str) -> Option<&Tree> {
         match self {
-            Self::Object(fields) => fields.iter().find_map(|(name, value)| (name == key).then_some(value)),
+            Self::Object(fields) => field(fields, key),
             _ => None,
         }
     }
 
-    pub(in crate::llm::gemini) fn as_str(&self) -> Option<&str> {
+    pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(in crate::llm::gemini) fn as_list(&self) -> Option<&[Tree]> {
+    pub(super) fn as_list(&self) -> Option<&[Tree]> {
         match self {
             Self::List(items) => Some(items),
             _ => None,
@@ -46,7 +62,7 @@ impl Tree {
     }
 
     /// Whether an object in it, however deep, has this key.
-    pub(in crate::llm::gemini) fn has_key(&self, key: &str) -> bool {
+    pub(super) fn has_key(&self, key: &str) -> bool {
         match self {
             Self::List(items) => items.iter().any(|item| item.has_key(key)),
             Self::Object(fields) => fields.iter().any(|(name, value)| name == key || value.has_key(key)),
@@ -111,7 +127,7 @@ impl<'de> Deserialize<'de> for Tree {
                 Ok(Tree::List(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
-                let mut fields: Vec<(String, Tree)> = Vec::new();
+                let mut fields = Object::new();
                 let mut places: HashMap<String, usize> = HashMap::new();
                 // Of repeated keys the last counts, as everywhere here.
                 while let Some((name, value)) = map.next_entry::<String, Tree>()? {
@@ -136,9 +152,15 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order_and_the_last_of_a_repeated_one_counts() {
-        let text = r#"{"z":1,"a":{"y":[true,null,"é",-2,0.5]},"z":2}"#;
+        let text = r#"{"z":1,"a":{"y":[true,null,"é",-2,0.5],"b":18446744073709551615},"z":2}"#;
         let tree: Tree = serde_json::from_str(text).expect("JSON");
-        assert_eq!(serde_json::to_string(&tree).expect("JSON"), r#"{"z":2,"a":{"y":[true,null,"é",-2,0.5]}}"#);
+        assert_eq!(serde_json::to_string(&tree).expect("JSON"), r#"{"z":2,"a":{"y":[true,null,"é",-2,0.5],"b":18446744073709551615}}"#);
         assert!(tree.has_key("y") && !tree.has_key("x"));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        assert!(serde_json::from_str::<Tree>(&deep).is_err());
     }
 }

@@ -1,0 +1,106 @@
+//! Ids of tool calls that every vendor takes. Clients send them back with the history, perhaps to another vendor after a fallback, and
+//! OpenAI refuses one of more than 40 characters, which Gemini's with a signature in them are. Must not know any vendor's replies.
+
+use std::borrow::Cow;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use crate::chat::{Message, ToolCall};
+
+/// Characters of an id that OpenAI takes.
+const CHARS_MAX: usize = 40;
+
+/// Characters of a reply's id that go into the ids that we make.
+const STEM_CHARS: usize = 20;
+
+/// Characters of a long id that stay, before `_` and 16 digits that stand for the whole of it.
+const KEPT_CHARS: usize = CHARS_MAX - 17;
+
+/// An id for a call that has none, the same for the same call of the same reply.
+pub(super) fn made(reply: &str, choice: u32, call: u32) -> String {
+    let skipped = reply.chars().count().saturating_sub(STEM_CHARS);
+    let stem: String = reply.chars().skip(skipped).collect();
+    format!("call_{stem}_{choice}_{call}")
+}
+
+/// The messages with ids that OpenAI takes: those that are too long are shortened alike at the call and at its result.
+pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
+    let fits = |call: &ToolCall| !matches!(call, ToolCall::Function(call) if shortened(&call.id).is_some());
+    let result_fits = |message: &Message| message.tool_call_id.as_deref().and_then(shortened).is_none();
+    if messages.iter().all(|message| message.tool_calls.iter().all(fits) && result_fits(message)) {
+        return messages.into();
+    }
+    let mut messages = messages.to_vec();
+    for message in &mut messages {
+        let calls = message.tool_calls.iter_mut().filter_map(|call| match call {
+            ToolCall::Function(call) => Some(&mut call.id),
+            ToolCall::Other(_) => None,
+        });
+        for id in calls.chain(&mut message.tool_call_id) {
+            if let Some(short) = shortened(id) {
+                *id = short;
+            }
+        }
+    }
+    messages.into()
+}
+
+/// None where the id is short enough.
+fn shortened(id: &str) -> Option<String> {
+    // Most are ASCII and short, so that counting their characters is not needed.
+    if id.len() <= CHARS_MAX || id.chars().nth(CHARS_MAX).is_none() {
+        return None;
+    }
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let kept: String = id.chars().take(KEPT_CHARS).collect();
+    Some(format!("{kept}_{:016x}", hasher.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Fields, FunctionCall};
+
+    fn turn(ids: &[&str]) -> Vec<Message> {
+        let call = |id: &&str| {
+            let call = FunctionCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), extra: Fields::new() };
+            ToolCall::Function(call)
+        };
+        let calls = Message { role: "assistant".into(), tool_calls: ids.iter().map(call).collect(), ..Message::default() };
+        let result = |id: &&str| Message { tool_call_id: Some((*id).into()), ..Message::text("tool", "1") };
+        std::iter::once(calls).chain(ids.iter().map(result)).collect()
+    }
+
+    fn ids(messages: &[Message]) -> (Vec<&str>, Vec<&str>) {
+        let calls = messages[0].tool_calls.iter().filter_map(|call| match call {
+            ToolCall::Function(call) => Some(call.id.as_str()),
+            ToolCall::Other(_) => None,
+        });
+        (calls.collect(), messages[1..].iter().filter_map(|message| message.tool_call_id.as_deref()).collect())
+    }
+
+    #[test]
+    fn a_made_id_is_short_enough_for_openai() {
+        assert_eq!(made("chatcmpl-0123456789abcdef0123456789abcdef", 0, 2), "call_cdef0123456789abcdef_0_2");
+        assert!(made(&"é".repeat(99), 127, 4095).chars().count() <= CHARS_MAX);
+    }
+
+    #[test]
+    fn c19_long_ids_are_shortened_alike_on_both_sides_and_stay_apart() {
+        let long = |end: &str| format!("call_7c3d8e4f5a6b7c8d9e0f_0_0__thought__CiQB/+9{end}");
+        let at_limit = "é".repeat(CHARS_MAX);
+        let messages = turn(&[&long("a"), &at_limit, &long("b")]);
+        let fitted = fitted(&messages);
+        let (calls, results) = ids(&fitted);
+        assert_eq!(calls, results);
+        assert!(calls.iter().all(|id| id.chars().count() <= CHARS_MAX), "{calls:?}");
+        assert!(calls[0] != calls[2] && calls[0].starts_with("call_7c3d8e4f5a6b7c8d9e"), "{calls:?}");
+        assert_eq!(calls[1], at_limit);
+    }
+
+    #[test]
+    fn messages_that_fit_are_not_copied() {
+        assert!(matches!(fitted(&turn(&["call_1", "toolu_01"])), Cow::Borrowed(_)));
+    }
+}
