@@ -233,3 +233,6 @@ pub struct Answer {
     /// How many tries were begun, those at the same provider and hedges included; 1 where the first answered.
     pub attempts: u32,
 }
+
+#[cfg(test)]
+mod tests;

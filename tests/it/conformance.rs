@@ -31,11 +31,18 @@ const ITEMS: [Item; 62] = [
             "c09_thinking_that_is_not_shown_still_keeps_its_signature",
         ],
     ),
-    (10, "redacted thinking", &["c10_redacted_thinking_is_given_as_it_is"]),
+    (
+        10,
+        "redacted thinking",
+        &["c10_redacted_thinking_is_given_as_it_is", "c10_thoughts_of_a_stream_are_numbered_for_clients_and_go_back_without_their_numbers"],
+    ),
     (
         11,
         "an overload inside a stream, before and after its first token",
-        &["c11_an_error_inside_a_stream_is_an_error_before_and_after_the_first_token"],
+        &[
+            "c11_an_error_inside_a_stream_is_an_error_before_and_after_the_first_token",
+            "c11_an_error_without_an_envelope_is_no_end_of_the_reply",
+        ],
     ),
     (
         12,
@@ -62,7 +69,11 @@ const ITEMS: [Item; 62] = [
     (
         19,
         "ids of tools with `/`, `+` and `=`",
-        &["c19_an_id_with_base64_in_it_comes_back_as_it_was", "c19_ids_are_changed_alike_on_both_sides_and_stay_apart"],
+        &[
+            "c19_an_id_with_base64_in_it_comes_back_as_it_was",
+            "c19_ids_are_changed_alike_on_both_sides_and_stay_apart",
+            "c19_long_ids_are_shortened_alike_on_both_sides_and_stay_apart",
+        ],
     ),
     (
         20,
@@ -98,7 +109,15 @@ const ITEMS: [Item; 62] = [
             "c29_a_spending_limit_is_no_matter_of_waiting",
         ],
     ),
-    (30, "roles alternate for Gemini", &["c30_a_conversation_is_never_empty", "c30_roles_alternate_however_the_conversation_went"]),
+    (
+        30,
+        "roles alternate for Gemini",
+        &[
+            "c30_a_conversation_begins_with_the_user",
+            "c30_a_conversation_is_never_empty",
+            "c30_roles_alternate_however_the_conversation_went",
+        ],
+    ),
     (31, "a turn of images alone", &["c31_a_turn_of_images_alone_gets_a_text"]),
     (
         32,
@@ -108,7 +127,14 @@ const ITEMS: [Item; 62] = [
             "c32_an_id_that_was_used_twice_means_the_call_before_the_result",
         ],
     ),
-    (33, "results of tools out of order", &["c33_results_stand_together_in_the_order_of_their_calls"]),
+    (
+        33,
+        "results of tools out of order",
+        &[
+            "c33_results_stand_behind_their_calls_though_the_user_spoke_in_between",
+            "c33_results_stand_together_in_the_order_of_their_calls",
+        ],
+    ),
     (
         34,
         "thought signatures round-trip, the first only of parallel calls",

@@ -76,7 +76,8 @@ impl Account<'_> {
             let labels = [("gen_ai_request_model", self.dialect.model()), ("gen_ai_token_type", kind)];
             near(figures.sum("gen_ai_client_token_usage_sum", &labels), sum, spare * REPLY_MOST);
         }
-        near(row("prompt_tokens"), prompt + self.guessed(&untold), spare * REPLY_MOST);
+        let alone: u64 = untold.iter().filter_map(|reply| reply.prompt).sum();
+        near(row("prompt_tokens"), prompt + alone + self.guessed(&untold), spare * REPLY_MOST);
         let guessed = row("completion_tokens").saturating_sub(completion);
         assert!(guessed <= (untold.len() as u64 + spare) * REPLY_MOST, "{:?}: {guessed}", self.dialect);
         assert!(!untold.is_empty() || guessed == 0 || spare > 0, "{:?}: {guessed}", self.dialect);
@@ -86,10 +87,10 @@ impl Account<'_> {
         }
     }
 
-    /// The prompts of these replies, by the size of what was sent.
+    /// The prompts of these replies that nobody counted, by the size of what was sent.
     fn guessed(&self, replies: &[&Replied]) -> u64 {
         let sizes: HashMap<u32, usize> = self.requests.iter().map(|request| (Question::of(request).nonce, request.body.len())).collect();
-        replies.iter().map(|reply| sizes[&reply.nonce].div_ceil(BYTES_PER_TOKEN) as u64).sum()
+        replies.iter().filter(|reply| reply.prompt.is_none()).map(|reply| sizes[&reply.nonce].div_ceil(BYTES_PER_TOKEN) as u64).sum()
     }
 }
 

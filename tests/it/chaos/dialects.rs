@@ -83,13 +83,13 @@ impl Dialect {
         [prompt, self.words(nonce).len() as u64]
     }
 
-    /// What it has counted when its stream breaks after so many words; none where it counts at the end only.
-    pub(super) fn told_after(self, nonce: u32, words: usize) -> Option<Told> {
+    /// What it has counted when its stream breaks after so many words: all of it, or the prompt alone, or nothing before the end.
+    pub(super) fn told_after(self, nonce: u32, words: usize) -> (Option<Told>, Option<u64>) {
         let [prompt, _] = self.told(nonce);
         match self {
-            Self::OpenAi => None,
-            Self::Anthropic => Some([prompt, 1]),
-            Self::Gemini => Some([prompt, words as u64]),
+            Self::OpenAi => (None, None),
+            Self::Anthropic => (None, Some(prompt)),
+            Self::Gemini => (Some([prompt, words as u64]), None),
         }
     }
 

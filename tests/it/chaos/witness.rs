@@ -28,8 +28,10 @@ pub(super) struct Replied {
     pub(super) nonce: u32,
     pub(super) by: Dialect,
     pub(super) attempts: u64,
-    /// What the provider has counted; none where it had not.
+    /// What the provider has counted; none where it had not counted all that it said.
     pub(super) told: Option<Told>,
+    /// The prompt, where the provider has counted that alone.
+    pub(super) prompt: Option<u64>,
     /// The code of the error event that ended it.
     pub(super) broken: Option<String>,
 }
@@ -59,7 +61,7 @@ impl Asked {
         assert_eq!((json["choices"].as_array().map(Vec::len), &json["object"]), (Some(1), &json!("chat.completion")), "{self:?} {json}");
         assert!(json["id"].as_str().is_some_and(|id| !id.is_empty()) && json["created"].is_u64(), "{self:?} {json}");
         assert_eq!(counts(&json["usage"]), by.told(self.nonce), "{self:?} {json}");
-        Seen::Reply(Replied { nonce: self.nonce, by, attempts, told: Some(by.told(self.nonce)), broken: None })
+        Seen::Reply(Replied { nonce: self.nonce, by, attempts, told: Some(by.told(self.nonce)), prompt: None, broken: None })
     }
 
     /// One of the errors that README lists, and nothing beside it.
@@ -103,11 +105,11 @@ impl Asked {
         let chunks: Vec<Value> = chunks.iter().map(parsed).collect();
         let said = self.chunks(&chunks);
         let whole = by.words(self.nonce);
-        let reply = |told, broken| Seen::Reply(Replied { nonce: self.nonce, by, attempts, told, broken });
+        let reply = |told, prompt, broken| Seen::Reply(Replied { nonce: self.nonce, by, attempts, told, prompt, broken });
         if last == "[DONE]" {
             assert_eq!((said.text.concat(), said.reasons.as_slice()), (whole.concat(), &["stop".to_owned()][..]), "{self:?} {events:?}");
             assert_eq!(said.usage, self.usage.then(|| by.told(self.nonce)), "{self:?} {events:?}");
-            return reply(Some(by.told(self.nonce)), None);
+            return reply(Some(by.told(self.nonce)), None, None);
         }
         let error: Value = parsed(last);
         let code = self.envelope(&error["error"]);
@@ -116,7 +118,8 @@ impl Asked {
         // A time limit may pass between the end and its mark.
         let late = matches!(&*code, "upstream_idle" | "deadline");
         assert!(late || (said.reasons.is_empty() && said.usage.is_none()), "{self:?} {events:?}");
-        reply(by.told_after(self.nonce, said.text.len()), Some(code))
+        let (told, prompt) = by.told_after(self.nonce, said.text.len());
+        reply(told, prompt, Some(code))
     }
 
     /// What the chunks of one reply say, which have one head.

@@ -104,7 +104,8 @@ async fn streams_over_the_limit_are_refused_and_the_others_are_served() {
 #[tokio::test]
 async fn readiness_ends_with_the_drain_where_a_connection_still_asks() {
     let (upstream, signal) = (Upstream::start().await, Signal::default());
-    upstream.next(Script::default().wait(&signal).raw("HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}"));
+    let reply = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[]}"#;
+    upstream.next(Script::default().wait(&signal).raw(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{reply}", reply.len())));
     let mut server = server("", &upstream);
     let mut client = Raw::connect(&server).await;
     client.send([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame::SETTINGS[..]].concat()).await;
@@ -122,7 +123,7 @@ async fn readiness_ends_with_the_drain_where_a_connection_still_asks() {
     assert_eq!((ready.stream, String::from_utf8_lossy(&ready.payload).into_owned()), (3, r#"{"status":"draining"}"#.into()));
     signal.fire();
     let answer = client.frame(frame::Kind::Data).await;
-    assert_eq!((answer.stream, &*answer.payload), (1, &br#"{"choices":[]}"#[..]), "what ran is finished");
+    assert_eq!((answer.stream, &*answer.payload), (1, reply.as_bytes()), "what ran is finished");
     drop(client);
     assert!(server.wait().success());
 }
