@@ -48,7 +48,8 @@ pub(super) fn mock() {
         let reply = Response::builder().header("content-type", if streamed { "text/event-stream" } else { "application/json" });
         let body = match streamed {
             true if has("slow poem") => slow(),
-            true => events(dialect),
+            // As OpenAI does it: who asks for usage gets `null` of it with every chunk, and the count with the last.
+            true => events(dialect, has("\"include_usage\":true")),
             false => full(dialect.whole().to_string().into()),
         };
         reply.body(body).expect("a reply")
@@ -120,9 +121,20 @@ fn chunk(delta: &Value, reason: &Value) -> Value {
 }
 
 /// Each event is a frame of its own, as a model's tokens are.
-fn events(dialect: Dialect) -> Body {
+fn events(dialect: Dialect, counted: bool) -> Body {
     let words = (0..EVENTS).map(|at| dialect.word(at).to_string());
-    let all: Vec<String> = dialect.first().map(|value| value.to_string()).into_iter().chain(words).chain(dialect.last()).collect();
+    let mut all: Vec<String> = dialect.first().map(|value| value.to_string()).into_iter().chain(words).chain(dialect.last()).collect();
+    if counted && matches!(dialect, Dialect::OpenAi) {
+        let done = all.pop().expect("a stream has its end mark");
+        for chunk in &mut all {
+            chunk.truncate(chunk.len() - 1);
+            chunk.push_str(",\"usage\":null}");
+        }
+        let usage = json!({"prompt_tokens": 30, "completion_tokens": 60, "total_tokens": 90});
+        let last =
+            json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "mock", "choices": [], "usage": usage});
+        all.extend([last.to_string(), done]);
+    }
     // Yielding between events lets the connection flush each of them.
     let frames = stream::iter(all).then(|data| async {
         tokio::task::yield_now().await;

@@ -78,17 +78,18 @@ async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Res
     // An id with wrong escapes names nothing, like the empty id.
     let id = routes::percent_decoded(segment).unwrap_or_default();
     record.pipeline = is_name(&id).then(|| id.as_str().into());
+    // The rare ones are boxed: every request's future is as large as the largest of these.
     match endpoint {
         Endpoint::ChatCompletions => chat::completions(&shared, head, body, record).await,
-        Endpoint::Embeddings => embeddings::create(&shared, head, body, record).await,
+        Endpoint::Embeddings => Box::pin(embeddings::create(&shared, head, body, record)).await,
         Endpoint::Responses => responses::create(&shared, head, body, record).await,
         Endpoint::Models => Ok(models::list(&shared.state.catalog)),
         Endpoint::Model => models::one(&shared.state.catalog, &id),
-        Endpoint::PutPipeline => pipelines::put(&shared, head, body, &id).await,
+        Endpoint::PutPipeline => Box::pin(pipelines::put(&shared, head, body, &id)).await,
         Endpoint::GetPipeline => pipelines::get(&shared.state.catalog, &id),
-        Endpoint::Upload => knowledge::upload(&shared, head, body, &id).await,
-        Endpoint::TestKnowledge => knowledge::test(&shared, head, body, &id).await,
-        Endpoint::Usage => usage::report(&shared.state.ledger, head.uri.query()).await,
+        Endpoint::Upload => Box::pin(knowledge::upload(&shared, head, body, &id)).await,
+        Endpoint::TestKnowledge => Box::pin(knowledge::test(&shared, head, body, &id)).await,
+        Endpoint::Usage => Box::pin(usage::report(&shared.state.ledger, head.uri.query())).await,
         Endpoint::Plugins => Ok(plugins::list(&shared.state.registry)),
         Endpoint::Health => Ok(health::alive()),
         Endpoint::Ready => Ok(health::ready(&shared)),

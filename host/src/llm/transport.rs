@@ -63,7 +63,7 @@ impl Transport {
         llm_server(address, port);
         match self.kept().await {
             Some(sender) => Ok(Connection { sender, fresh: false }),
-            None => self.dial().await.map(|sender| Connection { sender, fresh: true }),
+            None => Box::pin(self.dial()).await.map(|sender| Connection { sender, fresh: true }),
         }
     }
 

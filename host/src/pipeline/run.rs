@@ -43,12 +43,13 @@ impl Runner {
     }
 
     async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Outcome, Error> {
+        // Boxed where a pipeline may do without: every walk's future is as large as the largest of its stages.
         let exchange = match plan.rag {
-            Some(stage) => retrieve::run(stage, &self.knowledge, exchange, &self.metrics).await?,
+            Some(stage) => Box::pin(retrieve::run(stage, &self.knowledge, exchange, &self.metrics)).await?,
             None => exchange,
         };
         let flow = match plan.pre_hook {
-            Some(stage) => before::run(stage, plugins, plan.model(), exchange, &self.metrics).await?,
+            Some(stage) => Box::pin(before::run(stage, plugins, plan.model(), exchange, &self.metrics)).await?,
             None => Flow::Next(exchange),
         };
         // Hooks on the reply must see all of it before the client sees any.
@@ -62,7 +63,7 @@ impl Runner {
             }
         };
         let (exchange, reply) = match plan.post_hook {
-            Some(stage) => self.after(stage, plugins, exchange, reply, answered_by.as_ref()).await?,
+            Some(stage) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
             None => (exchange, reply),
         };
         let reply = if exchange.stream { streamed(reply, &exchange) } else { reply };
