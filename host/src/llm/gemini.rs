@@ -1,5 +1,5 @@
 //! The adapter for Google's Gemini as AI Studio serves it: `generateContent`, its stream, and `batchEmbedContents`.
-//! Must not know sockets, retries or other vendors. Source: Gemini API reference, v1beta, https://ai.google.dev/api/generate-content.
+//! Must not know sockets, retries or other vendors. Source: Gemini API reference, v1beta, <https://ai.google.dev/api/generate-content>.
 
 mod embeddings;
 mod model;

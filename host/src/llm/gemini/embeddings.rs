@@ -1,5 +1,5 @@
 //! Embeddings: many inputs in one `batchEmbedContents`. Most models tell no usage. Must not know OpenAI's wire form.
-//! Source: Gemini API reference, "Embeddings", https://ai.google.dev/api/embeddings.
+//! Source: Gemini API reference, "Embeddings", <https://ai.google.dev/api/embeddings>.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 //! What a model's name tells: its place in the API's paths, its generation, and how its thinking is set.
-//! Must not know requests. Source: Gemini API docs, "Models", https://ai.google.dev/gemini-api/docs/models, and "Thinking".
+//! Must not know requests. Source: Gemini API docs, "Models", <https://ai.google.dev/gemini-api/docs/models>, and "Thinking".
 
 use std::fmt::Write;
 

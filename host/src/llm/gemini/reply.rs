@@ -1,6 +1,6 @@
 //! Gemini's replies, whole and streamed: both are `GenerateContentResponse` objects, so both are read by the same rules.
 //! Finish reasons are held back to the end: early models say `STOP` in every chunk, and a call may come before or after it.
-//! Must not know requests. Source: Gemini API reference, `GenerateContentResponse`, https://ai.google.dev/api/generate-content.
+//! Must not know requests. Source: Gemini API reference, `GenerateContentResponse`, <https://ai.google.dev/api/generate-content>.
 
 mod chunk;
 mod finish;

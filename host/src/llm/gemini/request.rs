@@ -1,5 +1,5 @@
 //! A chat request in Gemini's words: conversation, tools and settings put together, and every field of the client's accounted for.
-//! Must not know replies. Source: Gemini API reference, "Generating content", https://ai.google.dev/api/generate-content.
+//! Must not know replies. Source: Gemini API reference, "Generating content", <https://ai.google.dev/api/generate-content>.
 
 mod contents;
 mod generation;

@@ -1,6 +1,6 @@
 //! JSON Schema to the subset that Gemini's `Schema` knows: references inlined, `allOf` merged, alternatives spread, unknown words left out.
 //! Recursive and exploding schemas end at a limit. What is only a check of the value (`multipleOf`, `not` …) is lost, as Gemini has no
-//! word for it. Must not know where a schema came from. Source: Gemini API reference, `Schema`, https://ai.google.dev/api/caching#Schema.
+//! word for it. Must not know where a schema came from. Source: Gemini API reference, `Schema`, <https://ai.google.dev/api/caching#Schema>.
 
 mod kinds;
 

@@ -1,6 +1,6 @@
 //! Thought signatures: what Gemini wants back with a function call, and where OpenAI's clients carry it. They drop fields that they do not
 //! know, so it travels in the call's id, `ID__thought__SIGNATURE`, and beside it as Google's own OpenAI surface has it.
-//! Must not know messages. Source: Gemini API docs, "Thought signatures", https://ai.google.dev/gemini-api/docs/thought-signatures.
+//! Must not know messages. Source: Gemini API docs, "Thought signatures", <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 
 use serde::Deserialize;
 

@@ -1,5 +1,5 @@
 //! What a Gemini error says. There is no Retry-After header: how long to wait is in the body, and so is whether waiting is of use.
-//! Must not know when another try runs. Source: `google.rpc.Status` and its details, https://google.aip.dev/193.
+//! Must not know when another try runs. Source: `google.rpc.Status` and its details, <https://google.aip.dev/193>.
 
 use std::time::Duration;
 

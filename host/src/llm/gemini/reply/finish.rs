@@ -1,5 +1,5 @@
 //! Why a candidate ended, in OpenAI's words. Must not know streams.
-//! Source: Gemini API reference, `FinishReason`, https://ai.google.dev/api/generate-content#FinishReason.
+//! Source: Gemini API reference, `FinishReason`, <https://ai.google.dev/api/generate-content#FinishReason>.
 
 /// What was withheld.
 pub(super) const FILTERED: &str = "content_filter";

@@ -1,5 +1,5 @@
 //! Log probabilities of the chosen tokens, in OpenAI's form. Must not know where they are put.
-//! Source: Gemini API reference, `LogprobsResult`, https://ai.google.dev/api/generate-content#LogprobsResult.
+//! Source: Gemini API reference, `LogprobsResult`, <https://ai.google.dev/api/generate-content#LogprobsResult>.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! What a reply used. Gemini counts thoughts beside the candidates' tokens, relays and some versions inside them; the total tells which.
-//! Must not know when usage is told. Source: Gemini API reference, `UsageMetadata`, https://ai.google.dev/api/generate-content#UsageMetadata.
+//! Must not know when usage is told. Source: Gemini API reference, `UsageMetadata`, <https://ai.google.dev/api/generate-content#UsageMetadata>.
 
 use serde::Deserialize;
 

@@ -1,5 +1,5 @@
 //! `generationConfig`: lengths, sampling, stops and what else steers the answer. Sampling that the newest models ignore is sent all the same.
-//! Must not know messages or tools. Source: Gemini API reference, `GenerationConfig`, https://ai.google.dev/api/generate-content.
+//! Must not know messages or tools. Source: Gemini API reference, `GenerationConfig`, <https://ai.google.dev/api/generate-content>.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::to_raw_value;

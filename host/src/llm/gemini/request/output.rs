@@ -1,5 +1,5 @@
 //! `response_format`: JSON, and JSON of a schema. Since 2.0 Gemini reads JSON Schema as it is; before, it wants its own subset of it.
-//! Must not know messages. Source: Gemini API docs, "Structured output", https://ai.google.dev/gemini-api/docs/structured-output.
+//! Must not know messages. Source: Gemini API docs, "Structured output", <https://ai.google.dev/gemini-api/docs/structured-output>.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,5 +1,5 @@
 //! `reasoning_effort`: how much a model thinks before it speaks, as a budget of tokens (2.5) or a level (3); never both.
-//! Must not know other settings. Source: Gemini API docs, "Thinking", https://ai.google.dev/gemini-api/docs/thinking.
+//! Must not know other settings. Source: Gemini API docs, "Thinking", <https://ai.google.dev/gemini-api/docs/thinking>.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
 //! What the model may call, and whether it must. `strict` is not sent: Gemini has no such promise for functions.
-//! Must not know how a schema is cleaned. Source: Gemini API reference, `Tool` and `ToolConfig`, https://ai.google.dev/api/caching#Tool.
+//! Must not know how a schema is cleaned. Source: Gemini API reference, `Tool` and `ToolConfig`, <https://ai.google.dev/api/caching#Tool>.
 
 use std::borrow::Cow;
 
