@@ -13,7 +13,7 @@ from openai.types import Model
 # An isolated interpreter does not look beside the script by itself.
 sys.path.insert(0, str(Path(__file__).parent))
 from promises import PATIENCE, WITH_USAGE, chunks, client_of, keep, raw, refused, text_of, whole
-from published import Published, strangers, strict
+from published import Published, strict
 from responses import promises as promises_of_responses
 
 QUESTION = {
@@ -113,7 +113,7 @@ PROMISES = [
     errors_are_the_clients_errors,
     stages_are_switched_for_one_request,
     a_locked_stage_stays_on,
-    *promises_of_responses(strict, strangers, refused, quotes_and_redacts, SOURCE),
+    *promises_of_responses(strict, refused, quotes_and_redacts, SOURCE),
 ]
 
 
