@@ -16,7 +16,7 @@ test:
 fuzz target *args:
     mkdir -p tests/fuzz/corpus/{{ target }}
     cp Cargo.lock tests/fuzz/Cargo.lock
-    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ target }} tests/fuzz/corpus/{{ target }} host/src/llm/*/golden -- {{ args }}
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ target }} tests/fuzz/corpus/{{ target }} host/src/llm/providers/*/golden -- {{ args }}
 
 # Sandbox and gateway, each as a ratio to the bare thing within one run.
 bench:

@@ -14,5 +14,5 @@ pub use delta::{ChunkWriter, Delta, Name, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId, Tries};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
-pub use reply::{Broken, Choice, Completion, Pieces, Reply, Whole};
+pub use reply::{Choice, Completion, Pieces, Reply, StreamError, Whole};
 pub use usage::Usage;

@@ -5,16 +5,14 @@
 //! A request walks `server` → `connection` → `answer` → `routes` → `door` → one endpoint → `respond`, and all of it inside the connection's
 //! own future: a client that hangs up drops the work behind it.
 
+mod access;
 mod answer;
-mod asking;
 mod body;
 mod chat;
 mod connection;
-mod door;
 mod embeddings;
 mod error;
 mod health;
-mod intake;
 pub mod keys;
 mod knowledge;
 mod limits;
@@ -22,10 +20,12 @@ mod models;
 mod pipelines;
 mod plugins;
 mod quota;
-mod record;
+mod request_body;
+mod request_log;
 mod respond;
 mod responses;
 mod routes;
+mod run_chat;
 mod server;
 mod sse;
 mod toggles;
@@ -41,7 +41,7 @@ use crate::rag::Knowledge;
 use crate::sandbox::Registry;
 use crate::telemetry::Metrics;
 
-pub use door::may_listen;
+pub use access::may_listen;
 pub use error::Error;
 pub use keys::{Key, Keys};
 pub use limits::Limits;

@@ -2,33 +2,28 @@
 //! Must not know hooks, retrieval's inside, or the client's connection.
 
 mod adapter;
-mod anthropic;
 mod attempt;
-mod azure;
-mod builtin;
 mod call_id;
 mod config;
 mod embeddings;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gemini;
 #[cfg(test)]
 mod golden;
 mod limits;
 mod meter;
 mod provider;
+mod providers;
 mod refusal;
 mod relay;
 mod remote;
 mod secrets;
-mod shaped;
 mod sse;
 mod target;
 mod transport;
 mod tree;
 mod used;
-mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,11 +37,11 @@ use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
-pub use azure::MaxTokensField;
 pub use config::{Config, Kind, ProviderConfig};
 pub use embeddings::Asker;
 pub use error::{Error, Phase};
 pub use limits::Limits;
+pub use providers::azure::MaxTokensField;
 pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use sse::events;
 pub use target::{Chain, Target};
@@ -150,7 +145,7 @@ impl Llm {
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
         match self.providers.get(&target.provider) {
             None => Err(Error::UnknownProvider { provider: target.provider.clone() }.into()),
-            Some(Vendor::Builtin) => Ok(builtin::reply(model, exchange, mode)),
+            Some(Vendor::Builtin) => Ok(providers::builtin::reply(model, exchange, mode)),
             Some(Vendor::Http(remote)) => remote.call(&self.secrets, Try { target, model, exchange, mode, others }).await,
         }
     }
@@ -203,17 +198,17 @@ impl Ask for Chat<'_> {
 
 /// A completion of one message that no model wrote, under `model`'s name.
 pub fn completion_of(message: Message, model: &str) -> Completion {
-    builtin::completion_of(message, model)
+    providers::builtin::completion_of(message, model)
 }
 
 /// How an entry's provider speaks; none for the one inside this program.
 fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
     Some(match entry.kind {
-        Kind::OpenAi => Box::new(shaped::OpenAi::at(&entry.base_url, entry.stream_usage)),
-        Kind::Anthropic => Box::new(anthropic::Anthropic::new(entry.max_tokens)),
-        Kind::Gemini => Box::new(gemini::Gemini::new()),
-        Kind::AzureOpenAi => Box::new(azure::Azure::new(entry)),
-        Kind::WorkersAi => Box::new(workers::Workers::at(&entry.base_url)),
+        Kind::OpenAi => Box::new(providers::openai::OpenAi::at(&entry.base_url, entry.stream_usage)),
+        Kind::Anthropic => Box::new(providers::anthropic::Anthropic::new(entry.max_tokens)),
+        Kind::Gemini => Box::new(providers::gemini::Gemini::new()),
+        Kind::AzureOpenAi => Box::new(providers::azure::Azure::new(entry)),
+        Kind::WorkersAi => Box::new(providers::workers::Workers::at(&entry.base_url)),
         Kind::Builtin => return None,
     })
 }

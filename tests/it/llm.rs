@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cofferdam::chat::reply::Pieces;
-use cofferdam::chat::{Broken, Deadline, Exchange, Message, Reply, Whole};
+use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
     Answer, Chain, CircuitPhase, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
@@ -95,7 +95,7 @@ fn pieces(answer: Answer) -> Pieces {
 }
 
 /// All bytes of a passed-through reply and what broke it.
-async fn drain(answer: Answer) -> (String, Option<Broken>) {
+async fn drain(answer: Answer) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();
     while let Some(item) = pieces.next().await {

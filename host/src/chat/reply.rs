@@ -18,12 +18,12 @@ pub enum Reply {
 }
 
 /// A stream of bytes. An error after the first item is told to the client as an error event, and no `[DONE]` follows.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>;
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>> + Send>>;
 
 /// Why a stream ended early.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Broken {
+pub struct StreamError {
     /// For the client: says what happened, names no secret.
     pub message: String,
     /// A word for programs, e.g. `upstream_cut`, `upstream_idle`, `deadline`.

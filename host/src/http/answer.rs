@@ -15,11 +15,12 @@ use tracing::Instrument;
 use super::body::{Body, Content};
 use super::connection::Busy;
 use super::error::{Failure, Refusal};
-use super::record::Record;
-use super::routes::{Door, Endpoint};
+use super::request_log::RequestLog;
+use super::routes::{Access, Endpoint};
 use super::server::Shared;
 use super::{
-    asking, chat, door, embeddings, health, intake, knowledge, models, pipelines, plugins, quota, respond, responses, routes, usage,
+    access, chat, embeddings, health, knowledge, models, pipelines, plugins, quota, request_body, respond, responses, routes, run_chat,
+    usage,
 };
 use crate::chat::RequestId;
 use crate::pipeline::definition::is_name;
@@ -31,7 +32,7 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
     let (head, mut body) = request.into_parts();
     let id = request_id(&head.headers);
     let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-    let mut record = Record::open(shared, id, &head, busy.began);
+    let mut record = RequestLog::open(shared, id, &head, busy.began);
     let span = record.span.clone();
     let answering = async {
         let dispatched = AssertUnwindSafe(dispatch(&head, &mut body, &mut record)).catch_unwind().await;
@@ -39,10 +40,10 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
             Ok(response) => response,
             Err(failure) => {
                 if !matches!(failure, Failure::Refused(Refusal::BodySlow)) {
-                    intake::discard(&mut body, &head.headers).await;
+                    request_body::discard(&mut body, &head.headers).await;
                 }
                 let mut response = respond::failure(&failure);
-                asking::tell_tries(response.headers_mut(), record.tries.begun());
+                run_chat::tell_tries(response.headers_mut(), record.tries.begun());
                 response
             }
         }
@@ -63,16 +64,16 @@ pub(super) async fn answer(shared: Arc<Shared>, busy: Busy, request: Request<Inc
     Ok(Response::from_parts(parts, Body::new(content, record, busy)))
 }
 
-async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
+async fn dispatch(head: &Parts, body: &mut Incoming, record: &mut RequestLog) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&record.shared);
     let (endpoint, segment) = routes::find(&head.method, head.uri.path())?;
     record.route = endpoint.name();
-    let door = endpoint.door();
-    record.caller = door::enter(door, &shared.keys, head)?;
+    let access = endpoint.access();
+    record.caller = access::authorize(access, &shared.keys, head)?;
     if endpoint.metered() {
         record.meter()?;
     }
-    if door != Door::Open {
+    if access != Access::Open {
         record.take_place()?;
     }
     // An id with wrong escapes names nothing, like the empty id.

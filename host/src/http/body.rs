@@ -10,7 +10,7 @@ use futures_util::Stream;
 use hyper::body::{Frame, SizeHint};
 
 use super::connection::Busy;
-use super::record::Record;
+use super::request_log::RequestLog;
 use super::sse;
 use crate::chat::reply::Pieces;
 
@@ -44,13 +44,13 @@ const SLICE_BYTES: usize = 64 << 10;
 pub(super) struct Body {
     content: Content,
     /// Of a stream; that of a whole answer is written when it is handed over.
-    record: Option<Record>,
+    record: Option<RequestLog>,
     _busy: Busy,
 }
 
 impl Body {
     /// `record` is already told the status.
-    pub(super) fn new(content: Content, mut record: Record, busy: Busy) -> Self {
+    pub(super) fn new(content: Content, mut record: RequestLog, busy: Busy) -> Self {
         let streams = matches!(content, Content::PassThrough(_) | Content::Chunks(_) | Content::Events(_));
         if !streams {
             record.ended("done");
@@ -159,10 +159,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::chat::Broken;
+    use crate::chat::StreamError;
     use crate::http::connection::Activity;
 
-    fn pieces(items: Vec<Result<&'static str, Broken>>) -> Pieces {
+    fn pieces(items: Vec<Result<&'static str, StreamError>>) -> Pieces {
         Box::pin(stream::iter(items.into_iter().map(|item| item.map(Bytes::from))))
     }
 
@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_break_comes_an_error_event_and_nothing_more() {
         for wrap in [Content::Chunks as fn(Pieces) -> Content, Content::PassThrough] {
-            let broken = Broken { message: "cut".into(), code: "upstream_cut" };
+            let broken = StreamError { message: "cut".into(), code: "upstream_cut" };
             let text = sent(wrap(pieces(vec![Err(broken), Ok("data: [DONE]\n\n")]))).await;
             assert!(text.starts_with("data: {\"error\":{") && text.ends_with("}}\n\n"), "{text}");
             assert!(!text.contains("[DONE]"), "{text}");

@@ -5,10 +5,10 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
-use super::asking;
 use super::body::Content;
 use super::error::Failure;
-use super::record::Record;
+use super::request_log::RequestLog;
+use super::run_chat;
 use super::server::Shared;
 use crate::chat::codec;
 use crate::chat::{Reply, Whole};
@@ -17,11 +17,11 @@ pub(super) async fn completions(
     shared: &Shared,
     head: &Parts,
     body: &mut Incoming,
-    record: &mut Record,
+    record: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
-    let request = codec::parse_request(&asking::body(shared, head, body).await?)?;
-    let outcome = asking::run(shared, &head.headers, record, request).await?;
-    asking::response(outcome, |reply, _| Ok(content(reply)))
+    let request = codec::parse_request(&run_chat::body(shared, head, body).await?)?;
+    let outcome = run_chat::run(shared, &head.headers, record, request).await?;
+    run_chat::response(outcome, |reply, _| Ok(content(reply)))
 }
 
 /// The reply's form follows what was asked for; the pipeline sees to that.

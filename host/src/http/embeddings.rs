@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
-use super::record::Record;
+use super::request_log::RequestLog;
 use super::server::Shared;
-use super::{intake, respond};
+use super::{request_body, respond};
 use crate::chat::{Deadline, Embed, Embedded, Inputs};
 use crate::llm::Asker;
 
@@ -34,11 +34,16 @@ enum Format {
     Base64,
 }
 
-pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
+pub(super) async fn create(
+    shared: &Shared,
+    head: &Parts,
+    body: &mut Incoming,
+    record: &mut RequestLog,
+) -> Result<Response<Content>, Failure> {
     let limits = &shared.limits;
-    intake::expect_json(&head.headers)?;
-    let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    let wire: Wire = intake::json(&bytes)?;
+    request_body::expect_json(&head.headers)?;
+    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let wire: Wire = request_body::json(&bytes)?;
     let model = wire.model.ok_or_else(|| Refusal::field("model", "is missing; GET /v1/models lists the ids"))?;
     let input = wire.input.ok_or_else(|| Refusal::field("input", "is missing: a text, or a list of texts"))?;
     let Some(target) = shared.state.catalog.embedding(&model) else {

@@ -14,7 +14,7 @@ use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::server::Shared;
 use super::upload::{self, Parcel};
-use super::{intake, respond};
+use super::{request_body, respond};
 use crate::chat::Hit;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
 use crate::pipeline::{self, Pipeline};
@@ -99,9 +99,9 @@ fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'st
 pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
     let limits = &shared.limits;
     let pipeline = api(shared, id)?;
-    intake::expect_json(&head.headers)?;
-    let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    let question: Question = intake::json(&bytes)?;
+    request_body::expect_json(&head.headers)?;
+    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let question: Question = request_body::json(&bytes)?;
     let (top_k, score_threshold) = asked(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::server::Shared;
-use super::{intake, respond};
+use super::{request_body, respond};
 use crate::pipeline::{Catalog, Origin, Pipeline};
 
 pub(super) fn get(catalog: &Catalog, id: &str) -> Result<Response<Content>, Failure> {
@@ -19,9 +19,9 @@ pub(super) fn get(catalog: &Catalog, id: &str) -> Result<Response<Content>, Fail
 /// 201 for a new one, 200 for a changed one; warnings beside it.
 pub(super) async fn put(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
     let (limits, catalog) = (&shared.limits, &shared.state.catalog);
-    intake::expect_json(&head.headers)?;
-    let bytes = intake::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    let source: Value = intake::json(&bytes)?;
+    request_body::expect_json(&head.headers)?;
+    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let source: Value = request_body::json(&bytes)?;
     let put = catalog.put(id, &source).await?;
     let mut reply = catalog.get(id).map_or_else(|| json!({"id": id}), |pipeline| shown(&pipeline));
     reply["warnings"] = json!(put.warnings);

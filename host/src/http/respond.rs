@@ -23,7 +23,7 @@ type Text = Cow<'static, str>;
 
 /// A failure as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trouble {
+struct ErrorResponse {
     status: u16,
     /// `type` in the envelope.
     kind: Text,
@@ -67,11 +67,11 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Cont
 
 /// The answer to a request that failed; what the server or a provider is to blame for is logged here, where it stops travelling.
 pub(super) fn failure(failure: &Failure) -> Response<Content> {
-    let trouble = table::trouble(failure);
-    if trouble.status >= 500 && !matches!(failure, Failure::Refused(_)) {
-        tracing::warn!(status = trouble.status, code = %trouble.code, "the request failed: {}", chain(failure));
+    let response = table::response(failure);
+    if response.status >= 500 && !matches!(failure, Failure::Refused(_)) {
+        tracing::warn!(status = response.status, code = %response.code, "the request failed: {}", chain(failure));
     }
-    let mut response = envelope(&trouble);
+    let mut response = envelope(&response);
     let headers = response.headers_mut();
     match failure {
         Failure::Refused(Refusal::Method { allow, .. }) => {
@@ -85,15 +85,15 @@ pub(super) fn failure(failure: &Failure) -> Response<Content> {
     response
 }
 
-fn envelope(trouble: &Trouble) -> Response<Content> {
-    let Trouble { kind, code, param, message, .. } = trouble;
+fn envelope(error: &ErrorResponse) -> Response<Content> {
+    let ErrorResponse { kind, code, param, message, .. } = error;
     let body: Bytes = to_json(&Envelope { error: Inner { message, r#type: kind, param: param.as_deref(), code } });
     let mut response = typed(Content::Whole(body), "application/json");
-    *response.status_mut() = StatusCode::from_u16(trouble.status).expect("the table and a rejection's status hold 400 to 599");
-    if let Some(seconds) = trouble.retry_after {
+    *response.status_mut() = StatusCode::from_u16(error.status).expect("the table and a rejection's status hold 400 to 599");
+    if let Some(seconds) = error.retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
-    if trouble.hopeless {
+    if error.hopeless {
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response

@@ -23,10 +23,10 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
-use super::asking;
 use super::body::Content;
 use super::error::Failure;
-use super::record::Record;
+use super::request_log::RequestLog;
+use super::run_chat;
 use super::server::Shared;
 use crate::chat::{Reply, Whole, codec};
 use crate::{llm, pipeline};
@@ -35,11 +35,16 @@ use request::Asked;
 use stream::Responding;
 use writer::Writer;
 
-pub(super) async fn create(shared: &Shared, head: &Parts, body: &mut Incoming, record: &mut Record) -> Result<Response<Content>, Failure> {
-    let Asked { chat, echo, include } = request::read_body(&asking::body(shared, head, body).await?)?;
+pub(super) async fn create(
+    shared: &Shared,
+    head: &Parts,
+    body: &mut Incoming,
+    record: &mut RequestLog,
+) -> Result<Response<Content>, Failure> {
+    let Asked { chat, echo, include } = request::read_body(&run_chat::body(shared, head, body).await?)?;
     let frame = Frame::new(chat.model.clone(), echo);
-    let outcome = asking::run(shared, &head.headers, record, chat).await?;
-    asking::response(outcome, |reply, provider| {
+    let outcome = run_chat::run(shared, &head.headers, record, chat).await?;
+    run_chat::response(outcome, |reply, provider| {
         let (pieces, framed) = match reply {
             Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),
             Reply::Whole(Whole::Raw(bytes)) => {

@@ -26,7 +26,7 @@ pub(super) enum Endpoint {
 
 /// Who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Access {
     /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret.
     Open,
     /// Client and admin keys.
@@ -88,11 +88,11 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn door(self) -> Door {
+    pub(super) fn access(self) -> Access {
         match self {
-            Self::ChatCompletions | Self::Responses | Self::Embeddings | Self::Models | Self::Model => Door::Client,
-            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => Door::Admin,
-            Self::Health | Self::Ready | Self::Metrics => Door::Open,
+            Self::ChatCompletions | Self::Responses | Self::Embeddings | Self::Models | Self::Model => Access::Client,
+            Self::PutPipeline | Self::GetPipeline | Self::Upload | Self::TestKnowledge | Self::Plugins | Self::Usage => Access::Admin,
+            Self::Health | Self::Ready | Self::Metrics => Access::Open,
         }
     }
 

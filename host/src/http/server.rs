@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::{Config, Error, Keys, Limits, State, connection, door};
+use super::{Config, Error, Keys, Limits, State, access, connection};
 
 /// Pause after an accept that failed for want of files or memory; trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ impl Server {
     /// `NeedsKeys` for an address that is not loopback without keys; `Bind` where the system refuses the address.
     pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
         let Config { listen, limits, keys } = config;
-        if !door::may_listen(listen, &keys) {
+        if !access::may_listen(listen, &keys) {
             return Err(Error::NeedsKeys(listen));
         }
         let refused = |source| Error::Bind { listen, source };

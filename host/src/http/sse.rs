@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::chat::Broken;
+use crate::chat::StreamError;
 use crate::chat::codec::{in_one_line, to_json};
 
 /// What ends a stream that ended well.
@@ -32,8 +32,8 @@ fn framed(head: String, json: &[u8]) -> Bytes {
 }
 
 /// The event that tells the client of a break.
-pub(super) fn error(broken: &Broken) -> Bytes {
-    let Broken { message, code } = broken;
+pub(super) fn error(broken: &StreamError) -> Bytes {
+    let StreamError { message, code } = broken;
     event(&to_json(&json!({"error": {"message": message, "type": "server_error", "param": null, "code": code}})))
 }
 
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_break_is_told_in_openais_form_and_without_a_raw_line_break() {
-        let frame = error(&Broken { message: "cut\nhere".into(), code: "upstream_cut" });
+        let frame = error(&StreamError { message: "cut\nhere".into(), code: "upstream_cut" });
         let text = std::str::from_utf8(&frame).expect("UTF-8");
         let json = text.strip_prefix("data: ").and_then(|t| t.strip_suffix("\n\n")).expect("one event");
         assert!(!json.contains('\n'));

@@ -9,7 +9,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use super::Limits;
 use super::error::{Failure, Refusal};
-use super::intake;
+use super::request_body;
 use crate::rag::{Document, Kind};
 
 const KEY: &str = "limits.http.upload_bytes";
@@ -25,10 +25,10 @@ pub(super) struct Parcel {
 }
 
 pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> Result<Parcel, Failure> {
-    intake::expect_plain(&head.headers)?;
+    request_body::expect_plain(&head.headers)?;
     let value = head.headers.get(CONTENT_TYPE);
     let boundary = value.and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok()).ok_or_else(|| Refusal::ContentType {
-        got: value.map(intake::shown).unwrap_or_default(),
+        got: value.map(request_body::shown).unwrap_or_default(),
         want: "multipart/form-data; boundary=…",
     })?;
     let too_large = Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use serde_json::value::RawValue;
 
-use super::shaped::Shaped;
+use super::providers::openai::OpenAiNormalizer;
 pub(super) use crate::chat::Embedded;
 use crate::chat::{Completion, Delta, Fields, Message, Name};
 
@@ -16,26 +16,26 @@ pub(super) trait Dialect: Send + Sync {
     /// A chat request in the vendor's words.
     ///
     /// # Errors
-    /// `Unfit` names a field that the vendor cannot take.
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), Unfit>;
+    /// `UnsupportedField` names a field that the vendor cannot take.
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField>;
 
     /// An embeddings request in the vendor's words; none where the vendor has no embeddings.
     ///
     /// # Errors
-    /// `Unfit` names a field that the vendor cannot take.
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, Unfit>>;
+    /// `UnsupportedField` names a field that the vendor cannot take.
+    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>>;
 
     /// What the vendor answered to an embeddings request of this many inputs.
     ///
     /// # Errors
     /// As for a chat reply.
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, Bad>;
+    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
 
     /// The header that carries a key: its name, and its value from the key's.
     fn credentials(&self, key: &str) -> (HeaderName, String);
 
     /// What an error body that is JSON says.
-    fn words(&self, status: StatusCode, json: &serde_json::Value) -> Words;
+    fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError;
 }
 
 /// A chat request in canonical words.
@@ -85,7 +85,7 @@ pub(super) struct Wire {
 /// How the reply to one request is read.
 pub(super) enum Reading {
     /// It is OpenAI-shaped: forwarded where it is right, mended where it is not.
-    Shaped(Box<Shaped>),
+    OpenAiNormalizer(Box<OpenAiNormalizer>),
     /// It is in the vendor's own shape.
     Translated(Box<dyn Reader>),
 }
@@ -95,14 +95,14 @@ pub(super) trait Reader: Send {
     /// A reply in one piece.
     ///
     /// # Errors
-    /// See [`Bad`].
-    fn whole(&mut self, body: &[u8]) -> Result<Completion, Bad>;
+    /// See [`DecodeError`].
+    fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError>;
 
     /// The data of one event; appends what it says to `deltas`.
     ///
     /// # Errors
-    /// See [`Bad`]; what was appended before still counts.
-    fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), Bad>;
+    /// See [`DecodeError`]; what was appended before still counts.
+    fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
 
     /// No event will follow. True if the stream was complete; appends what was held back.
     fn end(&mut self, deltas: &mut Vec<Delta>) -> bool;
@@ -110,16 +110,16 @@ pub(super) trait Reader: Send {
 
 /// Why a reply cannot be used.
 #[derive(Debug, PartialEq)]
-pub(super) enum Bad {
+pub(super) enum DecodeError {
     /// It is an error inside a reply that began as a success; with the status that it stands for.
-    Error(StatusCode, Words),
+    Error(StatusCode, ProviderError),
     /// It is not what the vendor's documents say; says what is wrong.
     Garbled(String),
 }
 
 /// What a vendor says went wrong, in its own words.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Words {
+pub(super) struct ProviderError {
     pub(super) message: Option<String>,
     /// OpenAI's `error.type`, `error.code` and `error.param`, or what comes nearest.
     pub(super) kind: Option<String>,
@@ -135,7 +135,7 @@ pub(super) struct Words {
 
 /// A field that a vendor cannot take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unfit {
+pub(super) struct UnsupportedField {
     /// The field's path in the client's body, e.g. `messages[2].content[0].image_url`.
     pub(super) param: String,
     /// Goes after the field's name: what is wrong and what would be right.
@@ -145,9 +145,9 @@ pub(super) struct Unfit {
 impl AskEmbeddings<'_> {
     /// # Errors
     /// Where the client sent token ids: they are of another vendor's tokeniser.
-    pub(super) fn texts_only(&self) -> Result<(), Unfit> {
+    pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
         match self.tokens {
-            Some(_) => Err(Unfit { param: "input".into(), message: "must be text: this model has tokens of its own".into() }),
+            Some(_) => Err(UnsupportedField { param: "input".into(), message: "must be text: this model has tokens of its own".into() }),
             None => Ok(()),
         }
     }
@@ -158,10 +158,10 @@ impl Ask<'_> {
     ///
     /// # Errors
     /// Where the operator did not choose to leave such fields out.
-    pub(super) fn cannot(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), Unfit> {
+    pub(super) fn cannot(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), UnsupportedField> {
         let (param, message) = (param.into(), message.into());
         match self.unsupported {
-            Unsupported::Refuse => Err(Unfit { param, message }),
+            Unsupported::Refuse => Err(UnsupportedField { param, message }),
             Unsupported::Drop => {
                 tracing::debug!(param, "a field that the provider cannot take is left out: {message}");
                 Ok(())

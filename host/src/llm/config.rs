@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::adapter::Unsupported;
-use super::azure::MaxTokensField;
 use super::limits::Limits;
+use super::providers::azure::MaxTokensField;
 use super::secrets::OAuthConfig;
 
 /// What the operator's file says about models; `openai` and `builtin` are there without it.

@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// The provider has no equal to a field of the request.
     #[error("{param}: {message} (provider `{provider}`)")]
-    Unfit { provider: String, param: String, message: String },
+    UnsupportedField { provider: String, param: String, message: String },
     /// The provider computes no vectors.
     #[error("provider `{provider}` has no embeddings")]
     NoEmbeddings { provider: String },
@@ -58,7 +58,7 @@ impl Error {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
-            Self::Unfit { .. } => "unfit",
+            Self::UnsupportedField { .. } => "unfit",
             Self::NoEmbeddings { .. } => "no_embeddings",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",

@@ -8,9 +8,10 @@ mod judge;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::ProviderConfig;
 use super::adapter::{Ask, Dialect, Reading, Unsupported};
+use super::providers::{anthropic, azure, gemini, openai, workers};
 use super::sse::{End, Framer, frames};
-use super::{ProviderConfig, anthropic, azure, gemini, shaped, workers};
 use crate::chat::codec::{ChatRequest, in_one_line, json, parse_completion, parse_request, to_json};
 use crate::chat::stream::chunks;
 use crate::chat::{Completion, Name, Whole};
@@ -20,8 +21,8 @@ use judge::{Kind, judge};
 /// Where no target listens; the dialects only look at it.
 const URL: &str = "http://127.0.0.1/openai/v1";
 
-fn like_openai() -> shaped::OpenAi {
-    shaped::OpenAi::at(URL, true)
+fn like_openai() -> openai::OpenAi {
+    openai::OpenAi::at(URL, true)
 }
 
 fn like_azure() -> azure::Azure {
@@ -88,7 +89,7 @@ pub fn whole(input: &[u8]) {
     let error = serde_json::from_slice(input).ok();
     for dialect in dialects {
         let found = match reading(dialect, PLAIN, false) {
-            Reading::Shaped(mut shaped) => shaped.whole(&Bytes::copy_from_slice(input)).ok(),
+            Reading::OpenAiNormalizer(mut shaped) => shaped.whole(&Bytes::copy_from_slice(input)).ok(),
             Reading::Translated(mut reader) => reader.whole(input).ok().map(Whole::Parsed),
         };
         let completion = match found {
@@ -101,7 +102,7 @@ pub fn whole(input: &[u8]) {
         }
         let _ = dialect.embedded(1, input);
         if let Some(error) = &error {
-            dialect.words(StatusCode::BAD_REQUEST, error);
+            dialect.provider_error(StatusCode::BAD_REQUEST, error);
         }
     }
 }
@@ -110,7 +111,8 @@ pub fn whole(input: &[u8]) {
 fn stream(dialect: &dyn Dialect, ask: &str, input: &[u8]) {
     for include_usage in [false, true] {
         let whole = heard(reading(dialect, ask, include_usage), named(), include_usage, input, &[]);
-        let kind = if matches!(reading(dialect, ask, include_usage), Reading::Shaped(_)) { Kind::Forwarded } else { Kind::Written };
+        let kind =
+            if matches!(reading(dialect, ask, include_usage), Reading::OpenAiNormalizer(_)) { Kind::Forwarded } else { Kind::Written };
         let said = judge(&whole, kind, include_usage);
         // At every byte once is enough, for it takes the longest.
         let cuts = if include_usage { (1..input.len()).collect() } else { cuts(input) };

@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::adapter::{Ask, Dialect, Reading, Unsupported, Wire};
-use super::shaped::Passed;
+use super::providers::openai::Passed;
 use super::sse::{Framer, frames};
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
 use crate::chat::{ChunkWriter, Delta, Name, Whole};
@@ -35,7 +35,7 @@ const EVENT_BYTES: usize = 4 << 20;
 /// Checks every case of `adapter`, a folder beside this file, and fails with all differences.
 #[track_caller]
 pub(super) fn check(dialect: &dyn Dialect, adapter: &str) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/llm").join(adapter).join("golden");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/llm/providers").join(adapter).join("golden");
     let cases = listed(&dir);
     assert!(!cases.is_empty(), "{} holds no case", dir.display());
     let findings: Vec<String> = cases.iter().flat_map(|case| Case::open(case).check(dialect)).collect();
@@ -91,7 +91,7 @@ impl Case {
             pairs += 1;
             let whole = match self.asked(dialect).1 {
                 Reading::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
-                Reading::Shaped(mut shaped) => shaped.whole(&reply.into()),
+                Reading::OpenAiNormalizer(mut shaped) => shaped.whole(&reply.into()),
             };
             let found = match whole.unwrap_or_else(|bad| panic!("{}: reply.json: {bad:?}", self.name)) {
                 Whole::Parsed(completion) => to_json(&completion),
@@ -146,7 +146,7 @@ impl Case {
     fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Heard {
         let unread = |at: usize, bad| panic!("{}: event {at} of events.sse: {bad:?}", self.name);
         let mut shaped = match self.asked(dialect).1 {
-            Reading::Shaped(shaped) => shaped,
+            Reading::OpenAiNormalizer(shaped) => shaped,
             Reading::Translated(mut reader) => {
                 let mut deltas = Vec::new();
                 for (at, data) in events.iter().enumerate() {

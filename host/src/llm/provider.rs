@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
-use super::adapter::{Ask, AskEmbeddings, Bad, Dialect, Unfit, Unsupported, Wire};
+use super::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Unsupported, UnsupportedField, Wire};
 use super::attempt::{Failure, Observer};
 use super::meter::Meter;
 use super::refusal::{self, Asked};
@@ -44,7 +44,7 @@ pub(super) struct Provider {
 }
 
 /// What a provider is made of.
-pub(super) struct Making<'a> {
+pub(super) struct ProviderParts<'a> {
     pub(super) name: &'a str,
     pub(super) system: &'static str,
     pub(super) base_url: &'a str,
@@ -69,8 +69,8 @@ pub(super) struct Call<'a> {
 impl Provider {
     /// # Errors
     /// `Unreachable` where `base_url` is no http or https URL.
-    pub(super) fn new(making: Making<'_>) -> Result<Self, Error> {
-        let Making { name, system, base_url, dialect, bearer, unsupported, limits, tls, observer } = making;
+    pub(super) fn new(making: ProviderParts<'_>) -> Result<Self, Error> {
+        let ProviderParts { name, system, base_url, dialect, bearer, unsupported, limits, tls, observer } = making;
         let bad = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
         let base: Uri = base_url.parse().map_err(|error| bad(format!("its base_url `{base_url}` is no URL: {error}")))?;
         let provider: Arc<str> = name.into();
@@ -180,15 +180,15 @@ impl Provider {
         self.unreachable(&format!("{what} holds characters that no HTTP header can carry"))
     }
 
-    fn unfit(&self, Unfit { param, message }: Unfit) -> Error {
-        Error::Unfit { provider: self.name.to_string(), param: refusal::cut(param), message: refusal::cut(message) }
+    fn unfit(&self, UnsupportedField { param, message }: UnsupportedField) -> Error {
+        Error::UnsupportedField { provider: self.name.to_string(), param: refusal::cut(param), message: refusal::cut(message) }
     }
 
     /// The failure for a reply that cannot be used.
-    fn bad(&self, key: Option<&Secret>, bad: Bad) -> Failure {
+    fn bad(&self, key: Option<&Secret>, bad: DecodeError) -> Failure {
         match bad {
-            Bad::Error(status, words) => Failure { error: refusal::error(self.asked(key), status, words), in_band: true },
-            Bad::Garbled(cause) => self.garbled(refusal::tidy(&cause, key)).into(),
+            DecodeError::Error(status, words) => Failure { error: refusal::error(self.asked(key), status, words), in_band: true },
+            DecodeError::Garbled(cause) => self.garbled(refusal::tidy(&cause, key)).into(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::adapter::Words;
+use super::adapter::ProviderError;
 use super::{Error, Secret};
 
 /// Characters of a provider's message that are passed on.
@@ -25,15 +25,15 @@ pub(super) fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
-    read: impl FnOnce(StatusCode, &Value) -> Words,
+    read: impl FnOnce(StatusCode, &Value) -> ProviderError,
 ) -> Error {
     let words = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
     let asked_for = retry_after(headers, SystemTime::now()).or(words.retry_after);
-    error(asked, status, Words { retry_after: asked_for, ..words })
+    error(asked, status, ProviderError { retry_after: asked_for, ..words })
 }
 
 /// The error for what `words` say.
-pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error {
+pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: ProviderError) -> Error {
     let tidy = |text: String| tidy(&text, asked.key);
     let status = words.amounts_to.unwrap_or(status);
     let message = words.message.map(tidy).filter(|text| !text.is_empty());
@@ -50,9 +50,9 @@ pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: Words) -> Error
 }
 
 /// A body that is no JSON is passed on if a human can read it; a page of HTML is not for this channel.
-fn plain(body: &[u8]) -> Words {
+fn plain(body: &[u8]) -> ProviderError {
     let text = std::str::from_utf8(body).ok().map(str::trim).filter(|text| !text.starts_with('<'));
-    Words { message: text.map(str::to_owned), ..Words::default() }
+    ProviderError { message: text.map(str::to_owned), ..ProviderError::default() }
 }
 
 /// What is wrong with a request or a reply, cut to a sane length: a parser's complaint may quote all of it.

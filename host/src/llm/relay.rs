@@ -2,7 +2,7 @@
 //! time limits. A stream that does not end as its dialect says ends in an error item. Must not know HTTP heads or any vendor's events.
 
 mod clock;
-mod voice;
+mod decoder;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::Instant;
 
-use super::adapter::Bad;
+use super::adapter::DecodeError;
 use super::meter::Meter;
 use super::refusal;
-use super::secrets::Veil;
+use super::secrets::Redactor;
 use super::sse::{End, Framer};
 use super::transport::Body;
-use crate::chat::Broken;
+use crate::chat::StreamError;
 use clock::{Clock, Late};
-pub(super) use voice::{Out, Voice};
+pub(super) use decoder::{Out, StreamDecoder};
 
 /// What a provider may take between the end of its events and the end of its body, after which the connection is closed instead of kept.
 const WIND_DOWN: Duration = Duration::from_millis(200);
@@ -38,8 +38,8 @@ pub(super) struct Relay {
     /// None when the stream is over.
     body: Option<Body>,
     framer: Framer,
-    veil: Veil,
-    voice: Voice,
+    redactor: Redactor,
+    voice: StreamDecoder,
     /// What the next item is made of.
     out: Out,
     /// Said after `out`: how the stream ended.
@@ -52,7 +52,7 @@ pub(super) struct Relay {
 /// How a stream ended.
 enum Over {
     Well,
-    Broken(Broken),
+    StreamError(StreamError),
 }
 
 /// A stream whose beginning was heard.
@@ -60,8 +60,8 @@ pub(super) struct Begun {
     pub(super) body: Body,
     pub(super) framer: Framer,
     /// What every event is heard through.
-    pub(super) veil: Veil,
-    pub(super) voice: Voice,
+    pub(super) redactor: Redactor,
+    pub(super) voice: StreamDecoder,
     /// What was heard so far.
     pub(super) out: Out,
     pub(super) meter: Meter,
@@ -69,9 +69,9 @@ pub(super) struct Begun {
 
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
-        let Begun { body, framer, veil, voice, out, meter } = begun;
+        let Begun { body, framer, redactor, voice, out, meter } = begun;
         let (clock, meter) = (Clock::new(idle, end), Some(meter));
-        let mut relay = Self { provider, body: Some(body), framer, veil, voice, out, over: None, clock, meter };
+        let mut relay = Self { provider, body: Some(body), framer, redactor, voice, out, over: None, clock, meter };
         relay.look_at_the_end();
         relay
     }
@@ -79,11 +79,11 @@ impl Relay {
     /// Hears whole events.
     fn hear(&mut self, block: Bytes) {
         let Some(meter) = &mut self.meter else { return };
-        if let Err(bad) = self.voice.hear(self.veil.over(block), &mut self.out, &mut meter.tally) {
+        if let Err(bad) = self.voice.hear(self.redactor.over(block), &mut self.out, &mut meter.tally) {
             let (code, what) = match bad {
-                Bad::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
-                Bad::Garbled(cause) => {
-                    let cause = refusal::cut(self.veil.left_out_of(cause));
+                DecodeError::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
+                DecodeError::Garbled(cause) => {
+                    let cause = refusal::cut(self.redactor.left_out_of(cause));
                     ("upstream_garbled", format!("sent an event that cannot be used: {cause}"))
                 }
             };
@@ -116,7 +116,7 @@ impl Relay {
     fn broken(&mut self, code: &'static str, what: &str) {
         (self.body, self.meter) = (None, None);
         tracing::warn!(llm.provider = &*self.provider, code, "provider `{}` {what}", self.provider);
-        self.over = Some(Over::Broken(Broken { message: format!("provider `{}` {what}", self.provider), code }));
+        self.over = Some(Over::StreamError(StreamError { message: format!("provider `{}` {what}", self.provider), code }));
     }
 
     /// After the last event: waits for the end of the body, so that its connection can be used again.
@@ -170,7 +170,7 @@ impl Relay {
 }
 
 impl Stream for Relay {
-    type Item = Result<Bytes, Broken>;
+    type Item = Result<Bytes, StreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -179,7 +179,7 @@ impl Stream for Relay {
                 return Poll::Ready(Some(Ok(events)));
             }
             match this.over.take() {
-                Some(Over::Broken(broken)) => {
+                Some(Over::StreamError(broken)) => {
                     this.over = Some(Over::Well);
                     return Poll::Ready(Some(Err(broken)));
                 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::adapter::Dialect;
 use super::attempt::{Failure, Observer};
-use super::provider::{Call, Making, Provider};
+use super::provider::{Call, Provider, ProviderParts};
 use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
 use super::transport::Tls;
 use super::{Error, Limits, Mode, Phase, ProviderConfig, Target};
@@ -47,7 +47,7 @@ impl Remote {
     ) -> Result<Self, Error> {
         let ready = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls));
         let tokens = entry.oauth.as_ref().map(ready).transpose()?;
-        let provider = Provider::new(Making {
+        let provider = Provider::new(ProviderParts {
             name,
             system: entry.kind.system(),
             base_url: &entry.base_url,

@@ -2,8 +2,8 @@
 //! Names come from pipelines, which admins also write through the API, so a name can never be a path. Must not know who uses a secret.
 
 mod files;
-mod hide;
 mod oauth;
+mod redact;
 mod tokens;
 
 use std::ffi::OsString;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use files::Files;
-pub(super) use hide::Veil;
 pub use oauth::OAuthConfig;
+pub(super) use redact::Redactor;
 pub(super) use tokens::Tokens;
 
 /// Characters of a secret's name.

@@ -32,7 +32,8 @@ impl Runner {
 
     /// By the embedder that also searches the knowledge base. It counts no tokens.
     async fn embed_here(&self, provider: &str, embed: Embed) -> Result<Embedded, Error> {
-        let unfit = |param: &str, message: String| llm::Error::Unfit { provider: provider.to_owned(), param: param.into(), message };
+        let unfit =
+            |param: &str, message: String| llm::Error::UnsupportedField { provider: provider.to_owned(), param: param.into(), message };
         let dimensions = self.knowledge.dimensions();
         if embed.dimensions.is_some_and(|wanted| usize::try_from(wanted).ok() != Some(dimensions)) {
             return Err(unfit("dimensions", format!("this model's vectors have {dimensions} numbers")).into());

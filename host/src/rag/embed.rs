@@ -101,7 +101,7 @@ impl Workers {
     ///
     /// # Errors
     /// `Busy`.
-    pub(super) fn place(&self, lane: Lane) -> Result<SemaphorePermit<'_>, Error> {
+    pub(super) fn permit(&self, lane: Lane) -> Result<SemaphorePermit<'_>, Error> {
         let places = match lane {
             Lane::Query => &self.queries,
             Lane::Document => &self.documents,

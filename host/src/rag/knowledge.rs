@@ -2,13 +2,13 @@
 //! An index gets a document's chunks before SQLite does, and only what SQLite has is a hit; the commit and the end of the chunks that
 //! were replaced are one step for every search. So a document is seen whole, in its old or its new form. Must not know HTTP or pipelines.
 
-mod shelf;
+mod namespace_index;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use self::shelf::Shelf;
+use self::namespace_index::NamespaceIndex;
 use super::embed::{Lane, Workers};
 use super::records::{Entry, Records, Written};
 use super::{Document, Embedder, Error, Found, Limits, Namespace, Query, Receipt, chunk};
@@ -27,7 +27,7 @@ struct Inner {
     workers: Workers,
     /// The folder of the index files, beside the database.
     folder: PathBuf,
-    shelves: Mutex<HashMap<Namespace, Arc<Shelf>>>,
+    shelves: Mutex<HashMap<Namespace, Arc<NamespaceIndex>>>,
 }
 
 impl Knowledge {
@@ -50,7 +50,7 @@ impl Knowledge {
     /// `Empty`, `TooLarge` and `Busy` by the document and the moment; the others are ours. Nothing was stored then.
     pub async fn add(&self, namespace: &Namespace, document: Document) -> Result<Receipt, Error> {
         let inner = &self.inner;
-        let _place = inner.workers.place(Lane::Document)?;
+        let _permit = inner.workers.permit(Lane::Document)?;
         let split = move |inner: &Inner| chunk::split(&document, &inner.limits).map(|chunks| (document, Arc::new(chunks)));
         let (document, chunks) = inner.blocking(split).await?;
         let (name, count) = (document.name.clone(), chunks.len());
@@ -73,7 +73,7 @@ impl Knowledge {
     /// `Busy` by the moment, `Embed`.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
         let workers = &self.inner.workers;
-        let _place = workers.place(Lane::Document)?;
+        let _permit = workers.permit(Lane::Document)?;
         workers.embed(Lane::Document, Arc::new(texts)).await
     }
 
@@ -104,7 +104,7 @@ impl Knowledge {
         }
         let shelf = Inner::shelf(inner, namespace).await?;
         // Not before: loading an index takes its time, and other namespaces must not wait for places meanwhile.
-        let _place = inner.workers.place(Lane::Query)?;
+        let _permit = inner.workers.permit(Lane::Query)?;
         let vector = inner.workers.embed(Lane::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
         inner.blocking(move |inner| inner.find(&shelf, &vector, top_k, threshold)).await
     }
@@ -123,18 +123,18 @@ impl Inner {
     }
 
     /// The namespace's shelf, its index loaded and in agreement with SQLite.
-    async fn shelf(this: &Arc<Self>, namespace: &Namespace) -> Result<Arc<Shelf>, Error> {
+    async fn shelf(this: &Arc<Self>, namespace: &Namespace) -> Result<Arc<NamespaceIndex>, Error> {
         let shelf = {
             let mut shelves = this.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-            let made = || Arc::new(Shelf::new(namespace.clone(), &this.folder));
+            let made = || Arc::new(NamespaceIndex::new(namespace.clone(), &this.folder));
             Arc::clone(shelves.entry(namespace.clone()).or_insert_with(made))
         };
-        Shelf::load(&shelf, this).await?;
+        NamespaceIndex::load(&shelf, this).await?;
         Ok(shelf)
     }
 
     /// The caller has the shelf's turn: writes to one namespace reach SQLite and the index in the same order.
-    fn put(&self, shelf: &Shelf, document: &Document, chunks: &[String], vectors: &[Vec<f32>]) -> Result<Written, Error> {
+    fn put(&self, shelf: &NamespaceIndex, document: &Document, chunks: &[String], vectors: &[Vec<f32>]) -> Result<Written, Error> {
         let first_chunk = self.records.allocate(chunks.len());
         let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
         let written = self.propose(shelf, &ids, vectors).and_then(|()| {
@@ -157,7 +157,7 @@ impl Inner {
         written
     }
 
-    fn propose(&self, shelf: &Shelf, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
+    fn propose(&self, shelf: &NamespaceIndex, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
         for (ids, vectors) in ids.chunks(ADD_VECTORS).zip(vectors.chunks(ADD_VECTORS)) {
             let mut index = shelf.index();
             for (id, vector) in ids.iter().zip(vectors) {
@@ -167,7 +167,7 @@ impl Inner {
         Ok(())
     }
 
-    fn find(&self, shelf: &Shelf, vector: &[f32], top_k: usize, threshold: f32) -> Result<Found, Error> {
+    fn find(&self, shelf: &NamespaceIndex, vector: &[f32], top_k: usize, threshold: f32) -> Result<Found, Error> {
         let wanted = top_k.max(1);
         // More than wanted, because the index ranks by rounded vectors; SQLite has them whole.
         let mut count = wanted * 2 + 16;

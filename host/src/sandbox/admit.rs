@@ -11,7 +11,7 @@ use super::bindings::{described, post, pre};
 use super::compile::Cache;
 use super::hostcalls::config::ConfigText;
 use super::inspect::inspect;
-use super::plugin::{Call, Plugin, Room, Verdict};
+use super::plugin::{Call, Plugin, Shared, Verdict};
 use super::state::State;
 use super::{Exhausted, FaultKind, Limits, PluginConfig};
 
@@ -40,7 +40,7 @@ impl From<String> for Refusal {
 
 /// Makes plugins of bytes.
 pub(super) struct Admission {
-    pub(super) room: Arc<Room>,
+    pub(super) shared: Arc<Shared>,
     pub(super) cache: Cache,
     pub(super) linker: Linker<State>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
@@ -49,21 +49,21 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(
-        room: Arc<Room>,
+        shared: Arc<Shared>,
         cache: Cache,
         configs: BTreeMap<String, PluginConfig>,
         calls_per_plugin: u32,
     ) -> wasmtime::Result<Self> {
-        let mut linker = Linker::new(&room.engine);
+        let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         pre::BarePre::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-        Ok(Self { room, cache, linker, configs, calls_per_plugin: calls_per_plugin as usize })
+        Ok(Self { shared, cache, linker, configs, calls_per_plugin: calls_per_plugin as usize })
     }
 
     /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
     pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, Refusal> {
         inspect(bytes)?;
-        let component = self.cache.load(&self.room.engine, bytes, hash).await?;
+        let component = self.cache.load(&self.shared.engine, bytes, hash).await?;
         self.check_imports(&component)?;
         let linked = self.linker.instantiate_pre(&component).map_err(|e| self.mismatch(&e))?;
         let pre_hook = pre::BarePrePre::new(linked.clone()).ok();
@@ -90,16 +90,16 @@ impl Admission {
             hash: hash.into(),
             config: Arc::new(ConfigText::new(&own.config)),
             limits: own.limits,
-            places: Arc::new(Semaphore::new(self.calls_per_plugin)),
+            permits: Arc::new(Semaphore::new(self.calls_per_plugin)),
             pre: pre_hook,
             post: post_hook,
-            room: self.room.clone(),
+            shared: self.shared.clone(),
         })
     }
 
     fn check_imports(&self, component: &Component) -> Result<(), String> {
         let ty = component.component_type();
-        let names: Vec<String> = ty.imports(&self.room.engine).map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<String> = ty.imports(&self.shared.engine).map(|(name, _)| name.to_owned()).collect();
         let known = |name: &str| name.starts_with("cofferdam:hooks/") || WASI.iter().any(|prefix| name.starts_with(prefix));
         let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known(name)).collect();
         match unknown.as_slice() {
@@ -121,7 +121,7 @@ impl Admission {
 
     fn no_hook(&self, component: &Component) -> String {
         let ty = component.component_type();
-        let exports: Vec<&str> = ty.exports(&self.room.engine).map(|(name, _)| name).take(8).collect();
+        let exports: Vec<&str> = ty.exports(&self.shared.engine).map(|(name, _)| name).take(8).collect();
         let ours =
             exports.iter().any(|name| name.starts_with("cofferdam:hooks/pre-hook@") || name.starts_with("cofferdam:hooks/post-hook@"));
         let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
@@ -149,15 +149,15 @@ impl Admission {
             hook: "describe",
             limits: &limits,
             config: &Arc::new(ConfigText::new(&serde_json::Map::new())),
-            places: &Arc::new(Semaphore::new(1)),
+            permits: &Arc::new(Semaphore::new(1)),
             request: "load".into(),
-            room: &self.room,
+            shared: &self.shared,
         };
         let describe = async |store: &mut wasmtime::Store<State>| {
             let instance = plugin.instantiate_async(&mut *store).await?;
             instance.cofferdam_hooks_plugin().call_describe(store).await
         };
-        let called = match call.place().await {
+        let called = match call.permit().await {
             Ok(_place) => call.run(describe, |described| check_description(described).map_err(FaultKind::Invalid)).await,
             Err(fault) => Err(fault),
         };

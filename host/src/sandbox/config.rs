@@ -1,4 +1,4 @@
-//! What the operator decides about plugins: limits of one call, limits of the room, what happens on a fault.
+//! What the operator decides about plugins: limits of one call, limits of the shared, what happens on a fault.
 //! Defaults carry their reason. Must not know where the values were written.
 
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub struct PluginConfig {
 /// Limits of the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Hook calls at once; the pool of instances has as many places.
+    /// Hook calls at once; the pool of instances has as many permits.
     pub calls: u32,
     /// Hook calls of one plugin at once: one slow plugin must leave places to the others.
     pub calls_per_plugin: u32,

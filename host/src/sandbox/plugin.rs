@@ -35,14 +35,14 @@ pub struct Plugin {
     pub(super) pre: Option<pre::BarePrePre<State>>,
     pub(super) post: Option<post::BarePostPre<State>>,
     /// Places of this plugin's own, so that it leaves some to the others.
-    pub(super) places: Arc<Semaphore>,
-    pub(super) room: Arc<Room>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What all plugins share.
-pub(super) struct Room {
+pub(super) struct Shared {
     pub(super) engine: Engine,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     pub(super) memory: Arc<Budget>,
     pub(super) queue_time: Duration,
     pub(super) metrics: Arc<Metrics>,
@@ -66,7 +66,7 @@ impl Plugin {
     pub async fn pre_hook(&self, exchange: &mut Exchange, model: &str) -> Result<PreOutcome, Fault> {
         let call = self.call("pre_hook", &exchange.id);
         let hook = self.pre.as_ref().ok_or_else(|| call.invalid(FaultKind::NoHook))?;
-        let _place = call.place().await?;
+        let _permit = call.permit().await?;
         let request = pre::exports::cofferdam::hooks::pre_hook::Request {
             context: convert::context(exchange),
             model: exchange.model.as_deref().unwrap_or(model).to_owned(),
@@ -89,7 +89,7 @@ impl Plugin {
         use post::exports::cofferdam::hooks::post_hook::{Choice, Reply};
         let call = self.call("post_hook", &exchange.id);
         let hook = self.post.as_ref().ok_or_else(|| call.invalid(FaultKind::NoHook))?;
-        let _place = call.place().await?;
+        let _permit = call.permit().await?;
         let choices = completion.choices.iter().map(|choice| Choice {
             index: choice.index,
             message: convert::message(&choice.message),
@@ -116,9 +116,9 @@ impl Plugin {
             hook,
             limits: &self.limits,
             config: &self.config,
-            places: &self.places,
+            permits: &self.permits,
             request: request.clone(),
-            room: &self.room,
+            shared: &self.shared,
         }
     }
 }
@@ -153,21 +153,21 @@ pub(super) struct Call<'a> {
     pub(super) hook: &'static str,
     pub(super) limits: &'a Limits,
     pub(super) config: &'a Arc<ConfigText>,
-    pub(super) places: &'a Arc<Semaphore>,
+    pub(super) permits: &'a Arc<Semaphore>,
     pub(super) request: RequestId,
-    pub(super) room: &'a Room,
+    pub(super) shared: &'a Shared,
 }
 
 impl Call<'_> {
-    /// Waits for one of the pool's places, not for long. Taken before the store is made, so the pool is never short.
-    pub(super) async fn place(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {
-        if let (Ok(own), Ok(shared)) = (self.places.try_acquire(), self.room.places.try_acquire()) {
+    /// Waits for one of the pool's permits, not for long. Taken before the store is made, so the pool is never short.
+    pub(super) async fn permit(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {
+        if let (Ok(own), Ok(shared)) = (self.permits.try_acquire(), self.shared.permits.try_acquire()) {
             return Ok([own, shared]);
         }
         // The plugin's own place first: who waits for it must not hold one of the others'.
-        let both = async { Ok([self.places.acquire().await?, self.room.places.acquire().await?]) };
-        match tokio::time::timeout(self.room.queue_time, both).await {
-            Ok(places) => places.map_err(|_: tokio::sync::AcquireError| self.invalid(FaultKind::Busy)),
+        let both = async { Ok([self.permits.acquire().await?, self.shared.permits.acquire().await?]) };
+        match tokio::time::timeout(self.shared.queue_time, both).await {
+            Ok(permits) => permits.map_err(|_: tokio::sync::AcquireError| self.invalid(FaultKind::Busy)),
             Err(_) => Err(self.invalid(FaultKind::Busy)),
         }
     }
@@ -182,7 +182,7 @@ impl Call<'_> {
         let recorded = span.clone();
         let started = Instant::now();
         let log = Log::new(self.plugin.clone(), self.request.clone(), self.limits.log_lines, self.limits.log_line_bytes);
-        let made = store(&self.room.engine, &self.room.memory, self.limits, log.clone(), self.config.clone());
+        let made = store(&self.shared.engine, &self.shared.memory, self.limits, log.clone(), self.config.clone());
         let mut store = made.map_err(|error| self.host_bug(&error))?;
         let result = tokio::time::timeout(self.limits.time, hook(&mut store).instrument(span)).await;
         let took = started.elapsed();
@@ -200,7 +200,7 @@ impl Call<'_> {
         drop(store);
         let outcome = verdict.as_ref().map_or_else(FaultKind::word, U::word);
         plugin_done(&recorded, outcome, took.as_secs_f64(), fuel, memory);
-        self.room.metrics.plugin_call(self.plugin, self.hook, outcome, took.as_secs_f64(), fuel, memory);
+        self.shared.metrics.plugin_call(self.plugin, self.hook, outcome, took.as_secs_f64(), fuel, memory);
         self.report_dropped(&log);
         verdict.map_err(|kind| self.fault(kind))
     }
@@ -210,7 +210,7 @@ impl Call<'_> {
         if dropped > 0 {
             let (plugin, request) = (&**self.plugin, &*self.request);
             tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
-            self.room.metrics.plugin_log_dropped(self.plugin, dropped);
+            self.shared.metrics.plugin_log_dropped(self.plugin, dropped);
         }
     }
 
@@ -241,7 +241,7 @@ impl Call<'_> {
 
     /// A fault found outside the guest's run, which counts all the same.
     fn invalid(&self, kind: FaultKind) -> Fault {
-        self.room.metrics.plugin_call(self.plugin, self.hook, kind.word(), 0.0, 0, 0);
+        self.shared.metrics.plugin_call(self.plugin, self.hook, kind.word(), 0.0, 0, 0);
         self.fault(kind)
     }
 

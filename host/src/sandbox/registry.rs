@@ -15,7 +15,7 @@ use super::admit::Admission;
 use super::compile::{Cache, Compiler};
 use super::engine::engine;
 use super::limiter::Budget;
-use super::plugin::{Plugin, Room};
+use super::plugin::{Plugin, Shared};
 use super::{Fault, FaultKind, OnFailure, PluginConfig, PluginStatus, ServerLimits};
 use crate::telemetry::Metrics;
 
@@ -86,9 +86,9 @@ impl Registry {
         std::fs::create_dir_all(&config.plugin_dir).map_err(unusable(&config.plugin_dir))?;
         let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
-        let room = Room {
+        let room = Shared {
             engine: engine(config.limits.calls).map_err(broken)?,
-            places: Arc::new(Semaphore::new(config.limits.calls as usize)),
+            permits: Arc::new(Semaphore::new(config.limits.calls as usize)),
             memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
             metrics: metrics.clone(),

@@ -16,7 +16,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 fn every_failure_has_its_status_type_code_and_words() {
     let mut table = String::new();
     for failure in failures() {
-        let Trouble { status, kind, code, param, message, retry_after, hopeless } = table::trouble(&failure);
+        let ErrorResponse { status, kind, code, param, message, retry_after, hopeless } = table::response(&failure);
         let retry = retry_after.map(|seconds| format!(" after={seconds}")).unwrap_or_default();
         let hopeless = if hopeless { " hopeless" } else { "" };
         writeln!(table, "{status} {kind} {code} {}{retry}{hopeless} | {message}", param.as_deref().unwrap_or("-")).expect("a string");
@@ -44,7 +44,7 @@ fn the_envelope_has_all_four_keys_and_the_headers_go_with_it() {
 
 #[test]
 fn a_provider_s_status_is_the_client_s_only_where_the_client_can_mend_it() {
-    let ours = |status: u16| table::trouble(&status_of(status, Some("their_code"))).status;
+    let ours = |status: u16| table::response(&status_of(status, Some("their_code"))).status;
     for status in [400, 404, 413, 422, 429] {
         assert_eq!(ours(status), status);
     }
@@ -58,7 +58,7 @@ fn a_provider_s_status_is_the_client_s_only_where_the_client_can_mend_it() {
 fn a_rejection_stays_in_the_4xx() {
     let ours = |status| {
         let rejection = Rejection { status, code: String::new(), message: "no".into(), retry_after: None };
-        table::trouble(&pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into()).status
+        table::response(&pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into()).status
     };
     assert_eq!([399, 400, 451, 499, 500, 0, 65535].map(ours), [403, 400, 451, 499, 403, 403, 403]);
 }
@@ -165,7 +165,11 @@ fn provider_errors() -> Vec<llm::Error> {
     let provider = || "openai".to_owned();
     let limit = Duration::from_secs(5);
     vec![
-        llm::Error::Unfit { provider: provider(), param: "logit_bias".into(), message: "has no equal there; leave it out".into() },
+        llm::Error::UnsupportedField {
+            provider: provider(),
+            param: "logit_bias".into(),
+            message: "has no equal there; leave it out".into(),
+        },
         llm::Error::NoEmbeddings { provider: provider() },
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },

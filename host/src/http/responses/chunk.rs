@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::said::Said;
 use crate::chat::codec::parse_fields;
-use crate::chat::{Broken, Fields, Json};
+use crate::chat::{Fields, Json, StreamError};
 
 /// What a chunk says of the one answer that counts.
 #[derive(Debug, Default)]
@@ -47,9 +47,9 @@ impl Chunk {
     ///
     /// # Errors
     /// Where it is an error of the provider's, or no JSON object.
-    pub(super) fn read(data: &[u8]) -> Result<Self, Broken> {
+    pub(super) fn read(data: &[u8]) -> Result<Self, StreamError> {
         let fields = parse_fields(data)
-            .map_err(|_| Broken { message: "the provider sent an event that cannot be read".into(), code: "upstream_garbled" })?;
+            .map_err(|_| StreamError { message: "the provider sent an event that cannot be read".into(), code: "upstream_garbled" })?;
         let said = Said(&fields);
         if let Some(error) = said.field("error").filter(|json| json.get() != "null") {
             return Err(reported(error.get()));
@@ -93,13 +93,13 @@ impl FunctionDelta {
     }
 }
 
-fn reported(json: &str) -> Broken {
+fn reported(json: &str) -> StreamError {
     #[derive(Deserialize)]
     struct Reported {
         message: String,
     }
     let message = serde_json::from_str(json).map_or_else(|_| "the provider reported an error".into(), |Reported { message }| message);
-    Broken { message, code: "upstream_error" }
+    StreamError { message, code: "upstream_error" }
 }
 
 #[cfg(test)]

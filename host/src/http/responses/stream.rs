@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::writer::Writer;
-use crate::chat::Broken;
+use crate::chat::StreamError;
 use crate::chat::reply::Pieces;
 use crate::http::body::Event;
 use crate::llm;
@@ -32,7 +32,7 @@ enum Stage {
     Reading,
     /// The chat stream has ended; the items are being closed.
     Ending,
-    Failing(Broken),
+    Failing(StreamError),
     /// The last event is out; what is left of the chat stream is read away, so that the provider's connection can be used again.
     Over,
 }

@@ -17,7 +17,7 @@ use super::item;
 use super::object::{Frame, Object, State};
 use super::request::Include;
 use super::said::Said;
-use crate::chat::{Broken, Json};
+use crate::chat::{Json, StreamError};
 use call::Call;
 use message::{Kind, Message};
 use thought::Thought;
@@ -89,7 +89,7 @@ impl Writer {
     ///
     /// # Errors
     /// Where the stream must end here; `fail` then says so to the client.
-    pub(super) fn chunk(&mut self, data: &[u8]) -> Result<(), Broken> {
+    pub(super) fn chunk(&mut self, data: &[u8]) -> Result<(), StreamError> {
         let chunk = Chunk::read(data)?;
         if !self.begun || chunk.service_tier.is_some() {
             let model = chunk.model.as_deref().filter(|_| !self.begun);
@@ -160,7 +160,7 @@ impl Writer {
         true
     }
 
-    fn thought(&mut self, chunk: &Chunk) -> Result<(), Broken> {
+    fn thought(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
         let said = Said(&chunk.delta);
         let blocks = if self.include.encrypted { said.blocks() } else { Vec::new() };
         let words = said.thought();
@@ -186,7 +186,7 @@ impl Writer {
         Ok(())
     }
 
-    fn said(&mut self, chunk: &Chunk) -> Result<(), Broken> {
+    fn said(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
         let said = Said(&chunk.delta);
         let annotations = said.field("annotations").map(item::annotations).unwrap_or_default();
         let logprobs = chunk.logprobs.as_ref().filter(|_| self.include.logprobs);
@@ -214,7 +214,7 @@ impl Writer {
     }
 
     /// The open message with an open part of that kind, taken out.
-    fn speaking(&mut self, kind: Kind) -> Result<Message, Broken> {
+    fn speaking(&mut self, kind: Kind) -> Result<Message, StreamError> {
         let mut message = match self.open.take() {
             Some(Open::Message(message)) => message,
             other => {
@@ -236,7 +236,7 @@ impl Writer {
     }
 
     /// A call without a number of its own is told by its id; one without either is the last one.
-    fn call(&mut self, delta: &CallDelta) -> Result<(), Broken> {
+    fn call(&mut self, delta: &CallDelta) -> Result<(), StreamError> {
         let function = delta.function.as_ref();
         let (id, name) =
             (delta.id.as_deref().unwrap_or_default(), function.and_then(|function| function.name.as_deref()).unwrap_or_default());
@@ -285,8 +285,8 @@ impl Writer {
         self.output.len() - 1
     }
 
-    fn hold(&mut self, bytes: usize) -> Result<(), Broken> {
-        self.room = self.room.checked_sub(bytes).ok_or_else(|| Broken {
+    fn hold(&mut self, bytes: usize) -> Result<(), StreamError> {
+        self.room = self.room.checked_sub(bytes).ok_or_else(|| StreamError {
             message: format!("the response is larger than {} bytes (`limits.http.response_bytes`)", self.limit),
             code: "response_too_large",
         })?;

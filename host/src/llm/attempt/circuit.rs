@@ -11,7 +11,7 @@ use crate::llm::Limits;
 
 /// When a circuit opens and for how long.
 #[derive(Clone, Copy)]
-pub(super) struct Rests {
+pub(super) struct BreakerConfig {
     /// Failures in a row; 0 for circuits that never open.
     failures: u32,
     first: Duration,
@@ -22,12 +22,12 @@ pub(super) struct Rests {
 pub(super) struct Circuit {
     /// In a row, while it is closed.
     failures: u32,
-    open: Option<Open>,
+    open: Option<OpenState>,
     /// Counts up with each opening: a verdict on a try from before that is old news.
     openings: u64,
 }
 
-struct Open {
+struct OpenState {
     until: Instant,
     /// How long without a word of the provider's; twice as much after each probe that fails.
     rest: Duration,
@@ -56,7 +56,7 @@ pub(super) struct Ticket {
 
 /// Why there is no right to try.
 #[derive(Clone, Debug)]
-pub(super) struct Shut {
+pub(super) struct Open {
     pub(super) cause: Cause,
     pub(super) until: Instant,
     pub(super) why: Failure,
@@ -70,7 +70,7 @@ pub(super) enum Change {
     Closed,
 }
 
-impl Rests {
+impl BreakerConfig {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { failures: limits.circuit_failures, first: limits.circuit_time.min(limits.circuit_time_max), most: limits.circuit_time_max }
     }
@@ -88,11 +88,11 @@ impl Circuit {
     }
 
     /// The right to try now. A circuit whose rest is over lets one in, and nobody else until that one is done.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Shut> {
+    pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Open> {
         let openings = self.openings;
         match &mut self.open {
             None => Ok(Ticket { openings, probe: false }),
-            Some(open) if open.probing || now < open.until => Err(Shut { cause: open.cause, until: open.until, why: open.why.clone() }),
+            Some(open) if open.probing || now < open.until => Err(Open { cause: open.cause, until: open.until, why: open.why.clone() }),
             Some(open) => {
                 open.probing = true;
                 Ok(Ticket { openings, probe: true })
@@ -110,7 +110,14 @@ impl Circuit {
         Ticket { openings: self.openings, probe: false }
     }
 
-    pub(super) fn settle(&mut self, now: Instant, ticket: Ticket, verdict: &Verdict, why: Option<&Failure>, rests: &Rests) -> Change {
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        verdict: &Verdict,
+        why: Option<&Failure>,
+        rests: &BreakerConfig,
+    ) -> Change {
         let fresh = ticket.openings == self.openings;
         let probe = ticket.probe && fresh;
         if probe && let Some(open) = &mut self.open {
@@ -144,7 +151,7 @@ impl Circuit {
         let until = longer.max(now + time);
         self.openings += 1;
         self.failures = 0;
-        self.open = Some(Open { until, rest, cause, probing: false, why: why.clone() });
+        self.open = Some(OpenState { until, rest, cause, probing: false, why: why.clone() });
         Change::Opened { rest: until - now }
     }
 

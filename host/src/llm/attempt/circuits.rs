@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::circuit::{Change, Circuit, Rests, Shut, Ticket};
+use super::circuit::{BreakerConfig, Change, Circuit, Open, Ticket};
 use super::policy::Verdict;
 use super::{Failure, Observer};
 use crate::llm::Limits;
 
 pub(super) struct Circuits {
-    rests: Rests,
+    rests: BreakerConfig,
     observer: Arc<dyn Observer>,
     table: Mutex<Table>,
 }
@@ -58,7 +58,7 @@ pub enum CircuitPhase {
 }
 
 /// The right to one try. Dropped without a verdict, as when the client hangs up, it says nothing about the provider.
-pub(super) struct Pass<'a> {
+pub(super) struct Permit<'a> {
     circuits: &'a Circuits,
     account: Account<'a>,
     ticket: Ticket,
@@ -67,13 +67,13 @@ pub(super) struct Pass<'a> {
 
 impl Circuits {
     pub(super) fn new(limits: &Limits, observer: Arc<dyn Observer>) -> Self {
-        Self { rests: Rests::new(limits), observer, table: Mutex::default() }
+        Self { rests: BreakerConfig::new(limits), observer, table: Mutex::default() }
     }
 
     /// The right to try there now.
-    pub(super) fn admit<'a>(&'a self, account: Account<'a>) -> Result<Pass<'a>, Shut> {
+    pub(super) fn admit<'a>(&'a self, account: Account<'a>) -> Result<Permit<'a>, Open> {
         let ticket = self.with(account, |circuit| circuit.admit(Instant::now()))?;
-        Ok(Pass { circuits: self, account, ticket, settled: false })
+        Ok(Permit { circuits: self, account, ticket, settled: false })
     }
 
     /// Whether nobody may try there now.
@@ -82,8 +82,8 @@ impl Circuits {
     }
 
     /// The right to try there although the circuit is open.
-    pub(super) fn force<'a>(&'a self, account: Account<'a>) -> Pass<'a> {
-        Pass { circuits: self, account, ticket: self.with(account, |circuit| circuit.force()), settled: false }
+    pub(super) fn force<'a>(&'a self, account: Account<'a>) -> Permit<'a> {
+        Permit { circuits: self, account, ticket: self.with(account, |circuit| circuit.force()), settled: false }
     }
 
     /// Every circuit that is not at rest.
@@ -172,14 +172,14 @@ impl Kept {
     }
 }
 
-impl Pass<'_> {
+impl Permit<'_> {
     pub(super) fn settle(mut self, verdict: &Verdict, why: Option<&Failure>) {
         self.settled = true;
         self.circuits.settle(self.account, self.ticket, verdict, why);
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.settled {
             self.circuits.settle(self.account, self.ticket, &Verdict::Nothing, None);

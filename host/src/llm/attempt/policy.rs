@@ -51,7 +51,7 @@ pub(super) fn rule(failure: &Failure, budget: Duration) -> Ruling {
             };
         }
         // The provider was not asked, and is not to blame.
-        Error::Unfit { .. } | Error::NoEmbeddings { .. } => return ruling(Again::No, Verdict::Nothing),
+        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return ruling(Again::No, Verdict::Nothing),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::Benched { .. } => {
             return ruling(Again::No, Verdict::Nothing);
         }
@@ -77,7 +77,7 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
     let (status, code) = match &failure.error {
         Error::Status { status, code, .. } => (status, code.as_deref()),
         // What it is for the client: the operator's list decides whether somebody else may take the field.
-        Error::Unfit { .. } | Error::NoEmbeddings { .. } => (&400, None),
+        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
-use super::circuits::{Account, Pass};
+use super::circuits::{Account, Permit};
 use super::policy::{self, Again};
 use super::{Attempts, Failure, Watch, order};
 use crate::chat::{Deadline, Tries};
@@ -74,7 +74,7 @@ struct Start<'a> {
 }
 
 enum Entry<'a> {
-    Now(Pass<'a>),
+    Now(Permit<'a>),
     /// After a pause, if the circuit lets it in then; otherwise the failure before it stands.
     Later(Duration, Box<Failure>),
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::chat::{ChunkWriter, Name};
-use crate::llm::adapter::{Bad, Reading};
+use crate::llm::adapter::{DecodeError, Reading};
 use crate::llm::meter::Tally;
-use crate::llm::relay::{Out, Voice};
+use crate::llm::relay::{Out, StreamDecoder};
 use crate::llm::sse::{End, Framer};
 
 /// Places where an input is cut at most, beside the cut at every byte.
@@ -23,7 +23,7 @@ pub(super) enum Ended {
     Well,
     Cut,
     TooLarge,
-    Bad(Bad),
+    DecodeError(DecodeError),
 }
 
 /// `input` in pieces that end at `cuts`, which ascend.
@@ -49,8 +49,8 @@ pub(super) fn cuts(input: &[u8]) -> Vec<usize> {
 /// What a client gets of `input` that is read in pieces.
 pub(super) fn heard(reading: Reading, name: Name, include_usage: bool, input: &[u8], cuts: &[usize]) -> Heard {
     let mut voice = match reading {
-        Reading::Shaped(shaped) => Voice::Shaped(shaped),
-        Reading::Translated(reader) => Voice::translated(reader, ChunkWriter::new(name, include_usage)),
+        Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
+        Reading::Translated(reader) => StreamDecoder::translated(reader, ChunkWriter::new(name, include_usage)),
     };
     let (mut out, mut written) = (Out::default(), Vec::new());
     let ended = played(&mut voice, &mut out, &mut written, reads(input, cuts));
@@ -58,7 +58,7 @@ pub(super) fn heard(reading: Reading, name: Name, include_usage: bool, input: &[
     Heard { out: written, ended }
 }
 
-fn played(voice: &mut Voice, out: &mut Out, written: &mut Vec<u8>, reads: impl Iterator<Item = Bytes>) -> Ended {
+fn played(voice: &mut StreamDecoder, out: &mut Out, written: &mut Vec<u8>, reads: impl Iterator<Item = Bytes>) -> Ended {
     let (mut framer, mut tally) = (Framer::new(super::EVENT_BYTES), Tally::default());
     for read in reads {
         let block = framer.push(read);
@@ -74,9 +74,9 @@ fn played(voice: &mut Voice, out: &mut Out, written: &mut Vec<u8>, reads: impl I
     }
 }
 
-fn stepped(voice: &mut Voice, out: &mut Out, tally: &mut Tally, block: Option<Bytes>, end: Option<End>) -> Option<Ended> {
+fn stepped(voice: &mut StreamDecoder, out: &mut Out, tally: &mut Tally, block: Option<Bytes>, end: Option<End>) -> Option<Ended> {
     if let Some(Err(bad)) = block.map(|block| voice.hear(block, out, tally)) {
-        return Some(Ended::Bad(bad));
+        return Some(Ended::DecodeError(bad));
     }
     match end? {
         End::TooLarge => Some(Ended::TooLarge),
@@ -84,6 +84,6 @@ fn stepped(voice: &mut Voice, out: &mut Out, tally: &mut Tally, block: Option<By
     }
 }
 
-fn finished(voice: &mut Voice, out: &mut Out, tally: &mut Tally, marked: bool) -> Ended {
+fn finished(voice: &mut StreamDecoder, out: &mut Out, tally: &mut Tally, marked: bool) -> Ended {
     if voice.end(marked, out, tally) { Ended::Well } else { Ended::Cut }
 }

@@ -48,7 +48,7 @@ const WORDS: &[&str] = &[
 fn recorded(adapters: &[&str], file: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for adapter in adapters {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/llm").join(adapter).join("golden");
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/llm/providers").join(adapter).join("golden");
         let cases = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         let mut paths: Vec<_> = cases.map(|case| case.expect("a readable folder").path().join(file)).collect();
         paths.sort();
@@ -113,7 +113,7 @@ fn check(target: fn(&[u8]), seeds: &[Vec<u8>]) {
 
 #[test]
 fn openai_streams_keep_the_promises_whatever_comes() {
-    check(openai, &recorded(&["shaped"], "events.sse"));
+    check(openai, &recorded(&["openai"], "events.sse"));
 }
 
 #[test]
@@ -138,17 +138,17 @@ fn workers_streams_keep_the_promises_whatever_comes() {
 
 #[test]
 fn no_bytes_confuse_the_framer() {
-    check(framer, &recorded(&["shaped", "anthropic"], "events.sse"));
+    check(framer, &recorded(&["openai", "anthropic"], "events.sse"));
 }
 
 #[test]
 fn whole_replies_keep_the_promises_whatever_comes() {
-    check(whole, &recorded(&["shaped", "azure", "anthropic", "gemini", "workers"], "reply.json"));
+    check(whole, &recorded(&["openai", "azure", "anthropic", "gemini", "workers"], "reply.json"));
 }
 
 #[test]
 fn every_dialect_survives_the_streams_of_the_others() {
-    for seed in recorded(&["shaped", "azure", "anthropic", "gemini", "workers"], "events.sse") {
+    for seed in recorded(&["openai", "azure", "anthropic", "gemini", "workers"], "events.sse") {
         [openai, azure, anthropic, gemini, workers].iter().for_each(|target| target(&seed));
     }
 }
@@ -223,7 +223,7 @@ fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
 fn read(dialect: &dyn Dialect, input: &[u8], cuts: &[usize]) -> String {
     let heard = heard(reading(dialect, PLAIN, true), named(), true, input, cuts);
     assert_eq!(heard.ended, Ended::Well);
-    let kind = if matches!(reading(dialect, PLAIN, true), Reading::Shaped(_)) { Kind::Forwarded } else { Kind::Written };
+    let kind = if matches!(reading(dialect, PLAIN, true), Reading::OpenAiNormalizer(_)) { Kind::Forwarded } else { Kind::Written };
     let chunks = judge(&heard, kind, true).into_iter().filter(|data| data != "[DONE]");
     let chunks = chunks.map(|data| serde_json::from_str::<serde_json::Value>(&data).expect("a chunk"));
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()

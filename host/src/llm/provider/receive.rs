@@ -13,8 +13,8 @@ use crate::llm::adapter::Reading;
 use crate::llm::attempt::Failure;
 use crate::llm::meter::{Meter, Tally};
 use crate::llm::refusal;
-use crate::llm::relay::{Begun, Out, Voice};
-use crate::llm::secrets::{Secret, Veil};
+use crate::llm::relay::{Begun, Out, StreamDecoder};
+use crate::llm::secrets::{Redactor, Secret};
 use crate::llm::sse::{End, Framer};
 use crate::llm::transport::{Body, Connection};
 
@@ -72,11 +72,11 @@ impl Provider {
 
     /// Reads a body that should be a whole reply.
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
-        let bytes = Veil::of(key).over(self.read(body).await?);
+        let bytes = Redactor::of(key).over(self.read(body).await?);
         let mut tally = Tally::default();
         tally.said(bytes.len());
         let whole = match reading {
-            Reading::Shaped(shaped) => {
+            Reading::OpenAiNormalizer(shaped) => {
                 let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
                 shaped.tell(&mut tally);
                 whole
@@ -111,11 +111,11 @@ impl Provider {
             other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut voice = match reading {
-            Reading::Shaped(shaped) => Voice::Shaped(shaped),
-            Reading::Translated(reader) => Voice::translated(reader, writer()),
+            Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
+            Reading::Translated(reader) => StreamDecoder::translated(reader, writer()),
         };
         let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
-        let (mut tally, veil) = (Tally::default(), Veil::of(key));
+        let (mut tally, redactor) = (Tally::default(), Redactor::of(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
@@ -124,7 +124,7 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(veil.over(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                voice.hear(redactor.over(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
             }
             if voice.says_something() {
                 break;
@@ -140,7 +140,7 @@ impl Provider {
                 return Err(self.garbled("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, veil, voice, out, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, voice, out, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
@@ -168,7 +168,7 @@ impl Provider {
         };
         // The status counts even if its explanation breaks off or never comes.
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
-        let words = |status, json: &serde_json::Value| self.dialect.words(status, json);
+        let words = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
         Err(refusal::refusal(self.asked(key), head.status, &head.headers, &text, words).into())
     }
 

@@ -1,7 +1,7 @@
 //! Error bodies as providers send them, and the waits they ask for.
 
 use super::*;
-use crate::llm::shaped::{in_band, words};
+use crate::llm::providers::openai::{in_band, provider_error};
 
 fn asked<R>(act: impl FnOnce(Asked<'_>) -> R) -> R {
     act(Asked { provider: "p", key: Some(&Secret::new("sk-secret").unwrap()) })
@@ -9,7 +9,7 @@ fn asked<R>(act: impl FnOnce(Asked<'_>) -> R) -> R {
 
 #[track_caller]
 fn check(body: &str, message: &str, kind: Option<&str>, code: Option<&str>, param: Option<&str>) {
-    let error = asked(|asked| refusal(asked, StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes(), |_, json| words(json)));
+    let error = asked(|asked| refusal(asked, StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json)));
     let Error::Status { message: m, kind: k, code: c, param: p, status: 502, .. } = error else { panic!("{error:?}") };
     assert_eq!((m.as_str(), k.as_deref(), c.as_deref(), p.as_deref()), (message, kind, code, param), "{body}");
 }
@@ -98,8 +98,9 @@ fn what_is_used_up_is_told_from_what_comes_back_soon() {
         (403, r#""insufficient_quota""#, true),
     ] {
         let body = format!(r#"{{"error":{{"message":"m","code":{code}}}}}"#);
-        let error =
-            asked(|asked| refusal(asked, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| words(json)));
+        let error = asked(|asked| {
+            refusal(asked, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json))
+        });
         assert!(matches!(error, Error::Status { exhausted, .. } if exhausted == expected), "{status} {code}");
     }
 }

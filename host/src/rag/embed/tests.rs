@@ -95,14 +95,14 @@ async fn one_document_is_spread_over_as_many_threads_as_the_limit_says() {
 #[tokio::test]
 async fn a_queue_that_is_full_is_busy_for_its_own_kind_only() {
     let (workers, _asks, _open) = start(&Limits { queue: 2, ..one_thread() });
-    let first = workers.place(Lane::Document).unwrap();
-    let _second = workers.place(Lane::Document).unwrap();
-    assert!(matches!(workers.place(Lane::Document), Err(Error::Busy)));
-    let query = workers.place(Lane::Query).unwrap();
+    let first = workers.permit(Lane::Document).unwrap();
+    let _second = workers.permit(Lane::Document).unwrap();
+    assert!(matches!(workers.permit(Lane::Document), Err(Error::Busy)));
+    let query = workers.permit(Lane::Query).unwrap();
     assert_eq!(workers.taken(), 3);
     drop((first, query));
     assert_eq!(workers.taken(), 1);
-    assert!(workers.place(Lane::Document).is_ok());
+    assert!(workers.permit(Lane::Document).is_ok());
 }
 
 #[tokio::test]

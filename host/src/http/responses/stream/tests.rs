@@ -19,7 +19,7 @@ fn delta(text: &str) -> String {
     json!({"model": "theirs", "choices": [{"index": 0, "delta": {"content": text}}]}).to_string()
 }
 
-fn pieces(items: Vec<Result<String, Broken>>) -> Pieces {
+fn pieces(items: Vec<Result<String, StreamError>>) -> Pieces {
     Box::pin(stream::iter(items.into_iter().map(|item| item.map(Bytes::from))))
 }
 
@@ -46,8 +46,8 @@ const WHOLE: [&str; 10] = [
     "completed",
 ];
 
-fn broken() -> Broken {
-    Broken { message: "cut".into(), code: "upstream_cut" }
+fn broken() -> StreamError {
+    StreamError { message: "cut".into(), code: "upstream_cut" }
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(1);
 const WORD: Verdict = Verdict::Word { limited: true, after: None };
 
-fn rests() -> Rests {
-    Rests { failures: 3, first: FIRST, most: FIRST * 5 }
+fn rests() -> BreakerConfig {
+    BreakerConfig { failures: 3, first: FIRST, most: FIRST * 5 }
 }
 
 fn why() -> Failure {
@@ -38,7 +38,7 @@ impl Story {
         self
     }
 
-    fn admit(&mut self) -> Result<Ticket, Shut> {
+    fn admit(&mut self) -> Result<Ticket, Open> {
         self.circuit.admit(self.now)
     }
 

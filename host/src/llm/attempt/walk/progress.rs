@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Ask, Entry, Failed, Start, Walk};
-use crate::llm::attempt::circuit::{Cause, Shut};
-use crate::llm::attempt::circuits::Pass;
+use crate::llm::attempt::circuit::{Cause, Open};
+use crate::llm::attempt::circuits::Permit;
 use crate::llm::attempt::policy::{Again, falls_back};
 use crate::llm::attempt::{Attempts, Failure};
 use crate::llm::{Error, Target};
@@ -24,7 +24,7 @@ pub(super) struct Progress<'w, 'a, A> {
     /// The last try that failed.
     last: Option<Failed<'a>>,
     /// Passed over: place and why.
-    shut: Vec<(usize, Shut)>,
+    shut: Vec<(usize, Open)>,
     /// A hook's choice of model went to one of the equals.
     chosen: bool,
     /// A target was tried although its circuit is open.
@@ -128,7 +128,7 @@ impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
     fn anyway(&mut self) -> Option<Start<'a>> {
         let now = Instant::now();
         let tried = self.last.as_ref();
-        let may = |(place, shut): &(usize, Shut)| {
+        let may = |(place, shut): &(usize, Open)| {
             let allowed = |failed: &Failed<'_>| self.walk.lets_run(self.walk.target(*place), failed.target, failed.model, &failed.failure);
             (shut.cause == Cause::Failures || shut.until <= now) && tried.is_none_or(allowed)
         };
@@ -158,7 +158,7 @@ impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
     }
 
     /// The first try at a target. What a hook chose is asked of the equal that is tried first, and of nobody else.
-    fn first(&mut self, place: usize, pass: Pass<'a>) -> Start<'a> {
+    fn first(&mut self, place: usize, pass: Permit<'a>) -> Start<'a> {
         let walk = self.walk;
         let target = walk.target(place);
         let equal = walk.order[place] < walk.chain.weights.len().max(1);

@@ -1,0 +1,145 @@
+//! Who may come in: the one place that decides it, before a byte of the body is read.
+//! With keys: a bearer token. Without: loopback only, so the danger is a web page in a browser on the same machine; a foreign `host`
+//! (DNS rebinding) or `origin` (a form posted across sites) is refused. Must not know what lies behind a door.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+
+use super::Keys;
+use super::error::Refusal;
+use super::keys::Role;
+use super::routes::Access;
+
+/// Whether a server with these keys may listen there: with none, only where nobody else reaches it.
+pub fn may_listen(listen: SocketAddr, keys: &Keys) -> bool {
+    listen.ip().is_loopback() || !keys.is_empty()
+}
+
+/// Lets a request in and says under whose name; none where no keys are configured or none is needed.
+pub(super) fn authorize(access: Access, keys: &Keys, head: &Parts) -> Result<Option<Arc<str>>, Refusal> {
+    if keys.is_empty() {
+        return from_this_machine(head).map(|()| None);
+    }
+    match access {
+        Access::Open => return Ok(None),
+        Access::Admin if keys.admin.is_empty() => return Err(Refusal::NoAdminKeys),
+        Access::Admin | Access::Client => {}
+    }
+    let token = bearer(&head.headers).ok_or(Refusal::NoKey)?;
+    match (access, keys.find(token).ok_or(Refusal::WrongKey)?) {
+        (Access::Admin, (_, Role::Client)) => Err(Refusal::NotAdmin),
+        (_, (key, _)) => Ok(Some(Arc::clone(&key.name))),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(hyper::header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// A browser always sends a host, and an origin with whatever could change something.
+fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
+    let header = head.headers.get(hyper::header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let target = head.uri.authority().map(|authority| authority.as_str().into());
+    let mut named = false;
+    for authority in [header, target].into_iter().flatten() {
+        if !is_loopback(&authority) {
+            return Err(Refusal::ForeignHost(authority.chars().take(200).collect()));
+        }
+        named = true;
+    }
+    if !named {
+        return Err(Refusal::ForeignHost(String::new()));
+    }
+    for origin in head.headers.get_all(hyper::header::ORIGIN) {
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        if !origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority)) {
+            return Err(Refusal::ForeignOrigin(origin.chars().take(200).collect()));
+        }
+    }
+    Ok(())
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::keys::{Key, hash};
+
+    fn head(headers: &[(&str, &str)]) -> Parts {
+        let mut request = hyper::Request::builder().uri("/v1/models");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn key(name: &str) -> Key {
+        Key { name: name.into(), sha256: hash(name.as_bytes()), allowance: Default::default() }
+    }
+
+    #[test]
+    fn without_keys_only_loopback_may_be_listened_on() {
+        let with = Keys { client: vec![key("a")], ..Keys::default() };
+        for (listen, bare, keyed) in [("127.0.0.1:0", true, true), ("127.8.8.8:80", true, true), ("[::1]:80", true, true)]
+            .into_iter()
+            .chain([("0.0.0.0:80", false, true), ("[::]:80", false, true), ("10.0.0.1:80", false, true)])
+        {
+            let listen = listen.parse().expect("an address");
+            assert_eq!(may_listen(listen, &Keys::default()), bare, "{listen}");
+            assert_eq!(may_listen(listen, &with), keyed, "{listen}");
+        }
+    }
+
+    #[test]
+    fn client_keys_open_v1_and_admin_keys_open_both() {
+        let keys = Keys { client: vec![key("app")], admin: vec![key("root")], ..Keys::default() };
+        let ask = |access, value: &str| {
+            authorize(access, &keys, &head(&[("authorization", value)])).map(|name| name.as_deref().map(str::to_owned))
+        };
+        assert_eq!(ask(Access::Client, "Bearer app"), Ok(Some("app".into())));
+        assert_eq!(ask(Access::Client, "bearer  root "), Ok(Some("root".into())));
+        assert_eq!(ask(Access::Admin, "Bearer root"), Ok(Some("root".into())));
+        assert_eq!(ask(Access::Admin, "Bearer app"), Err(Refusal::NotAdmin));
+        assert_eq!(ask(Access::Client, "Bearer wrong"), Err(Refusal::WrongKey));
+        assert_eq!(ask(Access::Client, "Bearer "), Err(Refusal::WrongKey));
+        assert_eq!(ask(Access::Client, "Basic app"), Err(Refusal::NoKey));
+        assert_eq!(ask(Access::Client, "app"), Err(Refusal::NoKey));
+        assert_eq!(ask(Access::Open, "Bearer wrong"), Ok(None));
+        assert_eq!(authorize(Access::Admin, &keys, &head(&[])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn without_admin_keys_the_admin_routes_say_what_to_configure() {
+        let keys = Keys { client: vec![key("app")], ..Keys::default() };
+        assert_eq!(authorize(Access::Admin, &keys, &head(&[("authorization", "Bearer app")])), Err(Refusal::NoAdminKeys));
+    }
+
+    #[test]
+    fn without_keys_only_loopback_hosts_and_origins_come_in() {
+        let ask = |headers: &[(&str, &str)]| authorize(Access::Admin, &Keys::default(), &head(headers)).is_ok();
+        for host in ["localhost", "LocalHost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "[::1]"] {
+            assert!(ask(&[("host", host)]), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "10.0.0.1", "", "a b"] {
+            assert!(!ask(&[("host", host)]), "{host}");
+        }
+        assert!(!ask(&[]));
+        assert!(ask(&[("host", "localhost"), ("origin", "http://localhost:3000")]));
+        assert!(ask(&[("host", "localhost"), ("origin", "http://[::1]:3000")]));
+        for origin in ["https://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"] {
+            assert!(!ask(&[("host", "localhost"), ("origin", origin)]), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What all endpoints that ask a model share: the body is taken in, the request becomes an exchange, the pipeline runs, and headers say who
+//! answered. Must not know the wire form of a request or of a reply.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+
+use super::body::Content;
+use super::error::{Failure, Refusal};
+use super::request_log::RequestLog;
+use super::server::Shared;
+use super::{request_body, respond, toggles};
+use crate::chat::codec::ChatRequest;
+use crate::chat::{Deadline, Exchange, Metadata, Reply};
+use crate::pipeline::Outcome;
+
+const PROVIDER: HeaderName = HeaderName::from_static("x-cofferdam-provider");
+const MODEL: HeaderName = HeaderName::from_static("x-cofferdam-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-cofferdam-attempts");
+const SKIPPED: HeaderName = HeaderName::from_static("x-cofferdam-skipped");
+/// Tells nginx and its kin to pass events on as they come.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The request's whole body, which says it is JSON or does not say.
+pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming) -> Result<Bytes, Refusal> {
+    let limits = &shared.limits;
+    request_body::expect_json(&head.headers)?;
+    request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await
+}
+
+/// Runs the request through the pipeline that its `model` names.
+pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
+    let ChatRequest { model, messages, stream, toggles, params } = request;
+    let Some(pipeline) = shared.state.catalog.named(&model) else {
+        return Err(Refusal::NoModel(model).into());
+    };
+    record.pipeline = Some(Arc::clone(&pipeline.id));
+    let toggles = toggles::read(toggles.as_ref(), headers)?;
+    let exchange = Exchange {
+        id: Arc::clone(&record.id),
+        caller: record.caller.clone(),
+        pipeline: Arc::clone(&pipeline.id),
+        deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
+        stream,
+        model: None,
+        messages,
+        params,
+        metadata: Metadata::new(),
+        hits: Vec::new(),
+        skipped: Vec::new(),
+        tries: record.tries.clone(),
+    };
+    let outcome = shared.state.runner.run(&pipeline, toggles, exchange).await?;
+    debug_assert_eq!(stream, !matches!(outcome.reply, Reply::Whole(_)), "a reply has the form that was asked for");
+    Ok(outcome)
+}
+
+/// The answer around a reply. `content` writes the reply, and is told which provider gave it; empty where none did.
+pub(super) fn response(
+    outcome: Outcome,
+    content: impl FnOnce(Reply, &str) -> Result<Content, Failure>,
+) -> Result<Response<Content>, Failure> {
+    let Outcome { reply, answered_by, attempts, skipped } = outcome;
+    let content = content(reply, answered_by.as_ref().map_or("", |(provider, _)| provider))?;
+    let streams = !matches!(content, Content::Whole(_));
+    let mut response = respond::typed(content, if streams { "text/event-stream" } else { "application/json" });
+    let headers = response.headers_mut();
+    if streams {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    }
+    if let Some((provider, model)) = answered_by {
+        name(headers, PROVIDER, provider);
+        name(headers, MODEL, model);
+    }
+    tell_tries(headers, attempts);
+    if !skipped.is_empty() {
+        name(headers, SKIPPED, skipped.join(", "));
+    }
+    Ok(response)
+}
+
+/// How many tries at providers there were, where there were any.
+pub(super) fn tell_tries(headers: &mut HeaderMap, tries: u32) {
+    if tries > 0 {
+        headers.insert(ATTEMPTS, tries.into());
+    }
+}
+
+/// A header of a name out of a configuration; one that no header can hold is left out, for it would only be a hint.
+fn name(headers: &mut HeaderMap, header: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+        headers.insert(header, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use hyper::header::CONTENT_TYPE;
+
+    use super::*;
+    use crate::chat::Whole;
+
+    fn answered(content: Content) -> Response<Content> {
+        let reply = Reply::Whole(Whole::Raw(Bytes::new()));
+        let answered_by = Some(("openai".into(), "gpt-4o".into()));
+        let outcome = Outcome { reply, answered_by, attempts: 2, skipped: vec!["a".into(), "b".into()] };
+        let written = response(outcome, |_, provider| {
+            assert_eq!(provider, "openai");
+            Ok(content)
+        });
+        written.unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    #[test]
+    fn a_whole_reply_is_json_and_says_who_answered() {
+        let response = answered(Content::Whole(Bytes::from_static(b"{}")));
+        let header = |name: &str| response.headers().get(name).map(|v| v.to_str().expect("ASCII"));
+        assert_eq!(header(CONTENT_TYPE.as_str()), Some("application/json"));
+        assert_eq!(header("x-cofferdam-provider"), Some("openai"));
+        assert_eq!(header("x-cofferdam-model"), Some("gpt-4o"));
+        assert_eq!(header("x-cofferdam-attempts"), Some("2"));
+        assert_eq!(header("x-cofferdam-skipped"), Some("a, b"));
+        assert_eq!(header("cache-control"), None);
+    }
+
+    #[test]
+    fn a_streamed_reply_is_events_that_no_proxy_holds_back() {
+        for content in [Content::Chunks(Box::pin(stream::empty())), Content::Events(Box::pin(stream::empty()))] {
+            let response = answered(content);
+            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().expect("ASCII"));
+            assert_eq!(header(CONTENT_TYPE.as_str()), Some("text/event-stream"));
+            assert_eq!((header("cache-control"), header("x-accel-buffering")), (Some("no-cache"), Some("no")));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Content parts as content blocks: text, images, documents. What a part holds is sent on, never fetched: we open no address a client names.
+//! Sources: Anthropic's "Vision", "PDF support", "Files API"; OpenAI API reference, content parts. Must not know turns or tools.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::chat::{Content, Fields, Json, Part};
+use crate::llm::adapter::{Ask, UnsupportedField};
+
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// A piece of a turn.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Block {
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Json>,
+    },
+    Image {
+        source: Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Json>,
+    },
+    Document {
+        source: Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Json>,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Json,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Json>,
+    },
+    ToolResult {
+        tool_use_id: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Block>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Json>,
+    },
+    /// A block of thought, as Anthropic gave it.
+    #[serde(untagged)]
+    Thought(Json),
+}
+
+impl Block {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), cache_control: None }
+    }
+
+    /// Marks the block as the end of what may be cached.
+    pub(super) fn cache(&mut self, mark: Json) {
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::Document { cache_control, .. }
+            | Self::ToolUse { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => *cache_control = Some(mark),
+            // The API takes no mark there.
+            Self::Thought(_) => {}
+        }
+    }
+
+    /// Whether the block lies in the Files API, which needs a beta header.
+    pub(super) fn is_stored_file(&self) -> bool {
+        match self {
+            Self::Document { source, .. } => source["type"] == "file",
+            Self::ToolResult { content, .. } => content.iter().any(Self::is_stored_file),
+            _ => false,
+        }
+    }
+}
+
+/// The field of that name, unless it is null.
+pub(super) fn given<'a>(fields: &'a Fields, name: &str) -> Option<&'a Json> {
+    fields.iter().find_map(|(key, value)| (key == name && value.get() != "null").then_some(value))
+}
+
+/// The blocks of a message's content. Text of nothing but white space is left out, for the API refuses it.
+pub(super) fn blocks(ask: &Ask<'_>, content: &Content, path: &str) -> Result<Vec<Block>, UnsupportedField> {
+    match content {
+        Content::Null => Ok(Vec::new()),
+        Content::Text(text) => Ok(said(text, None).into_iter().collect()),
+        Content::Parts(parts) => {
+            let mut blocks = Vec::with_capacity(parts.len());
+            for (at, part) in parts.iter().enumerate() {
+                blocks.extend(match part {
+                    Part::Text { text, extra } => said(text, given(extra, "cache_control")),
+                    Part::Other(json) => other(ask, json, &format!("{path}[{at}]"))?,
+                });
+            }
+            Ok(blocks)
+        }
+    }
+}
+
+fn said(text: &str, mark: Option<&Json>) -> Option<Block> {
+    let block = || Block::Text { text: text.to_owned(), cache_control: mark.cloned() };
+    (!text.trim().is_empty()).then(block)
+}
+
+/// A part that is no text, read as far as it matters.
+#[derive(Deserialize)]
+struct Other {
+    #[serde(rename = "type")]
+    kind: String,
+    image_url: Option<Image>,
+    file: Option<File>,
+    refusal: Option<String>,
+    cache_control: Option<Json>,
+}
+
+/// `{"url": "…"}`, or the address alone, as some clients write it. `detail` is OpenAI's own notion.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Image {
+    Object { url: String },
+    Url(String),
+}
+
+#[derive(Deserialize)]
+struct File {
+    file_id: Option<String>,
+    file_data: Option<String>,
+    filename: Option<String>,
+}
+
+fn other(ask: &Ask<'_>, json: &Json, path: &str) -> Result<Option<Block>, UnsupportedField> {
+    let part: Other = serde_json::from_str(json.get()).map_err(|error| unfit(path, format!("is no content part: {error}")))?;
+    let block = match (part.kind.as_str(), part.image_url, part.file) {
+        ("image_url", Some(Image::Object { url } | Image::Url(url)), _) => Some(image(&url, &format!("{path}.image_url.url"))?),
+        ("file", _, Some(given)) => Some(file(given, &format!("{path}.file"))?),
+        ("image_url" | "file", ..) => return Err(unfit(path, format!("needs its field `{}`", part.kind))),
+        ("refusal", ..) => part.refusal.as_deref().and_then(|text| said(text, None)),
+        ("input_audio", ..) => {
+            ask.cannot(path, "holds audio, which Anthropic does not take; send a transcript as text")?;
+            None
+        }
+        (kind, ..) => {
+            ask.cannot(path, format!("is of the type `{kind}`, which Anthropic has not; send text, image_url or file"))?;
+            None
+        }
+    };
+    Ok(block.map(|mut block| {
+        if let Some(mark) = part.cache_control {
+            block.cache(mark);
+        }
+        block
+    }))
+}
+
+fn image(url: &str, path: &str) -> Result<Block, UnsupportedField> {
+    match scheme(url).as_str() {
+        "data" => data(url, None, path),
+        "https" => Ok(Block::Image { source: json!({"type": "url", "url": url}), cache_control: None }),
+        "http" => Err(unfit(path, "is an http address, which Anthropic does not fetch and neither do we; send an https or a data: URL")),
+        _ => Err(unfit(path, "is neither an https nor a data: URL")),
+    }
+}
+
+fn file(file: File, path: &str) -> Result<Block, UnsupportedField> {
+    let File { file_id, file_data, filename } = file;
+    match (file_data, file_id) {
+        (Some(url), _) if scheme(&url) == "data" => data(&url, filename, &format!("{path}.file_data")),
+        (Some(_), _) => Err(unfit(format!("{path}.file_data"), "must be a data: URL, e.g. `data:application/pdf;base64,…`")),
+        (None, Some(id)) => Ok(Block::Document { source: json!({"type": "file", "file_id": id}), title: filename, cache_control: None }),
+        (None, None) => Err(unfit(path, "needs `file_data` or `file_id`")),
+    }
+}
+
+fn scheme(url: &str) -> String {
+    url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// An image, a PDF or plain text inside its own address.
+fn data(url: &str, title: Option<String>, path: &str) -> Result<Block, UnsupportedField> {
+    let (head, data) = url.split_once(',').ok_or_else(|| unfit(path, "is a data: URL without a comma"))?;
+    let head = head.split_once(':').map_or("", |(_, head)| head);
+    let mut words = head.split(';').map(str::trim);
+    let media_type = words.next().unwrap_or_default().to_ascii_lowercase();
+    if !words.any(|word| word.eq_ignore_ascii_case("base64")) {
+        return Err(unfit(path, "must be a base64 data: URL, e.g. `data:image/png;base64,…`"));
+    }
+    let media_type = if media_type == "image/jpg" { "image/jpeg" } else { &media_type };
+    let base64 = json!({"type": "base64", "media_type": media_type, "data": data});
+    match media_type {
+        image if IMAGES.contains(&image) => Ok(Block::Image { source: base64, cache_control: None }),
+        "application/pdf" => Ok(Block::Document { source: base64, title, cache_control: None }),
+        "text/plain" => {
+            let text = decoded(data).and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = text.ok_or_else(|| unfit(path, "holds no UTF-8 text in base64"))?;
+            let source = json!({"type": "text", "media_type": "text/plain", "data": text});
+            Ok(Block::Document { source, title, cache_control: None })
+        }
+        other => {
+            let takes = "image/jpeg, image/png, image/gif, image/webp, application/pdf or text/plain";
+            Err(unfit(path, format!("is of the type `{other}`; Anthropic takes {takes}")))
+        }
+    }
+}
+
+/// Base64 of the common alphabet, with or without padding; none where it is not that.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&STANDARD, config).decode(text.trim()).ok()
+}
+
+pub(super) fn unfit(param: impl Into<String>, message: impl Into<String>) -> UnsupportedField {
+    UnsupportedField { param: param.into(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_decoded_whatever_its_padding() {
+        for (text, bytes) in [("", ""), ("YQ==", "a"), ("YQ", "a"), ("YWI=", "ab"), ("YWJj", "abc"), ("w6nDqQ==", "éé"), ("Pz8/", "???")]
+        {
+            assert_eq!(decoded(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        for text in ["Y", "Y*==", "YWJjZ", "é"] {
+            assert_eq!(decoded(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_data_url_becomes_what_it_holds() {
+        let of = |url: &str| serde_json::to_value(image(url, "p").expect("fits")).expect("JSON");
+        let source = |kind: &str, data: &str| json!({"type": "base64", "media_type": kind, "data": data});
+        assert_eq!(of("data:image/jpg;base64,AAAA"), json!({"type": "image", "source": source("image/jpeg", "AAAA")}));
+        assert_eq!(of("DATA:image/PNG;name=a;base64,AAAA"), json!({"type": "image", "source": source("image/png", "AAAA")}));
+        assert_eq!(of("data:application/pdf;base64,JVBE"), json!({"type": "document", "source": source("application/pdf", "JVBE")}));
+        let text = json!({"type": "text", "media_type": "text/plain", "data": "abc"});
+        assert_eq!(of("data:text/plain;charset=utf-8;base64,YWJj"), json!({"type": "document", "source": text}));
+        for url in [
+            "data:image/png,AAAA",
+            "data:image/tiff;base64,AAAA",
+            "data:;base64,AAAA",
+            "data:text/plain;base64,/w==",
+            "data:x",
+            "file:/etc",
+        ] {
+            assert!(image(url, "p").is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The dialect from end to end: golden files, and one test for each conformance item that concerns Anthropic.
+
+use serde_json::json;
+
+use super::*;
+use crate::chat::codec::{ChatRequest, parse_request, to_json};
+use crate::chat::{ChunkWriter, Completion, Delta, Name};
+use crate::llm::adapter::Reader;
+use crate::llm::adapter::Unsupported;
+use crate::llm::golden;
+
+mod fields;
+mod history;
+mod stream;
+
+const MODEL: &str = "claude-sonnet-4-0";
+
+#[test]
+fn golden_files() {
+    golden::check(&Anthropic::new(4096), "anthropic");
+}
+
+/// What becomes of an OpenAI body: the body on the wire, and who reads the reply.
+fn asked(body: &Value, unsupported: Unsupported) -> Result<(Value, Box<dyn Reader>), UnsupportedField> {
+    let ChatRequest { model, messages, params, stream, .. } = parse_request(body.to_string().as_bytes()).expect("a request");
+    let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
+    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported, name };
+    let (wire, reading) = Anthropic::new(4096).request(&ask)?;
+    let Reading::Translated(reader) = reading else { panic!("Anthropic's replies are in its own shape") };
+    Ok((serde_json::from_slice(&wire.body).expect("JSON"), reader))
+}
+
+/// The body on the wire.
+#[track_caller]
+fn wire(body: &Value) -> Value {
+    asked(body, Unsupported::Refuse).map(|(wire, _)| wire).unwrap_or_else(|unfit| panic!("{unfit:?}"))
+}
+
+/// Which field is refused.
+#[track_caller]
+fn refused(body: &Value) -> String {
+    asked(body, Unsupported::Refuse).map(|(wire, _)| wire).expect_err("it is refused").param
+}
+
+/// The body on the wire where fields that do not fit are left out.
+#[track_caller]
+fn dropped(body: &Value) -> Value {
+    asked(body, Unsupported::Drop).map(|(wire, _)| wire).unwrap_or_else(|unfit| panic!("{unfit:?}"))
+}
+
+/// A question with these fields.
+fn with(fields: Value) -> Value {
+    let mut body = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]});
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    body.as_object_mut().expect("an object").extend(fields);
+    body
+}
+
+/// A conversation of these messages.
+fn of(messages: Value) -> Value {
+    json!({"model": MODEL, "messages": messages})
+}
+
+fn plain_reader() -> Box<dyn Reader> {
+    asked(&with(json!({})), Unsupported::Refuse).expect("fits").1
+}
+
+fn whole(reply: &Value) -> Result<Value, DecodeError> {
+    let completion: Completion = plain_reader().whole(reply.to_string().as_bytes())?;
+    Ok(serde_json::from_slice(&to_json(&completion)).expect("JSON"))
+}
+
+/// What a client is told by a stream: each delta and each finish reason, and whether the stream came to its end.
+struct Told {
+    deltas: Vec<Value>,
+    reasons: Vec<String>,
+    usage: Option<crate::chat::Usage>,
+    complete: bool,
+    bad: Option<DecodeError>,
+}
+
+fn told(events: &[Value]) -> Told {
+    told_by(plain_reader(), events)
+}
+
+fn told_by(mut reader: Box<dyn Reader>, events: &[Value]) -> Told {
+    let mut found: Vec<Delta> = Vec::new();
+    let bad = events.iter().find_map(|event| reader.event(event.to_string().as_bytes(), &mut found).err());
+    let complete = reader.end(&mut found);
+    let mut writer = ChunkWriter::new(Name { id: "chatcmpl-ours".into(), model: MODEL.into(), created: 7 }, false);
+    let mut told = Told { deltas: Vec::new(), reasons: Vec::new(), usage: None, complete, bad };
+    let mut sink = |chunk: &str| {
+        let chunk: Value = serde_json::from_str(chunk).expect("JSON");
+        let choice = &chunk["choices"][0];
+        told.reasons.extend(choice["finish_reason"].as_str().map(str::to_owned));
+        told.deltas.push(choice["delta"].clone());
+    };
+    for delta in found {
+        writer.write(delta, &mut sink);
+    }
+    told.usage = writer.usage();
+    told
+}
+
+#[test]
+fn a_key_goes_into_its_header_and_an_oauth_token_is_a_bearer_token() {
+    let credentials = |key| Anthropic::new(1).credentials(key);
+    assert_eq!(credentials("sk-ant-api03-x"), (HeaderName::from_static("x-api-key"), "sk-ant-api03-x".to_owned()));
+    assert_eq!(credentials("sk-ant-oat01-x"), (header::AUTHORIZATION, "Bearer sk-ant-oat01-x".to_owned()));
+}
+
+#[test]
+fn there_are_no_embeddings() {
+    let ask = AskEmbeddings { model: "m", inputs: &["a".to_owned()], tokens: None, dimensions: None, user: None };
+    assert!(Anthropic::new(1).embeddings(&ask).is_none());
+    assert!(matches!(Anthropic::new(1).embedded(1, b"{}"), Err(DecodeError::Garbled(_))));
+}

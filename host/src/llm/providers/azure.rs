@@ -1,0 +1,114 @@
+//! Azure OpenAI: OpenAI's form at URLs that name a deployment instead of a model, strict about fields, and with its own habits in streams, which
+//! the normaliser of OpenAI-shaped replies knows. Must not know how tokens of Entra are got.
+//! Source: "Azure OpenAI in Foundry Models REST API reference" and "API version lifecycle".
+
+mod errors;
+mod history;
+
+use http::{HeaderName, StatusCode, header};
+
+use crate::chat::Fields;
+use crate::chat::codec::request_json;
+use crate::llm::ProviderConfig;
+use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, encoded, params, segment, wants_usage};
+
+/// One Azure resource.
+pub(in crate::llm) struct Azure {
+    /// A date is the version of the API whose URLs name the deployment. Without one it is the `v1` API, whose bodies do.
+    pub(in crate::llm) api_version: Option<String>,
+    pub(in crate::llm) max_tokens_field: MaxTokensField,
+    /// The key is a token of Entra.
+    pub(in crate::llm) bearer: bool,
+    /// Usage is asked for with every stream; API versions before 2024-09-01 refuse the question.
+    pub(in crate::llm) stream_usage: bool,
+}
+
+/// The first version of the API that knows `stream_options` and `max_completion_tokens`; older ones refuse fields that they do not know.
+/// Source: "Azure OpenAI API version changes".
+const NEWER_FIELDS: &str = "2024-09-01";
+
+/// The field that the client's limit of tokens is sent in. What a deployment's name stands for is not known from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaxTokensField {
+    /// `max_completion_tokens`, which every newer model takes and reasoning models insist on.
+    #[default]
+    MaxCompletionTokens,
+    /// `max_tokens`, for deployments of older models.
+    MaxTokens,
+}
+
+impl Azure {
+    /// What an old version of the API does not know is not sent, whatever the entry says.
+    pub(in crate::llm) fn new(entry: &ProviderConfig) -> Self {
+        let old = entry.api_version.as_deref().is_some_and(|version| is_date(version) && version < NEWER_FIELDS);
+        Self {
+            api_version: entry.api_version.clone(),
+            max_tokens_field: if old { MaxTokensField::MaxTokens } else { entry.max_tokens_field },
+            bearer: entry.bearer,
+            stream_usage: entry.stream_usage && !old,
+        }
+    }
+
+    /// The path of an operation on a deployment.
+    fn path(&self, deployment: &str, operation: &str) -> Result<String, UnsupportedField> {
+        let deployment = segment(deployment, b"")?;
+        Ok(match self.api_version.as_deref() {
+            Some(version) if is_date(version) => {
+                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version, b""))
+            }
+            // `preview` is a version of the `v1` API.
+            Some(version) => format!("{operation}?api-version={}", encoded(version, b"")),
+            None => operation.to_owned(),
+        })
+    }
+
+    fn fields(&self, ask: &Ask<'_>) -> Fields {
+        let mut fields = params(ask, self.stream_usage);
+        let (older, newer) = ("max_tokens", "max_completion_tokens");
+        // Both together are refused; the newer one is the more exact.
+        let given = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
+        fields.retain(|(name, _)| name == given || (name != older && name != newer));
+        let wanted = if self.max_tokens_field == MaxTokensField::MaxTokens { older } else { newer };
+        for (name, _) in fields.iter_mut().filter(|(name, _)| name == given) {
+            *name = wanted.into();
+        }
+        fields
+    }
+}
+
+/// Whether this is a version of the dated API.
+fn is_date(version: &str) -> bool {
+    version.starts_with(|c: char| c.is_ascii_digit())
+}
+
+impl Dialect for Azure {
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
+        let path = self.path(ask.model, "/chat/completions")?;
+        // The dated API has the deployment in its URL, and takes no offence at a model in the body.
+        let body = request_json(ask.model, &history::written(ask.messages), &self.fields(ask), ask.stream);
+        let shaped = OpenAiNormalizer::new(ask.name.clone(), wants_usage(ask.params)).reading_errors(errors::in_band);
+        Ok((Wire { path, headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+    }
+
+    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
+        let wire = |path| Wire { path, headers: Vec::new(), body: embeddings_body(ask) };
+        Some(self.path(ask.model, "/embeddings").map(wire))
+    }
+
+    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        embedded(inputs, body, errors::in_band)
+    }
+
+    /// One or the other: with both, Azure refuses.
+    fn credentials(&self, key: &str) -> (HeaderName, String) {
+        if self.bearer { (header::AUTHORIZATION, format!("Bearer {key}")) } else { (HeaderName::from_static("api-key"), key.to_owned()) }
+    }
+
+    fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
+        errors::provider_error(status, json)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What Azure's errors say. Its types are often null, its codes often repeat the status, the filter's verdict has two spellings, and messages may
+//! name the resource or the deployment, which are the operator's business. Must not know how messages are cut.
+//! Source: "Azure OpenAI in Foundry Models REST API reference", "Content filtering", "Troubleshooting".
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::llm::adapter::ProviderError;
+use crate::llm::providers::openai;
+
+/// The code of a prompt or an answer that the filter refused: the client's to mend.
+const CONTENT_FILTER: &str = "content_filter";
+
+/// What the filter's own object calls the same.
+const POLICY: &str = "ResponsibleAIPolicyViolation";
+
+/// Codes whose messages name what the operator has set up, and what a client may know instead.
+const NEUTRAL: [(&str, &str); 5] = [
+    ("DeploymentNotFound", "The model is not deployed at this provider."),
+    ("ResourceNotFound", "The model is not deployed at this provider."),
+    ("404", "The model is not deployed at this provider."),
+    ("model_not_found", "The model is not deployed at this provider."),
+    ("OperationNotSupported", "The model cannot do what was asked of it."),
+];
+
+/// What in a word shows that it names a resource.
+const RESOURCE: [&str; 4] = [".azure.com", ".azure-api.net", "/deployments/", "/subscriptions/"];
+
+/// The error in a body of this status.
+pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError {
+    let mut words = openai::provider_error(json);
+    let error = json.get("error").unwrap_or(json);
+    let inner = error.get("innererror").or_else(|| error.get("inner_error"));
+    let inner_code = inner.and_then(|inner| inner.get("code")).and_then(Value::as_str);
+    if inner_code == Some(POLICY) || matches!(words.code.as_deref(), Some(CONTENT_FILTER | POLICY)) {
+        words.code = Some(CONTENT_FILTER.into());
+        words.message = words.message.map(|message| format!("{message}{}", filtered(inner)));
+        // Inside a success there is no other status to go by.
+        words.amounts_to = (!status.is_client_error()).then_some(StatusCode::BAD_REQUEST);
+    }
+    let neutral = |code: &str| NEUTRAL.iter().find(|(named, _)| *named == code).map(|(_, message)| (*message).to_owned());
+    words.retry_after = words.message.as_deref().and_then(wait);
+    words.message = words.code.as_deref().and_then(neutral).or_else(|| words.message.as_deref().map(discreet));
+    let status = words.amounts_to.unwrap_or(status);
+    words.kind.get_or_insert_with(|| openai::kind(status).to_owned());
+    // A code that repeats the status says nothing to a program that has it.
+    if words.code.as_deref().is_none_or(|code| code.parse::<u16>().is_ok()) {
+        words.code = Some(code(status).to_owned());
+    }
+    words
+}
+
+/// The error inside a success.
+pub(super) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
+    let plain = openai::provider_error(json);
+    let status = openai::status(json, &plain);
+    let words = provider_error(status, json);
+    (words.amounts_to.unwrap_or(status), words)
+}
+
+/// OpenAI's `error.code` for a status.
+fn code(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "invalid_api_key",
+        403 => "permission_denied",
+        404 => "model_not_found",
+        429 => "rate_limit_exceeded",
+        500..=599 => "server_error",
+        _ => "invalid_request",
+    }
+}
+
+/// What the filter found, in brackets.
+fn filtered(inner: Option<&Value>) -> String {
+    let results = inner.and_then(|inner| inner.get("content_filter_result").or_else(|| inner.get("content_filter_results")));
+    let caught = |(name, result): (&String, &Value)| (result.get("filtered") == Some(&Value::Bool(true))).then(|| name.clone());
+    let names: Vec<String> = results.and_then(Value::as_object).into_iter().flatten().filter_map(caught).collect();
+    if names.is_empty() { String::new() } else { format!(" [filtered: {}]", names.join(", ")) }
+}
+
+/// Without words that name a resource.
+fn discreet(message: &str) -> String {
+    let hidden = |word: &str| RESOURCE.iter().any(|sign| word.contains(sign));
+    message.split(' ').map(|word| if hidden(word) { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// "Please retry after 17 seconds."
+fn wait(message: &str) -> Option<Duration> {
+    let (_, behind) = message.split_once("retry after ")?;
+    let (seconds, unit) = behind.split_once(' ')?;
+    unit.starts_with("second").then_some(())?;
+    Some(Duration::from_secs(seconds.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::Name;
+    use crate::llm::adapter::DecodeError;
+
+    fn read(status: u16, json: &Value) -> ProviderError {
+        provider_error(StatusCode::from_u16(status).expect("a status"), json)
+    }
+
+    #[test]
+    fn c47_both_spellings_of_the_inner_error_are_read() {
+        for spelling in ["innererror", "inner_error"] {
+            let verdict = json!({"hate": {"filtered": true, "severity": "high"}, "violence": {"filtered": false}});
+            let json = json!({"error": {
+                "message": "The response was filtered.", "type": null, "param": "prompt", "code": "BadRequest", "status": 400,
+                spelling: {"code": "ResponsibleAIPolicyViolation", "content_filter_result": verdict},
+            }});
+            let words = read(400, &json);
+            assert_eq!(words.message.as_deref(), Some("The response was filtered. [filtered: hate]"), "{spelling}");
+            assert_eq!(
+                (words.kind.as_deref(), words.code.as_deref(), words.param.as_deref(), words.amounts_to),
+                (Some("invalid_request_error"), Some("content_filter"), Some("prompt"), None)
+            );
+            // Inside a success it stays the client's error.
+            let (status, words) = in_band(&json!({"error": {"message": "m", "code": "content_filter"}}));
+            assert_eq!((status, words.kind.as_deref()), (StatusCode::BAD_REQUEST, Some("invalid_request_error")));
+        }
+    }
+
+    #[test]
+    fn type_and_code_are_filled_where_they_say_nothing() {
+        for (status, code, kind, filled) in [
+            (401, json!("401"), "authentication_error", "invalid_api_key"),
+            (403, json!(null), "permission_error", "permission_denied"),
+            (429, json!("429"), "rate_limit_error", "rate_limit_exceeded"),
+            (503, json!(""), "server_error", "server_error"),
+            (400, json!(null), "invalid_request_error", "invalid_request"),
+            (429, json!("too_many"), "rate_limit_error", "too_many"),
+        ] {
+            let words = read(status, &json!({"error": {"message": "m", "type": null, "code": code}}));
+            assert_eq!((words.kind.as_deref(), words.code.as_deref()), (Some(kind), Some(filled)), "{status}");
+        }
+    }
+
+    #[test]
+    fn c48_a_page_of_html_has_no_words_of_its_own() {
+        // Such a body is no JSON and never comes here; one that is wrapped as JSON says nothing either.
+        let words = read(502, &json!({"error": null}));
+        assert_eq!((words.message, words.kind.as_deref()), (None, Some("server_error")));
+        let page = Bytes::from_static(b"<!DOCTYPE html><html><body>Our services aren't available right now</body></html>");
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        assert!(matches!(openai::OpenAiNormalizer::new(name, false).whole(&page), Err(DecodeError::Garbled(_))));
+    }
+
+    #[test]
+    fn names_of_resources_and_deployments_stay_with_the_operator() {
+        let missing = json!({"error": {"code": "DeploymentNotFound", "message": "The API deployment secret-deployment does not exist."}});
+        let words = read(404, &missing);
+        assert_eq!(words.message.as_deref(), Some("The model is not deployed at this provider."));
+        assert_eq!((words.kind.as_deref(), words.code.as_deref()), (Some("not_found_error"), Some("DeploymentNotFound")));
+        let host = json!({"error": {"code": "403", "message": "Access to https://my-res.openai.azure.com/x is denied"}});
+        assert_eq!(read(403, &host).message.as_deref(), Some("Access to [hidden] is denied"));
+    }
+
+    #[test]
+    fn a_wait_that_only_the_message_names_is_read() {
+        let wait = |message: &str| read(429, &json!({"error": {"code": "429", "message": message}})).retry_after;
+        assert_eq!(wait("Rate limit exceeded. Please retry after 17 seconds. Go here."), Some(Duration::from_secs(17)));
+        assert_eq!(wait("Please retry after 1 second."), Some(Duration::from_secs(1)));
+        assert_eq!(wait("Please retry after 2 days."), None);
+        assert_eq!(wait("Please retry after"), None);
+    }
+}

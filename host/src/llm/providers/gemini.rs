@@ -1,0 +1,59 @@
+//! The adapter for Google's Gemini as AI Studio serves it: `generateContent`, its stream, and `batchEmbedContents`.
+//! Must not know sockets, retries or other vendors. Source: Gemini API reference, v1beta, <https://ai.google.dev/api/generate-content>.
+
+mod embeddings;
+mod errors;
+mod model;
+mod reply;
+mod request;
+mod schema;
+mod thought;
+
+use http::{HeaderName, StatusCode, header};
+
+use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use model::Model;
+use reply::Reply;
+
+/// Gemini's dialect; its requests go below `https://generativelanguage.googleapis.com/v1beta`.
+pub(in crate::llm) struct Gemini;
+
+impl Gemini {
+    pub(in crate::llm) fn new() -> Self {
+        Self
+    }
+}
+
+impl Dialect for Gemini {
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
+        let model = Model::named(ask.model)?;
+        // Without `alt=sse` the stream is one JSON array.
+        let method = if ask.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let body = request::body(ask, &model)?;
+        let reader = Reply::new(ask.name.clone(), ask.stream);
+        Ok((Wire { path: model.path(method), headers: Vec::new(), body }, Reading::Translated(Box::new(reader))))
+    }
+
+    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
+        Some(embeddings::request(ask))
+    }
+
+    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        embeddings::vectors(inputs, body)
+    }
+
+    /// An API key has a header of its own, so that it is in no URL and no log; an OAuth access token is a bearer's.
+    fn credentials(&self, key: &str) -> (HeaderName, String) {
+        if key.starts_with("ya29.") {
+            return (header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        (HeaderName::from_static("x-goog-api-key"), key.to_owned())
+    }
+
+    fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
+        errors::provider_error(status, json)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! OpenAI's own dialect, which is the canonical form, and that of every server that speaks it.
+//! Must not know how such servers err; the normaliser does. Source: OpenAI API reference, "Create chat completion".
+
+use http::{HeaderName, StatusCode, Uri, header};
+
+use super::errors::{in_band, provider_error};
+use super::{OpenAiNormalizer, embeddings, request};
+use crate::chat::codec::request_json;
+use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::call_id;
+
+/// The host of OpenAI's own API; those of regions end in it.
+const OPENAI: &str = "api.openai.com";
+
+/// OpenAI, and every server that speaks as it does.
+pub(in crate::llm) struct OpenAi {
+    /// Usage is asked for with every stream; some old servers refuse the question.
+    stream_usage: bool,
+    /// It is OpenAI itself, which refuses long ids of calls. Other servers may read them, as a gateway to Gemini does.
+    short_ids: bool,
+}
+
+impl OpenAi {
+    /// The server at `base_url`.
+    pub(in crate::llm) fn at(base_url: &str, stream_usage: bool) -> Self {
+        let host = base_url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+        let short_ids = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
+        Self { stream_usage, short_ids }
+    }
+}
+
+impl Dialect for OpenAi {
+    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
+        let messages = if self.short_ids { call_id::fitted(ask.messages) } else { ask.messages.into() };
+        let body = request_json(ask.model, &messages, &request::params(ask, self.stream_usage), ask.stream);
+        let shaped = OpenAiNormalizer::new(ask.name.clone(), request::wants_usage(ask.params));
+        Ok((Wire { path: "/chat/completions".into(), headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+    }
+
+    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
+        Some(Ok(Wire { path: "/embeddings".into(), headers: Vec::new(), body: request::embeddings_body(ask) }))
+    }
+
+    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        embeddings::embedded(inputs, body, in_band)
+    }
+
+    fn credentials(&self, key: &str) -> (HeaderName, String) {
+        (header::AUTHORIZATION, format!("Bearer {key}"))
+    }
+
+    fn provider_error(&self, _: StatusCode, json: &serde_json::Value) -> ProviderError {
+        provider_error(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden() {
+        crate::llm::golden::check(&OpenAi::at("http://127.0.0.1/v1", true), "openai");
+    }
+
+    #[test]
+    fn long_ids_of_calls_are_shortened_for_openai_itself() {
+        let body = |base_url: &str| {
+            let long = format!("call_1__thought__{}", "a".repeat(99));
+            let messages = [crate::chat::Message { tool_call_id: Some(long.clone()), ..crate::chat::Message::text("tool", "1") }];
+            let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
+            let unsupported = crate::llm::adapter::Unsupported::Refuse;
+            let ask = Ask { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
+            let (wire, _) = OpenAi::at(base_url, true).request(&ask).unwrap_or_else(|unfit| panic!("{unfit:?}"));
+            String::from_utf8_lossy(&wire.body).contains(&long)
+        };
+        for (base_url, as_sent) in [
+            ("https://api.openai.com/v1", false),
+            ("https://eu.API.openai.com/v1", false),
+            ("https://notapi.openai.com/v1", true),
+            ("http://127.0.0.1:4000/v1", true),
+        ] {
+            assert_eq!(body(base_url), as_sent, "{base_url}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_bearer_token() {
+        assert_eq!(OpenAi::at("http://127.0.0.1/v1", true).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+    }
+}

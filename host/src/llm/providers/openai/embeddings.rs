@@ -1,0 +1,159 @@
+//! An OpenAI-shaped embeddings reply: vectors as lists of numbers or as base64 of little-endian floats, put into the order of the inputs.
+//! Must not know who asks. Source: OpenAI API reference, "Create embeddings".
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::errors::InBand;
+use crate::llm::adapter::{DecodeError, Embedded};
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow)]
+    data: Option<Vec<Entry<'a>>>,
+    usage: Option<Usage>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    success: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    index: Option<usize>,
+    /// Numbers, or base64; read apart, because an enum of both would hold every number several times as large first.
+    #[serde(borrow)]
+    embedding: &'a RawValue,
+}
+
+/// The vectors for this many inputs.
+///
+/// # Errors
+/// See [`DecodeError`]; `Garbled` also where there is not one vector for each input.
+pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
+    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no embeddings: {error}"));
+    let reply: Reply<'_> = serde_json::from_slice(body).map_err(garbled)?;
+    if reply.error.is_some() || reply.success == Some(false) {
+        let (status, words) = in_band(&serde_json::from_slice(body).map_err(garbled)?);
+        return Err(DecodeError::Error(status, words));
+    }
+    let entries = reply.data.ok_or_else(|| DecodeError::Garbled("it has no `data`".into()))?;
+    let mut placed: Vec<Option<Vec<f32>>> = vec![None; inputs];
+    for (at, entry) in entries.into_iter().enumerate() {
+        let index = entry.index.unwrap_or(at);
+        let raw = entry.embedding.get();
+        let vector = if raw.starts_with('"') {
+            // `/` may be escaped.
+            let text: String = serde_json::from_str(raw).map_err(garbled)?;
+            floats(&text).ok_or_else(|| DecodeError::Garbled("a vector that is no base64 of floats".into()))?
+        } else {
+            serde_json::from_str(raw).map_err(garbled)?
+        };
+        match placed.get_mut(index) {
+            Some(place @ None) => *place = Some(vector),
+            _ => return Err(DecodeError::Garbled(format!("a vector for input {index}, which was not asked for or has one"))),
+        }
+    }
+    let placed = placed.into_iter().collect::<Option<Vec<_>>>();
+    let missing = || DecodeError::Garbled(format!("fewer vectors than the {inputs} inputs"));
+    let prompt_tokens = reply.usage.and_then(|usage| usage.prompt_tokens).unwrap_or(0);
+    vectors(inputs, placed.ok_or_else(missing)?, prompt_tokens)
+}
+
+/// Vectors that are one for each input, of one length, and all numbers.
+///
+/// # Errors
+/// `Garbled` where they are not.
+pub(in crate::llm) fn vectors(inputs: usize, vectors: Vec<Vec<f32>>, prompt_tokens: u64) -> Result<Embedded, DecodeError> {
+    let length = vectors.first().map_or(0, Vec::len);
+    let even = vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|number| number.is_finite()));
+    if vectors.len() != inputs || !even || (inputs > 0 && length == 0) {
+        return Err(DecodeError::Garbled(format!("not one vector of one length for each of the {inputs} inputs")));
+    }
+    Ok(Embedded { vectors, prompt_tokens })
+}
+
+/// The floats in base64 with its padding; none where it is something else.
+fn floats(text: &str) -> Option<Vec<f32>> {
+    let digits = text.trim_end_matches('=');
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let (mut bits, mut held) = (0_u32, 0);
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held).to_le_bytes()[0]);
+        }
+    }
+    let (whole, rest) = bytes.as_chunks::<4>();
+    rest.is_empty().then(|| whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::llm::providers::openai::in_band;
+
+    fn read(inputs: usize, body: &str) -> Result<Embedded, DecodeError> {
+        embedded(inputs, body.as_bytes(), in_band)
+    }
+
+    #[test]
+    fn vectors_are_put_into_the_order_of_their_inputs() {
+        let body = r#"{"object":"list","data":[{"index":1,"embedding":[3,4]},{"index":0,"embedding":[1.5,-2]}],"usage":{"prompt_tokens":7,"total_tokens":7}}"#;
+        assert_eq!(read(2, body), Ok(Embedded { vectors: vec![vec![1.5, -2.0], vec![3.0, 4.0]], prompt_tokens: 7 }));
+        let bare = r#"{"data":[{"embedding":[1]},{"embedding":[2]}]}"#;
+        assert_eq!(read(2, bare), Ok(Embedded { vectors: vec![vec![1.0], vec![2.0]], prompt_tokens: 0 }));
+    }
+
+    #[test]
+    fn base64_is_read_as_little_endian_floats() {
+        // 1.0 is 00 00 80 3f, -2.5 is 00 00 20 c0.
+        assert_eq!(floats("AACAPw=="), Some(vec![1.0]));
+        assert_eq!(read(1, r#"{"data":[{"index":0,"embedding":"AACAPwAAIMA="}]}"#).expect("vectors").vectors, [[1.0, -2.5]]);
+        for odd in ["AACAP!", "AACA", "A"] {
+            assert_eq!(floats(odd).filter(|floats| !floats.is_empty()), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_reply_without_one_vector_for_each_input_is_garbled() {
+        for (inputs, body) in [
+            (2, r#"{"data":[{"index":0,"embedding":[1]}]}"#),
+            (1, r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[1]}]}"#),
+            (2, r#"{"data":[{"index":0,"embedding":[1]},{"index":0,"embedding":[1]}]}"#),
+            (2, r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[1,2]}]}"#),
+            (1, r#"{"data":[{"index":0,"embedding":[]}]}"#),
+            (1, r#"{"data":[{"index":0,"embedding":[1e99]}]}"#),
+            (1, r#"{"data":[{"index":0,"embedding":"no base64"}]}"#),
+            (1, r#"{"data":null}"#),
+            (1, "[]"),
+            (1, "nothing"),
+        ] {
+            assert!(matches!(read(inputs, body), Err(DecodeError::Garbled(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_success_is_an_error() {
+        for body in [r#"{"error":{"message":"m","code":429}}"#, r#"{"success":false,"errors":[{"message":"m","code":429}]}"#] {
+            let Err(DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words)) = read(1, body) else { panic!("{body}") };
+            assert_eq!(words.message.as_deref(), Some("m"));
+        }
+    }
+}

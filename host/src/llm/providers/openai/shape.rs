@@ -1,0 +1,218 @@
+//! What is looked at of an OpenAI-shaped reply: one shallow parse, everything borrowed as its bytes, so that what nobody looks at costs little
+//! and can be forwarded as it came. Must not decide anything. Source: OpenAI API reference, "Chat completion chunk".
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::llm::adapter::DecodeError;
+
+/// A field's value as its bytes; none where the field is absent. A `null` is a value.
+pub(in crate::llm) type Raw<'a> = Option<&'a RawValue>;
+
+/// One `chat.completion.chunk`, or what comes in its place.
+#[derive(serde::Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) id: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) object: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) created: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) model: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "entries")]
+    pub(super) choices: Option<Vec<Entry<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) usage: Raw<'a>,
+    #[serde(borrow)]
+    error: Raw<'a>,
+    /// Cloudflare's envelope says with it that the rest is an error.
+    #[serde(borrow)]
+    success: Raw<'a>,
+}
+
+/// One entry of `choices`, of a chunk or of a whole reply.
+#[derive(serde::Deserialize)]
+pub(super) struct Entry<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) index: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) delta: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) message: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) finish_reason: Raw<'a>,
+    /// Azure's verdict on the content.
+    #[serde(borrow)]
+    pub(super) content_filter_results: Raw<'a>,
+}
+
+/// What matters of a delta or a message.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    pub(super) role: Raw<'a>,
+    pub(super) tool_calls: Raw<'a>,
+    /// Content, reasoning, a refusal or an old function call.
+    pub(super) something: bool,
+    /// A field that is not modelled holds something.
+    pub(super) more: bool,
+}
+
+/// One entry of `tool_calls`. Cloudflare's own API has name and arguments without `function` around them.
+#[derive(serde::Deserialize)]
+pub(in crate::llm) struct Call<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(in crate::llm) index: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(in crate::llm) id: Raw<'a>,
+    #[serde(borrow)]
+    pub(in crate::llm) function: Option<Function<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(in crate::llm) name: Raw<'a>,
+    #[serde(borrow)]
+    pub(in crate::llm) arguments: Raw<'a>,
+}
+
+#[derive(serde::Deserialize)]
+pub(in crate::llm) struct Function<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(in crate::llm) name: Raw<'a>,
+    #[serde(borrow)]
+    pub(in crate::llm) arguments: Raw<'a>,
+}
+
+impl<'a> Chunk<'a> {
+    /// # Errors
+    /// `Garbled` where `text` is no such object.
+    pub(super) fn read(text: &'a str) -> Result<Self, DecodeError> {
+        // A list would be taken for the fields in their order.
+        if !text.starts_with('{') {
+            return Err(DecodeError::Garbled("no JSON object".into()));
+        }
+        serde_json::from_str(text).map_err(|error| DecodeError::Garbled(format!("no JSON object of the right shape: {error}")))
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.error.is_some_and(|error| says(error) && error.get() != "false")
+            || self.success.is_some_and(|success| success.get() == "false")
+            // vLLM's, without an envelope.
+            || self.object.is_some_and(|object| object.get() == "\"error\"")
+    }
+}
+
+impl Entry<'_> {
+    /// Nothing stands in it beside which an index and a delta could be put.
+    pub(super) fn is_bare(&self) -> bool {
+        [self.index, self.delta, self.finish_reason, self.content_filter_results].iter().all(Option::is_none)
+    }
+}
+
+impl<'a> Said<'a> {
+    /// # Errors
+    /// `Garbled` where `raw` is no object.
+    pub(super) fn read(raw: &'a RawValue) -> Result<Self, DecodeError> {
+        serde_json::from_str(raw.get()).map_err(|error| DecodeError::Garbled(format!("a delta or message that is no object: {error}")))
+    }
+}
+
+/// The entries of `tool_calls`, each with its own bytes; none at all where it is `null`.
+///
+/// # Errors
+/// `Garbled` where `raw` is no list of objects.
+pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, DecodeError> {
+    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("tool_calls that are no list of calls: {error}"));
+    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(garbled)?.unwrap_or_default();
+    // A list would be taken for the fields in their order.
+    if list.iter().any(|raw| !raw.get().starts_with('{')) {
+        return Err(DecodeError::Garbled("tool_calls with one that is no object".into()));
+    }
+    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(garbled)?))).collect()
+}
+
+/// Whether a value holds anything.
+pub(in crate::llm) fn says(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
+}
+
+/// The value if it is a string that is not empty.
+pub(in crate::llm) fn filled<'a>(raw: Raw<'a>) -> Raw<'a> {
+    raw.filter(|raw| raw.get().len() > 2 && raw.get().starts_with('"'))
+}
+
+/// Unlike the derived reading, which takes `null` for an absent field.
+pub(in crate::llm) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Objects only: of a list the derived reading would take the fields in their order.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Entry<'de>>>, D::Error> {
+    struct Strict<'a>(Entry<'a>);
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = Strict<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a choice")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Strict<'de>, A::Error> {
+            Entry::deserialize(MapAccessDeserializer::new(map)).map(Strict)
+        }
+    }
+    impl<'de> Deserialize<'de> for Strict<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Object)
+        }
+    }
+    let entries: Option<Vec<Strict<'de>>> = Option::deserialize(deserializer)?;
+    Ok(entries.map(|entries| entries.into_iter().map(|Strict(entry)| entry).collect()))
+}
+
+impl<'de> Deserialize<'de> for Said<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(field_identifier, rename_all = "snake_case")]
+        enum Key {
+            Role,
+            ToolCalls,
+            Content,
+            ReasoningContent,
+            Reasoning,
+            Refusal,
+            FunctionCall,
+            #[serde(other)]
+            Other,
+        }
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Said<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said<'de>, A::Error> {
+                let mut said = Said::default();
+                while let Some(key) = map.next_key()? {
+                    let value: &RawValue = map.next_value()?;
+                    match key {
+                        Key::Role => said.role = Some(value),
+                        Key::ToolCalls => said.tool_calls = Some(value),
+                        Key::Other => said.more |= says(value),
+                        _ => said.something |= says(value),
+                    }
+                }
+                Ok(said)
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Said<'de>, A::Error> {
+                // PHP writes an empty object as an empty list.
+                match seq.next_element::<IgnoredAny>()? {
+                    None => Ok(Said::default()),
+                    Some(_) => Err(A::Error::custom("a list where an object should be")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Fields)
+    }
+}

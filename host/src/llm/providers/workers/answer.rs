@@ -1,0 +1,94 @@
+//! The shapes of `/ai/run`: Cloudflare's own, with or without its envelope, and OpenAI's.
+//! Must not decide what an answer means, but for errors that come as successes.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::errors;
+use crate::llm::adapter::DecodeError;
+use crate::llm::providers::openai::{Call, RawField, holds_something, present};
+
+/// An answer, or one event of it, in any of the shapes.
+#[derive(Deserialize)]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub(super) id: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) model: RawField<'a>,
+    pub(super) created: Option<f64>,
+    #[serde(borrow)]
+    pub(super) response: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) reasoning_content: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) reasoning: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) tool_calls: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) finish_reason: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) usage: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) choices: Option<Vec<Part<'a>>>,
+    #[serde(borrow)]
+    pub(super) error: RawField<'a>,
+    pub(super) success: Option<bool>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) result: RawField<'a>,
+}
+
+/// One choice of OpenAI's shape in a stream.
+#[derive(Deserialize)]
+pub(super) struct Part<'a> {
+    pub(super) index: Option<u32>,
+    #[serde(borrow)]
+    pub(super) delta: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub(super) finish_reason: RawField<'a>,
+}
+
+/// What is said of a choice, in either shape.
+#[derive(Default, Deserialize)]
+pub(super) struct Said<'a> {
+    #[serde(borrow)]
+    pub(super) content: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) reasoning_content: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) reasoning: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) refusal: RawField<'a>,
+    #[serde(borrow)]
+    pub(super) tool_calls: RawField<'a>,
+}
+
+impl<'a> Answer<'a> {
+    /// # Errors
+    /// See [`DecodeError`]; an error that came as a success is one too.
+    pub(super) fn read(json: &'a [u8]) -> Result<Self, DecodeError> {
+        let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no JSON object of the right shape: {error}"));
+        // A list would be taken for the fields in their order.
+        if !json.trim_ascii().starts_with(b"{") {
+            return Err(DecodeError::Garbled("no JSON object".into()));
+        }
+        let answer: Self = serde_json::from_slice(json).map_err(garbled)?;
+        if answer.success == Some(false) || answer.error.is_some_and(holds_something) {
+            let (status, words) = errors::in_band(&serde_json::from_slice(json).map_err(garbled)?);
+            return Err(DecodeError::Error(status, words));
+        }
+        Ok(answer)
+    }
+}
+
+/// A call's name and arguments, with or without `function` around them.
+pub(super) fn of<'a>(call: &Call<'a>) -> (RawField<'a>, RawField<'a>) {
+    call.function.as_ref().map_or((call.name, call.arguments), |function| (function.name, function.arguments))
+}
+
+/// A string's text; nothing for `null`; the JSON itself of what should have been a string and is a number or an object.
+pub(super) fn written(raw: &RawValue) -> String {
+    match raw.get() {
+        "null" => String::new(),
+        json => serde_json::from_str(json).unwrap_or_else(|_| json.to_owned()),
+    }
+}
