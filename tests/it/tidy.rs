@@ -1,6 +1,7 @@
 //! The house rules as tests: which room may use which, which crate may appear where, sizes, headers and names.
 //! Reads the sources as text. A new edge or crate is a new entry in a table here, so that it is seen in review.
 
+mod circles;
 mod rules;
 pub(crate) mod source;
 
@@ -111,6 +112,11 @@ fn sandbox_rag_and_llm_do_not_know_each_other() {
     for (room, uses) in ROOMS.iter().filter(|(room, _)| siblings.contains(room)) {
         assert!(!uses.iter().any(|used| siblings.contains(used)), "{room}");
     }
+}
+
+#[test]
+fn no_two_files_of_a_room_import_each_other_in_a_circle() {
+    clean(circles::circles(&source::under("host/src")));
 }
 
 #[test]
