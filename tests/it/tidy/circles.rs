@@ -102,36 +102,61 @@ fn read(module: &Module, source: &Source, modules: &BTreeMap<Module, &Source>) -
     let tokens = product(&tokens(&code));
     let mut file = File::default();
     let mut paths = Vec::new();
+    let mut inside = module.clone();
+    // How deep the braces are at which each module inside the file ends.
+    let (mut depth, mut ends) = (0, Vec::new());
     let mut at = 0;
     while at < tokens.len() {
         let follows = at > 0 && matches!(tokens[at - 1], "::" | ".");
-        if tokens[at] == "use" && tokens.get(at + 1) != Some(&"<") {
-            let end = at + tokens[at..].iter().position(|token| *token == ";").unwrap_or(tokens.len() - at);
-            let mut trees = Vec::new();
-            tree(&tokens[at + 1..end], &[], &mut trees);
-            for (path, alias) in trees {
-                let Some(path) = absolute(module, &path, modules) else { continue };
-                if let Some(name) = alias.or_else(|| path.last().cloned()) {
-                    file.imports.insert(name, path.clone());
+        match tokens[at] {
+            "mod" if tokens.get(at + 2) == Some(&"{") => {
+                inside.push(tokens[at + 1].to_owned());
+                ends.push(depth);
+            }
+            "{" => depth += 1,
+            "}" => {
+                depth -= 1;
+                if ends.last() == Some(&depth) {
+                    ends.pop();
+                    inside.pop();
                 }
-                file.used.push(path);
             }
-            at = end;
-        } else if !follows && is_word(tokens[at]) && tokens.get(at + 1) == Some(&"::") {
-            let mut path = vec![tokens[at].to_owned()];
-            while tokens.get(at + 1) == Some(&"::") && tokens.get(at + 2).is_some_and(|token| is_word(token)) {
-                path.push(tokens[at + 2].to_owned());
-                at += 2;
+            "use" if tokens.get(at + 1) != Some(&"<") => {
+                let end = at + tokens[at..].iter().position(|token| *token == ";").unwrap_or(tokens.len() - at);
+                import(&mut file, &inside, &tokens[at + 1..end], modules);
+                at = end;
             }
-            paths.push(path);
+            word if !follows && is_word(word) && tokens.get(at + 1) == Some(&"::") => {
+                let mut path = vec![word.to_owned()];
+                while tokens.get(at + 1) == Some(&"::") && tokens.get(at + 2).is_some_and(|token| is_word(token)) {
+                    path.push(tokens[at + 2].to_owned());
+                    at += 2;
+                }
+                paths.push((inside.clone(), path));
+            }
+            _ => {}
         }
         at += 1;
     }
     // `walk::millis` after `use super::walk;` names what `walk` defines.
     let imported = |path: &Module| file.imports.get(&path[0]).map(|import| [import, &path[1..]].concat());
-    let named: Vec<Module> = paths.iter().filter_map(|path| absolute(module, path, modules).or_else(|| imported(path))).collect();
+    let named = paths.iter().filter_map(|(inside, path)| absolute(inside, path, modules).or_else(|| imported(path)));
+    let named: Vec<Module> = named.collect();
     file.used.extend(named);
     file
+}
+
+/// Notes what one `use` brings in.
+fn import(file: &mut File, inside: &[String], tokens: &[&str], modules: &BTreeMap<Module, &Source>) {
+    let mut trees = Vec::new();
+    tree(tokens, &[], &mut trees);
+    for (path, alias) in trees {
+        let Some(path) = absolute(inside, &path, modules) else { continue };
+        if let Some(name) = alias.or_else(|| path.last().cloned()) {
+            file.imports.insert(name, path.clone());
+        }
+        file.used.push(path);
+    }
 }
 
 /// The path from the crate's root; none for one that leads out of the crate.

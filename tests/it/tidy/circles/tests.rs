@@ -66,6 +66,13 @@ fn to_name_a_module_is_no_use_but_to_name_something_of_it_is() {
 }
 
 #[test]
+fn super_in_a_module_inside_a_file_is_the_file() {
+    none(&[("rag", "use a::A;"), ("rag/a", "mod x {\n    pub struct X;\n}\nmod y {\n    fn f() -> super::x::X {}\n}")]);
+    one_of(2, &[("rag", "use a::A;\npub struct R;"), ("rag/a", "mod x {\n    fn f() { if true {} }\n    use super::super::R;\n}")]);
+    one_of(2, &[("rag", "use a::A;\npub struct R;"), ("rag/a", "mod x {\n    fn f() { if true {} }\n}\nuse super::R;")]);
+}
+
+#[test]
 fn tests_comments_strings_and_other_rooms_close_no_circle() {
     let a = ("rag/a", "use super::b::B;");
     for b in [
