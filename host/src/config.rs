@@ -97,7 +97,7 @@ impl Config {
         let report = Report::new(text);
         let mut config = Self::default();
         section::root(&report, |keys| {
-            config.places(keys);
+            config.top_level(keys);
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry));
@@ -124,7 +124,7 @@ impl Config {
     pub fn effective(&self) -> String {
         let mut printer = Printer::default();
         let mut config = self.clone();
-        config.places(&mut printer);
+        config.top_level(&mut printer);
         keys::print(&mut printer, &self.keys);
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry));
@@ -150,7 +150,7 @@ impl Config {
         Err(Problem { line: None, path: "listen".into(), message })
     }
 
-    fn places(&mut self, keys: &mut impl Walk) {
+    fn top_level(&mut self, keys: &mut impl Walk) {
         keys.address("listen", &mut self.listen);
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);

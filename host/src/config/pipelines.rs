@@ -15,10 +15,11 @@ use crate::pipeline::{Definition, Origin, Pipeline};
 
 /// The pipeline of a server without any in its file. It quotes from its knowledge and needs no network.
 pub(super) fn default() -> Pipeline {
+    // Keys in the order of the alphabet, as the file's are once they are read: the effective configuration reads back to the same.
     let definition = json!([
         // With the bundled embedder, right answers often score below 0.75, the default of the stage.
-        {"stage": "rag", "config": {"namespace": "default", "top_k": 5, "score_threshold": 0.3}},
-        {"stage": "llm", "config": {"primary": {"provider": "builtin", "model": "extractive"}}},
+        {"config": {"namespace": "default", "score_threshold": 0.3, "top_k": 5}, "stage": "rag"},
+        {"config": {"primary": {"model": "extractive", "provider": "builtin"}}, "stage": "llm"},
     ]);
     let definition = Definition::parse(&definition).expect("the built-in definition is checked by a test");
     Pipeline { id: "default".into(), definition, origin: Origin::File }

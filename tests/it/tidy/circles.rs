@@ -27,11 +27,11 @@ pub(super) fn circles(sources: &[Source]) -> Vec<String> {
     let files: BTreeMap<&Module, File> = texts.iter().map(|(module, source)| (module, read(module, source, &texts))).collect();
     let edges: BTreeMap<&Module, _> = files.iter().map(|(module, file)| (*module, uses(module, file, &files))).collect();
     let reach: BTreeMap<&Module, _> = edges.keys().map(|from| (*from, reachable(from, &edges))).collect();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     let mut findings = Vec::new();
     for (module, reached) in &reach {
         let circle: BTreeSet<&Module> = reached.iter().copied().filter(|other| reach[other].contains(module)).collect();
-        if circle.len() > 1 && told.insert(circle.clone()) {
+        if circle.len() > 1 && reported.insert(circle.clone()) {
             findings.push(finding(&circle, &edges));
         }
     }

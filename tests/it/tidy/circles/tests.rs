@@ -29,7 +29,7 @@ fn two_files_that_use_each_other_are_a_circle() {
 }
 
 #[test]
-fn a_circle_may_go_through_many_files_and_is_told_once() {
+fn a_circle_may_go_through_many_files_and_is_reported_once() {
     let files = [("rag", ""), ("rag/a", "use super::b::B;"), ("rag/b", "use super::c::C;"), ("rag/c", "use super::a::A;")];
     one_of(3, &files);
     let found = circles_of(&files);
