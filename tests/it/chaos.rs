@@ -68,7 +68,7 @@ fn attempts_of_replies(gateway: &Gateway, replies: &[&Replied], spare: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_client_sees_one_reply_or_one_error_and_the_books_add_up() {
+async fn every_client_sees_one_reply_or_one_error_and_the_ledger_is_exact() {
     let gateway = Gateway::build(chains("").into_iter().chain([equals()]).collect()).await;
     let seen = gateway.run(10_000).await;
     let figures = the_accounts_add_up(&gateway, &seen).await;
@@ -85,7 +85,7 @@ async fn every_client_sees_one_reply_or_one_error_and_the_books_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_race_of_two_providers_gives_one_reply_and_one_entry_in_the_books() {
+async fn a_race_of_two_providers_gives_one_reply_and_one_entry_in_the_ledger() {
     let gateway = Gateway::build(chains(", hedge_after = \"2ms\"")).await;
     let seen = gateway.run(1_500).await;
     let figures = the_accounts_add_up(&gateway, &seen).await;

@@ -88,7 +88,8 @@ impl Asked {
 
     /// The code of a well-formed error.
     fn envelope(&self, error: &Value) -> String {
-        let keys: Vec<&str> = error.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let mut keys: Vec<&str> = error.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
         assert_eq!(keys, ENVELOPE, "{self:?} {error}");
         let text = |field: &str| error[field].as_str().filter(|text| !text.is_empty());
         assert!(text("message").is_some() && text("type").is_some(), "{self:?} {error}");
