@@ -1,5 +1,5 @@
 //! The one integration binary: the real server, real clients, real components; fakes only for providers.
-//! One module a promise; the harness is in `tests/support`.
+//! Each module tests one promise to users; the harness is in `tests/support`.
 
 #![allow(unreachable_pub, reason = "the harness is modules of this one binary")]
 

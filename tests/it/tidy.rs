@@ -1,6 +1,10 @@
-//! The house rules as tests: which room may use which, which crate may appear where, sizes, headers and names.
-//! Reads the sources as text. A new edge or crate is a new entry in a table here, so that it is seen in review.
+//! The house rules as tests: which room may use which, which crate may appear where, sizes, headers, names and documents.
+//! Sources are read as text. A new edge or crate is a new entry in a table here, so that it is seen in review.
 
+mod circles;
+mod document;
+mod documents;
+mod keys;
 mod rules;
 pub(crate) mod source;
 
@@ -8,7 +12,7 @@ use std::collections::BTreeMap;
 
 use source::Source;
 
-/// What each room may use; `telemetry` is everybody's. The order is the direction: nothing may use what stands above it.
+/// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
 const ROOMS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "store", "chat", "telemetry"]),
@@ -28,7 +32,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
 
 const EVERYWHERE: &[&str] = &["*"];
 
-/// Where each dependency of the host may be named. The longest entry that fits a path decides.
+/// The rooms in which each dependency of the host may be named. The longest entry that matches a path decides.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline", "rag"]),
@@ -111,6 +115,11 @@ fn sandbox_rag_and_llm_do_not_know_each_other() {
     for (room, uses) in ROOMS.iter().filter(|(room, _)| siblings.contains(room)) {
         assert!(!uses.iter().any(|used| siblings.contains(used)), "{room}");
     }
+}
+
+#[test]
+fn no_two_files_of_a_room_import_each_other_in_a_circle() {
+    clean(circles::circles(&source::under("host/src")));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every key once right and once wrong; problems are told together; the effective configuration reads back.
+//! Every key once with a valid and once with an invalid value. All problems are reported together, and the effective configuration
+//! reads back to the same.
 
 mod keys;
 mod limits;
@@ -31,7 +32,7 @@ fn problems(text: &str) -> Vec<String> {
     }
 }
 
-/// The text has exactly one problem, which says this.
+/// Checks that the text has exactly this one problem.
 #[track_caller]
 fn wrong(text: &str, expect: &str) {
     assert_eq!(problems(text), [format!("cofferdam.toml:{expect}")], "{text}");
@@ -65,7 +66,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
 }
 
 #[test]
-fn places_are_read_and_relative_paths_count_from_the_file() {
+fn paths_are_read_and_relative_paths_count_from_the_file() {
     let config = Config::parse("listen = \"[::1]:0\"\ndata_dir = \"d\"\nplugin_dir = \"/p\"", Path::new("/etc/cofferdam")).unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
@@ -350,7 +351,6 @@ fn a_plugin_entry_that_cannot_be_is_refused() {
     wrong("[plugins.\"../p\"]", "1: plugins.\"../p\": a plugin's name must be 1 to 64 letters, digits, `-`, `_` or `.`");
 }
 
-/// Every limit: a value that is allowed, and values just outside, with what the operator is told.
 #[test]
 fn a_problem_says_what_was_expected_and_what_was_found() {
     wrong("[plugins.p]\nlimits.time = 5", "2: plugins.p.limits.time: expected a duration such as \"200ms\", found 5");
@@ -381,7 +381,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_in_the_order_of_lines() {
+fn all_problems_are_reported_at_once_in_the_order_of_lines() {
     let text = "listen = 1\n\n[plugins.p]\non_failure = 2\nlimits = { fuel = 0, memori = 1 }\n[providers.q]\nkind = \"z\"\n[[pipelines]]\nid = \"a\"\npipeline = []\n[limits.rag]\ntop_k = 0\n";
     let lines: Vec<String> = problems(text).iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
     let expect = [
@@ -397,7 +397,7 @@ fn all_problems_are_told_at_once_in_the_order_of_lines() {
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_told_by_its_lines() {
+fn a_text_that_is_no_toml_is_reported_with_its_lines() {
     let lines = problems("listen = \n[limits\nx = 1\n");
     assert!(lines[0].starts_with("cofferdam.toml:1: "), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("cofferdam.toml:2: ")), "{lines:?}");
@@ -450,7 +450,7 @@ fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
     );
 }
 
-/// As Debug shows it, but for the keys, which the effective configuration does not give away.
+/// The configuration as `Debug` shows it, without the keys, whose hashes the effective configuration shortens.
 fn without_keys(config: &Config) -> String {
     format!("{:?}", Config { keys: crate::http::Keys { client: Vec::new(), admin: Vec::new(), ..config.keys.clone() }, ..config.clone() })
 }
@@ -487,7 +487,6 @@ fn the_effective_configuration_shows_a_key_shortened_and_every_default() {
     }
 }
 
-/// A limit that a room declares and the file cannot set would be found here.
 #[test]
 fn a_public_address_needs_keys() {
     let keys = format!("keys.admin = [{{ name = \"a\", sha256 = \"{HASH}\" }}]\n");

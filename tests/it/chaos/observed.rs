@@ -1,10 +1,10 @@
-//! What one client sees, judged: one whole correct reply of one provider, one well-formed error, or the beginning of one provider's reply and
-//! then one well-formed error event. Must not know what the providers did.
+//! Checks what one client sees: one whole correct reply of one provider, one well-formed error, or the beginning of one provider's reply and
+//! then one well-formed error event. It is judged without regard to what the providers did.
 
 use hyper::HeaderMap;
 use serde_json::{Value, json};
 
-use super::dialects::{Dialect, Told};
+use super::dialects::{Dialect, Usage};
 use crate::client::{Answer, Client, Streaming};
 
 /// One question.
@@ -17,7 +17,7 @@ pub(super) struct Asked {
     pub(super) usage: bool,
 }
 
-/// What came of it.
+/// The result of a question.
 pub(super) enum Seen {
     Reply(Replied),
     Refused(u16),
@@ -28,9 +28,9 @@ pub(super) struct Replied {
     pub(super) nonce: u32,
     pub(super) by: Dialect,
     pub(super) attempts: u64,
-    /// What the provider has counted; none where it had not counted all that it said.
-    pub(super) told: Option<Told>,
-    /// The prompt, where the provider has counted that alone.
+    /// The usage that the provider reported; `None` if it did not report both counts.
+    pub(super) usage: Option<Usage>,
+    /// The prompt's tokens, if the provider reported only these.
     pub(super) prompt: Option<u64>,
     /// The code of the error event that ended it.
     pub(super) broken: Option<String>,
@@ -60,11 +60,11 @@ impl Asked {
         assert_eq!((&choice["message"]["role"], &choice["finish_reason"]), (&json!("assistant"), &json!("stop")), "{self:?} {json}");
         assert_eq!((json["choices"].as_array().map(Vec::len), &json["object"]), (Some(1), &json!("chat.completion")), "{self:?} {json}");
         assert!(json["id"].as_str().is_some_and(|id| !id.is_empty()) && json["created"].is_u64(), "{self:?} {json}");
-        assert_eq!(counts(&json["usage"]), by.told(self.nonce), "{self:?} {json}");
-        Seen::Reply(Replied { nonce: self.nonce, by, attempts, told: Some(by.told(self.nonce)), prompt: None, broken: None })
+        assert_eq!(counts(&json["usage"]), by.usage(self.nonce), "{self:?} {json}");
+        Seen::Reply(Replied { nonce: self.nonce, by, attempts, usage: Some(by.usage(self.nonce)), prompt: None, broken: None })
     }
 
-    /// One of the errors that README lists, and nothing beside it.
+    /// One of the errors that docs/errors.md lists, and nothing beside it.
     fn refused(&self, answer: &Answer) -> Seen {
         let json = answer.json();
         let status = answer.status.as_u16();
@@ -88,11 +88,12 @@ impl Asked {
 
     /// The code of a well-formed error.
     fn envelope(&self, error: &Value) -> String {
-        let keys: Vec<&str> = error.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let mut keys: Vec<&str> = error.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
         assert_eq!(keys, ENVELOPE, "{self:?} {error}");
         let text = |field: &str| error[field].as_str().filter(|text| !text.is_empty());
         assert!(text("message").is_some() && text("type").is_some(), "{self:?} {error}");
-        assert!(!error.to_string().contains(super::house::KEY), "{self:?} {error}");
+        assert!(!error.to_string().contains(super::gateway::KEY), "{self:?} {error}");
         text("code").unwrap_or_else(|| panic!("{self:?} {error}")).to_owned()
     }
 
@@ -103,50 +104,54 @@ impl Asked {
         let (last, chunks) = events.split_last().unwrap_or_else(|| panic!("{self:?} an empty stream"));
         let parsed = |event: &String| serde_json::from_str(event).unwrap_or_else(|_| panic!("{self:?} {events:?}"));
         let chunks: Vec<Value> = chunks.iter().map(parsed).collect();
-        let said = self.chunks(&chunks);
+        let content = self.chunks(&chunks);
         let whole = by.words(self.nonce);
-        let reply = |told, prompt, broken| Seen::Reply(Replied { nonce: self.nonce, by, attempts, told, prompt, broken });
+        let reply = |usage, prompt, broken| Seen::Reply(Replied { nonce: self.nonce, by, attempts, usage, prompt, broken });
         if last == "[DONE]" {
-            assert_eq!((said.text.concat(), said.reasons.as_slice()), (whole.concat(), &["stop".to_owned()][..]), "{self:?} {events:?}");
-            assert_eq!(said.usage, self.usage.then(|| by.told(self.nonce)), "{self:?} {events:?}");
-            return reply(Some(by.told(self.nonce)), None, None);
+            assert_eq!(
+                (content.text.concat(), content.reasons.as_slice()),
+                (whole.concat(), &["stop".to_owned()][..]),
+                "{self:?} {events:?}"
+            );
+            assert_eq!(content.usage, self.usage.then(|| by.usage(self.nonce)), "{self:?} {events:?}");
+            return reply(Some(by.usage(self.nonce)), None, None);
         }
         let error: Value = parsed(last);
         let code = self.envelope(&error["error"]);
         assert!(["upstream_cut", "upstream_idle", "upstream_error", "upstream_garbled", "deadline"].contains(&&*code), "{self:?} {error}");
-        assert!(!said.text.is_empty() && whole.starts_with(&said.text), "{self:?} {events:?}");
+        assert!(!content.text.is_empty() && whole.starts_with(&content.text), "{self:?} {events:?}");
         // A time limit may pass between the end and its mark.
         let late = matches!(&*code, "upstream_idle" | "deadline");
-        assert!(late || (said.reasons.is_empty() && said.usage.is_none()), "{self:?} {events:?}");
-        let (told, prompt) = by.told_after(self.nonce, said.text.len());
-        reply(told, prompt, Some(code))
+        assert!(late || (content.reasons.is_empty() && content.usage.is_none()), "{self:?} {events:?}");
+        let (usage, prompt) = by.usage_after(self.nonce, content.text.len());
+        reply(usage, prompt, Some(code))
     }
 
-    /// What the chunks of one reply say, which have one head.
-    fn chunks(&self, chunks: &[Value]) -> Said {
-        let mut said = Said::default();
+    /// The content of the chunks of one reply, which all have the same head.
+    fn chunks(&self, chunks: &[Value]) -> Content {
+        let mut content = Content::default();
         for (at, chunk) in chunks.iter().enumerate() {
             for field in ["id", "created", "model"] {
                 assert_eq!(chunk[field], chunks[0][field], "{self:?} {field} {chunks:?}");
             }
             assert_eq!((&chunk["object"], &chunk["error"]), (&json!("chat.completion.chunk"), &Value::Null), "{self:?} {chunk}");
-            assert_eq!(said.usage, None, "{self:?} usage is last: {chunks:?}");
+            assert_eq!(content.usage, None, "{self:?} usage is last: {chunks:?}");
             let choices = chunk["choices"].as_array().unwrap_or_else(|| panic!("{self:?} {chunk}"));
             if chunk["usage"].is_object() {
                 assert!(choices.is_empty(), "{self:?} {chunk}");
-                said.usage = Some(counts(&chunk["usage"]));
+                content.usage = Some(counts(&chunk["usage"]));
                 continue;
             }
-            assert!(choices.len() == 1 && said.reasons.is_empty(), "{self:?} nothing comes after the end: {chunks:?}");
+            assert!(choices.len() == 1 && content.reasons.is_empty(), "{self:?} nothing comes after the end: {chunks:?}");
             let role = &choices[0]["delta"]["role"];
             assert_eq!(role, &if at == 0 { json!("assistant") } else { Value::Null }, "{self:?} {chunks:?}");
-            said.text.extend(choices[0]["delta"]["content"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
-            said.reasons.extend(choices[0]["finish_reason"].as_str().map(str::to_owned));
+            content.text.extend(choices[0]["delta"]["content"].as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+            content.reasons.extend(choices[0]["finish_reason"].as_str().map(str::to_owned));
         }
-        said
+        content
     }
 
-    /// Who answered, and after how many tries.
+    /// Who answered, and after how many attempts.
     fn named(&self, headers: &HeaderMap) -> (Dialect, u64) {
         let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let by = Dialect::ALL.into_iter().find(|dialect| dialect.name() == value("x-cofferdam-provider"));
@@ -157,12 +162,12 @@ impl Asked {
 }
 
 #[derive(Default)]
-struct Said {
+struct Content {
     text: Vec<String>,
     reasons: Vec<String>,
-    usage: Option<Told>,
+    usage: Option<Usage>,
 }
 
-fn counts(usage: &Value) -> Told {
+fn counts(usage: &Value) -> Usage {
     ["prompt_tokens", "completion_tokens"].map(|name| usage[name].as_u64().unwrap_or_else(|| panic!("no {name}: {usage}")))
 }

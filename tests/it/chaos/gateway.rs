@@ -1,24 +1,24 @@
 //! The server, its three failing providers and the clients that ask it, first in the chaos and then until all is well.
-//! Must not know what a reply should look like.
+//! What a reply should look like is `observed`'s to judge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::task::JoinSet;
 
-use super::books::Figures;
+use super::accounting::Figures;
+use super::behaviors::Behaviors;
 use super::dialects::Dialect;
-use super::fates::Fates;
-use super::witness::{Asked, Seen};
+use super::observed::{Asked, Seen};
 use crate::client::Client;
 use crate::server::{PATIENCE, Server};
 use crate::upstream::Upstream;
 
 const AT_ONCE: usize = 32;
-/// Every provider's.
+/// The key of every provider.
 pub(super) const KEY: &str = "sk-chaos-0123456789";
 
-/// Failures, hints and rests come by the thousand, so all waits are short; those that a slow machine might meet are not.
+/// There are thousands of failures, retries and open circuits, so all waits are short, except those that a slow machine might meet.
 const LIMITS: &str = r#"
 [limits.http]
 request_time = "60s"
@@ -34,29 +34,29 @@ circuit_time = "5ms"
 circuit_time_max = "40ms"
 "#;
 
-pub(super) struct House {
-    /// Nothing fails any more.
+pub(super) struct Gateway {
+    /// Once true, nothing fails any more.
     well: Arc<AtomicBool>,
-    pub(super) upstreams: Vec<(Dialect, Arc<Fates>, Upstream)>,
+    pub(super) upstreams: Vec<(Dialect, Arc<Behaviors>, Upstream)>,
     pub(super) server: Server,
     pub(super) client: Client,
-    /// The pipelines that are asked in the chaos, in turn.
+    /// The pipelines that are asked while providers fail, in turn.
     asked: Vec<String>,
     next: AtomicU32,
 }
 
-impl House {
-    /// `asked`: pipelines' ids and what stands in their stage `llm`; beside them there is one for each provider alone.
+impl Gateway {
+    /// `asked` are the ids of pipelines and the `config` of their stage `llm`. Beside them there is one pipeline for each provider alone.
     pub(super) async fn build(asked: Vec<(String, String)>) -> Arc<Self> {
         let seed = std::env::var("COFFERDAM_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a seed is a number"));
         eprintln!("seed {seed}");
         let (well, mut upstreams, mut config) = (Arc::new(AtomicBool::new(false)), Vec::new(), LIMITS.to_owned());
         for dialect in Dialect::ALL {
-            let (fates, upstream) = (Arc::new(Fates::new(seed, dialect, Arc::clone(&well))), Upstream::start().await);
-            let answering = Arc::clone(&fates);
+            let (behaviors, upstream) = (Arc::new(Behaviors::new(seed, dialect, Arc::clone(&well))), Upstream::start().await);
+            let answering = Arc::clone(&behaviors);
             upstream.answer_with(move |request| answering.answer(request));
             config += &dialect.config(&upstream);
-            upstreams.push((dialect, fates, upstream));
+            upstreams.push((dialect, behaviors, upstream));
         }
         let alone = Dialect::ALL.map(|dialect| (alone(dialect), format!("primary = {}", target(dialect))));
         config.extend(
@@ -71,7 +71,7 @@ impl House {
         Arc::new(Self { well, upstreams, server, client, asked, next: AtomicU32::new(0) })
     }
 
-    /// Asks so many questions, many at once, while providers fail; then until all is well. All that was seen.
+    /// Asks so many questions, many at one time, while providers fail, and then until all have recovered. Returns what clients saw.
     pub(super) async fn run(self: &Arc<Self>, questions: u32) -> Vec<Seen> {
         let mut clients: JoinSet<Vec<Seen>> = (0..AT_ONCE).map(|_| Arc::clone(self).ask_many(questions)).collect();
         let mut seen = Vec::new();
@@ -83,13 +83,13 @@ impl House {
         seen
     }
 
-    /// A question with a nonce that nobody had before.
+    /// A question with a new nonce.
     fn question(&self, pipeline: impl FnOnce(u32) -> String) -> Asked {
         let nonce = self.next.fetch_add(1, Ordering::Relaxed);
         Asked { nonce, pipeline: pipeline(nonce), stream: nonce.is_multiple_of(2), usage: nonce.is_multiple_of(4) }
     }
 
-    /// One client, one question after the other, until all are asked.
+    /// One client, which asks one question after the other until all are asked.
     async fn ask_many(self: Arc<Self>, questions: u32) -> Vec<Seen> {
         let mut seen = Vec::new();
         loop {
