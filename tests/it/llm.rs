@@ -83,11 +83,11 @@ async fn failure(llm: &Llm, mode: Mode) -> Error {
 }
 
 /// The answer of provider `a` alone, as a stream.
-async fn streamed(llm: &Llm) -> Answered {
+async fn streamed(llm: &Llm) -> Answered<Reply> {
     llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
 }
 
-fn pieces(answer: Answered) -> Pieces {
+fn pieces(answer: Answered<Reply>) -> Pieces {
     match answer.reply {
         Reply::PassThrough(pieces) => pieces,
         _ => panic!("must pass through"),
@@ -95,7 +95,7 @@ fn pieces(answer: Answered) -> Pieces {
 }
 
 /// All bytes of a passed-through reply and what broke it.
-async fn drain(answer: Answered) -> (String, Option<StreamError>) {
+async fn drain(answer: Answered<Reply>) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();
     while let Some(item) = pieces.next().await {
@@ -114,7 +114,7 @@ async fn drain(answer: Answered) -> (String, Option<StreamError>) {
 }
 
 /// What a whole reply's first choice says.
-fn said(answer: &Answered) -> String {
+fn said(answer: &Answered<Reply>) -> String {
     let json: Value = match &answer.reply {
         Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
         Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),

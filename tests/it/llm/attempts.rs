@@ -18,7 +18,7 @@ fn hedged(targets: &[Target], hedge_after: Duration) -> Chain<'_> {
 }
 
 /// The whole text of a stream that nothing broke.
-async fn whole(answer: Answered) -> String {
+async fn whole(answer: Answered<Reply>) -> String {
     let (text, broken) = drain(answer).await;
     assert!(broken.is_none(), "{broken:?}");
     text

@@ -6,7 +6,7 @@ use super::*;
 use crate::upstream::{Script, delta, finish};
 
 #[track_caller]
-fn is_from_b(answer: Result<Answered, Error>, case: &str) {
+fn is_from_b(answer: Result<Answered<Reply>, Error>, case: &str) {
     let answer = answer.unwrap_or_else(|error| panic!("{case}: {error}"));
     assert_eq!((&*answer.provider, answer.attempts), ("b", 2), "{case}");
 }

@@ -1,5 +1,7 @@
 //! Which place wins, which names are names, and what a secret shows of itself.
 
+use super::secret::NAME_CHARS_MAX;
+use super::sources::chain;
 use super::*;
 
 #[track_caller]

@@ -164,3 +164,68 @@ fn what_is_no_status_runs_every_fallback() {
     }
     assert!(falls_back(&fallback, false, "m", &Failure { in_band: true, ..status(400) }));
 }
+
+#[test]
+fn fallbacks_keep_their_places_behind_the_equals() {
+    let mut rng = Rng::with_seed(3);
+    assert_eq!(order(&[], 3, &mut rng), [0, 1, 2]);
+    assert_eq!(order(&[1], 3, &mut rng), [0, 1, 2]);
+    assert_eq!(order(&[7], 0, &mut rng), [0_usize; 0]);
+    for _ in 0..100 {
+        let mut order = order(&[1, 2, 3], 5, &mut rng);
+        assert_eq!(order[3..], [3, 4]);
+        order.sort_unstable();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn each_equal_is_first_as_often_as_its_weight_says() {
+    let mut rng = Rng::with_seed(3);
+    let mut first = [0; 3];
+    (0..10_000).for_each(|_| first[order(&[1, 2, 7], 3, &mut rng)[0]] += 1);
+    for (count, expected) in first.into_iter().zip([1_000, 2_000, 7_000]) {
+        assert!((expected - 200..expected + 200).contains(&count), "{first:?}");
+    }
+}
+
+#[test]
+fn a_weight_of_0_comes_after_all_others_in_the_order_it_was_written() {
+    let mut rng = Rng::with_seed(3);
+    for _ in 0..100 {
+        let order = order(&[0, 5, 0, 1], 4, &mut rng);
+        assert_eq!(order[2..], [0, 2]);
+    }
+    assert_eq!(order(&[0, 0, 0], 3, &mut rng), [0, 1, 2]);
+}
+
+#[test]
+fn the_largest_weights_do_not_overflow() {
+    assert_eq!(order(&[1_000; 9], 9, &mut Rng::with_seed(3)).len(), 9);
+}
+
+#[test]
+fn a_seed_gives_the_same_order_and_pauses_and_another_seed_others() {
+    let draws = |mut rng: Rng| (0..8).map(|_| (order(&[1; 9], 9, &mut rng), jitter(Duration::from_secs(1), &mut rng))).collect::<Vec<_>>();
+    assert_eq!(draws(Rng::with_seed(7)), draws(Rng::with_seed(7)));
+    assert_ne!(draws(Rng::with_seed(7)), draws(Rng::with_seed(8)));
+    assert_ne!(draws(Rng::new()), draws(Rng::new()));
+}
+
+#[test]
+fn equal_weights_are_chosen_equally_often() {
+    let mut rng = Rng::with_seed(1);
+    let mut seen = [0; 5];
+    (0..5_000).for_each(|_| seen[order(&[1; 5], 5, &mut rng)[0]] += 1);
+    assert!(seen.iter().all(|count| (850..1_150).contains(count)), "{seen:?}");
+    assert_eq!(order(&[1], 1, &mut rng), [0]);
+}
+
+#[test]
+fn pauses_lie_between_nothing_and_the_most() {
+    let (mut rng, most) = (Rng::with_seed(1), Duration::from_millis(200));
+    let times: Vec<_> = (0..1_000).map(|_| jitter(most, &mut rng)).collect();
+    assert!(times.iter().all(|time| *time <= most));
+    assert!(times.iter().min() < Some(&(most / 20)) && times.iter().max() > Some(&(most / 20 * 19)));
+    assert_eq!(jitter(Duration::ZERO, &mut rng), Duration::ZERO);
+}

@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::llm::Limits;
 
 #[path = "../../../../../tests/support/upstream.rs"]
 mod upstream;
@@ -34,7 +33,7 @@ impl Scripted {
     }
 }
 
-impl Endpoint for Arc<Scripted> {
+impl TokenEndpoint for Arc<Scripted> {
     fn post(&self, form: Bytes) -> BoxFuture<'_, Result<(u16, Bytes), Error>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.forms.lock().unwrap().push(String::from_utf8(form.to_vec()).unwrap());

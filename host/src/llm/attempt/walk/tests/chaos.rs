@@ -3,12 +3,11 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::llm::attempt::chance::Chance;
 
 const EXCHANGES: usize = 3_000;
 const AT_ONCE: usize = 6;
 
-fn some_act(chance: &Chance) -> Act {
+fn some_act(rng: &mut Rng) -> Act {
     let acts = [
         Act::Reply,
         Act::Reply,
@@ -27,16 +26,15 @@ fn some_act(chance: &Chance) -> Act {
         timeout(Phase::FirstByte),
         timeout(Phase::Total),
     ];
-    let place = chance.below(u32::try_from(acts.len()).expect("few"));
-    acts[place as usize].clone()
+    acts[rng.usize(..acts.len())].clone()
 }
 
 #[tokio::test(start_paused = true)]
 async fn under_random_failures_every_exchange_ends_and_the_books_add_up() {
     for seed in 0..4 {
-        let (world, chance) = (World::new(), Chance::seeded(seed));
+        let (world, mut rng) = (World::new(), Rng::with_seed(seed));
         for provider in ["a", "b", "c"] {
-            world.then(provider, (0..EXCHANGES).map(|_| some_act(&chance)));
+            world.then(provider, (0..EXCHANGES).map(|_| some_act(&mut rng)));
         }
         let targets = [keyed("a", "A"), keyed("a", "B"), target("b"), Target { on_status: Some(vec![400, 503]), ..target("c") }];
         let chain = Chain { targets: &targets, weights: &[2, 1], hedge_after: Some(HEDGE) };
