@@ -1,5 +1,5 @@
 //! The room `llm` against scripted providers: what is sent, who takes over, how streams end, what limits do.
-//! Must not know the rest of the house; nothing here waits for time to pass but tiny limits against a silent provider.
+//! Only tests of tiny limits against a silent provider wait for time to pass.
 
 mod attempts;
 mod cancel;
@@ -30,7 +30,7 @@ fn llm(upstreams: &[&Upstream]) -> Llm {
     with_limits(upstreams, once())
 }
 
-/// One try at each target, and no memory of how it ended: what most tests are about. `attempts` has the others.
+/// One try at each target and no circuits, as most tests want it; `attempts` has the others.
 fn once() -> Limits {
     Limits { retries: 0, circuit_failures: 0, ..Limits::default() }
 }
@@ -113,8 +113,8 @@ async fn drain(answer: Answered<Reply>) -> (String, Option<StreamError>) {
     (String::from_utf8(text).expect("UTF-8"), None)
 }
 
-/// What a whole reply's first choice says.
-fn said(answer: &Answered<Reply>) -> String {
+/// The text of a whole reply's first choice.
+fn text_of(answer: &Answered<Reply>) -> String {
     let json: Value = match &answer.reply {
         Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
         Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),

@@ -53,7 +53,6 @@ pub(super) trait Backend<R: Request>: Sync {
 }
 
 /// A reply and who gave it.
-#[derive(Debug)]
 pub struct Answered<T> {
     pub reply: T,
     pub provider: String,

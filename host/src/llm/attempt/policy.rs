@@ -1,5 +1,5 @@
 //! Pure decisions about tries: what a failure allows (a retry, the next target, an open circuit), how long to pause, and in which order
-//! targets are tried. The table behind them is in the documentation of retries and circuits; no clock, no lock and no provider is used here.
+//! targets are tried. The table behind them is in docs/reliability.md; there is no clock, no lock and no provider in this file.
 
 use std::time::Duration;
 

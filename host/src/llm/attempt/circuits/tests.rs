@@ -1,4 +1,4 @@
-//! Which tries share a circuit, what is kept, and what watchers are told, on a paused clock.
+//! Which tries share a circuit, what is kept, and what the observer learns, on a paused clock.
 
 use std::time::Duration;
 

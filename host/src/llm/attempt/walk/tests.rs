@@ -1,4 +1,4 @@
-//! The walk with providers that do as a test says, on a paused clock: who is asked when, and what comes of it.
+//! The walk with scripted providers on a paused clock: which provider is asked when, and what comes of it.
 
 mod chaos;
 mod circuits;
@@ -65,7 +65,7 @@ impl Backend<Ping> for World {
     async fn attempt(&self, attempt: Attempt<'_, Ping>) -> Result<(), Failure> {
         let Attempt { target, model, .. } = attempt;
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
-        // What is left to a provider without an act is to reply.
+        // A provider without a script replies.
         let mut act = self.acts.lock().unwrap().get_mut(&target.provider).and_then(VecDeque::pop_front).unwrap_or(Act::Reply);
         loop {
             match act {
@@ -180,7 +180,7 @@ async fn an_empty_chain_has_no_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equals_are_drawn_by_weight_and_the_fallback_is_last() {
+async fn equals_are_chosen_by_weight_and_the_fallback_is_last() {
     let world = World::new();
     let targets = [target("a"), target("b"), target("c"), target("d")];
     let chain = Chain { targets: &targets, weights: &[3, 1, 0], hedge_after: None };
@@ -191,7 +191,7 @@ async fn equals_are_drawn_by_weight_and_the_fallback_is_last() {
     let count = |provider: &str| asked.iter().filter(|asked| *asked == provider).count();
     assert!((270..330).contains(&count("a")) && (70..130).contains(&count("b")), "{} {}", count("a"), count("b"));
     assert_eq!((count("c"), count("d")), (0, 0));
-    // All of one's equals are tried before a fallback is.
+    // All equals are tried before a fallback is.
     for provider in ["a", "b", "c"] {
         world.then(provider, [status(404)]);
     }

@@ -189,7 +189,7 @@ async fn a_token_that_the_provider_refused_is_asked_for_anew() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_token_is_told_without_repeating_it() {
+async fn an_answer_without_a_token_is_reported_without_repeating_it() {
     for body in [json!({"access_token": ""}), json!({"token": "sesame-open"}), json!("sesame-open"), Value::Null] {
         let (_, oauth) = scripted(&[(200, body)], None);
         let error = token(&oauth).await.unwrap_err();
