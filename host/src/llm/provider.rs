@@ -28,6 +28,7 @@ use crate::chat::{ChunkWriter, Deadline, Exchange, Name, Reply};
 use endpoint::{Endpoint, within};
 use receive::Opened;
 
+/// One entry under `[providers]` that is asked over HTTP.
 pub(super) struct Provider {
     endpoint: Endpoint,
     unsupported: Unsupported,

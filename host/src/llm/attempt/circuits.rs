@@ -10,6 +10,7 @@ use super::policy::Verdict;
 use super::{Failure, Observer};
 use crate::llm::limits::Limits;
 
+/// The circuits that requests share.
 pub(super) struct Circuits {
     config: BreakerConfig,
     observer: Arc<dyn Observer>,

@@ -19,6 +19,7 @@ use crate::llm::refusal::{self, Asked};
 use crate::llm::secrets::Secret;
 use crate::llm::transport::{Tls, Transport};
 
+/// Where a provider is and how it speaks.
 pub(super) struct Endpoint {
     pub(super) name: Arc<str>,
     /// OpenTelemetry's name of the provider's kind.
