@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cofferdam::chat::{Deadline, Exchange, Message};
 use cofferdam::sandbox::{
-    Compiler, Exhausted, FaultKind, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
+    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
@@ -73,7 +73,7 @@ fn exchange(question: &str) -> Exchange {
 
 async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
     let plugins = registry.snapshot();
-    let plugin = plugins.get(plugin, "pre_hook").unwrap_or_else(|_| panic!("{:?}", registry.status()));
+    let plugin = plugins.get(plugin, Hook::Pre).unwrap_or_else(|_| panic!("{:?}", registry.status()));
     plugin.pre_hook(&mut exchange(question), "model").await.map_err(|fault| fault.kind)
 }
 

@@ -7,10 +7,11 @@ use crate::{llm, rag, sandbox};
 /// `[plugins.NAME.limits]`
 pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.count("fuel", &mut limits.fuel, 1..=1_000_000_000_000_000);
-    // Linear memory grows in pages of 64 KiB and ends where a slot of the engine's pool does.
+    // Linear memory grows in pages of 64 KiB, and no further than a slot of the engine's pool.
     keys.bytes("memory", &mut limits.memory, 64 * KIB..=sandbox::MEMORY_BYTES_MAX as u64);
     keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
+    keys.duration("wait", &mut limits.wait, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
     keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);
     keys.count("log_lines", &mut limits.log_lines, 0..=100_000);
@@ -41,7 +42,7 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
-    // None: a call that finds no place fails at once.
+    // Zero: a call that finds no free permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
