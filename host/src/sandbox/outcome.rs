@@ -1,4 +1,4 @@
-//! What a hook decided: checked as a whole before any of it takes effect, so that an exchange is changed entirely or not at all.
+//! What a hook decided. It is checked as a whole before any of it takes effect, so that an exchange is changed entirely or not at all.
 
 use super::bindings::post::exports::cofferdam::hooks::post_hook as post;
 use super::bindings::pre::exports::cofferdam::hooks::pre_hook as pre;
