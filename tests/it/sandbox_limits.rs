@@ -136,9 +136,9 @@ async fn output_is_limited_at_an_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_counts_what_the_guest_says_and_not_what_it_is_told() {
+async fn output_counts_what_the_guest_returns_and_not_what_it_is_handed() {
     let limits = Limits { output: 64 << 10, ..Limits::default() };
-    let sandbox = sandbox(&["noop_pre", "responder"]).limit("noop-pre", limits.clone()).limit("responder", limits);
+    let sandbox = sandbox(&["noop_pre", "responder"]).limit("noop-pre", limits).limit("responder", limits);
     let (registry, _watcher) = sandbox.open().await;
     let long = "x".repeat(80 << 10);
     ask(&registry, "noop-pre", &long).await.expect("it says nothing");
@@ -146,10 +146,10 @@ async fn output_counts_what_the_guest_says_and_not_what_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_over_the_places_waits_for_one_and_is_refused_after_queue_time() {
+async fn a_call_without_a_permit_waits_for_one_and_is_refused_after_queue_time() {
     let held = Limits { time: Duration::from_millis(300), ..Limits::default() };
     for (calls, queue_time, expected) in [(1, PATIENCE, None), (1, Duration::ZERO, Some(FaultKind::Busy)), (2, Duration::ZERO, None)] {
-        let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held.clone());
+        let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held);
         sandbox.setup.limits = ServerLimits { calls, queue_time, ..ServerLimits::default() };
         let (registry, _watcher) = sandbox.open().await;
         // The first is polled first and so has its permit when the second asks for one.

@@ -53,8 +53,8 @@ impl Admission {
         inspect(bytes)?;
         let component = self.cache.load(&self.shared.engine, bytes, hash).await?;
         let wanted = imports::check(&component, &self.shared.engine, self.capabilities)?;
-        // Its name is what is asked for; cargo writes `_` into the file's name for a `-` of the package's. It is asked without its
-        // configuration, which belongs to a name and not to whoever claims it.
+        // Its name is what it is asked for, so the file's name stands for it; cargo writes `_` there for a `-` of the package's. It gets its
+        // configuration once its name is certain.
         let guess = own_name(stem);
         let own = self.configs.get(&guess).cloned().unwrap_or_default();
         let linked = self.link(&component, &wanted, &guess, &PluginConfig { config: Map::new(), ..own.clone() })?;

@@ -15,7 +15,7 @@ fn held() -> Limits {
 }
 
 #[tokio::test]
-async fn one_plugin_leaves_places_to_the_others() {
+async fn one_plugin_leaves_permits_to_the_others() {
     for (calls_per_plugin, second) in [(1, FaultKind::Busy), (2, FaultKind::Exhausted(Exhausted::Time(held().time)))] {
         let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held());
         sandbox.setup.limits = ServerLimits { calls: 3, calls_per_plugin, queue_time: Duration::ZERO, ..ServerLimits::default() };
@@ -47,7 +47,7 @@ async fn one_hostcall_takes_no_more_than_its_bytes() {
     // Its first line has a million bytes.
     for (hostcall_bytes, fits) in [(1_000_000, true), (999_999, false)] {
         let limits = Limits { hostcall_bytes, fuel: 10_000_000_000, time: PATIENCE, ..Limits::default() };
-        let (registry, _watcher) = sandbox(&["log_flood"]).limit("log-flood", limits.clone()).open().await;
+        let (registry, _watcher) = sandbox(&["log_flood"]).limit("log-flood", limits).open().await;
         let expected = if fits { None } else { Some(FaultKind::Exhausted(Exhausted::Output(limits.output))) };
         assert_eq!(ask(&registry, "log-flood", "hi").await.err(), expected, "{hostcall_bytes}");
     }
