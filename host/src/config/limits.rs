@@ -11,6 +11,7 @@ pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.bytes("memory", &mut limits.memory, 64 * KIB..=sandbox::MEMORY_BYTES_MAX as u64);
     keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
+    keys.duration("wait", &mut limits.wait, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
     keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);
     keys.count("log_lines", &mut limits.log_lines, 0..=100_000);

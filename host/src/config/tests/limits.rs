@@ -10,6 +10,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
     (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
     (PLUGIN, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+    (PLUGIN, "wait", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
     (PLUGIN, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
     (PLUGIN, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
     (PLUGIN, "log_lines", "0", "100_000", "-1", "100_001"),

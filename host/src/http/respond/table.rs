@@ -132,7 +132,9 @@ fn faulted(fault: &Fault) -> ErrorResponse {
     match &fault.kind {
         FaultKind::Reported(_) => blamed("plugin_reported_error".into()),
         // A slow moment passes; fuel, memory and traps come again with the same request.
-        FaultKind::Exhausted(limit @ Exhausted::Time(_)) => blamed(format!("plugin_{}_exhausted", limit.limit()).into()),
+        FaultKind::Exhausted(limit @ (Exhausted::Time(_) | Exhausted::Wait(_))) => {
+            blamed(format!("plugin_{}_exhausted", limit.limit()).into())
+        }
         FaultKind::Exhausted(limit) => blamed(format!("plugin_{}_exhausted", limit.limit()).into()).hopeless(),
         FaultKind::Trapped(_) => blamed("plugin_trapped".into()).hopeless(),
         FaultKind::Invalid(_) => blamed("plugin_invalid_outcome".into()).hopeless(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::chat::codec::Invalid;
 use crate::pipeline::{self, Problem, PutError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -64,7 +64,7 @@ fn a_rejection_stays_in_the_4xx() {
 }
 
 fn fault(kind: FaultKind) -> Failure {
-    pipeline::Error::Fault(Fault { plugin: "guard".into(), version: "1.2.0".into(), hook: "pre_hook", kind }).into()
+    pipeline::Error::Fault(Fault { plugin: "guard".into(), version: "1.2.0".into(), hook: Hook::Pre, kind }).into()
 }
 
 fn status_of(status: u16, code: Option<&str>) -> Failure {
@@ -150,6 +150,7 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::Exhausted(Exhausted::Table(3)),
         FaultKind::Exhausted(Exhausted::Stack),
         FaultKind::Exhausted(Exhausted::Time(Duration::from_millis(4))),
+        FaultKind::Exhausted(Exhausted::Wait(Duration::from_millis(6))),
         FaultKind::Exhausted(Exhausted::Output(5)),
         FaultKind::Trapped("unreachable\nwasm backtrace:\n  0: secret".into()),
         FaultKind::Invalid("status 200".into()),

@@ -1,45 +1,59 @@
-//! `cofferdam:hooks/log`: a plugin's lines reach our tracing with its name and the request's id, bounded and harmless.
-//! Must not let a guest write a control character, a line too long, or one line too many.
+//! The capability `log`: a plugin's lines reach the operator's log with the plugin's name and the request's id. It needs no grant.
+//! No guest can write a control character, a line too long, or one line too many.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use wasmtime::component::{HasData, Linker};
 
 use crate::chat::RequestId;
-use crate::sandbox::bindings::log::{Host, Level};
-use crate::sandbox::state::State;
+use crate::sandbox::Limits;
+use crate::sandbox::bindings::log::{self, Host, Level};
 
-/// One call's log. Clones share their counts: the hostcall, stdout and stderr write to the same budget.
-#[derive(Clone)]
+/// What a component imports to have it.
+pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/log@0.1.0";
+
+/// One call's log. The host call, standard output and standard error write to the same budget of lines.
 pub(in crate::sandbox) struct Log {
     plugin: Arc<str>,
     request: RequestId,
     line_bytes_max: usize,
-    counts: Arc<Mutex<Counts>>,
+    left: AtomicU32,
+    dropped: AtomicU64,
 }
 
-#[derive(Default)]
-struct Counts {
-    left: u32,
-    dropped: u64,
+/// Adds its functions; `log` finds the call's log in the store's data.
+pub(in crate::sandbox) fn link<T: Send + 'static>(linker: &mut Linker<T>, log: fn(&mut T) -> &Log) -> wasmtime::Result<()> {
+    log::add_to_linker::<T, HasLog>(linker, log)
+}
+
+struct HasLog;
+
+impl HasData for HasLog {
+    type Data<'a> = &'a Log;
+}
+
+impl Host for &Log {
+    fn write(&mut self, level: Level, text: String) -> wasmtime::Result<()> {
+        Log::write(self, level, &text);
+        Ok(())
+    }
 }
 
 impl Log {
-    pub(in crate::sandbox) fn new(plugin: Arc<str>, request: RequestId, lines_max: u32, line_bytes_max: usize) -> Self {
-        Self { plugin, request, line_bytes_max, counts: Arc::new(Mutex::new(Counts { left: lines_max, dropped: 0 })) }
+    pub(in crate::sandbox) fn new(plugin: Arc<str>, request: RequestId, limits: &Limits) -> Self {
+        Self { plugin, request, line_bytes_max: limits.log_line_bytes, left: AtomicU32::new(limits.log_lines), dropped: AtomicU64::new(0) }
     }
 
     /// Lines that were over the limit.
     pub(in crate::sandbox) fn dropped(&self) -> u64 {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).dropped
+        self.dropped.load(Ordering::Relaxed)
     }
 
     pub(in crate::sandbox) fn write(&self, level: Level, text: &str) {
-        {
-            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            if counts.left == 0 {
-                counts.dropped += 1;
-                return;
-            }
-            counts.left -= 1;
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
         let line = harmless(text, self.line_bytes_max);
         let (plugin, request) = (&*self.plugin, &*self.request);
@@ -49,13 +63,6 @@ impl Log {
             Level::Warn => tracing::warn!(target: "plugin", plugin, request, "{line}"),
             Level::Error => tracing::error!(target: "plugin", plugin, request, "{line}"),
         }
-    }
-}
-
-impl Host for State {
-    fn write(&mut self, level: Level, text: String) -> wasmtime::Result<()> {
-        self.log.write(level, &text);
-        Ok(())
     }
 }
 
@@ -93,9 +100,10 @@ mod tests {
 
     #[test]
     fn lines_over_the_limit_are_counted() {
-        let log = Log::new("p".into(), "r".into(), 2, 10);
+        let limits = Limits { log_lines: 2, log_line_bytes: 10, ..Limits::default() };
+        let log = Log::new("p".into(), "r".into(), &limits);
         for _ in 0..5 {
-            log.clone().write(Level::Info, "x");
+            log.write(Level::Info, "x");
         }
         assert_eq!(log.dropped(), 3);
     }
