@@ -8,9 +8,8 @@ pub mod outcome;
 pub mod run;
 mod store;
 
-pub use catalog::{Catalog, Origin, Pipeline, Put, PutError};
+pub use catalog::{Catalog, EmbeddingModel, Origin, Pipeline, Put, PutError};
 pub use definition::{Definition, Problem};
-pub use embed::EmbeddingModel;
 pub use outcome::{Outcome, Toggles};
 pub use run::Runner;
 pub use store::{PipelineStore, StoreError};

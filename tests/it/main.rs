@@ -18,6 +18,16 @@ mod simulator;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
+/// One suite for each port of storage, against every backend.
+#[path = "../contract"]
+mod contract {
+    #[macro_use]
+    mod backends;
+    mod documents;
+    mod pipelines;
+    mod usage;
+}
+
 mod abuse;
 mod chaos;
 mod clients;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::FutureExt;
+
 use super::clock::Moment;
 use super::flusher::Flusher;
 use super::*;
@@ -267,4 +269,35 @@ async fn what_was_used_is_written_every_period_and_at_the_end() {
     house.ledger.used(&reply(None, "m", 1, 1));
     drop(never);
     assert_eq!(on_disk().await, 4);
+}
+
+#[tokio::test]
+async fn a_report_whose_client_goes_away_loses_no_row() {
+    let house = House::new(Config::default()).await;
+    let today = house.ledger.today();
+    for _ in 0..20 {
+        house.ledger.used(&reply(None, "m", 1, 1));
+        // Begun, and dropped at its first wait.
+        let report = house.ledger.report(today, today, None).now_or_never();
+        assert!(report.is_none_or(|report| report.is_ok()));
+    }
+    assert_eq!(house.today().await[0].sums.replies, 20);
+}
+
+#[test]
+fn a_flusher_that_outlives_its_runtime_still_writes_what_is_left() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (house, flusher) = first.block_on(async {
+        let house = House::new(Config::default()).await;
+        let flusher = Flusher::start(house.ledger.clone(), Duration::from_secs(3_600));
+        (house, flusher)
+    });
+    drop(first);
+    house.ledger.used(&reply(None, "m", 1, 1));
+    drop(flusher);
+    runtime().block_on(async {
+        let house = house.restarted(Config::default()).await;
+        assert_eq!(house.today().await[0].sums.replies, 1);
+    });
 }

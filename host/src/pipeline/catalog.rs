@@ -9,7 +9,6 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::definition::{Definition, Problem};
-use super::embed::EmbeddingModel;
 use super::store::{PipelineStore, StoreError};
 use crate::chat::is_name;
 use crate::llm::{Llm, Target};
@@ -30,6 +29,13 @@ pub enum Origin {
     File,
     /// `PUT /api/v1/gateway/apis/{id}/pipeline`, kept by the store.
     Api,
+}
+
+/// A model that clients name to get vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddingModel {
+    pub id: Arc<str>,
+    pub target: Target,
 }
 
 /// All pipelines.

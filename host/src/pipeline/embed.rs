@@ -1,19 +1,10 @@
-//! Vectors for clients: which model a name stands for, and who computes it, a provider or the embedder inside this program.
+//! Vectors for clients, computed by a provider or by the embedder inside this program.
 //! No stage and no hook sees an embeddings request.
-
-use std::sync::Arc;
 
 use super::Error;
 use super::run::Runner;
 use crate::chat::{Embed, Embedded, Inputs};
 use crate::llm::{self, Asker, Target};
-
-/// A model that clients name to get vectors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddingModel {
-    pub id: Arc<str>,
-    pub target: Target,
-}
 
 impl Runner {
     /// The vectors of `embed`'s inputs.

@@ -32,3 +32,37 @@ pub fn open(path: &Path) -> Result<Stores, Error> {
         documents: Arc::new(documents),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rag::{Namespace, VectorSpace};
+
+    #[tokio::test]
+    async fn a_file_of_an_earlier_release_keeps_its_pipelines_and_documents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cofferdam.db");
+        let mut connection = rusqlite::Connection::open(&path).unwrap();
+        migrations::run(&mut connection, &migrations::STEPS[..2]).unwrap();
+        let vector: Vec<u8> = [0.6_f32, 0.8].iter().flat_map(|x| x.to_le_bytes()).collect();
+        connection
+            .execute_batch(
+                "INSERT INTO pipelines VALUES ('support', '{}');
+                 INSERT INTO documents VALUES ('id', 'support', 'default', 'a.txt', 'ff', 4, 'm', 1763800000);",
+            )
+            .unwrap();
+        let chunk = "INSERT INTO chunks (document_id, ordinal, text, vector) VALUES ('id', 0, 'text', ?1)";
+        connection.execute(chunk, [vector]).unwrap();
+        drop(connection);
+
+        let Stores { pipelines, documents, .. } = open(&path).unwrap();
+        assert_eq!(pipelines.all().await.unwrap(), [("support".into(), "{}".into())]);
+        let namespace = Namespace { api: "support".into(), name: "default".into() };
+        let space = VectorSpace { model: "m".into(), dimensions: 2 };
+        let hits = documents.nearest(&namespace, &space, vec![0.0, 1.0], 5).await.unwrap();
+        assert_eq!(hits.iter().map(|hit| (hit.source.as_str(), hit.text.as_str())).collect::<Vec<_>>(), [("a.txt", "text")]);
+        assert!((hits[0].score - 0.8).abs() < 1e-6);
+        let listed = documents.list(&namespace).await.unwrap();
+        assert_eq!((listed[0].info.bytes, listed[0].info.created, listed[0].chunks), (4, 1_763_800_000, 1));
+    }
+}

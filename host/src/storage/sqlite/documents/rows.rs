@@ -99,7 +99,8 @@ impl Rows {
         Ok(chunk_count(&self.database.reader(), namespace, except)?)
     }
 
-    /// The ids of the namespace's chunks whose vectors are of this model.
+    /// The ids of the namespace's chunks whose vectors are of this model, in the order in which they were added: an index that is built again
+    /// is then the same as it was.
     pub(super) fn ids(&self, namespace: &Namespace, model: &str) -> Result<Vec<i64>, Error> {
         let reader = self.database.reader();
         let sql =
