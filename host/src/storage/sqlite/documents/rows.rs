@@ -103,8 +103,8 @@ impl Rows {
     /// is then the same as it was.
     pub(super) fn ids(&self, namespace: &Namespace, model: &str) -> Result<Vec<i64>, Error> {
         let reader = self.database.reader();
-        let sql =
-            "SELECT c.id FROM documents d JOIN chunks c ON c.document_id = d.id WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3";
+        let sql = "SELECT c.id FROM documents d JOIN chunks c ON c.document_id = d.id
+                   WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3 ORDER BY c.id";
         let mut rows = reader.prepare_cached(sql)?;
         Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
