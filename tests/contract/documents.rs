@@ -17,6 +17,7 @@ on_every_backend!(
     documents_that_are_put_at_once_do_not_pass_the_limit_together,
     vectors_of_another_space_are_not_compared,
     new_vectors_replace_old_ones_whole,
+    new_vectors_of_a_large_document_are_found_after_reopening,
     vectors_for_a_document_that_changed_meanwhile_are_refused,
     vectors_that_do_not_fit_are_refused_and_nothing_is_stored,
     documents_are_listed_by_name_with_what_is_known_of_them,
@@ -212,6 +213,28 @@ async fn new_vectors_replace_old_ones_whole(backend: impl Backend) {
     let store = self::store(&backend).await;
     assert_eq!(texts(&store.nearest(&namespace("n"), &new, vec![0.0, 1.0], 9).await.unwrap()), ["zero", "ninety"]);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["other"]);
+}
+
+async fn new_vectors_of_a_large_document_are_found_after_reopening(backend: impl Backend) {
+    let store = store(&backend).await;
+    let degrees = |n: u16| f32::from(n) / 10.0;
+    let texts: Vec<String> = (0..1200).map(|n| n.to_string()).collect();
+    let chunks: Vec<(&str, f32)> = texts.iter().map(String::as_str).zip((0..1200).map(degrees)).collect();
+    put(&store, document("1", "a", &chunks)).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
+    drop(store);
+    // Once before anything was looked for and once after: what a backend saves beside the truth must not bring old vectors back.
+    let store = self::store(&backend).await;
+    let reversed = (0..1200).rev().map(|n| at(degrees(n))).collect();
+    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), reversed).await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["1199", "1198"]);
+    let forward = (0..1200).map(|n| at(degrees(n))).collect();
+    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), forward).await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
 }
 
 async fn vectors_for_a_document_that_changed_meanwhile_are_refused(backend: impl Backend) {

@@ -1,4 +1,5 @@
-//! What was used on each day, in sums that only grow and stop at `SUM_MAX`, so that SQLite's own numbers never overflow.
+//! What was used on each day, in sums that only grow. They stop at `SUM_MAX`, so that SQLite's own numbers never overflow.
+//! All rows of one call are written in one transaction.
 
 use std::sync::Arc;
 

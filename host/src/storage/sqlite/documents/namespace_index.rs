@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::rows::{Rows, Written};
-use super::vector_index::{VectorIndex, write};
+use super::vector_index::{VectorIndex, discard, write};
 use crate::chat::Hit;
 use crate::rag::{Namespace, NewDocument, Put, VectorSpace};
 
@@ -54,7 +54,8 @@ impl NamespaceIndex {
 
     /// Loads the index of the space, unless it is loaded. The caller holds `changing`.
     ///
-    /// It comes from the file as far as that is right, the rest from SQLite. Chunk ids are never used twice, so that comparing ids is enough.
+    /// It comes from the file as far as that is right, the rest from SQLite. To compare ids is enough: they are never used twice, and
+    /// `set_vectors` discards the file.
     pub(super) fn load(&self, space: &VectorSpace) -> Result<(), Error> {
         if self.is_loaded(space) {
             return Ok(());
@@ -120,6 +121,8 @@ impl NamespaceIndex {
         if ids.is_empty() || ids.len() != vectors.len() {
             return Ok(false);
         }
+        // A saved index may hold the chunks with their old vectors, which their ids would not tell.
+        discard(&self.file)?;
         // An index of this space gets the new vectors before SQLite does; one of another space loses the chunks.
         let of_this_space = self.is_loaded(space);
         if of_this_space {

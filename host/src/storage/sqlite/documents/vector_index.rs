@@ -161,6 +161,14 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Deletes the file if there is one; the index is then built from SQLite.
+pub(super) fn discard(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
 /// What must be the same for a file to be of use.
 fn stamp(space: &VectorSpace) -> String {
     format!("cofferdam index 1, usearch {}, bf16, {} dimensions, {}", usearch::version(), space.dimensions, space.model)
