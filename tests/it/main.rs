@@ -20,6 +20,7 @@ mod upstream;
 
 /// One suite for each port of storage, against every backend.
 #[path = "../contract"]
+#[expect(clippy::unwrap_used, reason = "the functions of a suite are the bodies of tests")]
 mod contract {
     #[macro_use]
     mod backends;

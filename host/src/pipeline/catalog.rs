@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
-use crate::chat::is_name;
+use crate::chat::{NAME_RULE, is_name};
 use crate::llm::{Llm, Target};
 use crate::sandbox::Registry;
 
@@ -63,7 +63,7 @@ pub struct Put {
 /// Why a pipeline was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    #[error("the pipeline's id must be 1 to 64 letters, digits, `-`, `_` or `.`")]
+    #[error("the pipeline's id must be {NAME_RULE}")]
     Name,
     #[error("the pipeline is not valid")]
     Invalid(Vec<Problem>),

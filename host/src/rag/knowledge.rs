@@ -143,7 +143,7 @@ impl Knowledge {
             return Ok(());
         }
         let (parts, namespace, space) = (self.parts.clone(), namespace.clone(), self.space.clone());
-        let work = tokio::spawn(async move { cell.get_or_try_init(|| parts.get_ready(&namespace, &space)).await.map(|()| ()) });
+        let work = tokio::spawn(async move { cell.get_or_try_init(|| parts.get_ready(&namespace, &space)).await.copied() });
         work.await.unwrap_or_else(|e| Err(Error::Index(format!("loading it ended early: {e}"))))
     }
 }
