@@ -2,7 +2,7 @@
 //! The rooms in the order in which a request meets them; data moves one way, and `tests/it/tidy.rs` checks the edges between rooms:
 //! 1. `cli` reads `config` and starts `app`, which opens the rooms; all of them log and measure through `telemetry`.
 //! 2. `http` authorizes a request, asks `ledger` whether its key is within its limits, and reads the body into an exchange of `chat`.
-//! 3. `pipeline` finds the definition that the request names and passes the exchange through its `stages`.
+//! 3. `pipeline` finds the definition that the request names, which `storage` keeps, and passes the exchange through its `stages`.
 //! 4. The stages ask `rag` for knowledge, `sandbox` for the result of a hook and `llm` for the reply; `http` writes it, `ledger` counts it.
 
 pub mod app;
@@ -16,5 +16,5 @@ pub mod pipeline;
 pub mod rag;
 pub mod sandbox;
 pub mod stages;
-pub mod store;
+pub mod storage;
 pub mod telemetry;

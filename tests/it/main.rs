@@ -18,6 +18,17 @@ mod simulator;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
+/// One suite for each port of storage, against every backend.
+#[path = "../contract"]
+#[expect(clippy::unwrap_used, reason = "the functions of a suite are the bodies of tests")]
+mod contract {
+    #[macro_use]
+    mod backends;
+    mod documents;
+    mod pipelines;
+    mod usage;
+}
+
 mod abuse;
 mod chaos;
 mod clients;

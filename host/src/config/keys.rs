@@ -79,7 +79,7 @@ fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Ke
 }
 
 fn name(entry: &Entry<'_>, before: &[Key]) -> Option<String> {
-    let name = entry.text().filter(|name| crate::pipeline::definition::is_name(name)).map(str::to_owned);
+    let name = entry.text().filter(|name| crate::chat::is_name(name)).map(str::to_owned);
     match &name {
         None => entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`"),
         Some(name) if before.iter().any(|key| *key.name == **name) => entry.problem(format!("the name {name:?} stands twice")),

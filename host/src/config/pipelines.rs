@@ -9,8 +9,8 @@ use super::json::{quote, to_toml};
 use super::print::Printer;
 use super::providers;
 use super::section::{Entry, Section};
+use crate::chat::is_name;
 use crate::llm::ProviderConfig;
-use crate::pipeline::definition::is_name;
 use crate::pipeline::{Definition, Origin, Pipeline};
 
 /// The pipeline of a server without any in its file. It quotes from its knowledge and needs no network.

@@ -8,7 +8,7 @@ use super::limits;
 use super::print::Printer;
 use super::section::Section;
 use super::walk::Walk;
-use crate::pipeline::definition::is_name;
+use crate::chat::is_name;
 use crate::sandbox::{Grants, OnFailure, PluginConfig, check_grant};
 
 pub(super) fn read(section: &mut Section<'_>, plugins: &mut BTreeMap<String, PluginConfig>) {

@@ -7,8 +7,8 @@ use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
 use super::walk::{Walk, millis, seconds};
+use crate::chat::is_name;
 use crate::llm::{SECRET_NAME, is_secret_name};
-use crate::pipeline::definition::is_name;
 use crate::telemetry::Export;
 
 pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {

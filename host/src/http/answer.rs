@@ -23,7 +23,7 @@ use super::{
     usage,
 };
 use crate::chat::RequestId;
-use crate::pipeline::definition::is_name;
+use crate::chat::is_name;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

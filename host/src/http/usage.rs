@@ -31,14 +31,13 @@ struct Asked {
 
 pub(super) async fn report(ledger: &Arc<Ledger>, query: Option<&str>) -> Result<Response<Content>, Failure> {
     let Asked { from, to, group } = asked(query.unwrap_or_default(), ledger.today())?;
-    let ledger = Arc::clone(ledger);
-    // The words too: those of a large report take a while.
+    let rows = ledger.report(from, to, group).await?;
+    // On a thread that may block: a large report takes a while to write as JSON.
     let report = tokio::task::spawn_blocking(move || {
-        let rows = ledger.report(from, to, group)?;
         let data: Vec<Value> = rows.iter().map(|row| shown(row, group)).collect();
-        Ok::<_, Failure>(to_json(&json!({"object": "list", "data": data, "from": from.to_string(), "to": to.to_string()})))
+        to_json(&json!({"object": "list", "data": data, "from": from.to_string(), "to": to.to_string()}))
     });
-    let bytes = report.await.map_err(|_| Failure::Panicked)??;
+    let bytes = report.await.map_err(|_| Failure::Panicked)?;
     Ok(respond::typed(Content::Whole(bytes), "application/json"))
 }
 
@@ -82,7 +81,7 @@ fn group_of(text: &str) -> Result<Group, Refusal> {
 fn shown(row: &UseRow, group: Option<Group>) -> Value {
     let UseRow { day, pipeline, caller, provider, model, sums } = row;
     let mut value = json!({
-        "day": day,
+        "day": day.to_string(),
         "replies": sums.replies,
         "prompt_tokens": sums.prompt,
         "completion_tokens": sums.completion,
@@ -152,7 +151,7 @@ mod tests {
     fn a_row_shows_what_it_was_not_summed_over() {
         let sums = Sums { replies: 3, prompt: 20, completion: 9, cached: 15, reasoning: 4, estimated: 1, priced: 2, cost: 1_500_000 };
         let row = UseRow {
-            day: "2026-11-22".into(),
+            day: day("2026-11-22"),
             pipeline: "support".into(),
             caller: "team-a".into(),
             provider: "openai".into(),

@@ -1,9 +1,9 @@
 //! The steps from an empty file to today's tables. A step that was released is never edited; a new shape is a new step.
-//! The file's `user_version` counts the steps done. Must not know who reads the tables.
+//! The file's `user_version` counts the steps done.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Error;
+use super::error::Error;
 
 /// Step `n` (counted from 0) takes a file of version `n` to version `n + 1`.
 pub(super) const STEPS: &[&str] = &[
@@ -32,7 +32,7 @@ pub(super) const STEPS: &[&str] = &[
          vector      BLOB NOT NULL,   -- little-endian f32
          UNIQUE (document_id, ordinal)
      ) STRICT;",
-    // Whole numbers that only grow. `caller` is empty where no key was used; `cost` is in millionths of a dollar, of the `priced` replies.
+    // Whole numbers that only grow. `caller` is empty if no key was used; `cost` is in millionths of a dollar, of the `priced` replies.
     "CREATE TABLE use_by_day (
          day        TEXT NOT NULL,     -- 2026-11-22, in UTC
          pipeline   TEXT NOT NULL,
@@ -54,7 +54,7 @@ pub(super) const STEPS: &[&str] = &[
 /// Does the steps that the file lacks, each in its own transaction.
 ///
 /// # Errors
-/// `Newer` for a file of a later release; `Sql` where a step fails, which leaves the file at the step before.
+/// `Newer` for a file of a later release; `Sql` if a step fails, which leaves the file at the step before.
 pub(super) fn run(connection: &mut Connection, steps: &[&str]) -> Result<(), Error> {
     loop {
         // Immediate: of two connections that open an old file at once, the second must see the first one's version.
@@ -101,15 +101,5 @@ mod tests {
         assert_eq!(version(&connection), 1);
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'half'", [], |row| row.get(0)).unwrap();
         assert_eq!(tables, 0);
-    }
-
-    #[test]
-    fn connections_that_open_a_fresh_file_at_once_agree() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cofferdam.db");
-        std::thread::scope(|scope| {
-            let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| super::super::open(&path).map(|c| version(&c)))).collect();
-            assert!(openers.into_iter().all(|opener| opener.join().unwrap().unwrap() == 3));
-        });
     }
 }

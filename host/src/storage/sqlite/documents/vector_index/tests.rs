@@ -21,8 +21,12 @@ fn vectors(count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|_| vector()).collect()
 }
 
-fn index(vectors: &[Vec<f32>]) -> Index {
-    let mut index = Index::new(DIMENSIONS).unwrap();
+fn space(model: &str, dimensions: usize) -> VectorSpace {
+    VectorSpace { model: model.into(), dimensions }
+}
+
+fn index(vectors: &[Vec<f32>]) -> VectorIndex {
+    let mut index = VectorIndex::new(&space("model", DIMENSIONS)).unwrap();
     for (id, vector) in (1..).zip(vectors) {
         index.add(id, vector).unwrap();
     }
@@ -30,7 +34,7 @@ fn index(vectors: &[Vec<f32>]) -> Index {
 }
 
 /// The share of the ten true neighbours among twenty proposed ones.
-fn recall(index: &Index, vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> f64 {
+fn recall(index: &VectorIndex, vectors: &[Vec<f32>], queries: &[Vec<f32>]) -> f64 {
     let mut found = 0;
     for query in queries {
         let mut exact: Vec<(f32, i64)> =
@@ -76,7 +80,7 @@ fn what_is_removed_is_never_proposed_and_its_place_is_used_again() {
 
 #[test]
 fn an_empty_index_proposes_nothing() {
-    let mut index = Index::new(DIMENSIONS).unwrap();
+    let mut index = VectorIndex::new(&space("model", DIMENSIONS)).unwrap();
     assert_eq!(index.nearest(&[1.0; DIMENSIONS], 5).unwrap(), [0; 0]);
     index.add(1, &[1.0; DIMENSIONS]).unwrap();
     index.remove(&[1]).unwrap();
@@ -88,8 +92,8 @@ fn a_file_gives_the_same_index_which_goes_on_growing() {
     let vectors = vectors(1300);
     let mut written = index(&vectors[..1200]);
     written.remove(&(1..=200).collect::<Vec<_>>()).unwrap();
-    let bytes = written.due_bytes("model").unwrap().expect("due");
-    let mut read = Index::from_bytes(&bytes, "model", DIMENSIONS).expect("whole");
+    let bytes = written.due_bytes().unwrap().expect("due");
+    let mut read = VectorIndex::from_bytes(&bytes, &space("model", DIMENSIONS)).expect("whole");
     assert_eq!(sorted(read.nearest(&vectors[7], 30).unwrap()), sorted(written.nearest(&vectors[7], 30).unwrap()));
     for (id, vector) in (5001..).zip(&vectors[1200..]) {
         read.add(id, vector).unwrap();
@@ -102,27 +106,27 @@ fn a_file_gives_the_same_index_which_goes_on_growing() {
 fn a_file_is_due_only_after_enough_changes() {
     let vectors = vectors(10_000);
     let mut index = index(&vectors[..999]);
-    assert!(index.due_bytes("model").unwrap().is_none());
+    assert!(index.due_bytes().unwrap().is_none());
     index.add(5000, &vectors[0]).unwrap();
-    assert!(index.due_bytes("model").unwrap().is_some());
-    assert!(index.due_bytes("model").unwrap().is_none());
+    assert!(index.due_bytes().unwrap().is_some());
+    assert!(index.due_bytes().unwrap().is_none());
     for (id, vector) in (6000..).zip(&vectors[1000..]) {
         index.add(id, vector).unwrap();
     }
-    assert!(index.due_bytes("model").unwrap().is_some());
+    assert!(index.due_bytes().unwrap().is_some());
     index.remove(&(1..=999).collect::<Vec<_>>()).unwrap();
     index.remove(&(6000..=6101).collect::<Vec<_>>()).unwrap();
-    assert!(index.due_bytes("model").unwrap().is_none(), "1101 of 8899 are less than an eighth");
+    assert!(index.due_bytes().unwrap().is_none(), "1101 of 8899 are less than an eighth");
     index.remove(&[6102, 6103, 6104]).unwrap();
     index.remove(&(6105..=6200).collect::<Vec<_>>()).unwrap();
-    assert!(index.due_bytes("model").unwrap().is_some());
+    assert!(index.due_bytes().unwrap().is_some());
 }
 
 #[test]
 fn a_file_that_is_torn_changed_or_of_another_model_is_no_index() {
     let mut index = index(&vectors(1000));
-    let bytes = index.due_bytes("model").unwrap().expect("due");
-    let read = |bytes: &[u8], model: &str, dimensions| Index::from_bytes(bytes, model, dimensions).is_some();
+    let bytes = index.due_bytes().unwrap().expect("due");
+    let read = |bytes: &[u8], model: &str, dimensions| VectorIndex::from_bytes(bytes, &space(model, dimensions)).is_some();
     assert!(read(&bytes, "model", DIMENSIONS));
     assert!(!read(&bytes, "another", DIMENSIONS));
     assert!(!read(&bytes, "model", DIMENSIONS * 2));

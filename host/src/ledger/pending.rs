@@ -1,15 +1,14 @@
-//! The book of what is not on the disk yet: one line for each day, pipeline, caller, provider and model.
-//! The lines of the day stay when they were written down, so that their number is bounded for the whole day, restarts included.
-//! Must not know the database or what anybody may use.
+//! What the store does not have yet: one line for each day, pipeline, caller, provider and model.
+//! The lines of the day stay when they were written, so that their number is bounded for the whole day, restarts included.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::Entry;
 use super::clock::Day;
-use crate::store::{Sums, UseRow};
+use super::store::{Sums, UseRow};
+use crate::chat::Usage;
 
-/// The name of everything that comes after the last line there is room for. The caller's stays, for its budget is read back from the
+/// The name of everything that comes after the last line that fits. The caller's own name stays, because its budget is read back from the
 /// lines; callers are the operator's own, so their number is bounded.
 const OTHER: &str = "other";
 
@@ -19,7 +18,20 @@ pub(super) const MODEL_BYTES: usize = 200;
 /// Millionths of a millionth of a dollar in a millionth of one.
 const PICO: u128 = 1_000_000;
 
-pub(super) struct Book {
+/// One reply that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub pipeline: &'a str,
+    pub caller: Option<&'a str>,
+    pub provider: &'a str,
+    pub model: &'a str,
+    pub usage: Usage,
+    /// The tokens are a guess.
+    pub estimated: bool,
+}
+
+/// The lines that are not written, and the names of those of the day that are.
+pub(super) struct Pending {
     /// By day and names, spelled as `spell` does.
     lines: HashMap<Box<str>, Line>,
     /// The day of the newest line.
@@ -33,9 +45,9 @@ pub(super) struct Book {
 struct Line {
     day: Day,
     names: Names,
-    /// What is not on the disk yet, but for the cost.
+    /// What is not written yet, without the cost.
     sums: Sums,
-    /// The cost that is not on the disk yet, in millionths of a millionth of a dollar. What is less than a millionth waits for more.
+    /// The cost that is not written yet, in millionths of a millionth of a dollar. What is less than a millionth waits for more.
     cost: u128,
 }
 
@@ -46,17 +58,17 @@ struct Names {
     model: Box<str>,
 }
 
-impl Book {
-    /// A book that knows which lines the day has already.
+impl Pending {
+    /// Knows which lines the day has already.
     pub(super) fn open(most: usize, day: Day, written: &[UseRow]) -> Self {
-        let mut book = Self { lines: HashMap::new(), day, most, key: String::new() };
+        let mut pending = Self { lines: HashMap::new(), day, most, key: String::new() };
         for row in written {
-            book.put(day, [&row.pipeline, &row.caller, &row.provider, &row.model], &Sums::default(), 0);
+            pending.put(day, [&row.pipeline, &row.caller, &row.provider, &row.model], &Sums::default(), 0);
         }
-        book
+        pending
     }
 
-    /// Counts one reply. `cost` is in millionths of a millionth of a dollar; none where there is no price.
+    /// Counts one reply. `cost` is in millionths of a millionth of a dollar; none if there is no price.
     pub(super) fn add(&mut self, day: Day, entry: &Entry<'_>, cost: Option<u128>) {
         if day != self.day {
             self.day = day;
@@ -82,7 +94,7 @@ impl Book {
         self.put(day, names, &sums, cost.unwrap_or(0));
     }
 
-    /// What is to be added to the disk; it counts as written from now on.
+    /// What the store is to add; it counts as written from now on.
     pub(super) fn take(&mut self) -> Vec<UseRow> {
         let mut rows = Vec::new();
         for line in self.lines.values_mut().filter(|line| line.sums.replies > 0) {
@@ -91,7 +103,7 @@ impl Book {
             line.cost %= PICO;
             let Names { pipeline, caller, provider, model } = &line.names;
             let [pipeline, caller, provider, model] = [pipeline, caller, provider, model].map(|name| String::from(&**name));
-            rows.push(UseRow { day: line.day.to_string(), pipeline, caller, provider, model, sums });
+            rows.push(UseRow { day: line.day, pipeline, caller, provider, model, sums });
         }
         let today = self.day;
         self.lines.retain(|_, line| line.day == today);
@@ -101,13 +113,12 @@ impl Book {
     /// Takes rows back that could not be written.
     pub(super) fn give_back(&mut self, rows: &[UseRow]) {
         for row in rows {
-            let day = Day::parse(&row.day).unwrap_or(self.day);
             let cost = u128::from(row.sums.cost) * PICO;
-            self.put(day, [&row.pipeline, &row.caller, &row.provider, &row.model], &Sums { cost: 0, ..row.sums }, cost);
+            self.put(row.day, [&row.pipeline, &row.caller, &row.provider, &row.model], &Sums { cost: 0, ..row.sums }, cost);
         }
     }
 
-    /// Adds to a line, which is made where it is missing.
+    /// Adds to a line, which is made if it is missing.
     fn put(&mut self, day: Day, names: [&str; 4], sums: &Sums, cost: u128) {
         spell(&mut self.key, day, &names);
         let line = match self.lines.get_mut(&*self.key) {
@@ -141,7 +152,6 @@ pub(super) fn short(model: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Usage;
 
     fn entry<'a>(caller: Option<&'a str>, model: &'a str) -> Entry<'a> {
         let usage = Usage { prompt: 10, completion: 5, cached: 4, reasoning: 3 };
@@ -156,8 +166,8 @@ mod tests {
         day("2026-11-22")
     }
 
-    fn taken(book: &mut Book) -> Vec<(String, u64)> {
-        let mut rows: Vec<_> = book
+    fn taken(pending: &mut Pending) -> Vec<(String, u64)> {
+        let mut rows: Vec<_> = pending
             .take()
             .into_iter()
             .map(|row| (format!("{} {} {} {} {}", row.day, row.pipeline, row.caller, row.provider, row.model), row.sums.replies))
@@ -168,62 +178,62 @@ mod tests {
 
     #[test]
     fn replies_of_the_same_names_are_one_line_and_leave_it_once() {
-        let mut book = Book::open(10, today(), &[]);
-        book.add(today(), &entry(Some("a"), "m"), Some(1_500_000));
-        book.add(today(), &Entry { estimated: true, ..entry(Some("a"), "m") }, None);
-        let [row] = &book.take()[..] else { panic!("one row") };
+        let mut pending = Pending::open(10, today(), &[]);
+        pending.add(today(), &entry(Some("a"), "m"), Some(1_500_000));
+        pending.add(today(), &Entry { estimated: true, ..entry(Some("a"), "m") }, None);
+        let [row] = &pending.take()[..] else { panic!("one row") };
         let sums = Sums { replies: 2, prompt: 20, completion: 10, cached: 8, reasoning: 6, estimated: 1, priced: 1, cost: 1 };
         assert_eq!(row.sums, sums);
-        assert_eq!(book.take(), []);
-        book.add(today(), &entry(Some("a"), "m"), Some(500_000));
-        assert_eq!(book.take()[0].sums.cost, 1, "half a millionth of a dollar was kept for the next time");
+        assert_eq!(pending.take(), []);
+        pending.add(today(), &entry(Some("a"), "m"), Some(500_000));
+        assert_eq!(pending.take()[0].sums.cost, 1, "half a millionth of a dollar was kept for the next time");
     }
 
     #[test]
     fn what_cannot_be_written_is_kept_to_the_last_token() {
-        let mut book = Book::open(10, today(), &[]);
-        book.add(today(), &entry(Some("a"), "m"), Some(2_700_000));
-        let rows = book.take();
-        book.add(today(), &entry(Some("a"), "m"), Some(300_000));
-        book.give_back(&rows);
-        let [row] = &book.take()[..] else { panic!("one row") };
+        let mut pending = Pending::open(10, today(), &[]);
+        pending.add(today(), &entry(Some("a"), "m"), Some(2_700_000));
+        let rows = pending.take();
+        pending.add(today(), &entry(Some("a"), "m"), Some(300_000));
+        pending.give_back(&rows);
+        let [row] = &pending.take()[..] else { panic!("one row") };
         assert_eq!((row.sums.replies, row.sums.prompt, row.sums.cost), (2, 20, 3));
     }
 
     #[test]
     fn lines_over_the_limit_are_counted_under_other_and_keep_their_caller() {
-        let mut book = Book::open(2, today(), &[]);
+        let mut pending = Pending::open(2, today(), &[]);
         for model in ["m", "n", "o", "p", "m"] {
-            book.add(today(), &entry(Some("a"), model), None);
+            pending.add(today(), &entry(Some("a"), model), None);
         }
-        book.add(today(), &entry(Some("b"), "o"), None);
+        pending.add(today(), &entry(Some("b"), "o"), None);
         let line = |names: &str, replies| (format!("2026-11-22 {names}"), replies);
         let expected = [line("other a other other", 2), line("other b other other", 1), line("p a openai m", 2), line("p a openai n", 1)];
-        assert_eq!(taken(&mut book), expected);
-        book.add(today(), &entry(Some("a"), "q"), None);
-        assert_eq!(taken(&mut book), [line("other a other other", 1)], "lines that were written still count");
+        assert_eq!(taken(&mut pending), expected);
+        pending.add(today(), &entry(Some("a"), "q"), None);
+        assert_eq!(taken(&mut pending), [line("other a other other", 1)], "lines that were written still count");
     }
 
     #[test]
     fn lines_of_before_a_restart_count_and_those_of_yesterday_do_not() {
-        let mut book = Book::open(1, today(), &[]);
-        book.add(today(), &entry(None, "m"), None);
-        let rows = book.take();
-        let mut book = Book::open(1, today(), &rows);
-        assert_eq!(book.take(), [], "what is on the disk is not written twice");
-        book.add(today(), &entry(None, "n"), None);
-        assert_eq!(taken(&mut book), [("2026-11-22 other  other other".into(), 1)]);
-        book.add(day("2026-11-23"), &entry(None, "n"), None);
-        assert_eq!(taken(&mut book), [("2026-11-23 p  openai n".into(), 1)]);
+        let mut pending = Pending::open(1, today(), &[]);
+        pending.add(today(), &entry(None, "m"), None);
+        let rows = pending.take();
+        let mut pending = Pending::open(1, today(), &rows);
+        assert_eq!(pending.take(), [], "what is on the disk is not written twice");
+        pending.add(today(), &entry(None, "n"), None);
+        assert_eq!(taken(&mut pending), [("2026-11-22 other  other other".into(), 1)]);
+        pending.add(day("2026-11-23"), &entry(None, "n"), None);
+        assert_eq!(taken(&mut pending), [("2026-11-23 p  openai n".into(), 1)]);
     }
 
     #[test]
     fn what_yesterday_left_is_still_written_under_its_day() {
-        let mut book = Book::open(10, today(), &[]);
-        book.add(today(), &entry(None, "m"), None);
-        book.add(day("2026-11-23"), &entry(None, "m"), None);
-        assert_eq!(taken(&mut book), [("2026-11-22 p  openai m".into(), 1), ("2026-11-23 p  openai m".into(), 1)]);
-        assert_eq!(book.lines.len(), 1);
+        let mut pending = Pending::open(10, today(), &[]);
+        pending.add(today(), &entry(None, "m"), None);
+        pending.add(day("2026-11-23"), &entry(None, "m"), None);
+        assert_eq!(taken(&mut pending), [("2026-11-22 p  openai m".into(), 1), ("2026-11-23 p  openai m".into(), 1)]);
+        assert_eq!(pending.lines.len(), 1);
     }
 
     #[test]
