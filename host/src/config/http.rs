@@ -1,7 +1,39 @@
-//! `[limits.http]`: the numbers of the front door. Must not know what they are for; the room says it.
+//! `[http]`: whose pages may call from a browser; and `[limits.http]`, the numbers of the HTTP room, which says what each is for.
+//! Invariant: an origin is kept only if a browser would send it exactly so, for it is compared byte for byte.
 
+use super::json::quote;
+use super::print::Printer;
+use super::section::Section;
 use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
-use crate::http::Limits;
+use crate::http::{Limits, ORIGINS_MAX, Origins};
+
+/// `[http]`
+pub(super) fn read(section: &mut Section<'_>, origins: &mut Origins, with_keys: bool) {
+    let Some(entry) = section.take("cors_origins") else { return };
+    for (at, entry) in entry.list().into_iter().enumerate() {
+        if at == ORIGINS_MAX {
+            return entry.problem(format!("is one too many: at most {ORIGINS_MAX} origins can be listed"));
+        }
+        let Some(text) = entry.text() else {
+            entry.wrong("an origin such as \"https://chat.example\", or \"*\"");
+            continue;
+        };
+        if text == "*" && !with_keys {
+            // Any page in a browser on this machine could use the operator's providers.
+            entry.problem("\"*\" would let every web page use this server, for there are no `[keys]`; list origins, or configure keys");
+            continue;
+        }
+        match origins.clone().with(text) {
+            Ok(more) => *origins = more,
+            Err(why) => entry.problem(format!("{} {why}", quote(text))),
+        }
+    }
+}
+
+pub(super) fn print(printer: &mut Printer, origins: &Origins) {
+    let origins: Vec<_> = origins.texts().map(quote).collect();
+    printer.entry("cors_origins", &format!("[{}]", origins.join(", ")));
+}
 
 /// `[limits.http]`
 pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {

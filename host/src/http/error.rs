@@ -1,26 +1,7 @@
-//! What can go wrong at the door: `Error` keeps the server from starting or serving, `Failure` ends one request.
-//! Must not know status codes; `respond` maps a failure to one.
-
-use std::io;
-use std::net::SocketAddr;
+//! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
-
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Without keys anybody who reaches the address could use it.
-    #[error(
-        "listening on {0} needs keys: without any, only a loopback address such as 127.0.0.1:8080 is allowed; add `[keys]` to the configuration"
-    )]
-    NeedsKeys(SocketAddr),
-    #[error("cannot listen on {listen}")]
-    Bind { listen: SocketAddr, source: io::Error },
-    /// The listening socket itself is broken.
-    #[error("the listening socket failed")]
-    Accept(#[source] io::Error),
-}
 
 /// Why a request got no answer of its own.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +27,13 @@ pub(super) enum Failure {
     Panicked,
 }
 
-/// What the door itself says no to.
+/// What is refused before a pipeline or a store has a say.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("there is nothing at {path}; GET /v1/models lists the models, POST /v1/chat/completions talks to one")]
     NotFound { path: String },
     #[error("{path} does not take that method; it takes {allow}")]
-    Method { path: String, allow: &'static str },
+    Method { path: String, allow: String },
     #[error("no API key was given; send `authorization: Bearer KEY`")]
     NoKey,
     #[error("the API key is not valid")]

@@ -1,10 +1,10 @@
 //! Every failure and its status, type, code and words. Every `match` names every variant, so that a new one does not compile before
-//! somebody decides. OpenAI's clients try 408, 409, 429 and 5xx again; `hopeless` tells them where that is no use.
+//! somebody decides. OpenAI's clients try 408, 409, 429 and 5xx again; `hopeless` tells them when that is no use.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{ErrorResponse, Text};
+use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
 use crate::ledger::Limit;
@@ -21,27 +21,8 @@ const SERVER: &str = "server_error";
 const PROVIDER: &str = "provider_error";
 const PLUGIN: &str = "plugin_error";
 
-/// What a client is told where the reason is none of its business.
+/// What a client is told if the reason is none of its business.
 const INTERNAL: &str = "the server failed; its log says why, under this request's id";
-
-impl ErrorResponse {
-    fn new(status: u16, kind: &'static str, code: impl Into<Text>, message: impl Into<Text>) -> Self {
-        let (code, message) = (code.into(), message.into());
-        Self { status, kind: kind.into(), code, param: None, message, retry_after: None, hopeless: false }
-    }
-
-    fn param(self, param: impl Into<Text>) -> Self {
-        Self { param: Some(param.into()), ..self }
-    }
-
-    fn after(self, seconds: u64) -> Self {
-        Self { retry_after: Some(seconds), ..self }
-    }
-
-    fn hopeless(self) -> Self {
-        Self { hopeless: true, ..self }
-    }
-}
 
 pub(super) fn response(failure: &Failure) -> ErrorResponse {
     match failure {
@@ -173,7 +154,7 @@ fn provider(error: &llm::Error) -> ErrorResponse {
             ErrorResponse::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => ErrorResponse::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
-        // What the provider said when it was asked; its own words went to the request that heard them.
+        // What the provider said when it was asked; its own words went to the request that got them.
         llm::Error::Benched { limited: true, retry_after, .. } => {
             ErrorResponse::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
         }
