@@ -7,6 +7,8 @@
 mod client;
 #[path = "../support/components.rs"]
 mod components;
+#[path = "../support/document.rs"]
+mod document;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/providers.rs"]
@@ -19,9 +21,11 @@ mod simulator;
 mod upstream;
 
 mod abuse;
+mod browser;
 mod chaos;
 mod clients;
 mod conformance;
+mod cors;
 mod crash;
 mod deploy;
 mod dialects;
@@ -32,6 +36,7 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod llm;
+mod openapi;
 mod providers_table;
 mod responses;
 mod sandbox_limits;

@@ -54,3 +54,64 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.count("streams", &mut limits.streams, 1..=10_000);
     keys.count("embedding_inputs", &mut limits.embedding_inputs, 1..=100_000);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const KEYS: &str =
+        "[keys]\nclient = [{ name = \"a\", sha256 = \"abababababababababababababababababababababababababababababababab\" }]\n";
+
+    fn problems(text: &str) -> String {
+        Config::parse(text, Path::new("/")).map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+    }
+
+    fn listing(count: usize) -> String {
+        let origins: Vec<_> = (0..count).map(|n| format!("\"https://{n}.example\"")).collect();
+        format!("[http]\ncors_origins = [{}]\n", origins.join(", "))
+    }
+
+    #[test]
+    fn origins_are_listed_and_printed_so_that_they_read_back() {
+        let text = format!("[http]\ncors_origins = [\"https://chat.example\", \"http://localhost:3000\", \"*\"]\n{KEYS}");
+        let config = Config::parse(&text, Path::new("/")).expect("a configuration");
+        assert!(config.cors_origins.any());
+        let printed = config.effective();
+        assert!(printed.contains("[http]\ncors_origins = [\"*\", \"https://chat.example\", \"http://localhost:3000\"]\n"), "{printed}");
+        assert!(Config::default().effective().contains("cors_origins = []"), "off by default");
+    }
+
+    #[test]
+    fn a_wrong_origin_is_named_with_its_remedy() {
+        let text = "[http]\ncors_origins = [\"https://a.example/\", \"b.example\", 7, \"https://c.example\", \"https://c.example\"]\n";
+        let found = problems(text);
+        for part in [
+            "http.cors_origins[0]",
+            "\"https://a.example/\" must end after the host and port: \"https://a.example\"",
+            "http.cors_origins[1]",
+            "\"b.example\" must be an origin such as \"https://chat.example\"",
+            "http.cors_origins[2]",
+            "http.cors_origins[4]",
+            "stands twice",
+        ] {
+            assert!(found.contains(part), "{part} is missing: {found}");
+        }
+        assert!(!found.contains("http.cors_origins[3]"), "{found}");
+    }
+
+    #[test]
+    fn a_star_needs_keys() {
+        let star = "[http]\ncors_origins = [\"*\"]\n";
+        assert!(problems(star).contains("configure keys"), "{}", problems(star));
+        assert_eq!(problems(&format!("{star}{KEYS}")), "");
+    }
+
+    #[test]
+    fn the_number_of_origins_is_limited_at_its_edge() {
+        assert_eq!(problems(&listing(ORIGINS_MAX)), "");
+        assert!(problems(&listing(ORIGINS_MAX + 1)).contains("at most 64 origins"));
+    }
+}
