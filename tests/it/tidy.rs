@@ -32,7 +32,7 @@ const EVERYWHERE: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline", "rag"]),
-    ("base64", &["http", "llm"]),
+    ("base64", &["llm"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
     ("bytesize", &["config"]),
     ("clap", &["cli"]),
@@ -63,6 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["rag", "store"]),
     ("rustix", &["cli", "sandbox"]),
+    ("schemars", &["http"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
@@ -111,6 +112,18 @@ fn sandbox_rag_and_llm_do_not_know_each_other() {
     for (room, uses) in ROOMS.iter().filter(|(room, _)| siblings.contains(room)) {
         assert!(!uses.iter().any(|used| siblings.contains(used)), "{room}");
     }
+}
+
+#[test]
+fn listening_knows_no_route() {
+    let listening = source::under("host/src/http/listen");
+    assert!(listening.len() > 3, "the folder is where it was");
+    clean(listening.iter().flat_map(|source| {
+        let paths = source::paths(&source::code(source.split_tests().0));
+        let outside =
+            |path: &String| path.starts_with("super::super") || (path.starts_with("crate::") && path != "crate::http::limits::Limits");
+        paths.into_iter().filter(outside).map(|path| format!("{}: names {path}", source.path)).collect::<Vec<_>>()
+    }));
 }
 
 #[test]

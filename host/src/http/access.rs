@@ -24,7 +24,7 @@ pub(super) enum Access {
     Admin,
 }
 
-/// Whether a server with these keys may listen there: with none, only where nobody else reaches it.
+/// Whether a server with these keys may listen on that address: without any, only if nobody else reaches it.
 pub fn may_listen(listen: SocketAddr, keys: &Keys) -> bool {
     listen.ip().is_loopback() || !keys.is_empty()
 }

@@ -1,5 +1,5 @@
-//! Which web pages may call `/v1` from a browser (`http.cors_origins`), and the headers that tell the browser so.
-//! Invariant: a page whose origin is not listed is told nothing, so its browser keeps the answer from it.
+//! Which web pages may call `/v1` from a browser (`http.cors_origins`), and the headers by which the browser knows.
+//! Invariant: a page whose origin is not listed is given no header, so its browser keeps the answer from it.
 //! Source: the Fetch standard, "CORS protocol"; Private Network Access.
 
 use hyper::header::{
@@ -21,10 +21,10 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 /// Seconds for which a browser need not ask again; Chromium keeps no answer for longer than two hours.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Bytes of requested header names that are said back. The official client asks for a dozen `x-stainless-*`, half a kilobyte.
+/// Bytes of requested header names that are echoed. The official client sends a dozen `x-stainless-*`, half a kilobyte of names.
 const REQUESTED_BYTES_MAX: usize = 4 << 10;
 
-/// A page of a public site asks for leave to call a server on the user's own machine or network.
+/// Sent for a page of a public site that calls a server on the user's own machine or network.
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
@@ -82,7 +82,7 @@ impl Origins {
         origins.next().filter(|origin| self.allow(origin) && origins.next().is_none())
     }
 
-    /// Adds to an answer what lets a listed page read it. Caches are told that the answer differs by origin, whoever asked.
+    /// Adds the headers that let a listed page read the answer. `vary` is there whoever asked, because caches must keep answers apart by origin.
     pub(super) fn open(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         if self.is_empty() {
             return;
@@ -102,7 +102,7 @@ impl Origins {
         let mut headers = HeaderMap::new();
         self.name_origin(origin, &mut headers);
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_str(allowed).expect("methods are plain words"));
-        // Said back as they were asked for: the keys guard the server, not the names of headers.
+        // Echoed as they were requested: keys guard the server, names of headers do not.
         let requested = request.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|names| names.len() <= REQUESTED_BYTES_MAX);
         if let Some(names) = requested {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
@@ -247,9 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn requested_headers_are_said_back_up_to_their_edge() {
+    fn requested_headers_are_echoed_up_to_their_edge() {
         let listed = origins(&["https://a.example"]);
-        for (bytes, said) in [(REQUESTED_BYTES_MAX, true), (REQUESTED_BYTES_MAX + 1, false)] {
+        for (bytes, echoed) in [(REQUESTED_BYTES_MAX, true), (REQUESTED_BYTES_MAX + 1, false)] {
             let names = "x".repeat(bytes);
             let request = headers(&[
                 ("origin", "https://a.example"),
@@ -257,7 +257,7 @@ mod tests {
                 ("access-control-request-headers", &names),
             ]);
             let answer = listed.preflight(&request, "POST").expect("an answer");
-            assert_eq!(answer.contains_key(ACCESS_CONTROL_ALLOW_HEADERS), said);
+            assert_eq!(answer.contains_key(ACCESS_CONTROL_ALLOW_HEADERS), echoed);
         }
     }
 }

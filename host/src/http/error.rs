@@ -10,14 +10,14 @@ pub(super) enum Failure {
     Refused(Refusal),
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// Boxed because every endpoint's result carries room for it.
+    /// Boxed because every handler's result is as large as the largest failure.
     #[error(transparent)]
     Pipeline(Box<pipeline::Error>),
     #[error(transparent)]
     Put(#[from] pipeline::PutError),
     #[error(transparent)]
     Rag(#[from] rag::Error),
-    /// An upload that failed in its middle; each file before it is safe.
+    /// An upload that failed in its middle; the files before that are stored.
     #[error("after {} stored files", stored.len())]
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
@@ -62,7 +62,7 @@ pub(super) enum Refusal {
     ContentType { got: String, want: &'static str },
     #[error("the body's encoding is `{0}`; send it uncompressed")]
     ContentEncoding(String),
-    /// A field, or a header, that is not as it should be.
+    /// A field or a header is invalid.
     #[error("{param}: {message}")]
     Field { param: String, message: String },
     #[error("there is no model `{0}`; GET /v1/models lists the ids")]
@@ -90,7 +90,7 @@ impl From<pipeline::Error> for Failure {
 }
 
 impl Refusal {
-    /// A field that is not as it should be; the message goes after its name.
+    /// A field that is invalid; the message goes after its name.
     pub(super) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Field { param: param.into(), message: message.into() }
     }

@@ -174,10 +174,10 @@ fn preflight(origins: &Origins, head: &Parts) -> Option<Response<Content>> {
     Some(response)
 }
 
-/// The client's own id if it is fit for a log line, else a new one that sorts by time.
+/// The client's own id if it may stand in a log line, else a new one that sorts by time.
 fn request_id(headers: &HeaderMap) -> RequestId {
-    let fit = |id: &&[u8]| (1..=64).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    match headers.get(REQUEST_ID).map(HeaderValue::as_bytes).filter(fit) {
+    let safe = |id: &&[u8]| (1..=64).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    match headers.get(REQUEST_ID).map(HeaderValue::as_bytes).filter(safe) {
         Some(id) => String::from_utf8_lossy(id).into(),
         None => RequestId::from(&*uuid::Uuid::now_v7().as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
     }
@@ -188,12 +188,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fit_request_id_is_kept_and_another_is_replaced() {
+    fn a_safe_request_id_is_kept_and_another_is_replaced() {
         let id = |value: &str| request_id(&HeaderMap::from_iter([(REQUEST_ID, value.parse().expect("a value"))]));
         assert_eq!(&*id("Trace_1.a-b"), "Trace_1.a-b");
         assert_eq!(&*id(&"x".repeat(64)), "x".repeat(64));
-        for unfit in ["", "a b", "a/b", &"x".repeat(65)] {
-            assert_eq!(id(unfit).len(), 36, "{unfit}");
+        for unsafe_id in ["", "a b", "a/b", &"x".repeat(65)] {
+            assert_eq!(id(unsafe_id).len(), 36, "{unsafe_id}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }

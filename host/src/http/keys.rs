@@ -9,13 +9,13 @@ use subtle::ConstantTimeEq;
 
 use crate::ledger::Allowance;
 
-/// Says at a glance what a leaked string is.
+/// Shows whoever finds a leaked key what it is.
 const PREFIX: &str = "cfd_";
 
 /// One key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// For logs and plugins; no secret.
+    /// For logs and plugins; it is no secret.
     pub name: Arc<str>,
     pub sha256: [u8; 32],
     /// What it may use; nothing limits an admin key.

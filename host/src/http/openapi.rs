@@ -100,8 +100,8 @@ impl Writer {
             Access::Admin => json!([{"admin": []}]),
         };
         let id = route.path.contains("{id}").then(|| json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}));
-        let beside = operation.parameters.iter().map(|Parameter { name, place, description }| {
-            json!({"name": name, "in": place, "description": description, "schema": {"type": "string"}})
+        let beside = operation.parameters.iter().map(|Parameter { name, location, description }| {
+            json!({"name": name, "in": location, "description": description, "schema": {"type": "string"}})
         });
         let parameters: Vec<Value> = id.into_iter().chain(beside).collect();
         if !parameters.is_empty() {

@@ -1,5 +1,5 @@
 //! What `/openapi.json` says of a route, beside what its row says already.
-//! Each schema comes from a type by `schemars`, so that what is written and what is said of it cannot differ by a name.
+//! Each schema comes from a type by `schemars`, so that what is sent and what the document says of it use the same names.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -21,8 +21,8 @@ pub(super) enum RequestBody {
 /// A value beside the body.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
-    /// `query` or `header`; what is in the path is told by the route.
-    pub(super) place: &'static str,
+    /// `query` or `header`; the route has what is in the path.
+    pub(super) location: &'static str,
     pub(super) description: &'static str,
 }
 

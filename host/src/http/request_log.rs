@@ -28,7 +28,7 @@ pub(super) struct RequestLog {
     pub(super) id: RequestId,
     pub(super) span: Span,
     pub(super) caller: Option<Arc<str>>,
-    /// The one that the request names, if that is fit for a name.
+    /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,

@@ -36,7 +36,7 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Cont
     response
 }
 
-/// The answer to a request that failed; what the server or a provider is to blame for is logged here, where it stops travelling.
+/// The answer to a request that failed. What is the fault of the server or of a provider is logged here, once.
 pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> Response<Content> {
     let error = table::response(failure);
     if error.status >= 500 && !matches!(failure, Failure::Refused(_)) {

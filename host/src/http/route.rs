@@ -19,7 +19,7 @@ use super::request_log::RequestLog;
 use super::respond::ErrorEncoder;
 use super::shared::Shared;
 
-/// The place of the one variable segment in a path.
+/// What stands for the one variable segment of a path.
 const ID: &str = "{id}";
 
 /// Routes that are of one family.

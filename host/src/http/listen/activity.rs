@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use crate::http::limits::Limits;
 
-/// What the last event may take after the exchange's own deadline has ended it; after that the client does not read.
+/// How long the last event may take to reach the client after the exchange's deadline; after that the client does not read.
 const STUCK_TIME: Duration = Duration::from_secs(10);
-/// What a connection without a request may take to close once the server stops: a round trip, for HTTP/2. hyper by itself waits for the rest
-/// of a first head that has begun.
+/// How long a connection without a request may take to close once the server stops: one round trip of HTTP/2. By itself hyper would wait
+/// for the rest of a head that has begun.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.

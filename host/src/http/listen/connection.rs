@@ -22,11 +22,11 @@ use crate::http::limits::Limits;
 
 /// hyper's least buffer.
 const HEADER_BYTES_MIN: usize = 8 << 10;
-/// Header lines of one head; hyper's own default, said aloud.
+/// Header lines of one head. It is hyper's default, which a new version might change.
 const HEADERS_MAX: usize = 100;
 /// How a client begins that has prior knowledge of HTTP/2. Source: RFC 9113, section 3.4.
 const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Pings of an HTTP/2 connection, to notice a client that vanished without a word.
+/// Pings of an HTTP/2 connection, to notice a client that vanished without closing it.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -46,7 +46,7 @@ impl Protocols {
 fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
     let header_bytes = limits.header_bytes.max(HEADER_BYTES_MIN);
     let mut builder = Builder::new(TokioExecutor::new());
-    // Without half-close a client's end of sending is its end, which drops the work behind it.
+    // Without half-close a client that stops sending has left, and its work is dropped.
     builder.http1().half_close(false).header_read_timeout(None).max_buf_size(header_bytes).max_headers(HEADERS_MAX);
     builder
         .http2()
@@ -58,10 +58,11 @@ fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Whether the first bytes, which stay unread, are no beginning of HTTP/2's. hyper's own look at them costs every connection a second buffer.
+/// Whether the connection does not begin as HTTP/2 does. The bytes stay unread. hyper could look itself, but with a second buffer for every
+/// connection.
 async fn speaks_http1(stream: &TcpStream) -> bool {
     let mut first = [0; HTTP2.len()];
-    // What cannot be read now is told by who reads next.
+    // If the socket cannot be read, the next read says why.
     stream.peek(&mut first).await.is_ok_and(|read| !HTTP2.starts_with(&first[..read]))
 }
 

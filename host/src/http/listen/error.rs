@@ -1,5 +1,5 @@
 //! Why there is no server: what keeps it from starting, and what ends it.
-//! Each message names the address, and the remedy where there is one.
+//! Each message names the address and, if there is one, the remedy.
 
 use std::io;
 use std::net::SocketAddr;

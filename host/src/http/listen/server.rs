@@ -16,7 +16,7 @@ use super::error::Error;
 use super::handler::Handler;
 use crate::http::limits::Limits;
 
-/// Pause after an accept that failed for want of files or memory; trying again at once would only burn the processor.
+/// Pause after an accept that failed because files or memory were short; trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that listens and does not yet serve.
@@ -116,7 +116,7 @@ async fn drain(mut connections: JoinSet<()>, time: Duration) -> Drain {
     Drain { cut }
 }
 
-/// Errors that concern the connection that was to be accepted and not the next one.
+/// Whether an error concerns only the connection that was to be accepted, not the next one.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

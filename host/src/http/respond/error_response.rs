@@ -59,8 +59,7 @@ struct Inner<'a> {
     message: &'a str,
     /// The kind of failure, such as `invalid_request_error`.
     r#type: &'a str,
-    /// The field that is wrong.
-    #[schemars(required)]
+    /// The field that is wrong, if it is one.
     param: Option<&'a str>,
     /// The failure itself, such as `invalid_api_key`.
     code: &'a str,

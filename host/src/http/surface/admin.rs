@@ -121,15 +121,19 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 parameters: &[
                     Parameter {
                         name: "from",
-                        place: "query",
+                        location: "query",
                         description: "The first day, such as 2026-11-01; 29 days before `to` by default.",
                     },
                     Parameter {
                         name: "to",
-                        place: "query",
+                        location: "query",
                         description: "The last day; today by default. A report holds at most 366 days.",
                     },
-                    Parameter { name: "group", place: "query", description: "Sum by `caller`, `pipeline`, `provider` or `model` alone." },
+                    Parameter {
+                        name: "group",
+                        location: "query",
+                        description: "Sum by `caller`, `pipeline`, `provider` or `model` alone.",
+                    },
                 ],
                 answers: &[Answer {
                     status: 200,

@@ -15,7 +15,7 @@ use crate::http::{chat, responses};
 
 const STAGES: Parameter = Parameter {
     name: "x-cofferdam-stages",
-    place: "header",
+    location: "header",
     description: "Switches stages for this request, such as `rag=off, post_hook=on`. It wins over the body's `pipeline`.",
 };
 

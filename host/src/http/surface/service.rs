@@ -1,5 +1,5 @@
-//! What the server says of itself: to supervisors, to scrapers, and to whoever generates a client. Open to all, and never refused for want of
-//! a permit: an overloaded server still says that it is alive. A path that no table has belongs here, too.
+//! Routes about the server itself, for supervisors, scrapers and generators of clients. They are open to all and need no permit, so that an
+//! overloaded server still says that it is alive. A path that no table has belongs here, too.
 
 mod health;
 

@@ -37,10 +37,10 @@ pub(super) struct Found<'a> {
     object: &'static str,
     query: &'a str,
     namespace: &'a str,
-    /// As it was used: `limits.rag.top_k` may be less than what was asked for.
+    /// As it was used: `limits.rag.top_k` may be less than the request's.
     top_k: usize,
     score_threshold: f32,
-    /// Of all chunks, also of those under the threshold: what to set it to.
+    /// Of all chunks, those under the threshold included, which helps to choose one.
     best_score: Option<f32>,
     data: Vec<Chunk<'a>>,
 }
@@ -89,7 +89,7 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     let namespace = within(&pipeline, namespace)?;
     let mut data = Vec::with_capacity(documents.len());
     let mut stored = Vec::new();
-    // One for all files: the connection is not kept for longer than one request may take.
+    // One deadline for all files, so that the connection is not kept for longer than one request may take.
     let end = Instant::now() + shared.limits.request_time;
     for document in documents {
         let name = document.name.clone();
@@ -106,7 +106,7 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     Ok(respond::json(StatusCode::OK, &Stored { object: "list", namespace: &namespace.name, data }))
 }
 
-/// What became of a document, in a word for the metrics.
+/// What became of a document, as a label of the metrics.
 fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'static str {
     match added {
         Ok(Ok(receipt)) if receipt.replaced => "replaced",
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_question_names_its_field() {
+    fn an_invalid_question_names_its_field() {
         let cases = [(r#"{"query":" "}"#, "query"), (r#"{"query":"q","top_k":0}"#, "top_k"), (r#"{"query":"q","top_k":51}"#, "top_k")];
         for (json, field) in cases.into_iter().chain([(r#"{"query":"q","score_threshold":1.5}"#, "score_threshold")]) {
             assert!(matches!(search_options(&question(json), None), Err(Refusal::Field { param, .. }) if param == field), "{json}");

@@ -28,7 +28,7 @@ pub(super) struct PipelineDocument {
     id: String,
     /// `pipeline`
     object: String,
-    /// `file` or `api`: where it is defined.
+    /// `file` or `api`: the place of its definition.
     origin: String,
     /// After a PUT: what is allowed and yet perhaps not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
     Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
 }
 
-/// The source, with the id and where it is defined beside it.
+/// The source, with the id and the place of its definition beside it.
 fn shown(pipeline: &Pipeline) -> Value {
     let mut reply = pipeline.definition.source().clone();
     reply["id"] = json!(&*pipeline.id);

@@ -15,9 +15,9 @@ use crate::http::request_body;
 use crate::rag::{Document, Kind};
 
 const KEY: &str = "limits.http.upload_bytes";
-/// Longer than any valid name, so that the error is about the name.
+/// More than any valid name has, so that the error for a longer one is about the name.
 const NAMESPACE_BYTES: u64 = 256;
-/// What file systems take.
+/// The most that file systems take.
 const FILE_NAME_BYTES: usize = 255;
 
 /// The form, as a client sends it.
@@ -90,7 +90,7 @@ async fn document(limits: &Limits, field: Field<'_>) -> Result<Document, Failure
     Ok(Document { name, kind, text })
 }
 
-/// The last segment of what a client calls its file; browsers have sent whole paths, of either system.
+/// The last segment of a file's name, because browsers have sent whole paths, with slashes of either kind.
 fn file_name(given: &str) -> Result<&str, &'static str> {
     let name = given.rsplit(['/', '\\']).next().unwrap_or(given).trim();
     if name.is_empty() || name == "." || name == ".." {
@@ -119,7 +119,7 @@ fn refusal(error: &multer::Error, limits: &Limits) -> Refusal {
         multer::Error::StreamSizeExceeded { .. } => Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY },
         multer::Error::FieldSizeExceeded { field_name, .. } => Refusal::field(field_name.clone().unwrap_or_default(), "is too long"),
         multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream => Refusal::BodyBroken,
-        // The library's list may grow; all the rest is about the form.
+        // The library may add errors; whatever they are, the form cannot be read.
         other => Refusal::Multipart(other.to_string()),
     }
 }

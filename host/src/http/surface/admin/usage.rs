@@ -46,7 +46,7 @@ pub(super) struct Report<'a> {
 #[derive(Serialize, JsonSchema)]
 struct Row<'a> {
     /// In UTC.
-    day: &'a str,
+    day: String,
     replies: u64,
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -125,7 +125,7 @@ fn shown(row: &UseRow, group: Option<Group>) -> Row<'_> {
     let priced = sums.priced > 0;
     let wanted = |name: Group| group.is_none_or(|group| group == name);
     Row {
-        day,
+        day: day.to_string(),
         replies: sums.replies,
         prompt_tokens: sums.prompt,
         completion_tokens: sums.completion,

@@ -14,7 +14,7 @@ use crate::http::route::Call;
 use crate::http::{request_body, respond};
 use crate::llm::Asker;
 
-/// The body. A field that must be there is optional here, so that its absence is told with a remedy.
+/// The body. A field that must be there is optional here, so that the error for its absence can name a remedy.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "EmbeddingsRequest")]
 pub(super) struct Wire {
@@ -39,7 +39,7 @@ enum InputForms {
     TokenLists(Vec<Vec<u32>>),
 }
 
-/// How the client wants its numbers.
+/// The form in which the client wants its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Float,
@@ -106,7 +106,7 @@ fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
     }
 }
 
-/// As the client gets it; written straight from the vectors, for a tree of its numbers would be many times their size.
+/// The answer, written straight from the vectors: a tree of JSON values would be many times their size.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Embeddings")]
 pub(super) struct Answer<'a> {
