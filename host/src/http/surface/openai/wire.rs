@@ -172,6 +172,7 @@ pub(super) struct ResponseObject {
     model: String,
     output: Vec<OutputItem>,
     error: Option<Object>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<ResponseUsage>,
 }
 
