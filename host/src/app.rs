@@ -83,7 +83,7 @@ impl App {
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
         let state = http::State { catalog, runner, registry, knowledge: shown, ledger, metrics: metrics.clone() };
-        let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys };
+        let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys, cors_origins: config.cors_origins };
         let server = Server::bind(http, state).await?;
         Ok(Self { server, knowledge, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }

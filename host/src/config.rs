@@ -46,6 +46,8 @@ pub struct Config {
     /// Directory with one file for each secret; it is searched before the environment.
     pub secret_dir: Option<PathBuf>,
     pub keys: crate::http::Keys,
+    /// Whose pages may call `/v1` from a browser.
+    pub cors_origins: crate::http::Origins,
     pub http: crate::http::Limits,
     pub llm: llm::Config,
     pub plugins: BTreeMap<String, sandbox::PluginConfig>,
@@ -99,6 +101,8 @@ impl Config {
         section::root(&report, |keys| {
             config.top_level(keys);
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
+            let with_keys = !config.keys.is_empty();
+            keys.table("http", |keys| http::read(keys, &mut config.cors_origins, with_keys));
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
@@ -126,6 +130,7 @@ impl Config {
         let mut config = self.clone();
         config.top_level(&mut printer);
         keys::print(&mut printer, &self.keys);
+        printer.table("http", |keys| http::print(keys, &self.cors_origins));
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
@@ -177,6 +182,7 @@ impl Default for Config {
             plugin_dir: "plugins".into(),
             secret_dir: None,
             keys: crate::http::Keys::default(),
+            cors_origins: crate::http::Origins::default(),
             http: crate::http::Limits::default(),
             llm: llm::Config::default(),
             plugins: BTreeMap::new(),

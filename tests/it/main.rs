@@ -7,6 +7,8 @@
 mod client;
 #[path = "../support/components.rs"]
 mod components;
+#[path = "../support/document.rs"]
+mod document;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/providers.rs"]
@@ -30,19 +32,22 @@ mod contract {
 }
 
 mod abuse;
+mod browser;
 mod chaos;
 mod clients;
 mod conformance;
+mod cors;
 mod crash;
 mod deploy;
 mod dialects;
-mod door;
 mod embeddings;
 mod fallback;
 mod hooks;
 mod hostile;
 mod ledger;
+mod listening;
 mod llm;
+mod openapi;
 mod providers_table;
 mod responses;
 mod sandbox_limits;

@@ -37,7 +37,7 @@ const EVERYWHERE: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline"]),
-    ("base64", &["http", "llm"]),
+    ("base64", &["llm"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
     ("bytesize", &["config"]),
     ("clap", &["cli"]),
@@ -68,6 +68,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["storage"]),
     ("rustix", &["cli", "sandbox"]),
+    ("schemars", &["http"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
@@ -121,6 +122,18 @@ fn sandbox_rag_and_llm_do_not_know_each_other() {
 #[test]
 fn no_two_files_of_a_room_import_each_other_in_a_circle() {
     clean(circles::circles(&source::under("host/src")));
+}
+
+#[test]
+fn listening_knows_no_route() {
+    let listening = source::under("host/src/http/listen");
+    assert!(listening.len() > 3, "the folder is where it was");
+    clean(listening.iter().flat_map(|source| {
+        let paths = source::paths(&source::code(source.split_tests().0));
+        let outside =
+            |path: &String| path.starts_with("super::super") || (path.starts_with("crate::") && path != "crate::http::limits::Limits");
+        paths.into_iter().filter(outside).map(|path| format!("{}: names {path}", source.path)).collect::<Vec<_>>()
+    }));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A client that asserts the house rules on every reply: request id, content type, the error's shape.
+//! A client that asserts the house rules on every reply: request id, content type, the error's shape, and all that `/openapi.json` says.
 //! One connection a request, so that hanging up is dropping.
 
 use std::net::SocketAddr;
@@ -10,6 +10,8 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+
+use crate::document::Route;
 
 #[derive(Clone)]
 pub struct Client {
@@ -30,6 +32,8 @@ pub struct Streaming {
     pub headers: HeaderMap,
     body: Incoming,
     pending: Vec<u8>,
+    /// What the API's document says of it.
+    route: Option<Route>,
 }
 
 impl Client {
@@ -80,9 +84,10 @@ impl Client {
     /// As `send`, for a server that may be gone.
     pub async fn try_send(&self, method: Method, path: &str, content_type: Option<&str>, body: Bytes) -> Result<Answer, String> {
         let reply = self.open(method, path, content_type, body).await?;
-        let body = reply.body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-        let answer = Answer { status: reply.status, headers: reply.headers, body };
-        answer.keeps_the_house_rules();
+        let Streaming { status, headers, body, route, .. } = reply;
+        let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
+        let answer = Answer { status, headers, body };
+        answer.keeps_the_house_rules(route.as_ref());
         Ok(answer)
     }
 
@@ -91,6 +96,7 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.map_err(|e| e.to_string())?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
+        let route = Route::of(&method, path);
         let mut request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
@@ -98,10 +104,14 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
+        let sent = body.clone();
         let reply = sender.send_request(request.body(Full::new(body)).expect("a request")).await.map_err(|e| e.to_string())?;
         let (parts, body) = reply.into_parts();
         assert!(parts.headers.contains_key("x-request-id"), "every reply names its request: {parts:?}");
-        Ok(Streaming { status: parts.status, headers: parts.headers, body, pending: Vec::new() })
+        if let Some(route) = route.as_ref().filter(|_| parts.status.is_success() && content_type == Some("application/json")) {
+            route.takes(&sent);
+        }
+        Ok(Streaming { status: parts.status, headers: parts.headers, body, pending: Vec::new(), route })
     }
 }
 
@@ -114,7 +124,10 @@ fn chat_body(model: &str, question: &str, stream: bool, extra: Value) -> Value {
 }
 
 impl Answer {
-    fn keeps_the_house_rules(&self) {
+    fn keeps_the_house_rules(&self, route: Option<&Route>) {
+        if let Some(route) = route {
+            route.gives(self.status, self.header("content-type").unwrap_or_default(), &self.body);
+        }
         if self.status.as_u16() >= 400 {
             let error = &self.json()["error"];
             for field in ["message", "type", "code"] {
@@ -168,7 +181,13 @@ impl Streaming {
                 let event: Vec<u8> = self.pending.drain(..end).collect();
                 let text = String::from_utf8(event).map_err(|e| e.to_string())?;
                 match text.lines().find_map(|line| line.strip_prefix("data:")) {
-                    Some(data) => return Ok(Some(data.trim_start().to_owned())),
+                    Some(data) => {
+                        let data = data.trim_start();
+                        if let Some(route) = &self.route {
+                            route.streams(self.status, data);
+                        }
+                        return Ok(Some(data.to_owned()));
+                    }
                     None => continue,
                 }
             }
@@ -194,7 +213,7 @@ impl Streaming {
     pub async fn answer(self) -> Answer {
         let body = self.body.collect().await.expect("a body").to_bytes();
         let answer = Answer { status: self.status, headers: self.headers, body };
-        answer.keeps_the_house_rules();
+        answer.keeps_the_house_rules(self.route.as_ref());
         answer
     }
 }

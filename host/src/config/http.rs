@@ -1,7 +1,39 @@
-//! `[limits.http]`: the numbers of the front door. Must not know what they are for; the room says it.
+//! `[http]`: whose pages may call from a browser; and `[limits.http]`, the numbers of the HTTP room, which says what each is for.
+//! Invariant: an origin is kept only if a browser would send it exactly so, for it is compared byte for byte.
 
+use super::json::quote;
+use super::print::Printer;
+use super::section::Section;
 use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
-use crate::http::Limits;
+use crate::http::{Limits, ORIGINS_MAX, Origins};
+
+/// `[http]`
+pub(super) fn read(section: &mut Section<'_>, origins: &mut Origins, with_keys: bool) {
+    let Some(entry) = section.take("cors_origins") else { return };
+    for (at, entry) in entry.list().into_iter().enumerate() {
+        if at == ORIGINS_MAX {
+            return entry.problem(format!("is one too many: at most {ORIGINS_MAX} origins can be listed"));
+        }
+        let Some(text) = entry.text() else {
+            entry.wrong("an origin such as \"https://chat.example\", or \"*\"");
+            continue;
+        };
+        if text == "*" && !with_keys {
+            // Any page in a browser on this machine could use the operator's providers.
+            entry.problem("\"*\" would let every web page use this server, for there are no `[keys]`; list origins, or configure keys");
+            continue;
+        }
+        match origins.clone().with(text) {
+            Ok(more) => *origins = more,
+            Err(why) => entry.problem(format!("{} {why}", quote(text))),
+        }
+    }
+}
+
+pub(super) fn print(printer: &mut Printer, origins: &Origins) {
+    let origins: Vec<_> = origins.texts().map(quote).collect();
+    printer.entry("cors_origins", &format!("[{}]", origins.join(", ")));
+}
 
 /// `[limits.http]`
 pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
@@ -21,4 +53,65 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));
     keys.count("streams", &mut limits.streams, 1..=10_000);
     keys.count("embedding_inputs", &mut limits.embedding_inputs, 1..=100_000);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const KEYS: &str =
+        "[keys]\nclient = [{ name = \"a\", sha256 = \"abababababababababababababababababababababababababababababababab\" }]\n";
+
+    fn problems(text: &str) -> String {
+        Config::parse(text, Path::new("/")).map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+    }
+
+    fn listing(count: usize) -> String {
+        let origins: Vec<_> = (0..count).map(|n| format!("\"https://{n}.example\"")).collect();
+        format!("[http]\ncors_origins = [{}]\n", origins.join(", "))
+    }
+
+    #[test]
+    fn origins_are_listed_and_printed_so_that_they_read_back() {
+        let text = format!("[http]\ncors_origins = [\"https://chat.example\", \"http://localhost:3000\", \"*\"]\n{KEYS}");
+        let config = Config::parse(&text, Path::new("/")).expect("a configuration");
+        assert!(config.cors_origins.any());
+        let printed = config.effective();
+        assert!(printed.contains("[http]\ncors_origins = [\"*\", \"https://chat.example\", \"http://localhost:3000\"]\n"), "{printed}");
+        assert!(Config::default().effective().contains("cors_origins = []"), "off by default");
+    }
+
+    #[test]
+    fn a_wrong_origin_is_named_with_its_remedy() {
+        let text = "[http]\ncors_origins = [\"https://a.example/\", \"b.example\", 7, \"https://c.example\", \"https://c.example\"]\n";
+        let found = problems(text);
+        for part in [
+            "http.cors_origins[0]",
+            "\"https://a.example/\" must end after the host and port: \"https://a.example\"",
+            "http.cors_origins[1]",
+            "\"b.example\" must be an origin such as \"https://chat.example\"",
+            "http.cors_origins[2]",
+            "http.cors_origins[4]",
+            "stands twice",
+        ] {
+            assert!(found.contains(part), "{part} is missing: {found}");
+        }
+        assert!(!found.contains("http.cors_origins[3]"), "{found}");
+    }
+
+    #[test]
+    fn a_star_needs_keys() {
+        let star = "[http]\ncors_origins = [\"*\"]\n";
+        assert!(problems(star).contains("configure keys"), "{}", problems(star));
+        assert_eq!(problems(&format!("{star}{KEYS}")), "");
+    }
+
+    #[test]
+    fn the_number_of_origins_is_limited_at_its_edge() {
+        assert_eq!(problems(&listing(ORIGINS_MAX)), "");
+        assert!(problems(&listing(ORIGINS_MAX + 1)).contains("at most 64 origins"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Who may come in: the one place that decides it, before a byte of the body is read.
-//! With keys: a bearer token. Without: loopback only, so the danger is a web page in a browser on the same machine; a foreign `host`
-//! (DNS rebinding) or `origin` (a form posted across sites) is refused. Must not know what lies behind a door.
+//! With keys a request needs a bearer token. Without them the server listens on loopback only, so the danger is a web page in a browser on
+//! the same machine: a foreign `host` (DNS rebinding) or `origin` (a form posted across sites) is refused, but for `http.cors_origins`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,20 +9,31 @@ use hyper::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 
-use super::Keys;
+use super::cors::Origins;
 use super::error::Refusal;
-use super::keys::Role;
-use super::routes::Access;
+use super::keys::{Keys, Role};
 
-/// Whether a server with these keys may listen there: with none, only where nobody else reaches it.
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret.
+    Open,
+    /// Client and admin keys.
+    Client,
+    /// Admin keys.
+    Admin,
+}
+
+/// Whether a server with these keys may listen on that address: without any, only if nobody else reaches it.
 pub fn may_listen(listen: SocketAddr, keys: &Keys) -> bool {
     listen.ip().is_loopback() || !keys.is_empty()
 }
 
-/// Lets a request in and says under whose name; none where no keys are configured or none is needed.
-pub(super) fn authorize(access: Access, keys: &Keys, head: &Parts) -> Result<Option<Arc<str>>, Refusal> {
+/// Lets a request in and says under whose name; none if no keys are configured or none is needed. `origins` are those whose pages may call
+/// the route from other sites.
+pub(super) fn authorize(access: Access, keys: &Keys, origins: &Origins, head: &Parts) -> Result<Option<Arc<str>>, Refusal> {
     if keys.is_empty() {
-        return from_this_machine(head).map(|()| None);
+        return from_this_machine(origins, head).map(|()| None);
     }
     match access {
         Access::Open => return Ok(None),
@@ -43,7 +54,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// A browser always sends a host, and an origin with whatever could change something.
-fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
+fn from_this_machine(origins: &Origins, head: &Parts) -> Result<(), Refusal> {
     let header = head.headers.get(hyper::header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let target = head.uri.authority().map(|authority| authority.as_str().into());
     let mut named = false;
@@ -57,9 +68,9 @@ fn from_this_machine(head: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::ForeignHost(String::new()));
     }
     for origin in head.headers.get_all(hyper::header::ORIGIN) {
-        let origin = String::from_utf8_lossy(origin.as_bytes());
-        if !origin.split_once("://").is_some_and(|(_, authority)| is_loopback(authority)) {
-            return Err(Refusal::ForeignOrigin(origin.chars().take(200).collect()));
+        let text = String::from_utf8_lossy(origin.as_bytes());
+        if !text.split_once("://").is_some_and(|(_, authority)| is_loopback(authority)) && !origins.allow(origin) {
+            return Err(Refusal::ForeignOrigin(text.chars().take(200).collect()));
         }
     }
     Ok(())
@@ -106,7 +117,7 @@ mod tests {
     fn client_keys_open_v1_and_admin_keys_open_both() {
         let keys = Keys { client: vec![key("app")], admin: vec![key("root")], ..Keys::default() };
         let ask = |access, value: &str| {
-            authorize(access, &keys, &head(&[("authorization", value)])).map(|name| name.as_deref().map(str::to_owned))
+            authorize(access, &keys, &Origins::default(), &head(&[("authorization", value)])).map(|name| name.as_deref().map(str::to_owned))
         };
         assert_eq!(ask(Access::Client, "Bearer app"), Ok(Some("app".into())));
         assert_eq!(ask(Access::Client, "bearer  root "), Ok(Some("root".into())));
@@ -117,18 +128,21 @@ mod tests {
         assert_eq!(ask(Access::Client, "Basic app"), Err(Refusal::NoKey));
         assert_eq!(ask(Access::Client, "app"), Err(Refusal::NoKey));
         assert_eq!(ask(Access::Open, "Bearer wrong"), Ok(None));
-        assert_eq!(authorize(Access::Admin, &keys, &head(&[])), Err(Refusal::NoKey));
+        assert_eq!(authorize(Access::Admin, &keys, &Origins::default(), &head(&[])), Err(Refusal::NoKey));
     }
 
     #[test]
     fn without_admin_keys_the_admin_routes_say_what_to_configure() {
         let keys = Keys { client: vec![key("app")], ..Keys::default() };
-        assert_eq!(authorize(Access::Admin, &keys, &head(&[("authorization", "Bearer app")])), Err(Refusal::NoAdminKeys));
+        assert_eq!(
+            authorize(Access::Admin, &keys, &Origins::default(), &head(&[("authorization", "Bearer app")])),
+            Err(Refusal::NoAdminKeys)
+        );
     }
 
     #[test]
     fn without_keys_only_loopback_hosts_and_origins_come_in() {
-        let ask = |headers: &[(&str, &str)]| authorize(Access::Admin, &Keys::default(), &head(headers)).is_ok();
+        let ask = |headers: &[(&str, &str)]| authorize(Access::Admin, &Keys::default(), &Origins::default(), &head(headers)).is_ok();
         for host in ["localhost", "LocalHost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "[::1]"] {
             assert!(ask(&[("host", host)]), "{host}");
         }
@@ -141,5 +155,19 @@ mod tests {
         for origin in ["https://evil.example", "null", "http://localhost.evil.example", "file://", "localhost"] {
             assert!(!ask(&[("host", "localhost"), ("origin", origin)]), "{origin}");
         }
+    }
+
+    #[test]
+    fn without_keys_a_listed_origin_comes_in_and_no_other() {
+        let origins = Origins::default().with("https://chat.example").expect("an origin");
+        let ask = |headers: &[(&str, &str)]| authorize(Access::Client, &Keys::default(), &origins, &head(headers)).is_ok();
+        assert!(ask(&[("host", "localhost"), ("origin", "https://chat.example")]));
+        for origin in
+            ["http://chat.example", "https://chat.example:8443", "https://chat.example.evil.example", "https://evil.example", "null"]
+        {
+            assert!(!ask(&[("host", "localhost"), ("origin", origin)]), "{origin}");
+        }
+        assert!(!ask(&[("host", "localhost"), ("origin", "https://chat.example"), ("origin", "https://evil.example")]));
+        assert!(!ask(&[("host", "evil.example"), ("origin", "https://chat.example")]));
     }
 }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use hyper::body::{Frame, SizeHint};
 
-use super::connection::Busy;
 use super::request_log::RequestLog;
 use super::sse;
 use crate::chat::reply::Pieces;
@@ -45,17 +44,16 @@ pub(super) struct Body {
     content: Content,
     /// Of a stream; that of a whole answer is written when it is handed over.
     record: Option<RequestLog>,
-    _busy: Busy,
 }
 
 impl Body {
     /// `record` is already told the status.
-    pub(super) fn new(content: Content, mut record: RequestLog, busy: Busy) -> Self {
+    pub(super) fn new(content: Content, mut record: RequestLog) -> Self {
         let streams = matches!(content, Content::PassThrough(_) | Content::Chunks(_) | Content::Events(_));
         if !streams {
             record.ended("done");
         }
-        Self { content, record: streams.then_some(record), _busy: busy }
+        Self { content, record: streams.then_some(record) }
     }
 
     /// Ends the stream under that outcome, which writes the record.
@@ -152,24 +150,18 @@ impl hyper::body::Body for Body {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::stream;
     use http_body_util::BodyExt;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::chat::StreamError;
-    use crate::http::connection::Activity;
 
     fn pieces(items: Vec<Result<&'static str, StreamError>>) -> Pieces {
         Box::pin(stream::iter(items.into_iter().map(|item| item.map(Bytes::from))))
     }
 
     async fn sent(content: Content) -> String {
-        let now = Instant::now();
-        let busy = Busy::begin(Arc::new(Activity::new(now)), now);
-        let bytes = Body { content, record: None, _busy: busy }.collect().await.expect("infallible").to_bytes();
+        let bytes = Body { content, record: None }.collect().await.expect("infallible").to_bytes();
         String::from_utf8(bytes.into()).expect("UTF-8")
     }
 
@@ -205,9 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_whole_answer_tells_its_length_and_its_end() {
         use hyper::body::Body as _;
-        let now = Instant::now();
-        let busy = Busy::begin(Arc::new(Activity::new(now)), now);
-        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), record: None, _busy: busy };
+        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), record: None };
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
         let frame = body.frame().await.expect("a frame").expect("infallible").into_data();
         assert_eq!(frame.ok(), Some(Bytes::from_static(b"{}")));

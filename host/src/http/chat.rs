@@ -9,7 +9,7 @@ use super::body::Content;
 use super::error::Failure;
 use super::request_log::RequestLog;
 use super::run_chat;
-use super::server::Shared;
+use super::shared::Shared;
 use crate::chat::codec;
 use crate::chat::{Reply, Whole};
 

@@ -1,26 +1,7 @@
-//! What can go wrong at the door: `Error` keeps the server from starting or serving, `Failure` ends one request.
-//! Must not know status codes; `respond` maps a failure to one.
-
-use std::io;
-use std::net::SocketAddr;
+//! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
-
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Without keys anybody who reaches the address could use it.
-    #[error(
-        "listening on {0} needs keys: without any, only a loopback address such as 127.0.0.1:8080 is allowed; add `[keys]` to the configuration"
-    )]
-    NeedsKeys(SocketAddr),
-    #[error("cannot listen on {listen}")]
-    Bind { listen: SocketAddr, source: io::Error },
-    /// The listening socket itself is broken.
-    #[error("the listening socket failed")]
-    Accept(#[source] io::Error),
-}
 
 /// Why a request got no answer of its own.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +10,14 @@ pub(super) enum Failure {
     Refused(Refusal),
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// Boxed because every endpoint's result carries room for it.
+    /// Boxed because every handler's result is as large as the largest failure.
     #[error(transparent)]
     Pipeline(Box<pipeline::Error>),
     #[error(transparent)]
     Put(#[from] pipeline::PutError),
     #[error(transparent)]
     Rag(#[from] rag::Error),
-    /// An upload that failed in its middle; each file before it is safe.
+    /// An upload that failed in its middle; the files before that are stored.
     #[error("after {} stored files", stored.len())]
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
@@ -46,13 +27,13 @@ pub(super) enum Failure {
     Panicked,
 }
 
-/// What the door itself says no to.
+/// What is refused before a pipeline or a store has a say.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("there is nothing at {path}; GET /v1/models lists the models, POST /v1/chat/completions talks to one")]
     NotFound { path: String },
     #[error("{path} does not take that method; it takes {allow}")]
-    Method { path: String, allow: &'static str },
+    Method { path: String, allow: String },
     #[error("no API key was given; send `authorization: Bearer KEY`")]
     NoKey,
     #[error("the API key is not valid")]
@@ -81,7 +62,7 @@ pub(super) enum Refusal {
     ContentType { got: String, want: &'static str },
     #[error("the body's encoding is `{0}`; send it uncompressed")]
     ContentEncoding(String),
-    /// A field, or a header, that is not as it should be.
+    /// A field or a header is invalid.
     #[error("{param}: {message}")]
     Field { param: String, message: String },
     #[error("there is no model `{0}`; GET /v1/models lists the ids")]
@@ -109,7 +90,7 @@ impl From<pipeline::Error> for Failure {
 }
 
 impl Refusal {
-    /// A field that is not as it should be; the message goes after its name.
+    /// A field that is invalid; the message goes after its name.
     pub(super) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Field { param: param.into(), message: message.into() }
     }

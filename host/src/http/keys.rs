@@ -1,21 +1,21 @@
 //! API keys: made at random, kept as SHA-256, compared in constant time.
-//! A fast hash is enough because a key is 32 random bytes and no password. Must not know what a key opens; `door` does.
+//! A fast hash is enough because a key is 32 random bytes and no password. No error and no log line repeats a key.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::ledger::Allowance;
 
-/// Says at a glance what a leaked string is.
+/// Shows whoever finds a leaked key what it is.
 const PREFIX: &str = "cfd_";
 
 /// One key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// For logs and plugins; no secret.
+    /// For logs and plugins; it is no secret.
     pub name: Arc<str>,
     pub sha256: [u8; 32],
     /// What it may use; nothing limits an admin key.
@@ -64,7 +64,7 @@ impl Keys {
 pub fn generate() -> (String, [u8; 32]) {
     let mut random = [0; 32];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
-    let key = format!("{PREFIX}{}", hex(&random));
+    let key = format!("{PREFIX}{}", HEXLOWER.encode(&random));
     let kept = hash(key.as_bytes());
     (key, kept)
 }
@@ -75,30 +75,15 @@ pub fn hash(key: &[u8]) -> [u8; 32] {
 }
 
 /// What is kept of a key, from the text in the operator's file: 64 hex digits, as `sha256sum` prints them, with or without `sha256:` before
-/// them. None where it is another text, which may be a key that somebody forgot to hash: an error must not repeat it.
+/// them. None if it is another text, which may be a key that somebody forgot to hash: an error must not repeat it.
 pub fn parse(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |d: u8| char::from(d).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).expect("two hex digits make a byte");
-    }
-    Some(bytes)
+    HEXLOWER_PERMISSIVE.decode(digits).ok()?.try_into().ok()
 }
 
 /// `sha256:` and 64 hex digits.
 pub fn format(sha256: &[u8; 32]) -> String {
-    format!("sha256:{}", hex(sha256))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string");
-        text
-    })
+    format!("sha256:{}", HEXLOWER.encode(sha256))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! The numbers of the door, each with its reason. Must not know where the values were written.
+//! The limits of the HTTP room, each with its default and the reason for it.
+//! Invariant: each has a key of the same name under `[limits.http]`, which a test of `config` demands.
 
 use std::time::Duration;
 
 /// Limits of the server and of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From a connection's start to its first request's whole head; also what a connection that was told to close may still take.
+    /// From a connection's start to the end of its first request's head; also what a connection that was told to close may still take.
     pub header_time: Duration,
     /// Bytes of a request's head, at least 8 KiB; over it the answer is 431.
     pub header_bytes: usize,
@@ -27,7 +28,7 @@ pub struct Limits {
     pub requests: usize,
     /// A whole exchange, its stream included.
     pub request_time: Duration,
-    /// What still runs may take this long after the signal to stop.
+    /// How long requests may go on after the signal to stop.
     pub drain_time: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
@@ -38,22 +39,22 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A head is one packet or two; ten seconds is a bad mobile link, more is somebody holding a place.
+            // A head is one packet or two. Ten seconds is a bad mobile link; more is somebody who holds a connection for its own sake.
             header_time: Duration::from_secs(10),
-            // Long cookies of a proxy before us fit; it also sizes the buffer that bodies are read through.
+            // Enough for the long cookies of a proxy in front of us. It is also the size of the buffer that bodies are read through.
             header_bytes: 64 << 10,
-            // Longer than the 60 s that load balancers keep theirs, so that it is never we who close under a request on its way.
+            // Longer than the 60 s for which load balancers keep theirs, so that this side never closes a connection while a request is on its way.
             idle_time: Duration::from_secs(75),
             // A full context of a million tokens is 4 MB of text; a few inline images make it more.
             body_bytes: 16 << 20,
             // 16 MiB over a 3 Mbit/s line.
             body_time: Duration::from_secs(45),
-            // Two million tokens of text; the longest that models say in one go is a tenth of it.
+            // Two million tokens of text; the longest reply of a model is a tenth of that.
             response_bytes: 8 << 20,
-            // The largest document (`limits.rag.document_bytes`, 8 MiB) with its frame, or many small ones.
+            // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
             upload_bytes: 10 << 20,
             upload_files: 32,
-            // The usual soft limit of open files is 1024 and more on servers; each connection costs some 20 KB when idle.
+            // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.
             connections: 1024,
             // Half of the connections may work while the others idle.
             requests: 512,
@@ -61,7 +62,7 @@ impl Default for Limits {
             request_time: Duration::from_secs(600),
             // What supervisors commonly wait before they kill.
             drain_time: Duration::from_secs(30),
-            // What RFC 9113 recommends as the least; one client cannot take all of `requests`.
+            // The least that RFC 9113 recommends; with it one client cannot take all of `requests`.
             streams: 100,
             // OpenAI's own limit.
             embedding_inputs: 2_048,

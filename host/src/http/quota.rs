@@ -1,4 +1,4 @@
-//! What a caller has left of its limits, in OpenAI's headers. Must not know how it is counted.
+//! What a caller has left of its limits, in OpenAI's headers. A limit that a caller does not have has no header.
 //! Source: OpenAI API documentation, "Rate limits in headers".
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ const TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
-/// Adds the headers of the limits that there are.
-pub(super) fn tell(headers: &mut HeaderMap, standing: &Standing) {
+/// Adds the headers of the limits that the caller has.
+pub(super) fn add_headers(headers: &mut HeaderMap, standing: &Standing) {
     for (left, [limit, remaining, reset]) in [(&standing.requests, REQUESTS), (&standing.tokens, TOKENS)] {
         let Some(left) = left else { continue };
         let Left { limit: most, remaining: rest, reset: time } = left;
@@ -29,7 +29,7 @@ pub(super) fn tell(headers: &mut HeaderMap, standing: &Standing) {
     }
 }
 
-/// As OpenAI spells a time: `20ms`, `1s`, `6m0s`, `2h0m30s`; rounded up, so that whoever waits so long does not come too early.
+/// As OpenAI spells a time: `20ms`, `1s`, `6m0s`, `2h0m30s`; rounded up, so that a client that waits so long does not come too early.
 fn spelled(time: Duration) -> String {
     let millis = time.as_nanos().div_ceil(1_000_000);
     if (1..1_000).contains(&millis) {
@@ -69,13 +69,13 @@ mod tests {
     fn only_the_limits_that_there_are_have_headers() {
         let mut headers = HeaderMap::new();
         let left = |limit, remaining| Some(Left { limit, remaining, reset: Duration::from_secs(90) });
-        tell(&mut headers, &Standing { requests: left(60, 59), tokens: None });
+        add_headers(&mut headers, &Standing { requests: left(60, 59), tokens: None });
         let shown = |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());
         let requests =
             ["limit", "remaining", "reset"].map(|what| shown(&headers, &format!("x-ratelimit-{what}-requests")).expect("a header"));
         assert_eq!(requests, ["60", "59", "1m30s"]);
         assert_eq!(headers.len(), 3);
-        tell(&mut headers, &Standing { requests: None, tokens: left(7, 0) });
+        add_headers(&mut headers, &Standing { requests: None, tokens: left(7, 0) });
         assert_eq!((shown(&headers, "x-ratelimit-remaining-tokens").as_deref(), headers.len()), (Some("0"), 6));
     }
 }

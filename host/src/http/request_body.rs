@@ -1,4 +1,5 @@
-//! Taking a request's body in: whole, within a number of bytes and a time. Must not know what the bytes mean.
+//! Reading a request's body: whole, within a limit of bytes and of time, and as JSON if it is that.
+//! Invariant: no more memory is taken on a client's word for a length than `TRUSTED_BYTES`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,13 +12,13 @@ use serde::de::DeserializeOwned;
 
 use super::error::Refusal;
 
-/// Room taken at once on a client's word for its body's length.
+/// Memory that is taken at once because a client announced a body of that length.
 const TRUSTED_BYTES: usize = 1 << 20;
-/// What is read away after a refusal, so that a client in the middle of sending gets to read the answer and not a reset.
+/// Bytes that are read and dropped after a refusal, so that a client in the middle of sending gets to read the answer and not a reset.
 const DISCARD_BYTES: usize = 32 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// The whole body. One that came in one piece, as small ones do, is not copied.
+/// The whole body. If it came in one piece, as small ones do, it is not copied.
 pub(super) async fn collect(body: &mut Incoming, limit: usize, key: &'static str, time: Duration) -> Result<Bytes, Refusal> {
     let too_large = Refusal::BodyTooLarge { limit, key };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -43,8 +44,8 @@ pub(super) async fn collect(body: &mut Incoming, limit: usize, key: &'static str
     tokio::time::timeout(time, reading).await.unwrap_or(Err(Refusal::BodySlow))
 }
 
-/// Reads what is left of a refused request's body and drops it, within bounds. A client that waits for leave to send, and has not got it,
-/// is not given it: reading would.
+/// Reads what is left of a refused request's body and drops it, within bounds. A client that waits for `100 Continue` before it sends is not
+/// made to send: reading would send that answer.
 pub(super) async fn discard(body: &mut Incoming, headers: &HeaderMap) {
     let untouched = || {
         let announced = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
@@ -66,7 +67,7 @@ pub(super) async fn discard(body: &mut Incoming, headers: &HeaderMap) {
     let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
 }
 
-/// The next piece of data; trailers are passed over.
+/// The next piece of data; trailers are skipped.
 async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     loop {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
@@ -81,7 +82,7 @@ async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     }
 }
 
-/// Whether the headers allow the body to be JSON: no type, or a JSON one, and no compression.
+/// Refuses a body whose headers say that it is not JSON, or compressed. No type at all is taken for JSON.
 pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     expect_plain(headers)?;
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
@@ -92,23 +93,23 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::ContentType { got: shown(value), want: "application/json" })
 }
 
-/// Whether the body comes as it is. hyper undoes chunks, which may stand last, and leaves every other transfer coding in.
+/// Refuses a body that is encoded. hyper decodes `chunked`, which may stand last, and leaves every other transfer coding in.
 pub(super) fn expect_plain(headers: &HeaderMap) -> Result<(), Refusal> {
-    let as_it_is = |name: header::HeaderName, plain: &str| {
+    let plain = |name: header::HeaderName, wanted: &str| {
         let mut values = headers.get_all(name).iter();
-        let odd = values.next().filter(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes())).or_else(|| values.next());
+        let odd = values.next().filter(|value| !value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())).or_else(|| values.next());
         odd.map_or(Ok(()), |value| Err(Refusal::ContentEncoding(shown(value))))
     };
-    as_it_is(header::CONTENT_ENCODING, "identity")?;
-    as_it_is(header::TRANSFER_ENCODING, "chunked")
+    plain(header::CONTENT_ENCODING, "identity")?;
+    plain(header::TRANSFER_ENCODING, "chunked")
 }
 
-/// A header's value as an error repeats it.
+/// A header's value, short enough for an error.
 pub(super) fn shown(value: &header::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect()
 }
 
-/// The body as JSON; a mistake names its field.
+/// The body as JSON; an error names its field.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let reader = &mut serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {

@@ -1,6 +1,6 @@
-//! What is written of one request: its span, its place among those under way, one log line and the metrics when it is over.
-//! Over is when the answer was handed to the connection; for a stream, when its last event was. Dropping a record writes it, so nothing is lost
-//! when a client leaves and the work is dropped. Must not know what the request asked for: no body, no query, no key.
+//! What is written of one request: its span, its permit among those under way, one log line and the metrics when it is over.
+//! Over is when the answer was handed to the connection; for a stream, when its last event was. Dropping the log writes it, so nothing is lost
+//! when a client leaves and the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,24 +11,24 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::error::Refusal;
-use super::server::Shared;
+use super::shared::Shared;
 use crate::chat::{RequestId, Tries};
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
 
-/// The status that logs and metrics show where a client left before it got one; nginx's number for it.
+/// The status that logs and metrics show if a client left before it got one; nginx's number for it.
 const CLIENT_GONE: u16 = 499;
 
 /// W3C Trace Context; goes no further than our own traces.
 const TRACEPARENT: &str = "traceparent";
 
-/// One request's record; writes itself when dropped.
+/// The log of one request; it writes itself when it is dropped.
 pub(super) struct RequestLog {
     pub(super) shared: Arc<Shared>,
     pub(super) id: RequestId,
     pub(super) span: Span,
     pub(super) caller: Option<Arc<str>>,
-    /// The one that the request names, where that is fit for a name.
+    /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,
@@ -37,9 +37,9 @@ pub(super) struct RequestLog {
     method: Method,
     status: u16,
     outcome: &'static str,
-    /// Holds one of `limits.requests`.
-    placed: bool,
-    /// Costs its caller tokens.
+    /// Whether it holds one of `limits.requests`.
+    permitted: bool,
+    /// Whether it costs its caller tokens.
     metered: bool,
 }
 
@@ -58,30 +58,30 @@ impl RequestLog {
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
-            placed: false,
+            permitted: false,
             metered: false,
         }
     }
 
-    /// Takes a place among the requests under way; held until the record is written.
-    pub(super) fn take_place(&mut self) -> Result<(), Refusal> {
+    /// Takes a permit, of which there are `limits.requests`; it is held until the log is written.
+    pub(super) fn take_permit(&mut self) -> Result<(), Refusal> {
         if self.shared.in_flight.fetch_add(1, Ordering::Relaxed) >= self.shared.limits.requests {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Overloaded);
         }
-        self.placed = true;
+        self.permitted = true;
         self.shared.state.metrics.in_flight(1);
         Ok(())
     }
 
-    /// Counts it against its caller's limits, where there are any.
+    /// Counts the request against its caller's limits, if there are any.
     pub(super) fn meter(&mut self) -> Result<(), Refusal> {
         self.metered = true;
         let Some(caller) = &self.caller else { return Ok(()) };
         self.shared.state.ledger.admit(caller).map_err(Refusal::RateLimited)
     }
 
-    /// What its caller has left; none where it has no limits or nothing is counted.
+    /// What its caller has left; none if it has no limits or nothing is counted.
     pub(super) fn standing(&self) -> Option<Standing> {
         let caller = self.caller.as_ref().filter(|_| self.metered)?;
         self.shared.state.ledger.standing(caller)
@@ -92,7 +92,7 @@ impl RequestLog {
         self.status = status;
     }
 
-    /// How it ended: `done`, or a break's code.
+    /// How it ended: `done`, or the code of the error that broke the stream.
     pub(super) fn ended(&mut self, outcome: &'static str) {
         self.outcome = outcome;
     }
@@ -101,7 +101,7 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         let metrics = &self.shared.state.metrics;
-        if self.placed {
+        if self.permitted {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
             metrics.in_flight(-1);
         }

@@ -27,7 +27,7 @@ use super::body::Content;
 use super::error::Failure;
 use super::request_log::RequestLog;
 use super::run_chat;
-use super::server::Shared;
+use super::shared::Shared;
 use crate::chat::{Reply, Whole, codec};
 use crate::{llm, pipeline};
 use object::Frame;

@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
-use super::server::Shared;
+use super::shared::Shared;
 use super::{request_body, respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::{Deadline, Exchange, Metadata, Reply};
@@ -77,7 +77,7 @@ pub(super) fn response(
         name(headers, PROVIDER, provider);
         name(headers, MODEL, model);
     }
-    tell_tries(headers, attempts);
+    add_attempts(headers, attempts);
     if !skipped.is_empty() {
         name(headers, SKIPPED, skipped.join(", "));
     }
@@ -85,7 +85,7 @@ pub(super) fn response(
 }
 
 /// How many tries at providers there were, where there were any.
-pub(super) fn tell_tries(headers: &mut HeaderMap, tries: u32) {
+pub(super) fn add_attempts(headers: &mut HeaderMap, tries: u32) {
     if tries > 0 {
         headers.insert(ATTEMPTS, tries.into());
     }

@@ -1,6 +1,6 @@
 //! What a client switches for one request: the body's field `pipeline`, e.g. `{"rag": false}`, and the header
-//! `x-cofferdam-stages: rag=off, post_hook=on`. Where both name a stage the header wins: a proxy can set it without touching the body.
-//! Must not know which stages the operator locked; the pipeline refuses those.
+//! `x-cofferdam-stages: rag=off, post_hook=on`. If both name a stage the header wins, because a proxy can set it without
+//! touching the body. Whether the operator locked a stage is for the pipeline to say.
 
 use hyper::HeaderMap;
 use serde_json::{Map, Value};

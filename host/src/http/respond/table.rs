@@ -1,10 +1,10 @@
-//! Every failure and its status, type, code and words. Every `match` names every variant, so that a new one does not compile before
-//! somebody decides. OpenAI's clients try 408, 409, 429 and 5xx again; `hopeless` tells them where that is no use.
+//! Every failure with its status, type, code and message. Every `match` names every variant, so that a new one does not compile before
+//! somebody decides. OpenAI's clients try 408, 409, 429 and 5xx again; `hopeless` tells them when that is no use.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{ErrorResponse, Text};
+use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
 use crate::ledger::Limit;
@@ -21,27 +21,8 @@ const SERVER: &str = "server_error";
 const PROVIDER: &str = "provider_error";
 const PLUGIN: &str = "plugin_error";
 
-/// What a client is told where the reason is none of its business.
+/// The message of a failure whose cause only the operator may see.
 const INTERNAL: &str = "the server failed; its log says why, under this request's id";
-
-impl ErrorResponse {
-    fn new(status: u16, kind: &'static str, code: impl Into<Text>, message: impl Into<Text>) -> Self {
-        let (code, message) = (code.into(), message.into());
-        Self { status, kind: kind.into(), code, param: None, message, retry_after: None, hopeless: false }
-    }
-
-    fn param(self, param: impl Into<Text>) -> Self {
-        Self { param: Some(param.into()), ..self }
-    }
-
-    fn after(self, seconds: u64) -> Self {
-        Self { retry_after: Some(seconds), ..self }
-    }
-
-    fn hopeless(self) -> Self {
-        Self { hopeless: true, ..self }
-    }
-}
 
 pub(super) fn response(failure: &Failure) -> ErrorResponse {
     match failure {
@@ -90,7 +71,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
     ErrorResponse::new(status, kind, code, message)
 }
 
-/// As OpenAI tells them: a rate that a client waits for, and a budget that it does not.
+/// As OpenAI does: a client waits for a rate, and does not wait for a budget.
 fn used_up(refused: &ledger::Refused, message: String) -> ErrorResponse {
     let response = |code: &'static str| ErrorResponse::new(429, RATE, code, message).after(whole_seconds(refused.retry_after));
     match refused.limit {
@@ -117,7 +98,7 @@ fn pipeline(error: &pipeline::Error) -> ErrorResponse {
     }
 }
 
-/// A plugin's own words; its status is held to the 4xx, and 403 stands for any other, as `types.wit` says.
+/// The plugin's own message. Its status is kept if it is one of 4xx; 403 stands for any other, as `types.wit` says.
 fn rejected(rejection: &Rejection) -> ErrorResponse {
     let Rejection { status, code, message, retry_after } = rejection;
     let status = if (400..=499).contains(status) { *status } else { 403 };
@@ -125,7 +106,7 @@ fn rejected(rejection: &Rejection) -> ErrorResponse {
     ErrorResponse { retry_after: retry_after.map(u64::from), ..ErrorResponse::new(status, "plugin_rejection", code, message.clone()) }
 }
 
-/// Which plugin and which limit; a trap's backtrace and the host's own troubles stay in the log.
+/// Names the plugin and the limit; a trap's backtrace and the host's own errors stay in the log.
 fn faulted(fault: &Fault) -> ErrorResponse {
     let message = || fault.to_string().lines().next().unwrap_or_default().to_owned();
     let blamed = |code: Text| ErrorResponse::new(502, PLUGIN, code, message());
@@ -175,7 +156,7 @@ fn provider(error: &llm::Error) -> ErrorResponse {
             ErrorResponse::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => ErrorResponse::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
-        // What the provider said when it was asked; its own words went to the request that heard them.
+        // The provider's own message went to the request that got it; here stands why its circuit is open.
         llm::Error::CircuitOpen { limited: true, retry_after, .. } => {
             ErrorResponse::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
         }
@@ -186,8 +167,8 @@ fn provider(error: &llm::Error) -> ErrorResponse {
     }
 }
 
-/// A provider's error status. What the client can mend comes through in the provider's words; what the operator must mend does not, for it
-/// may quote a key.
+/// A provider's error status. If the client can mend it, it gets the provider's own message; if the operator must, it does not, because the
+/// message may quote a key.
 fn answered(provider: &str, status: u16, message: &str, [kind, code, param]: [Option<&str>; 3]) -> ErrorResponse {
     let through = |default_kind: &'static str, default_code: &'static str| {
         let message = if message.is_empty() { format!("provider `{provider}` answered {status}") } else { message.to_owned() };

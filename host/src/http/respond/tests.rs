@@ -26,7 +26,7 @@ fn every_failure_has_its_status_type_code_and_words() {
 
 #[test]
 fn the_envelope_has_all_four_keys_and_the_headers_go_with_it() {
-    let response = failure(&Failure::Refused(Refusal::WrongKey));
+    let response = written(&Failure::Refused(Refusal::WrongKey));
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.headers()["www-authenticate"], "Bearer");
     let Content::Whole(body) = response.body() else { panic!("a whole body") };
@@ -34,11 +34,11 @@ fn the_envelope_has_all_four_keys_and_the_headers_go_with_it() {
         r#"{"error":{"message":"the API key is not valid","type":"authentication_error","param":null,"code":"invalid_api_key"}}"#;
     assert_eq!(&body[..], expected.as_bytes());
 
-    let response = failure(&Failure::Refused(Refusal::Overloaded));
+    let response = written(&Failure::Refused(Refusal::Overloaded));
     assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1")));
-    let response = failure(&Failure::Refused(Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD" }));
+    let response = written(&Failure::Refused(Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD".into() }));
     assert_eq!(response.headers()["allow"], "GET, HEAD");
-    let response = failure(&fault(FaultKind::Exhausted(Exhausted::Stack)));
+    let response = written(&fault(FaultKind::Exhausted(Exhausted::Stack)));
     assert_eq!(response.headers()["x-should-retry"], "false");
 }
 
@@ -61,6 +61,10 @@ fn a_rejection_stays_in_the_4xx() {
         table::response(&pipeline::Error::Rejected { plugin: "guard".into(), rejection }.into()).status
     };
     assert_eq!([399, 400, 451, 499, 500, 0, 65535].map(ours), [403, 400, 451, 499, 403, 403, 403]);
+}
+
+fn written(failure: &Failure) -> Response<Content> {
+    super::failure(failure, openai_envelope)
 }
 
 fn fault(kind: FaultKind) -> Failure {
@@ -114,7 +118,7 @@ fn failures() -> Vec<Failure> {
 fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::NotFound { path: "/v2".into() },
-        Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD" },
+        Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD".into() },
         Refusal::NoKey,
         Refusal::WrongKey,
         Refusal::NotAdmin,

@@ -1,5 +1,5 @@
-//! A multipart upload as documents: fields `file` (one or many) and `namespace`. Everything is read and checked before anything is stored.
-//! Must not know what becomes of a document.
+//! A multipart upload as documents: fields `file` (one or many) and `namespace`.
+//! Invariant: everything is read and checked before anything is stored.
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -7,24 +7,38 @@ use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
-use super::Limits;
-use super::error::{Failure, Refusal};
-use super::request_body;
+use schemars::JsonSchema;
+
+use crate::http::error::{Failure, Refusal};
+use crate::http::limits::Limits;
+use crate::http::request_body;
 use crate::rag::{Document, Kind};
 
 const KEY: &str = "limits.http.upload_bytes";
-/// Longer than any valid name, so that the error is about the name.
+/// More than any valid name has, so that the error for a longer one is about the name.
 const NAMESPACE_BYTES: u64 = 256;
-/// What file systems take.
+/// The most that file systems take.
 const FILE_NAME_BYTES: usize = 255;
 
+/// The form, as a client sends it.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "read field by field; here for its schema")]
+pub(super) struct UploadForm {
+    /// Text or Markdown in UTF-8, sent as files with their names.
+    #[schemars(extend("items" = {"type": "string", "contentMediaType": "application/octet-stream"}))]
+    file: Vec<String>,
+    /// The rag stage's by default, else `default`.
+    #[serde(default)]
+    namespace: Option<String>,
+}
+
 /// What was uploaded.
-pub(super) struct Parcel {
+pub(super) struct Upload {
     pub(super) namespace: Option<String>,
     pub(super) documents: Vec<Document>,
 }
 
-pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> Result<Parcel, Failure> {
+pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> Result<Upload, Failure> {
     request_body::expect_plain(&head.headers)?;
     let value = head.headers.get(CONTENT_TYPE);
     let boundary = value.and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok()).ok_or_else(|| Refusal::ContentType {
@@ -42,18 +56,18 @@ pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> 
     reading.await.unwrap_or(Err(Refusal::BodySlow.into()))
 }
 
-async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Parcel, Failure> {
-    let mut parcel = Parcel { namespace: None, documents: Vec::new() };
+async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Upload, Failure> {
+    let mut upload = Upload { namespace: None, documents: Vec::new() };
     while let Some(field) = parts.next_field().await.map_err(|error| refusal(&error, limits))? {
         match field.name() {
-            Some("file") if parcel.documents.len() >= limits.upload_files => {
+            Some("file") if upload.documents.len() >= limits.upload_files => {
                 let message = format!("at most {} files fit in one upload (`limits.http.upload_files`)", limits.upload_files);
                 return Err(Refusal::field("file", message).into());
             }
-            Some("file") => parcel.documents.push(document(limits, field).await?),
+            Some("file") => upload.documents.push(document(limits, field).await?),
             Some("namespace") => {
                 let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
-                parcel.namespace = Some(text("namespace", bytes)?);
+                upload.namespace = Some(text("namespace", bytes)?);
             }
             other => {
                 let name = other.unwrap_or_default().chars().take(100).collect::<String>();
@@ -61,10 +75,10 @@ async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Parcel, Fai
             }
         }
     }
-    if parcel.documents.is_empty() {
+    if upload.documents.is_empty() {
         return Err(Refusal::field("file", "is missing; send at least one file").into());
     }
-    Ok(parcel)
+    Ok(upload)
 }
 
 async fn document(limits: &Limits, field: Field<'_>) -> Result<Document, Failure> {
@@ -76,7 +90,7 @@ async fn document(limits: &Limits, field: Field<'_>) -> Result<Document, Failure
     Ok(Document { name, kind, text })
 }
 
-/// The last segment of what a client calls its file; browsers have sent whole paths, of either system.
+/// The last segment of a file's name, because browsers have sent whole paths, with slashes of either kind.
 fn file_name(given: &str) -> Result<&str, &'static str> {
     let name = given.rsplit(['/', '\\']).next().unwrap_or(given).trim();
     if name.is_empty() || name == "." || name == ".." {
@@ -105,7 +119,7 @@ fn refusal(error: &multer::Error, limits: &Limits) -> Refusal {
         multer::Error::StreamSizeExceeded { .. } => Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY },
         multer::Error::FieldSizeExceeded { field_name, .. } => Refusal::field(field_name.clone().unwrap_or_default(), "is too long"),
         multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream => Refusal::BodyBroken,
-        // The library's list may grow; all the rest is about the form.
+        // The library may add errors; whatever they are, the form cannot be read.
         other => Refusal::Multipart(other.to_string()),
     }
 }
@@ -139,7 +153,7 @@ mod tests {
         assert_eq!(text("a", Bytes::from_static(b"\xff\xfea\0")), Err(Refusal::NotUtf8 { name: "a".into(), at: 0 }));
     }
 
-    async fn form(limits: &Limits, body: &'static str) -> Result<Parcel, Failure> {
+    async fn form(limits: &Limits, body: &'static str) -> Result<Upload, Failure> {
         let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES);
         let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(body.as_bytes()))]);
         fields(limits, Multipart::with_constraints(stream, "X", Constraints::new().size_limit(sizes))).await
@@ -148,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_form_without_a_file_or_with_a_foreign_field_is_refused() {
         let limits = Limits::default();
-        let field = |result: Result<Parcel, Failure>| match result {
+        let field = |result: Result<Upload, Failure>| match result {
             Err(Failure::Refused(Refusal::Field { param, .. })) => param,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("taken"),

@@ -1,4 +1,4 @@
-//! The door of the real server, spoken to in raw bytes where a library would not say what must be said.
+//! How the real server listens: connections, limits, draining. It is spoken to in raw bytes if a library would not send what must be sent.
 //! Limits are tiny and every wait is for an event; patience bounds only a failure.
 
 mod drain;

@@ -1,32 +1,45 @@
 //! `POST /v1/embeddings`: texts to vectors, by a provider or by the embedder inside this program.
-//! Must not know who computes them. Source: OpenAI API reference, "Create embeddings".
+//! Invariant: there are as many vectors as inputs, in their order. Source: OpenAI API reference, "Create embeddings".
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
+use data_encoding::BASE64;
 use hyper::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::body::Content;
-use super::error::{Failure, Refusal};
-use super::request_log::RequestLog;
-use super::server::Shared;
-use super::{request_body, respond};
 use crate::chat::{Deadline, Embed, Embedded, Inputs};
+use crate::http::body::Content;
+use crate::http::error::{Failure, Refusal};
+use crate::http::route::Call;
+use crate::http::{request_body, respond};
 use crate::llm::Asker;
 
-#[derive(Deserialize)]
-struct Wire {
+/// The body. A field that must be there is optional here, so that the error for its absence can name a remedy.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "EmbeddingsRequest")]
+pub(super) struct Wire {
+    #[schemars(required, with = "String")]
     model: Option<String>,
+    #[schemars(required, with = "InputForms")]
     input: Option<Box<RawValue>>,
     dimensions: Option<u32>,
+    /// `float`, the default, or `base64`
     encoding_format: Option<String>,
     user: Option<String>,
 }
 
-/// How the client wants its numbers.
+/// What `input` may be.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by hand; here for its schema")]
+enum InputForms {
+    Text(String),
+    Texts(Vec<String>),
+    Tokens(Vec<u32>),
+    TokenLists(Vec<Vec<u32>>),
+}
+
+/// The form in which the client wants its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Float,
@@ -34,12 +47,8 @@ enum Format {
     Base64,
 }
 
-pub(super) async fn create(
-    shared: &Shared,
-    head: &Parts,
-    body: &mut Incoming,
-    record: &mut RequestLog,
-) -> Result<Response<Content>, Failure> {
+pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let Call { shared, head, body, log, .. } = call;
     let limits = &shared.limits;
     request_body::expect_json(&head.headers)?;
     let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
@@ -58,9 +67,9 @@ pub(super) async fn create(
         return Err(Refusal::field("dimensions", "must be at least 1").into());
     }
     let embed = Embed { inputs: inputs(&input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
-    record.pipeline = Some(model.as_str().into());
-    let deadline = Deadline::after(limits.request_time.saturating_sub(record.began.elapsed()));
-    let asker = Asker { model: &model, caller: record.caller.as_deref(), deadline, tries: &record.tries };
+    log.pipeline = Some(model.as_str().into());
+    let deadline = Deadline::after(limits.request_time.saturating_sub(log.began.elapsed()));
+    let asker = Asker { model: &model, caller: log.caller.as_deref(), deadline, tries: &log.tries };
     let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }
@@ -97,30 +106,34 @@ fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
     }
 }
 
-/// As the client gets it; written straight from the vectors, for a tree of its numbers would be many times their size.
-#[derive(Serialize)]
-struct Answer<'a> {
+/// The answer, written straight from the vectors: a tree of JSON values would be many times their size.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Embeddings")]
+pub(super) struct Answer<'a> {
     object: &'static str,
     data: Vec<Row<'a>>,
     model: &'a str,
     usage: Usage,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Embedding")]
 struct Row<'a> {
     object: &'static str,
     index: usize,
     embedding: Numbers<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "EmbeddingNumbers")]
 enum Numbers<'a> {
     Float(&'a [f32]),
     Base64(String),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingUsage")]
 struct Usage {
     prompt_tokens: u64,
     total_tokens: u64,
@@ -129,7 +142,7 @@ struct Usage {
 fn answer<'a>(model: &'a str, embedded: &'a Embedded, format: Format) -> Answer<'a> {
     let numbers = |vector: &'a Vec<f32>| match format {
         Format::Float => Numbers::Float(vector),
-        Format::Base64 => Numbers::Base64(STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())),
+        Format::Base64 => Numbers::Base64(BASE64.encode(&vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())),
     };
     let row = |(index, vector)| Row { object: "embedding", index, embedding: numbers(vector) };
     let tokens = embedded.prompt_tokens;

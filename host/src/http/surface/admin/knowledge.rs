@@ -1,30 +1,29 @@
 //! `POST /api/v1/gateway/apis/{id}/knowledge/upload` and `/test`: documents in, and exactly the chunks that a question would have injected.
-//! What a request leaves open comes from the pipeline's rag stage. Must not know how text is cut, embedded or found.
+//! What a request leaves open comes from the pipeline's rag stage.
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::body::Content;
-use super::error::{Failure, Refusal};
-use super::server::Shared;
-use super::upload::{self, Parcel};
-use super::{request_body, respond};
+use super::upload::{self, Upload};
 use crate::chat::{Hit, is_name};
+use crate::http::body::Content;
+use crate::http::error::{Failure, Refusal};
+use crate::http::route::Call;
+use crate::http::shared::Shared;
+use crate::http::{request_body, respond};
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K};
 use crate::pipeline::{self, Pipeline};
 use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
 use crate::stages::RagStage;
 
 /// The body of `/test`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     query: String,
     top_k: Option<usize>,
     score_threshold: Option<f32>,
@@ -32,20 +31,21 @@ struct Question {
 }
 
 /// What `/test` answers. A structure of its own, because an `f32` that passes through `Value` comes out as 0.699999988.
-#[derive(Serialize)]
-struct Answer<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Found<'a> {
+    /// `list`
     object: &'static str,
     query: &'a str,
     namespace: &'a str,
-    /// As it was used: `limits.rag.top_k` may be less than what was asked for.
+    /// As it was used: `limits.rag.top_k` may be less than the request's.
     top_k: usize,
     score_threshold: f32,
-    /// Of all chunks, also of those under the threshold: what to set it to.
+    /// Of all chunks, those under the threshold included, which helps to choose one.
     best_score: Option<f32>,
     data: Vec<Chunk<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Chunk<'a> {
     source: &'a str,
     ordinal: u32,
@@ -59,32 +59,54 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// What `/upload` answers.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Stored<'a> {
+    /// `list`
+    object: &'static str,
+    namespace: &'a str,
+    data: Vec<StoredDocument>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct StoredDocument {
+    id: String,
+    /// `document`
+    object: &'static str,
+    name: String,
+    chunks: usize,
+    /// Of its text.
+    bytes: usize,
+    /// Whether a document of the same name was there and is gone.
+    replaced: bool,
+}
+
 /// Stores the files one by one, each whole or not at all; all are checked before the first is stored.
-pub(super) async fn upload(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
-    let pipeline = api(shared, id)?;
-    let Parcel { namespace, documents } = upload::read(&shared.limits, head, body).await?;
+pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let shared = call.shared;
+    let pipeline = api(shared, &call.id)?;
+    let Upload { namespace, documents } = upload::read(&shared.limits, call.head, call.body).await?;
     let namespace = within(&pipeline, namespace)?;
-    let mut data: Vec<Value> = Vec::with_capacity(documents.len());
+    let mut data = Vec::with_capacity(documents.len());
     let mut stored = Vec::new();
-    // One for all files: the connection is not kept for longer than one request may take.
+    // One deadline for all files, so that the connection is not kept for longer than one request may take.
     let end = Instant::now() + shared.limits.request_time;
     for document in documents {
         let name = document.name.clone();
         let added = timely(end, shared.state.knowledge.add(&namespace, document)).await;
         shared.state.metrics.rag_document(outcome(&added));
         match added? {
-            Ok(receipt) => data.push(json!({
-                "id": receipt.document_id, "object": "document", "name": name,
-                "chunks": receipt.chunks, "bytes": receipt.bytes, "replaced": receipt.replaced,
-            })),
+            Ok(Receipt { document_id, chunks, bytes, replaced }) => {
+                data.push(StoredDocument { id: document_id, object: "document", name: name.clone(), chunks, bytes, replaced });
+            }
             Err(source) => return Err(Failure::Upload { stored, source }),
         }
         stored.push(name);
     }
-    Ok(respond::json(StatusCode::OK, &json!({"object": "list", "namespace": namespace.name, "data": data})))
+    Ok(respond::json(StatusCode::OK, &Stored { object: "list", namespace: &namespace.name, data }))
 }
 
-/// What became of a document, in a word for the metrics.
+/// What became of a document, as a label of the metrics.
 fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'static str {
     match added {
         Ok(Ok(receipt)) if receipt.replaced => "replaced",
@@ -96,18 +118,19 @@ fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'st
     }
 }
 
-pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id: &str) -> Result<Response<Content>, Failure> {
+pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let shared = call.shared;
     let limits = &shared.limits;
-    let pipeline = api(shared, id)?;
-    request_body::expect_json(&head.headers)?;
-    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let pipeline = api(shared, &call.id)?;
+    request_body::expect_json(&call.head.headers)?;
+    let bytes = request_body::collect(call.body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
     let question: Question = request_body::json(&bytes)?;
-    let (top_k, score_threshold) = asked(&question, pipeline.definition.rag.as_ref())?;
+    let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
     let query = Query { text: text.clone(), top_k, score_threshold };
     let found = timely(Instant::now() + shared.limits.request_time, shared.state.knowledge.search(&namespace, query)).await??;
-    let reply = Answer {
+    let reply = Found {
         object: "list",
         query: &text,
         namespace: &namespace.name,
@@ -119,8 +142,8 @@ pub(super) async fn test(shared: &Shared, head: &Parts, body: &mut Incoming, id:
     Ok(respond::json(StatusCode::OK, &reply))
 }
 
-/// `top_k` and `score_threshold`, the stage's where the question leaves them open.
-fn asked(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), Refusal> {
+/// `top_k` and `score_threshold`, the stage's if the question leaves them open.
+fn search_options(question: &Question, stage: Option<&RagStage>) -> Result<(usize, f32), Refusal> {
     if question.query.trim().is_empty() {
         return Err(Refusal::field("query", "must hold text"));
     }
@@ -158,6 +181,8 @@ fn within(pipeline: &Pipeline, named: Option<String>) -> Result<Namespace, Refus
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::pipeline::{Definition, Origin};
 
@@ -178,9 +203,12 @@ mod tests {
         let with = pipeline(&json!({"stage": "rag", "config": {"top_k": 3, "score_threshold": 0.5, "namespace": "docs"}}));
         let bare = pipeline(&Value::Null);
         let open = question(r#"{"query":"q"}"#);
-        assert_eq!(asked(&open, with.definition.rag.as_ref()), Ok((3, 0.5)));
-        assert_eq!(asked(&open, None), Ok((TOP_K, SCORE_THRESHOLD)));
-        assert_eq!(asked(&question(r#"{"query":"q","top_k":50,"score_threshold":0}"#), with.definition.rag.as_ref()), Ok((50, 0.0)));
+        assert_eq!(search_options(&open, with.definition.rag.as_ref()), Ok((3, 0.5)));
+        assert_eq!(search_options(&open, None), Ok((TOP_K, SCORE_THRESHOLD)));
+        assert_eq!(
+            search_options(&question(r#"{"query":"q","top_k":50,"score_threshold":0}"#), with.definition.rag.as_ref()),
+            Ok((50, 0.0))
+        );
         let name = |pipeline, named: Option<&str>| within(pipeline, named.map(str::to_owned)).map(|n| n.name);
         assert_eq!(name(&with, None), Ok("docs".into()));
         assert_eq!(name(&with, Some("other")), Ok("other".into()));
@@ -189,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_question_names_its_field() {
+    fn an_invalid_question_names_its_field() {
         let cases = [(r#"{"query":" "}"#, "query"), (r#"{"query":"q","top_k":0}"#, "top_k"), (r#"{"query":"q","top_k":51}"#, "top_k")];
         for (json, field) in cases.into_iter().chain([(r#"{"query":"q","score_threshold":1.5}"#, "score_threshold")]) {
-            assert!(matches!(asked(&question(json), None), Err(Refusal::Field { param, .. }) if param == field), "{json}");
+            assert!(matches!(search_options(&question(json), None), Err(Refusal::Field { param, .. }) if param == field), "{json}");
         }
     }
 }

@@ -1,0 +1,192 @@
+//! The clock of one connection: which requests run on it, since when it is idle, and when it is to be closed or cut.
+//! Pure but for a lock: times are handed in, so that tests need no clock. A request that runs is never cut before its own deadline is over.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::http::limits::Limits;
+
+/// How long the last event may take to reach the client after the exchange's deadline; after that the client does not read.
+const STUCK_TIME: Duration = Duration::from_secs(10);
+/// How long a connection without a request may take to close once the server stops: one round trip of HTTP/2. By itself hyper would wait
+/// for the rest of a head that has begun.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
+
+/// What a connection is doing.
+pub(super) struct Activity(Mutex<Times>);
+
+struct Times {
+    opened: Instant,
+    /// When the requests under way began; one at most on HTTP/1.1.
+    running: Vec<Instant>,
+    /// When the last answer ended; none before the first.
+    idle_since: Option<Instant>,
+    /// Whether the connection was told to close.
+    closing: bool,
+    /// When the server began to stop.
+    stopping_since: Option<Instant>,
+}
+
+/// What to do with a connection when its clock is looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Nothing; look again at that time.
+    Keep(Instant),
+    /// Tell it to close; look again at that time.
+    Close(Instant),
+    /// Drop it, for that reason.
+    Cut(&'static str),
+}
+
+impl Activity {
+    pub(super) fn new(opened: Instant) -> Self {
+        Self(Mutex::new(Times { opened, running: Vec::with_capacity(1), idle_since: None, closing: false, stopping_since: None }))
+    }
+
+    /// By when the first request's head must be there.
+    pub(super) fn first_head_due(&self, limits: &Limits) -> Instant {
+        self.lock().opened + limits.header_time
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Times> {
+        // A panic cannot leave the times half changed: each change is one statement or two that cannot fail.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn first_check(&self, limits: &Limits) -> Instant {
+        self.lock().opened + limits.header_time.min(limits.idle_time)
+    }
+
+    fn began(&self, at: Instant) {
+        self.lock().running.push(at);
+    }
+
+    fn ended(&self, began: Instant, now: Instant) {
+        let mut times = self.lock();
+        if let Some(at) = times.running.iter().position(|other| *other == began) {
+            times.running.swap_remove(at);
+        }
+        if times.running.is_empty() {
+            times.idle_since = Some(now);
+        }
+    }
+
+    /// Notes that the server stops; gives the time to look next.
+    pub(super) fn server_stops(&self, now: Instant) -> Instant {
+        self.lock().stopping_since = Some(now);
+        now + FAREWELL_TIME
+    }
+
+    /// What to do with the connection now.
+    pub(super) fn next_action(&self, now: Instant, limits: &Limits) -> Action {
+        let mut times = self.lock();
+        if let Some(oldest) = times.running.iter().min() {
+            let stuck = *oldest + limits.request_time + STUCK_TIME;
+            times.closing = false;
+            return if now >= stuck {
+                Action::Cut("a client does not read its answer")
+            } else {
+                Action::Keep(stuck.min(now + times.stopping_since.map_or(limits.idle_time, |_| FAREWELL_TIME)))
+            };
+        }
+        if let Some(since) = times.stopping_since {
+            let due = times.idle_since.map_or(since, |idle| idle.max(since)) + FAREWELL_TIME;
+            return if now >= due { Action::Cut("the server stops and nothing runs on it") } else { Action::Keep(due) };
+        }
+        let Some(idle_since) = times.idle_since else {
+            let due = times.opened + limits.header_time;
+            return if now >= due { Action::Cut("no request came in time") } else { Action::Keep(due) };
+        };
+        let due = idle_since + limits.idle_time;
+        if now < due {
+            Action::Keep(due)
+        } else if times.closing {
+            Action::Cut("it did not close in time")
+        } else {
+            times.closing = true;
+            Action::Close(now + limits.header_time)
+        }
+    }
+}
+
+/// Keeps the connection marked as busy with one request until it is dropped, which is when the answer's body is.
+pub(super) struct ActiveRequest {
+    activity: Arc<Activity>,
+    began: Instant,
+}
+
+impl ActiveRequest {
+    pub(super) fn begin(activity: Arc<Activity>, began: Instant) -> Self {
+        activity.began(began);
+        Self { activity, began }
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.activity.ended(self.began, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits { header_time: SECOND, idle_time: 5 * SECOND, request_time: 20 * SECOND, ..Limits::default() }
+    }
+
+    #[test]
+    fn a_silent_connection_is_cut_at_the_header_time() {
+        let start = Instant::now();
+        let activity = Activity::new(start);
+        assert_eq!(activity.first_check(&limits()), start + SECOND);
+        assert_eq!(activity.next_action(start + SECOND / 2, &limits()), Action::Keep(start + SECOND));
+        assert!(matches!(activity.next_action(start + SECOND, &limits()), Action::Cut(_)));
+    }
+
+    #[test]
+    fn an_idle_connection_is_told_to_close_and_cut_if_it_does_not() {
+        let start = Instant::now();
+        let activity = Activity::new(start);
+        activity.began(start);
+        activity.ended(start, start + SECOND);
+        assert_eq!(activity.next_action(start + SECOND, &limits()), Action::Keep(start + 6 * SECOND));
+        assert_eq!(activity.next_action(start + 6 * SECOND, &limits()), Action::Close(start + 7 * SECOND));
+        assert!(matches!(activity.next_action(start + 7 * SECOND, &limits()), Action::Cut(_)));
+    }
+
+    #[test]
+    fn a_connection_without_a_request_takes_its_leave_when_the_server_stops() {
+        let start = Instant::now();
+        let limits = Limits { header_time: 60 * SECOND, ..limits() };
+        let silent = Activity::new(start);
+        assert_eq!(silent.server_stops(start + SECOND), start + SECOND + FAREWELL_TIME);
+        assert_eq!(silent.next_action(start + SECOND, &limits), Action::Keep(start + SECOND + FAREWELL_TIME));
+        assert!(matches!(silent.next_action(start + SECOND + FAREWELL_TIME, &limits), Action::Cut(_)));
+        let busy = Activity::new(start);
+        busy.began(start);
+        busy.server_stops(start + SECOND);
+        assert_eq!(busy.next_action(start + 9 * SECOND, &limits), Action::Keep(start + 9 * SECOND + FAREWELL_TIME));
+        busy.ended(start, start + 10 * SECOND);
+        assert_eq!(busy.next_action(start + 10 * SECOND, &limits), Action::Keep(start + 10 * SECOND + FAREWELL_TIME));
+        assert!(matches!(busy.next_action(start + 10 * SECOND + FAREWELL_TIME, &limits), Action::Cut(_)));
+    }
+
+    #[test]
+    fn a_busy_connection_lives_until_its_oldest_request_is_long_over() {
+        let start = Instant::now();
+        let activity = Activity::new(start);
+        activity.began(start);
+        activity.began(start + 10 * SECOND);
+        assert_eq!(activity.next_action(start + SECOND, &limits()), Action::Keep(start + 6 * SECOND));
+        assert_eq!(activity.next_action(start + 29 * SECOND, &limits()), Action::Keep(start + 30 * SECOND));
+        assert!(matches!(activity.next_action(start + 30 * SECOND, &limits()), Action::Cut(_)));
+        activity.ended(start, start + 30 * SECOND);
+        assert_eq!(activity.next_action(start + 30 * SECOND, &limits()), Action::Keep(start + 35 * SECOND));
+    }
+}

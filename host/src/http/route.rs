@@ -1,0 +1,228 @@
+//! Routes as rows of tables, and how a request finds its row. A surface is a table with the form of its errors and its rule for browsers.
+//! Invariants: one path is one thing, so a trailing slash makes another path; `Allow` is what the tables say; HEAD is answered like GET.
+//! Finding a row allocates nothing and takes no longer for a path that is there than a few comparisons of its bytes.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Response};
+use memchr::memchr;
+use percent_encoding::percent_decode_str;
+
+use super::access::Access;
+use super::body::Content;
+use super::error::{Failure, Refusal};
+use super::operation::Operation;
+use super::request_log::RequestLog;
+use super::respond::ErrorEncoder;
+use super::shared::Shared;
+
+/// What stands for the one variable segment of a path.
+const ID: &str = "{id}";
+
+/// Routes that are of one family.
+pub(super) struct Surface {
+    /// In `/openapi.json`.
+    pub(super) name: &'static str,
+    /// How the paths of this surface begin; a path that no table has belongs to the first surface whose beginning it has.
+    pub(super) prefix: &'static str,
+    pub(super) routes: &'static [Route],
+    /// How its errors are written.
+    pub(super) errors: ErrorEncoder,
+    /// Whether pages of `http.cors_origins` may call it.
+    pub(super) cors: bool,
+}
+
+/// One row: a method of a path, and what answers it.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// `{id}` stands for one segment.
+    pub(super) path: &'static str,
+    /// In logs and metrics.
+    pub(super) name: &'static str,
+    pub(super) access: Access,
+    /// Whether it costs tokens: then a key's limits hold.
+    pub(super) metered: bool,
+    /// What `/openapi.json` says of it.
+    pub(super) operation: Operation,
+    pub(super) handler: Handler,
+}
+
+/// What answers a route. Each is boxed alone, so that no request has room for the largest of them.
+pub(super) type Handler = for<'a> fn(Call<'a>) -> Answering<'a>;
+
+pub(super) type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response<Content>, Failure>> + Send + 'a>>;
+
+/// One request, as a handler gets it.
+pub(super) struct Call<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) head: &'a Parts,
+    pub(super) body: &'a mut Incoming,
+    pub(super) log: &'a mut RequestLog,
+    /// The path's `{id}`, decoded; empty if the route has none. An id with wrong escapes names nothing, like the empty id.
+    pub(super) id: Cow<'a, str>,
+}
+
+impl Route {
+    /// The path's `{id}` as it stands there, empty if the route has none; nothing if this is not its path.
+    fn id<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then_some("") };
+        let id = path.strip_prefix(&self.path[..at])?.strip_suffix(&self.path[at + ID.len()..])?;
+        (!id.contains('/') && !path.ends_with('/')).then_some(id)
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.method == method || (method == Method::HEAD && self.method == Method::GET)
+    }
+}
+
+/// The row of a request and its `{id}` as it stands in the path; the surface tells how to say that there is none.
+pub(super) fn find<'a>(
+    surfaces: &'static [&'static Surface],
+    method: &Method,
+    path: &'a str,
+) -> (&'static Surface, Result<(&'static Route, &'a str), Refusal>) {
+    let mut of_path = None;
+    for surface in surfaces {
+        for route in surface.routes {
+            let Some(id) = route.id(path) else { continue };
+            if route.takes(method) {
+                return (surface, Ok((route, id)));
+            }
+            of_path = of_path.or(Some(*surface));
+        }
+    }
+    match of_path {
+        Some(surface) => (surface, Err(Refusal::Method { path: shown(path), allow: allow(surfaces, path) })),
+        None => {
+            let surface = surfaces.iter().find(|surface| path.starts_with(surface.prefix)).or(surfaces.last());
+            (surface.expect("there are surfaces"), Err(Refusal::NotFound { path: shown(path) }))
+        }
+    }
+}
+
+/// The methods of a path, as `Allow` lists them.
+pub(super) fn allow(surfaces: &[&Surface], path: &str) -> String {
+    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.id(path).is_some());
+    let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
+    there.map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// A path as an error repeats it: enough to recognise.
+fn shown(path: &str) -> String {
+    path.chars().take(200).collect()
+}
+
+/// `%41` as `A`; none if the escapes are wrong or give no UTF-8.
+pub(super) fn percent_decoded(segment: &str) -> Option<Cow<'_, str>> {
+    let escapes = || segment.split('%').skip(1);
+    let right = |after: &str| after.len() >= 2 && after.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    escapes().all(right).then(|| percent_decode_str(segment).decode_utf8().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::surface::SURFACES;
+
+    fn name_of(method: &str, path: &'static str) -> Result<(&'static str, &'static str), Refusal> {
+        let method = method.parse().expect("a method");
+        find(SURFACES, &method, path).1.map(|(route, id)| (route.name, id))
+    }
+
+    #[test]
+    fn every_route_is_found_under_its_method() {
+        let cases = [
+            ("POST", "/v1/chat/completions", "chat_completions", ""),
+            ("POST", "/v1/embeddings", "embeddings", ""),
+            ("POST", "/v1/responses", "responses", ""),
+            ("GET", "/v1/models", "models", ""),
+            ("HEAD", "/v1/models", "models", ""),
+            ("GET", "/v1/models/a%2Fb", "model", "a%2Fb"),
+            ("PUT", "/api/v1/gateway/apis/support/pipeline", "put_pipeline", "support"),
+            ("GET", "/api/v1/gateway/apis/support/pipeline", "get_pipeline", "support"),
+            ("POST", "/api/v1/gateway/apis/support/knowledge/upload", "knowledge_upload", "support"),
+            ("POST", "/api/v1/gateway/apis/support/knowledge/test", "knowledge_test", "support"),
+            ("GET", "/api/v1/gateway/apis//pipeline", "get_pipeline", ""),
+            ("GET", "/api/v1/plugins", "plugins", ""),
+            ("GET", "/api/v1/usage", "usage", ""),
+            ("GET", "/healthz", "healthz", ""),
+            ("GET", "/readyz", "readyz", ""),
+            ("GET", "/metrics", "metrics", ""),
+            ("GET", "/openapi.json", "openapi", ""),
+        ];
+        for (method, path, name, id) in cases {
+            assert_eq!(name_of(method, path), Ok((name, id)), "{path}");
+        }
+        let tested = |route: &Route| cases.iter().any(|(_, _, name, _)| *name == route.name);
+        for route in SURFACES.iter().flat_map(|surface| surface.routes) {
+            assert!(tested(route), "{} has no case above", route.name);
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_there_and_a_trailing_slash_makes_another_path() {
+        let long = format!("/{}", "a/".repeat(500));
+        for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/b", "//v1/models", "/healthz/", "/V1/models", &long] {
+            let (_, found) = find(SURFACES, &Method::GET, path);
+            assert!(matches!(found.map(|(route, _)| route.name), Err(Refusal::NotFound { ref path }) if path.len() <= 200), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_ones() {
+        let cases = [
+            ("GET", "/v1/chat/completions", "POST"),
+            ("GET", "/v1/responses", "POST"),
+            ("POST", "/v1/models", "GET, HEAD"),
+            ("OPTIONS", "/v1/models/x", "GET, HEAD"),
+            ("DELETE", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT"),
+        ];
+        for (method, path, allowed) in cases {
+            assert_eq!(name_of(method, path), Err(Refusal::Method { path: path.into(), allow: allowed.into() }));
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_belongs_to_the_surface_that_it_looks_like() {
+        let cors = |path| find(SURFACES, &Method::GET, path).0.cors;
+        assert_eq!(
+            ["/v1/files", "/v1/models/", "/v1", "/api/v1/files", "/api", "/", "/nowhere"].map(cors),
+            [true, true, false, false, false, false, false]
+        );
+    }
+
+    #[test]
+    fn every_route_stands_in_the_surface_of_its_beginning_and_has_its_own_name() {
+        let mut names = Vec::new();
+        for surface in SURFACES {
+            for route in surface.routes {
+                let of_path = SURFACES.iter().find(|surface| route.path.starts_with(surface.prefix)).expect("a surface");
+                assert_eq!(of_path.prefix, surface.prefix, "{}", route.path);
+                assert!(!names.contains(&route.name), "{} stands twice", route.name);
+                names.push(route.name);
+            }
+        }
+    }
+
+    #[test]
+    fn only_clients_of_v1_are_metered_or_called_from_pages() {
+        for surface in SURFACES {
+            assert_eq!(surface.cors, surface.prefix == "/v1/", "{}", surface.prefix);
+            for route in surface.routes {
+                assert!(!route.metered || route.access == Access::Client, "{}", route.name);
+            }
+        }
+    }
+
+    #[test]
+    fn segments_are_percent_decoded_or_refused() {
+        let cases = [("plain-1.0", Some("plain-1.0")), ("a%2Fb", Some("a/b")), ("%C3%A9", Some("é")), ("%", None), ("%4", None)];
+        for (segment, decoded) in cases.into_iter().chain([("%zz", None), ("%FF", None), ("%+1", None), ("", Some(""))]) {
+            assert_eq!(percent_decoded(segment).as_deref(), decoded, "{segment}");
+        }
+    }
+}

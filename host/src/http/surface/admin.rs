@@ -1,0 +1,147 @@
+//! `/api/v1`: what operators and their tools ask: pipelines, knowledge, plugins, use. It takes admin keys, and no page of another site.
+
+mod knowledge;
+mod pipelines;
+mod plugins;
+mod upload;
+mod usage;
+
+use hyper::Method;
+
+use super::list::List;
+use crate::http::access::Access;
+use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
+use crate::http::respond::openai_envelope;
+use crate::http::route::{Route, Surface};
+
+pub(in crate::http) static SURFACE: Surface = Surface {
+    name: "admin",
+    prefix: "/api/",
+    errors: openai_envelope,
+    cors: false,
+    routes: &[
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/pipeline",
+            name: "get_pipeline",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show an API's pipeline",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "The definition as it was written.",
+                    contents: &[Media::Json(schema::<pipelines::PipelineDocument>)],
+                }],
+            },
+            handler: |call| Box::pin(pipelines::get(call)),
+        },
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/gateway/apis/{id}/pipeline",
+            name: "put_pipeline",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Make an API's pipeline, or change it",
+                body: Some(RequestBody::Json(schema::<pipelines::PipelineBody>)),
+                parameters: &[],
+                answers: &[
+                    Answer { status: 200, description: "It was changed.", contents: &[Media::Json(schema::<pipelines::PipelineDocument>)] },
+                    Answer { status: 201, description: "It is new.", contents: &[Media::Json(schema::<pipelines::PipelineDocument>)] },
+                ],
+            },
+            handler: |call| Box::pin(pipelines::put(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/gateway/apis/{id}/knowledge/upload",
+            name: "knowledge_upload",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Store documents; one of the same name is replaced",
+                body: Some(RequestBody::Multipart(schema::<upload::UploadForm>)),
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "What was stored.",
+                    contents: &[Media::Json(schema::<knowledge::Stored<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(knowledge::upload(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/gateway/apis/{id}/knowledge/test",
+            name: "knowledge_test",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show the chunks that a question would put into a chat",
+                body: Some(RequestBody::Json(schema::<knowledge::Question>)),
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "The chunks, the best first.",
+                    contents: &[Media::Json(schema::<knowledge::Found<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(knowledge::test(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/plugins",
+            name: "plugins",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "List what the plugin directory holds, and why a file was refused",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "One entry a file.",
+                    contents: &[Media::Json(schema::<List<plugins::Plugin<'static>>>)],
+                }],
+            },
+            handler: |call| Box::pin(plugins::list(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/usage",
+            name: "usage",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Report what was used, by day",
+                body: None,
+                parameters: &[
+                    Parameter {
+                        name: "from",
+                        location: "query",
+                        description: "The first day, such as 2026-11-01; 29 days before `to` by default.",
+                    },
+                    Parameter {
+                        name: "to",
+                        location: "query",
+                        description: "The last day; today by default. A report holds at most 366 days.",
+                    },
+                    Parameter {
+                        name: "group",
+                        location: "query",
+                        description: "Sum by `caller`, `pipeline`, `provider` or `model` alone.",
+                    },
+                ],
+                answers: &[Answer {
+                    status: 200,
+                    description: "One row for each day and group.",
+                    contents: &[Media::Json(schema::<usage::Report<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(usage::report(call)),
+        },
+    ],
+};

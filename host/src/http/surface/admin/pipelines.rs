@@ -1,0 +1,81 @@
+//! `GET` and `PUT /api/v1/gateway/apis/{id}/pipeline`: the seed's JSON in, the same out.
+//! Invariant: what was put comes back as it was written, with `id`, `object` and `origin` beside it.
+
+use hyper::{Response, StatusCode};
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+
+use crate::http::body::Content;
+use crate::http::error::{Failure, Refusal};
+use crate::http::route::Call;
+use crate::http::{request_body, respond};
+use crate::pipeline::{Origin, Pipeline};
+
+/// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by the pipeline's own parser; here for its schema")]
+pub(super) enum PipelineBody {
+    Object { pipeline: Vec<Stage> },
+    List(Vec<Stage>),
+}
+
+/// What is shown of a pipeline.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "written as the source with keys beside it; here for its schema")]
+pub(super) struct PipelineDocument {
+    pipeline: Vec<Stage>,
+    id: String,
+    /// `pipeline`
+    object: String,
+    /// `file` or `api`: the place of its definition.
+    origin: String,
+    /// After a PUT: what is allowed and yet perhaps not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<String>>,
+}
+
+/// One stage; the order is fixed and `llm` is always there.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "as above")]
+pub(super) struct Stage {
+    /// `rag`, `pre_hook`, `llm` or `post_hook`
+    stage: String,
+    /// Of a stage of that name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    config: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    enabled: Option<bool>,
+    /// Whether clients may not switch it off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    locked: Option<bool>,
+}
+
+pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let pipeline = call.shared.state.catalog.get(&call.id).ok_or_else(|| Refusal::NoApi(call.id.into_owned()))?;
+    Ok(respond::json(StatusCode::OK, &shown(&pipeline)))
+}
+
+/// 201 for a new one, 200 for a changed one; warnings beside it.
+pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let (limits, catalog) = (&call.shared.limits, &call.shared.state.catalog);
+    request_body::expect_json(&call.head.headers)?;
+    let bytes = request_body::collect(call.body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let source: Value = request_body::json(&bytes)?;
+    let put = catalog.put(&call.id, &source).await?;
+    let mut reply = catalog.get(&call.id).map_or_else(|| json!({"id": call.id}), |pipeline| shown(&pipeline));
+    reply["warnings"] = json!(put.warnings);
+    Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
+}
+
+/// The source, with the id and the place of its definition beside it.
+fn shown(pipeline: &Pipeline) -> Value {
+    let mut reply = pipeline.definition.source().clone();
+    reply["id"] = json!(&*pipeline.id);
+    reply["object"] = json!("pipeline");
+    reply["origin"] = json!(match pipeline.origin {
+        Origin::File => "file",
+        Origin::Api => "api",
+    });
+    reply
+}
