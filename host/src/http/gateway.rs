@@ -25,7 +25,7 @@ use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
 use super::{openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
-use crate::pipeline::definition::is_name;
+use crate::chat::is_name;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
