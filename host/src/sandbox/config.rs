@@ -1,53 +1,7 @@
-//! What the operator decides about plugins: limits of one call, limits of all calls together, grants, what happens on a fault.
-//! Every default carries its reason.
+//! What the operator decides about one plugin: its limits, its grants, what a fault of it does to a request.
+//! A plugin without an entry in the file has the defaults.
 
-use std::time::Duration;
-
-use super::Grants;
-
-/// Limits of one hook call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Wasm operators; one is about a nanosecond on interpreters, less on compiled code.
-    pub fuel: u64,
-    /// Bytes of all linear memories together.
-    pub memory: usize,
-    /// Elements of all tables together.
-    pub table_elements: usize,
-    /// The guest's own running by the wall clock, its sleeping included.
-    pub time: Duration,
-    /// Its waiting in host calls for what the host does on its behalf, all of them together.
-    pub wait: Duration,
-    /// Bytes that the call may return.
-    pub output: usize,
-    /// Bytes that the guest may hand to one host call, e.g. a log line before it is cut.
-    pub hostcall_bytes: usize,
-    /// Log lines that one call may write; the rest is dropped and counted.
-    pub log_lines: u32,
-    /// Bytes kept of one log line.
-    pub log_line_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // A Rust hook uses thousands, SpiderMonkey and Python up to some millions for a small conversation.
-            fuel: 200_000_000,
-            // Python needs 13 MB, Go 3 MB; the rest is for the conversation.
-            memory: 64 << 20,
-            // C#, Python and JavaScript engines declare more than 10 000.
-            table_elements: 100_000,
-            time: Duration::from_millis(500),
-            // An answer from a service nearby takes a second at worst; a slower one is better done without than waited for.
-            wait: Duration::from_secs(5),
-            output: 8 << 20,
-            // A guest that logs its whole input by mistake should not fault for it.
-            hostcall_bytes: 1 << 20,
-            log_lines: 100,
-            log_line_bytes: 2_000,
-        }
-    }
-}
+use super::{Grants, Limits};
 
 /// What a plugin's fault does to the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,53 +22,4 @@ pub struct PluginConfig {
     pub grants: Grants,
     /// What the plugin's `config` import gives: a JSON object.
     pub config: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Limits of all plugins together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// Hook calls at once; the pool of instances has as many permits.
-    pub calls: u32,
-    /// Hook calls of one plugin at once, so that one slow plugin leaves permits to the others.
-    pub calls_per_plugin: u32,
-    /// How long a call may wait for its permits.
-    pub queue_time: Duration,
-    /// Bytes of linear memory of all running calls together.
-    pub memory: usize,
-    /// Bytes of a file in the plugin directory.
-    pub file_bytes: u64,
-    /// Files in the plugin directory.
-    pub files: usize,
-    /// Seconds of CPU time that compiling one component may take.
-    pub compile_time: Duration,
-    /// Bytes of private memory (`RLIMIT_DATA`) that compiling one component may take.
-    pub compile_memory: u64,
-    /// Components whose machine code is kept for restarts and for going back to an older version.
-    pub compiled: usize,
-    /// Time without a further change in the directory before it is read.
-    pub debounce: Duration,
-    /// Time between two scans without a reported change, for file systems that report none.
-    pub poll: Duration,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            calls: 256,
-            calls_per_plugin: 128,
-            // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
-            memory: 2 << 30,
-            queue_time: Duration::from_secs(1),
-            // A Python component is 18 MB, a SpiderMonkey one 12 MB.
-            file_bytes: 32 << 20,
-            files: 256,
-            // Python takes 20 s of one core.
-            compile_time: Duration::from_secs(120),
-            compile_memory: 4 << 30,
-            // Small ones are 200 KB, those of JavaScript and Python engines up to 40 MB.
-            compiled: 256,
-            debounce: Duration::from_millis(200),
-            poll: Duration::from_secs(5),
-        }
-    }
 }
