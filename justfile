@@ -4,13 +4,26 @@
 default:
     @{{ just_executable() }} --list --unsorted
 
-# Format, lints, documentation, dependencies.
-check:
-    .ci/run fmt clippy doc deny
+# Format, and compile the library and its tests without building them: the quickest answer of the compiler.
+check-fast:
+    cargo fmt --all
+    CARGO_INCREMENTAL=1 cargo check -p cofferdam --lib --tests
+
+# The unit tests whose path contains FILTER, e.g. `just unit gemini`.
+unit filter="" *args:
+    CARGO_INCREMENTAL=1 cargo test -p cofferdam --lib {{ filter }} -- {{ args }}
+
+# The end-to-end tests whose path contains FILTER, e.g. `just it fallback`; `just it tidy` is the house rules.
+it filter="" *args:
+    CARGO_INCREMENTAL=1 cargo test -p cofferdam --test it {{ filter }} -- {{ args }}
 
 # Every test: units, the house rules, the gateway from end to end.
 test:
     cargo test --workspace
+
+# Format, lints, documentation, dependencies.
+check:
+    CARGO_INCREMENTAL=1 .ci/run fmt clippy doc deny
 
 # Bytes against one decoder until stopped or broken: framer, openai, azure, anthropic, gemini, workers or whole. Wants nightly and cargo-fuzz.
 fuzz target *args:

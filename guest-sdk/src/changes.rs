@@ -1,4 +1,4 @@
-//! What a pre-hook answers: `Changes` as a chain of calls, and the shorter ways to each outcome. Must not know replies.
+//! What a pre-hook answers: `Changes` as a chain of calls, and the shorter ways to each outcome. Nothing is checked here: the host checks an outcome as a whole.
 
 use crate::{Changes, Edit, FieldChange, Json, Message, MessagesChange, PreOutcome, Rejection};
 
@@ -70,7 +70,7 @@ impl Changes {
     }
 
     /// # Panics
-    /// After [`messages`](Self::messages), where the index is beyond that list.
+    /// After [`messages`](Self::messages), if the index is beyond that list.
     fn edit(mut self, edit: Edit) -> Self {
         match (&mut self.messages, edit) {
             (None, edit) => self.messages = Some(MessagesChange::Edits(vec![edit])),

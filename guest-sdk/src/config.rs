@@ -1,11 +1,11 @@
-//! What the operator wrote under `[plugins.NAME] config = { … }`. Must not know any plugin's keys.
+//! What the operator wrote under `[plugins.NAME] config = { … }`. A plugin sees its own configuration only.
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::imports::cofferdam::hooks::config as source;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing as source;
 
-/// The whole configuration as the text of one JSON object; `{}` where the operator wrote none.
+/// The whole configuration as the text of one JSON object; `{}` if the operator wrote none.
 #[must_use]
 pub fn all() -> String {
     source::all()
@@ -20,7 +20,7 @@ pub fn get(key: &str) -> Option<String> {
 /// The whole configuration as a value of the plugin's own type; give its fields `#[serde(default)]`.
 ///
 /// # Errors
-/// [`HookError::Unavailable`](crate::HookError::Unavailable) with the reason in the operator's words, if the configuration does not fit the type.
+/// [`HookError::Unavailable`](crate::HookError::Unavailable) with a reason for the operator, if the configuration does not fit the type.
 #[cfg(feature = "serde")]
 pub fn read<T: serde::de::DeserializeOwned>() -> Result<T, crate::HookError> {
     serde_json::from_str(&all()).map_err(|error| {

@@ -1,5 +1,5 @@
-//! `export!`: makes a component out of a type. It exports exactly the hooks that it is told of, because the host finds out what a
-//! plugin does by looking at the component's exports. Must not decide anything that the trait could.
+//! `export!`: makes a component out of a type. It exports exactly the hooks that are named, because the host finds out what a plugin does
+//! by looking at the component's exports.
 
 /// Exports a [`Plugin`](crate::Plugin) with the hooks named: `export!(P: pre_hook)`, `export!(P: post_hook)` or
 /// `export!(P: pre_hook, post_hook)`. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.

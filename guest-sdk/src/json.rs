@@ -1,5 +1,5 @@
 //! JSON text, which is how fields cross the boundary. Writes strings and numbers itself, so that a plugin that only sets a few keys
-//! carries no JSON library. Must not parse.
+//! carries no JSON library. Reading JSON is left to the plugin.
 
 use std::fmt::Write;
 

@@ -1,10 +1,10 @@
 //! Conveniences on messages: making them, reading and changing their text. Parts that are no text (images, files) are never touched.
-//! Must not know hooks.
+//! What it does not read stays as it came, other parts and unknown fields included.
 
 use crate::{Message, Part, TextPart};
 
 impl Message {
-    /// A message with one text part, or with none where `text` is empty.
+    /// A message with one text part, or with none if `text` is empty.
     #[must_use]
     pub fn new(role: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -27,7 +27,7 @@ impl Message {
         Self::new("assistant", text)
     }
 
-    /// All text parts, joined as they stand; empty where there are none.
+    /// All text parts, joined without anything between them; empty if there are none.
     #[must_use]
     pub fn text(&self) -> String {
         self.texts().map(|part| part.text.as_str()).collect()
@@ -41,8 +41,8 @@ impl Message {
         })
     }
 
-    /// Puts `text` in place of all the text there is. It goes where the first text part stood and keeps that part's extra fields;
-    /// other parts stay where they are.
+    /// Replaces all text with `text`. It takes the position of the first text part and keeps that part's extra fields; other parts stay
+    /// where they are.
     pub fn set_text(&mut self, text: impl Into<String>) {
         let mut text = Some(text.into());
         self.content.retain_mut(|part| match part {

@@ -1,5 +1,5 @@
 //! What a plugin author implements. One trait for both hooks, so that a plugin is one `impl`; `export!` says which of them the
-//! component really has. Must not know how exports are made.
+//! component really has.
 
 use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
 use crate::bindings::{post, pre};
@@ -41,7 +41,7 @@ pub struct Package {
     pub description: &'static str,
 }
 
-/// The plugin's description, with the package's facts where it gives none of its own.
+/// The plugin's description. What it does not give itself comes from the package.
 #[doc(hidden)]
 #[must_use]
 pub fn describe<P: Plugin>(package: Package) -> Description {

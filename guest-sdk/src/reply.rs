@@ -1,12 +1,12 @@
 //! Conveniences on what a post-hook reads and answers. What is not named in an answer stays as it is, so an unchanged choice is
-//! never sent back. Must not know requests.
+//! never sent back.
 
 use crate::request::find;
 use crate::{FieldChange, Json, Message, PostOutcome, Rejection, Replacement, Reply};
 
 impl Reply {
     /// Offers every text part of every choice to `change`, which gives `None` for what may stay. The answer names the changed
-    /// messages only, and none at all where nothing changed.
+    /// messages only, and none at all if nothing changed.
     #[must_use]
     pub fn map_text(self, mut change: impl FnMut(&str) -> Option<String>) -> Replacement {
         self.map_messages(|message| message.map_text(&mut change))
@@ -34,7 +34,7 @@ impl Replacement {
         Self { messages: Vec::new(), metadata: Vec::new() }
     }
 
-    /// A new message for the choice of that `index` (the choice's own, not its place in the list).
+    /// A new message for the choice of that `index`, which is the choice's own and not its position in the list.
     #[must_use]
     pub fn message(mut self, index: u32, message: Message) -> Self {
         self.messages.push((index, message));

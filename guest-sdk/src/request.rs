@@ -1,4 +1,4 @@
-//! Conveniences on what a pre-hook reads. Must not know what it answers.
+//! Conveniences on what a pre-hook reads. They borrow from the request and change nothing.
 
 use crate::{Field, Message, Request};
 
@@ -22,7 +22,7 @@ impl Request {
     }
 }
 
-/// The value of the field of that name; the last one where there are several, as JSON parsers do.
+/// The value of the field of that name; the last one if there are several, as JSON parsers do.
 pub(crate) fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a str> {
     fields.iter().rfind(|field| field.name == name).map(|field| field.value.as_str())
 }

@@ -1,5 +1,5 @@
 //! Calling hooks from `cargo test`, without a host: requests and replies to call them with, and the configuration that they see.
-//! Exists on native targets only. Must not imitate the host any further; `cofferdam` itself is the place to try a component.
+//! Exists on native targets only. It imitates no more of the host than this; to try a component, use `cofferdam` itself.
 
 use std::cell::RefCell;
 

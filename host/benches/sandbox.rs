@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam::chat::{Deadline, Exchange, Message};
-use cofferdam::sandbox::{Compiler, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
+use cofferdam::sandbox::{Compiler, Hook, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, ResourceLimiter, Store};
@@ -68,7 +68,7 @@ fn messages() -> Vec<Message> {
 
 async fn ours(registry: &Registry) -> Duration {
     let plugins = registry.snapshot();
-    let plugin = plugins.get("noop-pre", "pre_hook").expect("the plugin is loaded");
+    let plugin = plugins.get("noop-pre", Hook::Pre).expect("the plugin is loaded");
     let mut exchange = Exchange {
         id: "bench".into(),
         caller: None,

@@ -1,5 +1,5 @@
 //! The composition root: the only file that names every room. Opens them in order, runs the server, closes them in reverse.
-//! Must hold no logic of its own.
+//! It plugs one room's implementation into another one's port and holds no logic of its own.
 
 use std::fs::File;
 use std::future::Future;
@@ -15,12 +15,13 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::http::{self, Server};
-use crate::ledger::{self, Flusher, Ledger};
+use crate::ledger::flusher::Flusher;
+use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
-use crate::store;
+use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
 /// A server that is bound and ready to serve.
@@ -49,7 +50,7 @@ impl App {
         Self::open_with(config, Arc::new(Pocket::default()), secrets).await
     }
 
-    /// As `open`, with another embedder and other secrets: the outer rim that tests replace.
+    /// As `open`, with another embedder and other secrets, which tests replace.
     ///
     /// # Errors
     /// As `open`.
@@ -58,13 +59,14 @@ impl App {
         let data_dir = locked(&config.data_dir)?;
         let database = config.data_dir.join("cofferdam.db");
         let metrics = Metrics::new();
-        let kept = Arc::new(store::Pipelines::open(&database).context("the database cannot be opened")?);
-        let knowledge = Arc::new(Knowledge::open(&database, embedder, config.rag).context("the knowledge base cannot be opened")?);
+        let Stores { pipelines, usage, documents } = storage::sqlite::open(&database).context("the database cannot be opened")?;
+        let knowledge = Knowledge::new(documents, embedder, config.rag).context("the knowledge base cannot be opened")?;
+        let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;
         let allowances = config.keys.client.iter().map(|key| (key.name.clone(), key.allowance)).collect();
-        let books = ledger::Config { allowances, prices: config.prices, limits: config.ledger };
-        let ledger = Ledger::open(&database, books, ledger::clock::system(), metrics.clone()).context("the books cannot be opened")?;
-        let ledger = Arc::new(ledger);
+        let charging = ledger::Config { allowances, prices: config.prices, limits: config.ledger };
+        let ledger = Ledger::open(usage, charging, ledger::clock::system(), metrics.clone());
+        let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
         let llm = Arc::new(Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
@@ -75,8 +77,8 @@ impl App {
             compiler: Compiler::Child(this_program()?),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
-        let catalog = Catalog::open(config.pipelines, kept, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
-        let catalog = Arc::new(catalog.context("the kept pipelines cannot be read")?);
+        let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
+        let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
@@ -104,9 +106,9 @@ impl App {
         let url = format!("{}/v1/traces", export.otlp_endpoint.as_deref().unwrap_or_default());
         let mut post = llm::Post::new("the collector of traces", &url, &llm::Limits::default()).context("traces cannot be sent")?;
         if let Some(name) = &export.otlp_headers_secret {
-            let unfit = |why: &dyn std::fmt::Display| anyhow::anyhow!("the secret `{name}` of `telemetry.otlp_headers_secret` {why}");
-            let headers = (self.secrets)(name).map_err(|why| unfit(&why))?;
-            post = post.with_headers(&headers).map_err(|why| unfit(&why))?;
+            let unusable = |why: &dyn std::fmt::Display| anyhow::anyhow!("the secret `{name}` of `telemetry.otlp_headers_secret` {why}");
+            let headers = (self.secrets)(name).map_err(|why| unusable(&why))?;
+            post = post.with_headers(&headers).map_err(|why| unusable(&why))?;
         }
         let collector = Collector { post, time: export.otlp_timeout };
         let (stop, stopped) = oneshot::channel();
@@ -140,7 +142,7 @@ pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Plugs the metrics and the books into the llm room's port.
+/// Plugs the metrics and the ledger into the llm room's port.
 struct Attempts {
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
@@ -207,19 +209,20 @@ mod tests {
     use crate::chat::Usage;
     use crate::llm::Observer as _;
 
-    #[test]
-    fn what_a_reply_used_reaches_the_books_the_budget_and_the_metrics() {
+    #[tokio::test]
+    async fn what_a_reply_used_reaches_the_ledger_the_budget_and_the_metrics() {
         let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
         let allowance = ledger::Allowance { tokens_per_day: Some(29), ..ledger::Allowance::default() };
         let config = ledger::Config { allowances: [("team-a".into(), allowance)].into(), ..ledger::Config::default() };
-        let ledger = Ledger::open(&folder.path().join("db"), config, Arc::new(ledger::clock::Moment::default), metrics.clone()).unwrap();
+        let usage = storage::sqlite::open(&folder.path().join("db")).unwrap().usage;
+        let ledger = Ledger::open(usage, config, Arc::new(ledger::clock::Moment::default), metrics.clone()).await.unwrap();
         let attempts = Attempts { metrics: metrics.clone(), ledger: Arc::new(ledger) };
         let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4 };
         let (pipeline, provider, operation, system, model) = ("support", "openai", "chat", "openai", "gpt-4o");
         let used = llm::Used { pipeline, caller: Some("team-a"), provider, operation, system, model, usage, estimated: true };
         attempts.used(&used);
         let today = attempts.ledger.today();
-        let rows = attempts.ledger.report(today, today, None).unwrap();
+        let rows = attempts.ledger.report(today, today, None).await.unwrap();
         let sums =
             ledger::Sums { replies: 1, prompt: 20, completion: 9, cached: 15, reasoning: 4, estimated: 1, ..ledger::Sums::default() };
         assert_eq!((rows.len(), rows[0].caller.as_str(), rows[0].model.as_str(), rows[0].sums), (1, "team-a", "gpt-4o", sums));

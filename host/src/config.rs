@@ -1,6 +1,6 @@
-//! `cofferdam.toml`: raw file → checked `Config`. Everything that is wrong is told at once, with line and key path.
-//! Each room declares the part it is given; here the parts are named as keys, read and printed. No room may know this one:
-//! `app` hands each its part. Reading does no IO but opening the file.
+//! `cofferdam.toml`: from the file's text to a checked `Config`. Every problem is reported in one run, with its line and key path.
+//! Each room declares its own part of the configuration; this room names the keys of those parts, reads them and prints them.
+//! Parsing does no IO: only `Config::load` opens a file, so every rule is tested on a text.
 
 mod embeddings;
 mod http;
@@ -32,9 +32,9 @@ use walk::Walk;
 
 pub use problem::{Problem, Problems};
 
-/// What problems call a text that was not read from a file.
+/// The file name in problems of a text that was not read from a file.
 const NAME: &str = "cofferdam.toml";
-/// Far more than people write, far less than a wrong path (`/dev/zero`) gives.
+/// Far more than people write, and far less than a wrong path such as `/dev/zero` would deliver.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Everything the operator decides, checked, with every default filled in.
@@ -43,7 +43,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub plugin_dir: PathBuf,
-    /// One file for each secret, looked into before the environment.
+    /// Directory with one file for each secret; it is searched before the environment.
     pub secret_dir: Option<PathBuf>,
     pub keys: crate::http::Keys,
     /// Whose pages may call `/v1` from a browser.
@@ -55,11 +55,11 @@ pub struct Config {
     pub rag: rag::Limits,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
-    /// Never empty: without any in the file it is the built-in `default`.
+    /// Never empty: if the file has none, it is the built-in `default`.
     pub pipelines: Vec<Pipeline>,
-    /// Never empty: without any in the file it is the embedder inside this program, as `minilm`.
+    /// Never empty: if the file has none, it is the embedder inside this program, as `minilm`.
     pub embeddings: Vec<EmbeddingModel>,
-    /// The most pipelines kept through the API.
+    /// How many pipelines the API may keep in the database.
     pub pipelines_max: usize,
     pub telemetry: crate::telemetry::Export,
 }
@@ -74,7 +74,7 @@ pub enum Error {
 }
 
 impl Config {
-    /// Reads the file at `path`; without one everything is at its default. Relative paths in the file count from its directory.
+    /// Reads the file at `path`; without a path, every value is its default. Relative paths in the file count from its directory.
     ///
     /// # Errors
     /// The file cannot be read, or something in it is wrong.
@@ -99,7 +99,7 @@ impl Config {
         let report = Report::new(text);
         let mut config = Self::default();
         section::root(&report, |keys| {
-            config.places(keys);
+            config.top_level(keys);
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
             let with_keys = !config.keys.is_empty();
             keys.table("http", |keys| http::read(keys, &mut config.cors_origins, with_keys));
@@ -123,12 +123,12 @@ impl Config {
         report.result(NAME, config)
     }
 
-    /// The configuration as a file that says everything and reads back to the same, but for the keys: they are shown shortened,
-    /// as comments.
+    /// The configuration as the text of a file that names every key and reads back to the same configuration. Only the hashes of
+    /// `[keys]` are shortened, and stand in comments.
     pub fn effective(&self) -> String {
         let mut printer = Printer::default();
         let mut config = self.clone();
-        config.places(&mut printer);
+        config.top_level(&mut printer);
         keys::print(&mut printer, &self.keys);
         printer.table("http", |keys| http::print(keys, &self.cors_origins));
         printer.table("limits", |keys| config.limits(keys));
@@ -141,7 +141,8 @@ impl Config {
         printer.finish()
     }
 
-    /// Without keys anybody who reaches the address could use it. Apart from `parse`, because a command line may choose another address.
+    /// Checks that an address that others can reach is protected by keys. This is not part of `parse`, because the command line may name
+    /// another address than the file.
     ///
     /// # Errors
     /// The address is not loopback and there is no key.
@@ -154,7 +155,7 @@ impl Config {
         Err(Problem { line: None, path: "listen".into(), message })
     }
 
-    fn places(&mut self, keys: &mut impl Walk) {
+    fn top_level(&mut self, keys: &mut impl Walk) {
         keys.address("listen", &mut self.listen);
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);
@@ -162,7 +163,7 @@ impl Config {
     }
 
     fn limits(&mut self, keys: &mut impl Walk) {
-        // None: pipelines come from the file only.
+        // 0: pipelines come from the file only.
         keys.count("pipelines", &mut self.pipelines_max, 0..=100_000);
         keys.table("http", |keys| http::limits(keys, &mut self.http));
         keys.table("providers", |keys| limits::providers(keys, &mut self.llm.limits));
@@ -175,7 +176,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            // Nobody else reaches it until the operator says so.
+            // Only this machine can reach it until the operator names another address.
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             data_dir: "data".into(),
             plugin_dir: "plugins".into(),
@@ -191,7 +192,7 @@ impl Default for Config {
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],
             embeddings: vec![embeddings::default()],
-            // One per team and purpose; every one is a row and a line of `/v1/models`.
+            // One for each team and purpose; each of them is a row in the database and an entry of `/v1/models`.
             pipelines_max: 256,
             telemetry: crate::telemetry::Export::default(),
         }

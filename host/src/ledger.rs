@@ -1,45 +1,46 @@
-//! What was used, by whom, at what price, and what each caller may still use. Told of every reply when it is over; adds up in memory and
-//! writes the sums down every few seconds. Must not know HTTP, providers or how a reply's tokens were learnt.
+//! What was used, by whom, at what price, and what each caller may still use. It learns of every reply when that is over, adds up in memory,
+//! and writes the sums to its store every few seconds. No request waits for the store, and what cannot be written is kept for the next time.
 
 mod allowance;
-mod book;
 mod bucket;
 pub mod clock;
-mod flusher;
+mod error;
+pub mod flusher;
 mod meter;
+mod pending;
 mod price;
+mod store;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::chat::Usage;
-use crate::store::UseByDay;
-use crate::telemetry::{Metrics, chain};
-use book::{Book, short};
+use crate::telemetry::Metrics;
 use clock::{Clock, Day};
 use meter::Meter;
+use pending::{Pending, short};
 
-pub use crate::store::{Sums, UseColumn as Group, UseRow};
 pub use allowance::{Allowance, Left, Limit, Refused, Standing};
-pub use flusher::Flusher;
+pub use error::Error;
+pub use pending::Entry;
 pub use price::{Price, Prices};
+pub use store::{Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
 
-/// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider tells beyond this is a
+/// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider reports beyond this is a
 /// mistake, and must not fill the sums.
 const TOKENS_MAX: u64 = 1_000_000_000;
 
-/// The books and the budgets.
+/// What was used, and what each caller may still use.
 pub struct Ledger {
-    book: Mutex<Book>,
+    pending: Mutex<Pending>,
     /// Of the callers that have limits.
     meters: HashMap<Arc<str>, Meter>,
     prices: Prices,
     limits: Limits,
-    store: UseByDay,
-    /// The day for which old rows were deleted last; held while the book is written, so that a reader finds every reply once.
-    writing: Mutex<Option<Day>>,
+    store: Arc<dyn UsageStore>,
+    /// The day for which old rows were deleted last; held while the store is written, so that a reader finds every reply once.
+    writing: tokio::sync::Mutex<Option<Day>>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -53,10 +54,10 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Limits of the books.
+/// Limits of the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Lines of one day: combinations of pipeline, caller, provider and model. What comes after them is counted under `other`.
+    /// Rows of one day: combinations of pipeline, caller, provider and model. What comes after them is counted under `other`.
     pub rows: usize,
     /// From one writing to the next; a killed process loses no more.
     pub flush: Duration,
@@ -64,28 +65,6 @@ pub struct Limits {
     pub days: u32,
     /// Rows of one report.
     pub report_rows: usize,
-}
-
-/// One reply that is over.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    pub pipeline: &'a str,
-    pub caller: Option<&'a str>,
-    pub provider: &'a str,
-    pub model: &'a str,
-    pub usage: Usage,
-    /// The tokens are a guess.
-    pub estimated: bool,
-}
-
-/// Why there is no report, or the book was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("there are more than {limit} rows (`limits.ledger.report_rows`); ask for fewer days, or for sums with `group`")]
-    TooMany { limit: usize },
-    /// With its causes.
-    #[error("{0}")]
-    Store(String),
 }
 
 impl Default for Limits {
@@ -104,16 +83,14 @@ impl Default for Limits {
 }
 
 impl Ledger {
-    /// Opens the table, and reads what each caller used today, so that a restart gives nobody a second budget. Blocks.
+    /// Reads what each caller used today, so that a restart gives nobody a second budget.
     ///
     /// # Errors
     /// `Store`.
-    pub fn open(database: &Path, config: Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let store = UseByDay::open(database).map_err(failed)?;
+    pub async fn open(store: Arc<dyn UsageStore>, config: Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let now = clock();
-        let today = now.day().to_string();
         // As many as a day can have: `rows`, and `other` of every caller that there ever was.
-        let written = store.read(&today, &today, None, usize::MAX).map_err(failed)?;
+        let written = store.read(now.day(), now.day(), None, usize::MAX).await?;
         let mut used: HashMap<&str, u64> = HashMap::new();
         for row in &written {
             let used = used.entry(&row.caller).or_default();
@@ -124,11 +101,12 @@ impl Ledger {
             let used = used.get(&*caller).copied().unwrap_or(0);
             (caller, Meter::new(allowance, used, now))
         });
-        let (meters, book) = (meters.collect(), Mutex::new(Book::open(config.limits.rows, now.day(), &written)));
-        Ok(Self { book, meters, prices: config.prices, limits: config.limits, store, writing: Mutex::new(None), clock, metrics })
+        let (meters, pending) = (meters.collect(), Mutex::new(Pending::open(config.limits.rows, now.day(), &written)));
+        let writing = tokio::sync::Mutex::default();
+        Ok(Self { pending, meters, prices: config.prices, limits: config.limits, store, writing, clock, metrics })
     }
 
-    /// A reply is over: it goes into the book, and its caller is charged for it. Blocks for no more than the addition.
+    /// A reply is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
     pub fn used(&self, entry: &Entry<'_>) {
         let now = (self.clock)();
         let Usage { prompt, completion, cached, reasoning } = entry.usage;
@@ -139,7 +117,7 @@ impl Ledger {
             meter.charge(usage.total(), now);
         }
         let cost = price::cost(&self.prices, entry.provider, entry.model, &usage);
-        lock(&self.book).add(now.day(), &entry, cost);
+        lock(&self.pending).add(now.day(), &entry, cost);
         let names = [entry.pipeline, entry.caller.unwrap_or_default(), entry.provider, short(entry.model)];
         self.metrics.tokens(names, [prompt, completion, cached, reasoning]);
     }
@@ -156,7 +134,7 @@ impl Ledger {
         })
     }
 
-    /// What this caller has left; none where it has no limits.
+    /// What this caller has left; none if it has no limits.
     pub fn standing(&self, caller: &str) -> Option<Standing> {
         Some(self.meters.get(caller)?.standing((self.clock)()))
     }
@@ -166,42 +144,46 @@ impl Ledger {
         (self.clock)().day()
     }
 
-    /// Writes down what is not on the disk yet. Blocks.
+    /// Writes what the store does not have yet. Once begun this goes on to its end even if the caller goes away, for a row that is taken and
+    /// not written would be lost. Needs a runtime.
     ///
     /// # Errors
     /// `Store`; what could not be written is kept for the next time.
-    pub fn flush(&self) -> Result<(), Error> {
-        let mut forgotten = lock(&self.writing);
-        let rows = lock(&self.book).take();
+    pub async fn flush(self: &Arc<Self>) -> Result<(), Error> {
+        let (ledger, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
+        // On a thread that may block, so that it also goes on while one of the runtime's own threads waits for it, as `Flusher` does.
+        let written = tokio::task::spawn_blocking(move || runtime.block_on(ledger.write()));
+        written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
+    }
+
+    async fn write(&self) -> Result<(), Error> {
+        let mut forgotten = self.writing.lock().await;
+        let rows = lock(&self.pending).take();
         if !rows.is_empty()
-            && let Err(error) = self.store.add(&rows)
+            && let Err(error) = self.store.add(&rows).await
         {
-            lock(&self.book).give_back(&rows);
-            return Err(failed(error));
+            lock(&self.pending).give_back(&rows);
+            return Err(error.into());
         }
         let today = self.today();
         if *forgotten != Some(today) {
-            self.store.forget_before(&today.back(self.limits.days - 1).to_string()).map_err(failed)?;
+            self.store.forget_before(today.back(self.limits.days - 1)).await?;
             *forgotten = Some(today);
         }
         Ok(())
     }
 
-    /// What was used from one day to another, both included, to the last reply: it is written down before it is read. With `group` the rows of
-    /// a day are summed by that name, and the other names are empty. Blocks.
+    /// What was used from one day to another, both included, to the last reply: everything is written before it is read. With `group` the rows
+    /// of a day are summed by that name, and the other names are empty.
     ///
     /// # Errors
     /// `TooMany`, `Store`.
-    pub fn report(&self, from: Day, to: Day, group: Option<Group>) -> Result<Vec<UseRow>, Error> {
-        self.flush()?;
+    pub async fn report(self: &Arc<Self>, from: Day, to: Day, group: Option<Group>) -> Result<Vec<UseRow>, Error> {
+        self.flush().await?;
         let limit = self.limits.report_rows;
-        let rows = self.store.read(&from.to_string(), &to.to_string(), group, limit.saturating_add(1)).map_err(failed)?;
+        let rows = self.store.read(from, to, group, limit.saturating_add(1)).await?;
         if rows.len() > limit { Err(Error::TooMany { limit }) } else { Ok(rows) }
     }
-}
-
-fn failed(error: crate::store::Error) -> Error {
-    Error::Store(chain(&error))
 }
 
 /// A panic elsewhere leaves sums that are right as far as they go.

@@ -1,9 +1,9 @@
-//! Cofferdam: an OpenAI-compatible endpoint whose every request walks a fixed pipeline with sandboxed hooks.
-//! The rooms as a request meets them; data walks one way, and `tests/it/tidy.rs` holds the edges:
-//! 1. `cli` reads `config` and starts `app`, which opens the rooms; all of them measure and log with `telemetry`.
-//! 2. `http` lets a request in, unless `ledger` says that its caller has used too much, and makes an exchange of it, in the words of `chat`.
-//! 3. `pipeline` finds the definition, which `store` keeps, and walks the exchange through its `stages`.
-//! 4. The stages ask `rag` for knowledge, `sandbox` for what hooks decide, `llm` for the reply; `http` writes it, `ledger` books its use.
+//! Cofferdam: an OpenAI-compatible endpoint. Every request passes a fixed pipeline, whose hooks run in a sandbox.
+//! The rooms in the order in which a request meets them; data moves one way, and `tests/it/tidy.rs` checks the edges between rooms:
+//! 1. `cli` reads `config` and starts `app`, which opens the rooms; all of them log and measure through `telemetry`.
+//! 2. `http` authorizes a request, asks `ledger` whether its key is within its limits, and reads the body into an exchange of `chat`.
+//! 3. `pipeline` finds the definition that the request names, which `storage` keeps, and passes the exchange through its `stages`.
+//! 4. The stages ask `rag` for knowledge, `sandbox` for the result of a hook and `llm` for the reply; `http` writes it, `ledger` counts it.
 
 pub mod app;
 pub mod chat;
@@ -16,5 +16,5 @@ pub mod pipeline;
 pub mod rag;
 pub mod sandbox;
 pub mod stages;
-pub mod store;
+pub mod storage;
 pub mod telemetry;

@@ -1,54 +1,17 @@
-//! A pipeline's definition, where definitions are kept, and the walk through the stages.
-//! Must not know HTTP; it hands plain values to `http` and calls `stages` in order.
+//! A pipeline's definition, the catalog of all pipelines, and the run of one exchange through its stages.
+//! Plain values go in and come out: a definition is checked before anything keeps or runs it, and its stages always run in one order.
 
 pub mod catalog;
 pub mod definition;
 pub mod embed;
+pub mod outcome;
 pub mod run;
+mod store;
 
-use std::sync::Arc;
-
-use crate::chat::Reply;
-
-pub use catalog::{Catalog, Put, PutError};
+pub use catalog::{Catalog, EmbeddingModel, Origin, Pipeline, Put, PutError};
 pub use definition::{Definition, Problem};
-pub use embed::EmbeddingModel;
+pub use outcome::{Outcome, Toggles};
 pub use run::Runner;
+pub use store::{PipelineStore, StoreError};
 
 pub use crate::stages::Error;
-
-/// A definition under its id.
-#[derive(Clone, Debug)]
-pub struct Pipeline {
-    pub id: Arc<str>,
-    pub definition: Definition,
-    pub origin: Origin,
-}
-
-/// Where a pipeline was defined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// `cofferdam.toml`, or built in: read-only through the API.
-    File,
-    /// `PUT /api/v1/gateway/apis/{id}/pipeline`, kept in SQLite.
-    Api,
-}
-
-/// What a client switched for one request; none leaves the pipeline's own setting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Toggles {
-    pub rag: Option<bool>,
-    pub pre_hook: Option<bool>,
-    pub post_hook: Option<bool>,
-}
-
-/// How an exchange ended well, and what the reply's headers say of the way.
-pub struct Outcome {
-    pub reply: Reply,
-    /// Provider and model that answered; none where a hook answered.
-    pub answered_by: Option<(String, String)>,
-    /// Tries at providers.
-    pub attempts: u32,
-    /// Plugins passed over under `on_failure = "skip"`.
-    pub skipped: Vec<Arc<str>>,
-}

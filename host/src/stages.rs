@@ -1,5 +1,5 @@
 //! The four stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
-//! They are a closed list: only plugins are an open one. Must not know HTTP or each other.
+//! The list of stages is closed; only the list of plugins is open.
 
 pub mod after;
 pub mod before;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::chat::{Completion, Exchange};
 use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
-use crate::telemetry::Metrics;
+use crate::telemetry::{HookCall, Metrics};
 use crate::{llm, rag};
 
 /// Retrieval before the model.
@@ -40,14 +40,14 @@ pub struct HookStage {
 pub struct LlmStage {
     /// The primary first, then its equals, then the fallbacks.
     pub targets: Vec<llm::Target>,
-    /// Of the primary and its equals.
+    /// The weights of the primary and its equals.
     pub weights: Vec<u32>,
-    /// When the next target is asked beside a slow one.
+    /// After this time the next target is asked too, if the first has not answered.
     pub hedge_after: Option<Duration>,
 }
 
 impl LlmStage {
-    /// The whole chain, as the room `llm` takes it.
+    /// The whole chain, as `llm` takes it.
     pub fn chain(&self) -> llm::Chain<'_> {
         llm::Chain { targets: &self.targets, weights: &self.weights, hedge_after: self.hedge_after }
     }
@@ -64,10 +64,10 @@ impl LlmStage {
     }
 }
 
-/// Where a stage leaves the exchange.
+/// What a stage makes of the exchange.
 pub enum Flow {
     Next(Exchange),
-    /// A hook answered in the model's place: an answer, not an error.
+    /// A hook answered in place of the model, which is an answer and not an error.
     Done(Exchange, Completion),
 }
 
@@ -77,7 +77,7 @@ pub enum Error {
     /// The client tried to switch off a stage that the operator locked on.
     #[error("stage `{0}` is locked on by the operator and cannot be switched off")]
     Locked(&'static str),
-    /// A plugin refused the exchange; its words go to the client.
+    /// A plugin refused the exchange; its message goes to the client.
     #[error("plugin `{plugin}` refused the request: {}", rejection.message)]
     Rejected { plugin: Arc<str>, rejection: Rejection },
     #[error(transparent)]
@@ -91,22 +91,22 @@ pub enum Error {
     Deadline,
 }
 
-/// The one place where the fault policy is decided: passes the fault on, or notes the skip and goes on.
+/// Applies the operator's `on_failure`, here and nowhere else: returns the fault, or notes that the plugin was skipped.
 fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
     if fault.kind == FaultKind::NotLoaded {
         // No plugin was there to count it.
-        metrics.plugin_call(&fault.plugin, fault.hook, fault.kind.word(), 0.0, 0, 0);
+        metrics.plugin(&fault.plugin).call(&HookCall { hook: fault.hook.word(), outcome: fault.kind.word(), ..HookCall::default() });
     }
     let policy = match fault.kind {
-        // Nobody tried the plugin: passing over it would let a flood of requests switch a guard off.
+        // The plugin was never tried. If it were skipped, a flood of requests could switch a guard off.
         FaultKind::Busy => OnFailure::Reject,
         _ => plugins.on_failure(&fault.plugin),
     };
     match policy {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {
-            tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook, %fault, "plugin skipped");
-            metrics.plugin_skipped(&fault.plugin, fault.hook);
+            tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook.word(), %fault, "plugin skipped");
+            metrics.plugin(&fault.plugin).skipped(fault.hook.word());
             exchange.skipped.push(fault.plugin);
             Ok(())
         }

@@ -1,5 +1,5 @@
-//! Log lines, spans, traces and figures: what an operator sees of the inside. Any room may use it; it knows none.
-//! Must not be handed prompts, bodies or secrets.
+//! Log lines, spans, traces and figures: what an operator sees of the inside. Every room may use it.
+//! Nothing here ever holds a prompt, a body or a secret.
 
 mod handles;
 mod log;
@@ -10,7 +10,7 @@ mod span;
 use std::error::Error;
 
 pub use log::{LogFormat, init, init_with};
-pub use metrics::{CONTENT_TYPE, Metrics, Operation};
+pub use metrics::{CONTENT_TYPE, HookCall, Metrics, Operation, PluginFigures};
 pub use otlp::{Collecting, Deliver, Export, Spans, queue};
 pub use span::{Ended, llm_answered, llm_done, llm_server, llm_span, llm_used, plugin_done, plugin_span, request_done, request_span};
 

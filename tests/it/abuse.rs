@@ -1,4 +1,4 @@
-//! Ways around the limits that were thought of: each costs its caller, not the host or the others.
+//! Known ways around the limits. Each costs its caller, and neither the host nor other callers.
 
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ async fn changes_and_edits_have_limits_at_their_edge() {
 }
 
 #[tokio::test]
-async fn a_plugins_words_forge_no_log_line_and_stay_short() {
+async fn a_plugins_error_forges_no_log_line_and_stays_short() {
     let server = Server::with(&config("forger", "pre_hook", "{}", "")).plugin("forger").start();
     let answer = Client::of(server.address).chat("p", "x", json!({})).await;
     assert_eq!(answer.refused(502), "plugin_reported_error");

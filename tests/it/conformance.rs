@@ -1,5 +1,5 @@
 //! The conformance list: what providers do and gateways got wrong, and the tests that show that this one does not.
-//! An item without a test of its number does not get in. Must not know how an item is tested.
+//! An item without a test of its number fails here.
 
 use crate::tidy::source::under;
 
@@ -105,7 +105,7 @@ const ITEMS: [Item; 62] = [
         "a spending limit's 429 is not tried again",
         &[
             "c29_a_spend_cap_429_is_not_retried",
-            "c29_a_spend_cap_is_not_retried_and_benches_the_key",
+            "c29_a_spend_cap_is_not_retried_and_opens_the_circuit_of_the_key",
             "c29_a_spending_limit_is_no_matter_of_waiting",
         ],
     ),
@@ -249,12 +249,12 @@ const ITEMS: [Item; 62] = [
     (62, "a secret split over three chunks is caught", &["c62_a_secret_that_would_be_split_over_three_chunks_is_caught"]),
 ];
 
-/// What the name of a test of this item begins with.
+/// The start of the names of this item's tests.
 fn prefix(number: u32) -> String {
     format!("c{number:02}_")
 }
 
-/// Every test whose name begins as those of an item do.
+/// Every test whose name begins with an item's number.
 fn numbered() -> Vec<String> {
     let sources = ["host/src", "tests/it"].into_iter().flat_map(under);
     let is_numbered = |name: &str| name.len() > 4 && name[1..3].bytes().all(|byte| byte.is_ascii_digit()) && name.starts_with('c');

@@ -1,5 +1,5 @@
-//! The conformance list where only the whole house can show it: a provider of every kind behind the real server, played byte by byte.
-//! What one decoder does is tested beside it; here are end marks, names, usage, hang-ups and hooks as a client meets them.
+//! Items of the conformance list that only the whole gateway can show: a provider of every kind behind the real server, byte by byte.
+//! What one decoder does is tested beside it; these tests see end marks, names, usage, hang-ups and hooks as a client does.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ use crate::upstream::{Script, Upstream};
 const KINDS: [&str; 5] = ["openai", "anthropic", "gemini", "azure-openai", "workers-ai"];
 
 /// A server whose model of each kind's name asks that kind of provider at `upstream`, and whose `chain` asks Anthropic, then Gemini.
-struct House {
+struct Gateway {
     upstream: Upstream,
     client: Client,
     server: Server,
 }
 
-async fn house(limits: &str) -> House {
+async fn gateway(limits: &str) -> Gateway {
     let upstream = Upstream::start().await;
     let mut config = format!("[limits.providers]\n{limits}\n");
     for kind in KINDS {
@@ -41,13 +41,13 @@ async fn house(limits: &str) -> House {
         config += &format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {stages} ]\n");
     }
     let server = Server::with(&config).plugin("redact-pii").start();
-    House { upstream, client: Client::of(server.address), server }
+    Gateway { upstream, client: Client::of(server.address), server }
 }
 
-/// One try at each provider, and no memory of how it ended.
+/// One attempt at each provider, and no circuits.
 const ONCE: &str = "retries = 0\ncircuit_failures = 0";
 
-/// A stream of Gemini's, which has no end mark.
+/// A stream of Gemini, which has no end mark.
 fn gemini(words: &[&str]) -> Script {
     let part = |word: &str| {
         let candidate = json!({"index": 0, "content": {"role": "model", "parts": [{"text": word}]}});
@@ -88,7 +88,7 @@ async fn in_time(event: impl Future<Output = ()>) {
 
 #[tokio::test]
 async fn c40_a_stream_without_an_end_mark_gets_one_and_a_cut_one_does_not() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.next(gemini(&["hel", "lo"]));
     let events = client.chat_stream("gemini", "hi", json!({})).await.all().await.expect("a whole stream");
     assert_eq!((text_of(&events).as_str(), reasons(&chunks(&events))), ("hello", vec!["stop"]));
@@ -101,7 +101,7 @@ async fn c40_a_stream_without_an_end_mark_gets_one_and_a_cut_one_does_not() {
 
 #[tokio::test]
 async fn c41_an_error_after_the_first_token_ends_the_stream_in_an_error() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}).to_string();
     let part = json!({"candidates": [{"index": 0, "content": {"parts": [{"text": "hel"}]}}]}).to_string();
     upstream.next(Script::stream().event(&part).event(&error).end());
@@ -113,7 +113,7 @@ async fn c41_an_error_after_the_first_token_ends_the_stream_in_an_error() {
 
 #[tokio::test]
 async fn c48_a_page_of_html_becomes_an_error_without_html() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.always(Script::reply(
         503,
         &[("content-type", "text/html")],
@@ -131,7 +131,7 @@ async fn c48_a_page_of_html_becomes_an_error_without_html() {
 
 #[tokio::test]
 async fn c50_azures_dated_api_and_its_v1_are_asked_at_their_own_urls() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.always(Script::json(200, &whole("azure-openai")));
     for model in ["azure-openai", "azure-v1"] {
         assert_eq!(client.chat(model, "hi", json!({})).await.ok().content(), "hello");
@@ -143,7 +143,7 @@ async fn c50_azures_dated_api_and_its_v1_are_asked_at_their_own_urls() {
 
 #[tokio::test]
 async fn c56_a_whole_reply_to_a_client_that_wants_a_stream_becomes_one_whoever_answers() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     for kind in KINDS {
         for pretty in [false, true] {
             let body = whole(kind);
@@ -161,7 +161,7 @@ async fn c56_a_whole_reply_to_a_client_that_wants_a_stream_becomes_one_whoever_a
 
 #[tokio::test]
 async fn c57_usage_is_in_a_stream_only_where_it_was_asked_for_and_then_last() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}).to_string();
     let openai =
         || Script::stream().event(&crate::upstream::delta("hello")).event(&crate::upstream::finish()).event(&usage).event("[DONE]").end();
@@ -172,10 +172,10 @@ async fn c57_usage_is_in_a_stream_only_where_it_was_asked_for_and_then_last() {
             let events = client.chat_stream(kind, "hi", extra).await.all().await.expect("a whole stream");
             assert_eq!(text_of(&events), "hello");
             let chunks = chunks(&events);
-            let told: Vec<usize> = (0..chunks.len()).filter(|at| !chunks[*at]["usage"].is_null()).collect();
-            assert_eq!(told, if wanted { vec![chunks.len() - 1] } else { vec![] }, "{kind}: {events:?}");
+            let with_usage: Vec<usize> = (0..chunks.len()).filter(|at| !chunks[*at]["usage"].is_null()).collect();
+            assert_eq!(with_usage, if wanted { vec![chunks.len() - 1] } else { vec![] }, "{kind}: {events:?}");
             if wanted {
-                assert_eq!((&chunks[told[0]]["usage"]["total_tokens"], &chunks[told[0]]["choices"]), (&json!(7), &json!([])));
+                assert_eq!((&chunks[with_usage[0]]["usage"]["total_tokens"], &chunks[with_usage[0]]["choices"]), (&json!(7), &json!([])));
             } else {
                 assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()), "{kind}: {events:?}");
             }
@@ -185,12 +185,12 @@ async fn c57_usage_is_in_a_stream_only_where_it_was_asked_for_and_then_last() {
 
 #[tokio::test]
 async fn c58_a_stream_has_one_name_also_after_a_fallback_to_another_dialect() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     let start = r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-x","usage":{"input_tokens":1}}}"#;
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     for failure in [
         Script::json(529, &serde_json::from_str(overloaded).expect("JSON")),
-        // It has named itself, and fails before it says anything.
+        // The provider has sent the head of its reply, and fails before any content.
         Script::stream().event(start).event(overloaded).end(),
         Script::stream().event(start).cut(),
     ] {
@@ -207,7 +207,7 @@ async fn c58_a_stream_has_one_name_also_after_a_fallback_to_another_dialect() {
 
 #[tokio::test]
 async fn c59_hanging_up_before_the_first_event_hangs_up_on_every_kind_of_provider() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     for kind in KINDS {
         for stream in [true, false] {
             upstream.next(Script::default().hang());
@@ -219,7 +219,7 @@ async fn c59_hanging_up_before_the_first_event_hangs_up_on_every_kind_of_provide
 
 #[tokio::test]
 async fn c59_hanging_up_ends_a_try_again_and_asks_nobody_else() {
-    let House { upstream, client, server: _server } = house("retries = 1\nretry_backoff = \"1ms\"\ncircuit_failures = 0").await;
+    let Gateway { upstream, client, server: _server } = gateway("retries = 1\nretry_backoff = \"1ms\"\ncircuit_failures = 0").await;
     for stream in [true, false] {
         let before = upstream.requests().len();
         upstream.next(Script::reply(503, &[], "")).next(Script::default().hang());
@@ -235,7 +235,7 @@ async fn c59_hanging_up_ends_a_try_again_and_asks_nobody_else() {
 
 #[tokio::test]
 async fn c59_hanging_up_ends_both_of_a_hedge() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     for stream in [true, false] {
         upstream.next(Script::default().hang()).next(Script::default().hang());
         gone_once(&client, "hedged", stream, async {
@@ -248,7 +248,7 @@ async fn c59_hanging_up_ends_both_of_a_hedge() {
     }
 }
 
-/// Asks, and hangs up as soon as `seen` is over.
+/// Sends a request, and hangs up as soon as `seen` completes.
 async fn gone_once(client: &Client, model: &str, stream: bool, seen: impl Future<Output = ()>) {
     let asking = async {
         if stream {
@@ -263,7 +263,7 @@ async fn gone_once(client: &Client, model: &str, stream: bool, seen: impl Future
     }
 }
 
-/// What a provider says of two choices, each with something to hide, a call beside the second, printed for people as OpenAI does.
+/// A provider's reply with two choices, each with something to redact and the second with a tool call, indented as OpenAI does.
 fn two_choices() -> String {
     let call = json!({"id": "t", "type": "function", "function": {"name": "mail", "arguments": "{\"to\":\"jane@example.com\"}"}});
     let choice =
@@ -281,11 +281,11 @@ const REDACTED: [&str; 2] = ["Write to [redacted e-mail], please.", "Or to [reda
 
 #[tokio::test]
 async fn c60_a_hook_guards_every_choice() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.always(Script::reply(200, &[("content-type", "application/json")], two_choices()));
     let answer = client.chat("redacted", "hi", json!({"n": 2})).await.ok().json();
-    let said = [0, 1].map(|at| answer["choices"][at]["message"]["content"].as_str().expect("text").to_owned());
-    assert_eq!(said, REDACTED);
+    let text = [0, 1].map(|at| answer["choices"][at]["message"]["content"].as_str().expect("text").to_owned());
+    assert_eq!(text, REDACTED);
     let events = client.chat_stream("redacted", "hi", json!({"n": 2})).await.all().await.expect("a whole stream");
     assert_eq!([0, 1].map(|index| content_of(&chunks(&events), index)), REDACTED);
     assert!(!events[..].concat().contains("john@"), "{events:?}");
@@ -293,7 +293,7 @@ async fn c60_a_hook_guards_every_choice() {
 
 #[tokio::test]
 async fn c61_a_hooks_edit_keeps_usage_and_calls() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.always(Script::reply(200, &[("content-type", "application/json")], two_choices()));
     let sent: Value = serde_json::from_str(&two_choices()).expect("JSON");
     let answer = client.chat("redacted", "hi", json!({"n": 2})).await.ok().json();
@@ -310,11 +310,11 @@ async fn c61_a_hooks_edit_keeps_usage_and_calls() {
     assert_eq!(ends, ["stop", "tool_calls"]);
 }
 
-/// A hook of replies sees them whole, so nothing that is cut over deltas gets by: the provider is not even asked for a stream.
+/// A post-hook sees whole replies, so nothing that is split over deltas gets past it. The provider is not even asked for a stream.
 #[tokio::test]
 async fn c62_a_secret_that_would_be_split_over_three_chunks_is_caught() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
-    // Longer than a delta of the stream that is made of it, and somewhere else in each.
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
+    // It is longer than one delta of the stream, and split at another place in each case.
     let card = "4111 1111 1111 1111";
     for lead in 0..30 {
         let text = format!("{}pay with {card} and write to a.very.long.name.of.somebody@mail.example.com today.", "x ".repeat(lead));
@@ -325,7 +325,7 @@ async fn c62_a_secret_that_would_be_split_over_three_chunks_is_caught() {
         assert_eq!(text_of(&events), format!("{}pay with [redacted card] and write to [redacted e-mail] today.", "x ".repeat(lead)));
     }
     assert!(upstream.requests().iter().all(|request| request.json()["stream"] != true));
-    // A provider that streams all the same is not believed, and nothing of it reaches the client.
+    // If a provider streams all the same, its answer is not used, and nothing of it reaches the client.
     let pieces = ["pay with 4111 11", "11 1111", " 1111"];
     upstream.next(Script::streams(&pieces));
     let answer = client.chat_stream("redacted", "hi", json!({})).await.answer().await;
@@ -338,10 +338,10 @@ fn content_of(chunks: &[Value], index: u32) -> String {
     entries.filter(|choice| choice["index"] == index).filter_map(|choice| choice["delta"]["content"].as_str()).collect()
 }
 
-/// Line breaks that the client wrote for itself are in what a response repeats of its request.
+/// What a response repeats of its request can hold the line breaks of the client's own JSON.
 #[tokio::test]
 async fn a_request_printed_for_people_tears_no_event_of_its_response() {
-    let House { upstream, client, server: _server } = house(ONCE).await;
+    let Gateway { upstream, client, server: _server } = gateway(ONCE).await;
     upstream.next(Script::streams(&["hello"]));
     let tool = json!({"type": "function", "name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}});
     let body = json!({"model": "openai", "stream": true, "input": "hi", "tools": [tool], "metadata": {"a": "b"}});

@@ -98,7 +98,7 @@ async fn a_mistake_in_an_embeddings_request_names_its_field() {
 }
 
 #[tokio::test]
-async fn vectors_that_do_not_fit_the_texts_are_garbled() {
+async fn vectors_that_do_not_fit_the_texts_are_an_invalid_reply() {
     let (upstream, _server, client) = house("[limits.providers]\nretries = 0").await;
     for rows in [vec![], vec![(0, json!([1.0])), (0, json!([1.0]))], vec![(0, json!([1.0])), (7, json!([1.0]))]] {
         upstream.next(Script::json(200, &vectors(&rows)));

@@ -1,5 +1,5 @@
 //! A primary and its fallback behind the real server: what the client sees when a provider fails, and what a provider is sent.
-//! The room `llm` has the same by itself; here is what only the whole house can show: headers, envelopes, framing, hang-ups.
+//! The decisions are tested in the room `llm`; these tests show what only the whole gateway can: headers, envelopes, framing, hang-ups.
 
 mod attempts;
 mod cancel;
@@ -16,18 +16,18 @@ const KEY_A: &str = "sk-of-a-0123456789";
 const KEY_B: &str = "sk-of-b-0123456789";
 
 /// A server whose model `p` asks `a`, then `b`; whose model `alone` asks `a` only.
-struct House {
+struct Gateway {
     a: Upstream,
     b: Upstream,
     server: Server,
     client: Client,
 }
 
-async fn house(extra: &str) -> House {
-    house_with(extra, |server| server.env("KEY_A", KEY_A).env("KEY_B", KEY_B)).await
+async fn gateway(extra: &str) -> Gateway {
+    gateway_with(extra, |server| server.env("KEY_A", KEY_A).env("KEY_B", KEY_B)).await
 }
 
-async fn house_with(extra: &str, build: impl FnOnce(Builder) -> Builder) -> House {
+async fn gateway_with(extra: &str, build: impl FnOnce(Builder) -> Builder) -> Gateway {
     let (a, b) = (Upstream::start().await, Upstream::start().await);
     let extra = once(extra);
     let config = format!(
@@ -54,10 +54,10 @@ async fn house_with(extra: &str, build: impl FnOnce(Builder) -> Builder) -> Hous
     );
     let server = build(Server::with(&config)).start();
     let client = Client::of(server.address);
-    House { a, b, server, client }
+    Gateway { a, b, server, client }
 }
 
-/// One try at each provider, and no memory of how it ended, unless the test says otherwise; `attempts` does.
+/// One attempt at each provider and no circuits, unless the test says otherwise, as those of `attempts` do.
 fn once(extra: &str) -> String {
     const TABLE: &str = "[limits.providers]";
     let one_try = format!("{TABLE}\nretries = 0\ncircuit_failures = 0\n");
@@ -74,7 +74,7 @@ fn refusal(message: &str) -> Value {
 
 #[tokio::test]
 async fn an_error_says_how_many_tries_came_to_nothing() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.always(Script::reply(503, &[], "oops"));
     b.always(Script::reply(500, &[], "oops"));
     for stream in [false, true] {
@@ -88,7 +88,7 @@ async fn an_error_says_how_many_tries_came_to_nothing() {
 
 #[tokio::test]
 async fn after_a_429_the_fallback_answers_in_one_clean_reply() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.always(Script::reply(429, &[("retry-after", "7")], refusal("slow down").to_string()));
     b.next(Script::says("from b")).next(Script::streams(&["from", " b"]));
     let answer = client.chat("p", "hi", json!({})).await.ok();
@@ -117,7 +117,7 @@ async fn after_a_429_the_fallback_answers_in_one_clean_reply() {
 
 #[tokio::test]
 async fn a_429_that_nobody_takes_over_arrives_with_its_retry_after() {
-    let House { a, client, server: _server, .. } = house("").await;
+    let Gateway { a, client, server: _server, .. } = gateway("").await;
     a.always(Script::reply(429, &[("retry-after", "7")], refusal("slow down").to_string()));
     for answer in [client.chat("alone", "hi", json!({})).await, client.chat_stream("alone", "hi", json!({})).await.answer().await] {
         assert_eq!((answer.refused(429).as_str(), answer.header("retry-after")), ("their_code", Some("7")));
@@ -127,7 +127,7 @@ async fn a_429_that_nobody_takes_over_arrives_with_its_retry_after() {
 
 #[tokio::test]
 async fn a_400_is_not_retried_and_arrives_in_the_providers_words() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.always(Script::json(400, &refusal("temperature is over 2")));
     for answer in [client.chat("p", "hi", json!({})).await, client.chat_stream("p", "hi", json!({})).await.answer().await] {
         assert_eq!((answer.status.as_u16(), answer.json()), (400, refusal("temperature is over 2")));
@@ -138,7 +138,7 @@ async fn a_400_is_not_retried_and_arrives_in_the_providers_words() {
 
 #[tokio::test]
 async fn a_providers_401_is_not_the_clients_and_never_shows_the_key() {
-    let House { a, client, server, .. } = house("").await;
+    let Gateway { a, client, server, .. } = gateway("").await;
     a.always(Script::json(401, &refusal(&format!("Incorrect API key provided: {KEY_A}"))));
     for answer in [client.chat("alone", "hi", json!({})).await, client.chat_stream("alone", "hi", json!({})).await.answer().await] {
         assert_eq!((answer.refused(502).as_str(), answer.header("x-should-retry")), ("provider_auth", Some("false")));
@@ -149,7 +149,7 @@ async fn a_providers_401_is_not_the_clients_and_never_shows_the_key() {
 
 #[tokio::test]
 async fn a_401_falls_back_to_another_provider() {
-    let House { a, b, client, server } = house("").await;
+    let Gateway { a, b, client, server } = gateway("").await;
     a.always(Script::json(401, &refusal(&format!("Incorrect API key provided: {KEY_A}"))));
     b.next(Script::says("from b"));
     assert_eq!(client.chat("p", "hi", json!({})).await.ok().content(), "from b");
@@ -158,7 +158,7 @@ async fn a_401_falls_back_to_another_provider() {
 
 #[tokio::test]
 async fn a_missing_secret_names_its_variable_or_lets_the_fallback_run() {
-    let House { a, b, client, server: _server } = house_with("", |server| server.env("KEY_A", "  ").env("KEY_B", KEY_B)).await;
+    let Gateway { a, b, client, server: _server } = gateway_with("", |server| server.env("KEY_A", "  ").env("KEY_B", KEY_B)).await;
     b.next(Script::says("from b"));
     let answer = client.chat("p", "hi", json!({})).await.ok();
     assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("from b", Some("2")));
@@ -170,7 +170,7 @@ async fn a_missing_secret_names_its_variable_or_lets_the_fallback_run() {
 
 #[tokio::test]
 async fn when_all_fail_the_last_one_is_told() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.always(Script::reply(500, &[], "oops"));
     b.always(Script::reply(503, &[], "overloaded"));
     let answer = client.chat("p", "hi", json!({})).await;
@@ -180,7 +180,7 @@ async fn when_all_fail_the_last_one_is_told() {
 
 #[tokio::test]
 async fn a_silent_primary_leaves_time_for_its_fallback_also_where_the_whole_reply_is_awaited() {
-    let House { a, b, client, server: _server } = house("[limits.http]\nrequest_time = \"2s\"").await;
+    let Gateway { a, b, client, server: _server } = gateway("[limits.http]\nrequest_time = \"2s\"").await;
     a.always(Script::default().hang());
     b.next(Script::says("from b"));
     assert_eq!(client.chat("p", "hi", json!({})).await.ok().content(), "from b");
@@ -188,7 +188,7 @@ async fn a_silent_primary_leaves_time_for_its_fallback_also_where_the_whole_repl
 
 #[tokio::test]
 async fn an_error_status_counts_even_if_its_words_never_come() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.always(Script::chunked(400, &[("content-type", "application/json")]).hang());
     let (whole, stream) = tokio::join!(client.chat("p", "hi", json!({})), client.chat_stream("p", "hi", json!({})));
     assert_eq!((whole.status.as_u16(), stream.answer().await.status.as_u16(), b.requests().len()), (400, 400, 0));

@@ -99,7 +99,7 @@ async fn a_hook_that_answers_keeps_the_model_out_of_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_plugins_words_and_a_status_that_is_a_refusal() {
+async fn a_refusal_has_the_plugins_message_and_a_status_that_is_a_refusal() {
     let upstream = Upstream::start().await;
     let server = Server::with(&config(&hook("rejecter", "pre_hook"), &upstream.url())).plugin("rejecter").start();
     let answer = Client::of(server.address).chat("p", "hi", json!({})).await;

@@ -1,5 +1,5 @@
 //! Hostile guests: each ends in its own typed error within its limit, while other requests keep being served.
-//! The same under `on_failure = "skip"`: the exchange goes on without the plugin, and says so.
+//! Under `on_failure = "skip"` the exchange goes on without the plugin, and the reply says so.
 
 use serde_json::json;
 
@@ -99,7 +99,7 @@ async fn fifty_megabytes_of_reply_are_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trap_is_told_as_a_trap() {
+async fn a_trap_is_reported_as_a_trap() {
     ends_in("trap", "pre_hook", LIMITS, "plugin_trapped").await;
 }
 

@@ -1,5 +1,5 @@
 //! Limits per key and the report of what was used, through the real server: status, headers, who is refused and who is not.
-//! What a reply adds to the books is in `replies`; the edges of token limits are tested by the room itself, with a clock that can be moved.
+//! What a reply adds to the ledger is in `replies`; the edges of token limits are tested by the room itself, with a clock that can be moved.
 
 mod replies;
 
@@ -41,7 +41,8 @@ fn with_key(server: &Server, key: &str) -> Client {
     Client::of(server.address).header("authorization", &format!("Bearer {key}"))
 }
 
-fn told(answer: &Answer, of: &str) -> [Option<String>; 3] {
+/// The headers that say what is allowed, what is left, and when it is renewed.
+fn limits_in(answer: &Answer, of: &str) -> [Option<String>; 3] {
     ["limit", "remaining", "reset"].map(|what| answer.header(&format!("x-ratelimit-{what}-{of}")).map(str::to_owned))
 }
 
@@ -57,10 +58,10 @@ async fn a_key_over_its_requests_of_the_minute_gets_429_and_others_do_not() {
     let slow = with_key(&server, "slow");
     for remaining in ["1", "0"] {
         let answer = slow.chat("p", "hi", json!({})).await.ok();
-        let [limit, left, reset] = told(&answer, "requests");
+        let [limit, left, reset] = limits_in(&answer, "requests");
         assert_eq!((limit.as_deref(), left.as_deref()), (Some("2"), Some(remaining)));
         assert!(reset.is_some_and(|reset| reset.ends_with('s')), "{answer:?}");
-        assert_eq!(told(&answer, "tokens"), [None, None, None], "there is no such limit");
+        assert_eq!(limits_in(&answer, "tokens"), [None, None, None], "there is no such limit");
         assert_eq!(slow.get("/v1/models").await.ok().header("x-ratelimit-limit-requests"), None, "what costs nothing is not counted");
     }
     for answer in [slow.chat("p", "hi", json!({})).await, slow.chat_stream("p", "hi", json!({})).await.answer().await] {
@@ -68,12 +69,12 @@ async fn a_key_over_its_requests_of_the_minute_gets_429_and_others_do_not() {
         assert_eq!(answer.json()["error"]["type"], "rate_limit_error");
         assert!(answer.text().contains("`requests_per_minute`"), "{answer:?}");
         assert!((1..=30).contains(&number(answer.header("retry-after"))), "{answer:?}");
-        assert_eq!((told(&answer, "requests")[1].as_deref(), answer.header("x-should-retry")), (Some("0"), None));
+        assert_eq!((limits_in(&answer, "requests")[1].as_deref(), answer.header("x-should-retry")), (Some("0"), None));
     }
     assert_eq!(upstream.requests().len(), 2, "no provider is asked for what is refused");
     for key in ["free", "boss"] {
         let answer = with_key(&server, key).chat("p", "hi", json!({})).await.ok();
-        assert_eq!(told(&answer, "requests"), [None, None, None], "{key} has no limits");
+        assert_eq!(limits_in(&answer, "requests"), [None, None, None], "{key} has no limits");
     }
     let metrics = slow.get("/metrics").await.ok().text();
     let line = r#"cofferdam_rate_limited_total{caller="slow",limit="requests_per_minute"} 2"#;
@@ -90,10 +91,10 @@ async fn every_answer_to_a_limited_key_says_what_is_left() {
     assert_eq!((stream.status.as_u16(), &stream.headers["x-ratelimit-remaining-requests"]), (200, &"3".parse().expect("a value")));
     stream.all().await.expect("a whole stream");
     let failed = slow.chat("p", "hi", json!({})).await;
-    assert_eq!((failed.refused(502).as_str(), told(&failed, "requests")[1].as_deref()), ("provider_failed", Some("2")));
+    assert_eq!((failed.refused(502).as_str(), limits_in(&failed, "requests")[1].as_deref()), ("provider_failed", Some("2")));
     let unknown = slow.chat("nobody", "hi", json!({})).await;
-    assert_eq!((unknown.refused(404).as_str(), told(&unknown, "requests")[1].as_deref()), ("model_not_found", Some("1")));
-    assert_eq!(told(&unknown, "tokens")[0].as_deref(), Some("900"), "the limit with fewer tokens left");
+    assert_eq!((unknown.refused(404).as_str(), limits_in(&unknown, "requests")[1].as_deref()), ("model_not_found", Some("1")));
+    assert_eq!(limits_in(&unknown, "tokens")[0].as_deref(), Some("900"), "the limit with fewer tokens left");
 }
 
 #[tokio::test]
@@ -137,9 +138,9 @@ async fn a_restart_does_not_renew_the_budget_of_the_day() {
     let answer = with_key(&server, "slow").chat("p", "hi", json!({})).await;
     assert_eq!((answer.refused(429).as_str(), answer.header("x-should-retry")), ("insufficient_quota", Some("false")));
     assert!((1..=86_400).contains(&number(answer.header("retry-after"))), "{answer:?}");
-    let [limit, remaining, _] = told(&answer, "tokens");
+    let [limit, remaining, _] = limits_in(&answer, "tokens");
     assert_eq!((limit.as_deref(), remaining.as_deref()), (Some("50"), Some("0")));
-    assert_eq!(told(&answer, "requests")[1].as_deref(), Some("100"), "a refusal costs no request");
+    assert_eq!(limits_in(&answer, "requests")[1].as_deref(), Some("100"), "a refusal costs no request");
     assert_eq!(upstream.requests().len(), asked);
     with_key(&server, "free").chat("p", "hi", json!({})).await.ok();
 }

@@ -1,5 +1,5 @@
 //! The room `llm` against scripted providers: what is sent, who takes over, how streams end, what limits do.
-//! Must not know the rest of the house; nothing here waits for time to pass but tiny limits against a silent provider.
+//! Only tests of tiny limits against a silent provider wait for time to pass.
 
 mod attempts;
 mod cancel;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use cofferdam::chat::reply::Pieces;
 use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
-    Answer, Chain, CircuitPhase, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target,
+    Answered, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, MissingSecret, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn llm(upstreams: &[&Upstream]) -> Llm {
     with_limits(upstreams, once())
 }
 
-/// One try at each target, and no memory of how it ended: what most tests are about. `attempts` has the others.
+/// One try at each target and no circuits, as most tests want it; `attempts` has the others.
 fn once() -> Limits {
     Limits { retries: 0, circuit_failures: 0, ..Limits::default() }
 }
@@ -48,7 +48,7 @@ fn watched(upstreams: &[&Upstream], limits: Limits, observer: Arc<dyn Observer>)
         "KEY_A" => Secret::new(&format!("{KEY}\n")),
         "KEY_B" => Secret::new("sk-of-b"),
         "BLANK" => Secret::new(" "),
-        _ => Err(Lacking::NotSet),
+        _ => Err(MissingSecret::NotSet),
     };
     Llm::new(config, Arc::new(secrets), observer).expect("the upstreams' URLs are fine")
 }
@@ -83,11 +83,11 @@ async fn failure(llm: &Llm, mode: Mode) -> Error {
 }
 
 /// The answer of provider `a` alone, as a stream.
-async fn streamed(llm: &Llm) -> Answer {
+async fn streamed(llm: &Llm) -> Answered<Reply> {
     llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
 }
 
-fn pieces(answer: Answer) -> Pieces {
+fn pieces(answer: Answered<Reply>) -> Pieces {
     match answer.reply {
         Reply::PassThrough(pieces) => pieces,
         _ => panic!("must pass through"),
@@ -95,7 +95,7 @@ fn pieces(answer: Answer) -> Pieces {
 }
 
 /// All bytes of a passed-through reply and what broke it.
-async fn drain(answer: Answer) -> (String, Option<StreamError>) {
+async fn drain(answer: Answered<Reply>) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();
     while let Some(item) = pieces.next().await {
@@ -113,8 +113,8 @@ async fn drain(answer: Answer) -> (String, Option<StreamError>) {
     (String::from_utf8(text).expect("UTF-8"), None)
 }
 
-/// What a whole reply's first choice says.
-fn said(answer: &Answer) -> String {
+/// The text of a whole reply's first choice.
+fn text_of(answer: &Answered<Reply>) -> String {
     let json: Value = match &answer.reply {
         Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
         Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),

@@ -1,5 +1,5 @@
 //! The one integration binary: the real server, real clients, real components; fakes only for providers.
-//! One module a promise; the harness is in `tests/support`.
+//! Each module tests one promise to users; the harness is in `tests/support`.
 
 #![allow(unreachable_pub, reason = "the harness is modules of this one binary")]
 
@@ -19,6 +19,17 @@ mod server;
 mod simulator;
 #[path = "../support/upstream.rs"]
 mod upstream;
+
+/// One suite for each port of storage, against every backend.
+#[path = "../contract"]
+#[expect(clippy::unwrap_used, reason = "the functions of a suite are the bodies of tests")]
+mod contract {
+    #[macro_use]
+    mod backends;
+    mod documents;
+    mod pipelines;
+    mod usage;
+}
 
 mod abuse;
 mod browser;

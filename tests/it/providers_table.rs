@@ -1,5 +1,5 @@
 //! The table in `docs/providers.md`, held against the tests: what a cell says, and which test shows it.
-//! A claim without a test does not get in. Must not know how a capability is tested.
+//! A claim whose test does not exist fails here.
 
 use crate::tidy::source::{read, under};
 
@@ -9,7 +9,7 @@ const PROVIDERS: [&str; 5] = ["openai", "anthropic", "gemini", "azure-openai", "
 type Cell = (&'static str, &'static str);
 
 const AS_SENT: Cell = is("as sent", "unknown_fields_reach_the_provider_byte_for_byte");
-/// By an adapter that mends what it must and keeps the rest.
+/// By an adapter that changes what it must and keeps the rest.
 const KEPT: Cell = is("as sent", "fields_keep_their_order_and_bytes");
 
 const RESULTS: Cell = yes("calls_of_a_tool_and_its_results_go_round");
@@ -105,11 +105,11 @@ const fn yes(test: &'static str) -> Cell {
     is("yes", test)
 }
 
-const fn is(said: &'static str, test: &'static str) -> Cell {
-    (said, test)
+const fn is(claim: &'static str, test: &'static str) -> Cell {
+    (claim, test)
 }
 
-/// The cells of each line of the document's one table, its rule left out.
+/// The cells of each row of the document's one table, without the line below its head.
 fn lines() -> Vec<Vec<String>> {
     let document = read("docs/providers.md");
     let lines = document.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
@@ -121,8 +121,8 @@ fn lines() -> Vec<Vec<String>> {
 fn the_document_says_what_the_table_says() {
     let head = [&["Capability"], &PROVIDERS[..]].concat().iter().map(|cell| (*cell).to_owned()).collect();
     let rows = TABLE.iter().map(|(capability, cells)| {
-        let said = cells.iter().map(|(said, _)| (*said).to_owned());
-        std::iter::once((*capability).to_owned()).chain(said).collect()
+        let claim = cells.iter().map(|(claim, _)| (*claim).to_owned());
+        std::iter::once((*capability).to_owned()).chain(claim).collect()
     });
     let wanted: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     assert_eq!(lines(), wanted);
@@ -133,8 +133,8 @@ fn every_claim_is_shown_by_a_test_that_there_is() {
     let sources = [under("tests/it"), under("host/src")].concat();
     let is_there = |test: &str| sources.iter().any(|source| source.text.contains(&format!("fn {test}()")));
     let claims = TABLE.iter().flat_map(|(capability, cells)| cells.iter().map(move |cell| (capability, cell)));
-    for (capability, (said, test)) in claims {
-        assert!(is_there(test), "{capability}: {said}, but there is no test `{test}`");
+    for (capability, (claim, test)) in claims {
+        assert!(is_there(test), "{capability}: {claim}, but there is no test `{test}`");
     }
 }
 

@@ -1,5 +1,5 @@
 //! The Responses API through the real server: whole and streamed, tools over two turns, hooks and switches, hang-ups, breaks, refusals.
-//! The room `http` has every mapping by itself; here is what only the whole house can show.
+//! Every mapping is tested in the room `http`; these tests show what only the whole gateway can.
 
 use bytes::Bytes;
 use hyper::Method;
@@ -11,14 +11,14 @@ use crate::upstream::{Script, Upstream, delta};
 
 const PATH: &str = "/v1/responses";
 
-/// A server whose model `p` asks a provider, and whose model `redacted` asks it and redacts what it says.
-struct House {
+/// A server whose model `p` asks a provider, and whose model `redacted` asks it and redacts its reply.
+struct Gateway {
     upstream: Upstream,
     client: Client,
     server: Server,
 }
 
-async fn house(extra: &str) -> House {
+async fn gateway(extra: &str) -> Gateway {
     let upstream = Upstream::start().await;
     let config = format!(
         r#"
@@ -40,7 +40,7 @@ async fn house(extra: &str) -> House {
     );
     let server = Server::with(&config).plugin("redact-pii").start();
     let client = Client::of(server.address);
-    House { upstream, client, server }
+    Gateway { upstream, client, server }
 }
 
 async fn whole(client: &Client, body: Value) -> Answer {
@@ -72,7 +72,7 @@ fn ends(events: &[Value], kind: &str) -> Value {
 
 #[tokio::test]
 async fn a_response_comes_whole_and_says_who_answered() {
-    let House { upstream, client, server: _server } = house("").await;
+    let Gateway { upstream, client, server: _server } = gateway("").await;
     upstream.next(Script::says("hello"));
     let answer =
         whole(&client, json!({"model": "p", "instructions": "be brief", "input": "hi", "max_output_tokens": 16, "seed": 7})).await.ok();
@@ -89,14 +89,14 @@ async fn a_response_comes_whole_and_says_who_answered() {
 
 #[tokio::test]
 async fn a_response_streams_as_it_is_said_and_always_with_its_usage() {
-    let House { upstream, client, server } = house("").await;
+    let Gateway { upstream, client, server } = gateway("").await;
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}).to_string();
     upstream.next(Script::stream().event(&delta("one")).piece(": ping\n\n").event(&delta(" two")).event(&usage).event("[DONE]").end());
     let events = events(&client, json!({"model": "p", "input": "hi"})).await;
-    let said: String =
+    let streamed: String =
         events.iter().filter(|event| event["type"] == "response.output_text.delta").filter_map(|e| e["delta"].as_str()).collect();
     let response = ends(&events, "response.completed");
-    assert_eq!((said.as_str(), text(&response), &response["usage"]["total_tokens"]), ("one two", "one two", &json!(6)));
+    assert_eq!((streamed.as_str(), text(&response), &response["usage"]["total_tokens"]), ("one two", "one two", &json!(6)));
     assert!(events.iter().zip(0..).all(|(event, at)| event["sequence_number"] == at), "{events:?}");
     assert_eq!(upstream.requests()[0].json()["stream_options"], json!({"include_usage": true}));
     assert!(server.wait_for_log("POST responses answered 200").contains("done"));
@@ -104,7 +104,7 @@ async fn a_response_streams_as_it_is_said_and_always_with_its_usage() {
 
 #[tokio::test]
 async fn a_tool_is_called_and_its_output_goes_back_with_the_next_turn() {
-    let House { upstream, client, server: _server } = house("").await;
+    let Gateway { upstream, client, server: _server } = gateway("").await;
     let call = json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\":\"Oslo\"}"}});
     let mut piece = call.clone();
     piece["index"] = 0.into();
@@ -142,7 +142,7 @@ async fn a_tool_is_called_and_its_output_goes_back_with_the_next_turn() {
 
 #[tokio::test]
 async fn hooks_see_a_response_before_the_client_does_and_are_switched_as_ever() {
-    let House { upstream, client, server: _server } = house("").await;
+    let Gateway { upstream, client, server: _server } = gateway("").await;
     upstream.always(Script::says("Write to jane@example.com."));
     let body = json!({"model": "redacted", "input": "hi"});
     assert_eq!(text(&whole(&client, body.clone()).await.ok().json()), "Write to [redacted e-mail].");
@@ -158,7 +158,7 @@ async fn hooks_see_a_response_before_the_client_does_and_are_switched_as_ever() 
 
 #[tokio::test]
 async fn hanging_up_on_a_response_hangs_up_on_the_provider() {
-    let House { upstream, client, server } = house("").await;
+    let Gateway { upstream, client, server } = gateway("").await;
     upstream.next(Script::stream().event(&delta("one")).hang());
     let mut stream = streamed(&client, json!({"model": "p", "input": "hi"})).await;
     for kind in ["created", "in_progress", "output_item.added", "content_part.added", "output_text.delta"] {
@@ -172,7 +172,7 @@ async fn hanging_up_on_a_response_hangs_up_on_the_provider() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_ends_as_a_failed_response() {
-    let House { upstream, client, server } = house("[limits.http]\nresponse_bytes = \"1KiB\"").await;
+    let Gateway { upstream, client, server } = gateway("[limits.http]\nresponse_bytes = \"1KiB\"").await;
     let broken = json!({"error": {"message": "overloaded"}}).to_string();
     for (script, code) in [
         (Script::stream().event(&delta("one")).cut(), "upstream_cut"),
@@ -192,7 +192,7 @@ async fn a_stream_that_breaks_ends_as_a_failed_response() {
 
 #[tokio::test]
 async fn what_cannot_be_answered_is_refused_in_openais_envelope() {
-    let House { upstream, client, server: _server } = house("[limits.providers]\nretries = 0\ncircuit_failures = 0").await;
+    let Gateway { upstream, client, server: _server } = gateway("[limits.providers]\nretries = 0\ncircuit_failures = 0").await;
     let body = |extra: Value| {
         let mut body = json!({"model": "p", "input": "hi"});
         body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());

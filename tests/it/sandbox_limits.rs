@@ -1,5 +1,5 @@
-//! The sandbox's limits at their edges: of one call on the room itself, where a search for the edge costs milliseconds; of the room
-//! through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
+//! The sandbox's limits at their edges: limits of one call on the sandbox itself, because there a search for the edge costs milliseconds;
+//! limits of all calls through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
 mod compile;
 mod shared;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cofferdam::chat::{Deadline, Exchange, Message};
 use cofferdam::sandbox::{
-    Compiler, Exhausted, FaultKind, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
+    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
@@ -20,13 +20,13 @@ use crate::components::components;
 use crate::server::{PATIENCE, Server};
 
 /// Plugins and compiled code in a folder, for one test.
-struct Room {
+struct Sandbox {
     folder: tempfile::TempDir,
     setup: RegistryConfig,
 }
 
-/// A room with those guests, each in the file of its name.
-fn room(guests: &[&str]) -> Room {
+/// A sandbox with those guests, each in the file of its name.
+fn sandbox(guests: &[&str]) -> Sandbox {
     let folder = tempfile::tempdir().expect("a folder");
     let setup = RegistryConfig {
         plugin_dir: folder.path().join("plugins"),
@@ -39,10 +39,10 @@ fn room(guests: &[&str]) -> Room {
     for guest in guests {
         std::fs::copy(components().path(guest), setup.plugin_dir.join(format!("{}.wasm", guest.replace('_', "-")))).expect("copied");
     }
-    Room { folder, setup }
+    Sandbox { folder, setup }
 }
 
-impl Room {
+impl Sandbox {
     fn limit(mut self, plugin: &str, limits: Limits) -> Self {
         self.setup.plugins.insert(plugin.into(), PluginConfig { limits, ..PluginConfig::default() });
         self
@@ -73,20 +73,20 @@ fn exchange(question: &str) -> Exchange {
 
 async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
     let plugins = registry.snapshot();
-    let plugin = plugins.get(plugin, "pre_hook").unwrap_or_else(|_| panic!("{:?}", registry.status()));
+    let plugin = plugins.get(plugin, Hook::Pre).unwrap_or_else(|_| panic!("{:?}", registry.status()));
     plugin.pre_hook(&mut exchange(question), "model").await.map_err(|fault| fault.kind)
 }
 
-/// Searches the least value of a limit that lets the guest through, and checks what it is told on the other side. A guest that describes
-/// itself does so under the same limits.
+/// Searches the least value of a limit that lets the guest through, and checks the fault under it. A guest that describes itself does so
+/// under the same limits.
 async fn edge(guest: &str, step: u64, steps: u64, set: impl Fn(&mut Limits, u64), fault: impl Fn(u64) -> Exhausted) -> u64 {
-    let (mut room, name) = (room(&[guest]), guest.replace('_', "-"));
+    let (mut sandbox, name) = (sandbox(&[guest]), guest.replace('_', "-"));
     let (mut fails, mut passes) = (0, steps);
     let mut call = async |value: u64| {
         let mut limits = Limits { time: PATIENCE, ..Limits::default() };
         set(&mut limits, value);
-        room.setup.plugins.insert(name.clone(), PluginConfig { limits, ..PluginConfig::default() });
-        let (registry, _watcher) = room.open().await;
+        sandbox.setup.plugins.insert(name.clone(), PluginConfig { limits, ..PluginConfig::default() });
+        let (registry, _watcher) = sandbox.open().await;
         match registry.status()[0].reason.clone() {
             Some(reason) => Err(reason),
             None => ask(&registry, &name, &"hello ".repeat(200)).await.map(drop).map_err(|kind| kind.to_string()),
@@ -102,8 +102,8 @@ async fn edge(guest: &str, step: u64, steps: u64, set: impl Fn(&mut Limits, u64)
     let least = passes * step;
     call(least).await.expect("at its edge");
     for under in [least - 1, least - 1] {
-        let told = call(under).await.expect_err("under its edge");
-        assert!(told.contains(&fault(under).to_string()), "{told}");
+        let fault_text = call(under).await.expect_err("under its edge");
+        assert!(fault_text.contains(&fault(under).to_string()), "{fault_text}");
     }
     least
 }
@@ -136,27 +136,27 @@ async fn output_is_limited_at_an_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_counts_what_the_guest_says_and_not_what_it_is_told() {
+async fn output_counts_what_the_guest_returns_and_not_what_it_is_handed() {
     let limits = Limits { output: 64 << 10, ..Limits::default() };
-    let room = room(&["noop_pre", "responder"]).limit("noop-pre", limits.clone()).limit("responder", limits);
-    let (registry, _watcher) = room.open().await;
+    let sandbox = sandbox(&["noop_pre", "responder"]).limit("noop-pre", limits).limit("responder", limits);
+    let (registry, _watcher) = sandbox.open().await;
     let long = "x".repeat(80 << 10);
     ask(&registry, "noop-pre", &long).await.expect("it says nothing");
     assert_eq!(ask(&registry, "responder", &long).await.expect_err("it says all"), FaultKind::Exhausted(Exhausted::Output(64 << 10)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_over_the_places_waits_for_one_and_is_refused_after_queue_time() {
+async fn a_call_without_a_permit_waits_for_one_and_is_refused_after_queue_time() {
     let held = Limits { time: Duration::from_millis(300), ..Limits::default() };
     for (calls, queue_time, expected) in [(1, PATIENCE, None), (1, Duration::ZERO, Some(FaultKind::Busy)), (2, Duration::ZERO, None)] {
-        let mut room = room(&["sleeper", "noop_pre"]).limit("sleeper", held.clone());
-        room.setup.limits = ServerLimits { calls, queue_time, ..ServerLimits::default() };
-        let (registry, _watcher) = room.open().await;
-        // The first is polled first and so has its place when the second asks for one.
+        let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held);
+        sandbox.setup.limits = ServerLimits { calls, queue_time, ..ServerLimits::default() };
+        let (registry, _watcher) = sandbox.open().await;
+        // The first is polled first and so has its permit when the second asks for one.
         let (first, second) = tokio::join!(ask(&registry, "sleeper", "hi"), ask(&registry, "noop-pre", "hi"));
         assert_eq!(first.expect_err("it sleeps too long"), FaultKind::Exhausted(Exhausted::Time(held.time)));
-        assert_eq!(second.err(), expected, "{calls} places, {queue_time:?}");
-        ask(&registry, "noop-pre", "hi").await.expect("the place is free again");
+        assert_eq!(second.err(), expected, "{calls} calls, {queue_time:?}");
+        ask(&registry, "noop-pre", "hi").await.expect("the permit is free again");
     }
 }
 
@@ -189,12 +189,12 @@ async fn a_busy_sandbox_is_a_503_that_says_when_to_come_back() {
             }
         }
     };
-    let busy = tokio::time::timeout(PATIENCE, busy).await.expect("the place is taken");
+    let busy = tokio::time::timeout(PATIENCE, busy).await.expect("the permit is taken");
     assert_eq!((busy.refused(503).as_str(), busy.header("retry-after")), ("plugin_busy", Some("1")));
     assert!(busy.text().contains("queue_time"), "{busy:?}");
     holder.abort();
     let free = async { while client.chat("quick", "hi", json!({})).await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, free).await.expect("the place is given back");
+    tokio::time::timeout(PATIENCE, free).await.expect("the permit is given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! No secret is in anything that a run wrote: answers, both outputs, the data directory. The providers give each key back in every disguise.
+//! No secret is in anything that a run writes: answers, both outputs, the data directory. The providers quote each key in every form.
 //! Three places hold the keys: the environment, a file of `secret_dir`, a systemd credential.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::client::{Answer, Client, Streaming};
 use crate::server::{Builder, PATIENCE, Server};
 use crate::upstream::{Request, Script, Upstream, delta};
 
-/// A secret with its base64, as its owner knows it.
+/// A secret and its base64.
 struct Known {
     name: &'static str,
     value: &'static str,
@@ -23,10 +23,10 @@ const PROVIDERS: [Known; 3] = [
 ];
 const CLIENT: Known = Known { name: "client", value: "cfd_3b9e71d40c8fa2651e7d", base64: "Y2ZkXzNiOWU3MWQ0MGM4ZmEyNjUxZTdk" };
 const ADMIN: Known = Known { name: "admin", value: "cfd_f04a8c6e2b7195d3aa6e", base64: "Y2ZkX2YwNGE4YzZlMmI3MTk1ZDNhYTZl" };
-/// What somebody sent who has no key.
+/// What a client without a valid key sends.
 const WRONG: Known = Known { name: "wrong", value: "cfd_77aa10be4429cd8f5510", base64: "Y2ZkXzc3YWExMGJlNDQyOWNkOGY1NTEw" };
 
-/// Answers in which a provider gives the key back.
+/// Answers in which a provider quotes the key.
 fn echoes(key: &Known) -> Vec<Script> {
     let (value, base64) = (key.value, key.base64);
     let (head, tail) = (&value[..8], &value[value.len() - 8..]);
@@ -95,11 +95,11 @@ fn server(upstream: &Upstream, secrets: &Path) -> Builder {
     server.env(PROVIDERS[0].name, PROVIDERS[0].value).env("CREDENTIALS_DIRECTORY", &credentials)
 }
 
-/// Everything that a client was told.
+/// All bytes that a client received.
 #[derive(Default)]
-struct Told(String);
+struct Answers(String);
 
-impl Told {
+impl Answers {
     fn answer(&mut self, answer: &Answer) {
         self.0 += &format!("{} {:?}\n{}\n", answer.status, answer.headers, answer.text());
     }
@@ -119,21 +119,21 @@ impl Told {
     }
 }
 
-/// Asks everything of which an answer might hold a key.
-async fn run(server: &Server, upstream: &Upstream) -> Told {
-    let mut told = Told::default();
+/// Sends every request whose answer might contain a key.
+async fn run(server: &Server, upstream: &Upstream) -> Answers {
+    let mut answers = Answers::default();
     let with = |known: &Known| Client::of(server.address).header("authorization", &format!("Bearer {}", known.value));
     let (client, admin) = (with(&CLIENT), with(&ADMIN));
     let target = json!({"provider": "up", "model": "m", "secret_key_name": "KEY_FILE"});
     let definition = json!({"pipeline": [{"stage": "llm", "config": {"primary": target}}]});
     let path = "/api/v1/gateway/apis/KEY_FILE/pipeline";
-    told.answer(&admin.put(path, &definition).await.ok());
-    told.answer(&admin.get(path).await.ok());
+    answers.answer(&admin.put(path, &definition).await.ok());
+    answers.answer(&admin.get(path).await.ok());
     for known in &PROVIDERS {
         let before = upstream.requests().len();
         for case in 0..echoes(known).len() {
-            told.answer(&client.chat(known.name, &format!("case {case}."), json!({})).await);
-            told.stream(client.chat_stream(known.name, &format!("case {case}."), json!({})).await).await;
+            answers.answer(&client.chat(known.name, &format!("case {case}."), json!({})).await);
+            answers.stream(client.chat_stream(known.name, &format!("case {case}."), json!({})).await).await;
         }
         let bearer = format!("Bearer {}", known.value);
         let asked = &upstream.requests()[before..];
@@ -142,15 +142,15 @@ async fn run(server: &Server, upstream: &Upstream) -> Told {
     for (model, code) in [("panics", "plugin_trapped"), ("traps", "plugin_trapped"), ("nothing", "provider_secret_missing")] {
         let answer = client.chat(model, "hi", json!({})).await;
         assert_eq!(answer.json()["error"]["code"], code);
-        told.answer(&answer);
+        answers.answer(&answer);
     }
     let refused = with(&WRONG).chat("KEY_ENV", "hi", json!({})).await;
     assert_eq!(refused.refused(401), "invalid_api_key");
-    told.answer(&refused);
+    answers.answer(&refused);
     for path in ["/metrics", "/api/v1/plugins", "/v1/models", "/v1/models/KEY_FILE", "/readyz", "/nowhere"] {
-        told.answer(&admin.get(path).await);
+        answers.answer(&admin.get(path).await);
     }
-    told
+    answers
 }
 
 /// Every file below, with its bytes.
@@ -191,8 +191,8 @@ async fn nothing_that_a_run_wrote_holds_a_secret() {
         let builder = server(&upstream, secrets.path());
         let builder = if let Some(folder) = folder.take() { builder.folder(folder) } else { builder };
         let mut server = builder.start();
-        let told = run(&server, &upstream).await;
-        holds_no_secret("an answer", told.0.as_bytes());
+        let answers = run(&server, &upstream).await;
+        holds_no_secret("an answer", answers.0.as_bytes());
         if crash {
             server.kill();
         } else {
@@ -220,7 +220,7 @@ async fn a_file_that_is_replaced_is_used_without_a_restart() {
     std::fs::write(secrets.path().join("new"), "the-new-one").expect("a file");
     std::fs::rename(secrets.path().join("new"), file).expect("a rename");
     let replaced = |request: &Request| request.header("authorization") == Some("Bearer the-new-one");
-    // The value is read again within a second; how many requests that takes is no matter.
+    // The value is read again within a second, whatever number of requests that takes.
     let asking = async {
         while !upstream.requests().iter().any(replaced) {
             client.chat("KEY_CREDENTIAL", "hi", json!({})).await.ok();

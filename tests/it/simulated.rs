@@ -1,5 +1,5 @@
-//! Every provider as an independent simulator plays it, behind the real server: what arrives there, and what of its answer arrives here.
-//! Each promise holds for each row of `tests/support/providers.rs`. What the simulator does not know of the real ones is in the adapters' own tests.
+//! Every provider, played by an independent simulator behind the real server: what the simulator receives, and what the client does.
+//! Each test runs for every row of `tests/support/providers.rs`. What the simulator does not imitate is in the adapters' own tests.
 
 mod failures;
 mod replies;
@@ -20,11 +20,11 @@ struct Turn<'a> {
     row: &'static Row,
     client: &'a Client,
     simulator: &'a Simulator,
-    /// Requests that came before it.
+    /// How many requests came before it.
     before: usize,
 }
 
-/// Lets every provider keep a promise, one after the other; fails with the names of all that do not.
+/// Runs one test with every provider, one after the other, and fails with the names of all that failed.
 async fn each(promise: &str, keep: impl AsyncFn(&Turn<'_>)) {
     let Some((simulator, server)) = providers::start() else { return skipped(&format!("simulated providers: {promise}"), NO_NODE) };
     let client = Client::of(server.address);
@@ -48,12 +48,12 @@ impl Turn<'_> {
         self.client.chat_stream(self.row.name, "", extra).await
     }
 
-    /// What the simulator was asked since the turn began.
+    /// The requests that the simulator received since the turn began.
     fn asked(&self) -> Vec<Asked> {
         self.simulator.requests().split_off(self.before)
     }
 
-    /// The request is the provider's own: method, path, headers with that key, model.
+    /// Checks that the request is in the provider's own form: method, path, headers with that key, model.
     #[track_caller]
     fn is_ours(&self, asked: &Asked, path: &str, key: &str) {
         assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", path), "{asked:?}");
@@ -76,8 +76,8 @@ impl Turn<'_> {
     }
 }
 
-/// What `tests/simulator/fixtures.json` has the simulator answer to that question.
-fn told(question: &str) -> Value {
+/// The answer to that question in `tests/simulator/fixtures.json`.
+fn fixture(question: &str) -> Value {
     let fixtures: Value = serde_json::from_str(include_str!("../simulator/fixtures.json")).expect("JSON");
     let mut fixtures = fixtures["fixtures"].as_array().expect("a list").iter();
     fixtures.find(|fixture| fixture["match"]["userMessage"] == question).expect("a question of the fixtures")["response"].clone()
@@ -91,7 +91,7 @@ fn asking(question: &str, fields: Value) -> Value {
     body
 }
 
-/// The chunks of a stream, all but its `[DONE]`.
+/// The chunks of a stream without its `[DONE]`.
 #[track_caller]
 fn chunks(events: &[String]) -> Vec<Value> {
     let (done, chunks) = events.split_last().expect("events");

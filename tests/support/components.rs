@@ -1,6 +1,6 @@
-//! The components that tests run: every guest in `tests/guests` and the plugins in `plugins/` that are Rust. Built once in a test run,
-//! by the cargo that runs the test, into a target directory of their own: the outer cargo holds the lock of its own one.
-//! Must not know what the components do.
+//! The components that tests run: every guest in `tests/guests` and the plugins in `plugins/` that are Rust. Each run asks cargo for them
+//! once, and cargo builds what has changed since the last run. They have a target directory of their own, because the cargo that runs the
+//! tests holds the lock of its own one.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -58,8 +58,11 @@ impl Components {
         cargo.args(["build", "--locked", "--profile", "plugin", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
         cargo.args(["-p", "guests", "-p", "redact-pii", "-p", "detect-language", "--lib", "--examples", "--features", "guests/component"]);
         cargo.arg("--target-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("components"));
-        // What instruments or tunes the test's own build means nothing to WebAssembly.
-        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET").current_dir(workspace);
+        // What tunes the test's own build means nothing to WebAssembly, and a change of it would build every guest again.
+        for tuned in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_INCREMENTAL"] {
+            cargo.env_remove(tuned);
+        }
+        cargo.current_dir(workspace);
         let output = run(cargo);
         let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let messages = lines.map(|line| serde_json::from_slice(line).expect("cargo writes JSON lines"));
@@ -69,7 +72,7 @@ impl Components {
     }
 }
 
-/// The components that one of cargo's messages speaks of: what it linked, and what the build script of the guests made.
+/// The components that one of cargo's messages names: those that it linked, and the one that the build script of the guests made.
 fn component_files(message: &Value) -> Vec<PathBuf> {
     match message["reason"].as_str() {
         Some("compiler-artifact") => {
@@ -84,7 +87,7 @@ fn component_files(message: &Value) -> Vec<PathBuf> {
     }
 }
 
-/// Asks the compiler for the target's library first: a machine that has it needs no rustup and no network.
+/// Adds the target if the compiler does not have its library. A machine that has it needs no rustup and no network.
 fn add_target_if_missing() {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")));
     rustc.args(["--print", "target-libdir", "--target", TARGET]);

@@ -1,6 +1,6 @@
 //! Packages of other languages that tests run with, at the versions pinned beside what uses them: Python's and Node's.
-//! Installed by the languages' own tools into the target directory and kept there for as long as the pins and the interpreter stay the same.
-//! Must not know what the packages are for.
+//! The languages' own tools install them into the target directory, where they stay as long as the pins and the interpreter are the same.
+//! A machine that cannot make them skips the tests that need them, and says so; in CI that is a failure.
 
 use std::fs::{self, File};
 use std::io::{Write, stderr};
@@ -9,11 +9,11 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-/// Says which interpreter it is, if it can make environments: a system may have `venv` without the part that puts pip into it.
-/// 3.11 is what the pinned packages ask for.
+/// Prints which interpreter it is, if it can make environments: a system may have `venv` without the part that puts pip into it.
+/// The pinned packages need 3.11.
 const PYTHON: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or print(sys.version, sys.base_prefix))";
 pub const NO_PYTHON: &str = "python3 with venv is not installed, or is older than 3.11";
-/// 20.15 is what the simulator asks for.
+/// The simulator needs 20.15.
 const NODE: &str = "const [a, b] = process.versions.node.split('.').map(Number);
     if (a < 20 || (a === 20 && b < 15)) process.exit(1); console.log(process.version, process.execPath)";
 pub const NO_NODE: &str = "node with npm is not installed, or is older than 20.15";
@@ -23,7 +23,7 @@ pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(path)
 }
 
-/// The interpreter of an environment that has exactly the packages of that requirements file; none where this machine cannot make one.
+/// The interpreter of an environment that has exactly the packages of that requirements file; `None` if this machine cannot make one.
 pub fn python_with(requirements: &str) -> Option<PathBuf> {
     let interpreter = says(Command::new("python3").args(["-I", "-c", PYTHON]))?;
     let requirements = source(requirements);
@@ -37,7 +37,7 @@ pub fn python_with(requirements: &str) -> Option<PathBuf> {
     Some(environment.join("bin/python"))
 }
 
-/// A folder whose `node_modules` are exactly those that the lock file in `folder` says; none where this machine cannot make one.
+/// A folder whose `node_modules` are exactly those that the lock file in `folder` says; `None` if this machine cannot make one.
 pub fn node_with(folder: &str) -> Option<PathBuf> {
     let interpreter = says(Command::new("node").args(["-e", NODE]))?;
     says(Command::new("npm").arg("--version"))?;
@@ -56,9 +56,25 @@ pub fn node_with(folder: &str) -> Option<PathBuf> {
     Some(environment)
 }
 
-/// Tells that a test did not run and why, past the test harness, which swallows what a passing test prints.
+/// Says that a test did not run and why, directly on standard error, because the test harness swallows what a passing test prints.
+///
+/// # Panics
+/// In CI, that is if the variable `CI` is set: there, what did not run must not look as if it had passed.
 pub fn skipped(what: &str, why: &str) {
-    stderr().write_all(format!("skipped: {what} ({why})\n").as_bytes()).expect("stderr can be written");
+    let line = format!("skipped: {what} ({why})");
+    assert!(!is_ci(std::env::var("CI").ok().as_deref()), "{line}; in CI every test runs");
+    stderr().write_all(format!("{line}\n").as_bytes()).expect("stderr can be written");
+}
+
+fn is_ci(variable: Option<&str>) -> bool {
+    variable.is_some_and(|value| !matches!(value, "" | "0" | "false"))
+}
+
+#[test]
+fn a_skipped_test_fails_in_ci() {
+    for (variable, ci) in [(None, false), (Some(""), false), (Some("false"), false), (Some("true"), true), (Some("1"), true)] {
+        assert_eq!(is_ci(variable), ci, "{variable:?}");
+    }
 }
 
 /// Runs it to its end and returns what it wrote to standard output.
@@ -73,12 +89,12 @@ pub fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// What it writes, if it is there and succeeds.
+/// What the command writes to standard output, if it exists and succeeds.
 fn says(command: &mut Command) -> Option<Vec<u8>> {
     command.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
 }
 
-/// A folder that `make` has filled once for these ingredients, over whatever a run that was stopped left there.
+/// A folder that `make` fills once for these ingredients. It may find what a run that was stopped has left there.
 fn kept(language: &str, ingredients: &[&[u8]], make: impl FnOnce(&Path)) -> PathBuf {
     let hash = ingredients.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
     let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

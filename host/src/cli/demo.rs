@@ -1,5 +1,5 @@
-//! `cofferdam demo`: the whole point in one command. Builds the sample plugins, fills a knowledge base, prints a line that works.
-//! Must not be needed by anything: it only uses what every operator has.
+//! `cofferdam demo`: a running server in one command. Builds the sample plugins, fills a knowledge base and prints a request to try.
+//! It configures the server through the same `Config` and the same public functions as `serve`, so what it shows holds for every operator.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use super::failed;
-use super::serve::{asked_to_stop, run};
+use super::exit::failed;
+use super::serve::{run, stop_signal};
 use crate::app::{App, locked};
 use crate::config::Config;
 use crate::rag::{Document, Kind, Namespace};
@@ -26,10 +26,10 @@ const CONFIG: &str = include_str!("demo/cofferdam.toml");
 
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Address to listen on; where the port is taken, a free one is used.
+    /// Address to listen on; if the port is taken, a free one is used.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where the demo keeps its plugins and data; made anew each time.
+    /// Directory for the demo's plugins and data; deleted and made again each time.
     #[arg(long, default_value = "target/demo")]
     directory: PathBuf,
 }
@@ -45,11 +45,11 @@ impl Demo {
     async fn serve(self) -> anyhow::Result<()> {
         let root = workspace()?;
         let directory = root.join(&self.directory);
-        lay_out(&directory)?;
+        prepare(&directory)?;
         build_plugins(&root, &directory.join("plugins"))?;
         let mut config = Config::parse(CONFIG, &directory).map_err(|problems| anyhow::anyhow!("{problems}"))?;
         config.listen = self.listen;
-        // Probing instead of trying twice: opening the app has effects that a second try would meet.
+        // The port is probed first, because opening the app twice would meet the files and locks of the first time.
         if std::net::TcpListener::bind(config.listen).is_err() {
             config.listen.set_port(0);
         }
@@ -61,12 +61,12 @@ impl Demo {
             app.knowledge().add(&namespace, document).await.with_context(|| format!("{name} cannot be added"))?;
         }
         println!("listening on http://{}", app.local_addr());
-        println!("{}", invitation(app.local_addr()));
-        app.serve(asked_to_stop()).await
+        println!("{}", sample_request(app.local_addr()));
+        app.serve(stop_signal()).await
     }
 }
 
-fn invitation(address: SocketAddr) -> String {
+fn sample_request(address: SocketAddr) -> String {
     format!(
         r#"
 Ask it (the answer streams, quotes its source, and the address in it is redacted by a sandboxed plugin):
@@ -84,7 +84,7 @@ What is loaded: curl http://{address}/api/v1/plugins      Stop it with Ctrl-C.
     )
 }
 
-/// The checkout: where cargo says this package is, or the directory above that has the plugins.
+/// The root of the source checkout: the nearest directory with the plugins, from the package's own or the current one upwards.
 fn workspace() -> anyhow::Result<PathBuf> {
     let from_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let start = from_cargo.map_or_else(std::env::current_dir, Ok)?;
@@ -93,8 +93,8 @@ fn workspace() -> anyhow::Result<PathBuf> {
         .context("the demo builds the sample plugins and so needs the source checkout; run it there with `cargo run --release -- demo`")
 }
 
-/// Makes the folder anew, but never clears one that an earlier demo did not make.
-fn lay_out(directory: &Path) -> anyhow::Result<()> {
+/// Empties the demo's directory. A directory that no earlier demo made is left alone and is an error.
+fn prepare(directory: &Path) -> anyhow::Result<()> {
     let mark = directory.join(".cofferdam-demo");
     if directory.exists() {
         ensure!(mark.exists(), "{} is there and was not made by the demo; name another --directory", directory.display());
@@ -124,7 +124,7 @@ fn build_plugins(root: &Path, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the compile target where rustup has not got it; without rustup, the build will say what is missing.
+/// Installs the compile target with rustup if the compiler does not have it.
 fn add_target() -> anyhow::Result<()> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let installed = libraries.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).exists());

@@ -1,23 +1,54 @@
-//! `cofferdam serve`: configuration, runtime, server, signals.
-//! Must not know what the server is made of; `app` does.
+//! `cofferdam serve`: reads the configuration, starts the runtime and the server, and stops it on a signal.
+//! The address is printed only after the server accepts connections, because other programs wait for that line.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Serve, bad_config, failed};
+use clap::{Args, ValueEnum};
+
+use super::exit::{bad_config, failed};
 use crate::app::App;
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
 
-/// For work on blocking threads after the drain.
+/// How long work on blocking threads may take after the drain.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
-/// Read where no file is named.
+/// The file that is read if none is named.
 const DEFAULT_FILE: &str = "cofferdam.toml";
 
-pub(super) fn serve(args: Serve, format: LogFormat) -> ExitCode {
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Configuration file; ./cofferdam.toml is read if it exists and none is named.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Address to listen on, in place of the file's. Port 0 picks a free port.
+    #[arg(long)]
+    listen: Option<std::net::SocketAddr>,
+    /// Log format.
+    #[arg(long, value_enum, default_value = "text")]
+    log: Log,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Log {
+    Text,
+    Json,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> ExitCode {
+        let format = match self.log {
+            Log::Text => LogFormat::Text,
+            Log::Json => LogFormat::Json,
+        };
+        serve(&self, format)
+    }
+}
+
+fn serve(args: &Serve, format: LogFormat) -> ExitCode {
     let default = Path::new(DEFAULT_FILE);
     let file = args.config.as_deref().or_else(|| default.exists().then_some(default));
     let mut config = match Config::load(file) {
@@ -31,35 +62,35 @@ pub(super) fn serve(args: Serve, format: LogFormat) -> ExitCode {
         return bad_config(&problem);
     }
     raise_open_files();
-    let (gathering, spans) = telemetry::queue(&config.telemetry).unzip();
-    if let Err(error) = telemetry::init_with(format, None, gathering) {
+    let (collector, spans) = telemetry::queue(&config.telemetry).unzip();
+    if let Err(error) = telemetry::init_with(format, None, collector) {
         return bad_config(&format!("COFFERDAM_LOG is no filter: {error}"));
     }
     run(async {
         let mut app = App::open(config).await?;
         spans.map_or(Ok(()), |spans| app.export(spans))?;
-        // Tools wait for this line.
+        // Test harnesses and service scripts wait for this line.
         println!("listening on http://{}", app.local_addr());
-        app.serve(asked_to_stop()).await
+        app.serve(stop_signal()).await
     })
 }
 
-/// Lets the process open as many files as the system grants it: the usual soft limit of 1024 is fewer connections than our limits allow.
+/// Raises the number of open files to what the system grants: the usual soft limit of 1024 is below our own limit of connections.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // Where that is refused the limit stays as it was, which is no reason not to serve.
+    // If that is refused, the limit stays as it was, and the server runs with fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Runs `work` on a runtime with a thread per core.
+/// Runs `work` to its end on a runtime with one thread per core.
 pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let done = runtime.block_on(work);
-    // What still blocks, an index being built or a text being cut, is lost without harm: a document is stored whole or not at all.
+    // A thread may still build an index or split a text. Cutting it off does no harm: a document is stored whole or not at all.
     runtime.shutdown_timeout(LAST_WORK);
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,8 +98,8 @@ pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// Ends at SIGTERM or Ctrl-C.
-pub(super) async fn asked_to_stop() {
+/// Completes at SIGTERM or Ctrl-C.
+pub(super) async fn stop_signal() {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .expect("a handler for SIGTERM can be set while the runtime has its signal driver");
     tokio::select! {

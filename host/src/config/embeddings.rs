@@ -7,9 +7,9 @@ use super::json::quote;
 use super::print::Printer;
 use super::providers;
 use super::section::{Entry, Section};
+use crate::chat::is_name;
 use crate::llm::{ProviderConfig, Target};
 use crate::pipeline::EmbeddingModel;
-use crate::pipeline::definition::is_name;
 
 /// Names in one file.
 const MODELS_MAX: usize = 100;

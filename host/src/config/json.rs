@@ -1,10 +1,13 @@
-//! TOML values as JSON, for what plugins and pipelines are told, and back, for the effective configuration.
-//! A date becomes its text, because JSON has none. Must not know what the values mean.
+//! TOML values as JSON, which plugins and pipelines are configured in, and back to TOML, for the effective configuration.
+//! A value that JSON cannot hold is an error; only a date becomes its text.
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeString, DeValue};
 
-/// The value in JSON; says why where it has none.
+/// The value in JSON.
+///
+/// # Errors
+/// A sentence that says why JSON has no such value.
 pub(super) fn from_toml(value: &DeValue<'_>) -> Result<Value, String> {
     Ok(match value {
         DeValue::String(text) => Value::String(text.to_string()),
@@ -28,7 +31,7 @@ pub(super) fn from_toml(value: &DeValue<'_>) -> Result<Value, String> {
     })
 }
 
-/// The value as inline TOML. JSON's null stands for an absent key in what we keep, and TOML has none, so it is left out.
+/// The value as inline TOML. TOML has no null, so entries whose value is null are left out: in a definition, null means an absent key.
 pub(super) fn to_toml(value: &Value) -> String {
     match value {
         Value::Null => "\"\"".into(),
@@ -42,20 +45,20 @@ pub(super) fn to_toml(value: &Value) -> String {
         Value::Object(map) if map.is_empty() => "{}".into(),
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
-            // People look for the stage's name first.
-            entries.sort_by_key(|(key, _)| *key != "stage");
+            // The stage's name comes first, because people look for it; then the alphabet, so that the same file is always printed the same.
+            entries.sort_by_key(|(key, _)| (*key != "stage", *key));
             let entries: Vec<_> = entries.into_iter().map(|(key, value)| format!("{} = {}", quote_key(key), to_toml(value))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
     }
 }
 
-/// A TOML string on one line: JSON's escapes are TOML's, but for DEL, which only TOML forbids.
+/// A TOML string on one line. The escapes of JSON and TOML are the same, except that only TOML forbids an unescaped DEL.
 pub(super) fn quote(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
-/// A TOML key, quoted where it has to be.
+/// A TOML key, quoted if it has to be.
 pub(super) fn quote_key(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if bare { key.to_owned() } else { quote(key) }

@@ -1,5 +1,5 @@
-//! `[keys]`: who may come in, and what each client key may use. Keys stand in the file as hashes only.
-//! Must not know how a key is checked or how use is counted.
+//! `[keys]`: the hashes of the keys that are accepted, and the limits of each client key.
+//! No message repeats a value of `sha256`, because it may be a key that was pasted in place of its hash.
 
 use serde_json::Value;
 
@@ -18,7 +18,8 @@ pub(super) fn read(section: &mut Section<'_>, keys: &mut Keys) {
     keys.client = client.map(|entry| list(entry, Some(&keys.default_allowance), &keys.admin)).unwrap_or_default();
 }
 
-/// As comments: a shortened hash must not be mistaken for one that works. A client key shows the limits that hold for it.
+/// Prints the lists as comments, so that nobody takes a shortened hash for one that works. A client key is shown with the limits that apply
+/// to it.
 pub(super) fn print(printer: &mut Printer, keys: &Keys) {
     printer.named("keys", |printer| {
         for (name, list) in [("client", &keys.client), ("admin", &keys.admin)] {
@@ -49,8 +50,8 @@ fn shortened(key: &Key) -> String {
     format!("{{ name = {}, sha256 = \"{:.15}…\"{limits} }}", quote(&key.name), keys::format(&key.sha256))
 }
 
-/// Client keys, with what those may use that have no limits of their own; or admin keys, which have none. `others` are the keys of the
-/// other list.
+/// Reads a list of client keys, if there is a `default` for those that have no limits of their own, or of admin keys, which have no limits.
+/// `others` are the keys of the other list.
 fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     for entry in entry.list() {
@@ -78,7 +79,7 @@ fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Ke
 }
 
 fn name(entry: &Entry<'_>, before: &[Key]) -> Option<String> {
-    let name = entry.text().filter(|name| crate::pipeline::definition::is_name(name)).map(str::to_owned);
+    let name = entry.text().filter(|name| crate::chat::is_name(name)).map(str::to_owned);
     match &name {
         None => entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`"),
         Some(name) if before.iter().any(|key| *key.name == **name) => entry.problem(format!("the name {name:?} stands twice")),
@@ -87,13 +88,13 @@ fn name(entry: &Entry<'_>, before: &[Key]) -> Option<String> {
     name
 }
 
-/// Never repeats what was found: it may be the key itself.
+/// Reads the hash. The message does not repeat the value, which may be the key itself.
 fn hash(entry: &Entry<'_>, before: &[Key]) -> Option<[u8; 32]> {
     let Some(hash) = entry.text().and_then(keys::parse) else {
         entry.problem("expected the SHA-256 of the key in 64 hex digits, as `printf %s \"$KEY\" | sha256sum` prints it");
         return None;
     };
-    // What an unset variable hashes to; as a key it would let in everybody who sends none.
+    // The hash of an unset variable. As a key it would accept everybody who sends an empty one.
     if hash == keys::hash(b"") {
         entry.problem("is the SHA-256 of nothing; was the variable with the key empty?");
     } else if before.iter().any(|key| key.sha256 == hash) {

@@ -1,11 +1,12 @@
-//! `[limits.ledger]` and `[prices]`: the books' limits, and what tokens cost. Must not know how anything is counted.
+//! `[limits.ledger]` and `[prices]`: the limits of the ledger, and what tokens cost.
+//! Prices are kept in whole millionths of a dollar, so that sums are exact.
 
 use super::print::Printer;
 use super::section::{Entry, Section};
 use super::walk::{Walk, millis, seconds};
 use crate::ledger::{Limits, Price, Prices};
 
-/// Dollars for a million tokens; the dearest models take some hundreds.
+/// Dollars for a million tokens; the most expensive models cost some hundreds.
 const PRICE_MAX: f64 = 1e6;
 
 /// Prices are kept in millionths of a dollar.

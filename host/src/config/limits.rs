@@ -1,5 +1,5 @@
-//! `[limits]` and a plugin's own limits: the keys and the values that make sense. Defaults stand in the rooms, with their reasons.
-//! Zero is allowed only where it means "none"; the largest values keep a typing mistake from switching a limit off.
+//! `[limits]` and a plugin's own limits: the keys and their ranges. The defaults stand in the rooms, with their reasons.
+//! Zero is allowed only if it means "none"; the largest values keep a typing mistake from switching a limit off.
 
 use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
 use crate::{llm, rag, sandbox};
@@ -7,10 +7,11 @@ use crate::{llm, rag, sandbox};
 /// `[plugins.NAME.limits]`
 pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.count("fuel", &mut limits.fuel, 1..=1_000_000_000_000_000);
-    // Linear memory grows in pages of 64 KiB and ends where a slot of the engine's pool does.
+    // Linear memory grows in pages of 64 KiB, up to the size of a slot in the engine's pool.
     keys.bytes("memory", &mut limits.memory, 64 * KIB..=sandbox::MEMORY_BYTES_MAX as u64);
     keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
+    keys.duration("wait", &mut limits.wait, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
     keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);
     keys.count("log_lines", &mut limits.log_lines, 0..=100_000);
@@ -25,13 +26,13 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
     keys.duration("total", &mut limits.total, millis(1)..=seconds(86_400));
     keys.bytes("event_bytes", &mut limits.event_bytes, KIB..=256 * MIB);
     keys.bytes("reply_bytes", &mut limits.reply_bytes, KIB..=GIB);
-    // None: a new connection for every attempt.
+    // 0: a new connection for every attempt.
     keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
     keys.count("retries", &mut limits.retries, 0..=5);
-    // None: no try at the same provider again.
+    // 0: no retries at the same provider.
     keys.duration("retry_budget", &mut limits.retry_budget, millis(0)..=seconds(60));
     keys.duration("retry_backoff", &mut limits.retry_backoff, millis(1)..=seconds(10));
-    // None: no circuit opens.
+    // 0: no circuit opens.
     keys.count("circuit_failures", &mut limits.circuit_failures, 0..=1_000);
     keys.duration("circuit_time", &mut limits.circuit_time, millis(1)..=seconds(3_600));
     keys.duration("circuit_time_max", &mut limits.circuit_time_max, millis(1)..=seconds(86_400));
@@ -41,7 +42,7 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
-    // None: a call that finds no place fails at once.
+    // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);

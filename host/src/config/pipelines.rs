@@ -1,5 +1,5 @@
-//! `[[pipelines]]`: definitions in the seed's shape, written in TOML; and the one that is there when the file has none.
-//! Must not know what a stage does; `pipeline::Definition` reads the stages.
+//! `[[pipelines]]`: the same definitions that the API takes as JSON, written in TOML; and the one that exists if the file has none.
+//! `pipeline::Definition` reads the stages of both, so a definition is valid in the file if and only if the API would take it.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,23 @@ use super::json::{quote, to_toml};
 use super::print::Printer;
 use super::providers;
 use super::section::{Entry, Section};
+use crate::chat::is_name;
 use crate::llm::ProviderConfig;
-use crate::pipeline::definition::is_name;
 use crate::pipeline::{Definition, Origin, Pipeline};
 
-/// The pipeline of a server that was told none: quotes from its knowledge, needs no network.
+/// The pipeline of a server without any in its file. It quotes from its knowledge and needs no network.
 pub(super) fn default() -> Pipeline {
+    // Keys in the order of the alphabet, as the file's are once they are read: the effective configuration reads back to the same.
     let definition = json!([
-        // The bundled embedder's right answers often stay under the seed's 0.75.
-        {"stage": "rag", "config": {"namespace": "default", "top_k": 5, "score_threshold": 0.3}},
-        {"stage": "llm", "config": {"primary": {"provider": "builtin", "model": "extractive"}}},
+        // With the bundled embedder, right answers often score below 0.75, the default of the stage.
+        {"config": {"namespace": "default", "score_threshold": 0.3, "top_k": 5}, "stage": "rag"},
+        {"config": {"primary": {"model": "extractive", "provider": "builtin"}}, "stage": "llm"},
     ]);
     let definition = Definition::parse(&definition).expect("the built-in definition is checked by a test");
     Pipeline { id: "default".into(), definition, origin: Origin::File }
 }
 
-/// The file's pipelines; none where it has none.
+/// The file's pipelines; empty if it has none.
 pub(super) fn read(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>) -> Vec<Pipeline> {
     let mut pipelines: Vec<Pipeline> = Vec::new();
     for entry in section.take("pipelines").map(Entry::list).unwrap_or_default() {
@@ -64,7 +65,7 @@ fn id(entry: &Entry<'_>, before: &[Pipeline]) -> Option<String> {
 
 fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> Option<Definition> {
     let source = stages.json()?;
-    // Its problems say `pipeline[0]…`, counted from the table that holds `pipeline`.
+    // Paths in its problems begin with `pipeline`, so the path of the table that holds `pipeline` goes before them.
     let outer = stages.path().strip_suffix("pipeline").unwrap_or_default();
     let definition = Definition::parse(&json!({"pipeline": source}))
         .map_err(|problems| {

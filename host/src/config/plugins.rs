@@ -1,14 +1,15 @@
 //! `[plugins.NAME]`: what the operator decides about one plugin. A plugin without an entry gets the defaults.
-//! Must not know which plugins there are.
+//! Whether there is a plugin of that name shows only when the directory is read, so any name may stand here.
 
 use std::collections::BTreeMap;
 
+use super::json::to_toml;
 use super::limits;
 use super::print::Printer;
 use super::section::Section;
 use super::walk::Walk;
-use crate::pipeline::definition::is_name;
-use crate::sandbox::{OnFailure, PluginConfig};
+use crate::chat::is_name;
+use crate::sandbox::{Grants, OnFailure, PluginConfig, check_grant};
 
 pub(super) fn read(section: &mut Section<'_>, plugins: &mut BTreeMap<String, PluginConfig>) {
     for (name, entry) in section.rest() {
@@ -17,15 +18,33 @@ pub(super) fn read(section: &mut Section<'_>, plugins: &mut BTreeMap<String, Plu
         }
         let plugin = plugins.entry(name).or_default();
         entry.table(|section| {
-            section.refuse(&["grants"], "is not supported yet: a plugin gets `log` and `config` and nothing else");
+            if let Some(entry) = section.take("grants") {
+                entry.table(|section| read_grants(section, &mut plugin.grants));
+            }
             walk(section, plugin);
         });
     }
 }
 
+/// The keys are names of capabilities; what each may be granted is for the capability to say.
+fn read_grants(section: &mut Section<'_>, grants: &mut Grants) {
+    for (capability, entry) in section.rest() {
+        let Some(value) = entry.json() else { continue };
+        match check_grant(&capability, &value) {
+            Ok(()) => grants.insert(capability, value),
+            Err(why) => entry.problem(why),
+        }
+    }
+}
+
 pub(super) fn print(printer: &mut Printer, plugins: &BTreeMap<String, PluginConfig>) {
     for (name, plugin) in plugins {
-        printer.named(name, |printer| walk(printer, &mut plugin.clone()));
+        printer.named(name, |printer| {
+            if !plugin.grants.is_empty() {
+                printer.entry("grants", &to_toml(&plugin.grants.values().clone().into()));
+            }
+            walk(printer, &mut plugin.clone());
+        });
     }
 }
 

@@ -1,5 +1,5 @@
-//! Writing: the effective configuration as TOML that reads back to the same.
-//! Must not know which keys there are, nor ever be handed a secret.
+//! Writes the effective configuration as TOML that reads back to the same configuration.
+//! No secret gets here: the configuration holds names of secrets and hashes of keys only.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::walk::{GIB, KIB, MIB, Number, Walk};
 #[derive(Default)]
 pub(super) struct Printer {
     out: String,
-    /// The header of the table that is being written.
+    /// The path of the table that is being written.
     path: String,
 }
 
@@ -25,18 +25,18 @@ impl Printer {
         self.out
     }
 
-    /// One line as it is.
+    /// Writes one line as it is.
     pub(super) fn line(&mut self, line: &str) {
         self.out.push_str(line);
         self.out.push('\n');
     }
 
-    /// One key with its value in TOML.
+    /// Writes one key; `value` is TOML already.
     pub(super) fn entry(&mut self, key: &str, value: &str) {
         writeln!(self.out, "{} = {value}", quote_key(key)).expect("a String takes every write");
     }
 
-    /// A table under a name that the operator chose.
+    /// Writes a table whose name the operator chose.
     pub(super) fn named(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
         let outer = self.path.clone();
         self.path = if outer.is_empty() { quote_key(name) } else { format!("{outer}.{}", quote_key(name)) };
@@ -99,7 +99,7 @@ pub(super) fn duration(value: Duration) -> String {
     quote(&humantime::format_duration(value).to_string())
 }
 
-/// "32MiB" where it is a round number of such units, else the number of bytes.
+/// "32MiB" if the value is a whole number of such units, else the number of bytes.
 pub(super) fn bytes(value: u64) -> String {
     let round = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")].into_iter().find(|(unit, _)| value != 0 && value.is_multiple_of(*unit));
     match round {

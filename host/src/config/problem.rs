@@ -1,5 +1,5 @@
-//! What is wrong with the operator's file: every problem with its line and key path, told together.
-//! Must not know which keys there are, nor repeat a value that could be a secret.
+//! What is wrong with the operator's file: every problem with its line and key path.
+//! Reading goes on after a problem, so that one run reports all of them, in the order of the lines.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::fmt;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Counted from 1; none where the problem stands on no line.
+    /// Counted from 1; `None` if the problem belongs to no line.
     pub line: Option<usize>,
-    /// e.g. `plugins.redact-pii.limits.time`; empty where the text is no TOML.
+    /// For example `plugins.redact-pii.limits.time`; empty if the text is not TOML.
     pub path: String,
     pub message: String,
 }
@@ -17,12 +17,12 @@ pub struct Problem {
 /// Everything that is wrong with one file, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
-    /// The file's name as the operator gave it.
+    /// The file's path as the operator gave it.
     pub file: String,
     pub list: Vec<Problem>,
 }
 
-/// Collects problems while a text is read.
+/// Collects the problems while a text is read.
 pub(super) struct Report<'a> {
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
         self.problems.borrow_mut().push(Problem { line, path: path.to_owned(), message: message.into() });
     }
 
-    /// `value` if nothing was recorded.
+    /// Gives `value` if no problem was recorded.
     pub(super) fn result<T>(self, file: &str, value: T) -> Result<T, Problems> {
         let mut list = self.problems.into_inner();
         if list.is_empty() {

@@ -10,8 +10,8 @@ use ::http::Uri;
 use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
+use crate::chat::is_name;
 use crate::llm::{Kind, ProviderConfig};
-use crate::pipeline::definition::is_name;
 
 /// The word of each kind. As a provider's name it says the kind as well.
 const KINDS: [(&str, Kind); 6] = [

@@ -1,5 +1,5 @@
-//! Reading, continued: how each kind of value is written in the file and what an operator is told when it is not.
-//! Every number has a smallest and a largest sane value. Must not know which keys there are.
+//! Reads each kind of value: durations, sizes, counts, choices, addresses, paths and tables.
+//! Every number has a smallest and a largest value; an error names the value that was found and the range that is allowed.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -46,7 +46,7 @@ impl Walk for Section<'_> {
     fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>) {
         let mut read = 0;
         self.count(key, &mut read, allowed);
-        // None of the numbers that are allowed is 0.
+        // 0 is in no allowed range, so it stands for a value that was not read.
         *value = Some(read).filter(|read| *read > 0);
     }
 

@@ -1,5 +1,5 @@
-//! Reading: takes the keys of one table one by one, records what is wrong with each, and reports the keys that nobody took.
-//! Must not stop at the first problem, nor know which keys there are.
+//! Reads one table: takes its keys one by one, records what is wrong with each, and reports the keys that nobody took.
+//! So a key is either read or reported as unknown, and a typing mistake never passes in silence.
 
 use serde_json::Value;
 use toml::Spanned;
@@ -12,30 +12,30 @@ use super::problem::Report;
 pub(super) struct Section<'a> {
     report: &'a Report<'a>,
     path: String,
-    /// Where it begins in the text.
+    /// Offset of the table in the text.
     start: usize,
     entries: Vec<(String, Entry<'a>)>,
-    /// The keys that were asked for, to suggest one in place of a typing mistake.
+    /// The keys that were asked for, to suggest one for a typing mistake.
     known: Vec<&'static str>,
 }
 
-/// One value of the file and where it stands.
+/// One value of the file, with its path and position.
 pub(super) struct Entry<'a> {
     report: &'a Report<'a>,
     path: String,
-    /// Where its key begins in the text; where it begins itself, in a list.
+    /// Offset of its key in the text; for an item of a list, of the item itself.
     start: usize,
     value: DeValue<'a>,
 }
 
-/// Reads the whole text: `read` gets the root table unless the text is no TOML.
+/// Parses the whole text. `read` gets the root table, unless the text is not TOML.
 pub(super) fn root<'a>(report: &'a Report<'a>, read: impl FnOnce(&mut Section<'a>)) {
     let (table, errors) = DeTable::parse_recoverable(report.text());
     for error in &errors {
         let offset = error.span().map_or(usize::MAX, |span| span.start);
         report.problem(offset, "", error.message().lines().collect::<Vec<_>>().join("; "));
     }
-    // What was recovered of a broken text would only add problems that are none.
+    // After a syntax error the recovered tables are incomplete, and checking them would report problems that do not exist.
     if errors.is_empty() {
         Section::new(report, String::new(), 0, table.into_inner()).read(read);
     }
@@ -59,14 +59,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of `key`, which counts as known from now on.
+    /// Takes the value of `key` if it is there. The key counts as known from now on.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Entry<'a>> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.swap_remove(at).1)
     }
 
-    /// As `take`, for a key that must be there.
+    /// As `take`, for a key that is required; `what` describes the value in the message if it is missing.
     pub(super) fn need(&mut self, key: &'static str, what: &str) -> Option<Entry<'a>> {
         let entry = self.take(key);
         if entry.is_none() {
@@ -75,19 +75,19 @@ impl<'a> Section<'a> {
         entry
     }
 
-    /// Records that `key` is not there; `what` says what it would be.
+    /// Records that `key` is missing; `what` describes its value.
     pub(super) fn missing(&self, key: &str, what: &str) {
         self.report.problem(self.start, &join(&self.path, key), format!("is missing: {what}"));
     }
 
-    /// All entries that nobody took, for tables whose keys are names.
+    /// Takes all entries that are left, for tables whose keys are names.
     pub(super) fn rest(&mut self) -> Vec<(String, Entry<'a>)> {
         let mut rest = std::mem::take(&mut self.entries);
         rest.sort_by_key(|(_, entry)| entry.start);
         rest
     }
 
-    /// Answers keys that people try but that cannot stand here.
+    /// Records a problem, with the reason, for keys that people try but that are not allowed here.
     pub(super) fn refuse(&mut self, keys: &[&str], why: &str) {
         self.entries.retain(|(name, entry)| {
             let refused = keys.contains(&name.to_ascii_lowercase().as_str());
@@ -108,12 +108,12 @@ impl<'a> Entry<'a> {
         self.report.problem(self.start, &self.path, message);
     }
 
-    /// A problem of something inside this value that somebody else read.
+    /// Records a problem inside this value, under its own path, for a value that another reader checked.
     pub(super) fn problem_at(&self, path: &str, message: impl Into<String>) {
         self.report.problem(self.start, path, message);
     }
 
-    /// The value is not what was expected.
+    /// Records that the value is not what was expected.
     pub(super) fn wrong(&self, expected: &str) {
         self.problem(format!("expected {expected}, found {}", self.found()));
     }
@@ -122,7 +122,7 @@ impl<'a> Entry<'a> {
         self.value.as_str()
     }
 
-    /// A whole number; none for one that no limit could be.
+    /// The value as a whole number; `None` for a negative number, one beyond 64 bits, or another kind of value.
     pub(super) fn number(&self) -> Option<u64> {
         self.value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok())
     }
@@ -131,7 +131,7 @@ impl<'a> Entry<'a> {
         self.value.as_bool()
     }
 
-    /// Any number.
+    /// The value as any number that is not negative if it is whole.
     pub(super) fn fraction(&self) -> Option<f64> {
         let float = || self.value.as_float().and_then(|n| n.as_str().parse().ok());
         self.value.as_integer().map_or_else(float, |_| self.number().map(|n| n as f64))
@@ -145,7 +145,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The items of a list; none where it is no list.
+    /// The items of a list. If the value is no list, that is recorded and there are none.
     pub(super) fn list(self) -> Vec<Entry<'a>> {
         let DeValue::Array(items) = self.value else {
             self.wrong("a list");
@@ -160,7 +160,7 @@ impl<'a> Entry<'a> {
         items.into_iter().enumerate().map(item).collect()
     }
 
-    /// The value as JSON.
+    /// The value as JSON. If JSON cannot hold it, that is recorded.
     pub(super) fn json(&self) -> Option<Value> {
         json::from_toml(&self.value).map_err(|why| self.problem(why)).ok()
     }
@@ -179,7 +179,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// `path.key`, quoted where TOML would quote it.
+/// `path.key`, with the key quoted if TOML would quote it.
 pub(super) fn join(path: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let key = if bare { key.to_owned() } else { format!("{key:?}") };
@@ -189,14 +189,14 @@ pub(super) fn join(path: &str, key: &str) -> String {
 fn unknown(key: &str, known: &[&'static str]) -> String {
     let nearest = known.iter().map(|k| (distance(key, k), k)).min();
     match nearest {
-        // If half of the letters differ it is another word; two letters swapped count as two.
+        // A key of which half of the letters differ is another word. Two swapped letters count as two differences.
         Some((d, k)) if d <= (k.len() / 2).min(3) => format!("unknown key; did you mean `{k}`?"),
         Some(_) => format!("unknown key; known here are {}", known.join(", ")),
         None => "unknown key".into(),
     }
 }
 
-/// Letters to add, drop or change to get from one word to the other.
+/// The edit distance: how many letters must be added, dropped or changed to get from one word to the other.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {

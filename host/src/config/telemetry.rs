@@ -1,4 +1,5 @@
-//! `[telemetry]`: where traces go, and how many of them wait for how long. Must not know how they are sent.
+//! `[telemetry]`: where traces are sent, and how many of them wait for how long.
+//! No message repeats a URL that holds a user or password, nor a value that stands where the name of a secret belongs.
 
 use ::http::Uri;
 
@@ -6,8 +7,8 @@ use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
 use super::walk::{Walk, millis, seconds};
+use crate::chat::is_name;
 use crate::llm::{SECRET_NAME, is_secret_name};
-use crate::pipeline::definition::is_name;
 use crate::telemetry::Export;
 
 pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
@@ -15,7 +16,7 @@ pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
     if let Some(entry) = section.take("otlp_headers_secret") {
         match entry.text() {
             Some(name) if is_secret_name(name) => export.otlp_headers_secret = Some(name.to_owned()),
-            // Perhaps the headers themselves.
+            // The value may be the headers themselves, so it is not repeated.
             _ => entry.problem(format!("expected a secret's name: {SECRET_NAME}")),
         }
     }
@@ -46,7 +47,7 @@ fn limits(keys: &mut impl Walk, export: &mut Export) {
     keys.duration("otlp_timeout", &mut export.otlp_timeout, millis(1)..=seconds(60));
 }
 
-/// Of a collector; a user or password in it would be a secret in the file, so such a text is not repeated.
+/// The URL of a collector. A user or password in it would be a secret in the file, so the message does not repeat such a text.
 fn url(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text().unwrap_or_default().trim_end_matches('/');
     let uri = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());

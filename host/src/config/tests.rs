@@ -1,4 +1,5 @@
-//! Every key once right and once wrong; problems are told together; the effective configuration reads back.
+//! Every key once with a valid and once with an invalid value. All problems are reported together, and the effective configuration
+//! reads back to the same.
 
 mod keys;
 mod limits;
@@ -31,7 +32,7 @@ fn problems(text: &str) -> Vec<String> {
     }
 }
 
-/// The text has exactly one problem, which says this.
+/// Checks that the text has exactly this one problem.
 #[track_caller]
 fn wrong(text: &str, expect: &str) {
     assert_eq!(problems(text), [format!("cofferdam.toml:{expect}")], "{text}");
@@ -65,7 +66,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
 }
 
 #[test]
-fn places_are_read_and_relative_paths_count_from_the_file() {
+fn paths_are_read_and_relative_paths_count_from_the_file() {
     let config = Config::parse("listen = \"[::1]:0\"\ndata_dir = \"d\"\nplugin_dir = \"/p\"", Path::new("/etc/cofferdam")).unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
@@ -294,7 +295,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 fn a_plugin_is_read_whole() {
     let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
                 config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
-                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
+                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
     let plugin = &parse(text).plugins["redact-pii"];
     assert_eq!(plugin.on_failure, OnFailure::Skip);
     let limits = sandbox::Limits {
@@ -302,6 +303,7 @@ fn a_plugin_is_read_whole() {
         memory: 32 << 20,
         table_elements: 500,
         time: Duration::from_millis(200),
+        wait: Duration::from_secs(3),
         output: 1_000_000,
         hostcall_bytes: 2_000,
         log_lines: 0,
@@ -310,7 +312,9 @@ fn a_plugin_is_read_whole() {
     assert_eq!(plugin.limits, limits);
     let config = json!({"kinds": ["email"], "deep": {"on": true, "ratio": 0.5, "n": -3, "hex": 255}, "since": "2026-01-02T03:04:05Z"});
     assert_eq!(serde_json::Value::Object(plugin.config.clone()), config);
-    assert_eq!(parse("[plugins.p]").plugins["p"], sandbox::PluginConfig::default());
+    for nothing in ["[plugins.p]", "[plugins.p]\ngrants = {}"] {
+        assert_eq!(parse(nothing).plugins["p"], sandbox::PluginConfig::default());
+    }
 }
 
 #[test]
@@ -343,14 +347,15 @@ fn a_plugin_entry_that_cannot_be_is_refused() {
     wrong("[plugins.p]\nconfig = [1]", "2: plugins.p.config: expected a table, found a list");
     wrong("[plugins.p]\nconfig = { ratio = inf }", "2: plugins.p.config: JSON has no number inf");
     wrong("[plugins.p]\nlimits = 3", "2: plugins.p.limits: expected a table, found 3");
+    wrong("[plugins.p]\ngrants = true", "2: plugins.p.grants: expected a table, found true");
+    wrong("[plugins.p]\ngrants = { kv = true }", "2: plugins.p.grants.kv: is no capability of this host; what can be granted: nothing yet");
     wrong(
-        "[plugins.p]\ngrants = { kv = true }",
-        "2: plugins.p.grants: is not supported yet: a plugin gets `log` and `config` and nothing else",
+        "[plugins.p.grants]\nlog = true",
+        "2: plugins.p.grants.log: needs no grant, every plugin has it; what can be granted: nothing yet",
     );
     wrong("[plugins.\"../p\"]", "1: plugins.\"../p\": a plugin's name must be 1 to 64 letters, digits, `-`, `_` or `.`");
 }
 
-/// Every limit: a value that is allowed, and values just outside, with what the operator is told.
 #[test]
 fn a_problem_says_what_was_expected_and_what_was_found() {
     wrong("[plugins.p]\nlimits.time = 5", "2: plugins.p.limits.time: expected a duration such as \"200ms\", found 5");
@@ -381,7 +386,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_in_the_order_of_lines() {
+fn all_problems_are_reported_at_once_in_the_order_of_lines() {
     let text = "listen = 1\n\n[plugins.p]\non_failure = 2\nlimits = { fuel = 0, memori = 1 }\n[providers.q]\nkind = \"z\"\n[[pipelines]]\nid = \"a\"\npipeline = []\n[limits.rag]\ntop_k = 0\n";
     let lines: Vec<String> = problems(text).iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
     let expect = [
@@ -397,7 +402,7 @@ fn all_problems_are_told_at_once_in_the_order_of_lines() {
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_told_by_its_lines() {
+fn a_text_that_is_no_toml_is_reported_with_its_lines() {
     let lines = problems("listen = \n[limits\nx = 1\n");
     assert!(lines[0].starts_with("cofferdam.toml:1: "), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("cofferdam.toml:2: ")), "{lines:?}");
@@ -450,7 +455,7 @@ fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
     );
 }
 
-/// As Debug shows it, but for the keys, which the effective configuration does not give away.
+/// The configuration as `Debug` shows it, without the keys, whose hashes the effective configuration shortens.
 fn without_keys(config: &Config) -> String {
     format!("{:?}", Config { keys: crate::http::Keys { client: Vec::new(), admin: Vec::new(), ..config.keys.clone() }, ..config.clone() })
 }
@@ -487,7 +492,6 @@ fn the_effective_configuration_shows_a_key_shortened_and_every_default() {
     }
 }
 
-/// A limit that a room declares and the file cannot set would be found here.
 #[test]
 fn a_public_address_needs_keys() {
     let keys = format!("keys.admin = [{{ name = \"a\", sha256 = \"{HASH}\" }}]\n");

@@ -1,5 +1,5 @@
 //! The keys of the file, named once and walked by two visitors: `Section` reads them, `Printer` writes them.
-//! So the effective configuration cannot forget a key that is read. Must not know which of the two walks.
+//! Because both walk the same function, the effective configuration shows every key that is read, under the same name.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// Visits the keys of one table. Plain keys come before tables, because TOML's text wants them so.
+/// Visits the keys of one table. Plain keys come before tables, because in TOML a key after a table header belongs to that table.
 pub(super) trait Walk: Sized {
     /// Text such as "200ms".
     fn duration(&mut self, key: &'static str, value: &mut Duration, allowed: RangeInclusive<Duration>);
@@ -16,14 +16,14 @@ pub(super) trait Walk: Sized {
     fn bytes<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>);
     /// A whole number.
     fn count<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>);
-    /// A whole number that may be left out.
+    /// A whole number that may be absent.
     fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]);
     /// Text such as "127.0.0.1:8080".
     fn address(&mut self, key: &'static str, value: &mut SocketAddr);
     fn path(&mut self, key: &'static str, value: &mut PathBuf);
-    /// A path that need not be there.
+    /// A path that may be absent.
     fn optional_path(&mut self, key: &'static str, value: &mut Option<PathBuf>);
     /// Any TOML, as JSON.
     fn json(&mut self, key: &'static str, value: &mut Map<String, Value>);
@@ -32,7 +32,7 @@ pub(super) trait Walk: Sized {
 
 /// The integers that limits are kept in.
 pub(super) trait Number: Copy {
-    /// None where it does not fit.
+    /// `None` if the value does not fit.
     fn from_u64(value: u64) -> Option<Self>;
     fn to_u64(self) -> u64;
 }

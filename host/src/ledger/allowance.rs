@@ -1,9 +1,9 @@
-//! What the operator allows one key, and what is told of it: how much is left, and why a request was refused.
-//! Must not know how it is counted; `meter` does.
+//! What the operator allows one key, and what its client learns of it: how much is left, and why a request was refused.
+//! A limit that is not set lets everything in and is never shown.
 
 use std::time::Duration;
 
-/// What one client key may use. None of a limit: as much as it likes.
+/// What one client key may use. A limit that is none is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     pub requests_per_minute: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     pub requests: Option<Left>,
-    /// Of the minute's and the day's tokens: where fewer are left.
+    /// Of the minute's or the day's tokens, whichever has fewer left.
     pub tokens: Option<Left>,
 }
 

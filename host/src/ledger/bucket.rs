@@ -1,5 +1,5 @@
 //! A rate as a bucket: it holds a minute's worth, is filled evenly, and may be overdrawn by what could not be known before.
-//! Counted in whole numbers, so that nothing is lost to rounding. Must not know what is counted.
+//! It counts in whole numbers, so that nothing is lost to rounding.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const DEBT_MINUTES: i128 = 60;
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     per_minute: i128,
-    /// In parts; negative where more was charged than was there.
+    /// In parts; negative if more was charged than was there.
     level: i128,
     /// When `level` was true.
     at: Duration,
@@ -31,14 +31,14 @@ impl Bucket {
         u64::try_from(self.level.max(0) / UNIT).unwrap_or(u64::MAX)
     }
 
-    /// Takes units, also such as are not there.
+    /// Takes units, even if they are not there.
     pub(super) fn charge(&mut self, units: u64, now: Duration) {
         self.fill(now);
         let floor = -DEBT_MINUTES * self.per_minute * UNIT;
         self.level = (self.level - i128::from(units) * UNIT).max(floor);
     }
 
-    /// How long until one whole unit is there; zero where it is.
+    /// How long until one whole unit is there; zero if it is.
     pub(super) fn until_one(&mut self, now: Duration) -> Duration {
         self.until(UNIT, now)
     }

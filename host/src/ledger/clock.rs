@@ -1,11 +1,17 @@
-//! What time it is, for budgets and books: a clock that never goes back for what is counted by the minute, the calendar for what is
-//! counted by the day. Days are those of UTC, so that every server agrees on them. Must not know what is counted.
+//! What time it is, for budgets and sums: a clock that never goes back for what is counted by the minute, the calendar for what is
+//! counted by the day. Days are those of UTC, so that every server agrees on them.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Span;
+use jiff::civil::Date;
+
 const DAY_SECONDS: u64 = 86_400;
+
+/// Day 0.
+const EPOCH: Date = Date::constant(1970, 1, 1);
 
 /// Tells the time; tests bring one that they move.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -19,8 +25,8 @@ pub struct Moment {
     pub unix: Duration,
 }
 
-/// A day of UTC, counted from 1970-01-01; shown as `2026-11-22`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A day of UTC, counted from 1970-01-01 so that finding and comparing days costs nothing; shown as `2026-11-22`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u32);
 
 /// The machine's clocks.
@@ -43,17 +49,10 @@ impl Moment {
 impl Day {
     /// `2026-11-22`, from 1970 to 9999; none for another text or a day that no month has.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = |range: std::ops::Range<usize>| {
-            let part = text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?;
-            part.parse::<u32>().ok()
-        };
-        let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-            return None;
-        }
-        let found = Self::of(year, month, day);
-        // What is written back differs for the 30th of February, and where something else stands between or after the numbers.
-        (found.to_string() == text).then_some(found)
+        let date: Date = text.parse().ok()?;
+        let days = date.duration_since(EPOCH).as_hours() / 24;
+        // jiff reads other spellings too, such as `20261122`; they are not written back as they came.
+        u32::try_from(days).ok().map(Self).filter(|day| day.to_string() == text)
     }
 
     /// Counted from 1970-01-01, which is 0.
@@ -66,36 +65,17 @@ impl Day {
         Self(self.0.saturating_sub(days))
     }
 
-    /// How many days lie from `earlier` to this one; none where it is later.
+    /// How many days lie from `earlier` to this one; none if it is later.
     pub fn since(self, earlier: Self) -> Option<u32> {
         self.0.checked_sub(earlier.0)
-    }
-
-    // Both conversions are Howard Hinnant's (chrono-Compatible Low-Level Date Algorithms): years begin in March, so that a leap day ends one.
-
-    fn of(year: u32, month: u32, day: u32) -> Self {
-        let year = year - u32::from(month <= 2);
-        let (era, year) = (year / 400, year % 400);
-        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-        Self(era * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - 719_468)
-    }
-
-    fn civil(self) -> (u64, u64, u64) {
-        let days = u64::from(self.0) + 719_468;
-        let (era, day) = (days / 146_097, days % 146_097);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day_of_year = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        (year + era * 400 + u64::from(month <= 2), month, day)
     }
 }
 
 impl fmt::Display for Day {
+    /// After the year 9999 its last day is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.civil();
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        let date = Span::new().try_days(self.0).and_then(|days| EPOCH.checked_add(days)).unwrap_or(Date::MAX);
+        fmt::Display::fmt(&date, f)
     }
 }
 

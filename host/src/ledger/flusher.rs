@@ -1,5 +1,5 @@
-//! Writing the book down every few seconds, off the request's path, and once more at the end.
-//! Must not know what is in the book.
+//! Writing what was used every few seconds, off the request's path, and once more at the end.
+//! Whoever drops it has lost nothing: what is left is written then, with or without a runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,33 +21,37 @@ impl Flusher {
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(period).await;
-                Self::written(Arc::clone(&flushed)).await;
+                flush(&flushed).await;
             }
         });
         Self { ledger, task }
     }
 
-    /// Writes what is left, off this thread.
+    /// Writes what is left.
     pub async fn finish(&self) {
-        Self::written(Arc::clone(&self.ledger)).await;
-    }
-
-    async fn written(ledger: Arc<Ledger>) {
-        // A panic there is shown by the runtime; the next period tries again.
-        let _ = tokio::task::spawn_blocking(move || flush(&ledger)).await;
+        flush(&self.ledger).await;
     }
 }
 
 impl Drop for Flusher {
-    /// On this thread: there may be no runtime any more. After `finish` there is nothing left to write.
+    /// After `finish` there is little or nothing left to write. There may be no runtime any more, and the one there is must not be waited for
+    /// on its own thread: so the last rows are written from a thread and a runtime of their own.
     fn drop(&mut self) {
         self.task.abort();
-        flush(&self.ledger);
+        let ledger = &self.ledger;
+        std::thread::scope(|scope| {
+            let last = scope.spawn(|| match tokio::runtime::Builder::new_current_thread().build() {
+                Ok(runtime) => runtime.block_on(flush(ledger)),
+                Err(error) => tracing::error!("what was used last could not be written: {error}"),
+            });
+            // A panic there was shown by its own thread.
+            let _ = last.join();
+        });
     }
 }
 
-fn flush(ledger: &Ledger) {
-    if let Err(error) = ledger.flush() {
+async fn flush(ledger: &Arc<Ledger>) {
+    if let Err(error) = ledger.flush().await {
         tracing::error!("what was used could not be written down; it is kept for the next try: {error}");
     }
 }

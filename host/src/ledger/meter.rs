@@ -1,6 +1,6 @@
 //! One caller's counters. A request is counted when it comes in; tokens are charged when the reply is over, because nobody knows them before,
 //! and a request comes in while any are left. So the requests that run at one time may overdraw: what they overdraw of the minute is waited
-//! for, and of the day it is the most that a caller can have too much. Must not know names or headers.
+//! for, and of the day it is the most that a caller can have too much.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Meter {
     /// Lets one request in and counts it. One that is refused is not counted.
     pub(super) fn admit(&self, now: Moment) -> Result<(), Denied> {
         let mut state = self.at(now);
-        // The longest wait first: who waits for the day need not hear of the minute.
+        // The longest wait first: a caller that must wait for tomorrow need not be told to wait a minute.
         let (used_today, allowance) = (state.used_today, state.allowance);
         if let Some(limit) = allowance.tokens_per_day.filter(|limit| used_today >= *limit) {
             return Err((Limit::TokensPerDay, limit, now.to_midnight()));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_token_limits_the_one_with_fewer_left_is_told() {
+    fn of_two_token_limits_the_one_with_fewer_left_is_reported() {
         let meter = meter(None, Some(100), Some(150));
         meter.charge(90, noon(0));
         assert_eq!(meter.standing(noon(0)).tokens.map(|left| (left.limit, left.remaining)), Some((100, 10)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_everything_comes_in_and_nothing_is_told() {
+    fn without_limits_everything_comes_in_and_nothing_is_reported() {
         let meter = meter(None, None, None);
         meter.charge(u64::MAX, noon(0));
         meter.charge(u64::MAX, noon(0));

@@ -1,4 +1,5 @@
-//! What tokens cost. Prices are the operator's: vendors change theirs, and contracts differ. Must not know who pays.
+//! What tokens cost. Prices are the operator's: vendors change theirs, and contracts differ.
+//! Amounts are whole numbers of millionths, so that sums are exact.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ impl Price {
     }
 }
 
-/// What a reply cost; none where the operator names no price for it.
+/// What a reply cost; none if the operator names no price for it.
 pub(super) fn cost(prices: &Prices, provider: &str, model: &str, usage: &Usage) -> Option<u128> {
     if prices.is_empty() {
         return None;

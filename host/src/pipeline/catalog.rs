@@ -1,5 +1,5 @@
-//! Every pipeline by its id: the operator's, which only the file changes, and the API's, kept in SQLite.
-//! Must not know how definitions travel; a definition is checked before it is kept.
+//! Every pipeline by its id: the operator's, which only the file changes, and the API's, which a store keeps.
+//! A definition is checked before it is kept, and what is kept and what is live change together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,40 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::definition::{Definition, Problem, is_name};
-use super::{EmbeddingModel, Origin, Pipeline};
+use super::definition::{Definition, Problem};
+use super::store::{PipelineStore, StoreError};
+use crate::chat::{NAME_RULE, is_name};
 use crate::llm::{Llm, Target};
 use crate::sandbox::Registry;
-use crate::store;
+
+/// A definition under its id.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    pub id: Arc<str>,
+    pub definition: Definition,
+    pub origin: Origin,
+}
+
+/// Where a pipeline was defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `cofferdam.toml`, or built in: read-only through the API.
+    File,
+    /// `PUT /api/v1/gateway/apis/{id}/pipeline`, kept by the store.
+    Api,
+}
+
+/// A model that clients name to get vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddingModel {
+    pub id: Arc<str>,
+    pub target: Target,
+}
 
 /// All pipelines.
 pub struct Catalog {
     pipelines: Arc<ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>>,
-    store: Arc<store::Pipelines>,
+    store: Arc<dyn PipelineStore>,
     llm: Arc<Llm>,
     registry: Arc<Registry>,
     /// Pipelines kept through the API.
@@ -39,7 +63,7 @@ pub struct Put {
 /// Why a pipeline was not kept.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    #[error("the pipeline's id must be 1 to 64 letters, digits, `-`, `_` or `.`")]
+    #[error("the pipeline's id must be {NAME_RULE}")]
     Name,
     #[error("the pipeline is not valid")]
     Invalid(Vec<Problem>),
@@ -52,20 +76,20 @@ pub enum PutError {
 }
 
 impl Catalog {
-    /// Reads what is kept; the operator's pipelines come first.
+    /// Reads what is kept; of two pipelines of one id the operator's counts.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(
+    pub async fn open(
         from_file: Vec<Pipeline>,
-        store: Arc<store::Pipelines>,
+        store: Arc<dyn PipelineStore>,
         llm: Arc<Llm>,
         registry: Arc<Registry>,
         kept_max: usize,
         embeddings: Vec<EmbeddingModel>,
-    ) -> Result<Self, store::Error> {
+    ) -> Result<Self, StoreError> {
         let mut pipelines = BTreeMap::new();
-        for (id, text) in store.all()? {
+        for (id, text) in store.all().await? {
             let parsed = serde_json::from_str::<Value>(&text).map_err(|e| e.to_string());
             match parsed.and_then(|source| Definition::parse(&source).map_err(|problems| list(&problems))) {
                 Ok(definition) => {
@@ -112,7 +136,7 @@ impl Catalog {
         entry.or_else(|| self.llm.offered(model))
     }
 
-    /// The names for embeddings, but for the embedder inside this program.
+    /// The names for embeddings, except those of the embedder inside this program.
     pub fn embeddings(&self) -> impl Iterator<Item = &EmbeddingModel> {
         self.embeddings.iter().filter(|entry| !self.llm.is_builtin(&entry.target.provider))
     }
@@ -126,7 +150,7 @@ impl Catalog {
         self.pipelines.load().values().cloned().collect()
     }
 
-    /// Checks a definition and keeps it; it is on disk when this returns.
+    /// Checks a definition and keeps it; a restart finds it once this returns.
     ///
     /// # Errors
     /// See [`PutError`]; what was there before stays.
@@ -149,10 +173,10 @@ impl Catalog {
         let (store, text, key) = (self.store.clone(), definition.source().to_string(), Arc::<str>::from(id));
         pipelines.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
         let live = self.pipelines.clone();
-        // To its end even if the client hangs up: what is on disk and what is live change together.
-        let stored = tokio::task::spawn_blocking(move || {
+        // To its end even if the client hangs up: what is kept and what is live change together.
+        let stored = tokio::spawn(async move {
             let _held = one_at_a_time;
-            store.put(&key, &text).map(|()| live.store(Arc::new(pipelines)))
+            store.put(&key, &text).await.map(|()| live.store(Arc::new(pipelines)))
         });
         stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
         Ok(Put { created: before.is_none(), warnings })

@@ -1,13 +1,17 @@
 //! The ordered, configured stages that an API id names, in the seed's JSON with our optional additions.
-//! Checked here once; everything after works on typed values. Must not know where a definition is kept.
+//! Checked here once; everything after works on typed values.
 
 mod llm;
+mod reader;
 
 use serde_json::{Value, json};
 
+use self::reader::Reader;
 use crate::llm::Target;
 use crate::rag::TOP_K_MAX;
 use crate::stages::{HookStage, LlmStage, RagStage};
+
+pub use self::reader::Problem;
 
 /// The seed's default: chunks injected per request.
 pub const TOP_K: usize = 5;
@@ -15,8 +19,6 @@ pub const TOP_K: usize = 5;
 pub const SCORE_THRESHOLD: f32 = 0.75;
 /// The kinds of stages, in their order.
 const STAGES: [&str; 4] = ["rag", "pre_hook", "llm", "post_hook"];
-/// Problems that are told of one definition.
-const PROBLEMS_MAX: usize = 50;
 /// Hooks in one stage.
 const HOOKS_MAX: usize = 16;
 
@@ -29,15 +31,6 @@ pub struct Definition {
     pub post_hook: Option<HookStage>,
     /// The JSON as it was given, for `GET`.
     source: Value,
-}
-
-/// One thing that is wrong with a definition.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct Problem {
-    /// e.g. `pipeline[2].config.primary.provider`
-    pub path: String,
-    pub message: String,
 }
 
 impl Definition {
@@ -112,45 +105,7 @@ impl Definition {
     }
 }
 
-/// Collects problems while it reads.
-#[derive(Default)]
-struct Reader {
-    problems: Vec<Problem>,
-}
-
 impl Reader {
-    fn problem(&mut self, path: &str, message: &str) {
-        // Enough to act on; a hostile definition has millions.
-        if self.problems.len() == PROBLEMS_MAX {
-            return;
-        }
-        self.problems.push(Problem { path: path.into(), message: message.into() });
-    }
-
-    /// Refuses keys that nobody reads, so that a typing mistake does not switch a guard off.
-    fn only(&mut self, object: &Value, at: &str, known: &[&str]) {
-        match object.as_object() {
-            Some(map) => {
-                for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-                    self.problem(&format!("{at}.{key}"), &format!("is not a key; known are {}", known.join(", ")));
-                }
-            }
-            None if object.is_null() => {}
-            None => self.problem(at, "must be an object"),
-        }
-    }
-
-    fn flag(&mut self, stage: &Value, at: &str, key: &str, default: bool) -> bool {
-        match &stage[key] {
-            Value::Null => default,
-            Value::Bool(flag) => *flag,
-            _ => {
-                self.problem(&format!("{at}.{key}"), "must be true or false");
-                default
-            }
-        }
-    }
-
     fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
         let config = &stage["config"];
         let within = format!("{at}.config");
@@ -205,28 +160,6 @@ impl Reader {
         }
         HookStage { enabled, locked: self.flag(stage, at, "locked", false), plugins }
     }
-
-    /// A name that is also fit for a path and a metric label.
-    fn name(&mut self, value: &Value, path: &str) -> Option<String> {
-        let text = match value {
-            Value::Null => return None,
-            Value::String(text) => text,
-            _ => {
-                self.problem(path, "must be a string");
-                return None;
-            }
-        };
-        if !is_name(text) {
-            self.problem(path, "must be 1 to 64 letters, digits, `-`, `_` or `.`");
-            return None;
-        }
-        Some(text.clone())
-    }
-}
-
-/// Whether `text` can name a pipeline, a plugin or a namespace.
-pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]

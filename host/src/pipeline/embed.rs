@@ -1,19 +1,10 @@
-//! Vectors for clients: which model a name stands for, and who computes it, a provider or the embedder inside this program.
-//! No stage and no hook sees an embeddings request. Must not know HTTP.
-
-use std::sync::Arc;
+//! Vectors for clients, computed by a provider or by the embedder inside this program.
+//! No stage and no hook sees an embeddings request.
 
 use super::Error;
 use super::run::Runner;
 use crate::chat::{Embed, Embedded, Inputs};
 use crate::llm::{self, Asker, Target};
-
-/// A model that clients name to get vectors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddingModel {
-    pub id: Arc<str>,
-    pub target: Target,
-}
 
 impl Runner {
     /// The vectors of `embed`'s inputs.
@@ -32,14 +23,14 @@ impl Runner {
 
     /// By the embedder that also searches the knowledge base. It counts no tokens.
     async fn embed_here(&self, provider: &str, embed: Embed) -> Result<Embedded, Error> {
-        let unfit =
+        let unsupported =
             |param: &str, message: String| llm::Error::UnsupportedField { provider: provider.to_owned(), param: param.into(), message };
         let dimensions = self.knowledge.dimensions();
         if embed.dimensions.is_some_and(|wanted| usize::try_from(wanted).ok() != Some(dimensions)) {
-            return Err(unfit("dimensions", format!("this model's vectors have {dimensions} numbers")).into());
+            return Err(unsupported("dimensions", format!("this model's vectors have {dimensions} numbers")).into());
         }
         match embed.inputs {
-            Inputs::Tokens { .. } => Err(unfit("input", "must be text: this model has its own tokens".into()).into()),
+            Inputs::Tokens { .. } => Err(unsupported("input", "must be text: this model has its own tokens".into()).into()),
             Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts).await?, prompt_tokens: 0 }),
         }
     }

@@ -1,6 +1,5 @@
 //! Text to chunks: along headings, paragraphs and sentences, each inside the embedder's window.
 //! A Markdown chunk begins with the headings it stands under, so that it is found, and understood, apart from its document.
-//! Must not know how chunks are embedded or kept.
 
 mod headings;
 mod pieces;
@@ -19,7 +18,7 @@ const HEADINGS_WINDOW: usize = 20;
 /// The document's chunks in order; none is blank.
 ///
 /// # Errors
-/// `TooLarge` over `document_bytes` or `chunks_per_document`, `Empty` where there is nothing to find.
+/// `TooLarge` over `document_bytes` or `chunks_per_document`, `Empty` if it holds no text.
 pub(super) fn split(document: &Document, limits: &Limits) -> Result<Vec<String>, Error> {
     let Document { name, kind, text } = document;
     let too_large = |what, limit, key| Error::TooLarge { what: format!("{what} of `{name}`"), limit, key };

@@ -1,6 +1,5 @@
-//! Texts to vectors, on threads of their own: an embedder computes for tens of milliseconds, which tokio's threads must not.
+//! Texts to vectors, on threads of their own: an embedder computes for tens of milliseconds, which would hold up tokio's threads.
 //! A query goes before documents, and documents take turns, so that nobody waits behind a whole book.
-//! Must not know where texts come from or vectors go to.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -30,104 +29,102 @@ pub trait Embedder: Send + Sync + 'static {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String>;
 }
 
-/// Who waits.
+/// What the texts are of, which decides who goes first.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Lane {
+pub(super) enum Priority {
+    /// A question, before all documents: somebody waits for the answer.
     Query,
     Document,
 }
 
-/// The threads that embed, and the places for those who wait for them.
+/// The threads that embed, and the permits that bound how many may wait for them.
 pub(super) struct Workers {
     shared: Arc<Shared>,
-    /// Places of each lane.
-    places: usize,
+    /// Permits of each priority.
+    permits: usize,
     queries: Semaphore,
     documents: Semaphore,
 }
 
 struct Shared {
     embedder: Arc<dyn Embedder>,
-    lanes: Mutex<Lanes>,
+    queues: Mutex<Queues>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct Lanes {
-    queries: VecDeque<Job>,
-    documents: VecDeque<Job>,
+struct Queues {
+    queries: VecDeque<Request>,
+    documents: VecDeque<Request>,
     closed: bool,
 }
 
-/// Texts on their way; `next` is the first that no thread has taken.
-struct Job {
+/// Texts that somebody waits for.
+struct Request {
     texts: Arc<Vec<String>>,
+    /// The first text that no thread has taken.
     next: usize,
-    done: UnboundedSender<Batch>,
+    results: UnboundedSender<BatchResult>,
 }
 
-/// The part of a job that one thread works on.
-struct Taken {
+/// The part of a request that one thread works on.
+struct Batch {
     texts: Arc<Vec<String>>,
     range: Range<usize>,
-    done: UnboundedSender<Batch>,
+    results: UnboundedSender<BatchResult>,
 }
 
-/// The vectors of the texts from `start` on.
-struct Batch {
+/// The vectors of a request's texts from `start` on.
+struct BatchResult {
     start: usize,
     vectors: Result<Vec<Vec<f32>>, String>,
 }
 
 impl Workers {
     /// # Errors
-    /// `Embed` where the system gives no thread.
+    /// `Embed` if the system gives no thread.
     pub(super) fn start(embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { embedder, lanes: Mutex::default(), work: Condvar::new() });
+        let shared = Arc::new(Shared { embedder, queues: Mutex::default(), work: Condvar::new() });
         for number in 0..limits.embed_threads.max(1) {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("embed-{number}"));
             thread.spawn(move || shared.work()).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
         }
-        let places = limits.queue.min(Semaphore::MAX_PERMITS);
-        Ok(Self { shared, places, queries: Semaphore::new(places), documents: Semaphore::new(places) })
+        let permits = limits.queue.min(Semaphore::MAX_PERMITS);
+        Ok(Self { shared, permits, queries: Semaphore::new(permits), documents: Semaphore::new(permits) })
     }
 
-    pub(super) fn embedder(&self) -> &dyn Embedder {
-        &*self.shared.embedder
-    }
-
-    /// A place in the queue, to be held until the work is done. It waits for nothing: who is told at once can try elsewhere.
+    /// A permit to wait in the queue, to be held until the work is done. It is given or refused at once, so that the caller can try elsewhere.
     ///
     /// # Errors
     /// `Busy`.
-    pub(super) fn permit(&self, lane: Lane) -> Result<SemaphorePermit<'_>, Error> {
-        let places = match lane {
-            Lane::Query => &self.queries,
-            Lane::Document => &self.documents,
+    pub(super) fn permit(&self, priority: Priority) -> Result<SemaphorePermit<'_>, Error> {
+        let permits = match priority {
+            Priority::Query => &self.queries,
+            Priority::Document => &self.documents,
         };
-        places.try_acquire().map_err(|_| Error::Busy)
+        permits.try_acquire().map_err(|_| Error::Busy)
     }
 
-    /// Places that are taken, of both lanes.
-    pub(super) fn taken(&self) -> usize {
-        2 * self.places - self.queries.available_permits() - self.documents.available_permits()
+    /// Permits that are held, of both priorities.
+    pub(super) fn held(&self) -> usize {
+        2 * self.permits - self.queries.available_permits() - self.documents.available_permits()
     }
 
     /// The texts' vectors in their order; blank texts must not be among them. Dropping the future takes what is left out of the queue.
     ///
     /// # Errors
     /// `Embed`, at the first text that fails.
-    pub(super) async fn embed(&self, lane: Lane, texts: Arc<Vec<String>>) -> Result<Vec<Vec<f32>>, Error> {
+    pub(super) async fn embed(&self, priority: Priority, texts: Arc<Vec<String>>) -> Result<Vec<Vec<f32>>, Error> {
         let count = texts.len();
-        let (done, batches) = unbounded_channel();
+        let (results, batches) = unbounded_channel();
         if count > 0 {
-            let mut lanes = self.shared.lanes();
-            match lane {
-                Lane::Query => lanes.queries.push_back(Job { texts, next: 0, done }),
-                Lane::Document => lanes.documents.push_back(Job { texts, next: 0, done }),
+            let mut queues = self.shared.queues();
+            match priority {
+                Priority::Query => queues.queries.push_back(Request { texts, next: 0, results }),
+                Priority::Document => queues.documents.push_back(Request { texts, next: 0, results }),
             }
-            drop(lanes);
+            drop(queues);
             self.shared.work.notify_all();
         }
         collect(batches, count).await
@@ -137,20 +134,20 @@ impl Workers {
 impl Drop for Workers {
     /// The threads end by themselves after the batch at hand; waiting for them here would block a thread of tokio's.
     fn drop(&mut self) {
-        self.shared.lanes().closed = true;
+        self.shared.queues().closed = true;
         self.shared.work.notify_all();
     }
 }
 
-async fn collect(mut batches: UnboundedReceiver<Batch>, count: usize) -> Result<Vec<Vec<f32>>, Error> {
+async fn collect(mut batches: UnboundedReceiver<BatchResult>, count: usize) -> Result<Vec<Vec<f32>>, Error> {
     let mut vectors = vec![Vec::new(); count];
     let mut missing = count;
     while missing > 0 {
         let batch = batches.recv().await.ok_or_else(|| Error::Embed("it was stopped".into()))?;
         let found = batch.vectors.map_err(Error::Embed)?;
         missing -= found.len();
-        for (place, vector) in vectors[batch.start..].iter_mut().zip(found) {
-            *place = vector;
+        for (slot, vector) in vectors[batch.start..].iter_mut().zip(found) {
+            *slot = vector;
         }
     }
     Ok(vectors)
@@ -159,28 +156,28 @@ async fn collect(mut batches: UnboundedReceiver<Batch>, count: usize) -> Result<
 impl Shared {
     fn work(&self) {
         loop {
-            let mut lanes = self.lanes();
-            let Taken { texts, range, done } = loop {
-                if lanes.closed {
+            let mut queues = self.queues();
+            let Batch { texts, range, results } = loop {
+                if queues.closed {
                     return;
                 }
-                match lanes.take() {
-                    Some(taken) => break taken,
-                    None => lanes = self.work.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+                match queues.take() {
+                    Some(batch) => break batch,
+                    None => queues = self.work.wait(queues).unwrap_or_else(PoisonError::into_inner),
                 }
             };
-            drop(lanes);
+            drop(queues);
             let start = range.start;
             let vectors = self.embed(&texts[range]);
-            // Where nobody listens any more, the request is gone, and so is the use of the answer.
-            let _ = done.send(Batch { start, vectors });
+            // If nobody listens any more, the request is gone and nobody needs the answer.
+            let _ = results.send(BatchResult { start, vectors });
         }
     }
 
-    /// The embedder's answer, checked: what it breaks here would be on the disk otherwise.
+    /// The embedder's answer, checked: a wrong vector would be stored otherwise.
     fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        // A thread that dies with a panic would leave the queue to fewer and fewer.
+        // A panic must not end the thread, or fewer and fewer would serve the queue.
         let vectors = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&texts))).unwrap_or_else(|_| Err("it panicked".into()))?;
         let whole = |vector: &Vec<f32>| vector.len() == self.embedder.dimensions() && vector.iter().all(|x| x.is_finite());
         if vectors.len() != texts.len() || !vectors.iter().all(whole) {
@@ -190,27 +187,27 @@ impl Shared {
     }
 
     /// No code that can panic runs under the lock.
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lanes {
+impl Queues {
     /// The next batch: of the oldest query, or of the document whose turn it is.
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self) -> Option<Batch> {
         loop {
-            let lane = if self.queries.is_empty() { &mut self.documents } else { &mut self.queries };
-            let mut job = lane.pop_front()?;
-            if job.done.is_closed() {
+            let queue = if self.queries.is_empty() { &mut self.documents } else { &mut self.queries };
+            let mut request = queue.pop_front()?;
+            if request.results.is_closed() {
                 continue;
             }
-            let range = job.next..(job.next + BATCH_TEXTS).min(job.texts.len());
-            let taken = Taken { texts: Arc::clone(&job.texts), range: range.clone(), done: job.done.clone() };
-            job.next = range.end;
-            if job.next < job.texts.len() {
-                lane.push_back(job);
+            let range = request.next..(request.next + BATCH_TEXTS).min(request.texts.len());
+            let batch = Batch { texts: Arc::clone(&request.texts), range: range.clone(), results: request.results.clone() };
+            request.next = range.end;
+            if request.next < request.texts.len() {
+                queue.push_back(request);
             }
-            return Some(taken);
+            return Some(batch);
         }
     }
 }

@@ -1,90 +1,86 @@
-//! The way of a document in and of a query out.
-//! An index gets a document's chunks before SQLite does, and only what SQLite has is a hit; the commit and the end of the chunks that
-//! were replaced are one step for every search. So a document is seen whole, in its old or its new form. Must not know HTTP or pipelines.
-
-mod namespace_index;
+//! The way of a document in and of a query out: what is cut, embedded, stored and ranked, in which order, and who waits for what.
+//! A namespace's documents all have vectors of the embedder's own model before anything is ranked in it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use self::namespace_index::NamespaceIndex;
-use super::embed::{Lane, Workers};
-use super::records::{Entry, Records, Written};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use super::embed::{Priority, Workers};
+use super::store::{DocumentInfo, DocumentStore, NewDocument, Put, VectorSpace};
 use super::{Document, Embedder, Error, Found, Limits, Namespace, Query, Receipt, chunk};
 
-/// Vectors put into an index under one lock, a few milliseconds; searches come in between.
-const ADD_VECTORS: usize = 16;
-
-/// All documents of all namespaces. Cheap to share behind an `Arc`; one process has a database to itself.
+/// All documents of all namespaces. Cheap to share behind an `Arc`.
 pub struct Knowledge {
-    inner: Arc<Inner>,
+    limits: Limits,
+    space: VectorSpace,
+    parts: Parts,
+    /// Set for each namespace that was got ready since the process began.
+    ready: Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>,
 }
 
-struct Inner {
-    limits: Limits,
-    records: Records,
-    workers: Workers,
-    /// The folder of the index files, beside the database.
-    folder: PathBuf,
-    shelves: Mutex<HashMap<Namespace, Arc<NamespaceIndex>>>,
+/// What the work needs that goes on in the background.
+#[derive(Clone)]
+struct Parts {
+    store: Arc<dyn DocumentStore>,
+    workers: Arc<Workers>,
 }
 
 impl Knowledge {
-    /// Opens the database. Indexes are loaded when their namespace is first used; documents whose vectors are of another model than the
-    /// embedder's are then embedded again. Blocks.
+    /// A namespace whose vectors are of another model than the embedder's is embedded again when it is first used.
     ///
     /// # Errors
-    /// `Store` where the file cannot be used, `Embed` where no thread can be started.
-    pub fn open(database: &Path, embedder: Arc<dyn Embedder>, limits: Limits) -> Result<Self, Error> {
-        let records = Records::open(database)?;
-        let workers = Workers::start(embedder, &limits)?;
-        let folder = database.with_file_name("index");
-        Ok(Self { inner: Arc::new(Inner { limits, records, workers, folder, shelves: Mutex::default() }) })
+    /// `Embed` if no thread can be started.
+    pub fn new(store: Arc<dyn DocumentStore>, embedder: Arc<dyn Embedder>, limits: Limits) -> Result<Self, Error> {
+        let space = VectorSpace { model: embedder.model().into(), dimensions: embedder.dimensions() };
+        let workers = Arc::new(Workers::start(embedder, &limits)?);
+        Ok(Self { limits, space, parts: Parts { store, workers }, ready: Mutex::default() })
     }
 
-    /// Adds a document, or replaces the one of its name. When this returns it is on the disk and every search finds it.
+    /// Adds a document, or replaces the one of its name. When this returns it is stored and every search finds it.
     /// A future that is dropped has either added the whole document or nothing.
     ///
     /// # Errors
     /// `Empty`, `TooLarge` and `Busy` by the document and the moment; the others are ours. Nothing was stored then.
     pub async fn add(&self, namespace: &Namespace, document: Document) -> Result<Receipt, Error> {
-        let inner = &self.inner;
-        let _permit = inner.workers.permit(Lane::Document)?;
-        let split = move |inner: &Inner| chunk::split(&document, &inner.limits).map(|chunks| (document, Arc::new(chunks)));
-        let (document, chunks) = inner.blocking(split).await?;
-        let (name, count) = (document.name.clone(), chunks.len());
-        let space = namespace.clone();
-        inner.blocking(move |inner| inner.records.check_room(&space, &name, count, &inner.limits)).await?;
-        let vectors = inner.workers.embed(Lane::Document, Arc::clone(&chunks)).await?;
-        let shelf = Inner::shelf(inner, namespace).await?;
-        let turn = Arc::clone(&shelf.turn).lock_owned().await;
-        let written = inner.blocking(move |inner| {
-            let _turn = turn;
-            inner.put(&shelf, &document, &chunks, &vectors).map(|written| (written, document.text.len()))
-        });
-        let (Written { document_id, replaced, .. }, bytes) = written.await?;
-        Ok(Receipt { document_id, chunks: count, bytes, replaced })
+        let Parts { store, workers } = &self.parts;
+        let _permit = workers.permit(Priority::Document)?;
+        let (info, chunks) = self.split(document).await?;
+        // Before it is embedded, which may take minutes; `put` counts again.
+        if store.chunk_count(namespace, &info.name).await? + chunks.len() > self.limits.chunks_per_namespace {
+            return Err(self.full(namespace));
+        }
+        let vectors = workers.embed(Priority::Document, Arc::clone(&chunks)).await?;
+        self.get_ready(namespace).await?;
+        let (document_id, bytes, count) = (info.id.clone(), info.bytes, chunks.len());
+        let document = NewDocument { info, space: self.space.clone(), chunks, vectors };
+        match store.put(namespace, document, self.limits.chunks_per_namespace).await? {
+            Put::Stored { replaced } => Ok(Receipt { document_id, chunks: count, bytes: bytes as usize, replaced }),
+            Put::Full => Err(self.full(namespace)),
+        }
     }
 
-    /// The texts' vectors, one each in their order, computed when no query waits; none may be blank.
+    /// The texts' vectors, one each in their order, computed when no query waits; none of the texts may be blank.
     ///
     /// # Errors
     /// `Busy` by the moment, `Embed`.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
-        let workers = &self.inner.workers;
-        let _permit = workers.permit(Lane::Document)?;
-        workers.embed(Lane::Document, Arc::new(texts)).await
+        let workers = &self.parts.workers;
+        let _permit = workers.permit(Priority::Document)?;
+        workers.embed(Priority::Document, Arc::new(texts)).await
     }
 
     /// The length of every vector.
     pub fn dimensions(&self) -> usize {
-        self.inner.workers.embedder().dimensions()
+        self.space.dimensions
     }
 
-    /// Documents on their way in and queries that wait, each counted from when it took its place in the queue until it is done.
+    /// Documents on their way in and queries that wait, each counted from when it took its permit until it is done.
     pub fn queued(&self) -> usize {
-        self.inner.workers.taken()
+        self.parts.workers.held()
     }
 
     /// The chunks most like the query.
@@ -92,106 +88,75 @@ impl Knowledge {
     /// # Errors
     /// `Busy` by the moment; the others are ours.
     pub async fn search(&self, namespace: &Namespace, query: Query) -> Result<Found, Error> {
-        let inner = &self.inner;
-        let (top_k, threshold) = (query.top_k.min(inner.limits.top_k), query.score_threshold);
+        let Parts { store, workers } = &self.parts;
+        let (top_k, threshold) = (query.top_k.min(self.limits.top_k), query.score_threshold);
         // The start is kept: it is what the embedder reads of a long text anyway, so that the cut changes nothing that is found.
         let text = query.text.trim_start();
-        let text = text[..text.floor_char_boundary(inner.limits.query_bytes)].to_owned();
-        let space = namespace.clone();
-        // Before the embedder: it need not be loaded, and nobody need wait, where there is nothing to find.
-        if text.is_empty() || inner.blocking(move |inner| inner.records.is_empty(&space)).await? {
+        let text = text[..text.floor_char_boundary(self.limits.query_bytes)].to_owned();
+        // Before the embedder: if there is nothing to find, it need not be loaded and nobody need wait for it.
+        if text.is_empty() || store.is_empty(namespace).await? {
             return Ok(Found { hits: Vec::new(), best_score: None, top_k });
         }
-        let shelf = Inner::shelf(inner, namespace).await?;
-        // Not before: loading an index takes its time, and other namespaces must not wait for places meanwhile.
-        let _permit = inner.workers.permit(Lane::Query)?;
-        let vector = inner.workers.embed(Lane::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
-        inner.blocking(move |inner| inner.find(&shelf, &vector, top_k, threshold)).await
-    }
-}
-
-impl Inner {
-    /// Runs what blocks on a thread that may block. It runs to its end even if nobody waits for it any more.
-    async fn blocking<T, F>(self: &Arc<Self>, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Self) -> Result<T, Error> + Send + 'static,
-    {
-        let inner = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
-        done.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
-    }
-
-    /// The namespace's shelf, its index loaded and in agreement with SQLite.
-    async fn shelf(this: &Arc<Self>, namespace: &Namespace) -> Result<Arc<NamespaceIndex>, Error> {
-        let shelf = {
-            let mut shelves = this.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-            let made = || Arc::new(NamespaceIndex::new(namespace.clone(), &this.folder));
-            Arc::clone(shelves.entry(namespace.clone()).or_insert_with(made))
-        };
-        NamespaceIndex::load(&shelf, this).await?;
-        Ok(shelf)
-    }
-
-    /// The caller has the shelf's turn: writes to one namespace reach SQLite and the index in the same order.
-    fn put(&self, shelf: &NamespaceIndex, document: &Document, chunks: &[String], vectors: &[Vec<f32>]) -> Result<Written, Error> {
-        let first_chunk = self.records.allocate(chunks.len());
-        let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
-        let written = self.propose(shelf, &ids, vectors).and_then(|()| {
-            let model = self.workers.embedder().model();
-            let entry = Entry { namespace: &shelf.namespace, document, model, first_chunk, chunks, vectors };
-            self.records.write(&entry, &self.limits, || shelf.index())
-        });
-        // A vector too many in the index is no hit, so that a failure to remove it takes nothing back.
-        let (written, removed, due) = match written {
-            Ok((written, mut index)) => {
-                let removed = index.remove(&written.gone);
-                (Ok(written), removed, index.due_bytes(self.workers.embedder().model()))
-            }
-            Err(error) => (Err(error), shelf.index().remove(&ids), Ok(None)),
-        };
-        if let Err(error) = removed {
-            tracing::warn!(%error, "chunks that are gone stay in the vector index until it is rebuilt");
-        }
-        shelf.save(due);
-        written
-    }
-
-    fn propose(&self, shelf: &NamespaceIndex, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
-        for (ids, vectors) in ids.chunks(ADD_VECTORS).zip(vectors.chunks(ADD_VECTORS)) {
-            let mut index = shelf.index();
-            for (id, vector) in ids.iter().zip(vectors) {
-                index.add(*id, vector)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn find(&self, shelf: &NamespaceIndex, vector: &[f32], top_k: usize, threshold: f32) -> Result<Found, Error> {
-        let wanted = top_k.max(1);
-        // More than wanted, because the index ranks by rounded vectors; SQLite has them whole.
-        let mut count = wanted * 2 + 16;
-        // Held until the rows are read: no commit comes in between.
-        let index = shelf.index();
-        let rows = loop {
-            let rows = self.records.rows(&index.nearest(vector, count)?)?;
-            // Some are missing only while a document is on its way in.
-            if rows.len() >= wanted || count >= index.len() {
-                break rows;
-            }
-            count *= 2;
-        };
-        drop(index);
-        let mut scored: Vec<_> = rows.into_iter().map(|row| (cosine(vector, &row.vector), row)).collect();
-        scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.id.cmp(&right.id)));
-        let best_score = scored.first().map(|(score, _)| *score);
-        let hits = scored.into_iter().take(top_k).filter(|(score, _)| *score >= threshold);
-        let hits = hits.map(|(score, row)| crate::chat::Hit { score, ..row.hit }).collect();
+        self.get_ready(namespace).await?;
+        // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
+        let _permit = workers.permit(Priority::Query)?;
+        let vector = workers.embed(Priority::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
+        // At least one, for the best score.
+        let mut hits = store.nearest(namespace, &self.space, vector, top_k.max(1)).await?;
+        let best_score = hits.first().map(|hit| hit.score);
+        hits.truncate(top_k);
+        hits.retain(|hit| hit.score >= threshold);
         Ok(Found { hits, best_score, top_k })
     }
+
+    /// Cuts a text on a thread that may block: a long one takes seconds.
+    async fn split(&self, document: Document) -> Result<(DocumentInfo, Arc<Vec<String>>), Error> {
+        let limits = self.limits.clone();
+        let split = tokio::task::spawn_blocking(move || {
+            let chunks = chunk::split(&document, &limits)?;
+            let Document { name, text, .. } = document;
+            let info = DocumentInfo {
+                id: uuid::Uuid::now_v7().to_string(),
+                name,
+                sha256: HEXLOWER.encode(&Sha256::digest(&text)),
+                bytes: text.len() as u64,
+                created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            };
+            Ok((info, Arc::new(chunks)))
+        });
+        split.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
+    }
+
+    fn full(&self, namespace: &Namespace) -> Error {
+        let what = format!("the number of chunks in the namespace `{}`", namespace.name);
+        Error::TooLarge { what, limit: self.limits.chunks_per_namespace, key: "limits.rag.chunks_per_namespace" }
+    }
+
+    /// Sees to it that every document of the namespace has vectors of the embedder's model and that the store is prepared. A caller that waits
+    /// for this may go away; the work goes on for the next one.
+    async fn get_ready(&self, namespace: &Namespace) -> Result<(), Error> {
+        let cell = {
+            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(ready.entry(namespace.clone()).or_default())
+        };
+        if cell.initialized() {
+            return Ok(());
+        }
+        let (parts, namespace, space) = (self.parts.clone(), namespace.clone(), self.space.clone());
+        let work = tokio::spawn(async move { cell.get_or_try_init(|| parts.get_ready(&namespace, &space)).await.copied() });
+        work.await.unwrap_or_else(|e| Err(Error::Index(format!("loading it ended early: {e}"))))
+    }
 }
 
-/// Of unit vectors; rounding may carry the product over 1.
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+impl Parts {
+    /// One document after another, each in one transaction: what is done stays done if this is cut short.
+    async fn get_ready(&self, namespace: &Namespace, space: &VectorSpace) -> Result<(), Error> {
+        for id in self.store.stale(namespace, &space.model).await? {
+            let texts = self.store.texts(&id).await?;
+            let vectors = self.workers.embed(Priority::Document, Arc::new(texts)).await?;
+            // It may have been replaced meanwhile; then the vectors of the new one are its writer's concern.
+            self.store.set_vectors(namespace, &id, space, vectors).await?;
+        }
+        self.store.prepare(namespace, space).await
+    }
 }

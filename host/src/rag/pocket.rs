@@ -1,5 +1,5 @@
 //! The embedder that is part of the program: a small sentence transformer, no network, no files.
-//! Must not be loaded before the first text comes: its weights take 100 MB that an idle gateway must not pay.
+//! It is loaded when the first text comes: its weights take 100 MB, which an idle gateway need not spend.
 
 use pocket_encoder::{Encoder, ModelInfo};
 

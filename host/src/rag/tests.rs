@@ -29,7 +29,8 @@ impl House {
     /// As after a restart: nothing in memory is left.
     fn open(&mut self, embedder: Arc<dyn Embedder>, limits: Limits) {
         self.knowledge = None;
-        self.knowledge = Some(Knowledge::open(&self.database(), embedder, limits).unwrap());
+        let documents = crate::storage::sqlite::open(&self.database()).unwrap().documents;
+        self.knowledge = Some(Knowledge::new(documents, embedder, limits).unwrap());
     }
 
     fn restart(&mut self) {
@@ -53,7 +54,7 @@ impl House {
     }
 
     fn count(&self, table: &str) -> i64 {
-        let connection = crate::store::open(&self.database()).unwrap();
+        let connection = rusqlite::Connection::open(self.database()).unwrap();
         connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     }
 }
@@ -74,7 +75,7 @@ fn sources(found: &Found) -> Vec<&str> {
     found.hits.iter().map(|hit| hit.source.as_str()).collect()
 }
 
-/// The fake, until it is told to fail.
+/// The fake, until it is set to fail.
 #[derive(Default)]
 struct Fragile {
     fake: Fake,
@@ -199,7 +200,7 @@ async fn equal_chunks_come_in_the_order_they_were_added() {
 }
 
 #[tokio::test]
-async fn where_there_is_nothing_to_find_the_embedder_is_not_asked() {
+async fn if_there_is_nothing_to_find_the_embedder_is_not_asked() {
     let embedder = Arc::new(Fragile::default());
     let house = House::with(embedder.clone(), Limits::default());
     embedder.broken.store(true, Ordering::SeqCst);

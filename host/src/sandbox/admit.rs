@@ -1,50 +1,37 @@
-//! From a file's bytes to a plugin that may serve: looked at, compiled, linked, asked who it is.
-//! Every refusal says what to do. Must not publish anything: a plugin that fails here was never there.
+//! From a file's bytes to a plugin that may serve: looked at, compiled, linked to what it may call, asked who it is.
+//! Every refusal says what to do. Nothing is published here: a plugin that fails was never there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use serde_json::Map;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::{described, post, pre};
+use super::bindings::{described, types};
+use super::call::{Callee, Shared, Verdict};
+use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
-use super::hostcalls::config::ConfigText;
 use super::inspect::inspect;
-use super::plugin::{Call, Plugin, Shared, Verdict};
-use super::state::State;
-use super::{Exhausted, FaultKind, Limits, PluginConfig};
+use super::plugin::{Export, Plugin};
+use super::refusal::Refusal;
+use super::store::State;
+use super::{Exhausted, FaultKind, Hook, PluginConfig, imports};
 
-/// Interfaces of WASI that are linked, all of them empty: a guest finds no file, socket, variable or argument behind them.
-const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-/// Bytes of a plugin's own words that are kept.
-const WORDS_MAX: usize = 500;
-
+/// Characters of each of a plugin's own texts that are kept.
+const TEXT_CHARS_MAX: usize = 500;
 /// A describe call may take this many times a hook's limit of time.
 const DESCRIBE_TIMES: u32 = 10;
 
-/// Why a file was not admitted, in words for its author.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    /// These bytes will never do.
-    Unfit(String),
-    /// Another try may go better: the machine was at fault.
-    Passing(String),
-}
-
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self::Unfit(reason)
-    }
-}
-
 /// Makes plugins of bytes.
 pub(super) struct Admission {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     pub(super) cache: Cache,
-    pub(super) linker: Linker<State>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
     calls_per_plugin: usize,
+    capabilities: &'static [Capability],
+    /// What every plugin gets; its capabilities are added to a copy.
+    linker: Linker<State>,
 }
 
 impl Admission {
@@ -52,71 +39,58 @@ impl Admission {
         shared: Arc<Shared>,
         cache: Cache,
         configs: BTreeMap<String, PluginConfig>,
-        calls_per_plugin: u32,
+        calls_per_plugin: usize,
+        capabilities: &'static [Capability],
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        pre::BarePre::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-        Ok(Self { shared, cache, linker, configs, calls_per_plugin: calls_per_plugin as usize })
+        types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
+        Ok(Self { shared, cache, configs, calls_per_plugin, capabilities, linker })
     }
 
     /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
     pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, Refusal> {
         inspect(bytes)?;
         let component = self.cache.load(&self.shared.engine, bytes, hash).await?;
-        self.check_imports(&component)?;
-        let linked = self.linker.instantiate_pre(&component).map_err(|e| self.mismatch(&e))?;
-        let pre_hook = pre::BarePrePre::new(linked.clone()).ok();
-        let post_hook = post::BarePostPre::new(linked.clone()).ok();
-        if pre_hook.is_none() && post_hook.is_none() {
+        let wanted = imports::check(&component, &self.shared.engine, self.capabilities)?;
+        // Its name is what it is asked for, so the file's name stands for it; cargo writes `_` there for a `-` of the package's. It gets its
+        // configuration once its name is certain.
+        let guess = own_name(stem);
+        let own = self.configs.get(&guess).cloned().unwrap_or_default();
+        let linked = self.link(&component, &wanted, &guess, &PluginConfig { config: Map::new(), ..own.clone() })?;
+        if let (None, None) = hooks(&linked) {
             return Err(self.no_hook(&component).into());
         }
-        let description = self.describe(stem, linked).await?;
-        let name: Arc<str> = description.as_ref().map_or(stem, |d| &d.name).into();
-        if self.configs.contains_key(&*name) && own_name(stem) != own_name(&name) {
+        let description = self.describe(&guess, &own, linked).await?;
+        let name = description.as_ref().map_or(stem, |d| &d.name);
+        if self.configs.contains_key(name) && own_name(stem) != own_name(name) {
             // A name brings the operator's configuration, perhaps secrets, and a place in pipelines: a component cannot just claim it.
             return Err(format!("it calls itself `{name}`, which the configuration knows; only {name}.wasm may have that name").into());
         }
-        if !is_name(&name) {
+        if !is_name(name) {
             return Err(format!("it is called `{name}` after its file; rename the file to 1 to 64 letters, digits, `-`, `_` or `.`").into());
         }
-        let own = self.configs.get(&*name).cloned().unwrap_or_default();
-        let text = |pick: fn(&Description) -> &String| description.as_ref().map(|d| pick(d).clone());
-        Ok(Plugin {
-            version: text(|d| &d.version).unwrap_or_else(|| "unknown".into()).into(),
-            summary: text(|d| &d.summary),
-            config_schema: description.and_then(|d| d.config_schema),
-            name,
-            hash: hash.into(),
-            config: Arc::new(ConfigText::new(&own.config)),
-            limits: own.limits,
-            permits: Arc::new(Semaphore::new(self.calls_per_plugin)),
-            pre: pre_hook,
-            post: post_hook,
-            shared: self.shared.clone(),
-        })
+        let own = self.configs.get(name).cloned().unwrap_or_default();
+        let (pre, post) = hooks(&self.link(&component, &wanted, name, &own)?);
+        let version = description.as_ref().map_or("unknown", |d| &d.version);
+        let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
+        let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.config_schema));
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), pre, post })
     }
 
-    fn check_imports(&self, component: &Component) -> Result<(), String> {
-        let ty = component.component_type();
-        let names: Vec<String> = ty.imports(&self.shared.engine).map(|(name, _)| name.to_owned()).collect();
-        let known = |name: &str| name.starts_with("cofferdam:hooks/") || WASI.iter().any(|prefix| name.starts_with(prefix));
-        let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known(name)).collect();
-        match unknown.as_slice() {
-            [] => Ok(()),
-            names => Err(format!(
-                "it imports {}, which this host does not offer; plugins get cofferdam:hooks/log, cofferdam:hooks/config and an empty WASI 0.2",
-                names.join(", ")
-            )),
+    /// Gives the component what it wants and may have.
+    fn link(&self, component: &Component, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<InstancePre<State>, Refusal> {
+        let mut linker = self.linker.clone();
+        let given = Given { config: &own.config, grants: &own.grants };
+        for capability in wanted {
+            (capability.link)(&mut linker, &given).map_err(|error| match error {
+                LinkError::Denied(denied) => {
+                    Refusal::Invalid(format!("it imports {}: {denied} to `[plugins.{name}]`", capability.interface))
+                }
+                LinkError::Host(error) => Refusal::Transient(format!("the host failed to link {}: {error:#}", capability.interface)),
+            })?;
         }
-    }
-
-    fn mismatch(&self, error: &wasmtime::Error) -> String {
-        let cause = error.root_cause().to_string();
-        format!(
-            "its imports do not fit this host: {error}: {} (it was built against another version of the contract; rebuild it against cofferdam:hooks@0.1.0)",
-            first_line(&cause)
-        )
+        linker.instantiate_pre(component).map_err(|error| mismatch(&error).into())
     }
 
     fn no_hook(&self, component: &Component) -> String {
@@ -135,38 +109,58 @@ impl Admission {
         )
     }
 
-    /// Asks the component who it is, under the limits that a hook has by default.
-    async fn describe(&self, stem: &str, linked: InstancePre<State>) -> Result<Option<Description>, Refusal> {
+    /// Asks the component who it is, under the limits that a hook of the plugin would have.
+    async fn describe(&self, guess: &str, own: &PluginConfig, linked: InstancePre<State>) -> Result<Option<Description>, Refusal> {
         let Ok(plugin) = described::DescribedPre::new(linked) else { return Ok(None) };
-        // Its name is what is asked for; cargo writes `_` into the file's name where the package has `-`.
-        let guess = own_name(stem);
-        let mut limits = self.configs.get(&guess).map_or_else(Limits::default, |config| config.limits.clone());
+        let mut limits = own.limits;
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let call = Call {
-            plugin: &guess.as_str().into(),
-            version: &"unknown".into(),
-            hook: "describe",
-            limits: &limits,
-            config: &Arc::new(ConfigText::new(&serde_json::Map::new())),
-            permits: &Arc::new(Semaphore::new(1)),
-            request: "load".into(),
-            shared: &self.shared,
-        };
-        let describe = async |store: &mut wasmtime::Store<State>| {
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
+        let call = callee.call(Hook::Describe, &"load".into());
+        let describe = async |store: &mut Store<State>| {
             let instance = plugin.instantiate_async(&mut *store).await?;
             instance.cofferdam_hooks_plugin().call_describe(store).await
         };
-        let called = match call.permit().await {
-            Ok(_place) => call.run(describe, |described| check_description(described).map_err(FaultKind::Invalid)).await,
+        let called = match call.permits().await {
+            Ok(_permits) => {
+                let ran = call.run(describe).await;
+                call.settle(ran, |described| check_description(described).map_err(FaultKind::Invalid))
+            }
             Err(fault) => Err(fault),
         };
         called.map(Some).map_err(|fault| match fault.kind {
-            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_)) => Refusal::Passing(fault.to_string()),
-            _ => Refusal::Unfit(fault.to_string()),
+            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
+                Refusal::Transient(fault.to_string())
+            }
+            _ => Refusal::Invalid(fault.to_string()),
         })
     }
 }
+
+/// Its pre-hook and its post-hook.
+fn hooks(linked: &InstancePre<State>) -> (Option<Export>, Option<Export>) {
+    let find = |interface: &str, function: &str| Export::find(linked, interface, function);
+    (find("cofferdam:hooks/pre-hook@0.1.0", "on-request"), find("cofferdam:hooks/post-hook@0.1.0", "on-reply"))
+}
+
+fn mismatch(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    format!(
+        "its imports do not fit this host: {error}: {} (it was built against another version of the contract; rebuild it against cofferdam:hooks@0.1.0)",
+        first_line(&cause)
+    )
+}
+
+/// The interface of the contract's shared types has no functions.
+struct NoFunctions;
+
+struct HasTypes;
+
+impl wasmtime::component::HasData for HasTypes {
+    type Data<'a> = NoFunctions;
+}
+
+impl types::Host for NoFunctions {}
 
 type Description = described::exports::cofferdam::hooks::plugin::Description;
 
@@ -199,7 +193,7 @@ fn check_description(mut description: Description) -> Result<Description, String
         return Err(format!("the config-schema of its describe() is no valid JSON: {error}"));
     }
     for text in [&mut description.version, &mut description.summary] {
-        let cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect();
+        let cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect();
         *text = cut;
     }
     Ok(description)

@@ -1,5 +1,5 @@
-//! Rust shapes of the contract in `wit/`, generated. One world per export, so that a component may have any of them.
-//! Must hold no logic.
+//! Rust shapes of the contract in `wit/`, generated. One world per export, so that a component may have any of them, and one set of
+//! shared types for all worlds.
 
 /// A component with a pre-hook; its module also holds the shared types and the imports.
 pub(super) mod pre {
@@ -19,9 +19,9 @@ pub(super) mod post {
         exports: { default: async },
         imports: { default: trappable },
         with: {
-            "cofferdam:hooks/types": super::pre::cofferdam::hooks::types,
-            "cofferdam:hooks/log": super::pre::cofferdam::hooks::log,
-            "cofferdam:hooks/config": super::pre::cofferdam::hooks::config,
+            "cofferdam:hooks/types": crate::sandbox::bindings::pre::cofferdam::hooks::types,
+            "cofferdam:hooks/log": crate::sandbox::bindings::pre::cofferdam::hooks::log,
+            "cofferdam:hooks/config": crate::sandbox::bindings::pre::cofferdam::hooks::config,
         },
     });
 }
@@ -34,11 +34,11 @@ pub(super) mod described {
         imports: { default: trappable },
         exports: { default: async },
         with: {
-            "cofferdam:hooks/types": super::pre::cofferdam::hooks::types,
-            "cofferdam:hooks/log": super::pre::cofferdam::hooks::log,
-            "cofferdam:hooks/config": super::pre::cofferdam::hooks::config,
+            "cofferdam:hooks/types": crate::sandbox::bindings::pre::cofferdam::hooks::types,
+            "cofferdam:hooks/log": crate::sandbox::bindings::pre::cofferdam::hooks::log,
+            "cofferdam:hooks/config": crate::sandbox::bindings::pre::cofferdam::hooks::config,
         },
     });
 }
 
-pub(super) use pre::cofferdam::hooks::{config, log, types};
+pub(super) use pre::cofferdam::hooks::{log, types};

@@ -1,5 +1,6 @@
 //! Components to machine code, off the serving threads and outside this process, kept by content hash for the next start.
-//! Compiling hostile input can eat memory and time, so a child with limits does it. Must not know plugins' names.
+//! Compiling hostile input can eat memory and time, so a child process with limits does it. No machine code is mapped but from a file that
+//! this host wrote, whose name holds the hash of its content.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,22 +8,23 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::ServerLimits;
-use super::admit::Refusal;
 use super::engine::engine;
+use super::refusal::Refusal;
 
 /// Bytes of machine code that one component may become; Python's are 40 MB.
 const CODE_BYTES_MAX: u64 = 1 << 30;
 
-/// How files begin that are not whole yet.
+/// How the name of a file begins that is not whole yet.
 const UNFINISHED: &str = ".compiling-";
 
-/// Who compiles.
+/// Which process compiles.
 #[derive(Clone, Debug)]
 pub enum Compiler {
     /// A child: this program's path; it is called with `compile-component FILE BYTES SECONDS` and calls [`child`].
@@ -46,7 +48,7 @@ impl Cache {
         Ok(Self { directory, compiler, limits })
     }
 
-    /// The component of these bytes: from the cache if it is whole, else compiled and kept.
+    /// The component of these bytes: from the cache if it is there and whole, else compiled and kept.
     ///
     /// # Errors
     /// A sentence for the plugin's author.
@@ -58,14 +60,14 @@ impl Cache {
         match &self.compiler {
             Compiler::Child(program) => self.in_child(program, bytes, file.path()).await?,
             Compiler::InProcess => {
-                let code = engine.precompile_component(bytes).map_err(|e| Refusal::Unfit(not_compiled(&format!("{e:#}"))))?;
+                let code = engine.precompile_component(bytes).map_err(|e| Refusal::Invalid(not_compiled(&format!("{e:#}"))))?;
                 file.as_file().write_all(&code).map_err(|e| self.unwritable(&e))?;
             }
         }
         self.keep(engine, file, hash)
     }
 
-    /// Takes away what a killed compiler left, and the oldest code over the limit; `live` components keep theirs.
+    /// Removes what a killed compiler left, and the oldest code over the limit. The code of `live` components stays.
     pub(super) fn prune(&self, live: &HashSet<&str>) -> std::io::Result<()> {
         let mut idle = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
@@ -83,7 +85,7 @@ impl Cache {
         idle.drain(..over).try_for_each(|(_, path)| std::fs::remove_file(path))
     }
 
-    /// Looks for `HASH.ENGINE.CODEHASH.cwasm`: the code's own hash is in the name, so a damaged file is never run.
+    /// Looks for `HASH.ENGINE.CODEHASH.cwasm`. The code's own hash is in the name, so that a damaged file is never run.
     fn cached(&self, engine: &Engine, hash: &str) -> Option<Component> {
         let prefix = prefix(engine, hash);
         let entries = std::fs::read_dir(&self.directory).ok()?;
@@ -109,7 +111,7 @@ impl Cache {
         let code_hash = hash_file(file.path()).map_err(|e| self.unwritable(&e))?;
         let path = self.directory.join(format!("{}{code_hash}.cwasm", prefix(engine, hash)));
         file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
-        open(engine, &path).map_err(|e| Refusal::Unfit(not_compiled(&format!("{e:#}"))))
+        open(engine, &path).map_err(|e| Refusal::Invalid(not_compiled(&format!("{e:#}"))))
     }
 
     async fn in_child(&self, program: &Path, bytes: &[u8], out: &Path) -> Result<(), Refusal> {
@@ -124,10 +126,10 @@ impl Cache {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
-        let mut child = spawned.map_err(|e| Refusal::Passing(format!("the compiler could not be started: {e}")))?;
+        let mut child = spawned.map_err(|e| Refusal::Transient(format!("the compiler could not be started: {e}")))?;
         let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
         let work = async {
-            // A child that gave up early closes its end; its own words are the better message.
+            // A child that gave up early closes its end of the pipe; what it printed is the better message.
             let _ = stdin.write_all(bytes).await;
             drop(stdin);
             child.wait_with_output().await
@@ -137,26 +139,26 @@ impl Cache {
         let done = tokio::time::timeout(limit, work).await;
         let output = done
             .map_err(|_| format!("compiling took longer than {} s (`limits.plugins.compile_time`)", limit.as_secs()))?
-            .map_err(|e| Refusal::Passing(format!("the compiler was lost: {e}")))?;
+            .map_err(|e| Refusal::Transient(format!("the compiler was lost: {e}")))?;
         if output.status.success() {
             return Ok(());
         }
-        let words = String::from_utf8_lossy(&output.stderr);
-        Err(Refusal::Unfit(match words.trim() {
-            words if words.is_empty() || words.contains("memory allocation") => format!(
+        let printed = String::from_utf8_lossy(&output.stderr);
+        Err(Refusal::Invalid(match printed.trim() {
+            printed if printed.is_empty() || printed.contains("memory allocation") => format!(
                 "compiling it went over the limit of time or memory (`limits.plugins.compile_time`, `compile_memory`): {}",
                 output.status
             ),
-            words => not_compiled(words),
+            printed => not_compiled(printed),
         }))
     }
 
     fn unwritable(&self, error: &std::io::Error) -> Refusal {
-        Refusal::Passing(format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
+        Refusal::Transient(format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
     }
 }
 
-/// The child's whole life: limits on itself first, then bytes in from stdin, machine code out to `out`.
+/// What the child process does: it limits itself, reads a component from stdin and writes machine code to `out`.
 ///
 /// # Errors
 /// What the compiler said; the caller prints it on stderr.
@@ -165,11 +167,11 @@ pub fn child(out: &Path, memory_bytes: u64, cpu_seconds: u64) -> Result<(), Stri
     // Private writable memory: the pool's reserved address space does not count, the compiler's heap does.
     let limits = [(Resource::Data, memory_bytes), (Resource::Cpu, cpu_seconds), (Resource::Fsize, CODE_BYTES_MAX), (Resource::Core, 0)];
     for (resource, limit) in limits {
-        // Where the server itself runs under a tighter limit, that one holds.
+        // If the server itself runs under a tighter limit, that one holds.
         let limit = getrlimit(resource).maximum.map_or(limit, |hard| limit.min(hard));
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(|e| format!("no limit could be set: {e}"))?;
     }
-    // Serving comes first; where niceness is refused, compiling is merely louder.
+    // Serving comes first. If the kernel refuses, compiling only takes a larger share of the processor.
     let _ = nice(10);
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).map_err(|e| e.to_string())?;
@@ -199,31 +201,22 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
+            0 => return Ok(HEXLOWER.encode(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
     }
 }
 
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
-}
-
-/// The compiler's own words in one line, and what to do about them.
-fn not_compiled(words: &str) -> String {
-    let cut_off = ["unexpected end", "unexpected-eof", "is out of bounds (bound"].iter().any(|mark| words.contains(mark));
+/// The compiler's message in one line, and what to do about it.
+fn not_compiled(message: &str) -> String {
+    let cut_off = ["unexpected end", "unexpected-eof", "is out of bounds (bound"].iter().any(|mark| message.contains(mark));
     let hint = if cut_off {
         "the file is truncated; copy it again, best under another name followed by a rename"
     } else {
         "rebuild it for the target wasm32-wasip2 with current tools"
     };
-    let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
-    format!("it is not a valid component: {} ({hint})", words.join(" "))
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
+    format!("it is not a valid component: {} ({hint})", lines.join(" "))
 }
 
 #[cfg(unix)]

@@ -1,10 +1,12 @@
-//! What the operator decides about plugins: limits of one call, limits of the shared, what happens on a fault.
-//! Defaults carry their reason. Must not know where the values were written.
+//! What the operator decides about plugins: limits of one call, limits of all calls together, grants, what happens on a fault.
+//! Every default carries its reason.
 
 use std::time::Duration;
 
+use super::Grants;
+
 /// Limits of one hook call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Wasm operators; one is about a nanosecond on interpreters, less on compiled code.
     pub fuel: u64,
@@ -12,13 +14,15 @@ pub struct Limits {
     pub memory: usize,
     /// Elements of all tables together.
     pub table_elements: usize,
-    /// Wall clock around the whole call, waiting included.
+    /// The guest's own running by the wall clock, its sleeping included.
     pub time: Duration,
+    /// Its waiting in host calls for what the host does on its behalf, all of them together.
+    pub wait: Duration,
     /// Bytes that the call may return.
     pub output: usize,
-    /// Bytes that one hostcall may hand over, e.g. a log line before it is cut.
+    /// Bytes that the guest may hand to one host call, e.g. a log line before it is cut.
     pub hostcall_bytes: usize,
-    /// Log lines kept of one call; the rest is counted.
+    /// Log lines that one call may write; the rest is dropped and counted.
     pub log_lines: u32,
     /// Bytes kept of one log line.
     pub log_line_bytes: usize,
@@ -29,11 +33,13 @@ impl Default for Limits {
         Self {
             // A Rust hook uses thousands, SpiderMonkey and Python up to some millions for a small conversation.
             fuel: 200_000_000,
-            // Python wants 13 MB, Go 3 MB; the rest is room for the conversation.
+            // Python needs 13 MB, Go 3 MB; the rest is for the conversation.
             memory: 64 << 20,
             // C#, Python and JavaScript engines declare more than 10 000.
             table_elements: 100_000,
             time: Duration::from_millis(500),
+            // An answer from a service nearby takes a second at worst; a slower one is better done without than waited for.
+            wait: Duration::from_secs(5),
             output: 8 << 20,
             // A guest that logs its whole input by mistake should not fault for it.
             hostcall_bytes: 1 << 20,
@@ -58,18 +64,20 @@ pub enum OnFailure {
 pub struct PluginConfig {
     pub on_failure: OnFailure,
     pub limits: Limits,
+    /// What the plugin may have beyond what every plugin has.
+    pub grants: Grants,
     /// What the plugin's `config` import gives: a JSON object.
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Limits of the room.
+/// Limits of all plugins together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Hook calls at once; the pool of instances has as many permits.
     pub calls: u32,
-    /// Hook calls of one plugin at once: one slow plugin must leave places to the others.
+    /// Hook calls of one plugin at once, so that one slow plugin leaves permits to the others.
     pub calls_per_plugin: u32,
-    /// How long a call may wait for its place.
+    /// How long a call may wait for its permits.
     pub queue_time: Duration,
     /// Bytes of linear memory of all running calls together.
     pub memory: usize,
@@ -83,9 +91,9 @@ pub struct ServerLimits {
     pub compile_memory: u64,
     /// Components whose machine code is kept for restarts and for going back to an older version.
     pub compiled: usize,
-    /// Quiet time after a change in the directory before it is read.
+    /// Time without a further change in the directory before it is read.
     pub debounce: Duration,
-    /// The slow poll, for file systems that report no changes.
+    /// Time between two scans without a reported change, for file systems that report none.
     pub poll: Duration,
 }
 

@@ -1,71 +1,17 @@
-//! Domain values to the contract's shapes and back, with every text that claims to be JSON checked on the way in.
-//! Must not decide what an outcome means.
+//! The contract's shapes, as a guest returned them, to domain values. Every text that claims to be JSON is checked on the way, so that
+//! nothing invalid leaves this file.
 
 use super::bindings::types as wit;
 use crate::chat::codec::json;
-use crate::chat::{Content, Exchange, Fields, FunctionCall, Message, Metadata, Part, ToolCall};
+use crate::chat::{Content, Fields, FunctionCall, Message, Metadata, Part, ToolCall};
 
-/// A domain value, or what is wrong with the guest's.
+/// A domain value, or what is wrong with the guest's value.
 type Checked<T> = Result<T, String>;
 
-/// Keys that the shapes model: among the unmodelled fields they would hide what hooks and the model see.
+/// Keys that the contract's shapes have fields for. Among the other fields they would hide what hooks and the model see.
 const OF_MESSAGE: [&str; 5] = ["role", "content", "name", "tool_calls", "tool_call_id"];
 const OF_TEXT: [&str; 2] = ["type", "text"];
 const OF_CALL: [&str; 3] = ["id", "type", "function"];
-
-pub(super) fn context(exchange: &Exchange) -> wit::Context {
-    wit::Context {
-        request_id: exchange.id.to_string(),
-        pipeline: exchange.pipeline.to_string(),
-        caller: exchange.caller.as_deref().map(str::to_owned),
-        stream: exchange.stream,
-        attempt: exchange.tries.begun(),
-        deadline_ms: u64::try_from(exchange.deadline.remaining().as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-pub(super) fn fields<'a>(fields: impl IntoIterator<Item = (&'a String, &'a crate::chat::Json)>) -> Vec<wit::Field> {
-    fields.into_iter().map(|(name, value)| wit::Field { name: name.clone(), value: value.get().to_owned() }).collect()
-}
-
-pub(super) fn message(message: &Message) -> wit::Message {
-    let content = match &message.content {
-        Content::Null => Vec::new(),
-        Content::Text(text) => vec![wit::Part::Text(wit::TextPart { text: text.clone(), extra: Vec::new() })],
-        Content::Parts(parts) => parts.iter().map(part).collect(),
-    };
-    wit::Message {
-        role: message.role.clone(),
-        content,
-        tool_calls: message.tool_calls.iter().map(tool_call).collect(),
-        tool_call_id: message.tool_call_id.clone(),
-        name: message.name.clone(),
-        extra: pairs(&message.extra),
-    }
-}
-
-fn pairs(list: &Fields) -> Vec<wit::Field> {
-    fields(list.iter().map(|(name, value)| (name, value)))
-}
-
-fn part(part: &Part) -> wit::Part {
-    match part {
-        Part::Text { text, extra } => wit::Part::Text(wit::TextPart { text: text.clone(), extra: pairs(extra) }),
-        Part::Other(raw) => wit::Part::Other(raw.get().to_owned()),
-    }
-}
-
-fn tool_call(call: &ToolCall) -> wit::ToolCall {
-    match call {
-        ToolCall::Other(raw) => wit::ToolCall::Other(raw.get().to_owned()),
-        ToolCall::Function(call) => wit::ToolCall::Function(wit::FunctionCall {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-            extra: pairs(&call.extra),
-        }),
-    }
-}
 
 /// A guest's message as a domain value. Content of one plain text part becomes a string, no part becomes `null`.
 pub(super) fn message_back(message: wit::Message) -> Checked<Message> {
@@ -134,12 +80,12 @@ fn kept(text: String, what: &str) -> Checked<crate::chat::Json> {
     json(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
 }
 
-/// Keeping a text unparsed checks its brackets only; depth, numbers and escapes are checked here.
+/// Parsed whole: to keep a text as it is checks its brackets only, not depth, numbers and escapes.
 fn parsed(text: &str, what: &str) -> Checked<serde_json::Value> {
     serde_json::from_str(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
 }
 
-/// Checked changes to a keyed set; none takes the key away.
+/// Checked changes to a keyed set; `None` removes the key.
 pub(super) type Changes = Vec<(String, Option<crate::chat::Json>)>;
 
 pub(super) fn changes_back(list: Vec<wit::FieldChange>, what: &str) -> Checked<Changes> {

@@ -1,5 +1,5 @@
 //! The one engine, set up the same for serving and for the compile child, so that compiled code fits both.
-//! Every knob has its reason here. Must not know plugins or calls.
+//! Every setting has its reason here.
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
@@ -9,28 +9,28 @@ pub const MEMORY_BYTES_MAX: usize = 1 << 30;
 pub const TABLE_ELEMENTS_MAX: usize = 1 << 18;
 
 /// Core instances, memories and tables that one component may hold: interpreters need a dozen, three and a few. The pool has
-/// these for every place, so that no component can take another's.
+/// these for every call, so that no component can take another's.
 const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 16;
 
 /// Wasm stack of one call; deeper recursion is a fault. wasmtime's default, proven by its users.
 const STACK_BYTES: usize = 512 << 10;
-/// Stack of a call's fiber: the wasm stack and room for host functions on top.
+/// Stack of a call's fiber: the wasm stack, and on top of it what host functions need.
 const FIBER_STACK_BYTES: usize = 2 << 20;
-/// Memory that a freed slot keeps mapped, so that its next call has no page faults. A burst leaves this much in every slot it used.
+/// Memory that a freed slot keeps mapped, so that its next call has no page faults. After a burst every slot that it used keeps this much.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;
-/// Without the kernel's page-map scan, keeping means clearing all of it on each drop, so keep little.
+/// Without the kernel's page-map scan, all memory that is kept is cleared on each drop, so little is kept.
 const KEEP_RESIDENT_BYTES_WITHOUT_SCAN: usize = 64 << 10;
 
-/// Builds the engine with places for `calls` calls at once.
+/// Builds the engine with a pool for `calls` calls at once.
 ///
 /// # Errors
-/// Where this machine cannot run it, e.g. no address space for a single slot.
+/// This machine cannot run it, e.g. because there is no address space for a single slot.
 pub(super) fn engine(calls: u32) -> wasmtime::Result<Engine> {
     match Engine::new(&config(Some(calls))) {
         Ok(engine) => Ok(engine),
-        // Containers with little address space: slower per call, but it works. Compiled code is the same for both.
+        // In containers with little address space each call is slower, but it works. Compiled code is the same for both.
         Err(error) => {
             tracing::warn!(%error, "no address space for a pool of instances; every call allocates its own memory");
             Engine::new(&config(None))
@@ -42,7 +42,7 @@ fn config(pool: Option<u32>) -> Config {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed);
     config.consume_fuel(true);
-    // The contract is synchronous; less code reachable by guests, and two microseconds less per call.
+    // The contract is synchronous. Without this, guests reach less of the runtime's code, and a call takes two microseconds less.
     config.concurrency_support(false);
     config.wasm_memory64(false);
     // Deterministic results on every machine.

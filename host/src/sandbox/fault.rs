@@ -1,7 +1,9 @@
-//! What can go wrong in a plugin call, by what a caller can do about it.
-//! A rejection is no fault: it is an answer (`Rejection`). Must not know status codes or policy.
+//! What can go wrong in a plugin call, by what a caller can do about it. A rejection is no fault: it is an answer (`Rejection`).
+//! Each message names the key that would raise the limit.
 
 use std::sync::Arc;
+
+use super::Hook;
 
 /// A plugin's call that did not end well.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -9,8 +11,7 @@ use std::sync::Arc;
 pub struct Fault {
     pub plugin: Arc<str>,
     pub version: Arc<str>,
-    /// `pre_hook`, `post_hook` or `describe`.
-    pub hook: &'static str,
+    pub hook: Hook,
     pub kind: FaultKind,
 }
 
@@ -29,7 +30,7 @@ pub enum FaultKind {
     /// What it returned cannot be used.
     #[error("its outcome is invalid: {0}")]
     Invalid(String),
-    /// All places for calls were taken for too long, or all memory for them is in use.
+    /// All permits for calls were taken for too long, or all memory for calls is in use.
     #[error("no place or memory for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`)")]
     Busy,
     /// No plugin of that name is loaded.
@@ -56,6 +57,8 @@ pub enum Exhausted {
     Stack,
     #[error("it took longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
+    #[error("it waited longer than {} ms in host calls (raise `plugins.NAME.limits.wait`)", .0.as_millis())]
+    Wait(std::time::Duration),
     #[error("it returned more than {0} bytes (raise `plugins.NAME.limits.output`) or handed too much to one hostcall (`hostcall_bytes`)")]
     Output(usize),
 }
@@ -69,6 +72,7 @@ impl Exhausted {
             Self::Table(_) => "table_elements",
             Self::Stack => "stack",
             Self::Time(_) => "time",
+            Self::Wait(_) => "wait",
             Self::Output(_) => "output",
         }
     }

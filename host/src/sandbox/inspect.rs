@@ -1,5 +1,5 @@
 //! A look at a dropped file's first bytes, so that a mistake is answered with what to do.
-//! Must not compile or run anything; whether the component is sound is the compiler's to say.
+//! Nothing is compiled or run here; whether the component is valid is decided by the compiler.
 
 /// Version 13, layer 1: the binary format of components.
 const COMPONENT: [u8; 4] = [0x0d, 0x00, 0x01, 0x00];

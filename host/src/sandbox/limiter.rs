@@ -1,5 +1,5 @@
 //! The sum of a call's memories and tables, held under the plugin's limits and under what all calls may use together.
-//! wasmtime's own limits are per memory; a component may have many. Must not know which plugin it serves.
+//! wasmtime's own limits are for one memory, but a component may have many. What a store used is given back when it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

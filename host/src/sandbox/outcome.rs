@@ -1,28 +1,28 @@
-//! What a hook decided, checked whole before any of it takes effect: an exchange is changed entirely or not at all.
-//! Must not know the fault policy.
+//! What a hook decided. It is checked as a whole before any of it takes effect, so that an exchange is changed entirely or not at all.
 
 use super::bindings::post::exports::cofferdam::hooks::post_hook as post;
 use super::bindings::pre::exports::cofferdam::hooks::pre_hook as pre;
 use super::bindings::types as wit;
+use super::call::Verdict;
+use super::capability::log::harmless;
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
-use super::hostcalls::log::harmless;
 use super::{FaultKind, Rejection};
 use crate::chat::{Completion, Exchange, Message, Metadata};
 
 /// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
 const HOST_FIELDS: [&str; 4] = ["model", "messages", "stream", "pipeline"];
 
-/// Changes of one kind in one outcome; the contract says so to plugin authors.
+/// Changes of one kind in one outcome; the contract states it.
 const CHANGES_MAX: usize = 256;
-/// Edits times messages: applying them is work that no fuel pays for.
+/// Edits times messages, because applying them is work that no fuel pays for.
 const EDIT_WORK_MAX: usize = 1 << 20;
-/// Bytes of all metadata, names and values: every later hook is handed all of it.
+/// Bytes of all metadata, names and values, because every later hook is handed all of it.
 const METADATA_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a rejection's code and of its message.
 const CODE_BYTES: usize = 64;
 const MESSAGE_BYTES: usize = 2_000;
 
-/// A pre-hook's decision, applied to the exchange where it goes on.
+/// A pre-hook's decision; what it changed is already in the exchange.
 #[derive(Debug)]
 pub enum PreOutcome {
     Proceed,
@@ -31,13 +31,31 @@ pub enum PreOutcome {
     Reject(Rejection),
 }
 
-/// A post-hook's decision, applied to the completion where it goes on.
+/// A post-hook's decision; what it changed is already in the completion.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PostOutcome {
     Keep,
     /// The completion was changed.
     Replaced,
     Reject(Rejection),
+}
+
+impl Verdict for PreOutcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Proceed | Self::Respond(_) => "ok",
+            Self::Reject(_) => "rejected",
+        }
+    }
+}
+
+impl Verdict for PostOutcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Keep | Self::Replaced => "ok",
+            Self::Reject(_) => "rejected",
+        }
+    }
 }
 
 /// Checks a pre-hook's outcome and applies it.

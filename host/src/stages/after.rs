@@ -3,7 +3,7 @@
 
 use super::{Error, HookStage, settle};
 use crate::chat::{Completion, Exchange};
-use crate::sandbox::{Plugins, PostOutcome};
+use crate::sandbox::{Hook, Plugins, PostOutcome};
 use crate::telemetry::Metrics;
 
 /// Runs the stage; says whether any plugin changed the completion.
@@ -19,7 +19,7 @@ pub async fn run(
 ) -> Result<bool, Error> {
     let mut changed = false;
     for name in &stage.plugins {
-        let outcome = match plugins.get(name, "post_hook") {
+        let outcome = match plugins.get(name, Hook::Post) {
             Ok(plugin) => plugin.post_hook(exchange, completion).await,
             Err(fault) => Err(fault),
         };

@@ -1,19 +1,19 @@
 //! Stage pre_hook: plugins in order, each on what the one before it left.
-//! Must not know what a plugin does or how it is held.
+//! A hook that answers in place of the model ends the stage.
 
 use super::{Error, Flow, HookStage, settle};
 use crate::chat::Exchange;
 use crate::llm::completion_of;
-use crate::sandbox::{Plugins, PreOutcome};
+use crate::sandbox::{Hook, Plugins, PreOutcome};
 use crate::telemetry::Metrics;
 
-/// Runs the stage; `model` is the pipeline's choice, which a hook may change.
+/// Runs the stage. `model` is the pipeline's choice, which a hook may change.
 ///
 /// # Errors
-/// A plugin's rejection, or its fault where the operator wants faults to reject.
+/// A plugin's rejection, or its fault under `on_failure = "reject"`.
 pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange: Exchange, metrics: &Metrics) -> Result<Flow, Error> {
     for name in &stage.plugins {
-        let outcome = match plugins.get(name, "pre_hook") {
+        let outcome = match plugins.get(name, Hook::Pre) {
             Ok(plugin) => plugin.pre_hook(&mut exchange, model).await,
             Err(fault) => Err(fault),
         };

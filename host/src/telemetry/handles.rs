@@ -1,10 +1,10 @@
-//! Finding a figure's handle fast: asking a family means building label strings, hashing them and cloning on every call.
-//! Must not know which figures there are.
+//! Finding a figure's handle fast: to ask a family for it, labels must be built as strings, hashed and cloned on every call.
+//! However many keys come, each list here has an end.
 
 use std::collections::HashMap;
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// Handles under keys of a small closed set, found without a lock: a short list that only grows.
+/// Handles under keys of a small closed set, found without a lock in a short list that only grows.
 pub(super) struct Handles<K, M, const N: usize> {
     slots: [OnceLock<(K, M)>; N],
 }
@@ -12,11 +12,11 @@ pub(super) struct Handles<K, M, const N: usize> {
 /// Values under names that are known at run time only, looked up without building a `String`.
 pub(super) struct Named<T> {
     by_name: RwLock<HashMap<String, T>>,
-    /// Names kept apart; what comes after them shares one value.
+    /// Names that have a value of their own; all later ones share one value.
     most: usize,
 }
 
-/// The name of all the names after the last one kept.
+/// The name of all names that have no value of their own.
 const OTHER: &str = "other";
 
 impl<K: Copy + PartialEq, M, const N: usize> Handles<K, M, N> {
@@ -24,10 +24,10 @@ impl<K: Copy + PartialEq, M, const N: usize> Handles<K, M, N> {
         Self { slots: [const { OnceLock::new() }; N] }
     }
 
-    /// Acts on the handle of `key`, which `find` makes when it is new or when the list is full.
+    /// Acts on the handle of `key`, which `find` makes if the key is new or the list is full.
     pub(super) fn with<R>(&self, key: K, find: impl Fn() -> M, act: impl FnOnce(&M) -> R) -> R {
         for slot in &self.slots {
-            // Slots fill in order, so an empty one means that the key is in none.
+            // Slots fill in order, so if one is empty, the key is in none of the later ones.
             let (held, handle) = slot.get_or_init(|| (key, find()));
             if *held == key {
                 return act(handle);
@@ -47,7 +47,7 @@ impl<T> Named<T> {
         self.with_or(name, || OTHER.to_owned(), make, act)
     }
 
-    /// As `with`, with another name than `OTHER` for those after the last one kept; of such names there must be few.
+    /// As `with`, with another name than `OTHER` for names that have no value of their own. There must be few such other names.
     pub(super) fn with_or<R>(&self, name: &str, other: impl Fn() -> String, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
         {
             let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl<T> Named<T> {
         act(value)
     }
 
-    /// As `with`, but a name that is new stays among the others.
+    /// As `with`, but a new name gets no value of its own.
     pub(super) fn with_known<R>(&self, name: &str, make: impl FnOnce(&str) -> T, act: impl FnOnce(&T) -> R) -> R {
         let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner).contains_key(name);
         if known {

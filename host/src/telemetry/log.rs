@@ -1,5 +1,5 @@
-//! Where log lines go: to stderr, as text for people or JSON for programs, filtered by `COFFERDAM_LOG`.
-//! Must not know who logs.
+//! Log lines go to stderr, as text for people or JSON for programs, filtered by `COFFERDAM_LOG`.
+//! The filter applies to lines only: spans for a collector are gathered whatever it says.
 
 use std::io::IsTerminal as _;
 
@@ -10,10 +10,10 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use super::otlp::Collecting;
 
-/// Read when no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
+/// Read if no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
 const VARIABLE: &str = "COFFERDAM_LOG";
 
-/// Where all spans are made.
+/// The module in which all spans are made.
 const SPANS: &str = "cofferdam::telemetry::span";
 
 /// How a line is written.
@@ -48,7 +48,7 @@ pub fn init_with(format: LogFormat, filter: Option<&str>, spans: Option<Collecti
     };
     let registry = Registry::default();
     let started = match spans {
-        // One filter for all is the cheaper one.
+        // Without spans one filter for everything is cheaper.
         None => registry.with(lines.and_then(filter)).try_init(),
         Some(spans) => {
             let ours = filter_fn(|about| about.is_span() && about.target() == SPANS).with_max_level_hint(LevelFilter::DEBUG);

@@ -1,6 +1,6 @@
 //! Traces for an OpenTelemetry collector: spans are gathered as they end, wait in a bounded queue, and are posted in batches as OTLP/HTTP JSON.
-//! A request never waits for any of it: a full queue or a dead collector costs spans, and they are counted. Without an endpoint nothing of
-//! this is there. Must not know how a batch is sent, nor what the spans are about. Source: the OTLP specification, 1.x.
+//! A request never waits for any of it: if the queue is full or the collector is down, spans are lost and counted. Without an endpoint
+//! there is no queue. Source: the OTLP specification, 1.x.
 
 mod collect;
 mod context;
@@ -46,7 +46,7 @@ impl Default for Export {
             otlp_endpoint: None,
             otlp_headers_secret: None,
             service_name: "cofferdam".into(),
-            // OpenTelemetry's own defaults for batches, but for the delay of 5 s: whoever looks at a trace has just made it.
+            // OpenTelemetry's own defaults for batches, except for its delay of 5 s: people look at a trace just after they made it.
             otlp_queue: 2_048,
             otlp_batch: 512,
             otlp_delay: Duration::from_secs(1),
@@ -55,7 +55,7 @@ impl Default for Export {
     }
 }
 
-/// Brings a batch to the collector.
+/// Sends a batch to the collector.
 pub trait Deliver: Send + Sync {
     /// Posts JSON; the error says what went wrong, for the log.
     fn deliver(&self, json: Vec<u8>) -> BoxFuture<'_, Result<(), String>>;
@@ -64,12 +64,12 @@ pub trait Deliver: Send + Sync {
 /// The end of the queue that the sending task holds.
 pub struct Spans {
     waiting: Receiver<Finished>,
-    /// Those that found the queue full since it was last asked.
+    /// Spans that found the queue full since this was last read.
     lost: Arc<AtomicU64>,
     export: Export,
 }
 
-/// Both ends of the queue; none where no endpoint is given.
+/// Both ends of the queue; none if no endpoint is given.
 pub fn queue(export: &Export) -> Option<(Collecting, Spans)> {
     export.otlp_endpoint.as_ref()?;
     let (sender, waiting) = channel(export.otlp_queue);
@@ -114,7 +114,7 @@ impl Spans {
     }
 }
 
-/// Waits for a span and then a little for more. What it gathered stays in `batch` when it is dropped.
+/// Waits for a span, and then a little for more. If this is dropped, what it gathered stays in `batch`.
 async fn gather(waiting: &mut Receiver<Finished>, batch: &mut Vec<Finished>, export: &Export) {
     if batch.is_empty() {
         match waiting.recv().await {
@@ -136,7 +136,7 @@ struct Sender<D> {
     metrics: Arc<Metrics>,
     lost: Arc<AtomicU64>,
     service: String,
-    /// The last batch did not arrive: said once, not for each.
+    /// The last batch did not arrive. This is logged once, not for each batch.
     down: bool,
 }
 

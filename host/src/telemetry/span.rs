@@ -1,14 +1,14 @@
-//! The spans, each made in one place, so that every line names the same things the same way. Models are called by OpenTelemetry's semantic
-//! conventions for generative AI, HTTP by its own, and what is ours begins with `cofferdam.`.
-//! Fields that are known later are declared empty and filled in by the function beside the constructor.
+//! Every span is made here, so that all lines name the same things in the same way: by OpenTelemetry's semantic conventions for generative
+//! AI and for HTTP, and what is ours begins with `cofferdam.` or `plugin.`. Fields that are known later are declared empty and filled in by
+//! the function beside the constructor.
 
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::metrics::Operation;
+use super::metrics::{HookCall, Operation};
 use super::otlp::{Value, adopt, attributes};
 
-/// One request, from its headers to the reply's last byte. It has the id only, for every line inside is written with all fields of its
+/// One request, from its headers to the reply's last byte. It has the id only, because every line inside is written with all fields of its
 /// spans; the rest is in the request's one line. A client's `traceparent` makes it part of that trace.
 pub fn request_span(id: &str, traceparent: Option<&str>) -> Span {
     let span = tracing::info_span!("request", request.id = id);
@@ -29,7 +29,7 @@ pub struct Ended<'a> {
     pub caller: Option<&'a str>,
 }
 
-/// Fills in what a trace shows of a request; the log line has the same from its own fields.
+/// Fills in what a trace shows of a request; the log line has the same in its own fields.
 pub fn request_done(span: &Span, ended: &Ended<'_>) {
     let text = |text: &str| Value::Text(text.to_owned());
     attributes(span, || {
@@ -59,16 +59,18 @@ pub fn plugin_span(plugin: &str, version: &str, hook: &'static str) -> Span {
         plugin.outcome = Empty,
         plugin.fuel = Empty,
         plugin.memory_bytes = Empty,
+        plugin.wait_us = Empty,
         duration_us = Empty,
     )
 }
 
 /// Fills in a hook call's figures and writes the line that shows them.
-pub fn plugin_done(span: &Span, outcome: &'static str, seconds: f64, fuel: u64, peak_memory: usize) {
-    span.record("plugin.outcome", outcome);
-    span.record("plugin.fuel", fuel);
-    span.record("plugin.memory_bytes", peak_memory);
-    span.record("duration_us", seconds * 1e6);
+pub fn plugin_done(span: &Span, call: &HookCall) {
+    span.record("plugin.outcome", call.outcome);
+    span.record("plugin.fuel", call.fuel);
+    span.record("plugin.memory_bytes", call.peak_memory);
+    span.record("plugin.wait_us", call.waited * 1e6);
+    span.record("duration_us", call.seconds * 1e6);
     tracing::debug!(parent: span, "the hook call ended");
 }
 
@@ -105,7 +107,7 @@ pub fn llm_server(address: &str, port: u16) {
     span.record("server.port", port);
 }
 
-/// What a reply says of itself: who wrote it, and why each choice ended.
+/// What a reply reports: the model that wrote it, and why each choice ended.
 pub fn llm_answered(span: &Span, model: Option<&str>, finish_reasons: &[&str]) {
     if let Some(model) = model {
         span.record("gen_ai.response.model", model);
@@ -115,13 +117,14 @@ pub fn llm_answered(span: &Span, model: Option<&str>, finish_reasons: &[&str]) {
     }
 }
 
-/// The tokens that a reply says it took.
+/// The tokens that a reply reports.
 pub fn llm_used(span: &Span, input: u64, output: u64) {
     span.record("gen_ai.usage.input_tokens", input);
     span.record("gen_ai.usage.output_tokens", output);
 }
 
-/// Fills in how a try ended, for a stream by its first event, and writes the line that shows it. `status` is that of a provider which refused.
+/// Fills in how a try ended, for a stream by its first event, and writes the line that shows it. `status` is the status of a provider that
+/// refused.
 pub fn llm_done(span: &Span, outcome: &'static str, status: Option<u16>, seconds: f64) {
     if outcome != "ok" {
         span.record("otel.status_code", "ERROR");
@@ -165,13 +168,25 @@ mod tests {
             let request = request_span("req-1", None);
             let _in_request = request.enter();
             let call = plugin_span("redact-pii", "0.1.0", "post_hook");
-            plugin_done(&call, "ok", 0.000_021, 1_234, 65_536);
+            let figures =
+                HookCall { hook: "post_hook", outcome: "ok", seconds: 0.000_021, waited: 0.000_007, fuel: 1_234, peak_memory: 65_536 };
+            plugin_done(&call, &figures);
             let attempt = llm_span(Operation { name: "chat", system: "openai", model: "gpt-4o" }, "my-vllm", 2);
             llm_done(&attempt, "status", Some(429), 0.25);
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let [call, attempt] = &text.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {text}") };
-        for part in ["req-1", "redact-pii", "0.1.0", "post_hook", "plugin.outcome=\"ok\"", "plugin.fuel=1234", "65536", "duration_us=21"] {
+        for part in [
+            "req-1",
+            "redact-pii",
+            "0.1.0",
+            "post_hook",
+            "plugin.outcome=\"ok\"",
+            "plugin.fuel=1234",
+            "65536",
+            "plugin.wait_us=7",
+            "duration_us=21",
+        ] {
             assert!(call.contains(part), "{part} is missing in {call}");
         }
         for part in [

@@ -1,4 +1,4 @@
-//! Languages: detection, and the codes that people write. Must not know requests.
+//! Languages: detection, and the codes that people write. Every code that is accepted is one of ISO 639.
 
 use whatlang::Lang;
 
@@ -6,7 +6,7 @@ use whatlang::Lang;
 pub(crate) struct Language(Lang);
 
 impl Language {
-    /// The likeliest language of a text, with a confidence from 0 to 1 of two decimals. None where there are not even two letters,
+    /// The likeliest language of a text, with a confidence from 0 to 1 of two decimals. None if there are not even two letters,
     /// or fewer than five of an alphabet: guessing at "ok" costs as much as at a sentence, and is never sure.
     pub(crate) fn detect(text: &str) -> Option<(Self, f64)> {
         // Letters of an alphabet take one or two bytes, those of scripts that write words and syllables three.

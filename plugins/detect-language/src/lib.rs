@@ -1,6 +1,6 @@
 //! A pre-hook that says which language the user writes: `metadata.language`, an ISO 639-1 code or `und`, and
-//! `metadata.language_confidence`, from 0 to 1. Refuses languages outside a configured list. What cannot be told passes:
-//! a guard that refuses every "ok" would be switched off. Must not change the conversation.
+//! `metadata.language_confidence`, from 0 to 1. Refuses languages outside a configured list. Text whose language cannot be told
+//! passes, because a guard that refuses every "ok" would be switched off. The conversation itself is never changed.
 
 mod language;
 mod prose;
@@ -61,13 +61,13 @@ impl Config {
     }
 }
 
-/// The language of the last user message, or, where that one is too short to tell, of all that the user said.
+/// The language of the last user message or, if that one is too short to tell, of all user messages.
 fn detect(request: &Request, min_confidence: f64) -> Option<(Language, f64)> {
-    let said: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
+    let messages: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
     let sure = |text: &str| Language::detect(&prose::of(text)).filter(|(_, confidence)| *confidence >= min_confidence);
-    let last = sure(&said.last()?.text());
+    let last = sure(&messages.last()?.text());
     last.or_else(|| {
-        (said.len() > 1).then(|| said.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all))
+        (messages.len() > 1).then(|| messages.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all))
     })
 }
 

@@ -1,5 +1,5 @@
 //! What of a message is prose. Code, links and addresses are of no language and lead detection astray.
-//! Must not know languages.
+//! What is left is short, however long the message is.
 
 /// Detection gains nothing beyond it, and a document of a megabyte would cost the fuel of a thousand questions.
 const ENOUGH_BYTES: usize = 4_000;

@@ -1,5 +1,5 @@
 //! What the words before a number call it: `Tel.: 5551234567` is a phone number, `order no. 5551234567` is none.
-//! English and German. Must not know what numbers look like.
+//! English and German. What the numbers themselves look like is for the scanners to say.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {

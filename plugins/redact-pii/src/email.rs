@@ -1,5 +1,5 @@
 //! E-mail addresses: a local part, `@` and a domain with a dot. Stops where prose, markdown and code begin, and at scripts that are
-//! written without spaces around an address. Must not decide whether a mailbox exists.
+//! written without spaces around an address. Whether a mailbox exists is not asked.
 
 use std::ops::Range;
 
@@ -65,7 +65,7 @@ fn quoted_start(before: &str) -> Option<usize> {
     inside[line..].rfind('"').map(|start| line + start).filter(|start| inside.len() - start <= 64)
 }
 
-/// Where the domain that starts at `from` ends; none where what follows is no domain with a dot.
+/// Where the domain that starts at `from` ends; none if what follows is no domain with a dot.
 fn domain_end(text: &str, from: usize) -> Option<usize> {
     let unspaced = is_unspaced(text[from..].chars().next()?);
     let mut labels: Vec<Range<usize>> = Vec::new();

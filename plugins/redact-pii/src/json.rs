@@ -1,9 +1,9 @@
 //! Changes the string values of a JSON text and leaves every other byte as it is: no order of keys, no number and no white space
-//! changes. Must not know what the strings mean.
+//! changes. What the strings mean is for `change` to know.
 
 use cofferdam_guest::Json;
 
-/// Offers each string value to `change`, but those under the keys in `opaque`. None where nothing changed, or where a string is
+/// Offers each string value to `change`, but those under the keys in `opaque`. None if nothing changed, or if a string is
 /// none that JSON allows.
 pub(crate) fn map_strings(json: &str, opaque: &[&str], change: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut out = String::new();

@@ -187,7 +187,7 @@ fn is_among_equals(run: &Run<'_>, from: usize, to: usize) -> bool {
     before || after
 }
 
-/// Whether digits begin with a country code that exists, and are as many as that country's numbers have where it is known.
+/// Whether digits begin with a country code that exists, and are as many as that country's numbers have, if that is known.
 fn is_country(digits: &[u8]) -> bool {
     match digits {
         [1, 2..=9, ..] | [7, ..] => digits.len() == 11,

@@ -1,5 +1,5 @@
-//! Puts the scanners together: finds spans of personal data in a text and puts a word in the place of each.
-//! Must not know messages.
+//! Puts the scanners together: finds spans of personal data in a text and replaces each with a word for its kind.
+//! Text outside of the spans is never changed.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ impl Kinds {
     pub(crate) const NONE: Self = Self { email: false, phone: false, card: false };
 }
 
-/// The text without personal data; none where there is nothing to redact.
+/// The text without personal data; none if there is nothing to redact.
 pub(crate) fn redact(text: &str, kinds: Kinds) -> Option<String> {
     let mut spans = Vec::new();
     if kinds.email {

@@ -1,4 +1,4 @@
-//! Fails in its own words, with the kind of error that the last user message names: `unsupported`, `unavailable` or anything else.
+//! Reports an error of its own, of the kind that the last user message names: `unsupported`, `unavailable` or anything else.
 
 use cofferdam_guest::{HookError, Plugin, PostOutcome, PreOutcome, Reply, Request};
 

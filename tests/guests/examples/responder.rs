@@ -1,4 +1,4 @@
-//! Answers in the model's place.
+//! Answers in place of the model.
 
 use cofferdam_guest::{HookError, Message, Plugin, PreOutcome, Request};
 

@@ -1,4 +1,4 @@
-//! Calls itself by the name of another plugin, `noop-pre`. Answers in the model's place, so that a test sees which of the two ran.
+//! Calls itself by the name of another plugin, `noop-pre`. Answers in place of the model, so that a test sees which of the two ran.
 
 use cofferdam_guest::{HookError, Message, Plugin, PreOutcome, Request};
 

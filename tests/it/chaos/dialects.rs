@@ -1,11 +1,11 @@
-//! Three providers of different kinds, as they speak when all is well, and how each says that something is wrong.
-//! What they say follows from the nonce in the question, so that nobody's words can be taken for another's.
+//! Three providers of different kinds: their replies, streams and errors in the wire format of each.
+//! The text of a reply follows from provider and nonce, so that no reply can be taken for another.
 
 use serde_json::{Value, json};
 
 use crate::upstream::{Request, Upstream};
 
-/// Who speaks; its name is the provider's in the configuration.
+/// A kind of provider; its name is also the provider's name in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Dialect {
     OpenAi,
@@ -18,17 +18,17 @@ pub(super) enum Dialect {
 pub(super) struct Question {
     pub(super) nonce: u32,
     pub(super) stream: bool,
-    /// The provider is asked to count in a stream; only OpenAI's must be.
+    /// The provider is asked to report usage in a stream; only OpenAI's needs to be asked.
     usage: bool,
 }
 
 /// Tokens of a prompt and of its reply.
-pub(super) type Told = [u64; 2];
+pub(super) type Usage = [u64; 2];
 
-/// The events of a stream: those up to the last word, and those that end it.
+/// The events of a stream: those up to the last piece of text, and those that end it.
 pub(super) struct Frames {
-    pub(super) said: Vec<String>,
-    pub(super) rest: Vec<String>,
+    pub(super) content: Vec<String>,
+    pub(super) ending: Vec<String>,
 }
 
 impl Question {
@@ -77,15 +77,15 @@ impl Dialect {
         words
     }
 
-    /// What it counts for a whole reply. No two providers count the same.
-    pub(super) fn told(self, nonce: u32) -> Told {
+    /// The usage of a whole reply. No two providers report the same.
+    pub(super) fn usage(self, nonce: u32) -> Usage {
         let prompt = 10 + 100 * (self as u64) + u64::from(nonce % 7);
         [prompt, self.words(nonce).len() as u64]
     }
 
-    /// What it has counted when its stream breaks after so many words: all of it, or the prompt alone, or nothing before the end.
-    pub(super) fn told_after(self, nonce: u32, words: usize) -> (Option<Told>, Option<u64>) {
-        let [prompt, _] = self.told(nonce);
+    /// The usage that it has reported when its stream breaks after so many words: both counts, only the prompt's, or nothing before the end.
+    pub(super) fn usage_after(self, nonce: u32, words: usize) -> (Option<Usage>, Option<u64>) {
+        let [prompt, _] = self.usage(nonce);
         match self {
             Self::OpenAi => (None, None),
             Self::Anthropic => (None, Some(prompt)),
@@ -93,9 +93,9 @@ impl Dialect {
         }
     }
 
-    /// A whole reply's JSON.
+    /// The JSON of a whole reply.
     pub(super) fn whole(self, nonce: u32) -> Value {
-        let ([prompt, completion], model, text) = (self.told(nonce), self.model(), self.words(nonce).concat());
+        let ([prompt, completion], model, text) = (self.usage(nonce), self.model(), self.words(nonce).concat());
         match self {
             Self::OpenAi => json!({
                 "id": format!("chatcmpl-{nonce}"), "object": "chat.completion", "created": 7, "model": model,
@@ -176,49 +176,49 @@ fn openai_frames(Question { nonce, usage, .. }: Question) -> Frames {
         format!("data: {chunk}\n\n")
     };
     let choice = |delta: Value, why: Value| frame(json!([{"index": 0, "delta": delta, "finish_reason": why}]), Value::Null);
-    let mut said = vec![choice(json!({"role": "assistant", "content": ""}), Value::Null)];
-    said.extend(Dialect::OpenAi.words(nonce).into_iter().map(|word| choice(json!({"content": word}), Value::Null)));
-    let mut rest = vec![choice(json!({}), json!("stop"))];
+    let mut content = vec![choice(json!({"role": "assistant", "content": ""}), Value::Null)];
+    content.extend(Dialect::OpenAi.words(nonce).into_iter().map(|word| choice(json!({"content": word}), Value::Null)));
+    let mut ending = vec![choice(json!({}), json!("stop"))];
     if usage {
-        let [prompt, completion] = Dialect::OpenAi.told(nonce);
+        let [prompt, completion] = Dialect::OpenAi.usage(nonce);
         let counts = json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion});
-        rest.push(frame(json!([]), counts));
+        ending.push(frame(json!([]), counts));
     }
-    rest.push("data: [DONE]\n\n".to_owned());
-    Frames { said, rest }
+    ending.push("data: [DONE]\n\n".to_owned());
+    Frames { content, ending }
 }
 
 fn anthropic_frames(nonce: u32) -> Frames {
     let frame = |event: Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("a type"));
-    let [prompt, completion] = Dialect::Anthropic.told(nonce);
+    let [prompt, completion] = Dialect::Anthropic.usage(nonce);
     let delta = |word: String| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}});
     let begun = json!({"id": format!("msg_{nonce}"), "type": "message", "role": "assistant", "model": Dialect::Anthropic.model(),
         "content": [], "stop_reason": null, "usage": {"input_tokens": prompt, "output_tokens": 1}});
-    let mut said = vec![
+    let mut content = vec![
         frame(json!({"type": "message_start", "message": begun})),
         frame(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
         frame(json!({"type": "ping"})),
     ];
-    said.extend(Dialect::Anthropic.words(nonce).into_iter().map(|word| frame(delta(word))));
-    let rest = vec![
+    content.extend(Dialect::Anthropic.words(nonce).into_iter().map(|word| frame(delta(word))));
+    let ending = vec![
         frame(json!({"type": "content_block_stop", "index": 0})),
         frame(
             json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": {"output_tokens": completion}}),
         ),
         frame(json!({"type": "message_stop"})),
     ];
-    Frames { said, rest }
+    Frames { content, ending }
 }
 
 fn gemini_frames(nonce: u32) -> Frames {
     let words = Dialect::Gemini.words(nonce);
-    let said = words.iter().zip(1..).map(|(word, count)| format!("data: {}\n\n", gemini(nonce, word, None, count)));
-    let rest = vec![format!("data: {}\n\n", gemini(nonce, "", Some("STOP"), words.len() as u64))];
-    Frames { said: said.collect(), rest }
+    let content = words.iter().zip(1..).map(|(word, count)| format!("data: {}\n\n", gemini(nonce, word, None, count)));
+    let ending = vec![format!("data: {}\n\n", gemini(nonce, "", Some("STOP"), words.len() as u64))];
+    Frames { content: content.collect(), ending }
 }
 
 fn gemini(nonce: u32, text: &str, why: Option<&str>, completion: u64) -> Value {
-    let [prompt, _] = Dialect::Gemini.told(nonce);
+    let [prompt, _] = Dialect::Gemini.usage(nonce);
     json!({
         "candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": text}]}, "finishReason": why}],
         "usageMetadata": {"promptTokenCount": prompt, "candidatesTokenCount": completion, "totalTokenCount": prompt + completion},

@@ -1,8 +1,8 @@
-//! Tries again, circuits, equals and hedges behind the real server: headers, figures and what the client hears.
+//! Retries, circuits, equals and hedges behind the real server: headers, metrics and what the client receives.
 
 use serde_json::json;
 
-use super::{House, KEY_A, house, refusal};
+use super::{Gateway, KEY_A, gateway, refusal};
 use crate::client::text_of;
 use crate::upstream::{Script, Upstream};
 
@@ -10,7 +10,7 @@ const QUICK: &str = "[limits.providers]\nretries = 2\nretry_backoff = \"1ms\"\nc
 
 #[tokio::test]
 async fn every_try_is_counted_in_the_header_and_in_the_figures() {
-    let House { a, b, client, server: _server } = house(QUICK).await;
+    let Gateway { a, b, client, server: _server } = gateway(QUICK).await;
     a.next(Script::reply(503, &[], "")).next(Script::default().cut()).next(Script::says("at last"));
     let answer = client.chat("p", "hi", json!({})).await.ok();
     assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("at last", Some("3")));
@@ -24,12 +24,12 @@ async fn every_try_is_counted_in_the_header_and_in_the_figures() {
 
 #[tokio::test]
 async fn a_key_whose_quota_is_used_up_is_left_in_peace_and_its_client_is_told_when_to_come_back() {
-    let House { a, b, client, server } = house(QUICK).await;
+    let Gateway { a, b, client, server } = gateway(QUICK).await;
     a.always(Script::json(429, &json!({"error": {"message": "quota", "code": "insufficient_quota"}})));
     b.always(Script::streams(&["from b"]));
     assert_eq!(client.chat("alone", "hi", json!({})).await.refused(429), "insufficient_quota");
-    let benched = client.chat("alone", "hi", json!({})).await;
-    assert_eq!((benched.refused(429).as_str(), benched.header("retry-after")), ("rate_limit_exceeded", Some("3600")));
+    let left_alone = client.chat("alone", "hi", json!({})).await;
+    assert_eq!((left_alone.refused(429).as_str(), left_alone.header("retry-after")), ("rate_limit_exceeded", Some("3600")));
     let stream = client.chat_stream("p", "hi", json!({})).await;
     assert_eq!(stream.headers["x-cofferdam-attempts"], "1");
     assert_eq!(text_of(&stream.all().await.expect("a whole stream")), "from b");
@@ -43,11 +43,11 @@ async fn a_key_whose_quota_is_used_up_is_left_in_peace_and_its_client_is_told_wh
 
 #[tokio::test]
 async fn a_refused_key_is_a_503_while_it_is_left_in_peace() {
-    let House { a, client, server: _server, .. } = house(QUICK).await;
+    let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
     a.always(Script::json(401, &refusal("wrong key")));
     assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
-    let benched = client.chat_stream("alone", "hi", json!({})).await.answer().await;
-    assert_eq!((benched.refused(503).as_str(), benched.header("retry-after")), ("provider_benched", Some("3600")));
+    let left_alone = client.chat_stream("alone", "hi", json!({})).await.answer().await;
+    assert_eq!((left_alone.refused(503).as_str(), left_alone.header("retry-after")), ("provider_benched", Some("3600")));
     assert_eq!(a.requests().len(), 1);
 }
 
@@ -69,7 +69,7 @@ async fn equals_and_hedges_are_read_from_a_pipeline() {
         }} }} ]"#,
         c.url()
     );
-    let House { a, b, client, server: _server } = house(&pipeline).await;
+    let Gateway { a, b, client, server: _server } = gateway(&pipeline).await;
     b.next(Script::default().hang());
     a.next(Script::says("from a"));
     let answer = client.chat("q", "hi", json!({})).await.ok();
@@ -82,7 +82,7 @@ async fn equals_and_hedges_are_read_from_a_pipeline() {
 
 #[tokio::test]
 async fn an_equal_of_an_unknown_provider_is_refused_by_its_path() {
-    let House { client, server: _server, .. } = house("").await;
+    let Gateway { client, server: _server, .. } = gateway("").await;
     let target = |provider: &str| json!({"provider": provider, "model": "m"});
     let config = json!({"primary": target("a"), "equals": [target("b"), target("nobody")]});
     let answer = client.put("/api/v1/gateway/apis/x/pipeline", &json!([{"stage": "llm", "config": config}])).await;

@@ -1,13 +1,13 @@
-//! A client that hangs up ends the work behind it, wherever that is: at the provider, in a hook.
+//! If a client hangs up, the work behind it ends, wherever it is: at the provider or in a hook.
 
 use serde_json::json;
 
-use super::{House, house, house_with};
+use super::{Gateway, gateway, gateway_with};
 use crate::client::Client;
 use crate::server::{PATIENCE, Server};
 use crate::upstream::{Script, delta};
 
-/// Long after any test's patience: only a hang-up can end what is limited by this.
+/// Longer than any test waits, so only a hang-up can end what this limits.
 const NEVER: &str = "600s";
 
 async fn in_time(event: impl Future<Output = ()>) {
@@ -16,7 +16,7 @@ async fn in_time(event: impl Future<Output = ()>) {
 
 #[tokio::test]
 async fn hanging_up_before_the_first_event_hangs_up_on_the_provider() {
-    let House { a, client, server: _server, .. } = house("").await;
+    let Gateway { a, client, server: _server, .. } = gateway("").await;
     for (script, stream) in
         [(Script::default().hang(), true), (Script::stream().piece(": ping\n\n").hang(), true), (Script::default().hang(), false)]
     {
@@ -38,7 +38,7 @@ async fn hanging_up_before_the_first_event_hangs_up_on_the_provider() {
 
 #[tokio::test]
 async fn hanging_up_in_the_middle_of_a_stream_hangs_up_on_the_provider() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     a.next(Script::stream().event(&delta("one")).hang());
     let mut stream = client.chat_stream("p", "hi", json!({})).await;
     assert_eq!(stream.next().await, Ok(Some(delta("one"))));
@@ -60,7 +60,7 @@ async fn settled(client: &Client, why: &str) {
 
 #[tokio::test]
 async fn hanging_up_after_the_whole_stream_is_no_hang_up_for_the_log() {
-    let House { a, client, server, .. } = house("").await;
+    let Gateway { a, client, server, .. } = gateway("").await;
     a.next(Script::streams(&["one"]));
     client.chat_stream("p", "hi", json!({})).await.all().await.expect("a whole stream");
     settled(&client, "done").await;
@@ -90,7 +90,7 @@ async fn hanging_up_while_a_hook_runs_ends_the_hook_and_frees_its_place() {
     client.chat("quick", "hi", json!({})).await.ok();
     let (slow, quick) = (client.clone(), client.clone());
     let sleeping = tokio::spawn(async move { slow.chat("slow", "hi", json!({})).await });
-    // The hook runs when its place is taken, and is over when the place is free.
+    // The hook runs while its permit is taken, and is over when the permit is free again.
     let until = async |status: u16| while quick.chat("quick", "hi", json!({})).await.status != status {};
     in_time(until(503)).await;
     sleeping.abort();
@@ -100,7 +100,7 @@ async fn hanging_up_while_a_hook_runs_ends_the_hook_and_frees_its_place() {
 
 #[tokio::test]
 async fn the_provider_is_asked_again_over_a_kept_connection_only_when_a_stream_was_whole() {
-    let House { a, client, server: _server, .. } = house_with("", |server| server.env("KEY_A", "k").env("KEY_B", "k")).await;
+    let Gateway { a, client, server: _server, .. } = gateway_with("", |server| server.env("KEY_A", "k").env("KEY_B", "k")).await;
     for _ in 0..3 {
         a.next(Script::streams(&["one"]));
         client.chat_stream("p", "hi", json!({})).await.all().await.expect("a whole stream");
@@ -117,7 +117,7 @@ async fn the_provider_is_asked_again_over_a_kept_connection_only_when_a_stream_w
 
 #[tokio::test]
 async fn a_client_that_is_gone_is_not_waited_for_by_the_drain() {
-    let House { a, client, mut server, .. } = house(&format!("[limits.http]\ndrain_time = \"{NEVER}\"")).await;
+    let Gateway { a, client, mut server, .. } = gateway(&format!("[limits.http]\ndrain_time = \"{NEVER}\"")).await;
     a.next(Script::stream().event(&delta("one")).hang());
     let mut stream = client.chat_stream("p", "hi", json!({})).await;
     stream.next().await.expect("an event");

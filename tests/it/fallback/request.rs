@@ -1,16 +1,16 @@
-//! What a provider is sent: all that the client said, to the byte, and nothing that is the client's own business.
+//! What a provider receives: the client's request, to the byte, and nothing that is private to client and gateway.
 
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::json;
 
-use super::{House, KEY_A, house};
+use super::{Gateway, KEY_A, gateway};
 use crate::client::Client;
 use crate::upstream::Script;
 
 #[tokio::test]
 async fn unknown_fields_reach_the_provider_byte_for_byte() {
-    let House { a, client, server: _server, .. } = house("").await;
+    let Gateway { a, client, server: _server, .. } = gateway("").await;
     a.always(Script::says("fine"));
     let message = r#"{"role":"user","content":[{"type":"text","text":"hi","cache_control":{"type":"ephemeral", "n":1.0}},{"type":"hologram","data":{"z":1,"a":[ 1e400 ]}}],"x_weight":0.10}"#;
     let call = r#"{"role":"assistant","content":null,"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"},"extra":{}}]}"#;
@@ -35,7 +35,7 @@ async fn unknown_fields_reach_the_provider_byte_for_byte() {
 
 #[tokio::test]
 async fn the_clients_headers_and_our_own_field_stay_here() {
-    let House { a, server, .. } = house("").await;
+    let Gateway { a, server, .. } = gateway("").await;
     a.next(Script::says("fine")).next(Script::streams(&["fine"]));
     let client = Client::of(server.address)
         .header("authorization", "Bearer client-secret")
@@ -67,7 +67,7 @@ async fn the_clients_headers_and_our_own_field_stay_here() {
 
 #[tokio::test]
 async fn a_reply_arrives_byte_for_byte() {
-    let House { a, client, server: _server, .. } = house("").await;
+    let Gateway { a, client, server: _server, .. } = gateway("").await;
     let body = r#"{ "id":"x","object":"chat.completion","created":1,"model":"m", "choices":[{"index":0,"message":{"role":"assistant","content":"é","refusal":null,"vendor":[1.0]},"finish_reason":"stop","logprobs":null}],"big":12345678901234567890 }"#;
     a.next(Script::reply(200, &[("content-type", "application/json"), ("set-cookie", "theirs=1")], body));
     let answer = client.chat("alone", "hi", json!({})).await.ok();

@@ -1,12 +1,12 @@
-//! Streams that break: before the first event nobody sees it, after it an error event ends the stream, whole and without `[DONE]`.
+//! Streams that break. Before the first event the client does not notice; after it, one error event ends the stream, without `[DONE]`.
 
 use serde_json::{Value, json};
 
-use super::{House, house};
+use super::{Gateway, gateway};
 use crate::client::{Streaming, text_of};
 use crate::upstream::{Script, delta, finish};
 
-/// The stream says `one`, then ends in an error event of that code: no `[DONE]`, no half event, no broken connection.
+/// Checks that the stream has the text `one` and then one error event of that code: no `[DONE]`, no half event, no broken connection.
 async fn breaks_after_one(stream: Streaming, code: &str) {
     assert_eq!(stream.status, 200);
     let events = stream.all().await.expect("the connection ends as HTTP says");
@@ -19,7 +19,7 @@ async fn breaks_after_one(stream: Streaming, code: &str) {
 
 #[tokio::test]
 async fn whatever_breaks_before_the_first_event_is_invisible() {
-    let House { a, b, client, server: _server } = house("[limits.providers]\nfirst_byte = \"300ms\"").await;
+    let Gateway { a, b, client, server: _server } = gateway("[limits.providers]\nfirst_byte = \"300ms\"").await;
     b.always(Script::streams(&["from b"]));
     for script in [
         Script::default().cut(),
@@ -46,7 +46,7 @@ async fn whatever_breaks_before_the_first_event_is_invisible() {
 
 #[tokio::test]
 async fn a_cut_after_the_first_event_ends_in_an_error_event() {
-    let House { a, b, client, server: _server } = house("").await;
+    let Gateway { a, b, client, server: _server } = gateway("").await;
     for script in [
         Script::stream().event(&delta("one")).cut(),
         Script::stream().event(&delta("one")).piece("data: {\"choi").cut(),
@@ -63,7 +63,7 @@ async fn a_cut_after_the_first_event_ends_in_an_error_event() {
 
 #[tokio::test]
 async fn a_provider_that_falls_silent_ends_in_an_error_event() {
-    let House { a, client, server: _server, .. } = house("[limits.providers]\nidle = \"100ms\"").await;
+    let Gateway { a, client, server: _server, .. } = gateway("[limits.providers]\nidle = \"100ms\"").await;
     a.next(Script::stream().event(&delta("one")).hang());
     breaks_after_one(client.chat_stream("alone", "hi", json!({})).await, "upstream_idle").await;
     a.hung_up().await;
@@ -71,7 +71,7 @@ async fn a_provider_that_falls_silent_ends_in_an_error_event() {
 
 #[tokio::test]
 async fn the_deadline_ends_a_running_stream_in_an_error_event() {
-    let House { a, client, server: _server, .. } = house("[limits.http]\nrequest_time = \"1s\"").await;
+    let Gateway { a, client, server: _server, .. } = gateway("[limits.http]\nrequest_time = \"1s\"").await;
     a.next(Script::stream().event(&delta("one")).hang());
     breaks_after_one(client.chat_stream("alone", "hi", json!({})).await, "deadline").await;
     a.hung_up().await;
@@ -79,7 +79,7 @@ async fn the_deadline_ends_a_running_stream_in_an_error_event() {
 
 #[tokio::test]
 async fn the_deadline_before_the_first_event_is_a_504_that_names_its_limit() {
-    let House { a, b, client, server: _server } = house("[limits.http]\nrequest_time = \"300ms\"").await;
+    let Gateway { a, b, client, server: _server } = gateway("[limits.http]\nrequest_time = \"300ms\"").await;
     a.always(Script::default().hang());
     b.always(Script::default().hang());
     let whole = client.chat("alone", "hi", json!({})).await;
@@ -95,7 +95,7 @@ async fn the_deadline_before_the_first_event_is_a_504_that_names_its_limit() {
 
 #[tokio::test]
 async fn a_providers_own_time_limit_before_the_first_event_is_a_504_that_names_it() {
-    let House { a, client, server: _server, .. } = house("[limits.providers]\nfirst_byte = \"100ms\"").await;
+    let Gateway { a, client, server: _server, .. } = gateway("[limits.providers]\nfirst_byte = \"100ms\"").await;
     a.next(Script::stream().hang());
     let answer = client.chat_stream("alone", "hi", json!({})).await.answer().await;
     assert_eq!(answer.refused(504), "provider_timeout");
@@ -104,7 +104,7 @@ async fn a_providers_own_time_limit_before_the_first_event_is_a_504_that_names_i
 
 #[tokio::test]
 async fn a_stream_passes_as_it_is_comments_and_line_ends_included() {
-    let House { a, client, server: _server, .. } = house("").await;
+    let Gateway { a, client, server: _server, .. } = gateway("").await;
     let odd = format!("event: message\r\ndata:{}\r\n\r\n", delta("one"));
     a.next(Script::stream().piece(&odd).piece(": ping\n\n").event(&delta("two")).event(&finish()).event("[DONE]").end());
     let body = json!({"model": "alone", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();

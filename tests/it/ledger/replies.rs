@@ -1,10 +1,10 @@
-//! What replies add to the books, to the figures and to their callers' limits, at once and whichever way they end. A test may run over
+//! What replies add to the ledger, to the metrics and to their callers' limits, at once and whichever way they end. A test may run over
 //! midnight, so days are summed.
 
 use cofferdam::ledger::clock::system;
 use serde_json::{Value, json};
 
-use super::{house, number, told, with_key};
+use super::{house, limits_in, number, with_key};
 use crate::client::{Answer, Client, Streaming};
 use crate::server::Server;
 use crate::upstream::{Script, Signal, Upstream, delta, finish};
@@ -51,7 +51,7 @@ async fn settled(client: &Client) {
     }
 }
 
-/// All events up to the end mark, after which clients read no further; some keep the connection.
+/// All events up to the end mark. Clients read no further, and some keep the connection.
 async fn to_the_mark(client: &Client) -> Streaming {
     let mut stream = client.chat_stream("p", "hi", json!({})).await;
     while stream.next().await.expect("no break").expect("a mark") != "[DONE]" {}
@@ -59,7 +59,7 @@ async fn to_the_mark(client: &Client) -> Streaming {
 }
 
 #[tokio::test]
-async fn whole_and_streamed_replies_are_in_the_books_at_once_with_what_they_cost() {
+async fn whole_and_streamed_replies_are_in_the_ledger_at_once_with_what_they_cost() {
     let upstream = Upstream::start().await;
     upstream.next(whole()).next(stream().end());
     let server = house(&upstream, "requests_per_minute = 100", PRICE).start();
@@ -89,9 +89,9 @@ async fn whole_and_streamed_replies_are_in_the_books_at_once_with_what_they_cost
 }
 
 #[tokio::test]
-async fn a_stream_is_booked_before_its_client_hears_the_end() {
+async fn a_stream_is_in_the_ledger_before_its_client_gets_the_end() {
     let (upstream, never) = (Upstream::start().await, Signal::default());
-    // A provider that says its mark and keeps the body open is waited for a little, to keep its connection; the books are not.
+    // If a provider sends its end mark and keeps the body open, the relay waits a little so as to keep the connection; the ledger does not wait.
     upstream.always(stream().wait(&never).end());
     let server = house(&upstream, "tokens_per_minute = 10", "").start();
     let slow = with_key(&server, "slow");
@@ -104,7 +104,7 @@ async fn a_stream_is_booked_before_its_client_hears_the_end() {
 fn refused(answer: &Answer, code: &str, seconds: std::ops::RangeInclusive<u64>) {
     assert_eq!((answer.refused(429).as_str(), &answer.json()["error"]["type"]), (code, &json!("rate_limit_error")));
     assert!(seconds.contains(&number(answer.header("retry-after"))), "{answer:?}");
-    assert_eq!(told(answer, "tokens")[1].as_deref(), Some("0"));
+    assert_eq!(limits_in(answer, "tokens")[1].as_deref(), Some("0"));
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn the_reply_that_empties_the_day_comes_through_and_the_next_is_refused_un
     let server = house(&upstream, "tokens_per_day = 100", "").start();
     let (slow, day) = (with_key(&server, "slow"), system()().day());
     let answer = slow.chat("p", "hi", json!({})).await.ok();
-    assert_eq!((answer.content().as_str(), told(&answer, "tokens")[1].as_deref()), ("yes", Some("0")));
+    assert_eq!((answer.content().as_str(), limits_in(&answer, "tokens")[1].as_deref()), ("yes", Some("0")));
     for answer in [slow.chat("p", "hi", json!({})).await, slow.chat_stream("p", "hi", json!({})).await.answer().await] {
         if system()().day() == day {
             refused(&answer, "insufficient_quota", 1..=86_400);
@@ -148,7 +148,7 @@ async fn a_whole_reply_tells_what_is_left_after_itself() {
     for left in ["850", "700"] {
         let answer = slow.chat("p", "hi", json!({})).await.ok();
         if system()().day() == day {
-            let [limit, remaining, _] = told(&answer, "tokens");
+            let [limit, remaining, _] = limits_in(&answer, "tokens");
             assert_eq!((limit.as_deref(), remaining.as_deref()), (Some("1000"), Some(left)));
         }
     }
@@ -174,7 +174,7 @@ async fn a_client_that_hangs_up_in_the_middle_is_charged_by_a_guess() {
 }
 
 #[tokio::test]
-async fn after_a_fallback_only_the_provider_that_answered_is_booked() {
+async fn after_a_fallback_only_the_provider_that_answered_is_in_the_ledger() {
     let (a, b) = (Upstream::start().await, Upstream::start().await);
     a.always(Script::reply(503, &[], "busy"));
     b.next(whole()).next(stream().end());
@@ -206,7 +206,7 @@ async fn after_a_fallback_only_the_provider_that_answered_is_booked() {
 }
 
 #[tokio::test]
-async fn vectors_are_booked_and_charged() {
+async fn vectors_are_in_the_ledger_and_charged() {
     let upstream = Upstream::start().await;
     let row = json!({"object": "embedding", "index": 0, "embedding": [0.5]});
     let vectors = json!({"object": "list", "data": [row], "model": "m", "usage": {"prompt_tokens": 5, "total_tokens": 5}});

@@ -1,10 +1,10 @@
-//! What plugins share, at its edge: places for one plugin, memory of all calls, machine code that is kept.
+//! What plugins share, at its edge: permits for one plugin, memory of all calls, machine code that is kept.
 
 use std::time::Duration;
 
 use cofferdam::sandbox::{Exhausted, FaultKind, Limits, ServerLimits};
 
-use super::{ask, room};
+use super::{ask, sandbox};
 use crate::client::Client;
 use crate::components::components;
 use crate::server::{PATIENCE, Server, deploy};
@@ -15,16 +15,16 @@ fn held() -> Limits {
 }
 
 #[tokio::test]
-async fn one_plugin_leaves_places_to_the_others() {
+async fn one_plugin_leaves_permits_to_the_others() {
     for (calls_per_plugin, second) in [(1, FaultKind::Busy), (2, FaultKind::Exhausted(Exhausted::Time(held().time)))] {
-        let mut room = room(&["sleeper", "noop_pre"]).limit("sleeper", held());
-        room.setup.limits = ServerLimits { calls: 3, calls_per_plugin, queue_time: Duration::ZERO, ..ServerLimits::default() };
-        let (registry, _watcher) = room.open().await;
+        let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held());
+        sandbox.setup.limits = ServerLimits { calls: 3, calls_per_plugin, queue_time: Duration::ZERO, ..ServerLimits::default() };
+        let (registry, _watcher) = sandbox.open().await;
         let sleep = || ask(&registry, "sleeper", "hi");
         let (slow, refused, other) = tokio::join!(sleep(), sleep(), ask(&registry, "noop-pre", "hi"));
         assert_eq!(slow.expect_err("it sleeps too long"), FaultKind::Exhausted(Exhausted::Time(held().time)));
         assert_eq!(refused.expect_err("busy, or it sleeps too long"), second);
-        other.expect("another plugin has a place");
+        other.expect("another plugin has a permit");
     }
 }
 
@@ -33,9 +33,9 @@ async fn all_calls_share_one_budget_of_memory() {
     // A Rust guest has 17 pages; what it allocates for so little input fits into them.
     let one = 17 * (64 << 10);
     for (memory, expected) in [(2 * one, None), (2 * one - 1, Some(FaultKind::Busy))] {
-        let mut room = room(&["sleeper", "noop_pre"]).limit("sleeper", held());
-        room.setup.limits = ServerLimits { memory, ..ServerLimits::default() };
-        let (registry, _watcher) = room.open().await;
+        let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held());
+        sandbox.setup.limits = ServerLimits { memory, ..ServerLimits::default() };
+        let (registry, _watcher) = sandbox.open().await;
         let (_, second) = tokio::join!(ask(&registry, "sleeper", "hi"), ask(&registry, "noop-pre", "hi"));
         assert_eq!(second.err(), expected, "{memory} bytes for two calls");
         ask(&registry, "noop-pre", "hi").await.expect("the memory is given back");
@@ -47,7 +47,7 @@ async fn one_hostcall_takes_no_more_than_its_bytes() {
     // Its first line has a million bytes.
     for (hostcall_bytes, fits) in [(1_000_000, true), (999_999, false)] {
         let limits = Limits { hostcall_bytes, fuel: 10_000_000_000, time: PATIENCE, ..Limits::default() };
-        let (registry, _watcher) = room(&["log_flood"]).limit("log-flood", limits.clone()).open().await;
+        let (registry, _watcher) = sandbox(&["log_flood"]).limit("log-flood", limits).open().await;
         let expected = if fits { None } else { Some(FaultKind::Exhausted(Exhausted::Output(limits.output))) };
         assert_eq!(ask(&registry, "log-flood", "hi").await.err(), expected, "{hostcall_bytes}");
     }

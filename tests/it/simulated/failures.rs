@@ -1,8 +1,8 @@
-//! Providers that fail: who takes over, what the client is told, how a stream that breaks ends.
+//! Providers that fail: who takes over, which error the client gets, how a broken stream ends.
 
 use serde_json::{Value, json};
 
-use super::{asking, each, told};
+use super::{asking, each, fixture};
 use crate::client::text_of;
 use crate::providers::{BACKUP, WRONG_KEY};
 use crate::simulator::KEY;
@@ -32,11 +32,11 @@ async fn a_503_that_nobody_takes_over_arrives_as_one() {
     .await;
 }
 
-/// Every provider fails at that question, and the backup answers as if nothing had been.
+/// Checks that every provider fails at that question and the backup answers.
 async fn the_backup_answers(promise: &str, question: &str, stream: bool) {
     each(promise, async |turn| {
         let (model, body) = (turn.row.with_backup(), asking(question, json!({})));
-        let (said, headers) = if stream {
+        let (text, headers) = if stream {
             let streaming = turn.client.chat_stream(&model, "", body).await;
             let headers = streaming.headers.clone();
             (text_of(&streaming.all().await.expect("a whole stream")), headers)
@@ -44,7 +44,7 @@ async fn the_backup_answers(promise: &str, question: &str, stream: bool) {
             let answer = turn.client.chat(&model, "", body).await.ok();
             (answer.content(), answer.headers)
         };
-        assert_eq!(said, "The backup is here.");
+        assert_eq!(text, "The backup is here.");
         assert_eq!((&headers["x-cofferdam-provider"], headers.get("retry-after")), (&BACKUP.parse().expect("a value"), None));
         let asked = turn.asked();
         let Some((last, [first, ..])) = asked.split_last() else { panic!("two requests at least, not {asked:?}") };
@@ -84,9 +84,9 @@ async fn a_stream_that_is_cut_ends_in_an_error_event_and_is_not_begun_anew() {
         let events: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).expect("JSON, so no [DONE]")).collect();
         let (error, chunks) = events.split_last().expect("events");
         assert_eq!(error["error"]["code"], "upstream_cut", "{events:?}");
-        let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
-        let whole = told(CUT)["content"].clone();
-        assert!(!said.is_empty() && whole.as_str().is_some_and(|whole| whole.starts_with(&said) && whole != said), "{events:?}");
+        let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+        let whole = fixture(CUT)["content"].clone();
+        assert!(!text.is_empty() && whole.as_str().is_some_and(|whole| whole.starts_with(&text) && whole != text), "{events:?}");
         assert!(chunks.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null()), "it does not pretend to be whole: {events:?}");
         turn.understood(true);
     })

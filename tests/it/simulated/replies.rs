@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{asking, chunks, each, told};
+use super::{asking, chunks, each, fixture};
 use crate::client::text_of;
 
 const GREETING: &str = "Greet me.";
@@ -12,7 +12,7 @@ async fn a_whole_reply_arrives() {
     each("a whole reply arrives", async |turn| {
         let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": GREETING}]);
         let answer = turn.chat(json!({"messages": messages})).await.ok();
-        assert_eq!(answer.content(), told(GREETING)["content"]);
+        assert_eq!(answer.content(), fixture(GREETING)["content"]);
         assert_eq!(
             (answer.header("x-cofferdam-provider"), answer.header("x-cofferdam-model")),
             (Some(turn.row.name), Some(turn.row.model))
@@ -30,7 +30,7 @@ async fn a_whole_reply_arrives() {
 async fn a_streamed_reply_arrives() {
     each("a streamed reply arrives", async |turn| {
         let events = turn.stream(asking(GREETING, json!({}))).await.all().await.expect("a whole stream");
-        assert_eq!(text_of(&events), told(GREETING)["content"]);
+        assert_eq!(text_of(&events), fixture(GREETING)["content"]);
         let chunks = chunks(&events);
         let texts = chunks.iter().filter(|chunk| chunk["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()));
         assert!(texts.count() > 1, "it comes in pieces: {events:?}");
@@ -70,7 +70,7 @@ async fn a_schema_reaches_the_provider_and_its_json_comes_back_as_content() {
             "required": ["name", "born"], "additionalProperties": false});
         let format = json!({"type": "json_schema", "json_schema": {"name": "person", "strict": true, "schema": schema}});
         let answer = turn.chat(asking("Who was Ada?", json!({"response_format": format}))).await.ok();
-        assert_eq!(answer.content(), told("Who was Ada?")["content"]);
+        assert_eq!(answer.content(), fixture("Who was Ada?")["content"]);
         assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
         turn.understood(false);
         assert!(turn.asked()[0].body.to_string().contains(r#""born":{"#), "{:?}", turn.asked());

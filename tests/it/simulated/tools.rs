@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{asking, chunks, each, told};
+use super::{asking, chunks, each, fixture};
 use crate::simulator::KEY;
 
 const QUESTION: &str = "How warm are Paris and Rome?";
@@ -14,14 +14,14 @@ fn with_tool(messages: Value) -> Value {
     json!({"messages": messages, "tools": [{"type": "function", "function": function}], "tool_choice": "auto"})
 }
 
-/// The calls are those that the simulator was told to make: names and arguments, with ids that tell them apart.
+/// Checks that the calls are those of the fixture: names and arguments, each with an id of its own.
 #[track_caller]
 fn are_the_calls(calls: &[Value]) {
-    let told = told(QUESTION)["toolCalls"].as_array().expect("calls").clone();
-    assert_eq!(calls.len(), told.len(), "{calls:?}");
-    for (call, told) in calls.iter().zip(&told) {
-        assert_eq!((&call["type"], &call["function"]["name"]), (&json!("function"), &told["name"]), "{calls:?}");
-        assert_eq!(parsed(&call["function"]["arguments"]), parsed(&told["arguments"]), "{calls:?}");
+    let fixture = fixture(QUESTION)["toolCalls"].as_array().expect("calls").clone();
+    assert_eq!(calls.len(), fixture.len(), "{calls:?}");
+    for (call, fixture) in calls.iter().zip(&fixture) {
+        assert_eq!((&call["type"], &call["function"]["name"]), (&json!("function"), &fixture["name"]), "{calls:?}");
+        assert_eq!(parsed(&call["function"]["arguments"]), parsed(&fixture["arguments"]), "{calls:?}");
         assert!(call["id"].as_str().is_some_and(|id| !id.is_empty()), "{calls:?}");
     }
     assert_ne!(calls[0]["id"], calls[1]["id"], "{calls:?}");

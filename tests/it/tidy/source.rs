@@ -1,5 +1,5 @@
 //! Sources as the rules want them: read from the tree, without comments and strings, with the paths that they name.
-//! Knows Rust's surface only, which is enough because rustfmt and the compiler have seen the text before.
+//! The text is scanned, not parsed. That is enough because rustfmt and the compiler have accepted it before.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,20 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Rust file under a directory, in order; none where there is no such directory.
+/// Every Rust file under a directory, in order; none if there is no such directory.
 pub(crate) fn under(dir: &str) -> Vec<Source> {
+    files(dir, "rs")
+}
+
+/// Whether the tree has such a file or directory.
+pub(super) fn exists(path: &str) -> bool {
+    root().join(path).exists()
+}
+
+/// Every file with that extension under a directory, in order.
+pub(super) fn files(dir: &str, extension: &str) -> Vec<Source> {
     let mut paths = Vec::new();
-    walk(&root().join(dir), &mut paths);
+    walk(&root().join(dir), extension, &mut paths);
     paths.sort();
     let relative = |path: &Path| path.strip_prefix(root()).expect("it is under the root").display().to_string().replace('\\', "/");
     paths.iter().map(|path| relative(path)).map(|path| Source { text: read(&path), path }).collect()
@@ -29,22 +39,22 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the host's manifest is one level down").to_owned()
 }
 
-fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+fn walk(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for path in entries.map(|entry| entry.expect("the tree holds still").path()) {
         if path.is_dir() {
-            // Built, not written.
-            if !["target", "node_modules", "gen"].iter().any(|name| path.ends_with(name)) {
-                walk(&path, found);
+            // Made by tools, not written by people.
+            if !["target", "node_modules", "gen", ".git", ".tools"].iter().any(|name| path.ends_with(name)) {
+                walk(&path, extension, found);
             }
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
+        } else if path.extension().is_some_and(|of_file| of_file == extension) {
             found.push(path);
         }
     }
 }
 
 impl Source {
-    /// The room that a file of the host belongs to; none for `lib.rs` and for files elsewhere.
+    /// The room that a file of the host belongs to; `None` for `lib.rs` and for files elsewhere.
     pub(super) fn room(&self) -> Option<&str> {
         let room = self.path.strip_prefix("host/src/")?.split('/').next()?.trim_end_matches(".rs");
         (room != "lib").then_some(room)
@@ -55,12 +65,12 @@ impl Source {
         self.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
-    /// Code that no user runs.
+    /// Whether it is code that users do not run.
     pub(super) fn is_test(&self) -> bool {
         self.path.starts_with("tests/") || self.stem() == "tests" || self.path.contains("/tests/") || self.path.contains("/benches/")
     }
 
-    /// The text up to the unit tests at its end, and they.
+    /// The text before the unit tests at its end, and those tests.
     pub(super) fn split_tests(&self) -> (&str, &str) {
         if self.is_test() {
             return ("", &self.text);
@@ -114,7 +124,7 @@ pub(super) fn paths(code: &str) -> Vec<String> {
     found
 }
 
-/// Reads one path, or the group that it ends in; gives where it ended.
+/// Reads one path, or the group that it ends in, and returns where it ends.
 fn path(code: &str, mut at: usize, mut prefix: String, found: &mut Vec<String>) -> usize {
     let bytes = code.as_bytes();
     loop {
@@ -185,7 +195,7 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
     (at + 1).min(bytes.len())
 }
 
-/// Where `r"…"` or `r#"…"#` ends; none where it is no string.
+/// Where `r"…"` or `r#"…"#` ends; `None` if it is no string.
 fn raw_string_end(bytes: &[u8], from: usize) -> Option<usize> {
     let hashes = bytes[from + 1..].iter().take_while(|byte| **byte == b'#').count();
     let open = from + 1 + hashes;

@@ -1,15 +1,16 @@
-//! Every limit is a key, read once at each of its edges and refused beyond them.
+//! Every limit of a room is a key, whose least and most values are accepted and whose next ones are refused.
 
 use super::*;
 
 const PLUGIN: &str = "plugins.p.limits";
 
-/// Table, key, least and most value, and one below and above them.
+/// Table, key, the least and the most value, and a value below and above them.
 const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
     (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
     (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
     (PLUGIN, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+    (PLUGIN, "wait", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
     (PLUGIN, "hostcall_bytes", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
     (PLUGIN, "output", "\"1KiB\"", "\"1GiB\"", "1023", "\"1025MiB\""),
     (PLUGIN, "log_lines", "0", "100_000", "-1", "100_001"),

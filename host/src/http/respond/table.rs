@@ -112,8 +112,10 @@ fn faulted(fault: &Fault) -> ErrorResponse {
     let blamed = |code: Text| ErrorResponse::new(502, PLUGIN, code, message());
     match &fault.kind {
         FaultKind::Reported(_) => blamed("plugin_reported_error".into()),
-        // Time may have been short by chance; fuel, memory and traps come again with the same request.
-        FaultKind::Exhausted(limit @ Exhausted::Time(_)) => blamed(format!("plugin_{}_exhausted", limit.limit()).into()),
+        // A slow moment passes; fuel, memory and traps come again with the same request.
+        FaultKind::Exhausted(limit @ (Exhausted::Time(_) | Exhausted::Wait(_))) => {
+            blamed(format!("plugin_{}_exhausted", limit.limit()).into())
+        }
         FaultKind::Exhausted(limit) => blamed(format!("plugin_{}_exhausted", limit.limit()).into()).hopeless(),
         FaultKind::Trapped(_) => blamed("plugin_trapped".into()).hopeless(),
         FaultKind::Invalid(_) => blamed("plugin_invalid_outcome".into()).hopeless(),
@@ -150,15 +152,15 @@ fn provider(error: &llm::Error) -> ErrorResponse {
                 ErrorResponse::new(504, PROVIDER, "provider_timeout", error.to_string())
             }
         },
-        llm::Error::Garbled { provider, .. } => {
+        llm::Error::InvalidReply { provider, .. } => {
             ErrorResponse::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => ErrorResponse::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
         // The provider's own message went to the request that got it; here stands why its circuit is open.
-        llm::Error::Benched { limited: true, retry_after, .. } => {
+        llm::Error::CircuitOpen { limited: true, retry_after, .. } => {
             ErrorResponse::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
         }
-        llm::Error::Benched { limited: false, retry_after, .. } => {
+        llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
         }
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),

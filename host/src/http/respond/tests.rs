@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::chat::codec::Invalid;
 use crate::pipeline::{self, Problem, PutError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -68,7 +68,7 @@ fn written(failure: &Failure) -> Response<Content> {
 }
 
 fn fault(kind: FaultKind) -> Failure {
-    pipeline::Error::Fault(Fault { plugin: "guard".into(), version: "1.2.0".into(), hook: "pre_hook", kind }).into()
+    pipeline::Error::Fault(Fault { plugin: "guard".into(), version: "1.2.0".into(), hook: Hook::Pre, kind }).into()
 }
 
 fn status_of(status: u16, code: Option<&str>) -> Failure {
@@ -154,6 +154,7 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::Exhausted(Exhausted::Table(3)),
         FaultKind::Exhausted(Exhausted::Stack),
         FaultKind::Exhausted(Exhausted::Time(Duration::from_millis(4))),
+        FaultKind::Exhausted(Exhausted::Wait(Duration::from_millis(6))),
         FaultKind::Exhausted(Exhausted::Output(5)),
         FaultKind::Trapped("unreachable\nwasm backtrace:\n  0: secret".into()),
         FaultKind::Invalid("status 200".into()),
@@ -178,11 +179,11 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
-        llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
-        llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::Lacking::NotSet },
+        llm::Error::InvalidReply { provider: provider(), cause: "<html>".into() },
+        llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::MissingSecret::NotSet },
         llm::Error::UnknownProvider { provider: provider() },
-        llm::Error::Benched { provider: provider(), limited: true, retry_after: limit },
-        llm::Error::Benched { provider: provider(), limited: false, retry_after: limit },
+        llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
+        llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]
 }
 

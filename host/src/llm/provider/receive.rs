@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, header, response};
 use http_body_util::Full;
 
-use super::Provider;
+use super::endpoint::Endpoint;
 use crate::chat::codec::{self, Invalid};
 use crate::chat::{ChunkWriter, Completion, Usage, Whole};
 use crate::llm::Error;
@@ -54,7 +54,7 @@ impl Answered {
     }
 }
 
-impl Provider {
+impl Endpoint {
     /// A reply in one piece.
     pub(super) async fn whole(
         &self,
@@ -65,24 +65,24 @@ impl Provider {
     ) -> Result<Answered, Failure> {
         let (head, body) = self.send(key, connection, request).await?;
         if is_type(media_type(&head), "text/event-stream") {
-            return Err(self.garbled("a stream where a whole reply was asked for").into());
+            return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
         self.read_whole(key, reading, body).await
     }
 
     /// Reads a body that should be a whole reply.
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
-        let bytes = Redactor::of(key).over(self.read(body).await?);
+        let bytes = Redactor::new(key).redact(self.read(body).await?);
         let mut tally = Tally::default();
         tally.said(bytes.len());
         let whole = match reading {
             Reading::OpenAiNormalizer(shaped) => {
-                let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                let whole = shaped.whole(&bytes).map_err(|bad| self.failure(key, bad))?;
                 shaped.tell(&mut tally);
                 whole
             }
             Reading::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                let completion = reader.whole(&bytes).map_err(|bad| self.failure(key, bad))?;
                 completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
                 Whole::Parsed(completion)
             }
@@ -108,14 +108,14 @@ impl Provider {
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
             json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
-            other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
+            other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut voice = match reading {
             Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
             Reading::Translated(reader) => StreamDecoder::translated(reader, writer()),
         };
         let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
-        let (mut tally, redactor) = (Tally::default(), Redactor::of(key));
+        let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
@@ -124,20 +124,20 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(redactor.over(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                voice.hear(redactor.redact(block), &mut out, &mut tally).map_err(|bad| self.failure(key, bad))?;
             }
             if voice.says_something() {
                 break;
             }
             // Kept until then, however much a provider has to say beside the answer.
             if out.len() > self.limits.event_bytes {
-                return Err(self.garbled("more than `limits.providers.event_bytes` before its first event").into());
+                return Err(self.invalid_reply("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
-                return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());
+                return Err(self.invalid_reply("its first event is over `limits.providers.event_bytes`").into());
             }
             if over || framer.end() == Some(End::Done) {
-                return Err(self.garbled("the stream ended before its first event").into());
+                return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
         Ok(Opened::Events(Box::new(Begun { body, framer, redactor, voice, out, meter: meter(tally) })))
@@ -155,7 +155,7 @@ impl Provider {
             return Ok((head, body));
         }
         if head.status.is_redirection() {
-            return Err(self.garbled(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
+            return Err(self.invalid_reply(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }
         let mut text = BytesMut::new();
         let reading = async {
@@ -175,7 +175,7 @@ impl Provider {
     /// The whole body; without a copy where it came in one read.
     pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
-        let too_large = || self.garbled(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
+        let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
         let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_large());

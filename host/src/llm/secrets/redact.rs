@@ -1,113 +1,114 @@
-//! Keeping a key out of what a provider says: vendors and proxies quote the key they got, whole, in part or masked, in errors and in replies.
-//! Every answer of a provider passes here. Must not know the vendors' shapes.
+//! Redaction: vendors and proxies quote the key that they got, whole, in part or masked, in errors and in replies.
+//! Everything that a provider sends passes here before anybody sees it.
 
 use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::BASE64_NOPAD;
 use memchr::memmem;
 
-use super::Secret;
-use crate::llm::Error;
+use super::secret::Secret;
 use crate::llm::attempt::Failure;
+use crate::llm::error::Error;
 
 const HIDDEN: &str = "[hidden]";
-/// As many characters of a key in a row give it away; fewer are any word's.
+/// This many characters of a key in a row reveal it; fewer may be part of any word.
 const PART: usize = 8;
-/// What vendors put in place of a key's middle.
+/// What vendors put in place of the middle of a key.
 const MASKS: [&str; 4] = ["*", "…", "..", "•"];
-/// Characters of an end beside a mask that show whose end it is.
+/// Characters beside a mask that must match the end of the key.
 const END: usize = 2;
 
 impl Secret {
-    /// What came of a try with this key: a failure without the key. A reply was read through a `Redactor`.
-    pub(in crate::llm) fn kept_out_of<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
-        result.map_err(|failure| Failure { error: self.kept_out_of_error(failure.error), ..failure })
+    /// The result of a try with this key; a failure is redacted. The reply was read through a [`Redactor`].
+    pub(in crate::llm) fn redact_result<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        result.map_err(|failure| Failure { error: self.redact_error(failure.error), ..failure })
     }
 
-    /// The error without any word that gives the key away.
-    pub(in crate::llm) fn kept_out_of_error(&self, mut error: Error) -> Error {
-        let words = SecretForms::of(self.expose());
+    /// The error without any word that reveals the key.
+    pub(in crate::llm) fn redact_error(&self, mut error: Error) -> Error {
+        let matcher = KeyMatcher::new(self.expose());
         match &mut error {
             Error::Status { message, kind, code, param, .. } => {
-                *message = words.left_out_of(message);
+                *message = matcher.redact(message);
                 for text in [kind, code, param].into_iter().flatten() {
-                    *text = words.left_out_of(text);
+                    *text = matcher.redact(text);
                 }
             }
-            Error::Unreachable { cause, .. } | Error::Garbled { cause, .. } => *cause = words.left_out_of(cause),
+            Error::Unreachable { cause, .. } | Error::InvalidReply { cause, .. } => *cause = matcher.redact(cause),
             Error::Timeout { .. }
             | Error::SecretMissing { .. }
             | Error::UnknownProvider { .. }
             | Error::UnsupportedField { .. }
             | Error::NoEmbeddings { .. }
-            | Error::Benched { .. } => {}
+            | Error::CircuitOpen { .. } => {}
         }
         error
     }
 
-    /// The text without any word that gives the key away.
-    pub(in crate::llm) fn kept_out_of_text(&self, text: &str) -> String {
-        SecretForms::of(self.expose()).left_out_of(text)
+    /// The text without any word that reveals the key.
+    pub(in crate::llm) fn redact_text(&self, text: &str) -> String {
+        KeyMatcher::new(self.expose()).redact(text)
     }
 }
 
-/// What a reply is read through: nothing behind it can repeat the whole key. A key that is as short as a word (`token`, `none`, as servers
-/// without keys are given) is left: the reply's own field names may hold it.
+/// What a reply is read through: what comes out of it never holds the whole key. A key that is as short as a word (`token` or `none`, as
+/// operators give to servers without keys) is left alone, because the reply's own field names may contain it.
 pub(in crate::llm) struct Redactor {
     key: Option<Secret>,
     finder: Option<memmem::Finder<'static>>,
 }
 
 impl Redactor {
-    /// Without a key nothing is hidden.
-    pub(in crate::llm) fn of(key: Option<&Secret>) -> Self {
+    /// Without a key nothing is redacted.
+    pub(in crate::llm) fn new(key: Option<&Secret>) -> Self {
         let needle = key.map(Secret::expose).filter(|key| key.len() >= PART);
         Self { key: key.cloned(), finder: needle.map(|needle| memmem::Finder::new(needle).into_owned()) }
     }
 
-    /// The same bytes with stars where the key stood, as many, so that JSON and lengths stay as they were. Only the whole key is looked for:
-    /// parts of it in a model's words may be any words.
-    pub(in crate::llm) fn over(&self, bytes: Bytes) -> Bytes {
+    /// The same bytes with one star for each byte of the key, so that JSON and lengths stay as they were. Only the whole key is looked for,
+    /// because a part of it in a model's text may be part of any word.
+    pub(in crate::llm) fn redact(&self, bytes: Bytes) -> Bytes {
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.find(&bytes).is_some()) else { return bytes };
-        let mut veiled = BytesMut::from(&bytes[..]);
+        let mut redacted = BytesMut::from(&bytes[..]);
         for start in finder.find_iter(&bytes) {
-            veiled[start..start + finder.needle().len()].fill(b'*');
+            redacted[start..start + finder.needle().len()].fill(b'*');
         }
-        veiled.freeze()
+        redacted.freeze()
     }
 
-    /// Our own words about the reply, without any that give the key away.
-    pub(in crate::llm) fn left_out_of(&self, text: String) -> String {
+    /// A message of ours about the reply, without any word that reveals the key.
+    pub(in crate::llm) fn redact_text(&self, text: String) -> String {
         match &self.key {
-            Some(key) => key.kept_out_of_text(&text),
+            Some(key) => key.redact_text(&text),
             None => text,
         }
     }
 }
 
-/// Recognises the words that give a key away.
-struct SecretForms<'a> {
+/// Recognises the words that reveal a key.
+struct KeyMatcher<'a> {
     key: &'a str,
     /// Each `PART` bytes in a row of the key and of its base64, in lower case.
     parts: HashSet<[u8; PART]>,
 }
 
-impl<'a> SecretForms<'a> {
-    fn of(key: &'a str) -> Self {
-        let parts = parts(key.as_bytes()).chain(parts(base64(key.as_bytes()).as_bytes())).collect();
+impl<'a> KeyMatcher<'a> {
+    fn new(key: &'a str) -> Self {
+        let parts = parts(key.as_bytes()).chain(parts(BASE64_NOPAD.encode(key.as_bytes()).as_bytes())).collect();
         Self { key, parts }
     }
 
-    fn left_out_of(&self, text: &str) -> String {
+    fn redact(&self, text: &str) -> String {
         let pieces = text.split_inclusive(|c: char| c.is_whitespace() || c.is_control());
-        pieces.map(|piece| if self.give_away(piece) { format!("{HIDDEN}{}", blank_end(piece)) } else { piece.to_owned() }).collect()
+        pieces.map(|piece| if self.reveals(piece) { format!("{HIDDEN}{}", blank_end(piece)) } else { piece.to_owned() }).collect()
     }
 
-    fn give_away(&self, word: &str) -> bool {
+    fn reveals(&self, word: &str) -> bool {
         parts(word.as_bytes()).any(|part| self.parts.contains(&part)) || word.contains(self.key) || self.masked(word)
     }
 
-    /// `sk-ab…yz`: an end of the key beside a mask.
+    /// Whether an end of the key stands beside a mask, as in `sk-ab…yz`.
     fn masked(&self, word: &str) -> bool {
         if word.contains("***") {
             return true;
@@ -135,17 +136,6 @@ fn parts(bytes: &[u8]) -> impl Iterator<Item = [u8; PART]> {
         part.make_ascii_lowercase();
         part
     })
-}
-
-/// RFC 4648, section 4, without the padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() * 4 / 3 + 3);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
-        text.extend((0..=three.len()).map(|digit| char::from(DIGITS[bits >> (18 - 6 * digit) & 63])));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! Which place wins, which names are names, and what a secret shows of itself.
+//! Which source decides, which names are valid, and that a secret does not print.
 
+use super::secret::NAME_CHARS_MAX;
+use super::sources::chain;
 use super::*;
 
 #[track_caller]
-fn value(secrets: &Secrets, name: &str) -> Result<String, Lacking> {
+fn value(secrets: &Secrets, name: &str) -> Result<String, MissingSecret> {
     secrets(name).map(|secret| secret.expose().to_owned())
 }
 
 #[test]
-fn the_first_place_that_has_the_name_decides() {
+fn the_first_source_that_has_the_name_decides() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let write = |dir: &tempfile::TempDir, name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write(&first, "A", "a of the first\n");
@@ -21,8 +23,8 @@ fn the_first_place_that_has_the_name_decides() {
     assert_eq!(value(&secrets, "A").as_deref(), Ok("a of the first"));
     assert_eq!(value(&secrets, "B").as_deref(), Ok("of the second"));
     assert_eq!(value(&secrets, "C").as_deref(), Ok("C of the environment"));
-    assert_eq!(value(&secrets, "D"), Err(Lacking::NotSet));
-    assert_eq!(value(&secrets, "EMPTY"), Err(Lacking::NotSet), "an empty file is a mistake, no reason to look elsewhere");
+    assert_eq!(value(&secrets, "D"), Err(MissingSecret::NotSet));
+    assert_eq!(value(&secrets, "EMPTY"), Err(MissingSecret::NotSet), "an empty file is a mistake, no reason to look elsewhere");
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn a_name_cannot_climb_out_of_the_directory() {
     let absolute = dir.path().join("outside").display().to_string();
     let long = "x".repeat(NAME_CHARS_MAX + 1);
     for name in ["../outside", "..", ".", ".hidden", "", "a/b", "a\0b", "a\\b", "é", "A=B", "a b", &absolute, &long] {
-        assert_eq!(value(&secrets, name), Err(Lacking::BadName), "{name:?}");
+        assert_eq!(value(&secrets, name), Err(MissingSecret::InvalidName), "{name:?}");
     }
     assert_eq!(value(&secrets, &"x".repeat(NAME_CHARS_MAX)).as_deref(), Ok("not yours"), "the longest name");
     assert_eq!(value(&secrets, "Azure_key-2.old").as_deref(), Ok("not yours"));
@@ -51,7 +53,7 @@ fn a_secret_prints_as_hidden() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_told_at_the_start() {
+fn a_directory_that_is_not_there_is_reported_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     assert!(sources(Some(dir.path().join("none"))).is_err());
     std::fs::write(dir.path().join("KEY_OF_THIS_TEST"), "in a file").unwrap();

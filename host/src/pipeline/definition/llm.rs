@@ -1,11 +1,11 @@
-//! The stage `llm`: the primary, its equals with their weights, the fallbacks, and when a slow one gets company.
-//! Must not know the other stages, or which providers there are.
+//! The stage `llm`: the primary, its equals with their weights, the fallbacks, and when the next target is asked beside a slow one.
+//! Whether a provider of that name exists is checked by the catalog, so that a definition can be read without any.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::llm::{SECRET_NAME, Target, is_secret_name};
 use crate::stages::LlmStage;
 

@@ -125,7 +125,7 @@ fn a_hedge_is_a_time_of_text_and_needs_somebody_to_ask() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let mut source = with("/pipeline/0/config/top_k", json!("five"));
     source["pipeline"][2]["config"]["primary"]["model"] = json!(null);
     let problems = Definition::parse(&source).expect_err("must be refused");

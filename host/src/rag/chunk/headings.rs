@@ -1,5 +1,5 @@
-//! The headings that a place in a Markdown text stands under.
-//! Must not know chunks or their size.
+//! The headings that a position in a Markdown text stands under.
+//! Positions must be asked for in rising order, which makes a whole document one walk.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ struct Heading {
     line: String,
 }
 
-/// A walk through a text's headings; places are asked for in rising order.
+/// A walk through a text's headings; positions are asked for in rising order.
 pub(super) struct Headings<'a> {
     text: &'a str,
     all: Vec<Heading>,
-    /// How many of `all` begin before the place asked for last.
+    /// How many of `all` begin before the position asked for last.
     passed: usize,
     /// Indices of the passed ones that are still open, outermost first.
     open: Vec<usize>,
@@ -61,7 +61,7 @@ impl<'a> Headings<'a> {
         above.filter(|heading| heading.level < level).map(|heading| heading.line.as_str()).collect()
     }
 
-    /// The last heading of a piece of the text that holds headings only. The piece begins at the place asked for last.
+    /// The last heading of a piece of the text that holds headings only. The piece begins at the position asked for last.
     pub(super) fn alone(&self, piece: Range<usize>) -> Option<&str> {
         let mut at = piece.start;
         let mut last = None;
@@ -82,12 +82,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let at = text.find('@').expect("the place is marked");
+        let at = text.find('@').expect("the position is marked");
         assert_eq!(Headings::of(text).above(at), expected);
     }
 
     #[test]
-    fn a_place_stands_under_the_open_headings_only() {
+    fn a_position_stands_under_the_open_headings_only() {
         check("# A\n\n## B\n\nx\n\n## C\n\n@", &["# A", "## C"]);
         check("# A\n\n### B\n\nx\n\n## C ##\n\n@", &["# A", "## C"]);
         check("# A\n\n# B\n\n@", &["# B"]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heading_at_the_place_itself_is_not_above_it() {
+    fn a_heading_at_the_position_itself_is_not_above_it() {
         let text = "# A\n\n## B\n\nx\n\n## C\n\ny";
         let mut headings = Headings::of(text);
         assert_eq!(headings.above(0), [""; 0]);

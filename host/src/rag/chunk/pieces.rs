@@ -1,5 +1,5 @@
 //! A document in pieces of some kilobytes, cut where a chunk would end anyway. The splitter's time grows with the square of its text:
-//! 256 KiB of Chinese took it ten seconds, a single word of that length thirty. Must not know what becomes of a piece.
+//! 256 KiB of Chinese took it ten seconds, a single word of that length thirty. The pieces together are the whole text, in order.
 
 use std::ops::Range;
 

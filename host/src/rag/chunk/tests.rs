@@ -33,7 +33,10 @@ fn hostile_texts() -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("English prose", text(PROSE)),
         ("code", chunks(Kind::Text, include_str!("../embed.rs"))),
-        ("Markdown with code", chunks(Kind::Markdown, format!("# Guide\n\n## Sources\n\n```rust\n{}\n```\n", include_str!("../index.rs")))),
+        (
+            "Markdown with code",
+            chunks(Kind::Markdown, format!("# Guide\n\n## Sources\n\n```rust\n{}\n```\n", include_str!("../knowledge.rs"))),
+        ),
         ("URLs", text(&urls)),
         ("German compounds", text(german)),
         ("Chinese, Japanese, Korean", text(cjk)),

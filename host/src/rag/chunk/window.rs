@@ -1,5 +1,5 @@
 //! How many of the embedder's tokens a text takes, estimated from above: what is cut off at the window is never found.
-//! Must not know the embedder's vocabulary (it is private to it); the prices were fitted to WordPiece with BERT's uncased vocabulary.
+//! The embedder keeps its vocabulary to itself, so the counts were fitted to WordPiece with BERT's uncased vocabulary.
 
 use text_splitter::ChunkSizer;
 

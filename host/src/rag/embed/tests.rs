@@ -1,4 +1,4 @@
-//! Order, places and failures of the threads that embed, with an embedder that stops at a gate.
+//! Order, permits and failures of the threads that embed, with an embedder that stops at a gate.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -46,9 +46,9 @@ fn texts(texts: &[&str]) -> Arc<Vec<String>> {
     Arc::new(texts.iter().map(ToString::to_string).collect())
 }
 
-fn spawn(workers: &Arc<Workers>, lane: Lane, of: &[&str]) -> tokio::task::JoinHandle<Result<Vec<Vec<f32>>, Error>> {
+fn spawn(workers: &Arc<Workers>, priority: Priority, of: &[&str]) -> tokio::task::JoinHandle<Result<Vec<Vec<f32>>, Error>> {
     let (workers, of) = (Arc::clone(workers), texts(of));
-    tokio::spawn(async move { workers.embed(lane, of).await })
+    tokio::spawn(async move { workers.embed(priority, of).await })
 }
 
 fn one_thread() -> Limits {
@@ -58,11 +58,11 @@ fn one_thread() -> Limits {
 #[tokio::test]
 async fn a_query_goes_before_the_rest_of_a_document_and_documents_take_turns() {
     let (workers, mut asks, open) = start(&one_thread());
-    let book = spawn(&workers, Lane::Document, &["book 1", "book 2", "book 3", "book 4", "book 5"]);
+    let book = spawn(&workers, Priority::Document, &["book 1", "book 2", "book 3", "book 4", "book 5"]);
     assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
-    let note = spawn(&workers, Lane::Document, &["note"]);
+    let note = spawn(&workers, Priority::Document, &["note"]);
     tokio::task::yield_now().await;
-    let query = spawn(&workers, Lane::Query, &["query"]);
+    let query = spawn(&workers, Priority::Query, &["query"]);
     tokio::task::yield_now().await;
     for expected in [vec!["query"], vec!["book 3", "book 4"], vec!["note"], vec!["book 5"]] {
         open.send(()).unwrap();
@@ -79,7 +79,7 @@ async fn one_document_is_spread_over_as_many_threads_as_the_limit_says() {
     let (workers, mut asks, open) = start(&Limits { embed_threads: 3, ..Limits::default() });
     let names: Vec<String> = (0..8).map(|n| "x".repeat(n + 1)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let book = spawn(&workers, Lane::Document, &names);
+    let book = spawn(&workers, Priority::Document, &names);
     // Nobody has passed the gate yet: three are at it.
     for _ in 0..3 {
         asks.recv().await.unwrap();
@@ -95,24 +95,24 @@ async fn one_document_is_spread_over_as_many_threads_as_the_limit_says() {
 #[tokio::test]
 async fn a_queue_that_is_full_is_busy_for_its_own_kind_only() {
     let (workers, _asks, _open) = start(&Limits { queue: 2, ..one_thread() });
-    let first = workers.permit(Lane::Document).unwrap();
-    let _second = workers.permit(Lane::Document).unwrap();
-    assert!(matches!(workers.permit(Lane::Document), Err(Error::Busy)));
-    let query = workers.permit(Lane::Query).unwrap();
-    assert_eq!(workers.taken(), 3);
+    let first = workers.permit(Priority::Document).unwrap();
+    let _second = workers.permit(Priority::Document).unwrap();
+    assert!(matches!(workers.permit(Priority::Document), Err(Error::Busy)));
+    let query = workers.permit(Priority::Query).unwrap();
+    assert_eq!(workers.held(), 3);
     drop((first, query));
-    assert_eq!(workers.taken(), 1);
-    assert!(workers.permit(Lane::Document).is_ok());
+    assert_eq!(workers.held(), 1);
+    assert!(workers.permit(Priority::Document).is_ok());
 }
 
 #[tokio::test]
 async fn who_goes_away_leaves_the_queue() {
     let (workers, mut asks, open) = start(&one_thread());
-    let book = spawn(&workers, Lane::Document, &["book 1", "book 2", "book 3"]);
+    let book = spawn(&workers, Priority::Document, &["book 1", "book 2", "book 3"]);
     assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
     book.abort();
     assert!(book.await.unwrap_err().is_cancelled());
-    let note = spawn(&workers, Lane::Document, &["note"]);
+    let note = spawn(&workers, Priority::Document, &["note"]);
     tokio::task::yield_now().await;
     open.send(()).unwrap();
     assert_eq!(asks.recv().await.unwrap(), ["note"]);
@@ -125,9 +125,9 @@ async fn a_failure_a_panic_and_a_broken_vector_are_errors_and_the_thread_lives_o
     let (workers, _asks, open) = start(&one_thread());
     for (text, expected) in [("fail", "it failed"), ("panic", "it panicked"), ("short", "too few vectors"), ("broken", "broken ones")] {
         open.send(()).unwrap();
-        let error = workers.embed(Lane::Document, texts(&[text])).await.unwrap_err();
+        let error = workers.embed(Priority::Document, texts(&[text])).await.unwrap_err();
         assert!(matches!(&error, Error::Embed(cause) if cause.contains(expected)), "{error}");
     }
     open.send(()).unwrap();
-    assert!(workers.embed(Lane::Query, texts(&["fine"])).await.is_ok());
+    assert!(workers.embed(Priority::Query, texts(&["fine"])).await.is_ok());
 }

@@ -1,20 +1,21 @@
-//! One look at the directory: what is new is read once, hashed and admitted; what went away is taken out.
-//! Events are only hints to look, so a lost one costs nothing. Must not know how the hints arrive.
+//! One scan of the directory: a new file is read once, hashed and admitted; a file that went away is taken out.
+//! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Plugins, Registry};
-use crate::sandbox::admit::{Admission, Refusal};
-use crate::sandbox::compile::hex;
+use super::live::{PluginStatus, Plugins, Registry};
+use crate::sandbox::admit::Admission;
 use crate::sandbox::plugin::Plugin;
-use crate::sandbox::{OnFailure, PluginConfig, PluginStatus, ServerLimits};
+use crate::sandbox::refusal::Refusal;
+use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
 
-/// Tries of a file that fails for reasons of the machine.
+/// How often a file is tried that fails for a reason of the machine's.
 const TRIES_MAX: u8 = 3;
 
 /// Reads the directory and keeps what it knows of each file.
@@ -32,20 +33,20 @@ pub(super) struct Scanner {
 #[derive(Default)]
 struct Known {
     stamp: Option<Stamp>,
-    /// Of the bytes that were tried last.
+    /// The hash of the bytes that were tried last.
     hash: String,
     live: Option<Arc<Plugin>>,
     refusal: Option<String>,
     compiling: bool,
     /// Its file is no longer there.
     gone: bool,
-    /// Another file has its name.
-    waits: bool,
-    /// Tries of these bytes that failed for a passing reason.
+    /// It was refused because another file has its plugin's name.
+    name_taken: bool,
+    /// Tries of these bytes that failed for a reason of the machine's.
     tries: u8,
 }
 
-/// What changes when a file does.
+/// What changes when a file changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -62,7 +63,7 @@ impl Scanner {
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        // The canonical path, so that a symlink's target can be compared with it.
+        // The path is made canonical so that a link's target can be compared with it.
         let directory = directory.canonicalize().unwrap_or(directory);
         let skip = |(name, config): (&String, &PluginConfig)| (config.on_failure == OnFailure::Skip).then(|| name.clone());
         let skippable = Arc::new(admission.configs.iter().filter_map(skip).collect());
@@ -77,16 +78,16 @@ impl Scanner {
     pub(super) async fn scan(&mut self) {
         let found = match self.list() {
             Ok(found) => found,
-            // A directory that is gone for a moment (a remount) takes no plugin away.
+            // A directory that is gone for a moment, as in a remount, takes no plugin away.
             Err(error) => return tracing::error!(directory = %self.directory.display(), %error, "the plugin directory cannot be read"),
         };
-        // What was renamed serves until its new file is admitted: it goes at the end of the scan.
+        // A plugin whose file was renamed serves until the new file is admitted, so gone files are removed at the end of the scan.
         self.files.iter_mut().for_each(|(file, known)| known.gone = !found.iter().any(|(name, _)| name == file));
         let mut changed = false;
         for (file, path) in found {
             changed |= self.visit(file, &path).await;
         }
-        changed |= self.forget_the_gone();
+        changed |= self.remove_gone();
         if changed || self.files.is_empty() {
             self.publish();
             let live: HashSet<&str> =
@@ -97,34 +98,34 @@ impl Scanner {
         }
     }
 
-    /// Entries of the operator's file that no plugin answers to: a misspelt name leaves a plugin with default limits.
-    pub(super) fn warn_of_strangers(&self) {
-        let live: HashSet<&str> = self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| &*plugin.name).collect();
+    /// Warns of entries of the operator's file that no plugin has the name of: a misspelt name leaves a plugin with default limits.
+    pub(super) fn warn_of_unused_entries(&self) {
+        let live: HashSet<&str> = self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| plugin.name()).collect();
         for name in self.admission.configs.keys().filter(|name| !live.contains(name.as_str())) {
             tracing::warn!(plugin = name, "the configuration has `[plugins.{name}]`, but no plugin of that name is loaded");
         }
     }
 
-    /// Takes out what is no longer there; says whether anything was.
-    fn forget_the_gone(&mut self) -> bool {
+    /// Takes out the files that are gone; returns whether there were any.
+    fn remove_gone(&mut self) -> bool {
         let before = self.files.len();
         self.files.retain(|file, known| {
             if let (true, Some(plugin)) = (known.gone, &known.live) {
-                tracing::info!(file, plugin = &*plugin.name, "plugin removed");
+                tracing::info!(file, plugin = plugin.name(), "plugin removed");
             }
             !known.gone
         });
         let changed = before != self.files.len();
         if changed {
-            self.try_waiting_again();
+            self.retry_taken_names();
         }
         changed
     }
 
-    /// A file that was refused for its name may have it at the next look.
-    fn try_waiting_again(&mut self) {
-        let waiting = self.files.values_mut().filter(|known| known.waits);
-        waiting.for_each(|known| (known.stamp, known.hash) = (None, String::new()));
+    /// Has the next scan try again the files that were refused because their name was taken.
+    fn retry_taken_names(&mut self) {
+        let refused = self.files.values_mut().filter(|known| known.name_taken);
+        refused.for_each(|known| (known.stamp, known.hash) = (None, String::new()));
     }
 
     /// The files that may be plugins, by name.
@@ -133,7 +134,7 @@ impl Scanner {
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            // Hidden names are copies in progress and the directories that mounted volumes keep their versions in.
+            // Hidden names are copies in progress, or directories in which mounted volumes keep their versions.
             if !name.starts_with('.') && name.ends_with(".wasm") {
                 found.push((name, entry.path()));
             }
@@ -147,7 +148,7 @@ impl Scanner {
         Ok(found)
     }
 
-    /// Looks at one file; says whether anything is to be published.
+    /// Looks at one file; returns whether anything is to be published.
     async fn visit(&mut self, file: String, path: &Path) -> bool {
         let stamp = stamp(path);
         let known = self.files.entry(file.clone()).or_default();
@@ -162,7 +163,7 @@ impl Scanner {
                 return true;
             }
         };
-        let hash = hex(&Sha256::digest(&bytes));
+        let hash = HEXLOWER.encode(&Sha256::digest(&bytes));
         let known = self.files.entry(file.clone()).or_default();
         if known.hash == hash {
             let runs = known.live.as_ref().is_some_and(|live| live.hash == hash);
@@ -179,24 +180,24 @@ impl Scanner {
         let known = self.files.entry(file.clone()).or_default();
         known.compiling = false;
         match admitted {
-            Err(Refusal::Passing(reason)) => {
+            Err(Refusal::Transient(reason)) => {
                 known.tries += 1;
                 if known.tries < TRIES_MAX {
-                    // Unknown again: the next look, at the latest the next poll, tries it again.
+                    // The file counts as unknown again, so that the next scan tries it, at the latest the next poll.
                     (known.stamp, known.hash) = (None, String::new());
                 }
                 self.refuse(&file, reason);
             }
-            Err(Refusal::Unfit(reason)) => self.refuse(&file, reason),
+            Err(Refusal::Invalid(reason)) => self.refuse(&file, reason),
             Ok(plugin) => {
-                tracing::info!(file, plugin = &*plugin.name, version = &*plugin.version, hash, "plugin loaded");
+                tracing::info!(file, plugin = plugin.name(), version = &*plugin.callee.version, hash, "plugin loaded");
                 self.metrics.plugin_load("loaded");
-                let renamed = known.live.as_ref().is_some_and(|before| before.name != plugin.name);
+                let renamed = known.live.as_ref().is_some_and(|before| before.name() != plugin.name());
                 known.live = Some(Arc::new(plugin));
                 known.refusal = None;
                 known.tries = 0;
                 if renamed {
-                    self.try_waiting_again();
+                    self.retry_taken_names();
                 }
                 self.publish();
             }
@@ -210,7 +211,7 @@ impl Scanner {
         if !target.starts_with(&self.directory) {
             return Err("the file is a link to a place outside the plugin directory; copy the component itself".into());
         }
-        // Before opening: opening a pipe would wait for somebody to write to it.
+        // This comes before opening, because opening a pipe would wait for somebody to write to it.
         if !std::fs::metadata(&target).is_ok_and(|data| data.is_file()) {
             return Err("this is not a regular file".into());
         }
@@ -227,12 +228,12 @@ impl Scanner {
 
     /// A name belongs to the file that had it first.
     fn unique(&mut self, file: &str, plugin: Plugin) -> Result<Plugin, Refusal> {
-        let holds = |known: &Known| !known.gone && known.live.as_ref().is_some_and(|live| live.name == plugin.name);
-        let holder = self.files.iter().find(|(other, known)| *other != file && holds(known)).map(|(other, _)| other.clone());
-        let waits = holder.is_some();
-        self.files.entry(file.to_owned()).or_default().waits = waits;
+        let has_name = |known: &Known| !known.gone && known.live.as_ref().is_some_and(|live| live.name() == plugin.name());
+        let holder = self.files.iter().find(|(other, known)| *other != file && has_name(known)).map(|(other, _)| other.clone());
+        let name_taken = holder.is_some();
+        self.files.entry(file.to_owned()).or_default().name_taken = name_taken;
         match holder {
-            Some(other) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name).into()),
+            Some(other) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name()).into()),
             None => Ok(plugin),
         }
     }
@@ -244,10 +245,10 @@ impl Scanner {
     }
 
     fn publish(&self) {
-        // Those whose file is gone first, so that a file that took over the name stands.
+        // Plugins whose file is gone come first, so that a file that took over the name replaces them.
         let (gone, there): (Vec<&Known>, Vec<&Known>) = self.files.values().partition(|known| known.gone);
         let live = gone.into_iter().chain(there).filter_map(|known| known.live.clone());
-        let by_name = live.map(|plugin| (plugin.name.clone(), plugin)).collect();
+        let by_name = live.map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
         let plugins = Plugins { by_name, skippable: self.skippable.clone() };
         self.registry.publish(plugins, self.files.iter().map(|(file, known)| known.status(file)).collect());
     }
@@ -257,8 +258,8 @@ impl Known {
     fn status(&self, file: &str) -> PluginStatus {
         let live = self.live.as_ref();
         PluginStatus {
-            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name.to_string()),
-            version: live.map(|plugin| plugin.version.to_string()),
+            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name().to_owned()),
+            version: live.map(|plugin| plugin.callee.version.to_string()),
             summary: live.and_then(|plugin| plugin.summary.clone()),
             file: file.to_owned(),
             hash: live.map(|plugin| plugin.hash.clone()),

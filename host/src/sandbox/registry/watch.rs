@@ -1,4 +1,4 @@
-//! Hints that the directory changed: the kernel's events, gathered for a moment, and a slow poll where events are lost.
+//! When to scan the directory: after the kernel's events, gathered for a moment, and now and then anyway, because events can be lost.
 //! One thread owns all loading, so that compiling and waiting for a guest's `describe` never hold up a request.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::scan::Scanner;
 use crate::sandbox::ServerLimits;
 
-/// Hints that keep coming are acted upon after this many quiet times at the latest.
+/// If hints keep coming, the directory is read after this many times `debounce`.
 const DEBOUNCES_MAX: u32 = 10;
 
 /// Keeps the directory watched until it is dropped.
@@ -36,8 +36,8 @@ impl Watcher {
                 let _events = events;
                 let mut scanner = scanner;
                 runtime.block_on(scanner.scan());
-                scanner.warn_of_strangers();
-                // Nobody waits any more where the server was stopped meanwhile.
+                scanner.warn_of_unused_entries();
+                // If the server was stopped meanwhile, nobody waits for this any more.
                 let _ = first_scan.send(());
                 while wait(&received, debounce, poll) {
                     runtime.block_on(scanner.scan());
@@ -57,7 +57,7 @@ impl Drop for Watcher {
 
 fn events(scanner: &Scanner, hints: Sender<Hint>) -> Option<notify::RecommendedWatcher> {
     let on_event = move |event: notify::Result<notify::Event>| {
-        // Reading the directory makes events too; acting on those would never end.
+        // Reading the directory makes events too, and acting on those would never end.
         if !event.is_ok_and(|event| event.kind.is_access()) {
             let _ = hints.send(Hint::Look);
         }

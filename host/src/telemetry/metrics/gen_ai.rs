@@ -1,21 +1,21 @@
 //! The figures that OpenTelemetry's conventions name for clients of generative AI, with the buckets they recommend.
-//! A model is a label, and models are chosen by pipelines, hooks and clients: the first that answer are kept apart, the rest are `other`.
-//! Must not know providers. Source: semantic conventions for generative AI, metrics (status: development).
+//! A model is a label, and pipelines, hooks and clients choose models: the first ones that answer have a label of their own, the rest are
+//! `other`. Source: semantic conventions for generative AI, metrics (status: development).
 
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Histograms, histograms, plain, with_unit};
+use super::family::{Histograms, histograms, plain, with_unit};
 use crate::telemetry::handles::{Handles, Named};
 
 const OPERATION_SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 const TOKENS: [f64; 14] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
 const FIRST_CHUNK_SECONDS: [f64; 16] = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Models kept apart; each is some fifty lines of `/metrics` for ever.
+/// Models with a label of their own; each is about fifty lines of `/metrics` until the program ends.
 const MODELS_MAX: usize = 64;
 
-/// What was asked of whom.
+/// Which operation of which model.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     /// `chat` or `embeddings`.
@@ -58,7 +58,7 @@ impl GenAi {
         Self { registry, seconds, first_chunk, tokens, models: Named::new(MODELS_MAX) }
     }
 
-    /// `error` is none where it went well. A model that never answered gets no label of its own: anybody can name one.
+    /// `error` is none if it succeeded. A model that never answered gets no label of its own, because anybody can name one.
     pub(super) fn operation(&self, of: Operation<'_>, error: Option<&'static str>, seconds: f64) {
         let act = |model: &Model| {
             let error = error.unwrap_or_default();

@@ -51,16 +51,20 @@ fn what_comes_and_goes_is_shown_as_it_is_now() {
 fn a_hook_call_shows_outcome_time_fuel_and_memory() {
     check(
         |m| {
-            m.plugin_call("redact-pii", "post_hook", "ok", 0.000_018, 40_000, 1_114_112);
-            m.plugin_call("redact-pii", "post_hook", "fuel", 0.2, 200_000_000, 1_114_112);
-            m.plugin_skipped("redact-pii", "post_hook");
-            m.plugin_log_dropped("redact-pii", 12);
+            let plugin = m.plugin("redact-pii");
+            let call = HookCall { hook: "post_hook", outcome: "ok", seconds: 0.000_018, waited: 0.0, fuel: 40_000, peak_memory: 1_114_112 };
+            plugin.call(&call);
+            plugin.call(&HookCall { outcome: "fuel", seconds: 0.2, waited: 0.15, fuel: 200_000_000, ..call });
+            plugin.skipped("post_hook");
+            plugin.log_dropped(12);
             m.plugin_load("loaded");
         },
         &[
             r#"cofferdam_plugin_calls_total{plugin="redact-pii",hook="post_hook",outcome="ok"} 1"#,
             r#"cofferdam_plugin_calls_total{plugin="redact-pii",hook="post_hook",outcome="fuel"} 1"#,
             r#"cofferdam_plugin_call_seconds_bucket{le="0.00002",plugin="redact-pii",hook="post_hook"} 1"#,
+            r#"cofferdam_plugin_call_wait_seconds_bucket{le="0.0",plugin="redact-pii",hook="post_hook"} 1"#,
+            r#"cofferdam_plugin_call_wait_seconds_sum{plugin="redact-pii",hook="post_hook"} 0.15"#,
             r#"cofferdam_plugin_call_fuel_count{plugin="redact-pii",hook="post_hook"} 2"#,
             r#"cofferdam_plugin_call_memory_bytes_bucket{le="2097152.0",plugin="redact-pii",hook="post_hook"} 2"#,
             r#"cofferdam_plugin_skips_total{plugin="redact-pii",hook="post_hook"} 1"#,
@@ -97,7 +101,7 @@ fn models_and_knowledge_have_their_figures() {
 
 #[test]
 fn a_name_cannot_break_out_of_its_label() {
-    check(|m| m.plugin_log_dropped("a\"} 1\nevil 2", 1), &[r#"cofferdam_plugin_log_lines_dropped_total{plugin="a\"} 1\nevil 2"} 1"#]);
+    check(|m| m.plugin("a\"} 1\nevil 2").log_dropped(1), &[r#"cofferdam_plugin_log_lines_dropped_total{plugin="a\"} 1\nevil 2"} 1"#]);
 }
 
 #[test]
@@ -120,7 +124,8 @@ fn threads_lose_no_count() {
             scope.spawn(|| {
                 for _ in 0..500 {
                     metrics.request("chat_completions", 200, 0.01);
-                    metrics.plugin_call("p", "pre_hook", "ok", 1e-5, 10, 10);
+                    let call = HookCall { hook: "pre_hook", outcome: "ok", seconds: 1e-5, waited: 0.0, fuel: 10, peak_memory: 10 };
+                    metrics.plugin("p").call(&call);
                 }
             });
         }

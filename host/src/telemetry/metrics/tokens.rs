@@ -1,14 +1,14 @@
-//! Figures of what was used and of who had used up too much. Callers come from the operator's file; models may come from clients, so
-//! that their number is bounded. Must not know prices or limits.
+//! Figures of tokens, and of requests refused by a key's limit. Callers come from the operator's file; models may come from clients, so
+//! that the number of labels is bounded.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::super::handles::Named;
-use super::{Counters, Metrics, NAMES_MAX, plain};
+use super::family::{Counters, NAMES_MAX, plain};
+use crate::telemetry::handles::Named;
 
-/// What all names but the caller's are called after the last combination kept.
+/// What all names but the caller's are replaced with, once enough combinations are kept.
 const OTHER: &str = "other";
 
 /// As `type` shows them.
@@ -17,7 +17,7 @@ const TYPES: [&str; 4] = ["prompt", "completion", "cached", "reasoning"];
 /// The figures of this file.
 pub(super) struct Tokens {
     used: Counters<5>,
-    /// By the spelling of the four names.
+    /// By the four names, joined.
     handles: Named<[Counter; 4]>,
     rate_limited: Counters<2>,
 }
@@ -32,24 +32,12 @@ impl Tokens {
         }
     }
 
-    fn handles(&self, [pipeline, caller, provider, model]: [&str; 4]) -> [Counter; 4] {
-        let names = [("pipeline", pipeline), ("caller", caller), ("provider", provider), ("model", model)];
-        let [pipeline, caller, provider, model] = names.map(|(label, name)| (label, name.to_owned()));
-        TYPES.map(|of| {
-            let labels = [pipeline.clone(), caller.clone(), provider.clone(), model.clone(), ("type", of.to_owned())];
-            self.used.get_or_create_owned(&labels)
-        })
-    }
-}
-
-impl Metrics {
-    /// What one reply used: prompt, completion and, of these, cached and reasoning. The names are pipeline, caller, provider and model; the
-    /// caller is empty where no key was used.
-    pub fn tokens(&self, names: [&str; 4], counts: [u64; 4]) {
+    /// `names` are pipeline, caller, provider and model; `counts` are in the order of `TYPES`.
+    pub(super) fn used(&self, names: [&str; 4], counts: [u64; 4]) {
         let caller = names[1];
         let (key, instead) = (names.join("\0"), [OTHER, caller, OTHER, OTHER]);
-        let make = |kept: &str| self.tokens.handles(if kept == key { names } else { instead });
-        self.tokens.handles.with_or(
+        let make = |kept: &str| self.counters(if kept == key { names } else { instead });
+        self.handles.with_or(
             &key,
             || instead.join("\0"),
             make,
@@ -61,14 +49,23 @@ impl Metrics {
         );
     }
 
-    /// A request of `caller` was refused by this limit.
-    pub fn rate_limited(&self, caller: &str, limit: &'static str) {
-        self.tokens.rate_limited.get_or_create(&[("caller", caller.to_owned()), ("limit", limit.to_owned())]).inc();
+    pub(super) fn rate_limited(&self, caller: &str, limit: &'static str) {
+        self.rate_limited.get_or_create(&[("caller", caller.to_owned()), ("limit", limit.to_owned())]).inc();
+    }
+
+    fn counters(&self, [pipeline, caller, provider, model]: [&str; 4]) -> [Counter; 4] {
+        let names = [("pipeline", pipeline), ("caller", caller), ("provider", provider), ("model", model)];
+        let [pipeline, caller, provider, model] = names.map(|(label, name)| (label, name.to_owned()));
+        TYPES.map(|of| {
+            let labels = [pipeline.clone(), caller.clone(), provider.clone(), model.clone(), ("type", of.to_owned())];
+            self.used.get_or_create_owned(&labels)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Metrics;
     use super::*;
 
     #[test]

@@ -1,5 +1,5 @@
-//! Gathering: a layer below the process's subscriber that keeps what spans say and hands each over when it ends. Must not wait, nor keep more
-//! of a text than its beginning.
+//! A layer of the process's subscriber that keeps the fields of spans and puts each span into the queue when it ends. It never waits, and of
+//! each text it keeps no more than the beginning.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::context::Context;
 /// Characters of a value; models and plugins have shorter names.
 const TEXT_CHARS_MAX: usize = 256;
 
-/// Hands spans over as they end.
+/// The layer: puts spans into the queue as they end.
 pub struct Collecting {
     queue: Sender<Finished>,
     lost: Arc<AtomicU64>,
@@ -96,7 +96,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Co
     }
 }
 
-/// Makes a span that has no children yet part of a client's trace, where `traceparent` is valid and traces are on.
+/// Makes a span that has no children yet part of a client's trace, if `traceparent` is valid and traces are on.
 pub(in crate::telemetry) fn adopt(span: &Span, traceparent: &str) {
     open(span, |open| {
         if let Some(client) = Context::parse(traceparent) {
@@ -106,7 +106,7 @@ pub(in crate::telemetry) fn adopt(span: &Span, traceparent: &str) {
     });
 }
 
-/// Adds what is for traces only and would be noise in log lines; `otel.*` as in a span's fields.
+/// Adds what only traces show because it would be noise in log lines; `otel.*` works as in a span's fields.
 pub(in crate::telemetry) fn attributes<const N: usize>(span: &Span, more: impl FnOnce() -> [(&'static str, Value); N]) {
     open(span, |open| more().into_iter().for_each(|(key, value)| open.set(key, value)));
 }
@@ -129,7 +129,7 @@ impl Open {
                 self.kind = [("server", 2), ("client", 3)].into_iter().find_map(|(k, n)| (k == kind).then_some(n)).unwrap_or(1)
             }
             ("otel.status_code", Value::Text(code)) => self.failed = code == "ERROR",
-            // A span's field holds no list.
+            // A span's field cannot hold a list.
             ("gen_ai.response.finish_reasons", Value::Text(reasons)) => {
                 self.attributes.push((key, Value::Texts(reasons.split(',').map(str::to_owned).collect())));
             }

@@ -1,23 +1,25 @@
-//! Where a span stands: trace and span ids at random, and a client's `traceparent`. Must not know what a span says.
+//! A span's place in its trace: ids drawn at random, or read from a client's `traceparent`. No id is all zero.
 //! Source: W3C Trace Context, level 1.
+
+use data_encoding::HEXLOWER;
 
 /// A span's place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Context {
     pub(super) trace: [u8; 16],
     pub(super) span: [u8; 8],
-    /// False where the client that began the trace does not want it recorded.
+    /// False if the client that began the trace does not want it recorded.
     pub(super) sampled: bool,
 }
 
 impl Context {
-    /// Below `parent`, or the beginning of a trace.
+    /// A child of `parent`, or the first span of a new trace.
     pub(super) fn below(parent: Option<&Self>) -> Self {
         let (trace, sampled) = parent.map_or_else(|| (random(), true), |parent| (parent.trace, parent.sampled));
         Self { trace, span: random(), sampled }
     }
 
-    /// `00-TRACE-SPAN-FLAGS`; a later version may have more behind another `-`. None for what the standard calls invalid.
+    /// Reads `00-TRACE-SPAN-FLAGS`; a later version may have more behind another `-`. None for what the standard calls invalid.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let mut parts = header.splitn(5, '-');
         let [version] = hex(parts.next()?)?;
@@ -30,24 +32,12 @@ impl Context {
     }
 }
 
-/// Lower-case digits only, as the standard says.
+/// Lower-case digits only, as the standard demands.
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-/// Not all zero, which would be no id.
+/// Never all zero, which is no valid id.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");

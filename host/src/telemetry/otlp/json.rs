@@ -1,9 +1,9 @@
-//! A batch of spans as OTLP's JSON: ids in hex, 64-bit numbers as strings, enums as numbers. Must not know how it is sent.
+//! A batch of spans as OTLP's JSON: ids are in hex, 64-bit numbers are strings, enums are numbers.
 //! Source: opentelemetry-proto, `trace.proto`, and the OTLP specification's "JSON Protobuf Encoding".
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value as Json, json};
 
 use super::collect::{Finished, Value};
@@ -22,8 +22,8 @@ pub(super) fn traces(service: &str, spans: &[Finished]) -> Vec<u8> {
 
 fn span(Finished { span, time }: &Finished) -> Json {
     let mut json = json!({
-        "traceId": hex(&span.context.trace),
-        "spanId": hex(&span.context.span),
+        "traceId": HEXLOWER.encode(&span.context.trace),
+        "spanId": HEXLOWER.encode(&span.context.span),
         "name": span.name,
         "kind": span.kind,
         "startTimeUnixNano": nanos(span.began),
@@ -31,7 +31,7 @@ fn span(Finished { span, time }: &Finished) -> Json {
         "attributes": span.attributes.iter().map(|(key, value)| attribute(key, value)).collect::<Vec<_>>(),
     });
     if let Some(parent) = &span.parent {
-        json["parentSpanId"] = hex(parent).into();
+        json["parentSpanId"] = HEXLOWER.encode(parent).into();
     }
     if span.failed {
         json["status"] = json!({"code": FAILED});
@@ -52,11 +52,4 @@ fn attribute(key: &str, value: &Value) -> Json {
 
 fn nanos(time: SystemTime) -> String {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos().to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes every write");
-        text
-    })
 }

@@ -88,8 +88,9 @@ fn a_header_says_enough_and_not_too_much() {
     for (lines, fits) in [(0, false), (1, false), (2, true), (6, true), (7, false)] {
         assert_eq!(file("host/src/a.rs", lines, &long), fits, "{lines}");
     }
-    let one_line = format!("//! What it is for. What it must not know.\n{long}");
+    let one_line = format!("//! What it is for. What it makes sure of.\n{long}");
     assert_eq!(no_header(&source("host/src/a.rs", &one_line)), None);
+    assert!(no_header(&source("host/src/a.rs", &format!("//! What it is for. Must not know the rest.\n{long}"))).is_some());
     assert!(file("host/src/main.rs", 1, "fn main() {}"));
     assert!(file("host/src/a/tests.rs", 1, &long) && !file("host/src/a/tests.rs", 0, &long));
     assert!(file("plugins/p/src/lib.rs", 20, &long) && !file("plugins/p/src/lib.rs", 0, &long));

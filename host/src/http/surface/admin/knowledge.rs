@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::upload::{self, Upload};
-use crate::chat::Hit;
+use crate::chat::{Hit, is_name};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::route::Call;
 use crate::http::shared::Shared;
 use crate::http::{request_body, respond};
-use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K, is_name};
+use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K};
 use crate::pipeline::{self, Pipeline};
 use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
 use crate::stages::RagStage;

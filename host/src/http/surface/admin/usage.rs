@@ -75,13 +75,13 @@ struct Row<'a> {
 pub(super) async fn report(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let ledger = Arc::clone(&call.shared.state.ledger);
     let Range { from, to, group } = range(call.head.uri.query().unwrap_or_default(), ledger.today())?;
-    // The JSON is written there, too: that of a large report takes a while.
+    let rows = ledger.report(from, to, group).await?;
+    // On a thread that may block: a large report takes a while to write as JSON.
     let report = tokio::task::spawn_blocking(move || {
-        let rows = ledger.report(from, to, group)?;
         let data = rows.iter().map(|row| shown(row, group)).collect();
-        Ok::<_, Failure>(to_json(&Report { object: "list", data, from: from.to_string(), to: to.to_string() }))
+        to_json(&Report { object: "list", data, from: from.to_string(), to: to.to_string() })
     });
-    let bytes = report.await.map_err(|_| Failure::Panicked)??;
+    let bytes = report.await.map_err(|_| Failure::Panicked)?;
     Ok(respond::typed(Content::Whole(bytes), "application/json"))
 }
 
@@ -194,7 +194,7 @@ mod tests {
     fn a_row_shows_what_it_was_not_summed_over() {
         let sums = Sums { replies: 3, prompt: 20, completion: 9, cached: 15, reasoning: 4, estimated: 1, priced: 2, cost: 1_500_000 };
         let row = UseRow {
-            day: "2026-11-22".into(),
+            day: day("2026-11-22"),
             pipeline: "support".into(),
             caller: "team-a".into(),
             provider: "openai".into(),

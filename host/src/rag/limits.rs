@@ -1,0 +1,42 @@
+//! The numbers that bound the room. Each has a default here, a key of the same name under `[limits.rag]`, and a test at its edge.
+
+/// The most hits that anybody may ask for, even if the operator's own limit is higher: 50 chunks are 4000 tokens of prompt.
+pub const TOP_K_MAX: usize = 50;
+
+/// Limits of the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one document's text.
+    pub document_bytes: usize,
+    pub chunks_per_document: usize,
+    pub chunks_per_namespace: usize,
+    /// The most hits of a query; `TOP_K_MAX` at most.
+    pub top_k: usize,
+    /// Bytes of a query that are embedded; the embedder reads 128 tokens anyway.
+    pub query_bytes: usize,
+    /// Documents that may be on their way in at once, and, counted apart so that uploads never refuse a chat,
+    /// queries that may wait for the embedder.
+    pub queue: usize,
+    /// Threads that embed.
+    pub embed_threads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A thick book is 1 MB of text.
+            document_bytes: 8 << 20,
+            // About 6 MB of prose, which take the embedder some minutes.
+            chunks_per_document: 20_000,
+            // About 400 MB of memory for the index, and half a minute to rebuild it.
+            chunks_per_namespace: 200_000,
+            // All that a pipeline may ask for; an operator who pays for the prompts may want less.
+            top_k: TOP_K_MAX,
+            query_bytes: 8 << 10,
+            // At 15 ms a query the last one waits half a second.
+            queue: 64,
+            // One core stays free for requests on the smallest machine worth using.
+            embed_threads: 2,
+        }
+    }
+}

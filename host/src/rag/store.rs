@@ -1,0 +1,128 @@
+//! The port for what this room keeps: documents with their chunks and vectors. `storage` implements it, and `tests/contract/documents.rs`
+//! holds every backend to what is said here. A backend never embeds a text; it keeps vectors as they come and ranks by them.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Error, Namespace};
+use crate::chat::Hit;
+
+/// Keeps documents. A future that is dropped has either done the whole of its work, or none of it, or does it in the background.
+///
+/// All methods fail with `Error::Store` if the backend cannot read or write, and with `Error::Index` if its index cannot be used.
+pub trait DocumentStore: Send + Sync + 'static {
+    /// Stores a document in place of the one of its name, whole or not at all. When this returns, a killed process loses nothing of it and
+    /// every `nearest` that begins finds it; no `nearest` ever sees a part of it, or it beside the one that it replaced.
+    ///
+    /// `chunks_max` bounds the chunks of the namespace, this document's included and the replaced one's not, even if several are put at once.
+    ///
+    /// # Errors
+    /// `Store` also if there is not one vector of the space's length for each chunk.
+    fn put<'a>(&'a self, namespace: &'a Namespace, document: NewDocument, chunks_max: usize) -> BoxFuture<'a, Result<Put, Error>>;
+
+    /// The chunks of the namespace whose vectors are most like `vector`, at most `count`: best first by cosine similarity, and those of equal
+    /// score in the order in which they were put. Chunks whose vectors lie in another space are left out.
+    ///
+    /// # Errors
+    /// `Store` also if `vector` does not have the space's length.
+    fn nearest<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        space: &'a VectorSpace,
+        vector: Vec<f32>,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Vec<Hit>, Error>>;
+
+    /// Gets the namespace ready for `nearest`. A backend that need not prepare anything leaves this as it is; one that must, as when it loads
+    /// an index, does so in `nearest` if nobody called this before.
+    fn prepare<'a>(&'a self, _namespace: &'a Namespace, _space: &'a VectorSpace) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether the namespace holds no document.
+    fn is_empty<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// How many chunks the namespace holds, those of the document called `except` not counted.
+    fn chunk_count<'a>(&'a self, namespace: &'a Namespace, except: &'a str) -> BoxFuture<'a, Result<usize, Error>>;
+
+    /// The ids of the documents whose vectors lie in another space than that of `model`, by id.
+    fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+
+    /// The texts of a document's chunks, in order; none if there is no such document.
+    fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+
+    /// Puts vectors of a space in place of a document's old ones, all or none. Gives false, and changes nothing, if the document is gone or
+    /// does not have as many chunks: somebody else was faster.
+    ///
+    /// # Errors
+    /// `Store` also if the vectors do not have the space's length.
+    fn set_vectors<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        document_id: &'a str,
+        space: &'a VectorSpace,
+        vectors: Vec<Vec<f32>>,
+    ) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Every document of the namespace, by name.
+    fn list<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Vec<StoredDocument>, Error>>;
+
+    /// Deletes the document of that name with its chunks. Gives false if there is none. Once it returns, no `nearest` finds it.
+    fn delete<'a>(&'a self, namespace: &'a Namespace, name: &'a str) -> BoxFuture<'a, Result<bool, Error>>;
+}
+
+/// The space that vectors lie in. Vectors of two spaces are never compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VectorSpace {
+    /// The embedder's model, with its version.
+    pub model: Arc<str>,
+    /// The length of every vector.
+    pub dimensions: usize,
+}
+
+/// What is kept of a document beside its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentInfo {
+    /// Unique for ever: a document that replaces another one has a new id.
+    pub id: String,
+    /// Unique in its namespace.
+    pub name: String,
+    /// Of its text, in lower-case hex.
+    pub sha256: String,
+    /// Of its text.
+    pub bytes: u64,
+    /// Unix time in seconds.
+    pub created: u64,
+}
+
+/// A document that is ready to be put.
+#[derive(Clone, Debug)]
+pub struct NewDocument {
+    pub info: DocumentInfo,
+    pub space: VectorSpace,
+    /// The texts, in order.
+    pub chunks: Arc<Vec<String>>,
+    /// A unit vector for each chunk.
+    pub vectors: Vec<Vec<f32>>,
+}
+
+/// A document as `list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDocument {
+    pub info: DocumentInfo,
+    /// Of the space that its vectors lie in.
+    pub model: String,
+    pub chunks: usize,
+}
+
+/// How a `put` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Stored {
+        /// There was a document of the same name, and it is gone.
+        replaced: bool,
+    },
+    /// The namespace would have held more than `chunks_max` chunks. Nothing was changed.
+    Full,
+}

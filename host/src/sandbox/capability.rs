@@ -1,0 +1,75 @@
+//! What a plugin may call. A capability is one file here, with all that belongs to it, and one line in `ALL`: what a component imports is
+//! what it wants, and `admit` gives it that and nothing else. One that needs a grant takes a `Granted` in its `link`, so that it cannot be
+//! linked for a plugin whose operator did not allow it.
+
+pub(super) mod config;
+pub(super) mod log;
+
+use serde_json::{Map, Value};
+use wasmtime::component::Linker;
+
+use super::grant::{Denied, GrantRule, Grants};
+use super::store::State;
+
+/// A group of host calls that a component imports as one interface.
+#[derive(Clone, Copy)]
+pub(super) struct Capability {
+    /// Its name in messages, and its key in `grants`.
+    pub(super) name: &'static str,
+    /// The import, with its exact version.
+    pub(super) interface: &'static str,
+    /// None if every plugin may have it.
+    pub(super) grant: Option<GrantRule>,
+    /// Adds its functions to one plugin's linker.
+    pub(super) link: fn(&mut Linker<State>, &Given<'_>) -> Result<(), LinkError>,
+}
+
+/// What the operator gives one plugin.
+pub(super) struct Given<'a> {
+    pub(super) config: &'a Map<String, Value>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` need no grant; the first capability that does reads it"))]
+    pub(super) grants: &'a Grants,
+}
+
+/// Why a capability was not linked.
+pub(super) enum LinkError {
+    Denied(Denied),
+    /// A mistake of the host's: a function is defined twice.
+    Host(wasmtime::Error),
+}
+
+/// Every capability of this host.
+pub(super) const ALL: &[Capability] = &[
+    Capability { name: "log", interface: log::INTERFACE, grant: None, link: |to, _| Ok(log::link(to, |state| &state.env.log)?) },
+    Capability { name: "config", interface: config::INTERFACE, grant: None, link: |to, given| Ok(config::link(to, given.config)?) },
+];
+
+/// Checks one entry of `grants` in the operator's file.
+///
+/// # Errors
+/// A sentence that says what can be granted.
+pub fn check_grant(name: &str, value: &Value) -> Result<(), String> {
+    check_grant_of(ALL, name, value)
+}
+
+pub(super) fn check_grant_of(capabilities: &[Capability], name: &str, value: &Value) -> Result<(), String> {
+    let can: Vec<&str> = capabilities.iter().filter(|of| of.grant.is_some()).map(|of| of.name).collect();
+    let can = if can.is_empty() { "nothing yet".to_owned() } else { can.join(", ") };
+    match capabilities.iter().find(|of| of.name == name) {
+        None => Err(format!("is no capability of this host; what can be granted: {can}")),
+        Some(Capability { grant: None, .. }) => Err(format!("needs no grant, every plugin has it; what can be granted: {can}")),
+        Some(Capability { grant: Some(rule), .. }) => (rule.check)(value),
+    }
+}
+
+impl From<wasmtime::Error> for LinkError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
+impl From<Denied> for LinkError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}

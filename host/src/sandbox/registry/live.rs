@@ -1,0 +1,81 @@
+//! What is live: the set of plugins, swapped whole, and what became of each file.
+//! Who holds a snapshot keeps its versions until it lets go of it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::sandbox::plugin::Plugin;
+use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
+
+/// The live plugins by name: one immutable set, held by an exchange from its start to its end.
+#[derive(Default)]
+pub struct Plugins {
+    pub(super) by_name: HashMap<Arc<str>, Arc<Plugin>>,
+    /// Names whose `on_failure` is `skip`, loaded or not.
+    pub(super) skippable: Arc<HashSet<String>>,
+}
+
+/// The plugins of one directory.
+#[derive(Default)]
+pub struct Registry {
+    live: ArcSwap<Plugins>,
+    status: ArcSwap<Vec<PluginStatus>>,
+}
+
+/// One line of `GET /api/v1/plugins`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginStatus {
+    /// The plugin's own name; the file's stem if it could not be read.
+    pub name: String,
+    pub version: Option<String>,
+    pub summary: Option<String>,
+    /// File name inside the plugin directory.
+    pub file: String,
+    /// SHA-256 of the live component in hex; none if nothing is live.
+    pub hash: Option<String>,
+    /// `pre_hook`, `post_hook`.
+    pub hooks: Vec<&'static str>,
+    /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
+    pub state: &'static str,
+    /// Why the file was refused, and what to do.
+    pub reason: Option<String>,
+    /// The JSON Schema of its configuration.
+    pub config_schema: Option<String>,
+}
+
+impl Plugins {
+    /// # Errors
+    /// A fault of kind `NotLoaded`, for `hook`.
+    pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
+        let missing = || Fault { plugin: name.into(), version: "unknown".into(), hook, kind: FaultKind::NotLoaded };
+        self.by_name.get(name).ok_or_else(missing)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// What a fault of that plugin does to a request; also for a plugin that is not there.
+    pub fn on_failure(&self, name: &str) -> OnFailure {
+        if self.skippable.contains(name) { OnFailure::Skip } else { OnFailure::Reject }
+    }
+}
+
+impl Registry {
+    /// The plugins as they are now.
+    pub fn snapshot(&self) -> Arc<Plugins> {
+        self.live.load_full()
+    }
+
+    /// Every file of the directory and what became of it, by file name.
+    pub fn status(&self) -> Arc<Vec<PluginStatus>> {
+        self.status.load_full()
+    }
+
+    pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {
+        self.live.store(Arc::new(plugins));
+        self.status.store(Arc::new(status));
+    }
+}

@@ -1,0 +1,68 @@
+//! Opening the plugin directory: engine, shared limits, admission and the first scan, put together in one place.
+//! A bad plugin never keeps the server from starting; an engine or a directory that cannot be used does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::live::Registry;
+use super::scan::Scanner;
+use super::watch::Watcher;
+use crate::sandbox::admit::Admission;
+use crate::sandbox::call::Shared;
+use crate::sandbox::compile::{Cache, Compiler};
+use crate::sandbox::engine::engine;
+use crate::sandbox::limiter::Budget;
+use crate::sandbox::{PluginConfig, ServerLimits, capability};
+use crate::telemetry::Metrics;
+
+/// Where plugins come from and what the operator decided about them.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    pub plugin_dir: PathBuf,
+    /// Compiled code is kept here.
+    pub cache_dir: PathBuf,
+    pub plugins: BTreeMap<String, PluginConfig>,
+    pub limits: ServerLimits,
+    pub compiler: Compiler,
+}
+
+/// Why the sandbox cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the WebAssembly engine cannot be set up: {0}")]
+    Engine(String),
+    #[error("the directory {path} cannot be used: {cause}")]
+    Directory { path: PathBuf, cause: std::io::Error },
+}
+
+impl Registry {
+    /// Reads the directory once, then returns; the watcher that comes with it reads again on every change until it is dropped.
+    ///
+    /// # Errors
+    /// When the engine or a directory cannot be used. A bad plugin is no error: its status says why it was refused.
+    pub async fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
+        let unusable = |path: &PathBuf| {
+            let path = path.clone();
+            move |cause| OpenError::Directory { path, cause }
+        };
+        std::fs::create_dir_all(&config.plugin_dir).map_err(unusable(&config.plugin_dir))?;
+        let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
+        let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
+        let shared = Shared {
+            engine: engine(config.limits.calls).map_err(broken)?,
+            permits: Semaphore::new(config.limits.calls as usize),
+            memory: Budget::new(config.limits.memory),
+            queue_time: config.limits.queue_time,
+            metrics: metrics.clone(),
+        };
+        let calls = config.limits.calls_per_plugin as usize;
+        let admission = Admission::new(Arc::new(shared), cache, config.plugins, calls, capability::ALL).map_err(broken)?;
+        let registry = Arc::new(Self::default());
+        let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, registry.clone(), metrics);
+        let watcher = Watcher::start(scanner, &config.limits).await;
+        Ok((registry, watcher))
+    }
+}

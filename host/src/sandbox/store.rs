@@ -1,0 +1,113 @@
+//! What one call's store holds, and the only place that makes such a store.
+//! A store serves one call: nothing of a guest is left when it is dropped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{CallHook, CallHookHandler, Engine, Store, StoreContextMut};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::env::CallEnv;
+use super::limiter::{Budget, Limiter};
+use super::{Limits, wasi};
+
+/// Operators between two looks at the clock and at other tasks: a fraction of a millisecond.
+const FUEL_YIELD: u64 = 200_000;
+/// Host calls between two chances for other tasks: the longest takes a fraction of a millisecond.
+const HOSTCALLS_PER_YIELD: u32 = 16;
+/// Resources that a call may hold open; hooks need a few streams.
+const HANDLES_MAX: usize = 1_000;
+
+/// A store's data.
+pub(super) struct State {
+    /// Made when the guest first asks for something of WASI, which most hooks never do.
+    wasi: Option<WasiCtx>,
+    table: ResourceTable,
+    pub(super) limiter: Limiter,
+    pub(super) env: Arc<CallEnv>,
+}
+
+/// A fresh store for one call.
+pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) -> wasmtime::Result<Store<State>> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES_MAX);
+    let limits = env.limits;
+    let limiter = Limiter::new(limits.memory, limits.table_elements, budget.clone());
+    let mut store = Store::new(engine, State { wasi: None, table, limiter, env });
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(limits.output);
+    store.call_hook_async(HostcallWatch::new(&limits));
+    store.set_max_component_handles(HANDLES_MAX);
+    // Before instantiation: start functions run on it too.
+    store.set_fuel(limits.fuel)?;
+    store.fuel_async_yield_interval(Some(FUEL_YIELD))?;
+    Ok(store)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Self { wasi, table, env, .. } = self;
+        WasiCtxView { ctx: wasi.get_or_insert_with(|| wasi::context(env)), table }
+    }
+}
+
+/// Looks at every host call: they cost no fuel, so without it a guest that only calls the host would never yield. It bounds the bytes that
+/// one host call is handed, and lets the call's clocks and other tasks have their turn now and then.
+struct HostcallWatch {
+    hostcall_bytes: usize,
+    output: usize,
+    hostcalls: AtomicU32,
+}
+
+impl HostcallWatch {
+    fn new(limits: &Limits) -> Self {
+        Self { hostcall_bytes: limits.hostcall_bytes, output: limits.output, hostcalls: AtomicU32::new(0) }
+    }
+}
+
+type Handled<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send + 'a>>;
+
+/// The trait's async function, written out: as `async`, each of the dozens of events of a call would allocate a future.
+impl CallHookHandler<State> for HostcallWatch {
+    fn handle_call_event<'watch, 'store, 'event>(
+        &'watch self,
+        mut store: StoreContextMut<'store, State>,
+        event: CallHook,
+    ) -> Handled<'event>
+    where
+        'watch: 'event,
+        'store: 'event,
+        Self: 'event,
+    {
+        match event {
+            CallHook::CallingHost => {
+                store.set_hostcall_fuel(self.hostcall_bytes);
+                let count = self.hostcalls.fetch_add(1, Ordering::Relaxed) + 1;
+                if count.is_multiple_of(HOSTCALLS_PER_YIELD) {
+                    return Box::pin(async {
+                        tokio::task::yield_now().await;
+                        Ok(())
+                    });
+                }
+            }
+            // What comes next from the guest may be its result.
+            CallHook::ReturningFromHost => store.set_hostcall_fuel(self.output),
+            CallHook::CallingWasm | CallHook::ReturningFromWasm => {}
+        }
+        Box::pin(Done)
+    }
+}
+
+/// A future that is over. It has no size, so that boxing it allocates nothing.
+struct Done;
+
+impl Future for Done {
+    type Output = wasmtime::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,187 @@
+//! Capabilities, grants and the clock of waiting, on a capability that only tests have: `pause` must be granted and makes a guest wait.
+//! Its guests are a few lines of WebAssembly text.
+
+mod guest;
+mod pause;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::admit::Admission;
+use super::call::Shared;
+use super::capability::{self, Capability, check_grant_of};
+use super::compile::Cache;
+use super::engine::engine;
+use super::grant::GrantRule;
+use super::limiter::Budget;
+use super::plugin::Plugin;
+use super::refusal::Refusal;
+use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
+use crate::chat::{Deadline, Exchange, Message};
+use crate::telemetry::Metrics;
+
+/// What a capability that needs a grant looks like in the list.
+const WITH_PAUSE: &[Capability] = &[
+    capability::ALL[0],
+    capability::ALL[1],
+    Capability {
+        name: "pause",
+        interface: pause::INTERFACE,
+        grant: Some(GrantRule::of::<pause::Pauses>()),
+        link: |to, given| Ok(pause::link(to, given.grants.of()?, |state| &state.env)?),
+    },
+];
+
+const WAIT: Duration = Duration::from_secs(4);
+
+/// A sandbox whose one plugin is `napper`, with that configuration.
+struct Sandbox {
+    admission: Admission,
+    metrics: Arc<Metrics>,
+    _folder: tempfile::TempDir,
+}
+
+impl Sandbox {
+    fn new(napper: PluginConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
+        let cache = Cache::new(folder.path().into(), Compiler::InProcess, limits.clone()).expect("a folder of its own");
+        let metrics = Metrics::new();
+        let shared = Shared {
+            engine: engine(limits.calls).expect("an engine"),
+            permits: Semaphore::new(1),
+            memory: Budget::new(limits.memory),
+            queue_time: limits.queue_time,
+            metrics: metrics.clone(),
+        };
+        let configs = BTreeMap::from([("napper".to_owned(), napper)]);
+        let admission = Admission::new(Arc::new(shared), cache, configs, 1, WITH_PAUSE).expect("a linker");
+        Self { admission, metrics, _folder: folder }
+    }
+
+    /// `hash` names compiled code, so each component has one of its own.
+    async fn admit(&self, component: &[u8], hash: &str) -> Result<Plugin, String> {
+        self.admission.admit("napper", component, hash).await.map_err(|refusal| match refusal {
+            Refusal::Invalid(reason) | Refusal::Transient(reason) => reason,
+        })
+    }
+}
+
+/// `limits.wait` is `WAIT`; `limits.time` is far less.
+fn config(grants: &[(&str, Value)]) -> PluginConfig {
+    let limits = Limits { time: Duration::from_millis(500), wait: WAIT, ..Limits::default() };
+    let mut config = PluginConfig { limits, ..PluginConfig::default() };
+    grants.iter().for_each(|(name, value)| config.grants.insert((*name).to_owned(), value.clone()));
+    config
+}
+
+fn granted() -> PluginConfig {
+    config(&[("pause", json!({"ms": 60_000}))])
+}
+
+fn exchange() -> Exchange {
+    Exchange {
+        id: "request-1".into(),
+        caller: None,
+        pipeline: "p".into(),
+        deadline: Deadline::after(Duration::from_secs(600)),
+        stream: false,
+        model: None,
+        messages: vec![Message::text("user", "hello")],
+        params: Vec::new(),
+        metadata: Default::default(),
+        hits: Vec::new(),
+        skipped: Vec::new(),
+        tries: Default::default(),
+    }
+}
+
+async fn ask(plugin: &Plugin) -> Result<PreOutcome, Fault> {
+    plugin.pre_hook(&mut exchange(), "model").await
+}
+
+#[tokio::test]
+async fn a_plugin_without_the_grant_it_needs_is_refused_with_the_line_that_would_allow_it() {
+    for grants in [&[][..], &[("other", json!(true))]] {
+        let reason = Sandbox::new(config(grants)).admit(&guest::naps(&[1]), "a").await.err().expect("a refusal");
+        assert_eq!(
+            reason,
+            "it imports test:capability/pause@0.1.0: `pause` must be granted; if the plugin may have it, \
+             add `grants.pause = { ms = 1000 }` to `[plugins.napper]`"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_capability_is_linked_and_bound_by_its_grant() {
+    let sandbox = Sandbox::new(config(&[("pause", json!({"ms": 20}))]));
+    let within = sandbox.admit(&guest::naps(&[20]), "a").await.expect("granted");
+    assert!(matches!(ask(&within).await, Ok(PreOutcome::Proceed)));
+    let beyond = sandbox.admit(&guest::naps(&[21]), "b").await.expect("granted");
+    let fault = ask(&beyond).await.expect_err("more than was granted");
+    assert_eq!(fault.kind, FaultKind::Trapped("a pause of 21 ms is more than `grants.pause.ms` allows (20)".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_in_host_calls_has_a_limit_of_its_own_to_the_millisecond() {
+    let sandbox = Sandbox::new(granted());
+    let at_the_edge = sandbox.admit(&guest::naps(&[1_500, 2_500]), "a").await.expect("granted");
+    assert!(matches!(ask(&at_the_edge).await, Ok(PreOutcome::Proceed)), "four seconds of waiting take none of the half second of `time`");
+    let over_it = sandbox.admit(&guest::naps(&[1_500, 2_501]), "b").await.expect("granted");
+    assert_eq!(ask(&over_it).await.expect_err("a millisecond too long").kind, FaultKind::Exhausted(Exhausted::Wait(WAIT)));
+    let figures = sandbox.metrics.render();
+    for line in [
+        r#"cofferdam_plugin_calls_total{plugin="napper",hook="pre_hook",outcome="wait"} 1"#,
+        r#"cofferdam_plugin_call_wait_seconds_sum{plugin="napper",hook="pre_hook"} 8.0"#,
+        r#"cofferdam_plugin_call_wait_seconds_count{plugin="napper",hook="pre_hook"} 2"#,
+    ] {
+        assert!(figures.lines().any(|l| l == line), "no line `{line}` in\n{figures}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_while_it_waits_leaves_its_permit_and_its_place() {
+    let sandbox = Sandbox::new(granted());
+    let plugin = sandbox.admit(&guest::naps(&[1_000]), "a").await.expect("granted");
+    for _ in 0..3 {
+        // As the pipeline does at the exchange's deadline, and the server for a client that left.
+        tokio::time::timeout(Duration::from_millis(999), ask(&plugin)).await.expect_err("it waits longer");
+    }
+    assert!(matches!(ask(&plugin).await, Ok(PreOutcome::Proceed)), "the one permit and the one place of the pool are free");
+}
+
+#[tokio::test]
+async fn an_import_that_the_host_does_not_have_is_refused_by_name_with_what_to_do() {
+    for (interface, remedy) in [
+        ("cofferdam:hooks/unknown@0.1.0", "rebuild it against cofferdam:hooks@0.1.0"),
+        ("cofferdam:hooks/log@0.2.0", "rebuild it against cofferdam:hooks@0.1.0"),
+        ("wasi:sockets/raw@0.2.0", "rebuild it without what needs them"),
+        ("wasi:http/outgoing-handler@0.2.0", "rebuild it without what needs them"),
+        ("wasi:io/poll@0.3.0", "rebuild it without what needs them"),
+    ] {
+        let reason = Sandbox::new(granted()).admit(&guest::importing(interface), "a").await.err().expect("a refusal");
+        assert_eq!(
+            reason,
+            format!(
+                "it imports {interface}, which this host does not offer; plugins get cofferdam:hooks/log@0.1.0, \
+                 cofferdam:hooks/config@0.1.0, test:capability/pause@0.1.0 and an empty WASI 0.2; {remedy}"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_grant_is_checked_by_its_capability() {
+    let check = |name: &str, value: Value| check_grant_of(WITH_PAUSE, name, &value);
+    assert_eq!(check("pause", json!({"ms": 5})), Ok(()));
+    assert_eq!(check("pause", json!(true)), Err("expected a table such as { ms = 1000 }".into()));
+    assert_eq!(check("log", json!(true)), Err("needs no grant, every plugin has it; what can be granted: pause".into()));
+    assert_eq!(check("paus", json!(true)), Err("is no capability of this host; what can be granted: pause".into()));
+    let mut grants = Grants::default();
+    grants.insert("pause".into(), json!("unreadable"));
+    assert!(grants.of::<pause::Pauses>().is_err(), "what cannot be read grants nothing");
+}

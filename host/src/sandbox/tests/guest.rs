@@ -1,0 +1,55 @@
+//! Components made of text: a world of WIT, and a core module that fits it.
+
+use std::fmt::Write as _;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A pre-hook that pauses for each of these milliseconds, one after the other, and changes nothing.
+pub(super) fn naps(pauses: &[u32]) -> Vec<u8> {
+    let world = "package test:capability@0.1.0;
+        interface pause { sleep: func(ms: u32); }
+        world guest { import pause; export cofferdam:hooks/pre-hook@0.1.0; }";
+    let calls = pauses.iter().fold(String::new(), |mut calls, ms| {
+        write!(calls, "(call $sleep (i32.const {ms}))").expect("a String takes every write");
+        calls
+    });
+    // The host's text is written into the second page and never read; zeros at address 0 are an outcome that changes nothing.
+    let module = format!(
+        r#"(module
+            (import "test:capability/pause@0.1.0" "sleep" (func $sleep (param i32)))
+            (memory (export "memory") 4)
+            (global $free (mut i32) (i32.const 65536))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $start i32)
+                (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                (global.set $free (i32.add (local.get $start) (local.get 3)))
+                (local.get $start))
+            (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param i32) (result i32)
+                {calls}
+                (i32.const 0)))"#
+    );
+    component(true, world, &module)
+}
+
+/// A component that imports one function `f` of that interface and exports nothing.
+pub(super) fn importing(interface: &str) -> Vec<u8> {
+    let (package, name) = interface.split_once('/').expect("namespace:package/interface@version");
+    let (name, version) = name.split_once('@').expect("a version");
+    let world = format!("package {package}@{version}; interface {name} {{ f: func(); }} world guest {{ import {name}; }}");
+    let module = format!(r#"(module (import "{interface}" "f" (func $f)) (func $start (call $f)) (start $start))"#);
+    component(false, &world, &module)
+}
+
+/// `contract`: whether the world names interfaces of ours.
+fn component(contract: bool, world: &str, module: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).expect("WebAssembly text");
+    let mut resolve = Resolve::default();
+    if contract {
+        resolve.push_dir("../wit").expect("the contract");
+    }
+    let package = resolve.push_str("guest.wit", world).expect("a package");
+    let world = resolve.select_world(&[package], Some("guest")).expect("a world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode()).expect("a component")
+}

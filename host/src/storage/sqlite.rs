@@ -1,0 +1,68 @@
+//! The embedded backend: every port over one SQLite file, with the vector indexes in a folder beside it.
+//! The file is the truth. The indexes are derived from it: they may be missing, torn or old without loss.
+
+mod database;
+mod documents;
+mod error;
+mod migrations;
+mod pipelines;
+mod usage;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::database::Database;
+use self::documents::Documents;
+use self::pipelines::Pipelines;
+use self::usage::Usage;
+use super::Stores;
+
+pub use error::Error;
+
+/// Opens the file, makes it if it is missing, and brings its tables up to date. One process has the file to itself. Blocks.
+///
+/// # Errors
+/// As `Error` says; a migration that fails leaves the file as it was before that step.
+pub fn open(path: &Path) -> Result<Stores, Error> {
+    let database = Arc::new(Database::open(path)?);
+    let documents = Documents::open(Arc::clone(&database), path.with_file_name("index"))?;
+    Ok(Stores {
+        pipelines: Arc::new(Pipelines::new(Arc::clone(&database))),
+        usage: Arc::new(Usage::new(database)),
+        documents: Arc::new(documents),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rag::{Namespace, VectorSpace};
+
+    #[tokio::test]
+    async fn a_file_of_an_earlier_release_keeps_its_pipelines_and_documents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cofferdam.db");
+        let mut connection = rusqlite::Connection::open(&path).unwrap();
+        migrations::run(&mut connection, &migrations::STEPS[..2]).unwrap();
+        let vector: Vec<u8> = [0.6_f32, 0.8].iter().flat_map(|x| x.to_le_bytes()).collect();
+        connection
+            .execute_batch(
+                "INSERT INTO pipelines VALUES ('support', '{}');
+                 INSERT INTO documents VALUES ('id', 'support', 'default', 'a.txt', 'ff', 4, 'm', 1763800000);",
+            )
+            .unwrap();
+        let chunk = "INSERT INTO chunks (document_id, ordinal, text, vector) VALUES ('id', 0, 'text', ?1)";
+        connection.execute(chunk, [vector]).unwrap();
+        drop(connection);
+
+        let Stores { pipelines, documents, .. } = open(&path).unwrap();
+        assert_eq!(pipelines.all().await.unwrap(), [("support".into(), "{}".into())]);
+        let namespace = Namespace { api: "support".into(), name: "default".into() };
+        let space = VectorSpace { model: "m".into(), dimensions: 2 };
+        let hits = documents.nearest(&namespace, &space, vec![0.0, 1.0], 5).await.unwrap();
+        assert_eq!(hits.iter().map(|hit| (hit.source.as_str(), hit.text.as_str())).collect::<Vec<_>>(), [("a.txt", "text")]);
+        assert!((hits[0].score - 0.8).abs() < 1e-6);
+        let listed = documents.list(&namespace).await.unwrap();
+        assert_eq!((listed[0].info.bytes, listed[0].info.created, listed[0].chunks), (4, 1_763_800_000, 1));
+    }
+}

@@ -1,0 +1,139 @@
+//! `DocumentStore` over SQLite and usearch. The tables are the truth, and an index for each namespace proposes what may be near.
+//! Each change runs to its end once it has begun, even if nobody waits for it any more.
+
+mod namespace_index;
+mod rows;
+mod vector_index;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+
+use self::namespace_index::NamespaceIndex;
+use self::rows::Rows;
+use super::database::Database;
+use super::error::Error;
+use crate::chat::Hit;
+use crate::rag::{self, DocumentStore, Namespace, NewDocument, Put, StoredDocument, VectorSpace};
+
+/// The documents of all namespaces.
+pub(super) struct Documents {
+    database: Arc<Database>,
+    rows: Arc<Rows>,
+    /// The folder of the index files, beside the database.
+    folder: PathBuf,
+    /// Of the namespaces that were used since the process began.
+    indexes: Mutex<HashMap<Namespace, Arc<NamespaceIndex>>>,
+}
+
+impl Documents {
+    pub(super) fn open(database: Arc<Database>, folder: PathBuf) -> Result<Self, Error> {
+        let rows = Arc::new(Rows::open(Arc::clone(&database))?);
+        Ok(Self { database, rows, folder, indexes: Mutex::default() })
+    }
+
+    fn index(&self, namespace: &Namespace) -> Arc<NamespaceIndex> {
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(NamespaceIndex::new(namespace.clone(), &self.folder, Arc::clone(&self.rows)));
+        Arc::clone(indexes.entry(namespace.clone()).or_insert_with(made))
+    }
+
+    /// Reads rows on a thread that may block.
+    fn reading<T, F>(&self, work: F) -> BoxFuture<'_, Result<T, rag::Error>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
+    {
+        let rows = Arc::clone(&self.rows);
+        Box::pin(self.database.on_blocking_thread(move |_| work(&rows)))
+    }
+
+    /// Changes a namespace, or loads its index, when nobody else does, on a thread that may block.
+    async fn changing<T, F>(&self, namespace: &Namespace, work: F) -> Result<T, rag::Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&NamespaceIndex) -> Result<T, Error> + Send + 'static,
+    {
+        let index = self.index(namespace);
+        let alone = Arc::clone(&index.changing).lock_owned().await;
+        let change = move |_: &Database| {
+            let _alone = alone;
+            work(&index)
+        };
+        self.database.on_blocking_thread(change).await
+    }
+}
+
+impl DocumentStore for Documents {
+    fn put<'a>(&'a self, namespace: &'a Namespace, document: NewDocument, chunks_max: usize) -> BoxFuture<'a, Result<Put, rag::Error>> {
+        Box::pin(self.changing(namespace, move |index| index.put(&document, chunks_max)))
+    }
+
+    fn nearest<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        space: &'a VectorSpace,
+        vector: Vec<f32>,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Vec<Hit>, rag::Error>> {
+        let vector: Arc<[f32]> = vector.into();
+        Box::pin(async move {
+            loop {
+                let (index, of, vector) = (self.index(namespace), space.clone(), Arc::clone(&vector));
+                let found: Result<_, rag::Error> = self.database.on_blocking_thread(move |_| index.nearest(&of, &vector, count)).await;
+                match found? {
+                    Some(hits) => return Ok(hits),
+                    None => self.prepare(namespace, space).await?,
+                }
+            }
+        })
+    }
+
+    fn prepare<'a>(&'a self, namespace: &'a Namespace, space: &'a VectorSpace) -> BoxFuture<'a, Result<(), rag::Error>> {
+        let space = space.clone();
+        Box::pin(self.changing(namespace, move |index| index.load(&space)))
+    }
+
+    fn is_empty<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.is_empty(&namespace))
+    }
+
+    fn chunk_count<'a>(&'a self, namespace: &'a Namespace, except: &'a str) -> BoxFuture<'a, Result<usize, rag::Error>> {
+        let (namespace, except) = (namespace.clone(), except.to_owned());
+        self.reading(move |rows| rows.chunk_count(&namespace, &except))
+    }
+
+    fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
+        let (namespace, model) = (namespace.clone(), model.to_owned());
+        self.reading(move |rows| rows.stale(&namespace, &model))
+    }
+
+    fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
+        let document_id = document_id.to_owned();
+        self.reading(move |rows| rows.texts(&document_id))
+    }
+
+    fn set_vectors<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        document_id: &'a str,
+        space: &'a VectorSpace,
+        vectors: Vec<Vec<f32>>,
+    ) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let (document_id, space) = (document_id.to_owned(), space.clone());
+        Box::pin(self.changing(namespace, move |index| index.set_vectors(&document_id, &space, &vectors)))
+    }
+
+    fn list<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Vec<StoredDocument>, rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.list(&namespace))
+    }
+
+    fn delete<'a>(&'a self, namespace: &'a Namespace, name: &'a str) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let name = name.to_owned();
+        Box::pin(self.changing(namespace, move |index| index.delete(&name)))
+    }
+}

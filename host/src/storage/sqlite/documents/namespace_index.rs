@@ -1,0 +1,206 @@
+//! One namespace's vector index, and the one order in which SQLite and the index change.
+//! The index gets a document's chunks before SQLite does, and only what SQLite has is a hit; the commit and the end of the chunks that were
+//! replaced are one step for every search. So a document is seen whole, in its old or its new form. All calls block.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::super::error::Error;
+use super::rows::{Rows, Written};
+use super::vector_index::{VectorIndex, discard, write};
+use crate::chat::Hit;
+use crate::rag::{Namespace, NewDocument, Put, VectorSpace};
+
+/// Chunks read from SQLite at once while an index is built.
+const BUILD_ROWS: usize = 256;
+
+/// Vectors put into an index under one lock, a few milliseconds; searches come in between.
+const ADD_VECTORS: usize = 16;
+
+pub(super) struct NamespaceIndex {
+    namespace: Namespace,
+    /// Where the index is saved.
+    file: PathBuf,
+    rows: Arc<Rows>,
+    /// Held over every change of the namespace and over the loading of its index, by whoever calls a method that says so.
+    pub(super) changing: Arc<Mutex<()>>,
+    /// None until it is loaded; of one space, the one that was asked for last. tokio's lock because it is fair: a document of many chunks takes
+    /// it again and again, and searches come in between.
+    index: Mutex<Option<VectorIndex>>,
+}
+
+/// The index, if it is loaded.
+type Index<'a> = MutexGuard<'a, Option<VectorIndex>>;
+
+impl NamespaceIndex {
+    pub(super) fn new(namespace: Namespace, folder: &Path, rows: Arc<Rows>) -> Self {
+        // Names hold any character, file names do not; the length keeps ("a", "bc") apart from ("ab", "c").
+        let hash = Sha256::digest(format!("{} {}{}", namespace.api.len(), namespace.api, namespace.name));
+        let file = folder.join(HEXLOWER.encode(&hash[..16]));
+        Self { namespace, file, rows, changing: Arc::default(), index: Mutex::default() }
+    }
+
+    fn index(&self) -> Index<'_> {
+        self.index.blocking_lock()
+    }
+
+    fn is_loaded(&self, space: &VectorSpace) -> bool {
+        self.index().as_ref().is_some_and(|index| index.space() == space)
+    }
+
+    /// Loads the index of the space, unless it is loaded. The caller holds `changing`.
+    ///
+    /// It comes from the file as far as that is right, the rest from SQLite. To compare ids is enough: they are never used twice, and
+    /// `set_vectors` discards the file.
+    pub(super) fn load(&self, space: &VectorSpace) -> Result<(), Error> {
+        if self.is_loaded(space) {
+            return Ok(());
+        }
+        let ids = self.rows.ids(&self.namespace, &space.model)?;
+        let saved = std::fs::read(&self.file).ok();
+        let mut index = match saved.and_then(|bytes| VectorIndex::from_bytes(&bytes, space)) {
+            Some(index) => index,
+            None => VectorIndex::new(space)?,
+        };
+        index.remove(&index.unknown(&ids))?;
+        let missing: Vec<i64> = ids.into_iter().filter(|id| !index.contains(*id)).collect();
+        for ids in missing.chunks(BUILD_ROWS) {
+            for row in self.rows.rows(ids, &space.model)? {
+                fits(&row.vector, space)?;
+                index.add(row.id, &row.vector)?;
+            }
+        }
+        self.save(index.due_bytes());
+        *self.index() = Some(index);
+        Ok(())
+    }
+
+    /// See `DocumentStore::put`. The caller holds `changing`.
+    pub(super) fn put(&self, document: &NewDocument, chunks_max: usize) -> Result<Put, Error> {
+        let NewDocument { space, chunks, vectors, .. } = document;
+        if chunks.len() != vectors.len() {
+            return Err(Error::Vectors(format!("{} vectors for {} chunks", vectors.len(), chunks.len())));
+        }
+        vectors.iter().try_for_each(|vector| fits(vector, space))?;
+        self.load(space)?;
+        let first_chunk = self.rows.allocate(chunks.len());
+        let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
+        let written =
+            self.propose(&ids, vectors).and_then(|()| self.rows.put(&self.namespace, document, first_chunk, chunks_max, || self.index()));
+        match written {
+            Ok(Written::Stored { replaced, gone, held }) => {
+                self.forget(held, &gone);
+                Ok(Put::Stored { replaced })
+            }
+            Ok(Written::Full) => {
+                self.forget(self.index(), &ids);
+                Ok(Put::Full)
+            }
+            Err(error) => {
+                self.forget(self.index(), &ids);
+                Err(error)
+            }
+        }
+    }
+
+    /// See `DocumentStore::delete`. The caller holds `changing`.
+    pub(super) fn delete(&self, name: &str) -> Result<bool, Error> {
+        let Some((gone, held)) = self.rows.delete(&self.namespace, name, || self.index())? else { return Ok(false) };
+        self.forget(held, &gone);
+        Ok(true)
+    }
+
+    /// See `DocumentStore::set_vectors`. The caller holds `changing`.
+    pub(super) fn set_vectors(&self, document_id: &str, space: &VectorSpace, vectors: &[Vec<f32>]) -> Result<bool, Error> {
+        vectors.iter().try_for_each(|vector| fits(vector, space))?;
+        let ids = self.rows.chunks_of(document_id)?;
+        if ids.is_empty() || ids.len() != vectors.len() {
+            return Ok(false);
+        }
+        // A saved index may hold the chunks with their old vectors, which their ids would not tell.
+        discard(&self.file)?;
+        // An index of this space gets the new vectors before SQLite does; one of another space loses the chunks.
+        let of_this_space = self.is_loaded(space);
+        if of_this_space {
+            self.propose(&ids, vectors)?;
+        }
+        let Some(held) = self.rows.set_vectors(document_id, &space.model, &ids, vectors, || self.index())? else { return Ok(false) };
+        self.forget(held, if of_this_space { &[] } else { &ids });
+        Ok(true)
+    }
+
+    /// See `DocumentStore::nearest`. None if the index of the space is not loaded.
+    pub(super) fn nearest(&self, space: &VectorSpace, vector: &[f32], count: usize) -> Result<Option<Vec<Hit>>, Error> {
+        fits(vector, space)?;
+        // More than wanted, because the index ranks by rounded vectors; SQLite has them whole.
+        let mut proposed = count.saturating_mul(2).saturating_add(16);
+        // Held until the rows are read: no commit comes in between.
+        let held = self.index();
+        let Some(index) = held.as_ref().filter(|index| index.space() == space) else { return Ok(None) };
+        let rows = loop {
+            let rows = self.rows.rows(&index.nearest(vector, proposed)?, &space.model)?;
+            // Some are missing only while a document is on its way in.
+            if rows.len() >= count || proposed >= index.len() {
+                break rows;
+            }
+            proposed = proposed.saturating_mul(2);
+        };
+        drop(held);
+        let mut scored: Vec<_> = rows.into_iter().map(|row| (cosine(vector, &row.vector), row)).collect();
+        scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.id.cmp(&right.id)));
+        Ok(Some(scored.into_iter().take(count).map(|(score, row)| Hit { score, ..row.hit }).collect()))
+    }
+
+    /// Puts vectors into the index in place of those of the same ids, a few under each lock.
+    fn propose(&self, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
+        for (ids, vectors) in ids.chunks(ADD_VECTORS).zip(vectors.chunks(ADD_VECTORS)) {
+            let mut held = self.index();
+            let index = held.as_mut().expect("the caller loaded it and holds `changing`");
+            index.remove(ids)?;
+            for (id, vector) in ids.iter().zip(vectors) {
+                index.add(*id, vector)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes chunks out of the index and saves it if that is due. A chunk too many in the index is no hit, so that a failure changes nothing.
+    fn forget(&self, mut held: Index<'_>, gone: &[i64]) {
+        let Some(index) = held.as_mut() else { return };
+        let removed = index.remove(gone);
+        let due = index.due_bytes();
+        drop(held);
+        if let Err(error) = removed {
+            tracing::warn!(%error, "chunks that are gone stay in the vector index until it is rebuilt");
+        }
+        self.save(due);
+    }
+
+    /// Puts the content in the file. A file that cannot be written costs the next start some time, no more.
+    fn save(&self, due: Result<Option<Vec<u8>>, Error>) {
+        let written = match due {
+            Ok(None) => return,
+            Ok(Some(bytes)) => write(&self.file, &bytes).map_err(|e| Error::Index(e.to_string())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %self.file.display(), "the vector index could not be saved");
+        }
+    }
+}
+
+fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
+    if vector.len() == space.dimensions {
+        return Ok(());
+    }
+    Err(Error::Vectors(format!("a vector of {} numbers in a space of {}", vector.len(), space.dimensions)))
+}
+
+/// Of unit vectors; rounding may carry the product over 1.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+}

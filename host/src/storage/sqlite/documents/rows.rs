@@ -1,0 +1,230 @@
+//! Documents and chunks in SQLite: every statement of the port. All calls block.
+//! Chunk ids are never used twice, so that an index tells by ids alone whether it agrees with the tables.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::super::database::Database;
+use super::super::error::Error;
+use crate::chat::Hit;
+use crate::rag::{DocumentInfo, Namespace, NewDocument, StoredDocument};
+
+/// The tables `documents` and `chunks`.
+pub(super) struct Rows {
+    database: Arc<Database>,
+    next_chunk: AtomicI64,
+}
+
+/// What a `put` did.
+pub(super) enum Written<L> {
+    Stored {
+        replaced: bool,
+        /// The chunks of the document that was replaced.
+        gone: Vec<i64>,
+        /// What `lock_commit` gave.
+        held: L,
+    },
+    Full,
+}
+
+/// A chunk as it is found; the hit's score is left to the caller.
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) hit: Hit,
+    pub(super) vector: Vec<f32>,
+}
+
+impl Rows {
+    pub(super) fn open(database: Arc<Database>) -> Result<Self, Error> {
+        let used = "SELECT seq FROM sqlite_sequence WHERE name = 'chunks'";
+        let used: Option<i64> = database.reader().query_row(used, [], |row| row.get(0)).optional()?;
+        Ok(Self { database, next_chunk: AtomicI64::new(used.unwrap_or(0) + 1) })
+    }
+
+    /// Ids for `count` chunks, the first of them; the index may hold them before the table does.
+    pub(super) fn allocate(&self, count: usize) -> i64 {
+        self.next_chunk.fetch_add(count as i64, Ordering::Relaxed)
+    }
+
+    /// Writes a document, in place of one of its name, in one transaction: on the disk when the call returns, or not at all.
+    /// `lock_commit` is called when all but the commit is done; what it gives is held over the commit and handed on.
+    pub(super) fn put<L>(
+        &self,
+        namespace: &Namespace,
+        document: &NewDocument,
+        first_chunk: i64,
+        chunks_max: usize,
+        lock_commit: impl FnOnce() -> L,
+    ) -> Result<Written<L>, Error> {
+        let name = &document.info.name;
+        let mut writer = self.database.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = document_id(&transaction, namespace, name)?;
+        let gone = before.as_deref().map_or(Ok(Vec::new()), |id| delete(&transaction, id))?;
+        if chunk_count(&transaction, namespace, name)? + document.chunks.len() > chunks_max {
+            return Ok(Written::Full);
+        }
+        insert(&transaction, namespace, document, first_chunk)?;
+        let held = lock_commit();
+        transaction.commit()?;
+        Ok(Written::Stored { replaced: before.is_some(), gone, held })
+    }
+
+    /// Deletes a document; gives its chunks, and what `lock_commit` gave as in `put`. None if there is no such document.
+    pub(super) fn delete<L>(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        lock_commit: impl FnOnce() -> L,
+    ) -> Result<Option<(Vec<i64>, L)>, Error> {
+        let mut writer = self.database.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let Some(id) = document_id(&transaction, namespace, name)? else { return Ok(None) };
+        let gone = delete(&transaction, &id)?;
+        let held = lock_commit();
+        transaction.commit()?;
+        Ok(Some((gone, held)))
+    }
+
+    pub(super) fn is_empty(&self, namespace: &Namespace) -> Result<bool, Error> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM documents WHERE api = ?1 AND namespace = ?2)";
+        let reader = self.database.reader();
+        let mut statement = reader.prepare_cached(sql)?;
+        Ok(statement.query_row([&namespace.api, &namespace.name], |row| row.get(0))?)
+    }
+
+    pub(super) fn chunk_count(&self, namespace: &Namespace, except: &str) -> Result<usize, Error> {
+        Ok(chunk_count(&self.database.reader(), namespace, except)?)
+    }
+
+    /// The ids of the namespace's chunks whose vectors are of this model, in the order in which they were added: an index that is built again
+    /// is then the same as it was.
+    pub(super) fn ids(&self, namespace: &Namespace, model: &str) -> Result<Vec<i64>, Error> {
+        let reader = self.database.reader();
+        let sql = "SELECT c.id FROM documents d JOIN chunks c ON c.document_id = d.id
+                   WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3 ORDER BY c.id";
+        let mut rows = reader.prepare_cached(sql)?;
+        Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// The chunks of these ids, in their order, as of one moment. Ids that are gone, or whose vectors are of another model, are passed over:
+    /// another document may just have come in their place.
+    pub(super) fn rows(&self, ids: &[i64], model: &str) -> Result<Vec<Row>, Error> {
+        let sql = "SELECT d.name, c.ordinal, c.text, c.vector FROM chunks c JOIN documents d ON d.id = c.document_id
+                   WHERE c.id = ?1 AND d.model = ?2";
+        let mut reader = self.database.reader();
+        let moment = reader.transaction()?;
+        let mut statement = moment.prepare_cached(sql)?;
+        let mut row = |id: &i64| {
+            let found = statement.query_row(params![id, model], |row| {
+                let hit = Hit { source: row.get(0)?, ordinal: row.get(1)?, text: row.get(2)?, score: 0.0 };
+                Ok(Row { id: *id, hit, vector: vector(row.get_ref(3)?.as_blob()?) })
+            });
+            found.optional().map_err(Error::from).transpose()
+        };
+        ids.iter().filter_map(&mut row).collect()
+    }
+
+    pub(super) fn stale(&self, namespace: &Namespace, model: &str) -> Result<Vec<String>, Error> {
+        let reader = self.database.reader();
+        let mut rows = reader.prepare_cached("SELECT id FROM documents WHERE api = ?1 AND namespace = ?2 AND model <> ?3 ORDER BY id")?;
+        Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn texts(&self, document_id: &str) -> Result<Vec<String>, Error> {
+        let reader = self.database.reader();
+        let mut rows = reader.prepare_cached("SELECT text FROM chunks WHERE document_id = ?1 ORDER BY ordinal")?;
+        Ok(rows.query_map([document_id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// The ids of a document's chunks, in order.
+    pub(super) fn chunks_of(&self, document_id: &str) -> Result<Vec<i64>, Error> {
+        Ok(chunk_ids(&self.database.reader(), document_id)?)
+    }
+
+    /// Puts a model's vectors in place of the old ones, all or none; gives what `lock_commit` gave, as in `put`. None, and nothing is changed,
+    /// if the document no longer has just these chunks.
+    pub(super) fn set_vectors<L>(
+        &self,
+        document_id: &str,
+        model: &str,
+        ids: &[i64],
+        vectors: &[Vec<f32>],
+        lock_commit: impl FnOnce() -> L,
+    ) -> Result<Option<L>, Error> {
+        let mut writer = self.database.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if chunk_ids(&transaction, document_id)? != ids {
+            return Ok(None);
+        }
+        for (id, vector) in ids.iter().zip(vectors) {
+            transaction.prepare_cached("UPDATE chunks SET vector = ?2 WHERE id = ?1")?.execute(params![id, blob(vector)])?;
+        }
+        transaction.execute("UPDATE documents SET model = ?2 WHERE id = ?1", [document_id, model])?;
+        let held = lock_commit();
+        transaction.commit()?;
+        Ok(Some(held))
+    }
+
+    pub(super) fn list(&self, namespace: &Namespace) -> Result<Vec<StoredDocument>, Error> {
+        let sql = "SELECT id, name, sha256, bytes, created, model, (SELECT count(*) FROM chunks WHERE document_id = documents.id)
+                   FROM documents WHERE api = ?1 AND namespace = ?2 ORDER BY name";
+        let reader = self.database.reader();
+        let mut rows = reader.prepare_cached(sql)?;
+        let documents = rows.query_map([&namespace.api, &namespace.name], |row| {
+            let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
+            let info = DocumentInfo { id: row.get(0)?, name: row.get(1)?, sha256: row.get(2)?, bytes: number(3)?, created: number(4)? };
+            Ok(StoredDocument { info, model: row.get(5)?, chunks: row.get::<_, u32>(6)? as usize })
+        })?;
+        Ok(documents.collect::<Result<_, _>>()?)
+    }
+}
+
+fn document_id(connection: &Connection, namespace: &Namespace, name: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT id FROM documents WHERE api = ?1 AND namespace = ?2 AND name = ?3";
+    connection.query_row(sql, [&namespace.api, &namespace.name, name], |row| row.get(0)).optional()
+}
+
+/// Deletes a document with its chunks, whose ids it gives.
+fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Vec<i64>> {
+    let gone = chunk_ids(transaction, id)?;
+    transaction.execute("DELETE FROM documents WHERE id = ?1", [id])?;
+    Ok(gone)
+}
+
+fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDocument, first_chunk: i64) -> rusqlite::Result<()> {
+    let NewDocument { info: DocumentInfo { id, name, sha256, bytes, created }, space, chunks, vectors } = document;
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    transaction.execute(
+        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created)],
+    )?;
+    let mut chunk =
+        transaction.prepare_cached("INSERT INTO chunks (id, document_id, ordinal, text, vector) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (ordinal, (text, vector)) in (0_i64..).zip(chunks.iter().zip(vectors)) {
+        chunk.execute(params![first_chunk + ordinal, id, ordinal, text, blob(vector)])?;
+    }
+    Ok(())
+}
+
+/// The chunks of the namespace's documents, except those of the document of that name.
+fn chunk_count(connection: &Connection, namespace: &Namespace, except: &str) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM chunks JOIN documents d ON d.id = document_id WHERE d.api = ?1 AND d.namespace = ?2 AND d.name <> ?3";
+    let chunks: u32 = connection.query_row(sql, [&namespace.api, &namespace.name, except], |row| row.get(0))?;
+    Ok(chunks as usize)
+}
+
+fn chunk_ids(connection: &Connection, document_id: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut rows = connection.prepare_cached("SELECT id FROM chunks WHERE document_id = ?1 ORDER BY ordinal")?;
+    rows.query_map([document_id], |row| row.get(0))?.collect()
+}
+
+fn blob(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn vector(blob: &[u8]) -> Vec<f32> {
+    blob.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
+}

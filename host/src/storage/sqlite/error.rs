@@ -1,0 +1,54 @@
+//! What can go wrong with the file and the indexes, and how each port's own error says it.
+//! The ports' errors are texts, so every cause is spelled out in them.
+
+use std::path::PathBuf;
+
+use crate::telemetry::chain;
+use crate::{ledger, pipeline, rag};
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder of the file is not there and cannot be made.
+    #[error("cannot make the folder {}", .path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
+    /// The file is not there and cannot be made, or is no SQLite file.
+    #[error("cannot open {}", .path.display())]
+    Open { path: PathBuf, source: rusqlite::Error },
+    /// A later release wrote the file; this one would lose what it does not know.
+    #[error("the database has version {found}, this program knows {known}; use the release that wrote it, or another `data_dir`")]
+    Newer { found: i64, known: i64 },
+    /// Reading or writing failed.
+    #[error("the database failed")]
+    Sql(#[from] rusqlite::Error),
+    /// usearch failed, as when it is out of memory.
+    #[error("{0}")]
+    Index(String),
+    /// The caller's vectors cannot be kept.
+    #[error("{0}")]
+    Vectors(String),
+    /// The thread that did the work panicked, or the runtime ended.
+    #[error("a task ended early: {0}")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+impl From<Error> for rag::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Index(why) => Self::Index(why),
+            other => Self::Store(chain(&other)),
+        }
+    }
+}
+
+impl From<Error> for ledger::StoreError {
+    fn from(error: Error) -> Self {
+        Self(chain(&error))
+    }
+}
+
+impl From<Error> for pipeline::StoreError {
+    fn from(error: Error) -> Self {
+        Self(chain(&error))
+    }
+}

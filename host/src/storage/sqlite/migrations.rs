@@ -1,0 +1,105 @@
+//! The steps from an empty file to today's tables. A step that was released is never edited; a new shape is a new step.
+//! The file's `user_version` counts the steps done.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::Error;
+
+/// Step `n` (counted from 0) takes a file of version `n` to version `n + 1`.
+pub(super) const STEPS: &[&str] = &[
+    "CREATE TABLE pipelines (
+         id   TEXT PRIMARY KEY,
+         json TEXT NOT NULL
+     ) STRICT;",
+    // `model` is the embedder's that made the vectors of the document's chunks: vectors of two models cannot be compared.
+    // Chunk ids are never used twice (AUTOINCREMENT), so that an index can tell by ids alone whether it agrees with this table.
+    "CREATE TABLE documents (
+         id        TEXT PRIMARY KEY,
+         api       TEXT NOT NULL,
+         namespace TEXT NOT NULL,
+         name      TEXT NOT NULL,
+         sha256    TEXT NOT NULL,     -- of the text, in hex
+         bytes     INTEGER NOT NULL,
+         model     TEXT NOT NULL,
+         created   INTEGER NOT NULL,  -- Unix time in seconds
+         UNIQUE (api, namespace, name)
+     ) STRICT;
+     CREATE TABLE chunks (
+         id          INTEGER PRIMARY KEY AUTOINCREMENT,
+         document_id TEXT NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+         ordinal     INTEGER NOT NULL,
+         text        TEXT NOT NULL,
+         vector      BLOB NOT NULL,   -- little-endian f32
+         UNIQUE (document_id, ordinal)
+     ) STRICT;",
+    // Whole numbers that only grow. `caller` is empty if no key was used; `cost` is in millionths of a dollar, of the `priced` replies.
+    "CREATE TABLE use_by_day (
+         day        TEXT NOT NULL,     -- 2026-11-22, in UTC
+         pipeline   TEXT NOT NULL,
+         caller     TEXT NOT NULL,
+         provider   TEXT NOT NULL,
+         model      TEXT NOT NULL,
+         replies    INTEGER NOT NULL,
+         prompt     INTEGER NOT NULL,  -- tokens
+         completion INTEGER NOT NULL,
+         cached     INTEGER NOT NULL,  -- of the prompt
+         reasoning  INTEGER NOT NULL,  -- of the completion
+         estimated  INTEGER NOT NULL,  -- replies
+         priced     INTEGER NOT NULL,  -- replies
+         cost       INTEGER NOT NULL,
+         PRIMARY KEY (day, pipeline, caller, provider, model)
+     ) STRICT, WITHOUT ROWID;",
+];
+
+/// Does the steps that the file lacks, each in its own transaction.
+///
+/// # Errors
+/// `Newer` for a file of a later release; `Sql` if a step fails, which leaves the file at the step before.
+pub(super) fn run(connection: &mut Connection, steps: &[&str]) -> Result<(), Error> {
+    loop {
+        // Immediate: of two connections that open an old file at once, the second must see the first one's version.
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found: i64 = step.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let known = steps.len() as i64;
+        let done = usize::try_from(found).ok().filter(|done| *done <= steps.len()).ok_or(Error::Newer { found, known })?;
+        let Some(sql) = steps.get(done) else { return Ok(()) };
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", found + 1)?;
+        step.commit()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> i64 {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn an_old_file_is_upgraded_step_by_step_and_keeps_its_rows() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, &STEPS[..1]).unwrap();
+        connection.execute("INSERT INTO pipelines VALUES ('support', '{}')", []).unwrap();
+        assert_eq!(version(&connection), 1);
+        run(&mut connection, STEPS).unwrap();
+        assert_eq!(version(&connection), 3);
+        let rows: (String, i64) = connection
+            .query_row("SELECT id, (SELECT count(*) FROM chunks) FROM pipelines", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(rows, ("support".into(), 0));
+        run(&mut connection, STEPS).unwrap();
+        assert_eq!(version(&connection), 3);
+    }
+
+    #[test]
+    fn a_step_that_fails_is_undone_whole() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = [STEPS[0], "CREATE TABLE half (id INTEGER); INSERT INTO nowhere VALUES (1);"];
+        assert!(matches!(run(&mut connection, &steps), Err(Error::Sql(_))));
+        assert_eq!(version(&connection), 1);
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'half'", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 0);
+    }
+}

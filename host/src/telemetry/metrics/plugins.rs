@@ -1,0 +1,157 @@
+//! Figures of plugins: calls by outcome, time, waiting, fuel and memory of each, and what was skipped or dropped.
+//! Whoever calls a plugin keeps its `PluginFigures`, so that a call looks up no name and builds no label.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::family::{Counters, Histograms, NAMES_MAX, histograms, plain, with_unit};
+use crate::telemetry::handles::{Handles, Named};
+
+/// A hook in Rust takes tens of microseconds, one in Python milliseconds; the default limit is half a second.
+const CALL_SECONDS: [f64; 14] = [5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 2e-2, 1e-1, 5e-1, 2.0];
+/// Most calls wait for nothing; those that do wait for a disk or for another service. The default limit is five seconds.
+const WAIT_SECONDS: [f64; 10] = [0.0, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 5e-1, 1.0, 2.0, 5.0];
+/// Around the default limit of 200 million operators.
+const CALL_FUEL: [f64; 11] = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8];
+/// Around the default limit of 64 MiB.
+const CALL_BYTES: [f64; 9] =
+    [131_072.0, 1_048_576.0, 2_097_152.0, 4_194_304.0, 8_388_608.0, 16_777_216.0, 33_554_432.0, 67_108_864.0, 268_435_456.0];
+
+/// One finished hook call; one that never ran has zeros.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HookCall {
+    /// `pre_hook` and the like.
+    pub hook: &'static str,
+    /// `ok`, `rejected`, or a word for the fault.
+    pub outcome: &'static str,
+    /// Wall clock around the call, waiting included.
+    pub seconds: f64,
+    /// Of these, what the plugin waited in host calls.
+    pub waited: f64,
+    /// WebAssembly operators.
+    pub fuel: u64,
+    /// Bytes of linear memory at most.
+    pub peak_memory: usize,
+}
+
+/// The figures of one plugin.
+#[derive(Clone)]
+pub struct PluginFigures(Arc<Plugin>);
+
+/// The figures of all plugins.
+pub(super) struct Plugins {
+    families: Arc<Families>,
+    by_name: Named<PluginFigures>,
+    loads: Counters<1>,
+}
+
+struct Families {
+    calls: Counters<3>,
+    seconds: Histograms<2>,
+    waited: Histograms<2>,
+    fuel: Histograms<2>,
+    bytes: Histograms<2>,
+    skips: Counters<2>,
+    log_lines_dropped: Counters<1>,
+}
+
+struct Plugin {
+    name: String,
+    families: Arc<Families>,
+    /// Hooks times outcomes.
+    calls: Handles<(&'static str, &'static str), Counter, 16>,
+    hooks: Handles<&'static str, Hook, 4>,
+}
+
+struct Hook {
+    seconds: Histogram,
+    waited: Histogram,
+    fuel: Histogram,
+    bytes: Histogram,
+}
+
+impl Plugins {
+    pub(super) fn register(r: &mut Registry) -> Self {
+        let seconds = || Unit::Seconds;
+        let families = Families {
+            calls: plain(r, "plugin_calls", "Hook calls", Family::default()),
+            seconds: with_unit(r, "plugin_call", "Wall clock of a hook call", seconds(), histograms(|| Histogram::new(CALL_SECONDS))),
+            waited: with_unit(
+                r,
+                "plugin_call_wait",
+                "Time of a hook call in which the plugin waited in host calls",
+                seconds(),
+                histograms(|| Histogram::new(WAIT_SECONDS)),
+            ),
+            fuel: plain(r, "plugin_call_fuel", "WebAssembly operators of a hook call", histograms(|| Histogram::new(CALL_FUEL))),
+            bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
+            skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
+            log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
+        };
+        let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
+        Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
+    }
+
+    pub(super) fn of(&self, plugin: &str) -> PluginFigures {
+        let new = |name: &str| PluginFigures(Arc::new(Plugin::new(name, self.families.clone())));
+        self.by_name.with(plugin, new, PluginFigures::clone)
+    }
+
+    pub(super) fn load(&self, outcome: &'static str) {
+        self.loads.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+}
+
+impl PluginFigures {
+    /// One hook call.
+    pub fn call(&self, call: &HookCall) {
+        let plugin = &self.0;
+        plugin.calls.with((call.hook, call.outcome), || plugin.families.call(&plugin.name, call.hook, call.outcome), Counter::inc);
+        plugin.hooks.with(
+            call.hook,
+            || plugin.families.hook(&plugin.name, call.hook),
+            |figures| {
+                figures.seconds.observe(call.seconds);
+                figures.waited.observe(call.waited);
+                figures.fuel.observe(call.fuel as f64);
+                figures.bytes.observe(call.peak_memory as f64);
+            },
+        );
+    }
+
+    /// A fault that was passed over under `on_failure = "skip"`.
+    pub fn skipped(&self, hook: &'static str) {
+        self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
+    }
+
+    /// Log lines of one call over its limit.
+    pub fn log_dropped(&self, lines: u64) {
+        self.0.families.log_lines_dropped.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(lines);
+    }
+}
+
+impl Families {
+    fn call(&self, plugin: &str, hook: &str, outcome: &str) -> Counter {
+        self.calls.get_or_create_owned(&[("plugin", plugin.into()), ("hook", hook.into()), ("outcome", outcome.into())])
+    }
+
+    fn hook(&self, plugin: &str, hook: &str) -> Hook {
+        let labels = [("plugin", plugin.to_owned()), ("hook", hook.to_owned())];
+        Hook {
+            seconds: self.seconds.get_or_create_owned(&labels),
+            waited: self.waited.get_or_create_owned(&labels),
+            fuel: self.fuel.get_or_create_owned(&labels),
+            bytes: self.bytes.get_or_create_owned(&labels),
+        }
+    }
+}
+
+impl Plugin {
+    fn new(name: &str, families: Arc<Families>) -> Self {
+        Self { name: name.to_owned(), families, calls: Handles::new(), hooks: Handles::new() }
+    }
+}

@@ -1,0 +1,49 @@
+//! The backends, and what a suite needs of one. A new backend is one `impl Backend` and one line in `on_every_backend`.
+
+use cofferdam::storage::{Stores, sqlite};
+
+/// A place of its own for a backend's data, which outlives the stores that are opened over it.
+pub(super) trait Backend: Sized {
+    /// A place that holds nothing yet.
+    async fn fresh() -> Self;
+
+    /// The stores over what the place holds, as a process finds them when it starts. A test that opens them again has dropped the old ones,
+    /// as one process ends before the next one begins.
+    async fn open(&self) -> Stores;
+}
+
+/// SQLite and usearch, on the disk.
+pub(super) struct Sqlite {
+    folder: tempfile::TempDir,
+}
+
+impl Backend for Sqlite {
+    async fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    async fn open(&self) -> Stores {
+        sqlite::open(&self.folder.path().join("data/cofferdam.db")).expect("the database opens")
+    }
+}
+
+/// Makes each function of a suite a test of each backend.
+macro_rules! on_every_backend {
+    ($($test:ident),* $(,)?) => {
+        suite!(sqlite: $crate::contract::backends::Sqlite, $($test),*);
+    };
+}
+
+macro_rules! suite {
+    ($name:ident: $backend:path, $($test:ident),*) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    use $crate::contract::backends::Backend;
+                    super::$test(<$backend>::fresh().await).await;
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,368 @@
+//! What every `DocumentStore` promises: documents are seen whole or not at all, ranked exactly, and only within their namespace and space.
+
+use std::sync::Arc;
+
+use cofferdam::chat::Hit;
+use cofferdam::rag::{DocumentInfo, DocumentStore, Error, Namespace, NewDocument, Put, VectorSpace};
+
+use super::backends::Backend;
+
+on_every_backend!(
+    the_nearest_chunks_come_best_first_with_their_scores,
+    chunks_of_equal_score_come_in_the_order_they_were_put,
+    what_was_put_is_found_again_after_reopening,
+    a_document_takes_the_place_of_the_one_of_its_name,
+    namespaces_do_not_see_each_other,
+    a_namespace_takes_just_its_chunks_and_a_replaced_document_makes_room,
+    documents_that_are_put_at_once_do_not_pass_the_limit_together,
+    vectors_of_another_space_are_not_compared,
+    new_vectors_replace_old_ones_whole,
+    new_vectors_of_a_large_document_are_found_after_reopening,
+    vectors_for_a_document_that_changed_meanwhile_are_refused,
+    vectors_that_do_not_fit_are_refused_and_nothing_is_stored,
+    documents_are_listed_by_name_with_what_is_known_of_them,
+    a_deleted_document_is_gone,
+    preparing_changes_nothing_that_is_found,
+    a_document_is_seen_whole_while_many_tasks_write,
+    hits_are_exact_among_many,
+);
+
+const ALL: usize = usize::MAX;
+
+async fn store(backend: &impl Backend) -> Arc<dyn DocumentStore> {
+    backend.open().await.documents
+}
+
+fn namespace(name: &str) -> Namespace {
+    Namespace { api: "support".into(), name: name.into() }
+}
+
+fn space(model: &str) -> VectorSpace {
+    VectorSpace { model: model.into(), dimensions: 3 }
+}
+
+/// The unit vector that lies so many degrees from the first axis.
+fn at(degrees: f32) -> Vec<f32> {
+    let angle = degrees.to_radians();
+    vec![angle.cos(), angle.sin(), 0.0]
+}
+
+fn document(id: &str, name: &str, chunks: &[(&str, f32)]) -> NewDocument {
+    let info = DocumentInfo { id: id.into(), name: name.into(), sha256: "00".into(), bytes: 7, created: 1_764_000_000 };
+    NewDocument {
+        info,
+        space: space("m"),
+        chunks: Arc::new(chunks.iter().map(|(text, _)| (*text).to_owned()).collect()),
+        vectors: chunks.iter().map(|(_, degrees)| at(*degrees)).collect(),
+    }
+}
+
+async fn put(store: &Arc<dyn DocumentStore>, document: NewDocument) -> Put {
+    store.put(&namespace("n"), document, ALL).await.unwrap()
+}
+
+async fn near(store: &Arc<dyn DocumentStore>, degrees: f32, count: usize) -> Vec<Hit> {
+    store.nearest(&namespace("n"), &space("m"), at(degrees), count).await.unwrap()
+}
+
+fn texts(hits: &[Hit]) -> Vec<&str> {
+    hits.iter().map(|hit| hit.text.as_str()).collect()
+}
+
+const STORED: Put = Put::Stored { replaced: false };
+const REPLACED: Put = Put::Stored { replaced: true };
+
+async fn the_nearest_chunks_come_best_first_with_their_scores(backend: impl Backend) {
+    let store = store(&backend).await;
+    assert!(store.is_empty(&namespace("n")).await.unwrap());
+    assert_eq!(near(&store, 0.0, 9).await, []);
+    assert_eq!(put(&store, document("1", "a.txt", &[("zero", 0.0), ("ninety", 90.0)])).await, STORED);
+    assert_eq!(put(&store, document("2", "b.txt", &[("sixty", 60.0), ("opposite", 180.0)])).await, STORED);
+    assert!(!store.is_empty(&namespace("n")).await.unwrap());
+    let hits = near(&store, 0.0, 9).await;
+    assert_eq!(texts(&hits), ["zero", "sixty", "ninety", "opposite"]);
+    for (hit, (source, ordinal, score)) in
+        hits.iter().zip([("a.txt", 0, 1.0), ("b.txt", 0, 0.5), ("a.txt", 1, 0.0), ("b.txt", 1, -1.0_f32)])
+    {
+        assert_eq!((hit.source.as_str(), hit.ordinal), (source, ordinal));
+        assert!((hit.score - score).abs() < 1e-6 && (-1.0..=1.0).contains(&hit.score), "{hit:?}");
+    }
+    assert_eq!(texts(&near(&store, 0.0, 2).await), ["zero", "sixty"]);
+    assert_eq!(texts(&near(&store, 100.0, 1).await), ["ninety"]);
+    assert_eq!(near(&store, 0.0, 0).await, []);
+    assert_eq!(near(&store, 0.0, usize::MAX).await.len(), 4);
+}
+
+async fn chunks_of_equal_score_come_in_the_order_they_were_put(backend: impl Backend) {
+    let store = store(&backend).await;
+    for name in ["c", "a", "d", "b"] {
+        put(&store, document(&format!("id of {name}"), name, &[(&format!("{name}0"), 10.0), (&format!("{name}1"), 10.0)])).await;
+    }
+    put(&store, document("new id of a", "a", &[("a2", 10.0)])).await;
+    let expected = ["c0", "c1", "d0", "d1", "b0", "b1", "a2"];
+    assert_eq!(texts(&near(&store, 0.0, 9).await), expected);
+    assert_eq!(texts(&near(&store, 0.0, 3).await), expected[..3]);
+    drop(store);
+    let store = self::store(&backend).await;
+    put(&store, document("5", "e", &[("e0", 10.0)])).await;
+    assert_eq!(texts(&near(&store, 0.0, 9).await)[5..], ["b1", "a2", "e0"]);
+}
+
+async fn what_was_put_is_found_again_after_reopening(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a.txt", &[("zero", 0.0), ("ninety", 90.0)])).await;
+    let (before, listed) = (near(&store, 20.0, 9).await, store.list(&namespace("n")).await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    assert!(!store.is_empty(&namespace("n")).await.unwrap());
+    assert_eq!((near(&store, 20.0, 9).await, store.list(&namespace("n")).await.unwrap()), (before, listed));
+}
+
+async fn a_document_takes_the_place_of_the_one_of_its_name(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a.txt", &[("old zero", 0.0), ("old ninety", 90.0)])).await;
+    put(&store, document("2", "b.txt", &[("other", 45.0)])).await;
+    assert_eq!(put(&store, document("3", "a.txt", &[("new", 1.0)])).await, REPLACED);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["new", "other"]);
+    assert_eq!(store.chunk_count(&namespace("n"), "").await.unwrap(), 2);
+    assert_eq!(store.texts("1").await.unwrap(), [""; 0]);
+    assert_eq!(store.texts("3").await.unwrap(), ["new"]);
+}
+
+async fn namespaces_do_not_see_each_other(backend: impl Backend) {
+    let store = store(&backend).await;
+    let spaces = [("support", "default"), ("support", "other"), ("sales", "default"), ("supportd", "efault")];
+    let namespaces = spaces.map(|(api, name)| Namespace { api: api.into(), name: name.into() });
+    for (n, namespace) in namespaces.iter().enumerate() {
+        let text = format!("{} {}", namespace.api, namespace.name);
+        assert_eq!(store.put(namespace, document(&n.to_string(), "a.txt", &[(&text, 0.0)]), ALL).await.unwrap(), STORED);
+    }
+    for namespace in &namespaces {
+        let hits = store.nearest(namespace, &space("m"), at(0.0), 9).await.unwrap();
+        assert_eq!(texts(&hits), [format!("{} {}", namespace.api, namespace.name)]);
+        assert_eq!(store.list(namespace).await.unwrap().len(), 1);
+    }
+    assert!(store.delete(&namespaces[0], "a.txt").await.unwrap());
+    let left = [true, false, false, false];
+    for (namespace, empty) in namespaces.iter().zip(left) {
+        assert_eq!(store.is_empty(namespace).await.unwrap(), empty);
+    }
+}
+
+async fn a_namespace_takes_just_its_chunks_and_a_replaced_document_makes_room(backend: impl Backend) {
+    let store = store(&backend).await;
+    let put = async |document| store.put(&namespace("n"), document, 3).await.unwrap();
+    assert_eq!(put(document("1", "a", &[("a0", 0.0), ("a1", 0.0)])).await, STORED);
+    assert_eq!(put(document("2", "b", &[("b0", 0.0), ("b1", 0.0)])).await, Put::Full);
+    assert_eq!(put(document("3", "b", &[("b0", 0.0)])).await, STORED);
+    assert_eq!(put(document("4", "b", &[("b0 again", 0.0)])).await, REPLACED);
+    assert_eq!(put(document("5", "b", &[("b0", 0.0), ("b1", 0.0)])).await, Put::Full);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["a0", "a1", "b0 again"], "what is refused changes nothing");
+    assert_eq!(store.chunk_count(&namespace("n"), "a").await.unwrap(), 1);
+    assert_eq!(store.chunk_count(&namespace("n"), "nothing").await.unwrap(), 3);
+    assert_eq!(store.put(&namespace("other"), document("6", "b", &[("b0", 0.0)]), 1).await.unwrap(), STORED);
+}
+
+async fn documents_that_are_put_at_once_do_not_pass_the_limit_together(backend: impl Backend) {
+    let store = store(&backend).await;
+    let puts: Vec<_> = (0..8)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.put(&namespace("n"), document(&n.to_string(), &n.to_string(), &[("text", 0.0)]), 3).await })
+        })
+        .collect();
+    let mut stored = 0;
+    for put in puts {
+        stored += usize::from(put.await.unwrap().unwrap() == STORED);
+    }
+    assert_eq!((stored, store.chunk_count(&namespace("n"), "").await.unwrap(), near(&store, 0.0, 9).await.len()), (3, 3, 3));
+}
+
+async fn vectors_of_another_space_are_not_compared(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "old", &[("old", 0.0)])).await;
+    put(&store, NewDocument { space: space("other"), ..document("2", "new", &[("new", 0.0)]) }).await;
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"]);
+    let of_other = store.nearest(&namespace("n"), &space("other"), at(0.0), 9).await.unwrap();
+    assert_eq!(texts(&of_other), ["new"]);
+    assert_eq!(store.stale(&namespace("n"), "other").await.unwrap(), ["1"]);
+    assert_eq!(store.stale(&namespace("n"), "m").await.unwrap(), ["2"]);
+    assert_eq!(store.stale(&namespace("n"), "third").await.unwrap(), ["1", "2"]);
+    assert_eq!(store.stale(&namespace("nothing"), "third").await.unwrap(), [""; 0]);
+    let longer = VectorSpace { model: "longer".into(), dimensions: 5 };
+    assert_eq!(store.nearest(&namespace("n"), &longer, vec![1.0, 0.0, 0.0, 0.0, 0.0], 9).await.unwrap(), []);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"], "to look in one space changes nothing in another");
+}
+
+async fn new_vectors_replace_old_ones_whole(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("zero", 0.0), ("ninety", 90.0)])).await;
+    put(&store, document("2", "b", &[("other", 50.0)])).await;
+    assert_eq!(near(&store, 0.0, 9).await.len(), 3);
+    assert_eq!(store.texts("1").await.unwrap(), ["zero", "ninety"]);
+    let new = VectorSpace { model: "new".into(), dimensions: 2 };
+    assert!(store.set_vectors(&namespace("n"), "1", &new, vec![vec![1.0, 0.0], vec![0.0, 1.0]]).await.unwrap());
+    assert_eq!(store.stale(&namespace("n"), "new").await.unwrap(), ["2"]);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["other"], "it left the old space");
+    let nearest = async |vector| store.nearest(&namespace("n"), &new, vector, 9).await.unwrap();
+    assert_eq!(texts(&nearest(vec![0.0, 1.0]).await), ["ninety", "zero"]);
+    // Within the same space too.
+    assert!(store.set_vectors(&namespace("n"), "1", &new, vec![vec![0.0, 1.0], vec![1.0, 0.0]]).await.unwrap());
+    assert_eq!(texts(&nearest(vec![0.0, 1.0]).await), ["zero", "ninety"]);
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(texts(&store.nearest(&namespace("n"), &new, vec![0.0, 1.0], 9).await.unwrap()), ["zero", "ninety"]);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["other"]);
+}
+
+async fn new_vectors_of_a_large_document_are_found_after_reopening(backend: impl Backend) {
+    let store = store(&backend).await;
+    let degrees = |n: u16| f32::from(n) / 10.0;
+    let texts: Vec<String> = (0..1200).map(|n| n.to_string()).collect();
+    let chunks: Vec<(&str, f32)> = texts.iter().map(String::as_str).zip((0..1200).map(degrees)).collect();
+    put(&store, document("1", "a", &chunks)).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
+    drop(store);
+    // Once before anything was looked for and once after: what a backend saves beside the truth must not bring old vectors back.
+    let store = self::store(&backend).await;
+    let reversed = (0..1200).rev().map(|n| at(degrees(n))).collect();
+    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), reversed).await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["1199", "1198"]);
+    let forward = (0..1200).map(|n| at(degrees(n))).collect();
+    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), forward).await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
+}
+
+async fn vectors_for_a_document_that_changed_meanwhile_are_refused(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("zero", 0.0)])).await;
+    put(&store, document("2", "a", &[("ten", 10.0), ("twenty", 20.0)])).await;
+    let set = async |id, vectors| store.set_vectors(&namespace("n"), id, &space("m"), vectors).await.unwrap();
+    assert!(!set("1", vec![at(90.0)]).await, "it was replaced");
+    assert!(!set("2", vec![at(90.0)]).await, "it has two chunks");
+    assert!(!set("never", vec![at(90.0)]).await);
+    let hits = near(&store, 0.0, 9).await;
+    assert_eq!(texts(&hits), ["ten", "twenty"]);
+    assert!(hits[0].score > 0.98, "{hits:?}");
+}
+
+async fn vectors_that_do_not_fit_are_refused_and_nothing_is_stored(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("zero", 0.0)])).await;
+    let short = NewDocument { vectors: vec![vec![1.0, 0.0]], ..document("2", "a", &[("short", 0.0)]) };
+    let few = NewDocument { vectors: Vec::new(), ..document("3", "a", &[("few", 0.0)]) };
+    for wrong in [short, few] {
+        assert!(matches!(store.put(&namespace("n"), wrong, ALL).await, Err(Error::Store(_))));
+    }
+    let query = store.nearest(&namespace("n"), &space("m"), vec![1.0], 9).await;
+    assert!(matches!(query, Err(Error::Store(_))), "{query:?}");
+    let set = store.set_vectors(&namespace("n"), "1", &space("m"), vec![vec![1.0]]).await;
+    assert!(matches!(set, Err(Error::Store(_))), "{set:?}");
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero"]);
+}
+
+async fn documents_are_listed_by_name_with_what_is_known_of_them(backend: impl Backend) {
+    let store = store(&backend).await;
+    assert_eq!(store.list(&namespace("n")).await.unwrap(), []);
+    let b = NewDocument { space: space("other"), ..document("1", "b", &[("b0", 0.0)]) };
+    let a = document("2", "a", &[("a0", 0.0), ("a1", 0.0)]);
+    put(&store, b.clone()).await;
+    put(&store, a.clone()).await;
+    put(&store, document("3", "é", &[("é0", 0.0)])).await;
+    let listed = store.list(&namespace("n")).await.unwrap();
+    assert_eq!(listed.iter().map(|document| document.info.name.as_str()).collect::<Vec<_>>(), ["a", "b", "é"]);
+    assert_eq!((&listed[0].info, listed[0].model.as_str(), listed[0].chunks), (&a.info, "m", 2));
+    assert_eq!((&listed[1].info, listed[1].model.as_str(), listed[1].chunks), (&b.info, "other", 1));
+}
+
+async fn a_deleted_document_is_gone(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("a0", 0.0), ("a1", 90.0)])).await;
+    put(&store, document("2", "b", &[("b0", 0.0)])).await;
+    assert_eq!(near(&store, 0.0, 9).await.len(), 3);
+    assert!(!store.delete(&namespace("other"), "a").await.unwrap());
+    assert!(store.delete(&namespace("n"), "a").await.unwrap());
+    assert!(!store.delete(&namespace("n"), "a").await.unwrap());
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["b0"]);
+    assert_eq!((store.texts("1").await.unwrap().len(), store.chunk_count(&namespace("n"), "").await.unwrap()), (0, 1));
+    assert_eq!(put(&store, document("3", "a", &[("a again", 0.0)])).await, STORED);
+    assert!(store.delete(&namespace("n"), "b").await.unwrap());
+    drop(store);
+    let store = self::store(&backend).await;
+    // Also before anything was looked for.
+    assert!(store.delete(&namespace("n"), "a").await.unwrap());
+    assert!(store.is_empty(&namespace("n")).await.unwrap());
+    assert_eq!(near(&store, 0.0, 9).await, []);
+}
+
+async fn preparing_changes_nothing_that_is_found(backend: impl Backend) {
+    let store = store(&backend).await;
+    store.prepare(&namespace("n"), &space("m")).await.unwrap();
+    put(&store, document("1", "a", &[("zero", 0.0)])).await;
+    store.prepare(&namespace("n"), &space("other")).await.unwrap();
+    put(&store, document("2", "b", &[("ten", 10.0)])).await;
+    store.prepare(&namespace("n"), &space("m")).await.unwrap();
+    store.prepare(&namespace("n"), &space("m")).await.unwrap();
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero", "ten"]);
+}
+
+/// Four chunks whose texts name the version that they are of.
+fn version(id: usize) -> NewDocument {
+    let texts: Vec<String> = (0..4).map(|part| format!("{id} {part}")).collect();
+    let chunks: Vec<(&str, f32)> = texts.iter().zip([0.0, 5.0, 10.0, 15.0]).map(|(text, degrees)| (text.as_str(), degrees)).collect();
+    document(&id.to_string(), "shared", &chunks)
+}
+
+async fn a_document_is_seen_whole_while_many_tasks_write(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, version(0)).await;
+    let writers = (1..=3).map(|writer| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for n in 0..10 {
+                let id = writer * 1000 + n;
+                assert_eq!(put(&store, version(id)).await, REPLACED);
+                put(&store, document(&format!("own {id}"), &format!("own {id}"), &[("nothing in common", 170.0)])).await;
+            }
+        })
+    });
+    let readers = (0..3).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for _ in 0..40 {
+                let hits = near(&store, 0.0, 100).await;
+                let shared: Vec<&str> = hits.iter().filter(|hit| hit.source == "shared").map(|hit| hit.text.as_str()).collect();
+                let id = shared.first().and_then(|text| text.split(' ').next()).expect("it is always there");
+                assert_eq!(shared, [0, 1, 2, 3].map(|part| format!("{id} {part}")));
+            }
+        })
+    });
+    for task in writers.chain(readers).collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(store.list(&namespace("n")).await.unwrap().len(), 31);
+}
+
+async fn hits_are_exact_among_many(backend: impl Backend) {
+    let store = store(&backend).await;
+    // Each a third of a degree from the next one, not in their order.
+    let degrees: Vec<f32> = (0..500_u32).map(|n| (n * 271 % 500) as f32 / 3.0).collect();
+    for (n, chunk) in degrees.chunks(50).enumerate() {
+        let texts: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+        let chunks: Vec<(&str, f32)> = texts.iter().zip(chunk).map(|(text, degrees)| (text.as_str(), *degrees)).collect();
+        put(&store, document(&n.to_string(), &n.to_string(), &chunks)).await;
+    }
+    for query in [0.0, 33.1, 77.7, 120.2] {
+        let mut expected = degrees.clone();
+        expected.sort_by(|a, b| (a - query).abs().total_cmp(&(b - query).abs()));
+        let hits = near(&store, query, 20).await;
+        // An angle's cosine in an f32 tells neighbours of a third of a degree apart but at its very top.
+        let found: Vec<f32> = hits.iter().map(|hit| hit.text.parse().unwrap()).collect();
+        assert!(found.iter().zip(&expected).all(|(a, b)| ((a - query).abs() - (b - query).abs()).abs() < 0.2), "{query}: {found:?}");
+        assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
+    }
+}
