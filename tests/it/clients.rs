@@ -1,6 +1,6 @@
 //! Clients that people use, unmodified, against the real server: with what the demo has (its configuration, its plugins, its documents), and
-//! in front of every provider that the simulator plays. What is asked and what must hold is said in the client's language, under
-//! `tests/clients`. Must not look into an answer itself.
+//! in front of every provider that the simulator plays. What is asked and what must hold is written in the client's language,
+//! under `tests/clients`; nothing here looks into an answer.
 
 use std::fs::File;
 use std::process::Command;
@@ -87,7 +87,7 @@ fn python(requirements: &str, script: &str) -> Option<Command> {
     Some(check)
 }
 
-/// That script, told where the packages are.
+/// That script, with the folder of its packages as its last argument.
 fn node(script: &str) -> Option<Command> {
     let mut check = Command::new("node");
     check.arg(source("clients/node").join(script)).arg(node_with("clients/node")?).env_remove("NODE_OPTIONS").envs(NO_PROXY);

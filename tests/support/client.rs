@@ -209,7 +209,7 @@ impl Streaming {
         Ok(events)
     }
 
-    /// The reply as an error, where there is no stream.
+    /// The reply as a whole answer, if it turned out to be no stream.
     pub async fn answer(self) -> Answer {
         let body = self.body.collect().await.expect("a body").to_bytes();
         let answer = Answer { status: self.status, headers: self.headers, body };

@@ -9,7 +9,7 @@ use crate::simulator::{KEY, Simulator};
 
 /// A key that no provider knows.
 pub const WRONG_KEY: &str = "sk-mistaken-0123456789";
-/// The model that answers where a primary does not, of an OpenAI-compatible provider of the same name.
+/// The model that answers if a primary does not, of an OpenAI-compatible provider of the same name.
 pub const BACKUP: &str = "backup";
 /// The model of every row's vectors, under the id `NAME-embeddings`.
 const EMBEDDINGS: &str = "text-embedding-3-small";
@@ -78,7 +78,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// The pipeline that asks `BACKUP` where this provider fails.
+    /// The pipeline that asks `BACKUP` if this provider fails.
     pub fn with_backup(&self) -> String {
         format!("{}-with-backup", self.name)
     }
@@ -94,7 +94,7 @@ impl Row {
     }
 }
 
-/// A simulator and a server that has every row's provider and pipelines, all asking it; none where this machine has no Node.
+/// A simulator and a server that has every row's provider and pipelines, all asking it; `None` if this machine has no Node.
 pub fn start() -> Option<(Simulator, Server)> {
     let simulator = Simulator::start()?;
     let server = Server::with(&config(simulator.address)).env("KEY", KEY).env("WRONG_KEY", WRONG_KEY).start();

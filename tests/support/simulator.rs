@@ -27,12 +27,12 @@ pub struct Asked {
     /// Names in lower case.
     headers: Map<String, Value>,
     pub body: Value,
-    /// The chat request, in OpenAI's words, that the simulator read out of the provider's; null where it answered without reading.
+    /// The chat request, in OpenAI's words, that the simulator read out of the provider's; null if it answered without reading.
     pub understood: Value,
 }
 
 impl Simulator {
-    /// None where this machine has no Node.
+    /// `None` if this machine has no Node.
     pub fn start() -> Option<Self> {
         let modules = node_with("simulator")?;
         let mut command = Command::new("node");

@@ -189,7 +189,7 @@ impl Script {
         Self::default().raw(head(status, headers) + "transfer-encoding: chunked\r\n\r\n")
     }
 
-    /// A whole stream that says these words, with `[DONE]` and its end.
+    /// A whole stream of these words, with `[DONE]` and its end.
     pub(crate) fn streams(words: &[&str]) -> Self {
         let stream = words.iter().fold(Self::stream(), |script, word| script.event(&delta(word)));
         stream.event(&finish()).event("[DONE]").end()
@@ -243,7 +243,7 @@ pub(crate) fn delta(text: &str) -> String {
     chunk(&serde_json::json!({"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": null}))
 }
 
-/// The `chat.completion.chunk` that ends what [`delta`] said.
+/// The `chat.completion.chunk` that ends what [`delta`] began.
 pub(crate) fn finish() -> String {
     chunk(&serde_json::json!({"index": 0, "delta": {}, "finish_reason": "stop"}))
 }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection in bytes. Must not know what is asked.
+//! One HTTP/1.1 connection in bytes. What is sent is exactly what the test wrote.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -49,7 +49,7 @@ impl Raw {
         self.try_send(bytes).await.expect("it reads");
     }
 
-    /// As `send`, where the server may have closed.
+    /// As `send`, for a server that may have closed the connection.
     pub(super) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         in_time(self.stream.write_all(bytes.as_ref())).await
     }

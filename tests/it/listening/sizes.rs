@@ -1,4 +1,4 @@
-//! Every size of the door at its edge.
+//! Every limit of size in `[limits.http]`, at its edge.
 
 use bytes::Bytes;
 use hyper::Method;

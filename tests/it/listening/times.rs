@@ -1,4 +1,4 @@
-//! Every time limit of the door, tiny, against a client that stays silent.
+//! Every limit of time in `[limits.http]`, made tiny, against a client that stays silent.
 
 use serde_json::json;
 
