@@ -7,6 +7,7 @@ mod call_id;
 mod config;
 mod embeddings;
 mod error;
+mod error_body;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
@@ -15,7 +16,6 @@ mod limits;
 mod meter;
 mod provider;
 mod providers;
-mod refusal;
 mod relay;
 mod remote;
 mod secrets;

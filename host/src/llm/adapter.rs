@@ -1,5 +1,5 @@
 //! What an adapter is: pure conversions between the canonical form and one vendor's dialect. Every adapter is a `Dialect`; the request makes a
-//! `Reading`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
+//! `Decoding`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub(super) trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// `UnsupportedField` names a field that the vendor cannot take.
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField>;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField>;
 
     /// An embeddings request in the vendor's words; none where the vendor has no embeddings.
     ///
     /// # Errors
     /// `UnsupportedField` names a field that the vendor cannot take.
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>>;
+    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>>;
 
     /// What the vendor answered to an embeddings request of this many inputs.
     ///
@@ -39,7 +39,7 @@ pub(super) trait Dialect: Send + Sync {
 }
 
 /// A chat request in canonical words.
-pub(super) struct Ask<'a> {
+pub(super) struct CompletionRequest<'a> {
     pub(super) model: &'a str,
     pub(super) messages: &'a [Message],
     /// Every field of the client's body but model, messages and stream.
@@ -51,7 +51,7 @@ pub(super) struct Ask<'a> {
 }
 
 /// An embeddings request in canonical words.
-pub(super) struct AskEmbeddings<'a> {
+pub(super) struct EmbeddingsRequest<'a> {
     pub(super) model: &'a str,
     /// Empty where the client sent tokens.
     pub(super) inputs: &'a [String],
@@ -74,7 +74,7 @@ pub enum Unsupported {
 
 /// A request as it is posted.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct HttpRequest {
     /// Below the provider's `base_url`; begins with `/`, may have a query.
     pub(super) path: String,
     /// Beside content-type, credentials and the like.
@@ -83,15 +83,15 @@ pub(super) struct Wire {
 }
 
 /// How the reply to one request is read.
-pub(super) enum Reading {
+pub(super) enum Decoding {
     /// It is OpenAI-shaped: forwarded where it is right, mended where it is not.
-    OpenAiNormalizer(Box<OpenAiNormalizer>),
+    OpenAi(Box<OpenAiNormalizer>),
     /// It is in the vendor's own shape.
-    Translated(Box<dyn Reader>),
+    Translated(Box<dyn ReplyDecoder>),
 }
 
 /// Reads the reply to one request. Of its functions either `whole` is called, or `event` for each event and `end`.
-pub(super) trait Reader: Send {
+pub(super) trait ReplyDecoder: Send {
     /// A reply in one piece.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ pub(super) enum DecodeError {
     /// It is an error inside a reply that began as a success; with the status that it stands for.
     Error(StatusCode, ProviderError),
     /// It is not what the vendor's documents say; says what is wrong.
-    Garbled(String),
+    Malformed(String),
 }
 
 /// What a vendor says went wrong, in its own words.
@@ -142,7 +142,7 @@ pub(super) struct UnsupportedField {
     pub(super) message: String,
 }
 
-impl AskEmbeddings<'_> {
+impl EmbeddingsRequest<'_> {
     /// # Errors
     /// Where the client sent token ids: they are of another vendor's tokeniser.
     pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
@@ -153,12 +153,12 @@ impl AskEmbeddings<'_> {
     }
 }
 
-impl Ask<'_> {
+impl CompletionRequest<'_> {
     /// Notes a field that the vendor cannot take: refused, or left out with a line in the log, as the operator chose.
     ///
     /// # Errors
     /// Where the operator did not choose to leave such fields out.
-    pub(super) fn cannot(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), UnsupportedField> {
+    pub(super) fn refuse_or_drop(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), UnsupportedField> {
         let (param, message) = (param.into(), message.into());
         match self.unsupported {
             Unsupported::Refuse => Err(UnsupportedField { param, message }),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::ProviderConfig;
-use super::adapter::{Ask, Dialect, Reading, Unsupported};
+use super::adapter::{CompletionRequest, Decoding, Dialect, Unsupported};
 use super::providers::{anthropic, azure, gemini, openai, workers};
 use super::sse::{End, Framer, frames};
 use crate::chat::codec::{ChatRequest, in_one_line, json, parse_completion, parse_request, to_json};
@@ -89,8 +89,8 @@ pub fn whole(input: &[u8]) {
     let error = serde_json::from_slice(input).ok();
     for dialect in dialects {
         let found = match reading(dialect, PLAIN, false) {
-            Reading::OpenAiNormalizer(mut shaped) => shaped.whole(&Bytes::copy_from_slice(input)).ok(),
-            Reading::Translated(mut reader) => reader.whole(input).ok().map(Whole::Parsed),
+            Decoding::OpenAi(mut shaped) => shaped.whole(&Bytes::copy_from_slice(input)).ok(),
+            Decoding::Translated(mut reader) => reader.whole(input).ok().map(Whole::Parsed),
         };
         let completion = match found {
             Some(Whole::Raw(bytes)) => parse_completion(&bytes).ok(),
@@ -111,8 +111,7 @@ pub fn whole(input: &[u8]) {
 fn stream(dialect: &dyn Dialect, ask: &str, input: &[u8]) {
     for include_usage in [false, true] {
         let whole = heard(reading(dialect, ask, include_usage), named(), include_usage, input, &[]);
-        let kind =
-            if matches!(reading(dialect, ask, include_usage), Reading::OpenAiNormalizer(_)) { Kind::Forwarded } else { Kind::Written };
+        let kind = if matches!(reading(dialect, ask, include_usage), Decoding::OpenAi(_)) { Kind::Forwarded } else { Kind::Written };
         let said = judge(&whole, kind, include_usage);
         // At every byte once is enough, for it takes the longest.
         let cuts = if include_usage { (1..input.len()).collect() } else { cuts(input) };
@@ -139,13 +138,14 @@ fn completed(completion: &Completion) {
 }
 
 /// How the reply to a question is read.
-fn reading(dialect: &dyn Dialect, ask: &str, include_usage: bool) -> Reading {
+fn reading(dialect: &dyn Dialect, ask: &str, include_usage: bool) -> Decoding {
     let ChatRequest { model, messages, mut params, stream, .. } = parse_request(ask.as_bytes()).expect("a question of ours");
     if include_usage {
         params.push(("stream_options".to_owned(), json("{\"include_usage\":true}".to_owned()).expect("JSON")));
     }
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Drop, name: named() };
-    dialect.request(&ask).expect("every dialect takes the question").1
+    let ask =
+        CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Drop, name: named() };
+    dialect.encode_chat(&ask).expect("every dialect takes the question").1
 }
 
 fn named() -> Name {

@@ -13,7 +13,7 @@ use proptest::prelude::{ProptestConfig, prop};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use super::adapter::{Ask, Dialect, Reading, Unsupported, Wire};
+use super::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, Unsupported};
 use super::providers::openai::Passed;
 use super::sse::{Framer, frames};
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
@@ -90,8 +90,8 @@ impl Case {
         if let Some((reply, expected)) = self.bytes("reply.json").zip(self.json("completion.json")) {
             pairs += 1;
             let whole = match self.asked(dialect).1 {
-                Reading::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
-                Reading::OpenAiNormalizer(mut shaped) => shaped.whole(&reply.into()),
+                Decoding::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
+                Decoding::OpenAi(mut shaped) => shaped.whole(&reply.into()),
             };
             let found = match whole.unwrap_or_else(|bad| panic!("{}: reply.json: {bad:?}", self.name)) {
                 Whole::Parsed(completion) => to_json(&completion),
@@ -125,10 +125,10 @@ impl Case {
         Name { id: ID.into(), model: self.request.model.clone(), created: CREATED }
     }
 
-    fn asked(&self, dialect: &dyn Dialect) -> (Wire, Reading) {
+    fn asked(&self, dialect: &dyn Dialect) -> (HttpRequest, Decoding) {
         let ChatRequest { model, messages, params, stream, .. } = &self.request;
         let (stream, name, unsupported) = (*stream, self.named(), Unsupported::Refuse);
-        let asked = dialect.request(&Ask { model, messages, params, stream, unsupported, name });
+        let asked = dialect.encode_chat(&CompletionRequest { model, messages, params, stream, unsupported, name });
         asked.unwrap_or_else(|unfit| panic!("{}: ask.json is refused: {unfit:?}", self.name))
     }
 
@@ -146,8 +146,8 @@ impl Case {
     fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Heard {
         let unread = |at: usize, bad| panic!("{}: event {at} of events.sse: {bad:?}", self.name);
         let mut shaped = match self.asked(dialect).1 {
-            Reading::OpenAiNormalizer(shaped) => shaped,
-            Reading::Translated(mut reader) => {
+            Decoding::OpenAi(shaped) => shaped,
+            Decoding::Translated(mut reader) => {
                 let mut deltas = Vec::new();
                 for (at, data) in events.iter().enumerate() {
                     reader.event(data.as_ref(), &mut deltas).unwrap_or_else(|bad| unread(at, bad));
@@ -234,7 +234,7 @@ fn datas(stream: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
 }
 
 /// A request in the form of `wire.json`.
-fn written(wire: &Wire) -> Value {
+fn written(wire: &HttpRequest) -> Value {
     let headers: serde_json::Map<String, Value> = wire.headers.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
     let body: Value = serde_json::from_slice(&wire.body).expect("a body is JSON");
     json!({"path": wire.path, "headers": headers, "body": body})

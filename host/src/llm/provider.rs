@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
-use super::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Unsupported, UnsupportedField, Wire};
+use super::adapter::{CompletionRequest, DecodeError, Dialect, EmbeddingsRequest, HttpRequest, Unsupported, UnsupportedField};
 use super::attempt::{Failure, Observer};
+use super::error_body::{self, Asked};
 use super::meter::Meter;
-use super::refusal::{self, Asked};
 use super::relay::Relay;
 use super::secrets::Secret;
 use super::transport::{Tls, Transport};
@@ -98,7 +98,7 @@ impl Provider {
         let end = Instant::now() + time;
         let in_time = || self.timeout(phase, time);
         let name = self.reply_name(call.model);
-        let ask = Ask {
+        let ask = CompletionRequest {
             model: call.model,
             messages: &call.exchange.messages,
             params: &call.exchange.params,
@@ -106,7 +106,7 @@ impl Provider {
             unsupported: self.unsupported,
             name: name.clone(),
         };
-        let (wire, mut reading) = self.dialect.request(&ask).map_err(|unfit| self.unfit(unfit))?;
+        let (wire, mut reading) = self.dialect.encode_chat(&ask).map_err(|unfit| self.unfit(unfit))?;
         let sent_bytes = wire.body.len();
         let request = self.request(wire, call.key)?;
         let meter = |tally| Meter::new(tally, Arc::clone(&self.observer), call.exchange, (&self.name, self.system), call.model, sent_bytes);
@@ -135,7 +135,7 @@ impl Provider {
             Inputs::Texts(texts) => (texts.as_slice(), None),
             Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
         };
-        let ask = AskEmbeddings { model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
+        let ask = EmbeddingsRequest { model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
         let none = || Error::NoEmbeddings { provider: self.name.to_string() };
         let wire = self.dialect.embeddings(&ask).ok_or_else(none)?.map_err(|unfit| self.unfit(unfit))?;
         let post = async {
@@ -156,8 +156,8 @@ impl Provider {
         Name { id, model: model.to_owned(), created }
     }
 
-    fn request(&self, wire: Wire, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
-        let Wire { path, headers, body } = wire;
+    fn request(&self, wire: HttpRequest, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
+        let HttpRequest { path, headers, body } = wire;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = format!("{}{path}", self.base_path).parse().map_err(|_| self.unreachable("its path makes no URL"))?;
@@ -181,14 +181,18 @@ impl Provider {
     }
 
     fn unfit(&self, UnsupportedField { param, message }: UnsupportedField) -> Error {
-        Error::UnsupportedField { provider: self.name.to_string(), param: refusal::cut(param), message: refusal::cut(message) }
+        Error::UnsupportedField {
+            provider: self.name.to_string(),
+            param: error_body::truncated(param),
+            message: error_body::truncated(message),
+        }
     }
 
     /// The failure for a reply that cannot be used.
     fn bad(&self, key: Option<&Secret>, bad: DecodeError) -> Failure {
         match bad {
-            DecodeError::Error(status, words) => Failure { error: refusal::error(self.asked(key), status, words), in_band: true },
-            DecodeError::Garbled(cause) => self.garbled(refusal::tidy(&cause, key)).into(),
+            DecodeError::Error(status, words) => Failure { error: error_body::status_error(self.asked(key), status, words), in_band: true },
+            DecodeError::Malformed(cause) => self.garbled(error_body::sanitized(&cause, key)).into(),
         }
     }
 

@@ -14,8 +14,8 @@ use futures_util::Stream;
 use tokio::time::Instant;
 
 use super::adapter::DecodeError;
+use super::error_body;
 use super::meter::Meter;
-use super::refusal;
 use super::secrets::Redactor;
 use super::sse::{End, Framer};
 use super::transport::Body;
@@ -82,8 +82,8 @@ impl Relay {
         if let Err(bad) = self.voice.hear(self.redactor.over(block), &mut self.out, &mut meter.tally) {
             let (code, what) = match bad {
                 DecodeError::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
-                DecodeError::Garbled(cause) => {
-                    let cause = refusal::cut(self.redactor.left_out_of(cause));
+                DecodeError::Malformed(cause) => {
+                    let cause = error_body::truncated(self.redactor.left_out_of(cause));
                     ("upstream_garbled", format!("sent an event that cannot be used: {cause}"))
                 }
             };

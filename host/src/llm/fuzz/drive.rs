@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::chat::{ChunkWriter, Name};
-use crate::llm::adapter::{DecodeError, Reading};
+use crate::llm::adapter::{DecodeError, Decoding};
 use crate::llm::meter::Tally;
 use crate::llm::relay::{Out, StreamDecoder};
 use crate::llm::sse::{End, Framer};
@@ -47,10 +47,10 @@ pub(super) fn cuts(input: &[u8]) -> Vec<usize> {
 }
 
 /// What a client gets of `input` that is read in pieces.
-pub(super) fn heard(reading: Reading, name: Name, include_usage: bool, input: &[u8], cuts: &[usize]) -> Heard {
+pub(super) fn heard(reading: Decoding, name: Name, include_usage: bool, input: &[u8], cuts: &[usize]) -> Heard {
     let mut voice = match reading {
-        Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-        Reading::Translated(reader) => StreamDecoder::translated(reader, ChunkWriter::new(name, include_usage)),
+        Decoding::OpenAi(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
+        Decoding::Translated(reader) => StreamDecoder::translated(reader, ChunkWriter::new(name, include_usage)),
     };
     let (mut out, mut written) = (Out::default(), Vec::new());
     let ended = played(&mut voice, &mut out, &mut written, reads(input, cuts));

@@ -223,7 +223,7 @@ fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
 fn read(dialect: &dyn Dialect, input: &[u8], cuts: &[usize]) -> String {
     let heard = heard(reading(dialect, PLAIN, true), named(), true, input, cuts);
     assert_eq!(heard.ended, Ended::Well);
-    let kind = if matches!(reading(dialect, PLAIN, true), Reading::OpenAiNormalizer(_)) { Kind::Forwarded } else { Kind::Written };
+    let kind = if matches!(reading(dialect, PLAIN, true), Decoding::OpenAi(_)) { Kind::Forwarded } else { Kind::Written };
     let chunks = judge(&heard, kind, true).into_iter().filter(|data| data != "[DONE]");
     let chunks = chunks.map(|data| serde_json::from_str::<serde_json::Value>(&data).expect("a chunk"));
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()

@@ -9,10 +9,10 @@ use super::Provider;
 use crate::chat::codec::{self, Invalid};
 use crate::chat::{ChunkWriter, Completion, Usage, Whole};
 use crate::llm::Error;
-use crate::llm::adapter::Reading;
+use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
+use crate::llm::error_body;
 use crate::llm::meter::{Meter, Tally};
-use crate::llm::refusal;
 use crate::llm::relay::{Begun, Out, StreamDecoder};
 use crate::llm::secrets::{Redactor, Secret};
 use crate::llm::sse::{End, Framer};
@@ -27,7 +27,7 @@ const ERROR_BYTES: usize = 64 << 10;
 /// A stream's beginning, or the whole reply of a server that cannot stream.
 pub(super) enum Opened {
     Events(Box<Begun>),
-    Json(Body, Reading),
+    Json(Body, Decoding),
 }
 
 /// A whole reply and what it used.
@@ -59,7 +59,7 @@ impl Provider {
     pub(super) async fn whole(
         &self,
         key: Option<&Secret>,
-        reading: &mut Reading,
+        reading: &mut Decoding,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Answered, Failure> {
@@ -71,17 +71,17 @@ impl Provider {
     }
 
     /// Reads a body that should be a whole reply.
-    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
+    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
         let bytes = Redactor::of(key).over(self.read(body).await?);
         let mut tally = Tally::default();
         tally.said(bytes.len());
         let whole = match reading {
-            Reading::OpenAiNormalizer(shaped) => {
+            Decoding::OpenAi(shaped) => {
                 let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
                 shaped.tell(&mut tally);
                 whole
             }
-            Reading::Translated(reader) => {
+            Decoding::Translated(reader) => {
                 let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
                 completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
                 Whole::Parsed(completion)
@@ -98,7 +98,7 @@ impl Provider {
     pub(super) async fn open(
         &self,
         key: Option<&Secret>,
-        reading: Reading,
+        reading: Decoding,
         writer: impl FnOnce() -> ChunkWriter,
         meter: impl FnOnce(Tally) -> Meter,
         connection: Connection,
@@ -111,8 +111,8 @@ impl Provider {
             other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut voice = match reading {
-            Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-            Reading::Translated(reader) => StreamDecoder::translated(reader, writer()),
+            Decoding::OpenAi(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
+            Decoding::Translated(reader) => StreamDecoder::translated(reader, writer()),
         };
         let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
         let (mut tally, redactor) = (Tally::default(), Redactor::of(key));
@@ -169,7 +169,7 @@ impl Provider {
         // The status counts even if its explanation breaks off or never comes.
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
         let words = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
-        Err(refusal::refusal(self.asked(key), head.status, &head.headers, &text, words).into())
+        Err(error_body::read(self.asked(key), head.status, &head.headers, &text, words).into())
     }
 
     /// The whole body; without a copy where it came in one read.

@@ -22,7 +22,9 @@ mod usage;
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 
 /// Anthropic's dialect.
 pub(in crate::llm) struct Anthropic {
@@ -37,18 +39,18 @@ impl Anthropic {
 }
 
 impl Dialect for Anthropic {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let (wire, sense) = request::request(ask, self.max_tokens)?;
-        Ok((wire, Reading::Translated(Box::new(reply::AnthropicReader::new(ask.name.clone(), sense)))))
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let (wire, sense) = request::encode(request, self.max_tokens)?;
+        Ok((wire, Decoding::Translated(Box::new(reply::AnthropicReader::new(request.name.clone(), sense)))))
     }
 
     /// Anthropic has no embeddings; it recommends another company's.
-    fn embeddings(&self, _: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
+    fn embeddings(&self, _: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
         None
     }
 
     fn embedded(&self, _: usize, _: &[u8]) -> Result<Embedded, DecodeError> {
-        Err(DecodeError::Garbled("Anthropic has no embeddings".into()))
+        Err(DecodeError::Malformed("Anthropic has no embeddings".into()))
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens, keys have a header of their own.

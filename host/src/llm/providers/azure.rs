@@ -10,7 +10,9 @@ use http::{HeaderName, StatusCode, header};
 use crate::chat::Fields;
 use crate::chat::codec::request_json;
 use crate::llm::ProviderConfig;
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, encoded, params, segment, wants_usage};
 
 /// One Azure resource.
@@ -63,8 +65,8 @@ impl Azure {
         })
     }
 
-    fn fields(&self, ask: &Ask<'_>) -> Fields {
-        let mut fields = params(ask, self.stream_usage);
+    fn fields(&self, request: &CompletionRequest<'_>) -> Fields {
+        let mut fields = params(request, self.stream_usage);
         let (older, newer) = ("max_tokens", "max_completion_tokens");
         // Both together are refused; the newer one is the more exact.
         let given = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
@@ -83,17 +85,17 @@ fn is_date(version: &str) -> bool {
 }
 
 impl Dialect for Azure {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let path = self.path(ask.model, "/chat/completions")?;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let path = self.path(request.model, "/chat/completions")?;
         // The dated API has the deployment in its URL, and takes no offence at a model in the body.
-        let body = request_json(ask.model, &history::written(ask.messages), &self.fields(ask), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), wants_usage(ask.params)).reading_errors(errors::in_band);
-        Ok((Wire { path, headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+        let body = request_json(request.model, &history::written(request.messages), &self.fields(request), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        let wire = |path| Wire { path, headers: Vec::new(), body: embeddings_body(ask) };
-        Some(self.path(ask.model, "/embeddings").map(wire))
+    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
+        let wire = |path| HttpRequest { path, headers: Vec::new(), body: embeddings_body(request) };
+        Some(self.path(request.model, "/embeddings").map(wire))
     }
 
     fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {

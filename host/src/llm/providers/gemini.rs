@@ -11,7 +11,9 @@ mod thought;
 
 use http::{HeaderName, StatusCode, header};
 
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 use model::Model;
 use reply::Reply;
 
@@ -25,17 +27,17 @@ impl Gemini {
 }
 
 impl Dialect for Gemini {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let model = Model::named(ask.model)?;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let model = Model::named(request.model)?;
         // Without `alt=sse` the stream is one JSON array.
-        let method = if ask.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        let body = request::body(ask, &model)?;
-        let reader = Reply::new(ask.name.clone(), ask.stream);
-        Ok((Wire { path: model.path(method), headers: Vec::new(), body }, Reading::Translated(Box::new(reader))))
+        let method = if request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let body = request::body(request, &model)?;
+        let reader = Reply::new(request.name.clone(), request.stream);
+        Ok((HttpRequest { path: model.path(method), headers: Vec::new(), body }, Decoding::Translated(Box::new(reader))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        Some(embeddings::request(ask))
+    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
+        Some(embeddings::encode(request))
     }
 
     fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {

@@ -111,7 +111,7 @@ impl OpenAiNormalizer {
                 let (mut goes_out, begun) = (false, self.choices.len());
                 for (at, entry) in (0..).zip(choices) {
                     if choices.len() > 1 && entry.is_bare() {
-                        return Err(garbled("a choice without an index and a delta beside others"));
+                        return Err(malformed("a choice without an index and a delta beside others"));
                     }
                     goes_out |= self.entry(at, entry, &mut splice)?;
                 }
@@ -207,10 +207,10 @@ impl OpenAiNormalizer {
     fn error(&self, text: &str) -> DecodeError {
         match serde_json::from_str(text) {
             Ok(json) => {
-                let (status, words) = (self.in_band)(&json);
-                DecodeError::Error(status, words)
+                let (status, error) = (self.in_band)(&json);
+                DecodeError::Error(status, error)
             }
-            Err(error) => DecodeError::Garbled(error.to_string()),
+            Err(error) => DecodeError::Malformed(error.to_string()),
         }
     }
 
@@ -254,11 +254,11 @@ fn canonical_reason(reason: &str, calls: bool) -> &str {
 }
 
 fn utf8(data: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(data).map(str::trim).map_err(|error| DecodeError::Garbled(format!("it is no UTF-8: {error}")))
+    std::str::from_utf8(data).map(str::trim).map_err(|error| DecodeError::Malformed(format!("it is no UTF-8: {error}")))
 }
 
-fn garbled(cause: &str) -> DecodeError {
-    DecodeError::Garbled(cause.to_owned())
+fn malformed(cause: &str) -> DecodeError {
+    DecodeError::Malformed(cause.to_owned())
 }
 
 #[cfg(test)]

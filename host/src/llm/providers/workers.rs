@@ -10,7 +10,9 @@ use http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 
 use crate::chat::codec::{request_json, to_json};
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, params, segment, vectors, wants_usage};
 use reader::Native;
 
@@ -33,31 +35,35 @@ fn path(model: &str) -> Result<String, UnsupportedField> {
 }
 
 impl Dialect for Workers {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let headers = Vec::new();
         if self.native {
-            let wire = Wire { path: path(ask.model)?, headers, body: native::body(ask)? };
-            return Ok((wire, Reading::Translated(Box::new(Native::new(ask.name.clone())))));
+            let wire = HttpRequest { path: path(request.model)?, headers, body: native::body(request)? };
+            return Ok((wire, Decoding::Translated(Box::new(Native::new(request.name.clone())))));
         }
-        let body = request_json(ask.model, ask.messages, &params(ask, true), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), wants_usage(ask.params)).reading_errors(errors::in_band);
-        Ok((Wire { path: "/chat/completions".into(), headers, body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+        let body = request_json(request.model, request.messages, &params(request, true), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path: "/chat/completions".into(), headers, body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
+    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
         let headers = Vec::new();
         if !self.native {
-            return Some(Ok(Wire { path: "/embeddings".into(), headers, body: embeddings_body(ask) }));
+            return Some(Ok(HttpRequest { path: "/embeddings".into(), headers, body: embeddings_body(request) }));
         }
         #[derive(serde::Serialize)]
         struct Body<'a> {
             text: &'a [String],
         }
-        if ask.dimensions.is_some() {
+        if request.dimensions.is_some() {
             let message = "cannot be chosen here: the models of this provider have one length of vectors".into();
             return Some(Err(UnsupportedField { param: "dimensions".into(), message }));
         }
-        Some(ask.texts_only().and_then(|()| path(ask.model)).map(|path| Wire { path, headers, body: to_json(&Body { text: ask.inputs }) }))
+        Some(request.texts_only().and_then(|()| path(request.model)).map(|path| HttpRequest {
+            path,
+            headers,
+            body: to_json(&Body { text: request.inputs }),
+        }))
     }
 
     fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
@@ -84,13 +90,13 @@ fn native_vectors(inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
     struct Vectors {
         data: Option<Vec<Vec<f32>>>,
     }
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no embeddings: {error}"));
-    let reply: Reply = serde_json::from_slice(body).map_err(garbled)?;
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
+    let reply: Reply = serde_json::from_slice(body).map_err(malformed)?;
     if reply.success == Some(false) {
-        let (status, words) = errors::in_band(&serde_json::from_slice(body).map_err(garbled)?);
-        return Err(DecodeError::Error(status, words));
+        let (status, error) = errors::in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        return Err(DecodeError::Error(status, error));
     }
-    let data = reply.result.and_then(|result| result.data).ok_or_else(|| DecodeError::Garbled("it has no `result.data`".into()))?;
+    let data = reply.result.and_then(|result| result.data).ok_or_else(|| DecodeError::Malformed("it has no `result.data`".into()))?;
     vectors(inputs, data, 0)
 }
 

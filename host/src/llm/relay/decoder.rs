@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::chat::codec::in_one_line;
 use crate::chat::{ChunkWriter, Delta, Piece};
-use crate::llm::adapter::{DecodeError, Reader};
+use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::meter::Tally;
 use crate::llm::providers::openai::{OpenAiNormalizer, Passed};
 use crate::llm::sse::frames;
@@ -16,11 +16,11 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 /// How one stream is read.
 pub(in crate::llm) enum StreamDecoder {
     OpenAiNormalizer(Box<OpenAiNormalizer>),
-    Translated { reader: Box<dyn Reader>, writer: ChunkWriter, says_something: bool },
+    Translated { reader: Box<dyn ReplyDecoder>, writer: ChunkWriter, says_something: bool },
 }
 
 impl StreamDecoder {
-    pub(in crate::llm) fn translated(reader: Box<dyn Reader>, writer: ChunkWriter) -> Self {
+    pub(in crate::llm) fn translated(reader: Box<dyn ReplyDecoder>, writer: ChunkWriter) -> Self {
         Self::Translated { reader, writer, says_something: false }
     }
 

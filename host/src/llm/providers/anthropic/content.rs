@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::chat::{Content, Fields, Json, Part};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
@@ -88,7 +88,7 @@ pub(super) fn given<'a>(fields: &'a Fields, name: &str) -> Option<&'a Json> {
 }
 
 /// The blocks of a message's content. Text of nothing but white space is left out, for the API refuses it.
-pub(super) fn blocks(ask: &Ask<'_>, content: &Content, path: &str) -> Result<Vec<Block>, UnsupportedField> {
+pub(super) fn blocks(request: &CompletionRequest<'_>, content: &Content, path: &str) -> Result<Vec<Block>, UnsupportedField> {
     match content {
         Content::Null => Ok(Vec::new()),
         Content::Text(text) => Ok(said(text, None).into_iter().collect()),
@@ -97,7 +97,7 @@ pub(super) fn blocks(ask: &Ask<'_>, content: &Content, path: &str) -> Result<Vec
             for (at, part) in parts.iter().enumerate() {
                 blocks.extend(match part {
                     Part::Text { text, extra } => said(text, given(extra, "cache_control")),
-                    Part::Other(json) => other(ask, json, &format!("{path}[{at}]"))?,
+                    Part::Other(json) => other(request, json, &format!("{path}[{at}]"))?,
                 });
             }
             Ok(blocks)
@@ -136,7 +136,7 @@ struct File {
     filename: Option<String>,
 }
 
-fn other(ask: &Ask<'_>, json: &Json, path: &str) -> Result<Option<Block>, UnsupportedField> {
+fn other(request: &CompletionRequest<'_>, json: &Json, path: &str) -> Result<Option<Block>, UnsupportedField> {
     let part: Other = serde_json::from_str(json.get()).map_err(|error| unfit(path, format!("is no content part: {error}")))?;
     let block = match (part.kind.as_str(), part.image_url, part.file) {
         ("image_url", Some(Image::Object { url } | Image::Url(url)), _) => Some(image(&url, &format!("{path}.image_url.url"))?),
@@ -144,11 +144,11 @@ fn other(ask: &Ask<'_>, json: &Json, path: &str) -> Result<Option<Block>, Unsupp
         ("image_url" | "file", ..) => return Err(unfit(path, format!("needs its field `{}`", part.kind))),
         ("refusal", ..) => part.refusal.as_deref().and_then(|text| said(text, None)),
         ("input_audio", ..) => {
-            ask.cannot(path, "holds audio, which Anthropic does not take; send a transcript as text")?;
+            request.refuse_or_drop(path, "holds audio, which Anthropic does not take; send a transcript as text")?;
             None
         }
         (kind, ..) => {
-            ask.cannot(path, format!("is of the type `{kind}`, which Anthropic has not; send text, image_url or file"))?;
+            request.refuse_or_drop(path, format!("is of the type `{kind}`, which Anthropic has not; send text, image_url or file"))?;
             None
         }
     };

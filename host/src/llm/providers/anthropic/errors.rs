@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_envelope_is_read_and_its_type_is_the_code_too() {
-        let words = provider_error(StatusCode::BAD_REQUEST, &error("invalid_request_error", "max_tokens: too large"));
+        let error = provider_error(StatusCode::BAD_REQUEST, &error("invalid_request_error", "max_tokens: too large"));
         let text = |text: &str| Some(text.to_owned());
         let expected = ProviderError {
             message: text("max_tokens: too large"),
@@ -74,7 +74,7 @@ mod tests {
             code: text("invalid_request_error"),
             ..ProviderError::default()
         };
-        assert_eq!(words, expected);
+        assert_eq!(error, expected);
     }
 
     #[test]
@@ -116,8 +116,8 @@ mod tests {
             ("overloaded_error", 529),
             ("news_to_us", 502),
         ] {
-            let DecodeError::Error(found, words) = in_band(&error(kind, "m")) else { panic!("an error") };
-            assert_eq!((found.as_u16(), words.kind.as_deref(), words.exhausted), (status, Some(kind), kind == "billing_error"));
+            let DecodeError::Error(found, error) = in_band(&error(kind, "m")) else { panic!("an error") };
+            assert_eq!((found.as_u16(), error.kind.as_deref(), error.exhausted), (status, Some(kind), kind == "billing_error"));
         }
         assert!(
             matches!(in_band(&json!({"error": "odd"})), DecodeError::Error(StatusCode::BAD_GATEWAY, ProviderError { message: Some(said), .. }) if said == "odd")

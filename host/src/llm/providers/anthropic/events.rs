@@ -108,7 +108,7 @@ impl Stream {
         let event: Event = match serde_json::from_slice(data) {
             Ok(event) => event,
             Err(_) if is_new(data) => return Ok(()),
-            Err(error) => return Err(DecodeError::Garbled(format!("an event is not as it must be: {error}"))),
+            Err(error) => return Err(DecodeError::Malformed(format!("an event is not as it must be: {error}"))),
         };
         if let Some(error) = event.error {
             return Err(in_band(&json!({"error": error})));
@@ -116,12 +116,12 @@ impl Stream {
         match event.kind.as_deref() {
             Some("message_start") => self.start(event.message, deltas),
             Some("content_block_start") => {
-                let json = event.content_block.ok_or_else(|| garbled("a content_block_start without its block"))?;
+                let json = event.content_block.ok_or_else(|| malformed("a content_block_start without its block"))?;
                 self.open(event.index.unwrap_or(0), json, sense, deltas)?;
             }
             Some("content_block_delta") => {
-                let change = event.delta.ok_or_else(|| garbled("a content_block_delta without its delta"))?;
-                let open = self.open.get_mut(&event.index.unwrap_or(0)).ok_or_else(|| garbled("a delta of a block that is not open"))?;
+                let change = event.delta.ok_or_else(|| malformed("a content_block_delta without its delta"))?;
+                let open = self.open.get_mut(&event.index.unwrap_or(0)).ok_or_else(|| malformed("a delta of a block that is not open"))?;
                 open.grow(change, deltas)?;
             }
             Some("content_block_stop") => {
@@ -138,7 +138,7 @@ impl Stream {
             Some("message_stop") => self.stop(deltas),
             Some("error") => return Err(in_band(&json!({}))),
             Some(_) => {}
-            None => return Err(garbled("an event without a type")),
+            None => return Err(malformed("an event without a type")),
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Stream {
 
     fn open(&mut self, at: u64, json: Json, sense: &Sense, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if self.open.len() >= OPEN_MAX {
-            return Err(garbled("more blocks open at a time than can be"));
+            return Err(malformed("more blocks open at a time than can be"));
         }
         let block = Block::read(&json)?;
         let open = match block.kind.as_str() {
@@ -264,7 +264,7 @@ fn is_new(data: &[u8]) -> bool {
 
 fn add(to: &mut String, more: Option<&str>) -> Result<(), DecodeError> {
     to.push_str(more.unwrap_or_default());
-    if to.len() > THOUGHT_BYTES { Err(garbled("a block of thought is longer than any reply can be")) } else { Ok(()) }
+    if to.len() > THOUGHT_BYTES { Err(malformed("a block of thought is longer than any reply can be")) } else { Ok(()) }
 }
 
 /// OpenAI's own clients put lists of a stream together by the `index` of their entries, and fail without one.
@@ -285,6 +285,6 @@ fn piece(piece: Piece) -> Delta {
     Delta::Piece { choice: 0, piece }
 }
 
-fn garbled(what: &str) -> DecodeError {
-    DecodeError::Garbled(what.to_owned())
+fn malformed(what: &str) -> DecodeError {
+    DecodeError::Malformed(what.to_owned())
 }

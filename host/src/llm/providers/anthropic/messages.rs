@@ -12,7 +12,7 @@ use super::content::{Block, blocks, given, unfit};
 use super::names::{Fresh, Names};
 use crate::chat::codec::{json, raw_json};
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 
 /// What a turn says that would otherwise be empty: the API takes no turn without text.
 const NOTHING: &str = ".";
@@ -49,14 +49,14 @@ pub(super) struct Conversation {
 }
 
 /// Reads the conversation of `ask`.
-pub(super) fn conversation(ask: &Ask<'_>, names: &mut Names) -> Result<Conversation, UnsupportedField> {
-    let leading = ask.messages.iter().take_while(|message| is_system(message)).count();
+pub(super) fn conversation(request: &CompletionRequest<'_>, names: &mut Names) -> Result<Conversation, UnsupportedField> {
+    let leading = request.messages.iter().take_while(|message| is_system(message)).count();
     let mut out = Conversation::default();
-    for (at, message) in ask.messages[..leading].iter().enumerate() {
+    for (at, message) in request.messages[..leading].iter().enumerate() {
         out.system.extend(system(message, at)?);
     }
-    let mut writer = Writer { ask, names, out, open: HashMap::new(), ids: Fresh::default() };
-    for (at, message) in ask.messages.iter().enumerate().skip(leading) {
+    let mut writer = Writer { request, names, out, open: HashMap::new(), ids: Fresh::default() };
+    for (at, message) in request.messages.iter().enumerate().skip(leading) {
         writer.message(message, at)?;
     }
     writer.settled()?;
@@ -99,7 +99,7 @@ fn mark_last(blocks: &mut [Block], message: &Message) {
 }
 
 struct Writer<'a, 'b> {
-    ask: &'a Ask<'b>,
+    request: &'a CompletionRequest<'b>,
     names: &'a mut Names,
     out: Conversation,
     /// The calls of the assistant's turn that stands last or before the last, by the client's ids.
@@ -141,7 +141,7 @@ impl Writer<'_, '_> {
 
     /// `name`, which tells several users apart, has no place in the API; the clients that send it mostly send it always, so it is left out.
     fn user(&mut self, message: &Message, at: usize) -> Result<(), UnsupportedField> {
-        let mut blocks = blocks(self.ask, &message.content, &format!("messages[{at}].content"))?;
+        let mut blocks = blocks(self.request, &message.content, &format!("messages[{at}].content"))?;
         mark_last(&mut blocks, message);
         let turn = self.turn(Role::User);
         turn.content.extend(blocks);
@@ -156,13 +156,14 @@ impl Writer<'_, '_> {
             return Err(unfit(format!("messages[{at}].function_call"), "is an old form; send `tool_calls`"));
         }
         if given(&message.extra, "audio").is_some() {
-            self.ask.cannot(format!("messages[{at}].audio"), "names audio, which Anthropic has not; send its transcript as content")?;
+            self.request
+                .refuse_or_drop(format!("messages[{at}].audio"), "names audio, which Anthropic has not; send its transcript as content")?;
         }
         self.begin_assistant()?;
         let thoughts = thoughts(message, at)?;
         self.out.thought |= !thoughts.is_empty();
         let mut content = thoughts;
-        let said = blocks(self.ask, &message.content, &format!("messages[{at}].content"))?;
+        let said = blocks(self.request, &message.content, &format!("messages[{at}].content"))?;
         let refusal = given(&message.extra, "refusal").and_then(|json| serde_json::from_str::<String>(json.get()).ok());
         match refusal.filter(|text| said.is_empty() && !text.trim().is_empty()) {
             Some(refusal) => content.push(Block::text(refusal)),
@@ -218,7 +219,7 @@ impl Writer<'_, '_> {
             return Err(unfit(path, "names a call that has its result already"));
         }
         let tool_use_id = call.wire.clone();
-        let content = blocks(self.ask, &message.content, &format!("messages[{at}].content"))?;
+        let content = blocks(self.request, &message.content, &format!("messages[{at}].content"))?;
         let is_error = given(&message.extra, "is_error").is_some_and(|json| json.get() == "true");
         let cache_control = given(&message.extra, "cache_control").cloned();
         self.turn(Role::User).content.push(Block::ToolResult { tool_use_id, content, is_error, cache_control });

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::content::unfit;
 use crate::chat::Json;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 
 /// Bytes of a user's id.
 const USER_BYTES: usize = 256;
@@ -33,10 +33,10 @@ pub(super) struct Params {
 }
 
 impl Params {
-    pub(super) fn read(ask: &Ask<'_>) -> Result<Self, UnsupportedField> {
+    pub(super) fn read(request: &CompletionRequest<'_>) -> Result<Self, UnsupportedField> {
         let mut params = Self::default();
         let mut old_max_tokens = None;
-        for (name, json) in ask.params.iter().filter(|(_, json)| json.get() != "null") {
+        for (name, json) in request.params.iter().filter(|(_, json)| json.get() != "null") {
             let name = name.as_str();
             match name {
                 "max_completion_tokens" => params.max_tokens = Some(read(name, json, "a whole number of tokens")?),
@@ -52,10 +52,10 @@ impl Params {
                 "reasoning_effort" => params.reasoning_effort = Some(read(name, json, "a string")?),
                 "thinking" => params.thinking = Some(read(name, json, "an object")?),
                 "user" | "safety_identifier" => params.user = user(&read::<String>(name, json, "a string")?).or(params.user),
-                "service_tier" => params.service_tier = service_tier(ask, &read::<String>(name, json, "a string")?)?,
+                "service_tier" => params.service_tier = service_tier(request, &read::<String>(name, json, "a string")?)?,
                 // These change no answer: what OpenAI's dashboard keeps, how its cache is keyed, and what is ours (`stream_options`).
                 "store" | "metadata" | "prediction" | "prompt_cache_key" | "prompt_cache_retention" | "stream_options" => {}
-                _ => neutral(ask, name, json)?,
+                _ => neutral(request, name, json)?,
             }
         }
         params.max_tokens = params.max_tokens.or(old_max_tokens);
@@ -64,7 +64,7 @@ impl Params {
 }
 
 /// Fields that Anthropic has not: fine where they ask for what happens anyway.
-fn neutral(ask: &Ask<'_>, name: &str, json: &RawValue) -> Result<(), UnsupportedField> {
+fn neutral(request: &CompletionRequest<'_>, name: &str, json: &RawValue) -> Result<(), UnsupportedField> {
     let asks_for_nothing = match name {
         "n" => read::<u64>(name, json, "a whole number")? == 1,
         "logprobs" => !read::<bool>(name, json, "true or false")?,
@@ -82,7 +82,7 @@ fn neutral(ask: &Ask<'_>, name: &str, json: &RawValue) -> Result<(), Unsupported
         "functions" | "function_call" => "is an old form; send `tools` and `tool_choice`".to_owned(),
         _ => "Anthropic has no such field; leave it out".to_owned(),
     };
-    ask.cannot(name, message)
+    request.refuse_or_drop(name, message)
 }
 
 pub(super) fn read<T: DeserializeOwned>(name: &str, json: &RawValue, what: &str) -> Result<T, UnsupportedField> {
@@ -113,13 +113,13 @@ fn user(id: &str) -> Option<String> {
     fits.then(|| id.to_owned())
 }
 
-fn service_tier(ask: &Ask<'_>, tier: &str) -> Result<Option<&'static str>, UnsupportedField> {
+fn service_tier(request: &CompletionRequest<'_>, tier: &str) -> Result<Option<&'static str>, UnsupportedField> {
     match tier {
         // Anthropic's `auto` uses what priority was bought.
         "auto" | "priority" => Ok(Some("auto")),
         "default" | "standard_only" => Ok(Some("standard_only")),
         other => {
-            ask.cannot("service_tier", format!("is `{other}`; Anthropic has auto and default"))?;
+            request.refuse_or_drop("service_tier", format!("is `{other}`; Anthropic has auto and default"))?;
             Ok(None)
         }
     }

@@ -11,7 +11,7 @@ use super::events::Stream;
 use super::usage::Counts;
 use crate::chat::codec::{json, json_string};
 use crate::chat::{Choice, Completion, Content, Delta, Fields, FunctionCall, Json, Message, Name, ToolCall};
-use crate::llm::adapter::{DecodeError, Reader};
+use crate::llm::adapter::{DecodeError, ReplyDecoder};
 
 /// The field in which a client gets the blocks of thought, to send them back unread.
 const THOUGHTS: &str = "thinking_blocks";
@@ -32,7 +32,7 @@ impl AnthropicReader {
     }
 }
 
-impl Reader for AnthropicReader {
+impl ReplyDecoder for AnthropicReader {
     fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
         completion(body, &self.name, &self.sense)
     }
@@ -73,16 +73,16 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn read(json: &RawValue) -> Result<Self, DecodeError> {
-        serde_json::from_str(json.get()).map_err(|error| DecodeError::Garbled(format!("a content block is not as it must be: {error}")))
+        serde_json::from_str(json.get()).map_err(|error| DecodeError::Malformed(format!("a content block is not as it must be: {error}")))
     }
 }
 
 fn completion(body: &[u8], name: &Name, sense: &Sense) -> Result<Completion, DecodeError> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| DecodeError::Garbled(format!("no message object: {error}")))?;
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(format!("no message object: {error}")))?;
     if let Some(error) = reply.error {
         return Err(in_band(&serde_json::json!({"error": error})));
     }
-    let blocks = reply.content.ok_or_else(|| DecodeError::Garbled("it has no `content`".into()))?;
+    let blocks = reply.content.ok_or_else(|| DecodeError::Malformed("it has no `content`".into()))?;
     let mut said = Said::default();
     for json in blocks {
         said.block(json, sense)?;
@@ -168,7 +168,7 @@ pub(super) fn thought_field(blocks: &[Json]) -> (String, Json) {
 
 /// The id and the name that every call has.
 pub(super) fn named(id: Option<String>, name: Option<String>) -> Result<(String, String), DecodeError> {
-    id.zip(name).ok_or_else(|| DecodeError::Garbled("a tool_use block lacks its id or its name".into()))
+    id.zip(name).ok_or_else(|| DecodeError::Malformed("a tool_use block lacks its id or its name".into()))
 }
 
 /// A call's input as text. Nothing counts as no arguments.

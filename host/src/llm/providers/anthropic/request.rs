@@ -15,7 +15,7 @@ use super::params::Params;
 use super::thinking::{Around, Sampling, Thought};
 use super::tools::{Choice, Tool, stand_in, tools};
 use crate::chat::codec::to_json;
-use crate::llm::adapter::{Ask, UnsupportedField, Wire};
+use crate::llm::adapter::{CompletionRequest, HttpRequest, UnsupportedField};
 use crate::llm::tree::Tree;
 
 const VERSION: (HeaderName, &str) = (HeaderName::from_static("anthropic-version"), "2023-06-01");
@@ -69,18 +69,18 @@ struct OutputFormat {
     schema: Tree,
 }
 
-/// The request for `ask`, and what its reply means. `max_tokens` is the limit where the client names none.
-pub(super) fn request(ask: &Ask<'_>, max_tokens: u64) -> Result<(Wire, Sense), UnsupportedField> {
-    let model = Model::of(ask.model);
-    let params = Params::read(ask)?;
+/// The request, and what its reply means. `max_tokens` is the limit where the client names none.
+pub(super) fn encode(request: &CompletionRequest<'_>, max_tokens: u64) -> Result<(HttpRequest, Sense), UnsupportedField> {
+    let model = Model::of(request.model);
+    let params = Params::read(request)?;
     let mut names = Names::default();
     names.reserve(TOOL);
-    let given = tools(ask, model, &params.tools, &mut names)?;
-    let plan = plan(ask, model, &params, &names, given)?;
-    let Conversation { system, turns, calls, thought: thoughts } = conversation(ask, &mut names)?;
+    let given = tools(request, model, &params.tools, &mut names)?;
+    let plan = plan(request, model, &params, &names, given)?;
+    let Conversation { system, turns, calls, thought: thoughts } = conversation(request, &mut names)?;
     let around = Around { forced: plan.choice.as_ref().is_some_and(Choice::forces), forgot: calls && !thoughts };
-    let thought = Thought::read(ask, model, &params, &around)?;
-    let sampling = Sampling::read(ask, model, &params, thought.on())?;
+    let thought = Thought::read(request, model, &params, &around)?;
+    let sampling = Sampling::read(request, model, &params, thought.on())?;
     let Plan { mut tools, mut choice, format, wrapping, one } = plan;
     if tools.is_empty() && calls {
         tools.push(stand_in(&mut names));
@@ -89,7 +89,7 @@ pub(super) fn request(ask: &Ask<'_>, max_tokens: u64) -> Result<(Wire, Sense), U
     let format = format.map(|schema| OutputFormat { kind: "json_schema", schema });
     let stored = turns.iter().any(|turn| turn.content.iter().any(Block::is_stored_file));
     let body = Body {
-        model: ask.model,
+        model: request.model,
         max_tokens: params.max_tokens.unwrap_or_else(|| max_tokens.saturating_add(thought.extra_tokens)),
         system,
         messages: turns,
@@ -103,11 +103,11 @@ pub(super) fn request(ask: &Ask<'_>, max_tokens: u64) -> Result<(Wire, Sense), U
         stop_sequences: params.stop,
         metadata: params.user.map(|id| json!({"user_id": id})),
         service_tier: params.service_tier,
-        stream: ask.stream,
+        stream: request.stream,
     };
     let headers = [Some(VERSION), stored.then_some(FILES)].into_iter().flatten();
     let headers = headers.map(|(name, value)| (name, value.to_owned())).collect();
-    let wire = Wire { path: "/messages".to_owned(), headers, body: to_json(&body) };
+    let wire = HttpRequest { path: "/messages".to_owned(), headers, body: to_json(&body) };
     Ok((wire, Sense { names: names.back(), wrapping }))
 }
 
@@ -123,9 +123,9 @@ struct Plan {
     one: bool,
 }
 
-fn plan(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: Vec<Tool>) -> Result<Plan, UnsupportedField> {
+fn plan(request: &CompletionRequest<'_>, model: Model, params: &Params, names: &Names, tools: Vec<Tool>) -> Result<Plan, UnsupportedField> {
     let one = params.parallel_tool_calls == Some(false);
-    let mut choice = choice(ask, model, params, names, &tools)?;
+    let mut choice = choice(request, model, params, names, &tools)?;
     if one && choice.is_none() && !tools.is_empty() {
         choice = Some(Choice::Auto);
     }
@@ -136,7 +136,10 @@ fn plan(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: Vec<
         // A reply that must be a call has no content to give a form to.
         Format::Tool { .. } if choice.as_ref().is_some_and(Choice::forces) => Ok(plan(tools, choice)),
         Format::Tool { .. } if !model.can_be_forced() => {
-            ask.cannot("response_format", "is a form that this model cannot be held to; send a json_schema, or ask for JSON in words")?;
+            request.refuse_or_drop(
+                "response_format",
+                "is a form that this model cannot be held to; send a json_schema, or ask for JSON in words",
+            )?;
             Ok(plan(tools, choice))
         }
         Format::Tool { tool, wrapping } => {
@@ -149,8 +152,14 @@ fn plan(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: Vec<
 }
 
 /// The client's choice, as far as there is one.
-fn choice(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: &[Tool]) -> Result<Option<Choice>, UnsupportedField> {
-    let choice = Choice::read(ask, params.tool_choice.as_ref())?;
+fn choice(
+    request: &CompletionRequest<'_>,
+    model: Model,
+    params: &Params,
+    names: &Names,
+    tools: &[Tool],
+) -> Result<Option<Choice>, UnsupportedField> {
+    let choice = Choice::read(request, params.tool_choice.as_ref())?;
     let forces = choice.as_ref().is_some_and(Choice::forces);
     if tools.is_empty() {
         return if forces { Err(unfit("tool_choice", "needs `tools` to choose among")) } else { Ok(None) };
@@ -161,7 +170,7 @@ fn choice(ask: &Ask<'_>, model: Model, params: &Params, names: &Names, tools: &[
         return Err(unfit("tool_choice", format!("names `{name}`, which is none of `tools`")));
     }
     if forces && !model.can_be_forced() {
-        ask.cannot("tool_choice", "this model cannot be made to call a tool; send auto and ask for the call in words")?;
+        request.refuse_or_drop("tool_choice", "this model cannot be made to call a tool; send auto and ask for the call in words")?;
         return Ok(Some(Choice::Auto));
     }
     Ok(choice)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::content::unfit;
 use super::models::{Model, Thinking};
 use super::params::Params;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 
 /// The least that `budget_tokens` can be.
 const BUDGET_MIN: u64 = 1024;
@@ -34,22 +34,22 @@ impl Thought {
         self.thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled")
     }
 
-    pub(super) fn read(ask: &Ask<'_>, model: Model, params: &Params, around: &Around) -> Result<Self, UnsupportedField> {
+    pub(super) fn read(request: &CompletionRequest<'_>, model: Model, params: &Params, around: &Around) -> Result<Self, UnsupportedField> {
         let (name, thought) = match (&params.thinking, params.reasoning_effort.as_deref()) {
             (Some(given), effort) => {
                 let mut thought = Self::given(given)?;
                 // Beside it the effort says what else it is for: how much is said at all.
                 if let (Some(effort), Thinking::Adaptive) = (effort, model.thinking()) {
-                    thought.effort = Self::of_effort(ask, model, params, effort)?.effort;
+                    thought.effort = Self::of_effort(request, model, params, effort)?.effort;
                 }
                 ("thinking", thought)
             }
-            (None, Some(effort)) => ("reasoning_effort", Self::of_effort(ask, model, params, effort)?),
+            (None, Some(effort)) => ("reasoning_effort", Self::of_effort(request, model, params, effort)?),
             (None, None) => return Ok(Self::default()),
         };
         if thought.on() && around.forced {
             let with = "cannot go with a reply that must be a tool call (`tool_choice`, or `response_format` with this model)";
-            ask.cannot(name, format!("{with}; leave one of them out"))?;
+            request.refuse_or_drop(name, format!("{with}; leave one of them out"))?;
             return Ok(Self::default());
         }
         if around.forgot && thought.thinking.as_ref().is_some_and(|thinking| thinking["type"] == "enabled") {
@@ -68,7 +68,7 @@ impl Thought {
         Ok(Self { thinking: Some(given.clone()), effort: None, extra_tokens })
     }
 
-    fn of_effort(ask: &Ask<'_>, model: Model, params: &Params, effort: &str) -> Result<Self, UnsupportedField> {
+    fn of_effort(request: &CompletionRequest<'_>, model: Model, params: &Params, effort: &str) -> Result<Self, UnsupportedField> {
         // The budgets are those of LiteLLM, for want of the vendor's own. Where there is none to send, they are the room that is left for thought.
         let (level, budget) = match effort {
             "none" => return Ok(Self::none(model)),
@@ -82,7 +82,7 @@ impl Thought {
         };
         match model.thinking() {
             Thinking::Never => {
-                ask.cannot("reasoning_effort", "this model does not think; leave it out")?;
+                request.refuse_or_drop("reasoning_effort", "this model does not think; leave it out")?;
                 Ok(Self::default())
             }
             Thinking::Adaptive => {
@@ -129,12 +129,12 @@ pub(super) struct Sampling {
 impl Sampling {
     /// OpenAI's temperature goes to 2, Anthropic's to 1. A value of 1 is the default of both fields and says nothing.
     #[expect(clippy::float_cmp, reason = "the default as written, not a result of reckoning")]
-    pub(super) fn read(ask: &Ask<'_>, model: Model, params: &Params, thinks: bool) -> Result<Self, UnsupportedField> {
+    pub(super) fn read(request: &CompletionRequest<'_>, model: Model, params: &Params, thinks: bool) -> Result<Self, UnsupportedField> {
         let mut sampling =
             Self { temperature: params.temperature.map(|value| value.clamp(0.0, 1.0)), top_p: params.top_p, top_k: params.top_k };
         if !model.samples() || thinks {
             let why = if thinks { "cannot go with thinking" } else { "is not taken by this model" };
-            let out = |name: &str| ask.cannot(name, format!("{why}; leave it out"));
+            let out = |name: &str| request.refuse_or_drop(name, format!("{why}; leave it out"));
             // Beside thought a `top_p` near 1 is taken.
             let least = if model.samples() { 0.95 } else { 1.0 };
             if sampling.temperature.take().is_some_and(|value| value != 1.0) {
@@ -155,7 +155,7 @@ impl Sampling {
             } else {
                 sampling.top_p = None;
                 if top_p != 1.0 {
-                    ask.cannot("top_p", "cannot go with `temperature` with this model; leave one of them out")?;
+                    request.refuse_or_drop("top_p", "cannot go with `temperature` with this model; leave one of them out")?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::models::Model;
 use super::names::Names;
 use super::schema;
 use crate::chat::Json;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::tree::{Tree, field};
 
 /// A tool on the wire.
@@ -51,7 +51,12 @@ fn is_input(schema: &Tree) -> bool {
 
 /// The client's tools. `strict` is kept where the model can hold its calls to the schema; elsewhere it is a wish that nobody can grant, and
 /// OpenAI's own libraries set it unasked, so it is left out without a word.
-pub(super) fn tools(ask: &Ask<'_>, model: Model, given: &[Json], names: &mut Names) -> Result<Vec<Tool>, UnsupportedField> {
+pub(super) fn tools(
+    request: &CompletionRequest<'_>,
+    model: Model,
+    given: &[Json],
+    names: &mut Names,
+) -> Result<Vec<Tool>, UnsupportedField> {
     let mut tools = Vec::with_capacity(given.len());
     for (at, json) in given.iter().enumerate() {
         let path = format!("tools[{at}]");
@@ -67,7 +72,7 @@ pub(super) fn tools(ask: &Ask<'_>, model: Model, given: &[Json], names: &mut Nam
                 let description = description.filter(|text| !text.trim().is_empty());
                 tools.push(Tool { name: names.wire(&name), description, input_schema, strict, cache_control: tool.cache_control });
             }
-            _ => ask.cannot(path, format!("is a tool of the type `{}`; Anthropic takes functions only", tool.kind))?,
+            _ => request.refuse_or_drop(path, format!("is a tool of the type `{}`; Anthropic takes functions only", tool.kind))?,
         }
     }
     Ok(tools)
@@ -98,7 +103,7 @@ pub(super) enum Choice {
 
 impl Choice {
     /// Reads `tool_choice`; none where it is absent.
-    pub(super) fn read(ask: &Ask<'_>, given: Option<&Value>) -> Result<Option<Self>, UnsupportedField> {
+    pub(super) fn read(request: &CompletionRequest<'_>, given: Option<&Value>) -> Result<Option<Self>, UnsupportedField> {
         let Some(given) = given else { return Ok(None) };
         if let Some(name) = given["function"]["name"].as_str().filter(|_| given["type"] == "function") {
             return Ok(Some(Self::Named(name.to_owned())));
@@ -109,7 +114,10 @@ impl Choice {
             Some("required") => Ok(Some(Self::Any)),
             _ if given.is_object() => {
                 let kind = given["type"].as_str().unwrap_or("?");
-                ask.cannot("tool_choice", format!("is of the type `{kind}`; Anthropic takes auto, none, required or a function"))?;
+                request.refuse_or_drop(
+                    "tool_choice",
+                    format!("is of the type `{kind}`; Anthropic takes auto, none, required or a function"),
+                )?;
                 Ok(None)
             }
             _ => Err(unfit("tool_choice", "must be auto, none, required or {\"type\": \"function\", \"function\": {\"name\": …}}")),

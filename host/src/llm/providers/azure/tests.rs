@@ -20,8 +20,8 @@ fn azure() -> Azure {
 fn posted(azure: &Azure, ask: &Value) -> (String, Value) {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
-    let (wire, _) = azure.request(&ask).expect("it fits");
+    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
+    let (wire, _) = azure.encode_chat(&ask).expect("it fits");
     assert!(wire.headers.is_empty());
     (wire.path, serde_json::from_slice(&wire.body).expect("JSON"))
 }
@@ -46,7 +46,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
     let preview = Azure { api_version: Some("preview".into()), ..azure() };
     assert_eq!(posted(&preview, &ask).0, "/chat/completions?api-version=preview");
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
+    let ask = EmbeddingsRequest { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
     let path = |azure: &Azure| azure.embeddings(&ask).expect("Azure has embeddings").expect("a name").path;
     assert_eq!(path(&azure()), "/openai/deployments/ada/embeddings?api-version=2024-10-21");
     assert_eq!(path(&v1), "/embeddings");
@@ -55,7 +55,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
 #[test]
 fn a_deployment_that_would_lead_elsewhere_is_refused() {
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
+    let ask = EmbeddingsRequest { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
     assert_eq!(azure().embeddings(&ask).expect("Azure has embeddings").expect_err("no name").param, "model");
 }
 

@@ -40,7 +40,7 @@ impl Calls {
     }
 
     /// # Errors
-    /// `Garbled` where there are more calls than any answer has.
+    /// `Malformed` where there are more calls than any answer has.
     pub(in crate::llm) fn place(&mut self, call: &Call<'_>) -> Result<Place, DecodeError> {
         let id = filled(call.id).map(|id| id.get());
         let theirs = call.index.and_then(|index| index.get().parse::<u32>().ok());
@@ -62,7 +62,7 @@ impl Calls {
             return Ok(Place { index: number(at), begins: false, lacks_id: false, names });
         }
         if self.known.len() == CALLS_MAX {
-            return Err(DecodeError::Garbled(format!("more than {CALLS_MAX} tool calls in one choice")));
+            return Err(DecodeError::Malformed(format!("more than {CALLS_MAX} tool calls in one choice")));
         }
         let taken = self.known.iter().any(|known| id.is_some() && known.id.as_deref() == id);
         self.known.push(Known { id: id.map(str::to_owned), theirs, named: name });
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn more_calls_than_the_limit_are_garbled() {
+    fn more_calls_than_the_limit_are_malformed() {
         let mut calls = Calls::default();
         let begin = |calls: &mut Calls, at: usize| calls.place(&serde_json::from_str(&format!(r#"{{"id":"{at}"}}"#)).expect("a call"));
         for at in 0..CALLS_MAX {

@@ -6,7 +6,9 @@ use http::{HeaderName, StatusCode, Uri, header};
 use super::errors::{in_band, provider_error};
 use super::{OpenAiNormalizer, embeddings, request};
 use crate::chat::codec::request_json;
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 use crate::llm::call_id;
 
 /// The host of OpenAI's own API; those of regions end in it.
@@ -30,15 +32,15 @@ impl OpenAi {
 }
 
 impl Dialect for OpenAi {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let messages = if self.short_ids { call_id::fitted(ask.messages) } else { ask.messages.into() };
-        let body = request_json(ask.model, &messages, &request::params(ask, self.stream_usage), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), request::wants_usage(ask.params));
-        Ok((Wire { path: "/chat/completions".into(), headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
+        let body = request_json(request.model, &messages, &request::params(request, self.stream_usage), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), request::wants_usage(request.params));
+        Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        Some(Ok(Wire { path: "/embeddings".into(), headers: Vec::new(), body: request::embeddings_body(ask) }))
+    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
+        Some(Ok(HttpRequest { path: "/embeddings".into(), headers: Vec::new(), body: request::embeddings_body(request) }))
     }
 
     fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
@@ -70,8 +72,8 @@ mod tests {
             let messages = [crate::chat::Message { tool_call_id: Some(long.clone()), ..crate::chat::Message::text("tool", "1") }];
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
-            let ask = Ask { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, true).request(&ask).unwrap_or_else(|unfit| panic!("{unfit:?}"));
+            let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
+            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unfit| panic!("{unfit:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [

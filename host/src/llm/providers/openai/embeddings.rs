@@ -33,33 +33,33 @@ struct Entry<'a> {
 /// The vectors for this many inputs.
 ///
 /// # Errors
-/// See [`DecodeError`]; `Garbled` also where there is not one vector for each input.
+/// See [`DecodeError`]; `Malformed` also where there is not one vector for each input.
 pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no embeddings: {error}"));
-    let reply: Reply<'_> = serde_json::from_slice(body).map_err(garbled)?;
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
+    let reply: Reply<'_> = serde_json::from_slice(body).map_err(malformed)?;
     if reply.error.is_some() || reply.success == Some(false) {
-        let (status, words) = in_band(&serde_json::from_slice(body).map_err(garbled)?);
-        return Err(DecodeError::Error(status, words));
+        let (status, error) = in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        return Err(DecodeError::Error(status, error));
     }
-    let entries = reply.data.ok_or_else(|| DecodeError::Garbled("it has no `data`".into()))?;
+    let entries = reply.data.ok_or_else(|| DecodeError::Malformed("it has no `data`".into()))?;
     let mut placed: Vec<Option<Vec<f32>>> = vec![None; inputs];
     for (at, entry) in entries.into_iter().enumerate() {
         let index = entry.index.unwrap_or(at);
         let raw = entry.embedding.get();
         let vector = if raw.starts_with('"') {
             // `/` may be escaped.
-            let text: String = serde_json::from_str(raw).map_err(garbled)?;
-            floats(&text).ok_or_else(|| DecodeError::Garbled("a vector that is no base64 of floats".into()))?
+            let text: String = serde_json::from_str(raw).map_err(malformed)?;
+            floats(&text).ok_or_else(|| DecodeError::Malformed("a vector that is no base64 of floats".into()))?
         } else {
-            serde_json::from_str(raw).map_err(garbled)?
+            serde_json::from_str(raw).map_err(malformed)?
         };
         match placed.get_mut(index) {
             Some(place @ None) => *place = Some(vector),
-            _ => return Err(DecodeError::Garbled(format!("a vector for input {index}, which was not asked for or has one"))),
+            _ => return Err(DecodeError::Malformed(format!("a vector for input {index}, which was not asked for or has one"))),
         }
     }
     let placed = placed.into_iter().collect::<Option<Vec<_>>>();
-    let missing = || DecodeError::Garbled(format!("fewer vectors than the {inputs} inputs"));
+    let missing = || DecodeError::Malformed(format!("fewer vectors than the {inputs} inputs"));
     let prompt_tokens = reply.usage.and_then(|usage| usage.prompt_tokens).unwrap_or(0);
     vectors(inputs, placed.ok_or_else(missing)?, prompt_tokens)
 }
@@ -67,12 +67,12 @@ pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> R
 /// Vectors that are one for each input, of one length, and all numbers.
 ///
 /// # Errors
-/// `Garbled` where they are not.
+/// `Malformed` where they are not.
 pub(in crate::llm) fn vectors(inputs: usize, vectors: Vec<Vec<f32>>, prompt_tokens: u64) -> Result<Embedded, DecodeError> {
     let length = vectors.first().map_or(0, Vec::len);
     let even = vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|number| number.is_finite()));
     if vectors.len() != inputs || !even || (inputs > 0 && length == 0) {
-        return Err(DecodeError::Garbled(format!("not one vector of one length for each of the {inputs} inputs")));
+        return Err(DecodeError::Malformed(format!("not one vector of one length for each of the {inputs} inputs")));
     }
     Ok(Embedded { vectors, prompt_tokens })
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_one_vector_for_each_input_is_garbled() {
+    fn a_reply_without_one_vector_for_each_input_is_malformed() {
         for (inputs, body) in [
             (2, r#"{"data":[{"index":0,"embedding":[1]}]}"#),
             (1, r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[1]}]}"#),
@@ -145,7 +145,7 @@ mod tests {
             (1, "[]"),
             (1, "nothing"),
         ] {
-            assert!(matches!(read(inputs, body), Err(DecodeError::Garbled(_))), "{body}");
+            assert!(matches!(read(inputs, body), Err(DecodeError::Malformed(_))), "{body}");
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::calls::{Calls, is_finalisation};
 use super::shape::{Entry, Raw, Said, calls, filled, says};
 use super::splice::Splice;
-use super::{CHOICES_MAX, OpenAiNormalizer, canonical_reason, garbled};
+use super::{CHOICES_MAX, OpenAiNormalizer, canonical_reason, malformed};
 use crate::chat::codec::json_string;
 use crate::llm::adapter::DecodeError;
 use crate::llm::call_id;
@@ -41,7 +41,7 @@ impl OpenAiNormalizer {
     /// Notes in `splice` what must change of the entry, which stands at `place`. False if a client has no use for it.
     ///
     /// # Errors
-    /// `Garbled` where it is no choice, or one too many.
+    /// `Malformed` where it is no choice, or one too many.
     pub(super) fn entry<'a>(&mut self, place: u32, entry: &Entry<'a>, splice: &mut Splice<'a>) -> Result<bool, DecodeError> {
         let delta = entry.delta.filter(|raw| raw.get() != "null");
         let said = delta.map(Said::read).transpose()?.unwrap_or_default();
@@ -67,7 +67,7 @@ impl OpenAiNormalizer {
             return Ok((at, false));
         }
         if self.choices.len() == CHOICES_MAX {
-            return Err(garbled("more choices than any request can ask for"));
+            return Err(malformed("more choices than any request can ask for"));
         }
         self.choices.push(Choice { index, finished: false, calls: Calls::default() });
         Ok((self.choices.len() - 1, true))

@@ -8,14 +8,14 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::object::Object;
 use crate::chat::codec::to_json;
 use crate::chat::{Fields, Json};
-use crate::llm::adapter::{Ask, AskEmbeddings};
+use crate::llm::adapter::{CompletionRequest, EmbeddingsRequest};
 
 /// The client's fields as they go to the provider. `stream_usage`: the provider can be asked for the usage of a stream; one that cannot often
 /// refuses `stream_options`, so they are left out.
-pub(in crate::llm) fn params(ask: &Ask<'_>, stream_usage: bool) -> Fields {
-    let mut params = ask.params.clone();
+pub(in crate::llm) fn params(request: &CompletionRequest<'_>, stream_usage: bool) -> Fields {
+    let mut params = request.params.clone();
     let at = params.iter().position(|(name, _)| name == "stream_options");
-    match (ask.stream && stream_usage, at) {
+    match (request.stream && stream_usage, at) {
         (false, Some(at)) => drop(params.remove(at)),
         (false, None) => {}
         (true, Some(at)) => {
@@ -40,7 +40,7 @@ pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
 }
 
 /// The body of `POST /embeddings`.
-pub(in crate::llm) fn embeddings_body(ask: &AskEmbeddings<'_>) -> Bytes {
+pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes {
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Input<'a> {
@@ -57,7 +57,7 @@ pub(in crate::llm) fn embeddings_body(ask: &AskEmbeddings<'_>) -> Bytes {
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a str>,
     }
-    let AskEmbeddings { model, inputs, tokens, dimensions, user } = *ask;
+    let EmbeddingsRequest { model, inputs, tokens, dimensions, user } = *request;
     let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
     // Every server knows `float`; many do not know `base64`.
     to_json(&Body { model, input, encoding_format: "float", dimensions, user })
@@ -81,8 +81,8 @@ mod tests {
         let mut fields: Fields = vec![("seed".into(), json("1".into()).expect("JSON"))];
         fields.extend(given.map(|given| ("stream_options".to_owned(), json(given.into()).expect("JSON"))));
         let name = Name { id: "i".into(), model: "m".into(), created: 1 };
-        let ask = Ask { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
-        let params = params(&ask, stream_usage);
+        let request = CompletionRequest { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
+        let params = params(&request, stream_usage);
         assert_eq!(params[0].1.get(), "1");
         params.iter().find(|(name, _)| name == "stream_options").map(|(_, options)| options.get().to_owned())
     }
@@ -119,12 +119,15 @@ mod tests {
     #[test]
     fn an_embeddings_request_says_only_what_is_known() {
         let inputs = ["a".to_owned(), "b".to_owned()];
-        let ask = AskEmbeddings { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
-        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        let request = EmbeddingsRequest { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
+        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
         let tokens = json("[[1,2]]".into()).expect("JSON");
-        let counted = AskEmbeddings { inputs: &[], tokens: Some(&tokens), ..ask };
+        let counted = EmbeddingsRequest { inputs: &[], tokens: Some(&tokens), ..request };
         assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
-        let ask = AskEmbeddings { dimensions: Some(8), user: Some("u"), ..ask };
-        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#);
+        let request = EmbeddingsRequest { dimensions: Some(8), user: Some("u"), ..request };
+        assert_eq!(
+            &embeddings_body(&request)[..],
+            br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#
+        );
     }
 }

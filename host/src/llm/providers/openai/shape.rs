@@ -86,13 +86,13 @@ pub(in crate::llm) struct Function<'a> {
 
 impl<'a> Chunk<'a> {
     /// # Errors
-    /// `Garbled` where `text` is no such object.
+    /// `Malformed` where `text` is no such object.
     pub(super) fn read(text: &'a str) -> Result<Self, DecodeError> {
         // A list would be taken for the fields in their order.
         if !text.starts_with('{') {
-            return Err(DecodeError::Garbled("no JSON object".into()));
+            return Err(DecodeError::Malformed("no JSON object".into()));
         }
-        serde_json::from_str(text).map_err(|error| DecodeError::Garbled(format!("no JSON object of the right shape: {error}")))
+        serde_json::from_str(text).map_err(|error| DecodeError::Malformed(format!("no JSON object of the right shape: {error}")))
     }
 
     pub(super) fn is_error(&self) -> bool {
@@ -112,24 +112,24 @@ impl Entry<'_> {
 
 impl<'a> Said<'a> {
     /// # Errors
-    /// `Garbled` where `raw` is no object.
+    /// `Malformed` where `raw` is no object.
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, DecodeError> {
-        serde_json::from_str(raw.get()).map_err(|error| DecodeError::Garbled(format!("a delta or message that is no object: {error}")))
+        serde_json::from_str(raw.get()).map_err(|error| DecodeError::Malformed(format!("a delta or message that is no object: {error}")))
     }
 }
 
 /// The entries of `tool_calls`, each with its own bytes; none at all where it is `null`.
 ///
 /// # Errors
-/// `Garbled` where `raw` is no list of objects.
+/// `Malformed` where `raw` is no list of objects.
 pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, DecodeError> {
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("tool_calls that are no list of calls: {error}"));
-    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(garbled)?.unwrap_or_default();
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("tool_calls that are no list of calls: {error}"));
+    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(malformed)?.unwrap_or_default();
     // A list would be taken for the fields in their order.
     if list.iter().any(|raw| !raw.get().starts_with('{')) {
-        return Err(DecodeError::Garbled("tool_calls with one that is no object".into()));
+        return Err(DecodeError::Malformed("tool_calls with one that is no object".into()));
     }
-    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(garbled)?))).collect()
+    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(malformed)?))).collect()
 }
 
 /// Whether a value holds anything.

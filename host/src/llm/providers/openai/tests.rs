@@ -309,7 +309,7 @@ fn c60_every_choice_is_looked_after() {
     let many = |count: u32| chunk(&(0..count).map(open).collect::<Value>());
     assert_eq!(pass(&mut shaped(false), &many(128)), Passed::AsIs);
     let more = shaped(false).event(many(129).to_string().as_bytes());
-    assert!(matches!(more, Err(DecodeError::Garbled(_))));
+    assert!(matches!(more, Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn pings_and_objects_that_say_nothing_are_dropped() {
 }
 
 #[test]
-fn what_is_no_object_is_garbled() {
+fn what_is_no_object_is_malformed() {
     for event in [
         &b"nothing"[..],
         b"[]",
@@ -378,7 +378,7 @@ fn what_is_no_object_is_garbled() {
         b"{\"choices\":[{\"delta\":{\"tool_calls\":[5]}}]}",
         b"{\"x\":\"\xff\"}",
     ] {
-        assert!(matches!(shaped(false).event(event), Err(DecodeError::Garbled(_))), "{}", String::from_utf8_lossy(event));
+        assert!(matches!(shaped(false).event(event), Err(DecodeError::Malformed(_))), "{}", String::from_utf8_lossy(event));
     }
 }
 
@@ -401,8 +401,8 @@ fn c55_success_false_is_an_error_whole_and_streamed() {
         shaped(false).event(failed.as_bytes()).expect_err("an error"),
         shaped(false).whole(&failed.into()).map(drop).expect_err("an error"),
     ] {
-        let DecodeError::Error(http::StatusCode::BAD_GATEWAY, words) = bad else { panic!("{bad:?}") };
-        assert_eq!((words.message.as_deref(), words.code.as_deref()), (Some("no route"), Some("7003")));
+        let DecodeError::Error(http::StatusCode::BAD_GATEWAY, error) = bad else { panic!("{bad:?}") };
+        assert_eq!((error.message.as_deref(), error.code.as_deref()), (Some("no route"), Some("7003")));
     }
 }
 
@@ -477,10 +477,10 @@ fn calls_of_a_reply_get_ids_strings_and_their_reason() {
 }
 
 #[test]
-fn a_reply_that_is_none_is_garbled() {
+fn a_reply_that_is_none_is_malformed() {
     for body in ["", "[]", "{}", "<html></html>", r#"{"choices":null}"#, r#"{"choices":[{}]}"#, r#"{"choices":[{"message":5}]}"#] {
         let found = shaped(false).whole(&Bytes::from(body)).map(drop);
-        assert!(matches!(found, Err(DecodeError::Garbled(_))), "{body}");
+        assert!(matches!(found, Err(DecodeError::Malformed(_))), "{body}");
     }
 }
 
@@ -588,9 +588,9 @@ fn a_call_that_says_nothing_beside_others_keeps_the_list_json() {
 }
 
 #[test]
-fn a_call_that_is_a_list_is_garbled() {
+fn a_call_that_is_a_list_is_malformed() {
     let event = delta(&json!({"tool_calls": [[0, "a", {"name": "f", "arguments": ""}, null, null]]}), None);
-    assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(DecodeError::Garbled(_))));
+    assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -599,6 +599,6 @@ fn c11_an_error_without_an_envelope_is_no_end_of_the_reply() {
     let mut shaped = shaped(false);
     pass(&mut shaped, &delta(&json!({"role": "assistant", "content": "half"}), None));
     let event = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "param": null, "code": 500});
-    let Err(DecodeError::Error(status, words)) = shaped.event(event.to_string().as_bytes()) else { panic!("no error") };
-    assert_eq!((status.as_u16(), words.message.as_deref()), (500, Some("out of memory")));
+    let Err(DecodeError::Error(status, error)) = shaped.event(event.to_string().as_bytes()) else { panic!("no error") };
+    assert_eq!((status.as_u16(), error.message.as_deref()), (500, Some("out of memory")));
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
 use super::splice::Splice;
-use super::{canonical_reason, garbled};
+use super::{canonical_reason, malformed};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
 use crate::llm::adapter::DecodeError;
@@ -17,15 +17,15 @@ use crate::llm::call_id;
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///
 /// # Errors
-/// `Garbled` where it is no completion.
+/// `Malformed` where it is no completion.
 pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, DecodeError> {
-    let Some(choices) = &chunk.choices else { return Err(garbled("it has no `choices`")) };
+    let Some(choices) = &chunk.choices else { return Err(malformed("it has no `choices`")) };
     if is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
     let with_roles = with_roles(text, choices)?;
     let mut completion =
-        parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Garbled(invalid.message))?;
+        parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Malformed(invalid.message))?;
     mend(name, &mut completion);
     Ok(Whole::Parsed(completion))
 }
@@ -39,7 +39,7 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
     let mut indices = HashSet::new();
     let mut right = headed;
     for choice in chunk.choices.iter().flatten() {
-        let message = choice.message.ok_or_else(|| garbled("a choice without a `message`"))?;
+        let message = choice.message.ok_or_else(|| malformed("a choice without a `message`"))?;
         let said = Said::read(message)?;
         let calls = said.tool_calls.filter(|raw| says(raw)).map(calls).transpose()?.unwrap_or_default();
         let whole_call = |call: &Call<'_>| {
