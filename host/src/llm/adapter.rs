@@ -1,12 +1,11 @@
 //! What an adapter is: pure conversions between the canonical form and one vendor's dialect. Every adapter is a `Dialect`; the request makes a
 //! `Decoding`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use serde_json::value::RawValue;
 
+pub(super) use super::decode_error::{DecodeError, ProviderError};
 use super::providers::openai::OpenAiNormalizer;
 pub(super) use crate::chat::Embedded;
 use crate::chat::{Completion, Delta, Fields, Message, Name};
@@ -106,31 +105,6 @@ pub(super) trait ReplyDecoder: Send {
 
     /// No event will follow. True if the stream was complete; appends what was held back.
     fn end(&mut self, deltas: &mut Vec<Delta>) -> bool;
-}
-
-/// Why a reply cannot be used.
-#[derive(Debug, PartialEq)]
-pub(super) enum DecodeError {
-    /// It is an error inside a reply that began as a success; with the status that it stands for.
-    Error(StatusCode, ProviderError),
-    /// It is not what the vendor's documents say; says what is wrong.
-    Malformed(String),
-}
-
-/// What a vendor says went wrong, in its own words.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ProviderError {
-    pub(super) message: Option<String>,
-    /// OpenAI's `error.type`, `error.code` and `error.param`, or what comes nearest.
-    pub(super) kind: Option<String>,
-    pub(super) code: Option<String>,
-    pub(super) param: Option<String>,
-    /// How long to wait, where the body says it.
-    pub(super) retry_after: Option<Duration>,
-    /// A quota, a budget or a daily limit is used up: trying the same key again soon is no use.
-    pub(super) exhausted: bool,
-    /// The status that the error amounts to, where the one that came says less (a key refused with 400).
-    pub(super) amounts_to: Option<StatusCode>,
 }
 
 /// A field that a vendor cannot take.

@@ -22,7 +22,7 @@ use super::secrets::Secret;
 use super::transport::{Tls, Transport};
 use super::{Error, Limits, Mode, Phase};
 use crate::chat::stream::{streamed, wants_usage};
-use crate::chat::{ChunkWriter, Embed, Embedded, Exchange, Inputs, Name, Reply};
+use crate::chat::{Embed, Embedded, Exchange, Inputs, Name, Reply, ReplyStream};
 use receive::Opened;
 
 /// One provider that is asked over HTTP.
@@ -115,16 +115,18 @@ impl Provider {
             let whole = within(end, self.whole(call.key, &mut reading, connection, request), in_time).await?;
             return Ok(Reply::Whole(whole.counted(meter)));
         }
-        let writer = || ChunkWriter::new(name, wants_usage(call.exchange));
         let first = Instant::now() + self.limits.first_byte;
         let late = || if first < end { self.timeout(Phase::FirstByte, self.limits.first_byte) } else { in_time() };
-        match within(first.min(end), self.open(call.key, reading, writer, meter, connection, request), late).await? {
-            Opened::Events(begun) => Ok(Reply::PassThrough(Box::pin(Relay::new(Arc::clone(&self.name), *begun, self.limits.idle, end)))),
+        match within(first.min(end), self.open(call.key, reading, meter, connection, request), late).await? {
+            Opened::Events(begun) => {
+                let relay = Relay::new(Arc::clone(&self.name), *begun, self.limits.idle, end);
+                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(call.exchange))))
+            }
             Opened::Json(body, mut reading) => {
                 let whole = within(end, self.read_whole(call.key, &mut reading, body), in_time).await?;
                 let completion = whole.parsed().map_err(|invalid| self.garbled(invalid.message))?;
                 whole.counted(meter);
-                Ok(streamed(&completion, call.exchange))
+                Ok(streamed(completion, call.exchange))
             }
         }
     }

@@ -7,15 +7,16 @@ use http_body_util::Full;
 
 use super::Provider;
 use crate::chat::codec::{self, Invalid};
-use crate::chat::{ChunkWriter, Completion, Usage, Whole};
+use crate::chat::sse::{End, Framer};
+use crate::chat::{Completion, Frames, Usage, Whole};
 use crate::llm::Error;
 use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
+use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
 use crate::llm::meter::{Meter, Tally};
-use crate::llm::relay::{Begun, Out, StreamDecoder};
+use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
-use crate::llm::sse::{End, Framer};
 use crate::llm::transport::{Body, Connection};
 
 /// Time for the explanation of an error status.
@@ -46,7 +47,7 @@ impl Answered {
         }
     }
 
-    /// The reply, after telling whoever watches of it.
+    /// The reply, after its use was reported.
     pub(super) fn counted(mut self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
         self.tally.complete();
         drop(meter(self.tally));
@@ -74,22 +75,22 @@ impl Provider {
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
         let bytes = Redactor::new(key).redact(self.read(body).await?);
         let mut tally = Tally::default();
-        tally.said(bytes.len());
+        tally.generated(bytes.len());
         let whole = match reading {
-            Decoding::OpenAi(shaped) => {
-                let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                shaped.tell(&mut tally);
+            Decoding::OpenAi(normalizer) => {
+                let whole = normalizer.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                normalizer.report(&mut tally);
                 whole
             }
             Decoding::Translated(reader) => {
                 let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
+                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.reported(usage));
                 Whole::Parsed(completion)
             }
         };
         if let Whole::Parsed(completion) = &whole {
             tally.named(&completion.model);
-            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| tally.finished(why));
+            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|reason| tally.finished(reason));
         }
         Ok(Answered { whole, tally })
     }
@@ -99,7 +100,6 @@ impl Provider {
         &self,
         key: Option<&Secret>,
         reading: Decoding,
-        writer: impl FnOnce() -> ChunkWriter,
         meter: impl FnOnce(Tally) -> Meter,
         connection: Connection,
         request: Request<Full<Bytes>>,
@@ -110,11 +110,8 @@ impl Provider {
             json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
             other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
         }
-        let mut voice = match reading {
-            Decoding::OpenAi(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-            Decoding::Translated(reader) => StreamDecoder::translated(reader, writer()),
-        };
-        let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
+        let mut decoder = StreamDecoder::new(reading);
+        let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
         let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
@@ -124,13 +121,13 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(redactor.redact(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|bad| self.bad(key, bad))?;
             }
-            if voice.says_something() {
+            if decoder.says_something() {
                 break;
             }
             // Kept until then, however much a provider has to say beside the answer.
-            if out.len() > self.limits.event_bytes {
+            if frames.bytes() > self.limits.event_bytes {
                 return Err(self.garbled("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
@@ -140,7 +137,7 @@ impl Provider {
                 return Err(self.garbled("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, voice, out, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
