@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, header, response};
 use http_body_util::Full;
 
-use super::Provider;
+use super::endpoint::Endpoint;
 use crate::chat::codec::{self, Invalid};
 use crate::chat::sse::{End, Framer};
 use crate::chat::{Completion, Frames, Usage, Whole};
@@ -55,7 +55,7 @@ impl Answered {
     }
 }
 
-impl Provider {
+impl Endpoint {
     /// A reply in one piece.
     pub(super) async fn whole(
         &self,
@@ -66,7 +66,7 @@ impl Provider {
     ) -> Result<Answered, Failure> {
         let (head, body) = self.send(key, connection, request).await?;
         if is_type(media_type(&head), "text/event-stream") {
-            return Err(self.garbled("a stream where a whole reply was asked for").into());
+            return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
         self.read_whole(key, reading, body).await
     }
@@ -78,12 +78,12 @@ impl Provider {
         tally.generated(bytes.len());
         let whole = match reading {
             Decoding::OpenAi(normalizer) => {
-                let whole = normalizer.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                let whole = normalizer.whole(&bytes).map_err(|error| self.failure(key, error))?;
                 normalizer.report(&mut tally);
                 whole
             }
             Decoding::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
+                let completion = reader.whole(&bytes).map_err(|error| self.failure(key, error))?;
                 completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.reported(usage));
                 Whole::Parsed(completion)
             }
@@ -108,7 +108,7 @@ impl Provider {
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
             json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
-            other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
+            other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut decoder = StreamDecoder::new(reading);
         let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
@@ -121,20 +121,20 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|error| self.failure(key, error))?;
             }
             if decoder.says_something() {
                 break;
             }
             // Kept until then, however much a provider has to say beside the answer.
             if frames.bytes() > self.limits.event_bytes {
-                return Err(self.garbled("more than `limits.providers.event_bytes` before its first event").into());
+                return Err(self.invalid_reply("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
-                return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());
+                return Err(self.invalid_reply("its first event is over `limits.providers.event_bytes`").into());
             }
             if over || framer.end() == Some(End::Done) {
-                return Err(self.garbled("the stream ended before its first event").into());
+                return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
         Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
@@ -152,7 +152,7 @@ impl Provider {
             return Ok((head, body));
         }
         if head.status.is_redirection() {
-            return Err(self.garbled(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
+            return Err(self.invalid_reply(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }
         let mut text = BytesMut::new();
         let reading = async {
@@ -172,7 +172,7 @@ impl Provider {
     /// The whole body; without a copy where it came in one read.
     pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
-        let too_large = || self.garbled(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
+        let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
         let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_large());
