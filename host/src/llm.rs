@@ -3,6 +3,7 @@
 
 mod adapter;
 mod attempt;
+mod base64;
 mod call_id;
 mod config;
 mod embeddings;
@@ -14,7 +15,9 @@ pub mod fuzz;
 mod golden;
 mod limits;
 mod meter;
+mod model_path;
 mod provider;
+mod provider_error;
 mod providers;
 mod relay;
 mod remote;

@@ -100,7 +100,7 @@ pub fn whole(input: &[u8]) {
         if let Some(completion) = completion {
             completed(&completion);
         }
-        let _ = dialect.embedded(1, input);
+        let _ = dialect.embeddings().map(|embeddings| embeddings.decode_embeddings(1, input));
         if let Some(error) = &error {
             dialect.provider_error(StatusCode::BAD_REQUEST, error);
         }

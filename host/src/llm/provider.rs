@@ -137,13 +137,14 @@ impl Provider {
         };
         let ask = EmbeddingsRequest { model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
         let none = || Error::NoEmbeddings { provider: self.name.to_string() };
-        let wire = self.dialect.embeddings(&ask).ok_or_else(none)?.map_err(|unfit| self.unfit(unfit))?;
+        let embeddings = self.dialect.embeddings().ok_or_else(none)?;
+        let wire = embeddings.encode_embeddings(&ask).map_err(|unfit| self.unfit(unfit))?;
         let post = async {
             let request = self.request(wire, key)?;
             let connection = self.transport.connection().await?;
             let (_, body) = self.send(key, connection, request).await?;
             let bytes = self.read(body).await?;
-            self.dialect.embedded(embed.inputs.count(), &bytes).map_err(|bad| self.bad(key, bad))
+            embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|bad| self.bad(key, bad))
         };
         let (time, phase) = if time <= self.limits.total { (time, Phase::Deadline) } else { (self.limits.total, Phase::Total) };
         within(Instant::now() + time, post, || self.timeout(phase, time)).await

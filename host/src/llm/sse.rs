@@ -168,10 +168,15 @@ impl Data {
             (data, None) => data,
             // A blank line of data beside `[DONE]` changes nothing for clients, who trim.
             (data, Some(value)) if value.trim_ascii().is_empty() => data,
-            (Self::None, Some(value)) if value.trim_ascii() == b"[DONE]" => Self::Done,
+            (Self::None, Some(value)) if is_done(value) => Self::Done,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether an event's data is the mark that ends a stream of OpenAI's.
+pub(super) fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
 }
 
 /// The data of every whole event in `bytes`, in order. Events without data (comments, lone `event:` or `id:` lines) are passed over.

@@ -22,9 +22,7 @@ mod usage;
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
-use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
-};
+use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, UnsupportedField};
 
 /// Anthropic's dialect.
 pub(in crate::llm) struct Anthropic {
@@ -42,15 +40,6 @@ impl Dialect for Anthropic {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let (wire, sense) = request::encode(request, self.max_tokens)?;
         Ok((wire, Decoding::Translated(Box::new(reply::AnthropicReader::new(request.name.clone(), sense)))))
-    }
-
-    /// Anthropic has no embeddings; it recommends another company's.
-    fn embeddings(&self, _: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
-        None
-    }
-
-    fn embedded(&self, _: usize, _: &[u8]) -> Result<Embedded, DecodeError> {
-        Err(DecodeError::Malformed("Anthropic has no embeddings".into()))
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens, keys have a header of their own.

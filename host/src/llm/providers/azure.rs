@@ -7,13 +7,14 @@ mod history;
 
 use http::{HeaderName, StatusCode, header};
 
-use crate::chat::Fields;
 use crate::chat::codec::request_json;
+use crate::chat::{Embedded, Fields};
 use crate::llm::ProviderConfig;
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
-use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, encoded, params, segment, wants_usage};
+use crate::llm::model_path::{encoded, segment};
+use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, wants_usage};
 
 /// One Azure resource.
 pub(in crate::llm) struct Azure {
@@ -54,13 +55,13 @@ impl Azure {
 
     /// The path of an operation on a deployment.
     fn path(&self, deployment: &str, operation: &str) -> Result<String, UnsupportedField> {
-        let deployment = segment(deployment, b"")?;
+        let deployment = segment(deployment)?;
         Ok(match self.api_version.as_deref() {
             Some(version) if is_date(version) => {
-                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version, b""))
+                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version))
             }
             // `preview` is a version of the `v1` API.
-            Some(version) => format!("{operation}?api-version={}", encoded(version, b"")),
+            Some(version) => format!("{operation}?api-version={}", encoded(version)),
             None => operation.to_owned(),
         })
     }
@@ -93,13 +94,8 @@ impl Dialect for Azure {
         Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
-        let wire = |path| HttpRequest { path, headers: Vec::new(), body: embeddings_body(request) };
-        Some(self.path(request.model, "/embeddings").map(wire))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        embedded(inputs, body, errors::in_band)
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// One or the other: with both, Azure refuses.
@@ -109,6 +105,16 @@ impl Dialect for Azure {
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
         errors::provider_error(status, json)
+    }
+}
+
+impl Embeddings for Azure {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        Ok(HttpRequest { path: self.path(request.model, "/embeddings")?, headers: Vec::new(), body: embeddings_body(request) })
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        decode_embeddings(inputs, body, errors::in_band)
     }
 }
 

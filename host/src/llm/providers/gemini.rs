@@ -11,8 +11,9 @@ mod thought;
 
 use http::{HeaderName, StatusCode, header};
 
+use crate::chat::Embedded;
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embedded, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
 use model::Model;
 use reply::Reply;
@@ -36,12 +37,8 @@ impl Dialect for Gemini {
         Ok((HttpRequest { path: model.path(method), headers: Vec::new(), body }, Decoding::Translated(Box::new(reader))))
     }
 
-    fn embeddings(&self, request: &EmbeddingsRequest<'_>) -> Option<Result<HttpRequest, UnsupportedField>> {
-        Some(embeddings::encode(request))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        embeddings::vectors(inputs, body)
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// An API key has a header of its own, so that it is in no URL and no log; an OAuth access token is a bearer's.
@@ -54,6 +51,16 @@ impl Dialect for Gemini {
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
         errors::provider_error(status, json)
+    }
+}
+
+impl Embeddings for Gemini {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        embeddings::encode(request)
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        embeddings::vectors(inputs, body)
     }
 }
 

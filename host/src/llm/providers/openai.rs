@@ -9,7 +9,6 @@ mod entry;
 mod errors;
 mod head;
 mod object;
-mod path;
 mod request;
 mod shape;
 mod splice;
@@ -17,25 +16,21 @@ mod whole;
 
 use bytes::Bytes;
 
-use crate::chat::{Name, Usage, Whole};
+use crate::chat::{HEAD_BYTES_MAX, Name, Usage, Whole};
 use crate::llm::adapter::DecodeError;
 use crate::llm::meter::Tally;
 use entry::Choice;
-use head::{HEAD_BYTES_MAX, Head};
+use head::Head;
 use shape::{Chunk, Raw, filled, says};
 use splice::Splice;
 
 pub(in crate::llm) use calls::{CALLS_MAX, Calls, is_finalisation};
 pub(in crate::llm) use dialect::OpenAi;
-pub(in crate::llm) use embeddings::{embedded, vectors};
+pub(in crate::llm) use embeddings::{decode_embeddings, embeddings_body, vectors};
 pub(in crate::llm) use errors::{InBand, in_band, kind, provider_error, status};
 pub(in crate::llm) use object::Object;
-pub(in crate::llm) use path::{encoded, segment};
-pub(in crate::llm) use request::{embeddings_body, params, wants_usage};
+pub(in crate::llm) use request::{params, wants_usage};
 pub(in crate::llm) use shape::{Call, Raw as RawField, calls, present, says as holds_something};
-
-/// Choices of one reply: what OpenAI allows for `n`.
-const CHOICES_MAX: usize = 128;
 
 /// What becomes of an event.
 #[derive(Debug, PartialEq)]

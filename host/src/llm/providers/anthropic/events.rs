@@ -13,6 +13,7 @@ use super::reply::{Block, arguments, finish, named, sane, thought_field};
 use super::usage::Counts;
 use crate::chat::{Delta, Fields, Json, Piece};
 use crate::llm::adapter::DecodeError;
+use crate::llm::sse::is_done;
 
 /// Blocks that are open at a time: the API opens one after the other.
 const OPEN_MAX: usize = 64;
@@ -102,7 +103,7 @@ impl Stream {
     /// Appends what one event says. Events of kinds that we do not know say nothing, as the documents ask of clients.
     pub(super) fn event(&mut self, data: &[u8], sense: &Sense, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         // Anthropic has no `[DONE]`, but servers that relay it do.
-        if self.ended || data.trim_ascii() == b"[DONE]" {
+        if self.ended || is_done(data) {
             return Ok(());
         }
         let event: Event = match serde_json::from_slice(data) {

@@ -10,14 +10,11 @@ use super::errors::in_band;
 use super::events::Stream;
 use super::usage::Counts;
 use crate::chat::codec::{json, json_string};
-use crate::chat::{Choice, Completion, Content, Delta, Fields, FunctionCall, Json, Message, Name, ToolCall};
+use crate::chat::{Choice, Completion, Content, Delta, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, ToolCall};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 
 /// The field in which a client gets the blocks of thought, to send them back unread.
 const THOUGHTS: &str = "thinking_blocks";
-
-/// Bytes of the reply's id or model: every chunk of ours repeats them.
-const HEAD_BYTES_MAX: usize = 1 << 10;
 
 /// Reads the reply to one request.
 pub(super) struct AnthropicReader {

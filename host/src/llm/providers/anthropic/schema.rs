@@ -218,7 +218,7 @@ mod tests {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
             "properties": {
-                "age": {"type": "integer", "minimum": 0, "maximum": 130, "description": "In years"},
+                "age": {"type": "integer", "maximum": 130, "minimum": 0, "description": "In years"},
                 "name": {"type": "string", "minLength": 1, "format": "email"},
                 "odd": {"type": "string", "format": "iri", "pattern": "^a"},
                 "word": {"type": "string", "pattern": "^(?!x)"},

@@ -47,7 +47,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
     assert_eq!(posted(&preview, &ask).0, "/chat/completions?api-version=preview");
     let inputs = ["a".to_owned()];
     let ask = EmbeddingsRequest { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
-    let path = |azure: &Azure| azure.embeddings(&ask).expect("Azure has embeddings").expect("a name").path;
+    let path = |azure: &Azure| azure.encode_embeddings(&ask).expect("a name").path;
     assert_eq!(path(&azure()), "/openai/deployments/ada/embeddings?api-version=2024-10-21");
     assert_eq!(path(&v1), "/embeddings");
 }
@@ -56,7 +56,7 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
 fn a_deployment_that_would_lead_elsewhere_is_refused() {
     let inputs = ["a".to_owned()];
     let ask = EmbeddingsRequest { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
-    assert_eq!(azure().embeddings(&ask).expect("Azure has embeddings").expect_err("no name").param, "model");
+    assert_eq!(azure().encode_embeddings(&ask).expect_err("no name").param, "model");
 }
 
 #[test]

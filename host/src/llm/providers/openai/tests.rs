@@ -3,7 +3,6 @@
 use proptest::prelude::{Strategy, any, prop, proptest};
 use serde_json::{Value, json};
 
-use super::head::HEAD_BYTES_MAX;
 use super::*;
 use crate::llm::adapter::ProviderError;
 
