@@ -27,29 +27,32 @@ mod target;
 mod transport;
 mod tree;
 mod used;
+mod vendor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::chat::{Completion, Exchange, Message, Reply};
 use crate::telemetry::Operation;
-use adapter::Dialect;
 use attempt::{Ask, Attempts, Failure, Walk, Won};
 use remote::{Remote, Try};
 use transport::Tls;
 
 pub use adapter::Unsupported;
 pub use attempt::{CircuitPhase, CircuitState, Observer};
-pub use config::{Config, Kind, ProviderConfig};
+pub use config::{Config, Kind, Options, ProviderConfig};
 pub use embeddings::Asker;
 pub use error::{Error, Phase};
 pub use limits::Limits;
-pub use providers::azure::MaxTokensField;
+pub use providers::anthropic::AnthropicOptions;
+pub use providers::azure::{AzureOptions, MaxTokensField};
+pub use providers::openai::OpenAiOptions;
 pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use sse::events;
 pub use target::{Chain, Target};
 pub use transport::Post;
 pub use used::Used;
+pub use vendor::{OptionKeys, VendorInfo};
 
 /// Bytes of a model's name that a client chooses, where `*` offers all: it goes into logs, books and headers.
 const OFFERED_BYTES_MAX: usize = 200;
@@ -77,7 +80,7 @@ impl Llm {
     pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let tls = Arc::new(Tls::default());
         let ready = |name: &str, entry: &ProviderConfig| {
-            let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
+            let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
             Ok(Vendor::Http(Box::new(Remote::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), ready(name, entry)?)));
@@ -202,18 +205,6 @@ impl Ask for Chat<'_> {
 /// A completion of one message that no model wrote, under `model`'s name.
 pub fn completion_of(message: Message, model: &str) -> Completion {
     providers::builtin::completion_of(message, model)
-}
-
-/// How an entry's provider speaks; none for the one inside this program.
-fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
-    Some(match entry.kind {
-        Kind::OpenAi => Box::new(providers::openai::OpenAi::at(&entry.base_url, entry.stream_usage)),
-        Kind::Anthropic => Box::new(providers::anthropic::Anthropic::new(entry.max_tokens)),
-        Kind::Gemini => Box::new(providers::gemini::Gemini::new()),
-        Kind::AzureOpenAi => Box::new(providers::azure::Azure::new(entry)),
-        Kind::WorkersAi => Box::new(providers::workers::Workers::at(&entry.base_url)),
-        Kind::Builtin => return None,
-    })
 }
 
 /// How the reply is wanted.

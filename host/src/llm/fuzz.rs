@@ -8,7 +8,6 @@ mod judge;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::ProviderConfig;
 use super::adapter::{CompletionRequest, Decoding, Dialect, Unsupported};
 use super::providers::{anthropic, azure, gemini, openai, workers};
 use super::sse::{End, Framer, frames};
@@ -26,7 +25,7 @@ fn like_openai() -> openai::OpenAi {
 }
 
 fn like_azure() -> azure::Azure {
-    azure::Azure::new(&ProviderConfig::new(super::Kind::AzureOpenAi, URL))
+    azure::Azure::new(&azure::AzureOptions::default())
 }
 
 /// A question that every dialect takes.

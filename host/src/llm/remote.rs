@@ -49,7 +49,7 @@ impl Remote {
         let tokens = entry.oauth.as_ref().map(ready).transpose()?;
         let provider = Provider::new(ProviderParts {
             name,
-            system: entry.kind.system(),
+            system: entry.kind().system(),
             base_url: &entry.base_url,
             dialect,
             bearer: tokens.is_some(),
@@ -58,7 +58,7 @@ impl Remote {
             tls: Arc::clone(tls),
             observer: Arc::clone(observer),
         })?;
-        Ok(Self { name: name.into(), system: entry.kind.system(), provider, secret_key_name: entry.secret_key_name.clone(), tokens })
+        Ok(Self { name: name.into(), system: entry.kind().system(), provider, secret_key_name: entry.secret_key_name.clone(), tokens })
     }
 
     /// What OpenTelemetry's conventions call its kind.

@@ -19,10 +19,38 @@ mod thinking;
 mod tools;
 mod usage;
 
+use std::ops::RangeInclusive;
+
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, UnsupportedField};
+use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
+
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "anthropic", system: "anthropic", default_url: Some("https://api.anthropic.com/v1"), url_hint: ANY_URL };
+
+/// Tokens of a reply that an operator may choose as the default.
+const MAX_TOKENS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// The keys of an entry of the kind `anthropic`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnthropicOptions {
+    /// Tokens of a reply if the client names no limit, which the API requires.
+    pub max_tokens: u32,
+}
+
+impl Default for AnthropicOptions {
+    fn default() -> Self {
+        Self { max_tokens: 4096 }
+    }
+}
+
+impl AnthropicOptions {
+    pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
+        keys.count("max_tokens", &mut self.max_tokens, MAX_TOKENS);
+    }
+}
 
 /// Anthropic's dialect.
 pub(in crate::llm) struct Anthropic {

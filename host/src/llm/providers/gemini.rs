@@ -15,10 +15,18 @@ use crate::chat::Embedded;
 use crate::llm::adapter::{
     CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
+use crate::llm::vendor::{ANY_URL, VendorInfo};
 use model::Model;
 use reply::Reply;
 
-/// Gemini's dialect; its requests go below `https://generativelanguage.googleapis.com/v1beta`.
+pub(in crate::llm) const INFO: VendorInfo = VendorInfo {
+    name: "gemini",
+    system: "gcp.gemini",
+    default_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    url_hint: ANY_URL,
+};
+
+/// Gemini's dialect.
 pub(in crate::llm) struct Gemini;
 
 impl Gemini {

@@ -25,7 +25,8 @@ use shape::{Chunk, Raw, filled, says};
 use splice::Splice;
 
 pub(in crate::llm) use calls::{CALLS_MAX, Calls, is_finalisation};
-pub(in crate::llm) use dialect::OpenAi;
+pub use dialect::OpenAiOptions;
+pub(in crate::llm) use dialect::{INFO, OpenAi};
 pub(in crate::llm) use embeddings::{decode_embeddings, embeddings_body, vectors};
 pub(in crate::llm) use errors::{InBand, in_band, kind, provider_error, status};
 pub(in crate::llm) use object::Object;

@@ -16,7 +16,23 @@ use crate::llm::adapter::{
 };
 use crate::llm::model_path::segments;
 use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, vectors, wants_usage};
+use crate::llm::vendor::{OptionKeys, VendorInfo};
 use reader::Native;
+
+/// The name for OpenTelemetry is ours; its conventions have none.
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "workers-ai", system: "cloudflare.workers_ai", default_url: None, url_hint: "its account_id" };
+
+/// The one key of an entry of the kind `workers-ai`: Cloudflare's URLs hold the customer's account.
+pub(in crate::llm) fn visit(keys: &mut impl OptionKeys) {
+    let conflict = "one of the two says where the account is";
+    keys.base_url_from("account_id", url_of_account, "the account's id, letters and digits", conflict);
+}
+
+fn url_of_account(id: &str) -> Option<String> {
+    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_id.then(|| format!("https://api.cloudflare.com/client/v4/accounts/{id}/ai/v1"))
+}
 
 /// One account's models.
 pub(in crate::llm) struct Workers {

@@ -13,9 +13,32 @@ use crate::llm::adapter::{
     CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
 use crate::llm::call_id;
+use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 
 /// The host of OpenAI's own API; those of regions end in it.
 const OPENAI: &str = "api.openai.com";
+
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "openai", system: "openai", default_url: Some("https://api.openai.com/v1"), url_hint: ANY_URL };
+
+/// The keys of an entry of the kind `openai`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAiOptions {
+    /// Usage is asked for with every stream; some old servers refuse the question.
+    pub stream_usage: bool,
+}
+
+impl Default for OpenAiOptions {
+    fn default() -> Self {
+        Self { stream_usage: true }
+    }
+}
+
+impl OpenAiOptions {
+    pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
+        keys.flag("stream_usage", &mut self.stream_usage);
+    }
+}
 
 /// OpenAI, and every server that speaks as it does.
 pub(in crate::llm) struct OpenAi {
