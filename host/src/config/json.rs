@@ -42,8 +42,8 @@ pub(super) fn to_toml(value: &Value) -> String {
         Value::Object(map) if map.is_empty() => "{}".into(),
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
-            // People look for the stage's name first.
-            entries.sort_by_key(|(key, _)| *key != "stage");
+            // The stage's name comes first, because people look for it; then the alphabet, so that the same file is always printed the same.
+            entries.sort_by_key(|(key, _)| (*key != "stage", *key));
             let entries: Vec<_> = entries.into_iter().map(|(key, value)| format!("{} = {}", quote_key(key), to_toml(value))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
