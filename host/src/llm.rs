@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use providers::anthropic::AnthropicOptions;
 pub use providers::azure::{AzureOptions, MaxTokensField};
 pub use providers::openai::OpenAiOptions;
-pub use secrets::{Lacking, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
+pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use sse::events;
 pub use target::{Chain, Target};
 pub use transport::Post;
@@ -139,13 +139,13 @@ impl Llm {
     /// reply closes the provider's connection.
     ///
     /// # Errors
-    /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
-    pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answer, Error> {
+    /// The last failure; `CircuitOpen` where nobody was asked; `UnknownProvider` where the chain is empty.
+    pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answered, Error> {
         let chat = Chat { llm: self, exchange, mode };
         let walk = Walk::new(&chat, &self.attempts, chain.into(), exchange.deadline, exchange.tries.clone());
         let walk = walk.choosing(exchange.model.as_deref());
         let Won { reply, target, model, attempts } = walk.run().await?;
-        Ok(Answer { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
+        Ok(Answered { reply, provider: target.provider.clone(), model: model.to_owned(), attempts })
     }
 
     async fn ask(&self, target: &Target, model: &str, exchange: &Exchange, mode: Mode, others: u32) -> Result<Reply, Failure> {
@@ -215,7 +215,7 @@ pub enum Mode {
 }
 
 /// A reply and who gave it.
-pub struct Answer {
+pub struct Answered {
     pub reply: Reply,
     pub provider: String,
     pub model: String,

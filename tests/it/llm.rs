@@ -15,7 +15,7 @@ use std::time::Duration;
 use cofferdam::chat::reply::Pieces;
 use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
-    Answer, Chain, CircuitPhase, Config, Error, Kind, Lacking, Limits, Llm, Mode, Observer, Phase, ProviderConfig, Secret, Target,
+    Answered, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, MissingSecret, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn watched(upstreams: &[&Upstream], limits: Limits, observer: Arc<dyn Observer>)
         "KEY_A" => Secret::new(&format!("{KEY}\n")),
         "KEY_B" => Secret::new("sk-of-b"),
         "BLANK" => Secret::new(" "),
-        _ => Err(Lacking::NotSet),
+        _ => Err(MissingSecret::NotSet),
     };
     Llm::new(config, Arc::new(secrets), observer).expect("the upstreams' URLs are fine")
 }
@@ -83,11 +83,11 @@ async fn failure(llm: &Llm, mode: Mode) -> Error {
 }
 
 /// The answer of provider `a` alone, as a stream.
-async fn streamed(llm: &Llm) -> Answer {
+async fn streamed(llm: &Llm) -> Answered {
     llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
 }
 
-fn pieces(answer: Answer) -> Pieces {
+fn pieces(answer: Answered) -> Pieces {
     match answer.reply {
         Reply::PassThrough(pieces) => pieces,
         _ => panic!("must pass through"),
@@ -95,7 +95,7 @@ fn pieces(answer: Answer) -> Pieces {
 }
 
 /// All bytes of a passed-through reply and what broke it.
-async fn drain(answer: Answer) -> (String, Option<StreamError>) {
+async fn drain(answer: Answered) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();
     while let Some(item) = pieces.next().await {
@@ -114,7 +114,7 @@ async fn drain(answer: Answer) -> (String, Option<StreamError>) {
 }
 
 /// What a whole reply's first choice says.
-fn said(answer: &Answer) -> String {
+fn said(answer: &Answered) -> String {
     let json: Value = match &answer.reply {
         Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
         Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),

@@ -49,7 +49,7 @@ pub(super) async fn create(
             Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),
             Reply::Whole(Whole::Raw(bytes)) => {
                 let completion = codec::parse_completion(&bytes).map_err(|invalid| {
-                    pipeline::Error::Llm(llm::Error::Garbled { provider: provider.to_owned(), cause: invalid.message })
+                    pipeline::Error::Llm(llm::Error::InvalidReply { provider: provider.to_owned(), cause: invalid.message })
                 })?;
                 return Ok(Content::Whole(whole::response(&completion, frame, include)));
             }

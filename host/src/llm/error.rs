@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Lacking;
+use super::MissingSecret;
 
 /// The last attempt's end, after all that the chain allows was tried.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,16 +36,16 @@ pub enum Error {
     Timeout { provider: String, phase: Phase, limit: Duration },
     /// The reply is not what the API says: no JSON, no event, too large.
     #[error("provider `{provider}` sent a reply that cannot be used: {cause}")]
-    Garbled { provider: String, cause: String },
+    InvalidReply { provider: String, cause: String },
     /// The secret that the pipeline names cannot be had.
     #[error("the secret `{name}` for provider `{provider}` {cause}")]
-    SecretMissing { provider: String, name: String, cause: Lacking },
+    SecretMissing { provider: String, name: String, cause: MissingSecret },
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
     /// Nobody was asked: every provider of the chain said not long ago to stay away, this one for the shortest time.
     #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
-    Benched {
+    CircuitOpen {
         provider: String,
         /// It spoke of a rate or a quota, not of the key.
         limited: bool,
@@ -62,10 +62,10 @@ impl Error {
             Self::NoEmbeddings { .. } => "no_embeddings",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
-            Self::Garbled { .. } => "garbled",
+            Self::InvalidReply { .. } => "garbled",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
-            Self::Benched { .. } => "benched",
+            Self::CircuitOpen { .. } => "benched",
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn sanitized(text: &str, key: Option<&Secret>) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.map(|word| if word.contains("***") { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
     // Before the cut, which would leave a part of the key too short to be known.
-    truncated(key.map_or_else(|| line.clone(), |key| key.kept_out_of_text(&line)))
+    truncated(key.map_or_else(|| line.clone(), |key| key.redact_text(&line)))
 }
 
 /// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.

@@ -202,7 +202,7 @@ impl Provider {
     }
 
     fn garbled(&self, cause: impl Into<String>) -> Error {
-        Error::Garbled { provider: self.name.to_string(), cause: cause.into() }
+        Error::InvalidReply { provider: self.name.to_string(), cause: cause.into() }
     }
 
     fn unreachable(&self, cause: &str) -> Error {

@@ -79,11 +79,11 @@ impl Relay {
     /// Hears whole events.
     fn hear(&mut self, block: Bytes) {
         let Some(meter) = &mut self.meter else { return };
-        if let Err(bad) = self.voice.hear(self.redactor.over(block), &mut self.out, &mut meter.tally) {
+        if let Err(bad) = self.voice.hear(self.redactor.redact(block), &mut self.out, &mut meter.tally) {
             let (code, what) = match bad {
                 DecodeError::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
                 DecodeError::Malformed(cause) => {
-                    let cause = error_body::truncated(self.redactor.left_out_of(cause));
+                    let cause = error_body::truncated(self.redactor.redact_text(cause));
                     ("upstream_garbled", format!("sent an event that cannot be used: {cause}"))
                 }
             };

@@ -141,6 +141,6 @@ impl Remote {
         if self.refuses_token(&result) {
             self.tokens.iter().for_each(|tokens| tokens.forget(key));
         }
-        key.kept_out_of(result)
+        key.redact_result(result)
     }
 }

@@ -24,7 +24,7 @@ const NAME_CHARS_MAX: usize = 128;
 pub const NAME: &str = "1 to 128 letters, digits, `_`, `-` or `.`, not beginning with `.`";
 
 /// A secret's value by its name.
-pub type Secrets = Arc<dyn Fn(&str) -> Result<Secret, Lacking> + Send + Sync>;
+pub type Secrets = Arc<dyn Fn(&str) -> Result<Secret, MissingSecret> + Send + Sync>;
 
 /// A key, a password or a token. It prints as `[hidden]`, and nothing serializes it.
 #[derive(Clone)]
@@ -32,19 +32,19 @@ pub struct Secret(Arc<str>);
 
 /// Why a secret cannot be had. The texts go after the secret's name and hold no value and no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lacking {
+pub enum MissingSecret {
     #[error(
         "is not set; put it into a file of `secret_dir`, hand it over as a systemd credential, or export it in the server's environment"
     )]
     NotSet,
     #[error("cannot be looked up: a secret's name is 1 to 128 letters, digits, `_`, `-` or `.`, and does not begin with `.`")]
-    BadName,
+    InvalidName,
     #[error("is larger than 64 KiB")]
     TooLarge,
     #[error("is no UTF-8 text")]
-    NoText,
+    NotText,
     #[error("is no regular file")]
-    NoFile,
+    NotAFile,
     #[error("is in a file that cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
 }
@@ -54,9 +54,9 @@ impl Secret {
     ///
     /// # Errors
     /// `NotSet` where nothing is left.
-    pub fn new(text: &str) -> Result<Self, Lacking> {
+    pub fn new(text: &str) -> Result<Self, MissingSecret> {
         match text.trim() {
-            "" => Err(Lacking::NotSet),
+            "" => Err(MissingSecret::NotSet),
             text => Ok(Self(text.into())),
         }
     }
@@ -97,11 +97,11 @@ fn chain(dirs: Vec<PathBuf>, environment: impl Fn(&str) -> Option<OsString> + Se
     let dirs: Vec<Files> = dirs.into_iter().map(Files::new).collect();
     Arc::new(move |name| {
         if !is_name(name) {
-            return Err(Lacking::BadName);
+            return Err(MissingSecret::InvalidName);
         }
         let now = Instant::now();
-        let variable = || Some(environment(name)?.into_string().map_err(|_| Lacking::NoText).and_then(|text| Secret::new(&text)));
-        dirs.iter().find_map(|dir| dir.get(name, now)).or_else(variable).unwrap_or(Err(Lacking::NotSet))
+        let variable = || Some(environment(name)?.into_string().map_err(|_| MissingSecret::NotText).and_then(|text| Secret::new(&text)));
+        dirs.iter().find_map(|dir| dir.get(name, now)).or_else(variable).unwrap_or(Err(MissingSecret::NotSet))
     })
 }
 

@@ -6,7 +6,7 @@ use super::*;
 fn a_name_that_clients_choose_is_short_and_plain_whatever_is_offered() {
     let mut config = Config::default();
     config.providers.get_mut("openai").unwrap().models = vec!["*".into()];
-    let llm = Llm::new(config, Arc::new(|_| Err(Lacking::NotSet)), Arc::new(())).unwrap();
+    let llm = Llm::new(config, Arc::new(|_| Err(MissingSecret::NotSet)), Arc::new(())).unwrap();
     let offered = |model: &str| llm.offered(&format!("openai/{model}")).map(|target| target.model);
     let long = "m".repeat(200);
     for model in ["gpt-4o", "org/model:tag", &*long] {

@@ -123,7 +123,7 @@ fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Optio
         Reply::Whole(Whole::Raw(raw)) => {
             let mut completion = codec::parse_completion(&raw).map_err(|invalid| {
                 let provider = answered_by.map(|(provider, _)| provider.clone()).unwrap_or_default();
-                Error::Llm(llm::Error::Garbled { provider, cause: invalid.message })
+                Error::Llm(llm::Error::InvalidReply { provider, cause: invalid.message })
             })?;
             number(&mut completion);
             Ok((Some(raw), completion))

@@ -3,13 +3,13 @@
 
 use super::{Error, LlmStage};
 use crate::chat::Exchange;
-use crate::llm::{Answer, Llm, Mode};
+use crate::llm::{Answered, Llm, Mode};
 
 /// Asks the model.
 ///
 /// # Errors
 /// The last attempt's error when none answered.
-pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, exchange: Exchange) -> Result<(Exchange, Answer), Error> {
+pub async fn run(stage: &LlmStage, llm: &Llm, mode: Mode, exchange: Exchange) -> Result<(Exchange, Answered), Error> {
     let answer = llm.answer(stage.chain(), &exchange, mode).await?;
     Ok((exchange, answer))
 }

@@ -18,7 +18,7 @@ fn hedged(targets: &[Target], hedge_after: Duration) -> Chain<'_> {
 }
 
 /// The whole text of a stream that nothing broke.
-async fn whole(answer: Answer) -> String {
+async fn whole(answer: Answered) -> String {
     let (text, broken) = drain(answer).await;
     assert!(broken.is_none(), "{broken:?}");
     text
@@ -76,7 +76,8 @@ async fn a_port_where_nobody_listens_is_tried_again() {
     let mut config = Config { limits: limits(), ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
     let seen = Arc::new(Seen::default());
-    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::clone(&seen) as Arc<dyn Observer>).expect("a URL");
+    let llm =
+        Llm::new(config, Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::clone(&seen) as Arc<dyn Observer>).expect("a URL");
     assert!(matches!(failure(&llm, Mode::Whole).await, Error::Unreachable { .. }));
     assert_eq!(*seen.0.lock().expect("no panic"), ["a/model-a unreachable"; 3]);
 }
@@ -91,7 +92,7 @@ async fn a_long_wait_falls_back_at_once() {
         let answer = llm.answer(&[target("a"), target("b")], &exchange(), Mode::Whole).await.expect("an answer");
         assert_eq!((said(&answer), answer.attempts), ("hi".into(), 2));
         let error = failure(&llm, Mode::Whole).await;
-        assert!(matches!(error, Error::Benched { limited: true, retry_after, .. } if retry_after > HOUR / 2), "{error}");
+        assert!(matches!(error, Error::CircuitOpen { limited: true, retry_after, .. } if retry_after > HOUR / 2), "{error}");
         assert_eq!(a.requests().len(), 1, "it is not asked before the time it named");
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::upstream::{Script, delta, finish};
 
 #[track_caller]
-fn is_from_b(answer: Result<Answer, Error>, case: &str) {
+fn is_from_b(answer: Result<Answered, Error>, case: &str) {
     let answer = answer.unwrap_or_else(|error| panic!("{case}: {error}"));
     assert_eq!((&*answer.provider, answer.attempts), ("b", 2), "{case}");
 }
@@ -111,7 +111,7 @@ async fn a_missing_secret_or_provider_lets_the_fallback_run() {
         is_from_b(llm.answer(&[primary.clone(), target("b")], &exchange(), Mode::Whole).await, secret);
         let error = llm.answer(&[primary], &exchange(), Mode::Whole).await.err().expect("must fail");
         assert!(
-            matches!(&error, Error::SecretMissing { provider, name, cause: Lacking::NotSet } if provider == "a" && name == secret),
+            matches!(&error, Error::SecretMissing { provider, name, cause: MissingSecret::NotSet } if provider == "a" && name == secret),
             "{error}"
         );
     }
@@ -154,7 +154,7 @@ async fn a_port_where_nobody_listens_cannot_be_reached() {
     let mut config = Config { limits: once(), ..Config::default() };
     let base_url = format!("http://{}/v1", socket.local_addr().expect("bound"));
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
-    let llm = Llm::new(config, Arc::new(|_| Err(Lacking::NotSet)), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(MissingSecret::NotSet)), Arc::new(())).expect("a URL");
     let error = failure(&llm, Mode::Stream).await;
     assert!(matches!(&error, Error::Unreachable { cause, .. } if cause.contains("refused")), "{error}");
 }

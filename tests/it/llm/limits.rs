@@ -25,7 +25,7 @@ async fn connecting_takes_no_longer_than_connect() {
     }
     let mut config = Config { limits: Limits { connect: TINY, ..once() }, ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, format!("http://{address}/v1")));
-    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::new(())).expect("a URL");
     is_timeout(&failure(&llm, Mode::Whole).await, "connect");
 }
 
@@ -126,7 +126,7 @@ async fn a_first_event_over_event_bytes_is_garbled() {
         let upstream = Upstream::start().await;
         upstream.next(script);
         let error = failure(&with_limits(&[&upstream], Limits { event_bytes, ..once() }), Mode::Stream).await;
-        assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
+        assert!(matches!(&error, Error::InvalidReply { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
         upstream.hung_up().await;
     }
 }
@@ -146,7 +146,7 @@ async fn a_reply_of_reply_bytes_passes_and_one_byte_more_does_not() {
             llm.answer(&[target("a")], &exchange(), mode).await.expect("an answer");
             let llm = with_limits(&[&upstream], Limits { reply_bytes: body.len() - 1, ..once() });
             let error = failure(&llm, mode).await;
-            assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.reply_bytes")), "{error}");
+            assert!(matches!(&error, Error::InvalidReply { cause, .. } if cause.contains("limits.providers.reply_bytes")), "{error}");
         }
     }
 }
@@ -195,7 +195,7 @@ async fn what_comes_before_the_first_event_takes_no_more_than_event_bytes() {
     assert!(broken.is_none() && text.contains(&event), "{text}");
     upstream.next(Script::stream().piece(pings(event_bytes + 1)).hang());
     let error = failure(&with_limits(&[&upstream], Limits { event_bytes, ..once() }), Mode::Stream).await;
-    assert!(matches!(&error, Error::Garbled { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
+    assert!(matches!(&error, Error::InvalidReply { cause, .. } if cause.contains("limits.providers.event_bytes")), "{error}");
     upstream.hung_up().await;
 }
 

@@ -18,7 +18,7 @@ fn guarded_by(limits: Limits, provider: &Upstream, endpoint: &Upstream, kind: Ki
     config.providers.insert("a".into(), entry);
     let secrets = |name: &str| match name {
         "CLIENT" | "OTHER" => Secret::new(&format!("hush-of-{name}")),
-        _ => Err(Lacking::NotSet),
+        _ => Err(MissingSecret::NotSet),
     };
     Llm::new(config, Arc::new(secrets), Arc::new(())).expect("the upstreams' URLs are fine")
 }
@@ -102,7 +102,7 @@ async fn a_refused_key_is_benched_where_the_endpoint_gives_the_same_token_again(
     assert_eq!(llm.circuits()[0].key_name.as_deref(), Some("CLIENT"));
     let named = Target { secret_key_name: Some("CLIENT".into()), ..target("a") };
     let benched = llm.answer(&[named], &exchange(), Mode::Whole).await.err().expect("its circuit is open");
-    assert!(matches!(benched, Error::Benched { .. }) && provider.requests().len() == 1, "{benched}");
+    assert!(matches!(benched, Error::CircuitOpen { .. }) && provider.requests().len() == 1, "{benched}");
 }
 
 #[tokio::test]

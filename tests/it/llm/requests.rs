@@ -103,7 +103,7 @@ async fn a_provider_that_does_not_speak_tls_cannot_be_reached_over_https() {
     let base_url = format!("https://{}/v1", listener.local_addr().expect("bound"));
     let mut config = Config { limits: once(), ..Config::default() };
     config.providers.insert("a".into(), ProviderConfig::new(Kind::OpenAi, base_url));
-    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("a URL");
+    let llm = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::new(())).expect("a URL");
     let plain = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a client");
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("room in the buffer");
@@ -121,13 +121,14 @@ fn a_base_url_that_is_none_is_refused_at_once_and_a_fine_one_loads_nothing() {
     for base_url in ["", "ftp://x/v1", "localhost:8000", "/v1", "http://"] {
         let entry = ProviderConfig::new(Kind::OpenAi, base_url);
         let config = Config { providers: [("odd".to_owned(), entry)].into(), ..Config::default() };
-        let Err(error) = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())) else {
+        let Err(error) = Llm::new(config, Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::new(())) else {
             panic!("{base_url} must be refused")
         };
         assert!(error.to_string().contains("`odd`") && error.to_string().contains("base_url"), "{error}");
     }
     // Without a runtime: nothing is connected, read or spawned.
-    let llm = Llm::new(Config::default(), Arc::new(|_| Err(cofferdam::llm::Lacking::NotSet)), Arc::new(())).expect("the defaults are fine");
+    let llm =
+        Llm::new(Config::default(), Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::new(())).expect("the defaults are fine");
     assert_eq!(llm.names(), ["anthropic", "builtin", "gemini", "openai"]);
     assert!(llm.knows("openai") && !llm.knows("other"));
 }

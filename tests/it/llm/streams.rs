@@ -101,6 +101,6 @@ async fn a_json_reply_to_a_stream_request_that_is_no_completion_is_garbled() {
     for body in [r#"{"id":"x"}"#, r#"{"choices":[{"index":0}]}"#, "oops"] {
         upstream.next(Script::reply(200, &[("content-type", "application/json")], body));
         let error = failure(&llm(&[&upstream]), Mode::Stream).await;
-        assert!(matches!(error, Error::Garbled { .. }), "{error}");
+        assert!(matches!(error, Error::InvalidReply { .. }), "{error}");
     }
 }

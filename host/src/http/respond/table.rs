@@ -169,15 +169,15 @@ fn provider(error: &llm::Error) -> ErrorResponse {
                 ErrorResponse::new(504, PROVIDER, "provider_timeout", error.to_string())
             }
         },
-        llm::Error::Garbled { provider, .. } => {
+        llm::Error::InvalidReply { provider, .. } => {
             ErrorResponse::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
         llm::Error::SecretMissing { .. } => ErrorResponse::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
         // What the provider said when it was asked; its own words went to the request that heard them.
-        llm::Error::Benched { limited: true, retry_after, .. } => {
+        llm::Error::CircuitOpen { limited: true, retry_after, .. } => {
             ErrorResponse::new(429, "rate_limit_error", "rate_limit_exceeded", error.to_string()).after(whole_seconds(*retry_after))
         }
-        llm::Error::Benched { limited: false, retry_after, .. } => {
+        llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
         }
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),

@@ -174,11 +174,11 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Unreachable { provider: provider(), cause: "10.0.0.7 refused".into() },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
-        llm::Error::Garbled { provider: provider(), cause: "<html>".into() },
-        llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::Lacking::NotSet },
+        llm::Error::InvalidReply { provider: provider(), cause: "<html>".into() },
+        llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::MissingSecret::NotSet },
         llm::Error::UnknownProvider { provider: provider() },
-        llm::Error::Benched { provider: provider(), limited: true, retry_after: limit },
-        llm::Error::Benched { provider: provider(), limited: false, retry_after: limit },
+        llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
+        llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]
 }
 

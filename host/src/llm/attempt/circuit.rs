@@ -44,7 +44,7 @@ pub(super) enum Cause {
     /// The provider said so: a rate or a quota.
     Limited,
     /// The provider said so: the key, or a time to wait.
-    Told,
+    Reported,
 }
 
 /// The right to try, and what is needed to judge the outcome.
@@ -129,17 +129,17 @@ impl Circuit {
             Some(open) => open.rest,
         };
         match (verdict, why) {
-            (Verdict::Alive, _) if fresh || self.open.is_none() => {
+            (Verdict::Success, _) if fresh || self.open.is_none() => {
                 self.failures = 0;
                 if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Verdict::Against, Some(why)) if self.open.is_none() => {
+            (Verdict::Failure, Some(why)) if self.open.is_none() => {
                 self.failures += 1;
                 if self.failures < rests.failures { Change::None } else { self.open(now, rest, rest, Cause::Failures, why) }
             }
-            (Verdict::Against, Some(why)) if probe => self.open(now, rest, rest, Cause::Failures, why),
-            (Verdict::Word { limited, after }, Some(why)) => {
-                let cause = if *limited { Cause::Limited } else { Cause::Told };
+            (Verdict::Failure, Some(why)) if probe => self.open(now, rest, rest, Cause::Failures, why),
+            (Verdict::Unavailable { limited, retry_after: after }, Some(why)) => {
+                let cause = if *limited { Cause::Limited } else { Cause::Reported };
                 self.open(now, after.map_or(rest, |after| after.min(rests.most)), rest, cause, why)
             }
             _ => Change::None,

@@ -120,7 +120,7 @@ impl Circuits {
             return;
         }
         let mut table = self.lock();
-        let Some(at) = table.place(account, matches!(verdict, Verdict::Against | Verdict::Word { .. })) else { return };
+        let Some(at) = table.place(account, matches!(verdict, Verdict::Failure | Verdict::Unavailable { .. })) else { return };
         let circuit = &mut table.kept[at].circuit;
         let change = circuit.settle(Instant::now(), ticket, verdict, why, &self.rests);
         let (openings, at_rest) = (circuit.openings(), circuit.at_rest());
@@ -182,7 +182,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.circuits.settle(self.account, self.ticket, &Verdict::Nothing, None);
+            self.circuits.settle(self.account, self.ticket, &Verdict::Neutral, None);
         }
     }
 }

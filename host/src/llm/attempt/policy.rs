@@ -8,17 +8,17 @@ use crate::llm::{Error, Phase, Target};
 
 /// A failure, judged.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ruling {
-    pub(super) again: Again,
+pub(super) struct Judgment {
+    pub(super) retry: Retry,
     pub(super) verdict: Verdict,
 }
 
 /// Whether the same target may be tried again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Again {
-    No,
+pub(super) enum Retry {
+    Never,
     /// Only where nobody else is left: the failure took long already.
-    IfAlone,
+    AfterOthers,
     /// After a pause of at least this.
     After(Duration),
 }
@@ -27,48 +27,48 @@ pub(super) enum Again {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
     /// Nothing: nobody was asked, or nobody could know.
-    Nothing,
+    Neutral,
     /// It is there; the request was at fault, or nothing was.
-    Alive,
+    Success,
     /// It failed.
-    Against,
+    Failure,
     /// It said itself that asking again is no use before this time has passed, or until somebody mends something.
-    Word { limited: bool, after: Option<Duration> },
+    Unavailable { limited: bool, retry_after: Option<Duration> },
 }
 
 /// `budget`: the longest wait for a try at the same place.
-pub(super) fn rule(failure: &Failure, budget: Duration) -> Ruling {
-    let ruling = |again, verdict| Ruling { again, verdict };
+pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
+    let judgment = |retry, verdict| Judgment { retry, verdict };
     let (status, code, retry_after, exhausted) = match &failure.error {
         Error::Status { status, code, retry_after, exhausted, .. } => (*status, code.as_deref(), *retry_after, *exhausted),
-        Error::Unreachable { .. } | Error::Garbled { .. } => return ruling(Again::After(Duration::ZERO), Verdict::Against),
+        Error::Unreachable { .. } | Error::InvalidReply { .. } => return judgment(Retry::After(Duration::ZERO), Verdict::Failure),
         Error::Timeout { phase, .. } => {
             return match phase {
-                Phase::Connect | Phase::FirstByte | Phase::Idle => ruling(Again::IfAlone, Verdict::Against),
+                Phase::Connect | Phase::FirstByte | Phase::Idle => judgment(Retry::AfterOthers, Verdict::Failure),
                 // The target had all of the time that is its own.
-                Phase::Total => ruling(Again::No, Verdict::Against),
-                Phase::Deadline => ruling(Again::No, Verdict::Nothing),
+                Phase::Total => judgment(Retry::Never, Verdict::Failure),
+                Phase::Deadline => judgment(Retry::Never, Verdict::Neutral),
             };
         }
         // The provider was not asked, and is not to blame.
-        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return ruling(Again::No, Verdict::Nothing),
-        Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::Benched { .. } => {
-            return ruling(Again::No, Verdict::Nothing);
+        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return judgment(Retry::Never, Verdict::Neutral),
+        Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
+            return judgment(Retry::Never, Verdict::Neutral);
         }
     };
     let passing = |limited: bool, against: Verdict| match retry_after.unwrap_or_default() {
-        long if long > budget => ruling(Again::No, Verdict::Word { limited, after: Some(long) }),
-        short => ruling(Again::After(short), against),
+        long if long > budget => judgment(Retry::Never, Verdict::Unavailable { limited, retry_after: Some(long) }),
+        short => judgment(Retry::After(short), against),
     };
     match status {
-        _ if exhausted => ruling(Again::No, Verdict::Word { limited: true, after: retry_after }),
-        _ if too_long(code) => ruling(Again::No, Verdict::Alive),
-        402 => ruling(Again::No, Verdict::Word { limited: true, after: retry_after }),
-        401 | 403 => ruling(Again::No, Verdict::Word { limited: false, after: retry_after }),
-        429 => passing(true, Verdict::Against),
-        409 | 425 => passing(false, Verdict::Alive),
-        408 | 500..=599 => passing(false, Verdict::Against),
-        _ => ruling(Again::No, Verdict::Alive),
+        _ if exhausted => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
+        _ if too_long(code) => judgment(Retry::Never, Verdict::Success),
+        402 => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
+        401 | 403 => judgment(Retry::Never, Verdict::Unavailable { limited: false, retry_after }),
+        429 => passing(true, Verdict::Failure),
+        409 | 425 => passing(false, Verdict::Success),
+        408 | 500..=599 => passing(false, Verdict::Failure),
+        _ => judgment(Retry::Never, Verdict::Success),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
 use super::circuits::{Account, Permit};
-use super::policy::{self, Again};
+use super::policy::{self, Retry};
 use super::{Attempts, Failure, Watch, order};
 use crate::chat::{Deadline, Tries};
 use crate::llm::{Chain, Error, Target};
@@ -86,7 +86,7 @@ struct Failed<'a> {
     model: &'a str,
     before: u32,
     failure: Failure,
-    again: Again,
+    retry: Retry,
 }
 
 impl<'a, A: Ask> Walk<'a, A> {
@@ -101,7 +101,7 @@ impl<'a, A: Ask> Walk<'a, A> {
     }
 
     /// # Errors
-    /// The last failure; `Benched` where nobody was asked; `UnknownProvider` where the chain is empty.
+    /// The last failure; `CircuitOpen` where nobody was asked; `UnknownProvider` where the chain is empty.
     pub(in crate::llm) async fn run(&self) -> Result<Won<'a, A::Reply>, Error> {
         let mut progress = Progress::new(self);
         let mut running = FuturesUnordered::new();
@@ -136,12 +136,12 @@ impl<'a, A: Ask> Walk<'a, A> {
 
     async fn attempt(&self, start: Start<'a>) -> Result<Won<'a, A::Reply>, Failed<'a>> {
         let Start { place, target, model, before, entry } = start;
-        let failed = |failure, again| Failed { place, target, model, before, failure, again };
+        let failed = |failure, retry| Failed { place, target, model, before, failure, retry };
         let pass = match entry {
             Entry::Now(pass) => pass,
             Entry::Later(pause, failure) => {
                 sleep(pause).await;
-                self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Again::No))?
+                self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
         let number = self.tries.begin();
@@ -151,13 +151,13 @@ impl<'a, A: Ask> Walk<'a, A> {
         watch.ends(&asked, self.ask.streams());
         match asked {
             Ok(reply) => {
-                pass.settle(&policy::Verdict::Alive, None);
+                pass.settle(&policy::Verdict::Success, None);
                 Ok(Won { reply, target, model, attempts: self.tries.begun() })
             }
             Err(failure) => {
-                let ruling = policy::rule(&failure, self.attempts.limits.retry_budget);
-                pass.settle(&ruling.verdict, Some(&failure));
-                Err(failed(failure, ruling.again))
+                let judgment = policy::judge(&failure, self.attempts.limits.retry_budget);
+                pass.settle(&judgment.verdict, Some(&failure));
+                Err(failed(failure, judgment.retry))
             }
         }
     }

@@ -72,7 +72,7 @@ impl Provider {
 
     /// Reads a body that should be a whole reply.
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
-        let bytes = Redactor::of(key).over(self.read(body).await?);
+        let bytes = Redactor::new(key).redact(self.read(body).await?);
         let mut tally = Tally::default();
         tally.said(bytes.len());
         let whole = match reading {
@@ -115,7 +115,7 @@ impl Provider {
             Decoding::Translated(reader) => StreamDecoder::translated(reader, writer()),
         };
         let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
-        let (mut tally, redactor) = (Tally::default(), Redactor::of(key));
+        let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
@@ -124,7 +124,7 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(redactor.over(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                voice.hear(redactor.redact(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
             }
             if voice.says_something() {
                 break;

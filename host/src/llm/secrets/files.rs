@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Lacking, Secret};
+use super::{MissingSecret, Secret};
 
 /// How long a value is used before its file is read again. Such directories are in memory, and a read is microseconds.
 const FRESH: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) struct Files {
 }
 
 struct Kept {
-    value: Result<Secret, Lacking>,
+    value: Result<Secret, MissingSecret>,
     until: Instant,
     warned: bool,
 }
@@ -36,7 +36,7 @@ impl Files {
     }
 
     /// The value of the file `name`, which must be fit for a name; none where there is no such file.
-    pub(super) fn get(&self, name: &str, now: Instant) -> Option<Result<Secret, Lacking>> {
+    pub(super) fn get(&self, name: &str, now: Instant) -> Option<Result<Secret, MissingSecret>> {
         if let Some(kept) = self.kept().get_mut(name) {
             if now < kept.until {
                 return Some(kept.value.clone());
@@ -50,7 +50,7 @@ impl Files {
                 self.kept().remove(name);
                 return None;
             }
-            Err(kind) => (Err(Lacking::Unreadable(kind)), false),
+            Err(kind) => (Err(MissingSecret::Unreadable(kind)), false),
         };
         let mut kept = self.kept();
         let warned = kept.get(name).is_some_and(|kept| kept.warned);
@@ -68,20 +68,20 @@ impl Files {
 }
 
 /// Follows links: Kubernetes puts each secret's file behind two of them.
-fn read(path: &Path) -> Result<(Result<Secret, Lacking>, Metadata), ErrorKind> {
+fn read(path: &Path) -> Result<(Result<Secret, MissingSecret>, Metadata), ErrorKind> {
     let kind = |error: std::io::Error| error.kind();
     let metadata = std::fs::metadata(path).map_err(kind)?;
     // To open a pipe would wait for its other end.
     if !metadata.is_file() {
-        return Ok((Err(Lacking::NoFile), metadata));
+        return Ok((Err(MissingSecret::NotAFile), metadata));
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(kind)?;
     let value = match String::from_utf8(bytes) {
-        Ok(text) if text.len() as u64 > BYTES_MAX => Err(Lacking::TooLarge),
+        Ok(text) if text.len() as u64 > BYTES_MAX => Err(MissingSecret::TooLarge),
         Ok(text) => Secret::new(&text),
-        Err(error) if error.as_bytes().len() as u64 > BYTES_MAX => Err(Lacking::TooLarge),
-        Err(_) => Err(Lacking::NoText),
+        Err(error) if error.as_bytes().len() as u64 > BYTES_MAX => Err(MissingSecret::TooLarge),
+        Err(_) => Err(MissingSecret::NotText),
     };
     Ok((value, metadata))
 }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn value(files: &Files, name: &str, now: Instant) -> Option<Result<String, Lacking>> {
+    fn value(files: &Files, name: &str, now: Instant) -> Option<Result<String, MissingSecret>> {
         files.get(name, now).map(|value| value.map(|secret| secret.expose().to_owned()))
     }
 
@@ -120,10 +120,10 @@ mod tests {
         std::fs::write(dir.path().join("BLANK"), " \n").unwrap();
         std::fs::create_dir(dir.path().join("DIR")).unwrap();
         assert_eq!(value(&files, "MOST", now).unwrap().unwrap().len(), most);
-        assert_eq!(value(&files, "MORE", now), Some(Err(Lacking::TooLarge)));
-        assert_eq!(value(&files, "BINARY", now), Some(Err(Lacking::NoText)));
-        assert_eq!(value(&files, "BLANK", now), Some(Err(Lacking::NotSet)));
-        assert_eq!(value(&files, "DIR", now), Some(Err(Lacking::NoFile)));
+        assert_eq!(value(&files, "MORE", now), Some(Err(MissingSecret::TooLarge)));
+        assert_eq!(value(&files, "BINARY", now), Some(Err(MissingSecret::NotText)));
+        assert_eq!(value(&files, "BLANK", now), Some(Err(MissingSecret::NotSet)));
+        assert_eq!(value(&files, "DIR", now), Some(Err(MissingSecret::NotAFile)));
     }
 
     #[test]

@@ -119,8 +119,7 @@ impl OAuth {
     async fn renew(&self, turn: &mut Option<(Instant, Error)>, client_secret: &Secret) -> Result<Secret, Error> {
         let asked = (self.now)();
         let answer = self.endpoint.post(form(&self.config, client_secret).into()).await;
-        let token =
-            answer.and_then(|(status, body)| self.granted(status, &body, asked)).map_err(|error| client_secret.kept_out_of_error(error));
+        let token = answer.and_then(|(status, body)| self.granted(status, &body, asked)).map_err(|error| client_secret.redact_error(error));
         match token {
             Ok(token) => {
                 *turn = None;
@@ -140,7 +139,8 @@ impl OAuth {
         if !(200..300).contains(&status) {
             return Err(self.refused(status, &json));
         }
-        let garbled = || Error::Garbled { provider: self.provider.clone(), cause: "its token endpoint gave no access_token".to_owned() };
+        let garbled =
+            || Error::InvalidReply { provider: self.provider.clone(), cause: "its token endpoint gave no access_token".to_owned() };
         let secret = json["access_token"].as_str().and_then(|token| Secret::new(token).ok()).ok_or_else(garbled)?;
         // Entra's v1.0 endpoint writes the number as a string.
         let seconds = json["expires_in"].as_u64().or_else(|| json["expires_in"].as_str()?.parse().ok());

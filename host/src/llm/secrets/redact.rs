@@ -20,34 +20,34 @@ const END: usize = 2;
 
 impl Secret {
     /// What came of a try with this key: a failure without the key. A reply was read through a `Redactor`.
-    pub(in crate::llm) fn kept_out_of<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
-        result.map_err(|failure| Failure { error: self.kept_out_of_error(failure.error), ..failure })
+    pub(in crate::llm) fn redact_result<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        result.map_err(|failure| Failure { error: self.redact_error(failure.error), ..failure })
     }
 
     /// The error without any word that gives the key away.
-    pub(in crate::llm) fn kept_out_of_error(&self, mut error: Error) -> Error {
-        let words = SecretForms::of(self.expose());
+    pub(in crate::llm) fn redact_error(&self, mut error: Error) -> Error {
+        let matcher = KeyMatcher::new(self.expose());
         match &mut error {
             Error::Status { message, kind, code, param, .. } => {
-                *message = words.left_out_of(message);
+                *message = matcher.redact(message);
                 for text in [kind, code, param].into_iter().flatten() {
-                    *text = words.left_out_of(text);
+                    *text = matcher.redact(text);
                 }
             }
-            Error::Unreachable { cause, .. } | Error::Garbled { cause, .. } => *cause = words.left_out_of(cause),
+            Error::Unreachable { cause, .. } | Error::InvalidReply { cause, .. } => *cause = matcher.redact(cause),
             Error::Timeout { .. }
             | Error::SecretMissing { .. }
             | Error::UnknownProvider { .. }
             | Error::UnsupportedField { .. }
             | Error::NoEmbeddings { .. }
-            | Error::Benched { .. } => {}
+            | Error::CircuitOpen { .. } => {}
         }
         error
     }
 
     /// The text without any word that gives the key away.
-    pub(in crate::llm) fn kept_out_of_text(&self, text: &str) -> String {
-        SecretForms::of(self.expose()).left_out_of(text)
+    pub(in crate::llm) fn redact_text(&self, text: &str) -> String {
+        KeyMatcher::new(self.expose()).redact(text)
     }
 }
 
@@ -60,50 +60,50 @@ pub(in crate::llm) struct Redactor {
 
 impl Redactor {
     /// Without a key nothing is hidden.
-    pub(in crate::llm) fn of(key: Option<&Secret>) -> Self {
+    pub(in crate::llm) fn new(key: Option<&Secret>) -> Self {
         let needle = key.map(Secret::expose).filter(|key| key.len() >= PART);
         Self { key: key.cloned(), finder: needle.map(|needle| memmem::Finder::new(needle).into_owned()) }
     }
 
     /// The same bytes with stars where the key stood, as many, so that JSON and lengths stay as they were. Only the whole key is looked for:
     /// parts of it in a model's words may be any words.
-    pub(in crate::llm) fn over(&self, bytes: Bytes) -> Bytes {
+    pub(in crate::llm) fn redact(&self, bytes: Bytes) -> Bytes {
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.find(&bytes).is_some()) else { return bytes };
-        let mut veiled = BytesMut::from(&bytes[..]);
+        let mut redacted = BytesMut::from(&bytes[..]);
         for start in finder.find_iter(&bytes) {
-            veiled[start..start + finder.needle().len()].fill(b'*');
+            redacted[start..start + finder.needle().len()].fill(b'*');
         }
-        veiled.freeze()
+        redacted.freeze()
     }
 
     /// Our own words about the reply, without any that give the key away.
-    pub(in crate::llm) fn left_out_of(&self, text: String) -> String {
+    pub(in crate::llm) fn redact_text(&self, text: String) -> String {
         match &self.key {
-            Some(key) => key.kept_out_of_text(&text),
+            Some(key) => key.redact_text(&text),
             None => text,
         }
     }
 }
 
 /// Recognises the words that give a key away.
-struct SecretForms<'a> {
+struct KeyMatcher<'a> {
     key: &'a str,
     /// Each `PART` bytes in a row of the key and of its base64, in lower case.
     parts: HashSet<[u8; PART]>,
 }
 
-impl<'a> SecretForms<'a> {
-    fn of(key: &'a str) -> Self {
+impl<'a> KeyMatcher<'a> {
+    fn new(key: &'a str) -> Self {
         let parts = parts(key.as_bytes()).chain(parts(base64(key.as_bytes()).as_bytes())).collect();
         Self { key, parts }
     }
 
-    fn left_out_of(&self, text: &str) -> String {
+    fn redact(&self, text: &str) -> String {
         let pieces = text.split_inclusive(|c: char| c.is_whitespace() || c.is_control());
-        pieces.map(|piece| if self.give_away(piece) { format!("{HIDDEN}{}", blank_end(piece)) } else { piece.to_owned() }).collect()
+        pieces.map(|piece| if self.reveals(piece) { format!("{HIDDEN}{}", blank_end(piece)) } else { piece.to_owned() }).collect()
     }
 
-    fn give_away(&self, word: &str) -> bool {
+    fn reveals(&self, word: &str) -> bool {
         parts(word.as_bytes()).any(|part| self.parts.contains(&part)) || word.contains(self.key) || self.masked(word)
     }
 

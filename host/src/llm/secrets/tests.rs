@@ -3,7 +3,7 @@
 use super::*;
 
 #[track_caller]
-fn value(secrets: &Secrets, name: &str) -> Result<String, Lacking> {
+fn value(secrets: &Secrets, name: &str) -> Result<String, MissingSecret> {
     secrets(name).map(|secret| secret.expose().to_owned())
 }
 
@@ -21,8 +21,8 @@ fn the_first_place_that_has_the_name_decides() {
     assert_eq!(value(&secrets, "A").as_deref(), Ok("a of the first"));
     assert_eq!(value(&secrets, "B").as_deref(), Ok("of the second"));
     assert_eq!(value(&secrets, "C").as_deref(), Ok("C of the environment"));
-    assert_eq!(value(&secrets, "D"), Err(Lacking::NotSet));
-    assert_eq!(value(&secrets, "EMPTY"), Err(Lacking::NotSet), "an empty file is a mistake, no reason to look elsewhere");
+    assert_eq!(value(&secrets, "D"), Err(MissingSecret::NotSet));
+    assert_eq!(value(&secrets, "EMPTY"), Err(MissingSecret::NotSet), "an empty file is a mistake, no reason to look elsewhere");
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_name_cannot_climb_out_of_the_directory() {
     let absolute = dir.path().join("outside").display().to_string();
     let long = "x".repeat(NAME_CHARS_MAX + 1);
     for name in ["../outside", "..", ".", ".hidden", "", "a/b", "a\0b", "a\\b", "é", "A=B", "a b", &absolute, &long] {
-        assert_eq!(value(&secrets, name), Err(Lacking::BadName), "{name:?}");
+        assert_eq!(value(&secrets, name), Err(MissingSecret::InvalidName), "{name:?}");
     }
     assert_eq!(value(&secrets, &"x".repeat(NAME_CHARS_MAX)).as_deref(), Ok("not yours"), "the longest name");
     assert_eq!(value(&secrets, "Azure_key-2.old").as_deref(), Ok("not yours"));

@@ -31,7 +31,7 @@ fn circuits(circuit_failures: u32) -> (Circuits, Arc<Gauge>) {
 }
 
 fn fails(circuits: &Circuits, account: Account<'_>) {
-    circuits.admit(account).map_err(|_| "shut").expect("a pass").settle(&Verdict::Against, Some(&why()));
+    circuits.admit(account).map_err(|_| "shut").expect("a pass").settle(&Verdict::Failure, Some(&why()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +62,7 @@ async fn what_is_at_rest_is_not_kept() {
     assert_eq!(circuits.states()[0].until, Some(Instant::now() + Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(states(), is(CircuitPhase::HalfOpen));
-    circuits.admit(a).map_err(|_| "shut").expect("the probe").settle(&Verdict::Alive, None);
+    circuits.admit(a).map_err(|_| "shut").expect("the probe").settle(&Verdict::Success, None);
     assert!(states().is_empty());
     assert_eq!(*gauge.0.lock().unwrap(), ["a 1", "a 0"]);
 }
@@ -83,7 +83,7 @@ async fn a_pass_that_is_dropped_frees_the_place_of_the_probe() {
 async fn with_0_failures_no_circuit_opens() {
     let (circuits, gauge) = circuits(0);
     let a = account("a", None);
-    for verdict in [Verdict::Against, Verdict::Word { limited: true, after: None }] {
+    for verdict in [Verdict::Failure, Verdict::Unavailable { limited: true, retry_after: None }] {
         circuits.admit(a).map_err(|_| "shut").expect("a pass").settle(&verdict, Some(&why()));
     }
     assert!(circuits.admit(a).is_ok() && circuits.states().is_empty() && gauge.0.lock().unwrap().is_empty());

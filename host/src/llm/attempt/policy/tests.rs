@@ -19,60 +19,60 @@ fn refusal(status: u16, code: Option<&str>, retry_after: Option<Duration>, exhau
 }
 
 /// Everything that is no status.
-fn others() -> Vec<(Failure, Again, Verdict)> {
+fn others() -> Vec<(Failure, Retry, Verdict)> {
     let provider = || "a".to_owned();
     let timeout = |phase| Error::Timeout { provider: provider(), phase, limit: Duration::ZERO }.into();
-    let at_once = Again::After(Duration::ZERO);
+    let at_once = Retry::After(Duration::ZERO);
     vec![
-        (Error::Unreachable { provider: provider(), cause: "refused".into() }.into(), at_once, Verdict::Against),
-        (Error::Garbled { provider: provider(), cause: "no JSON".into() }.into(), at_once, Verdict::Against),
-        (timeout(Phase::Connect), Again::IfAlone, Verdict::Against),
-        (timeout(Phase::FirstByte), Again::IfAlone, Verdict::Against),
-        (timeout(Phase::Idle), Again::IfAlone, Verdict::Against),
-        (timeout(Phase::Total), Again::No, Verdict::Against),
-        (timeout(Phase::Deadline), Again::No, Verdict::Nothing),
+        (Error::Unreachable { provider: provider(), cause: "refused".into() }.into(), at_once, Verdict::Failure),
+        (Error::InvalidReply { provider: provider(), cause: "no JSON".into() }.into(), at_once, Verdict::Failure),
+        (timeout(Phase::Connect), Retry::AfterOthers, Verdict::Failure),
+        (timeout(Phase::FirstByte), Retry::AfterOthers, Verdict::Failure),
+        (timeout(Phase::Idle), Retry::AfterOthers, Verdict::Failure),
+        (timeout(Phase::Total), Retry::Never, Verdict::Failure),
+        (timeout(Phase::Deadline), Retry::Never, Verdict::Neutral),
         (
-            Error::SecretMissing { provider: provider(), name: "A".into(), cause: crate::llm::Lacking::NotSet }.into(),
-            Again::No,
-            Verdict::Nothing,
+            Error::SecretMissing { provider: provider(), name: "A".into(), cause: crate::llm::MissingSecret::NotSet }.into(),
+            Retry::Never,
+            Verdict::Neutral,
         ),
-        (Error::UnknownProvider { provider: provider() }.into(), Again::No, Verdict::Nothing),
-        (Error::Benched { provider: provider(), limited: true, retry_after: BUDGET }.into(), Again::No, Verdict::Nothing),
+        (Error::UnknownProvider { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
+        (Error::CircuitOpen { provider: provider(), limited: true, retry_after: BUDGET }.into(), Retry::Never, Verdict::Neutral),
     ]
 }
 
 #[track_caller]
-fn rules(failure: &Failure, again: Again, verdict: Verdict) {
-    assert_eq!(rule(failure, BUDGET), Ruling { again, verdict }, "{failure:?}");
+fn judged(failure: &Failure, retry: Retry, verdict: Verdict) {
+    assert_eq!(judge(failure, BUDGET), Judgment { retry, verdict }, "{failure:?}");
 }
 
 #[test]
 fn what_passes_is_tried_again_and_what_does_not_is_not() {
-    let word = |limited| Verdict::Word { limited, after: None };
-    let at_once = Again::After(Duration::ZERO);
-    for (number, again, verdict) in [
-        (400, Again::No, Verdict::Alive),
-        (401, Again::No, word(false)),
-        (402, Again::No, word(true)),
-        (403, Again::No, word(false)),
-        (404, Again::No, Verdict::Alive),
-        (405, Again::No, Verdict::Alive),
-        (408, at_once, Verdict::Against),
-        (409, at_once, Verdict::Alive),
-        (413, Again::No, Verdict::Alive),
-        (422, Again::No, Verdict::Alive),
-        (425, at_once, Verdict::Alive),
-        (429, at_once, Verdict::Against),
-        (499, Again::No, Verdict::Alive),
-        (500, at_once, Verdict::Against),
-        (529, at_once, Verdict::Against),
-        (599, at_once, Verdict::Against),
+    let word = |limited| Verdict::Unavailable { limited, retry_after: None };
+    let at_once = Retry::After(Duration::ZERO);
+    for (number, retry, verdict) in [
+        (400, Retry::Never, Verdict::Success),
+        (401, Retry::Never, word(false)),
+        (402, Retry::Never, word(true)),
+        (403, Retry::Never, word(false)),
+        (404, Retry::Never, Verdict::Success),
+        (405, Retry::Never, Verdict::Success),
+        (408, at_once, Verdict::Failure),
+        (409, at_once, Verdict::Success),
+        (413, Retry::Never, Verdict::Success),
+        (422, Retry::Never, Verdict::Success),
+        (425, at_once, Verdict::Success),
+        (429, at_once, Verdict::Failure),
+        (499, Retry::Never, Verdict::Success),
+        (500, at_once, Verdict::Failure),
+        (529, at_once, Verdict::Failure),
+        (599, at_once, Verdict::Failure),
     ] {
-        rules(&status(number), again, verdict.clone());
-        rules(&Failure { in_band: true, ..status(number) }, again, verdict);
+        judged(&status(number), retry, verdict.clone());
+        judged(&Failure { in_band: true, ..status(number) }, retry, verdict);
     }
-    for (failure, again, verdict) in others() {
-        rules(&failure, again, verdict);
+    for (failure, retry, verdict) in others() {
+        judged(&failure, retry, verdict);
     }
 }
 
@@ -82,8 +82,8 @@ fn a_wait_within_the_budget_is_waited_and_a_longer_one_is_the_providers_word() {
         for (time, waits) in [(BUDGET, true), (BUDGET + Duration::from_millis(1), false)] {
             let failure = refusal(number, None, Some(time), false);
             match waits {
-                true => rules(&failure, Again::After(time), Verdict::Against),
-                false => rules(&failure, Again::No, Verdict::Word { limited, after: Some(time) }),
+                true => judged(&failure, Retry::After(time), Verdict::Failure),
+                false => judged(&failure, Retry::Never, Verdict::Unavailable { limited, retry_after: Some(time) }),
             }
         }
     }
@@ -93,7 +93,7 @@ fn a_wait_within_the_budget_is_waited_and_a_longer_one_is_the_providers_word() {
 fn what_is_used_up_is_never_tried_again_however_short_the_wait() {
     for number in [400, 402, 403, 429, 500] {
         for after in [None, Some(Duration::from_secs(1))] {
-            rules(&refusal(number, None, after, true), Again::No, Verdict::Word { limited: true, after });
+            judged(&refusal(number, None, after, true), Retry::Never, Verdict::Unavailable { limited: true, retry_after: after });
         }
     }
 }
@@ -102,7 +102,7 @@ fn what_is_used_up_is_never_tried_again_however_short_the_wait() {
 fn a_request_that_is_too_long_is_asked_elsewhere_only_where_400_is_listed() {
     for number in [400, 413, 422, 500] {
         let failure = refusal(number, Some("context_length_exceeded"), None, false);
-        rules(&failure, Again::No, Verdict::Alive);
+        judged(&failure, Retry::Never, Verdict::Success);
         for failure in [failure.clone(), Failure { in_band: true, ..failure }] {
             assert!(falls_back(&target(Some(&[400])), true, "m", &failure), "{number}");
             assert!(falls_back(&target(Some(&[number])), true, "m", &failure), "{number}");

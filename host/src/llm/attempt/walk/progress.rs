@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Ask, Entry, Failed, Start, Walk};
 use crate::llm::attempt::circuit::{Cause, Open};
 use crate::llm::attempt::circuits::Permit;
-use crate::llm::attempt::policy::{Again, falls_back};
+use crate::llm::attempt::policy::{Retry, falls_back};
 use crate::llm::attempt::{Attempts, Failure};
 use crate::llm::{Error, Target};
 
@@ -68,9 +68,9 @@ impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
 
     /// Takes note of a failure; the next try at the same target, if there is one.
     pub(super) fn failed(&mut self, failed: Failed<'a>) -> Option<Start<'a>> {
-        let again = match failed.again {
-            Again::After(floor) => self.again(&failed, floor),
-            Again::IfAlone | Again::No => None,
+        let again = match failed.retry {
+            Retry::After(floor) => self.again(&failed, floor),
+            Retry::AfterOthers | Retry::Never => None,
         };
         if again.is_none() {
             self.before = Some(Before { target: failed.target, model: failed.model, failure: failed.failure.clone() });
@@ -88,7 +88,7 @@ impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
         let Some((place, shut)) = soonest else { return Error::UnknownProvider { provider: String::new() } };
         let retry_after = shut.until.saturating_duration_since(Instant::now()).max(WAIT_LEAST);
         let provider = self.walk.target(place).provider.clone();
-        Error::Benched { provider, limited: shut.cause == Cause::Limited, retry_after }
+        Error::CircuitOpen { provider, limited: shut.cause == Cause::Limited, retry_after }
     }
 
     /// The next target in order that the last failure lets run and whose circuit lets it in. A hedge runs as after a timeout: whatever
@@ -118,7 +118,7 @@ impl<'w, 'a, A: Ask> Progress<'w, 'a, A> {
     /// The last target again, where its failure took too long to try again before others.
     fn alone(&mut self) -> Option<Start<'a>> {
         let last = self.last.take()?;
-        let again = if last.again == Again::IfAlone { self.again(&last, Duration::ZERO) } else { None };
+        let again = if last.retry == Retry::AfterOthers { self.again(&last, Duration::ZERO) } else { None };
         self.last = Some(last);
         again
     }

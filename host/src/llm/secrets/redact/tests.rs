@@ -5,7 +5,7 @@ use super::*;
 const KEY: &str = "sk-proj-Zq81xW0nT5vB27LmKc93";
 
 fn without(text: &str) -> String {
-    SecretForms::of(KEY).left_out_of(text)
+    KeyMatcher::new(KEY).redact(text)
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn other_words_stay_as_they_are() {
     for text in ["", " two  spaces\t", "No such model: gpt-4o...", "wait 2… seconds", "a*b", "The key was refused; sk is short."] {
         assert_eq!(without(text), text);
     }
-    assert_eq!(SecretForms::of("é").left_out_of("café au lait"), "[hidden] au lait", "a short key is hidden as a whole");
+    assert_eq!(KeyMatcher::new("é").redact("café au lait"), "[hidden] au lait", "a short key is hidden as a whole");
 }
 
 #[test]
@@ -58,29 +58,29 @@ fn every_text_of_an_error_is_searched() {
             exhausted: false,
         },
         Error::Unreachable { provider: "a".into(), cause: format!("bad {KEY}") },
-        Error::Garbled { provider: "a".into(), cause: format!("bad {KEY}") },
+        Error::InvalidReply { provider: "a".into(), cause: format!("bad {KEY}") },
     ] {
-        let error = key.kept_out_of_error(error);
+        let error = key.redact_error(error);
         assert!(!format!("{error:?} {error}").contains("sk-proj"), "{error:?}");
     }
 }
 
 #[test]
 fn stars_stand_in_a_reply_where_the_key_stood() {
-    let redactor = Redactor::of(Some(&Secret::new(KEY).unwrap()));
+    let redactor = Redactor::new(Some(&Secret::new(KEY).unwrap()));
     let text = format!("{{\"a\":\"{KEY}{KEY}\",\"b\":\"sk-proj-other\"}}");
     let expected = text.replace(KEY, &"*".repeat(KEY.len()));
-    assert_eq!(redactor.over(Bytes::from(text)), expected);
-    assert_eq!(redactor.over(Bytes::from_static(b"data: 1\n\n")), "data: 1\n\n");
-    assert_eq!(redactor.left_out_of(format!("it sent sk-proj-Zq81 and {KEY}")), "it sent [hidden] and [hidden]");
-    assert_eq!(Redactor::of(None).over(Bytes::from(KEY)), KEY);
+    assert_eq!(redactor.redact(Bytes::from(text)), expected);
+    assert_eq!(redactor.redact(Bytes::from_static(b"data: 1\n\n")), "data: 1\n\n");
+    assert_eq!(redactor.redact_text(format!("it sent sk-proj-Zq81 and {KEY}")), "it sent [hidden] and [hidden]");
+    assert_eq!(Redactor::new(None).redact(Bytes::from(KEY)), KEY);
 }
 
 #[test]
 fn a_key_as_short_as_a_word_does_not_tear_a_reply_apart() {
     for (key, expected) in [("token", "{\"prompt_tokens\":7}"), ("prompt_", "{\"prompt_tokens\":7}"), ("prompt_t", "{\"********okens\":7}")]
     {
-        let redactor = Redactor::of(Some(&Secret::new(key).unwrap()));
-        assert_eq!(redactor.over(Bytes::from_static(b"{\"prompt_tokens\":7}")), expected, "{key}");
+        let redactor = Redactor::new(Some(&Secret::new(key).unwrap()));
+        assert_eq!(redactor.redact(Bytes::from_static(b"{\"prompt_tokens\":7}")), expected, "{key}");
     }
 }

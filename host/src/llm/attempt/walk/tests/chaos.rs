@@ -50,7 +50,7 @@ async fn under_random_failures_every_exchange_ends_and_the_books_add_up() {
                         replies += 1;
                         won += answer.attempts as usize;
                     }
-                    Err(Error::Benched { retry_after, .. }) => {
+                    Err(Error::CircuitOpen { retry_after, .. }) => {
                         assert!((SECOND..=600 * SECOND).contains(&retry_after), "{retry_after:?}");
                         errors += 1;
                     }

@@ -123,7 +123,7 @@ async fn c29_a_spend_cap_is_not_retried_and_benches_the_key() {
     is_from(&world.answers(&[keyed("a", "A"), target("b")]).await, "b", 1);
     assert_eq!(world.asked(), ["a", "b", "b"]);
     let error = world.answers(&[keyed("a", "A")]).await.err().expect("must fail");
-    let Error::Benched { provider, limited: true, retry_after } = error else { panic!("{error}") };
+    let Error::CircuitOpen { provider, limited: true, retry_after } = error else { panic!("{error}") };
     assert_eq!((provider.as_str(), retry_after), ("a", 10 * SECOND));
     is_from(&world.answers(&[keyed("a", "B")]).await, "a", 1);
 }
@@ -135,7 +135,7 @@ async fn a_refused_key_is_benched_and_that_is_no_rate_limit() {
         is_status(world.answers(&[target("a")]).await, number);
         tokio::time::advance(4 * SECOND).await;
         let error = world.answers(&[target("a")]).await.err().expect("must fail");
-        assert!(matches!(error, Error::Benched { limited: false, retry_after, .. } if retry_after == 6 * SECOND), "{error:?}");
+        assert!(matches!(error, Error::CircuitOpen { limited: false, retry_after, .. } if retry_after == 6 * SECOND), "{error:?}");
         tokio::time::advance(6 * SECOND).await;
         is_from(&world.answers(&[target("a")]).await, "a", 1);
     }
@@ -147,10 +147,12 @@ async fn where_all_are_benched_the_shortest_wait_is_told() {
     let chain = [target("a"), target("b")];
     is_status(world.answers(&chain).await, 429);
     let error = world.answers(&chain).await.err().expect("must fail");
-    assert!(matches!(&error, Error::Benched { provider, limited: true, retry_after } if provider == "b" && *retry_after == 20 * SECOND));
+    assert!(
+        matches!(&error, Error::CircuitOpen { provider, limited: true, retry_after } if provider == "b" && *retry_after == 20 * SECOND)
+    );
     tokio::time::advance(Duration::from_millis(19_900)).await;
     let error = world.answers(&chain).await.err().expect("must fail");
-    assert!(matches!(error, Error::Benched { retry_after, .. } if retry_after == SECOND), "no less than a second: {error:?}");
+    assert!(matches!(error, Error::CircuitOpen { retry_after, .. } if retry_after == SECOND), "no less than a second: {error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +167,8 @@ async fn a_benched_key_is_not_tried_anyway_and_one_that_only_failed_is() {
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_request_or_of_the_operator_open_no_circuit() {
-    let missing = Act::Fail(Error::SecretMissing { provider: "a".into(), name: "A".into(), cause: crate::llm::Lacking::NotSet }.into());
+    let missing =
+        Act::Fail(Error::SecretMissing { provider: "a".into(), name: "A".into(), cause: crate::llm::MissingSecret::NotSet }.into());
     let unknown = Act::Fail(Error::UnknownProvider { provider: "a".into() }.into());
     for act in [status(400), status(404), status(413), status(422), missing, unknown, timeout(Phase::Deadline)] {
         let world = World::with(limits()).acts("a", vec![act; 3]);

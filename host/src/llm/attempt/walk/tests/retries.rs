@@ -8,7 +8,7 @@ async fn what_passes_is_tried_again_at_the_same_target() {
         Act::Fail(failure) => Act::Fail(Failure { in_band: true, ..failure }),
         act => act,
     };
-    let garbled = Act::Fail(Error::Garbled { provider: "a".into(), cause: "no JSON".into() }.into());
+    let garbled = Act::Fail(Error::InvalidReply { provider: "a".into(), cause: "no JSON".into() }.into());
     for act in [status(408), status(409), status(425), status(429), status(500), status(529), unreachable(), garbled, in_band(status(502))]
     {
         let world = World::new().acts("a", [act]);
