@@ -26,6 +26,7 @@ mod sse;
 mod target;
 mod transport;
 mod tree;
+mod unique_names;
 mod used;
 mod vendor;
 
