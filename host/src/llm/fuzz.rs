@@ -8,7 +8,6 @@ mod judge;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::ProviderConfig;
 use super::adapter::{CompletionRequest, Decoding, Dialect, Unsupported};
 use super::providers::{anthropic, azure, gemini, openai, workers};
 use crate::chat::codec::{ChatRequest, json, parse_completion, parse_request, to_json};
@@ -26,7 +25,7 @@ fn like_openai() -> openai::OpenAi {
 }
 
 fn like_azure() -> azure::Azure {
-    azure::Azure::new(&ProviderConfig::new(super::Kind::AzureOpenAi, URL))
+    azure::Azure::new(&azure::AzureOptions::default())
 }
 
 /// A question that every dialect takes.
@@ -97,7 +96,7 @@ pub fn whole(input: &[u8]) {
         if let Some(completion) = completion {
             completed(&completion);
         }
-        let _ = dialect.embedded(1, input);
+        let _ = dialect.embeddings().map(|embeddings| embeddings.decode_embeddings(1, input));
         if let Some(error) = &error {
             dialect.provider_error(StatusCode::BAD_REQUEST, error);
         }

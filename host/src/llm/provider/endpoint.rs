@@ -58,7 +58,7 @@ impl Endpoint {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("cofferdam/", env!("CARGO_PKG_VERSION"))));
         Ok(Self {
             name: provider,
-            system: entry.kind.system(),
+            system: entry.kind().system(),
             dialect,
             transport,
             limits: limits.clone(),

@@ -10,7 +10,6 @@ mod events;
 mod head;
 mod normalizer;
 mod object;
-mod path;
 mod request;
 mod shape;
 mod splice;
@@ -18,8 +17,9 @@ mod template;
 mod whole;
 
 pub(in crate::llm) use calls::{CALLS_MAX, Calls, is_finalisation};
-pub(in crate::llm) use dialect::OpenAi;
-pub(in crate::llm) use embeddings::{embedded, vectors};
+pub use dialect::OpenAiOptions;
+pub(in crate::llm) use dialect::{INFO, OpenAi};
+pub(in crate::llm) use embeddings::{decode_embeddings, embeddings_body, vectors};
 #[cfg(test)]
 pub(in crate::llm) use errors::in_band;
 pub(in crate::llm) use errors::{kind, provider_error, status};
@@ -28,6 +28,5 @@ pub(in crate::llm) use normalizer::OpenAiNormalizer;
 #[cfg(test)]
 pub(in crate::llm) use normalizer::Verdict;
 pub(in crate::llm) use object::Object;
-pub(in crate::llm) use path::{encoded, segment};
-pub(in crate::llm) use request::{embeddings_body, params, wants_usage};
+pub(in crate::llm) use request::{params, wants_usage};
 pub(in crate::llm) use shape::{Call, Raw as RawField, calls, present, says as holds_something};

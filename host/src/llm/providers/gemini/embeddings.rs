@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use crate::chat::Embedded;
 use crate::chat::codec::to_json;
-use crate::llm::adapter::{DecodeError, Embedded, EmbeddingsRequest, HttpRequest, UnsupportedField};
+use crate::llm::adapter::{DecodeError, EmbeddingsRequest, HttpRequest, UnsupportedField};
 
 #[derive(Serialize)]
 struct Batch<'a> {

@@ -16,13 +16,11 @@ use serde_json::{Value, json};
 
 use super::{errors, thought};
 use crate::chat::codec::{self, to_json};
-use crate::chat::{Completion, Delta, Json, Name, Piece};
+use crate::chat::sse::is_done;
+use crate::chat::{CHOICES_MAX, Completion, Delta, HEAD_BYTES_MAX, Json, Name, Piece};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use chunk::{Call, Candidate, Chunk, Inline, Part};
-
-/// More answers than anybody asks for: OpenAI's most.
-const CHOICES_MAX: usize = 128;
 
 /// Calls of one candidate: far more than any answer has.
 const CALLS_MAX: u32 = 4096;
@@ -32,9 +30,6 @@ const PARTS_MAX: usize = 1 << 16;
 
 /// Bytes of a call's id, which is kept to know it again.
 const ID_BYTES_MAX: usize = 256;
-
-/// Bytes of the reply's id or model: every chunk of ours repeats them.
-const HEAD_BYTES_MAX: usize = 1 << 10;
 
 /// Reads the reply to one request.
 pub(super) struct Reply {
@@ -197,7 +192,7 @@ impl ReplyDecoder for Reply {
 
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         // Gemini sends no such mark; relays that know OpenAI's streams do.
-        if matches!(data.trim_ascii(), b"" | b"[DONE]") {
+        if data.trim_ascii().is_empty() || is_done(data) {
             return Ok(());
         }
         self.read(data, deltas)

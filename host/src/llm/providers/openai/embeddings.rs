@@ -1,11 +1,39 @@
-//! An OpenAI-shaped embeddings reply: vectors as lists of numbers or as base64 of little-endian floats, put into the order of the inputs.
-//! Must not know who asks. Source: OpenAI API reference, "Create embeddings".
+//! OpenAI-shaped embeddings: the request, and the reply, whose vectors are lists of numbers or base64 of little-endian floats. There is one
+//! vector for each input, in the order of the inputs, and all have one length. Source: OpenAI API reference, "Create embeddings".
 
-use serde::Deserialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::InBand;
-use crate::llm::adapter::{DecodeError, Embedded};
+use crate::chat::Embedded;
+use crate::chat::codec::to_json;
+use crate::llm::adapter::{DecodeError, EmbeddingsRequest};
+use crate::llm::base64;
+
+/// The body of `POST /embeddings`.
+pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Input<'a> {
+        Texts(&'a [String]),
+        Tokens(&'a RawValue),
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        model: &'a str,
+        input: Input<'a>,
+        encoding_format: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dimensions: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+    }
+    let EmbeddingsRequest { model, inputs, tokens, dimensions, user } = *request;
+    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
+    // Every server knows `float`; many do not know `base64`.
+    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
+}
 
 #[derive(Deserialize)]
 struct Reply<'a> {
@@ -34,7 +62,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// See [`DecodeError`]; `Malformed` also where there is not one vector for each input.
-pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
+pub(in crate::llm) fn decode_embeddings(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
     let reply: Reply<'_> = serde_json::from_slice(body).map_err(malformed)?;
     if reply.error.is_some() || reply.success == Some(false) {
@@ -77,27 +105,9 @@ pub(in crate::llm) fn vectors(inputs: usize, vectors: Vec<Vec<f32>>, prompt_toke
     Ok(Embedded { vectors, prompt_tokens })
 }
 
-/// The floats in base64 with its padding; none where it is something else.
+/// The floats in base64; none if it is something else.
 fn floats(text: &str) -> Option<Vec<f32>> {
-    let digits = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    let (mut bits, mut held) = (0_u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held).to_le_bytes()[0]);
-        }
-    }
+    let bytes = base64::decode(text)?;
     let (whole, rest) = bytes.as_chunks::<4>();
     rest.is_empty().then(|| whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
@@ -107,10 +117,11 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::chat::codec::json;
     use crate::llm::providers::openai::in_band;
 
     fn read(inputs: usize, body: &str) -> Result<Embedded, DecodeError> {
-        embedded(inputs, body.as_bytes(), in_band)
+        decode_embeddings(inputs, body.as_bytes(), in_band)
     }
 
     #[test]
@@ -155,5 +166,20 @@ mod tests {
             let Err(DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words)) = read(1, body) else { panic!("{body}") };
             assert_eq!(words.message.as_deref(), Some("m"));
         }
+    }
+
+    #[test]
+    fn an_embeddings_request_says_only_what_is_known() {
+        let inputs = ["a".to_owned(), "b".to_owned()];
+        let request = EmbeddingsRequest { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
+        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        let tokens = json("[[1,2]]".into()).expect("JSON");
+        let counted = EmbeddingsRequest { inputs: &[], tokens: Some(&tokens), ..request };
+        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
+        let request = EmbeddingsRequest { dimensions: Some(8), user: Some("u"), ..request };
+        assert_eq!(
+            &embeddings_body(&request)[..],
+            br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#
+        );
     }
 }

@@ -5,11 +5,8 @@ use serde_json::value::RawValue;
 
 use super::shape::{Chunk, Raw, filled};
 use super::splice::Splice;
-use crate::chat::Name;
 use crate::chat::codec::json_string;
-
-/// Bytes of a reply's id and of its model's name, as JSON texts: every chunk has them.
-pub(super) const HEAD_BYTES_MAX: usize = 1 << 10;
+use crate::chat::{HEAD_BYTES_MAX, Name};
 
 const OBJECT: &str = "\"chat.completion.chunk\"";
 

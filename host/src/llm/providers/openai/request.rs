@@ -1,14 +1,11 @@
 //! What every OpenAI-shaped request has in common: usage is always asked for, so that what a reply used is known.
-//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion" and "Create embeddings".
+//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion".
 
-use bytes::Bytes;
-use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::object::Object;
-use crate::chat::codec::to_json;
 use crate::chat::{Fields, Json};
-use crate::llm::adapter::{CompletionRequest, EmbeddingsRequest};
+use crate::llm::adapter::CompletionRequest;
 
 /// The client's fields as they go to the provider. `stream_usage`: the provider can be asked for the usage of a stream; one that cannot often
 /// refuses `stream_options`, so they are left out.
@@ -37,30 +34,6 @@ pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
     let options = params.iter().find(|(name, _)| name == "stream_options");
     let asked: Option<Asked> = options.and_then(|(_, options)| serde_json::from_str(options.get()).ok());
     asked.is_some_and(|asked| asked.include_usage == Some(true))
-}
-
-/// The body of `POST /embeddings`.
-pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Input<'a> {
-        Texts(&'a [String]),
-        Tokens(&'a RawValue),
-    }
-    #[derive(Serialize)]
-    struct Body<'a> {
-        model: &'a str,
-        input: Input<'a>,
-        encoding_format: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        dimensions: Option<u32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<&'a str>,
-    }
-    let EmbeddingsRequest { model, inputs, tokens, dimensions, user } = *request;
-    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
-    // Every server knows `float`; many do not know `base64`.
-    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
 }
 
 /// `stream_options` with usage asked for; none where they are no object, which the provider shall say.
@@ -114,20 +87,5 @@ mod tests {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"stream_options":{given}}}"#);
             assert_eq!(wants_usage(&parse_request(body.as_bytes()).expect("a request").params), expected, "{given}");
         }
-    }
-
-    #[test]
-    fn an_embeddings_request_says_only_what_is_known() {
-        let inputs = ["a".to_owned(), "b".to_owned()];
-        let request = EmbeddingsRequest { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
-        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
-        let tokens = json("[[1,2]]".into()).expect("JSON");
-        let counted = EmbeddingsRequest { inputs: &[], tokens: Some(&tokens), ..request };
-        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
-        let request = EmbeddingsRequest { dimensions: Some(8), user: Some("u"), ..request };
-        assert_eq!(
-            &embeddings_body(&request)[..],
-            br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#
-        );
     }
 }

@@ -5,13 +5,11 @@ use bytes::Bytes;
 
 use super::answer::{Answer, Said, of, written};
 use crate::chat::codec::parse_completion;
-use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
+use crate::chat::sse::is_done;
+use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};
-
-/// Choices of one reply.
-const CHOICES_MAX: usize = 128;
 
 /// Reads the reply to one request.
 pub(super) struct Native {
@@ -133,13 +131,10 @@ impl ReplyDecoder for Native {
 
     /// Must be given `[DONE]` too: without it a stream was cut.
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        match data.trim_ascii() {
-            b"" => return Ok(()),
-            b"[DONE]" => {
-                self.done = true;
-                return Ok(());
-            }
-            _ => {}
+        let done = is_done(data);
+        self.done |= done;
+        if done || data.trim_ascii().is_empty() {
+            return Ok(());
         }
         let answer = Answer::read(data)?;
         let [id, model] = [answer.id, answer.model].map(|raw| raw.filter(|raw| raw.get().starts_with('"')).map(written));

@@ -266,8 +266,8 @@ fn c55_success_false_is_an_error_in_either_api() {
         shaped.event(&body).map(drop).expect_err("an error"),
         Native::new(name()).whole(&body).map(drop).expect_err("an error"),
         Native::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
-        COMPATIBLE.embedded(1, &body).map(drop).expect_err("an error"),
-        NATIVE.embedded(1, &body).map(drop).expect_err("an error"),
+        COMPATIBLE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
+        NATIVE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
     ];
     for bad in bads {
         let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words) = bad else { panic!("{bad:?}") };
@@ -335,17 +335,20 @@ fn events_of_both_shapes_may_be_mixed() {
 fn native_vectors_are_in_their_result() {
     let inputs = ["a".to_owned(), "b".to_owned()];
     let ask = EmbeddingsRequest { model: "@cf/baai/bge-base-en-v1.5", inputs: &inputs, tokens: None, dimensions: None, user: Some("u") };
-    let wire = NATIVE.embeddings(&ask).expect("there are embeddings").expect("it fits");
+    let wire = NATIVE.encode_embeddings(&ask).expect("it fits");
     assert_eq!((wire.path.as_str(), &wire.body[..]), ("/@cf/baai/bge-base-en-v1.5", &br#"{"text":["a","b"]}"#[..]));
     let fixed = EmbeddingsRequest { dimensions: Some(5), ..ask };
-    assert_eq!(NATIVE.embeddings(&fixed).expect("there are embeddings").expect_err("fixed").param, "dimensions");
+    assert_eq!(NATIVE.encode_embeddings(&fixed).expect_err("fixed").param, "dimensions");
     let tokens = crate::chat::codec::json("[[1]]".into()).expect("JSON");
     let counted = EmbeddingsRequest { tokens: Some(&tokens), ..ask };
-    assert_eq!(NATIVE.embeddings(&counted).expect("there are embeddings").expect_err("tokens").param, "input");
+    assert_eq!(NATIVE.encode_embeddings(&counted).expect_err("tokens").param, "input");
     let body = result(json!({"shape": [2, 2], "data": [[1.0, 2.0], [3.0, 4.0]]})).to_string();
-    assert_eq!(NATIVE.embedded(2, body.as_bytes()), Ok(Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], prompt_tokens: 0 }));
-    assert!(matches!(NATIVE.embedded(3, body.as_bytes()), Err(DecodeError::Malformed(_))));
-    let wire = COMPATIBLE.embeddings(&ask).expect("there are embeddings").expect("it fits");
+    assert_eq!(
+        NATIVE.decode_embeddings(2, body.as_bytes()),
+        Ok(Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], prompt_tokens: 0 })
+    );
+    assert!(matches!(NATIVE.decode_embeddings(3, body.as_bytes()), Err(DecodeError::Malformed(_))));
+    let wire = COMPATIBLE.encode_embeddings(&ask).expect("it fits");
     assert_eq!(wire.path, "/embeddings");
 }
 
