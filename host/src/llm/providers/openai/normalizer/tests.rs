@@ -602,3 +602,74 @@ fn c11_an_error_without_an_envelope_is_no_end_of_the_reply() {
     let Err(DecodeError::Error(status, error)) = normalizer.event(event.to_string().as_bytes()) else { panic!("no error") };
     assert_eq!((status.as_u16(), error.message.as_deref()), (500, Some("out of memory")));
 }
+
+/// What a client gets of these events, read all at once or one by one.
+fn sent(include_usage: bool, events: &[String], at_once: bool) -> String {
+    let (mut normalizer, mut tally, mut out) = (normalizer(include_usage), Tally::default(), Vec::new());
+    let events: Vec<String> = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    for block in if at_once { vec![events.concat()] } else { events } {
+        let mut events = Events::default();
+        normalizer.block(block.into(), &mut events, &mut tally).expect("proper events");
+        out.extend_from_slice(&events.take().unwrap_or_default());
+    }
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// The same, with every event read in full.
+fn sent_in_full(include_usage: bool, events: &[String]) -> String {
+    let mut normalizer = normalizer(include_usage);
+    let mut all = events.iter().filter_map(|event| match normalizer.event(event.as_bytes()).expect("a proper event") {
+        Verdict::AsIs => Some(format!("data: {event}\n\n")),
+        Verdict::Rewritten(text) => Some(format!("data: {}\n\n", String::from_utf8(text).expect("UTF-8"))),
+        Verdict::Dropped => None,
+    });
+    std::iter::from_fn(|| all.next()).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_quick_way_gives_what_the_full_one_does(
+        chunks in proper_streams(),
+        padding in prop::collection::vec(prop::option::of(any::<String>()), 1..4),
+        name in prop::sample::select(vec!["obfuscation", "p", "other"]),
+        twice in any::<bool>(),
+    ) {
+        let mut events = Vec::new();
+        for (mut chunk, padding) in chunks.into_iter().zip(padding.iter().cycle()) {
+            if let Some(padding) = padding {
+                chunk[name] = json!(padding);
+            }
+            // The same event again is the most likely one to be taken for another.
+            events.extend(std::iter::repeat_n(chunk.to_string(), 1 + usize::from(twice)));
+        }
+        for include_usage in [false, true] {
+            let expected = sent_in_full(include_usage, &events);
+            assert_eq!(sent(include_usage, &events, true), expected);
+            assert_eq!(sent(include_usage, &events, false), expected);
+        }
+    }
+}
+
+#[test]
+fn events_that_differ_in_their_text_alone_are_compared_and_not_parsed() {
+    let mut normalizer = normalizer(false);
+    let text = |text: &str| {
+        let mut event = delta(&json!({"content": text}), None);
+        event["usage"] = json!(null);
+        event
+    };
+    out(&mut normalizer, &opening());
+    out(&mut normalizer, &text("a"));
+    assert!(normalizer.template.is_none(), "the first text changes what is known of the reply");
+    out(&mut normalizer, &text("b"));
+    let template = normalizer.template.as_ref().expect("the second one changes nothing");
+    let fits = |event: &Value| template.find(format!("data: {event}\n\n").as_bytes()).is_some();
+    assert!(fits(&text("c")) && fits(&text("\"quoted\" \\ \n é")));
+    let mut counted = text("c");
+    counted["usage"] = usage(1, 1);
+    for other in [text(""), delta(&json!({"content": "c"}), None), delta(&json!({"refusal": "c"}), None), counted] {
+        assert!(!fits(&other), "{other}");
+    }
+    out(&mut normalizer, &delta(&json!({}), Some("stop")));
+    assert!(normalizer.template.is_none());
+}
