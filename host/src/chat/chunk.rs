@@ -83,7 +83,7 @@ impl ChunkWriter {
         if edited.is_empty() && !end {
             return raw;
         }
-        // The bytes that a decoder wrote are nobody else's, so that they grow where they are.
+        // Bytes that a decoder wrote have no other owner and grow in place.
         let mut out: Vec<u8> = raw.try_into_mut().map_or_else(|raw| raw.to_vec(), Into::into);
         for frame in edited {
             match frame.into_parts() {

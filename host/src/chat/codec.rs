@@ -1,6 +1,6 @@
-//! Domain values to and from OpenAI's JSON, which is the canonical form: the door reads it, the OpenAI adapter writes it.
+//! Domain values to and from OpenAI's JSON, which is the canonical form: the chat endpoint reads it, the OpenAI adapter writes it.
 //! Single pass, unknown fields kept as bytes. Source: OpenAI API reference, "Chat completions".
-//! Must not know who asks; provider dialects are the adapters' business.
+//! A text that fails is read again to name the field that is wrong.
 
 mod de;
 mod request;
@@ -14,11 +14,11 @@ use de::AllFields;
 
 pub use request::ChatRequest;
 
-/// What is wrong with a JSON text, and where.
+/// What is wrong with a JSON text, and in which field.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// The field's path, e.g. `messages[0].role`; none where the text is no JSON at all.
+    /// The field's path, e.g. `messages[0].role`; none if the text is no JSON at all.
     pub param: Option<String>,
     pub message: String,
 }
@@ -50,7 +50,7 @@ pub fn parse_completion(body: &[u8]) -> Result<Completion, Invalid> {
 /// Reads an object of which nothing is known: its fields in their order, each as it came; of fields with one name the last counts.
 ///
 /// # Errors
-/// Where the text is no JSON object.
+/// If the text is no JSON object.
 pub fn parse_fields(body: &[u8]) -> Result<Fields, Invalid> {
     parse::<AllFields>(body).map(|AllFields(fields)| fields)
 }

@@ -1,5 +1,5 @@
 //! One piece of a streamed reply, whichever provider it came from. Deltas model what hooks and surfaces look at and keep everything else as its
-//! JSON, so that a chunk which is decoded and encoded again still says all that it said.
+//! JSON, so that a chunk which is decoded and encoded again loses nothing.
 
 use super::{Fields, Json, Usage};
 

@@ -1,4 +1,4 @@
-//! What ends a streamed reply early, in words for the client.
+//! Why a streamed reply ends early. The message is for the client and names no secret.
 
 /// Why a stream ended early.
 #[derive(Clone, Debug, thiserror::Error)]

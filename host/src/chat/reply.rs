@@ -17,7 +17,7 @@ pub enum Reply {
 /// Frames as they come.
 pub type FrameStream = Pin<Box<dyn Stream<Item = Result<Frames, StreamError>> + Send>>;
 
-/// The frames of a reply as they come. The last item has `end` set, or is an error, which is told to the client as an error event without a
+/// The frames of a reply as they come. The last item has `end` set, or is an error, which the client gets as an error event without a
 /// `[DONE]`. After the last item the stream still finishes what is behind it, so it is polled until it gives none.
 pub struct ReplyStream {
     frames: FrameStream,
@@ -81,6 +81,6 @@ pub struct Choice {
     pub index: u32,
     pub message: Message,
     pub finish_reason: Option<String>,
-    /// `logprobs` and whatever else the provider said.
+    /// `logprobs` and all other fields of the choice.
     pub extra: Fields,
 }

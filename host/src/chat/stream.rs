@@ -53,7 +53,7 @@ pub fn frames(completion: Completion) -> impl Iterator<Item = Frame> {
     deltas.into_iter().map(Frame::of)
 }
 
-/// What each frame of one choice says. The one with the finish reason, the last, has what else the provider said of the choice.
+/// The deltas of each frame of one choice. The last has the finish reason, and the fields of the choice that are not modelled.
 fn of_choice(choice: Choice) -> Vec<Vec<Delta>> {
     let Choice { index, message, finish_reason, mut extra } = choice;
     let frame = |pieces: Vec<Piece>| pieces.into_iter().map(|piece| Delta::Piece { choice: index, piece }).collect();

@@ -43,7 +43,7 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// `record` is already told the status.
+    /// `record` has the status already.
     pub(super) fn new(content: Content, mut record: RequestLog, busy: Busy) -> Self {
         let streams = matches!(content, Content::Stream(_));
         if !streams {

@@ -1,5 +1,5 @@
 //! `POST /v1/responses`: OpenAI's Responses API over the same pipeline as the chat endpoint. Nothing is kept between requests: the client
-//! sends the whole input each time. Must not know the stages; a request becomes a chat request, a chat reply becomes a response.
+//! sends the whole input each time. A request becomes a chat request, a chat reply becomes a response.
 //! Source: OpenAI API reference, "Responses" and "Responses, streaming events".
 
 mod chunk;

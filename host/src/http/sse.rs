@@ -1,4 +1,4 @@
-//! What a client of a stream is told when it breaks. An error after the first event becomes an error event and no `[DONE]` follows, so that nobody
+//! What a client of a stream gets when it fails. An error after the first event becomes an error event and no `[DONE]` follows, so that nobody
 //! takes half an answer for a whole one.
 
 use bytes::Bytes;

@@ -57,7 +57,7 @@ impl StreamDecoder {
         }
     }
 
-    /// No event follows; `marked` if the provider said so with `[DONE]`. Appends what was held back and marks the end; false if the stream was
+    /// No event follows; `marked` if `[DONE]` came. Appends what was held back and marks the end; false if the stream was
     /// not complete.
     pub(super) fn end(&mut self, marked: bool, frames: &mut Frames, tally: &mut Tally) -> bool {
         frames.end = match &mut self.decoding {

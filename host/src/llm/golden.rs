@@ -2,7 +2,7 @@
 //! A case is a folder `host/src/llm/<adapter>/golden/<case>/` with at least one of three pairs; files that are not there are passed over:
 //! `ask.json` (an OpenAI body) and `wire.json` (`path`, `headers`, `body`); `reply.json` and `completion.json`; `events.sse` and `chunks.json`.
 //! Without `ask.json` a reply answers a plain question. The string `<any>` in what is expected stands for any string.
-//! Must not know any vendor. Tests only.
+//! Tests only.
 
 use std::borrow::Cow;
 use std::fs;
@@ -26,7 +26,7 @@ const FILES: [&str; 6] = ["ask.json", "wire.json", "reply.json", "completion.jso
 const PLAIN: &str =
     r#"{"model": "some-model", "messages": [{"role": "user", "content": "Hi"}], "stream_options": {"include_usage": true}}"#;
 
-/// The id and the time that a reply gets where the vendor gives none.
+/// The id and the time that a reply gets if the vendor gives none.
 const ID: &str = "chatcmpl-golden";
 const CREATED: u64 = 1_700_000_000;
 

@@ -1,4 +1,4 @@
-//! Counts what one reply uses and reports it once, when the reply is over: read to its end, broken, or left by the client in its middle.
+//! Counts what one reply uses and reports it once, when the reply is over: read to its end, failed, or left by the client in its middle.
 //! If the provider reports no count, the tokens are estimated from the bytes.
 
 use std::sync::Arc;

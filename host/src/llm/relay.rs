@@ -96,7 +96,7 @@ impl Relay {
         }
     }
 
-    /// No event follows; `marked` if the provider said so. `code` and `what` are the error if the reply is not whole.
+    /// No event follows; `marked` if `[DONE]` came. `code` and `what` are the error if the reply is not whole.
     fn finish(&mut self, marked: bool, (code, what): (&'static str, &str)) {
         let Some(mut meter) = self.meter.take() else { return };
         if self.decoder.end(marked, &mut self.frames, &mut meter.tally) {
@@ -152,7 +152,7 @@ impl Relay {
             }
             Poll::Pending => match ready!(self.clock.poll(cx)) {
                 Late::Idle => {
-                    // Some servers neither mark their end nor close: a reply that is whole is not broken by that.
+                    // Some servers neither send `[DONE]` nor close the connection; a reply that is whole does not fail for that.
                     self.body = None;
                     self.finish(false, ("upstream_idle", "stopped sending in the middle of the stream"));
                 }

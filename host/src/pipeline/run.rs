@@ -109,7 +109,7 @@ impl Runner {
 }
 
 impl Plan<'_> {
-    /// What pre-hooks are told. An equal of the primary may be asked instead; lots are drawn after the hooks.
+    /// The model that pre-hooks see. An equal of the primary may be asked instead; that is drawn after the hooks.
     fn model(&self) -> &str {
         &self.definition.llm.targets.first().expect("a definition has a primary").model
     }
@@ -135,7 +135,7 @@ fn plan(definition: &Definition, toggles: Toggles) -> Result<Plan<'_>, Error> {
     Ok(plan)
 }
 
-/// The completion behind a whole reply, with its bytes where a provider sent them.
+/// The completion behind a whole reply, with its bytes if a provider sent them.
 fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Option<Bytes>, Completion), Error> {
     match reply {
         Reply::Whole(Whole::Parsed(completion)) => Ok((None, completion)),
@@ -151,7 +151,7 @@ fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Optio
     }
 }
 
-/// Gives every choice an index of its own where the provider did not: hooks name a choice by its index, and none may hide behind another.
+/// Gives every choice an index of its own if the provider did not: hooks name a choice by its index, and none may hide behind another.
 fn number(completion: &mut Completion) {
     let indices: HashSet<u32> = completion.choices.iter().map(|choice| choice.index).collect();
     if indices.len() < completion.choices.len() {

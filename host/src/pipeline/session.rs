@@ -1,7 +1,7 @@
 //! A session: an exchange with everything that serves it, alive to the last byte of its reply. Stages that act on a stream, or after it, see the
 //! versions of plugins and of the pipeline that the request began with.
 //!
-//! The end of a reply is told in this order: the use of tokens to the ledger, before the last frame leaves its provider's stream; then the
+//! A reply ends in this order: the use of tokens is reported to the ledger, before the last frame leaves its provider's stream; then the
 //! session ends with the stream; then the request's log line is written. A client that leaves drops the stream, with the same order.
 
 use std::pin::Pin;

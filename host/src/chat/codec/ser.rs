@@ -1,5 +1,5 @@
 //! Writing: domain values in OpenAI's form, unknown fields after the known ones as they came.
-//! Must not decide anything: what is written is what the value holds.
+//! What is written is what the value holds; nothing is decided here.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

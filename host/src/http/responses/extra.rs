@@ -9,7 +9,7 @@ use crate::chat::{Fields, Json};
 pub(super) struct Extra<'a>(pub(super) &'a Fields);
 
 impl<'a> Extra<'a> {
-    /// The model's reasoning in words.
+    /// The model's reasoning as text.
     pub(super) fn reasoning(&self) -> Option<String> {
         self.text(TEXT).or_else(|| self.text(TEXT_TOO))
     }
@@ -28,7 +28,7 @@ impl<'a> Extra<'a> {
         self.0.iter().find_map(|(key, value)| (key == name).then_some(&**value))
     }
 
-    /// Nothing where it is empty or no text.
+    /// None if it is empty or no text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str::<String>(self.field(name)?.get()).ok().filter(|text| !text.is_empty())
     }

@@ -12,7 +12,7 @@ use crate::chat::sse::events;
 /// Who wrote a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The provider, corrected where need be: comments and other fields of events may stand between.
+    /// The provider, corrected if need be: comments and other fields of events may stand between.
     Forwarded,
     /// The gateway, of a provider's events.
     Written,

@@ -1,5 +1,5 @@
 //! Reading what one provider answers: the status and its explanation, a whole body, or a stream up to its first event that says something.
-//! Must not know how long that may take; the caller bounds it.
+//! The caller bounds the time of everything here.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, header, response};
@@ -165,11 +165,11 @@ impl Endpoint {
         };
         // The status counts even if its explanation breaks off or never comes.
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
-        let words = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
-        Err(error_body::read(self.asked(key), head.status, &head.headers, &text, words).into())
+        let decode = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
+        Err(error_body::read(self.asked(key), head.status, &head.headers, &text, decode).into())
     }
 
-    /// The whole body; without a copy where it came in one read.
+    /// The whole body; without a copy if it came in one read.
     pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
         let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));

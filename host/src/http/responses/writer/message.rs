@@ -130,8 +130,8 @@ impl Message {
     pub(super) fn annotate(&mut self, annotations: Vec<Json>, emitter: &mut Emitter) {
         let Some(mut open) = self.open.take() else { return };
         for annotation in annotations {
-            let told = Annotation { annotation_index: open.annotations.len(), annotation: &annotation };
-            emitter.emit("response.output_text.annotation.added", &self.place(told));
+            let added = Annotation { annotation_index: open.annotations.len(), annotation: &annotation };
+            emitter.emit("response.output_text.annotation.added", &self.place(added));
             open.annotations.push(annotation);
         }
         self.open = Some(open);

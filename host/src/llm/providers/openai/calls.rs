@@ -1,6 +1,6 @@
 //! Which call of a choice a tool-call delta belongs to. Calls are counted from 0 without gaps, in the order they begin, whatever the provider
 //! counts: some give every call the index 0, some none, some repeat the id on every delta, some have no ids.
-//! Must not know how a delta is written.
+//! A call keeps its number once it has one.
 
 use super::shape::{Call, filled, says};
 use crate::llm::provider_error::DecodeError;
@@ -16,7 +16,7 @@ pub(in crate::llm) struct Calls {
 
 #[derive(Debug)]
 struct Known {
-    /// As its JSON text; none where the provider gave none.
+    /// As its JSON text; none if the provider gave none.
     id: Option<String>,
     theirs: Option<u32>,
     named: bool,
@@ -40,7 +40,7 @@ impl Calls {
     }
 
     /// # Errors
-    /// `Malformed` where there are more calls than any answer has.
+    /// `Malformed` if there are more calls than any answer has.
     pub(in crate::llm) fn place(&mut self, call: &Call<'_>) -> Result<Place, DecodeError> {
         let id = filled(call.id).map(|id| id.get());
         let theirs = call.index.and_then(|index| index.get().parse::<u32>().ok());

@@ -188,7 +188,7 @@ fn give_index<'a>(entry: &Entry<'a>, index: u32, splice: &mut Splice<'a>) {
     }
 }
 
-/// Gives an entry a delta where it has none, and the first of a choice the role. `first`: what the first delta says.
+/// Gives an entry a delta if it has none, and the first of a choice the role. `first`: the content of the first delta.
 fn give_delta<'a>(entry: &Entry<'a>, delta: Raw<'a>, first: Option<&Said<'a>>, splice: &mut Splice<'a>) {
     const ROLE: &str = "\"role\":\"assistant\"";
     let role = first.filter(|said| filled(said.role).is_none()).map(|said| said.role);

@@ -1,5 +1,5 @@
 //! What a reply is called: id, time and model of its first chunk, which every later one must have too.
-//! Must not know choices or usage.
+//! They are taken once and never change after.
 
 use serde_json::value::RawValue;
 

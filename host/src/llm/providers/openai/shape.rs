@@ -1,5 +1,5 @@
 //! What is looked at of an OpenAI-shaped reply: one shallow parse, everything borrowed as its bytes, so that what nobody looks at costs little
-//! and can be forwarded as it came. Must not decide anything. Source: OpenAI API reference, "Chat completion chunk".
+//! and can be forwarded as it came. It decides nothing. Source: OpenAI API reference, "Chat completion chunk".
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::llm::provider_error::DecodeError;
 
-/// A field's value as its bytes; none where the field is absent. A `null` is a value.
+/// A field's value as its bytes; none if the field is absent. A `null` is a value.
 pub(in crate::llm) type Raw<'a> = Option<&'a RawValue>;
 
 /// One `chat.completion.chunk`, or what comes in its place.
@@ -93,7 +93,7 @@ pub(in crate::llm) struct Function<'a> {
 
 impl<'a> Chunk<'a> {
     /// # Errors
-    /// `Malformed` where `text` is no such object.
+    /// `Malformed` if `text` is no such object.
     pub(super) fn read(text: &'a str) -> Result<Self, DecodeError> {
         // A list would be taken for the fields in their order.
         if !text.starts_with('{') {
@@ -124,16 +124,16 @@ impl Entry<'_> {
 
 impl<'a> Said<'a> {
     /// # Errors
-    /// `Malformed` where `raw` is no object.
+    /// `Malformed` if `raw` is no object.
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, DecodeError> {
         serde_json::from_str(raw.get()).map_err(|error| DecodeError::Malformed(format!("a delta or message that is no object: {error}")))
     }
 }
 
-/// The entries of `tool_calls`, each with its own bytes; none at all where it is `null`.
+/// The entries of `tool_calls`, each with its own bytes; none at all if it is `null`.
 ///
 /// # Errors
-/// `Malformed` where `raw` is no list of objects.
+/// `Malformed` if `raw` is no list of objects.
 pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, DecodeError> {
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("tool_calls that are no list of calls: {error}"));
     let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(malformed)?.unwrap_or_default();

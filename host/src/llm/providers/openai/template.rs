@@ -9,7 +9,7 @@ use super::splice::Splice;
 const BEGIN: &[u8] = b"data: ";
 const END: &[u8] = b"\n\n";
 
-/// An event with holes where its texts were.
+/// An event with holes in place of its texts.
 pub(super) struct Template {
     /// The event goes out as it came.
     pub(super) passes: bool,
@@ -21,7 +21,7 @@ pub(super) struct Template {
     goes: Vec<Vec<u8>>,
 }
 
-/// An event that fits: where its holes begin and end.
+/// An event that fits, with the bounds of its holes.
 pub(super) struct Found {
     holes: [(usize, usize); 2],
     len: usize,

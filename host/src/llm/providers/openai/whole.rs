@@ -1,5 +1,5 @@
-//! A whole OpenAI-shaped reply: forwarded as it came where it is right, parsed and mended where it is not.
-//! Must not know streams or who asks.
+//! A whole OpenAI-shaped reply: forwarded as it came if nothing is wrong with it, otherwise parsed and corrected.
+//! After that every choice has an index, a role and a finish reason, and every call an id.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::llm::provider_error::DecodeError;
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///
 /// # Errors
-/// `Malformed` where it is no completion.
+/// `Malformed` if it is no completion.
 pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, DecodeError> {
     let Some(choices) = &chunk.choices else { return Err(malformed("it has no `choices`")) };
     if is_right(chunk)? {
@@ -54,7 +54,7 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
     Ok(right)
 }
 
-/// The text with a role in every message, which no parser of ours does without; none where it has them. Only the assistant answers.
+/// The text with a role in every message, which our parser requires; none if it has them. Only the assistant answers.
 fn with_roles<'a>(text: &'a str, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, DecodeError> {
     let mut splice = Splice::new(text);
     for message in choices.iter().filter_map(|choice| choice.message) {
@@ -108,7 +108,7 @@ fn mend_call(call: &mut ToolCall, id: impl FnOnce() -> String) {
     }
 }
 
-/// A function call of which the id or the string around the arguments is missing; none where it is something else.
+/// A function call of which the id or the string around the arguments is missing; none if it is something else.
 fn function_call(raw: &RawValue) -> Option<FunctionCall> {
     let mut fields: BTreeMap<String, Json> = serde_json::from_str(raw.get()).ok()?;
     let function: BTreeMap<String, Json> = serde_json::from_str(fields.remove("function")?.get()).ok()?;
