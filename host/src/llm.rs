@@ -3,32 +3,36 @@
 
 mod adapter;
 mod attempt;
+mod base64;
 mod call_id;
 mod config;
+mod decoder;
 mod error;
+mod error_body;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod limits;
 mod meter;
+mod model_path;
 mod post;
 mod provider;
+mod provider_error;
 mod providers;
-mod refusal;
 mod relay;
 mod secrets;
-mod sse;
 mod target;
 mod transport;
 mod tree;
+mod unique_names;
 mod used;
+mod vendor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::chat::{Completion, Embed, Embedded, Exchange, Message, Reply, Usage};
-use adapter::Dialect;
 use attempt::walk::{Attempts, Walk};
 use attempt::{Attempt, Backend, Failure, Request as _};
 use provider::embeddings::{Embeddings, prompt_tokens};
@@ -38,16 +42,18 @@ use transport::Tls;
 pub use adapter::Unsupported;
 pub use attempt::circuits::{CircuitPhase, CircuitState};
 pub use attempt::{Answered, Observer};
-pub use config::{Config, Kind, ProviderConfig};
+pub use config::{Config, Kind, Options, ProviderConfig};
 pub use error::{Error, Phase};
 pub use limits::Limits;
 pub use post::Post;
 pub use provider::embeddings::Asker;
-pub use providers::azure::MaxTokensField;
+pub use providers::anthropic::AnthropicOptions;
+pub use providers::azure::{AzureOptions, MaxTokensField};
+pub use providers::openai::OpenAiOptions;
 pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
-pub use sse::events;
 pub use target::{Chain, Mode, Target};
 pub use used::Used;
+pub use vendor::{OptionKeys, VendorInfo};
 
 /// Bytes of a model's name that a client chooses if `*` offers all models: it goes into logs, the ledger and headers.
 const OFFERED_BYTES_MAX: usize = 200;
@@ -75,7 +81,7 @@ impl Llm {
     pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let tls = Arc::new(Tls::default());
         let vendor = |name: &str, entry: &ProviderConfig| {
-            let Some(dialect) = dialect(entry) else { return Ok(Vendor::Builtin) };
+            let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
             Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), vendor(name, entry)?)));
@@ -192,18 +198,6 @@ impl<C: Call> Backend<C> for Llm {
 /// A completion of one message that no model wrote, under `model`'s name.
 pub fn completion_of(message: Message, model: &str) -> Completion {
     providers::builtin::completion_of(message, model)
-}
-
-/// The dialect that an entry's provider speaks; none for the answerer inside this program.
-fn dialect(entry: &ProviderConfig) -> Option<Box<dyn Dialect>> {
-    Some(match entry.kind {
-        Kind::OpenAi => Box::new(providers::openai::OpenAi::at(&entry.base_url, entry.stream_usage)),
-        Kind::Anthropic => Box::new(providers::anthropic::Anthropic::new(entry.max_tokens)),
-        Kind::Gemini => Box::new(providers::gemini::Gemini::new()),
-        Kind::AzureOpenAi => Box::new(providers::azure::Azure::new(entry)),
-        Kind::WorkersAi => Box::new(providers::workers::Workers::at(&entry.base_url)),
-        Kind::Builtin => return None,
-    })
 }
 
 #[cfg(test)]

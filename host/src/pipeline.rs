@@ -6,12 +6,14 @@ pub mod definition;
 pub mod embed;
 pub mod outcome;
 pub mod run;
+pub mod session;
 mod store;
 
 pub use catalog::{Catalog, EmbeddingModel, Origin, Pipeline, Put, PutError};
 pub use definition::{Definition, Problem};
 pub use outcome::{Outcome, Toggles};
 pub use run::Runner;
+pub use session::Session;
 pub use store::{PipelineStore, StoreError};
 
 pub use crate::stages::Error;

@@ -9,15 +9,16 @@ mod oauth;
 mod requests;
 mod streams;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cofferdam::chat::reply::Pieces;
+use bytes::Bytes;
 use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
     Answered, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, MissingSecret, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 use crate::upstream::Upstream;
@@ -87,14 +88,15 @@ async fn streamed(llm: &Llm) -> Answered<Reply> {
     llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
 }
 
-fn pieces(answer: Answered<Reply>) -> Pieces {
-    match answer.reply {
-        Reply::PassThrough(pieces) => pieces,
-        _ => panic!("must pass through"),
-    }
+/// The bytes that a chat client gets of a streamed reply, item by item.
+fn pieces(answer: Answered<Reply>) -> Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>> {
+    let Reply::Stream(reply) = answer.reply else { panic!("must be a stream") };
+    let mut writer = reply.chunk_writer();
+    let bytes = reply.map(move |frames| frames.map(|frames| writer.encode(frames)));
+    Box::pin(bytes.filter(|bytes| std::future::ready(!bytes.as_ref().is_ok_and(Bytes::is_empty))))
 }
 
-/// All bytes of a passed-through reply and what broke it.
+/// All bytes of a streamed reply and what broke it.
 async fn drain(answer: Answered<Reply>) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();

@@ -42,7 +42,16 @@ impl Question {
 
     /// The mock says one word and then nothing more.
     pub(super) fn slow(self) -> Self {
-        Self { body: String::from_utf8_lossy(&self.body).replace("poem", "slow poem").into(), ..self }
+        self.of_a("slow poem")
+    }
+
+    /// The mock writes all events of the stream at once, so that they arrive in one read.
+    pub(super) fn burst(self) -> Self {
+        self.of_a("burst poem")
+    }
+
+    fn of_a(self, poem: &str) -> Self {
+        Self { body: String::from_utf8_lossy(&self.body).replace("poem", poem).into(), ..self }
     }
 
     fn of(model: &str, shape: Shape, turns: &[(&str, &str)]) -> Self {
@@ -53,20 +62,30 @@ impl Question {
     }
 }
 
+/// What came of one request.
+struct Answer {
+    /// Time to the first bytes of the body.
+    first: Duration,
+    /// In how many pieces the body came.
+    pieces: usize,
+}
+
 pub(super) struct Latency {
     pub(super) p50: Duration,
     pub(super) p99: Duration,
 }
 
-/// `requests` in all, over `connections` at once.
-pub(super) async fn many(process: &Process, question: &Question, connections: usize, requests: usize) {
+/// `requests` in all, over `connections` at once. Returns how many pieces the bodies came in, all together.
+pub(super) async fn many(process: &Process, question: &Question, connections: usize, requests: usize) -> usize {
     let workers = (0..connections).map(|_| async {
         let mut sender = connect(process).await;
+        let mut pieces = 0;
         for _ in 0..requests / connections {
-            ask(&mut sender, question).await;
+            pieces += ask(&mut sender, question).await.pieces;
         }
+        pieces
     });
-    futures_util::future::join_all(workers).await;
+    futures_util::future::join_all(workers).await.into_iter().sum()
 }
 
 /// One after the other; the time to the reply's first byte.
@@ -74,7 +93,7 @@ pub(super) async fn one_by_one(process: &Process, question: &Question, requests:
     let mut sender = connect(process).await;
     let mut times = Vec::with_capacity(requests);
     for _ in 0..requests {
-        times.push(ask(&mut sender, question).await);
+        times.push(ask(&mut sender, question).await.first);
     }
     times.sort_unstable();
     Latency { p50: times[requests / 2], p99: times[requests * 99 / 100] }
@@ -104,16 +123,16 @@ pub(super) async fn get(sender: &mut SendRequest<Full<Bytes>>, path: &str) -> By
     reply.into_body().collect().await.expect("a body").to_bytes()
 }
 
-async fn ask(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Duration {
+async fn ask(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Answer {
     let stream = matches!(question.shape, Shape::Stream);
     let started = Instant::now();
     let mut body = send(sender, question).await;
     let first = body.frame().await.expect("a frame").expect("no error");
-    let took = started.elapsed();
-    let mut tail = first.into_data().unwrap_or_default();
+    let (first, mut tail, mut pieces) = (started.elapsed(), first.into_data().unwrap_or_default(), 1);
     while let Some(frame) = body.frame().await {
         tail = frame.expect("no error").into_data().unwrap_or(tail);
+        pieces += 1;
     }
     assert!(!stream || tail.ends_with(b"[DONE]\n\n"), "a whole stream");
-    took
+    Answer { first, pieces }
 }

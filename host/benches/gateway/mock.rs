@@ -1,4 +1,5 @@
-//! The mock upstream: the same short reply in every dialect, whole or as a stream of words, and streams that say one word and no more.
+//! The mock upstream: the same short reply in every dialect, whole, as a stream of words, or as one write of all events; and streams that say
+//! one word and no more.
 //! Counts the slow streams that it lost.
 
 use std::convert::Infallible;
@@ -48,8 +49,9 @@ pub(super) fn mock() {
         let reply = Response::builder().header("content-type", if streamed { "text/event-stream" } else { "application/json" });
         let body = match streamed {
             true if has("slow poem") => slow(),
+            true if has("burst poem") => full(events(dialect, has("\"include_usage\":true")).concat().into()),
             // As OpenAI does it: who asks for usage gets `null` of it with every chunk, and the count with the last.
-            true => events(dialect, has("\"include_usage\":true")),
+            true => paced(events(dialect, has("\"include_usage\":true"))),
             false => full(dialect.whole().to_string().into()),
         };
         reply.body(body).expect("a reply")
@@ -120,8 +122,8 @@ fn chunk(delta: &Value, reason: &Value) -> Value {
         "choices": [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": null}]})
 }
 
-/// Each event is a frame of its own, as a model's tokens are.
-fn events(dialect: Dialect, counted: bool) -> Body {
+/// All events of a stream; `counted`: as OpenAI writes them for a client that asked for usage.
+fn events(dialect: Dialect, counted: bool) -> Vec<String> {
     let words = (0..EVENTS).map(|at| dialect.word(at).to_string());
     let mut all: Vec<String> = dialect.first().map(|value| value.to_string()).into_iter().chain(words).chain(dialect.last()).collect();
     if counted && matches!(dialect, Dialect::OpenAi) {
@@ -135,10 +137,14 @@ fn events(dialect: Dialect, counted: bool) -> Body {
             json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "mock", "choices": [], "usage": usage});
         all.extend([last.to_string(), done]);
     }
-    // Yielding between events lets the connection flush each of them.
-    let frames = stream::iter(all).then(|data| async {
+    all.into_iter().map(event).collect()
+}
+
+/// Each event is written by itself, as a model's tokens are: yielding between them lets the connection flush each.
+fn paced(events: Vec<String>) -> Body {
+    let frames = stream::iter(events).then(|event| async {
         tokio::task::yield_now().await;
-        Ok(frame(data))
+        Ok(Frame::data(event.into()))
     });
     StreamBody::new(frames).boxed_unsync()
 }
@@ -152,7 +158,7 @@ fn slow() -> Body {
         }
     }
     let held = Held;
-    let first = stream::iter([Ok(frame(Dialect::OpenAi.word(0).to_string()))]);
+    let first = stream::iter([Ok(Frame::data(event(Dialect::OpenAi.word(0).to_string()).into()))]);
     let rest = stream::once(async move {
         let _held = held;
         std::future::pending().await
@@ -160,8 +166,8 @@ fn slow() -> Body {
     StreamBody::new(first.chain(rest)).boxed_unsync()
 }
 
-fn frame(data: String) -> Frame<Bytes> {
-    Frame::data(Bytes::from(format!("data: {data}\n\n")))
+fn event(data: String) -> String {
+    format!("data: {data}\n\n")
 }
 
 fn full(text: Bytes) -> Body {

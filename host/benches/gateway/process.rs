@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl Process {
             );
         }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
-        let mut command = on_core(0, env!("CARGO_BIN_EXE_cofferdam").as_ref());
+        let mut command = on_core(0, binary().as_os_str());
         command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
         Self::start(command, Some(folder))
     }
@@ -80,8 +81,13 @@ impl Drop for Process {
     }
 }
 
+/// The gateway under measure: the one of this build, or the one that `COFFERDAM_BENCH_BINARY` names, to compare two builds in one run.
+fn binary() -> PathBuf {
+    std::env::var_os("COFFERDAM_BENCH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_cofferdam").into(), PathBuf::from)
+}
+
 pub(super) fn binary_bytes() -> u64 {
-    std::fs::metadata(env!("CARGO_BIN_EXE_cofferdam")).expect("the binary").len()
+    std::fs::metadata(binary()).expect("the binary").len()
 }
 
 pub(super) fn pin_self(core: u32) {

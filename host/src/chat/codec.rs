@@ -1,33 +1,24 @@
-//! Domain values to and from OpenAI's JSON, which is the canonical form: the door reads it, the OpenAI adapter writes it.
+//! Domain values to and from OpenAI's JSON, which is the canonical form: the chat endpoint reads it, the OpenAI adapter writes it.
 //! Single pass, unknown fields kept as bytes. Source: OpenAI API reference, "Chat completions".
-//! Must not know who asks; provider dialects are the adapters' business.
+//! A text that fails is read again to name the field that is wrong.
 
 mod de;
+mod request;
 mod ser;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Completion, Fields, Json, Message};
+use de::AllFields;
 
-/// The body of `POST /v1/chat/completions`.
-#[derive(Debug)]
-pub struct ChatRequest {
-    /// The API id of a pipeline.
-    pub model: String,
-    pub messages: Vec<Message>,
-    pub stream: bool,
-    /// Our own field `pipeline`: stage toggles, not sent on.
-    pub toggles: Option<Json>,
-    /// Every other field, in the order it came.
-    pub params: Fields,
-}
+pub use request::ChatRequest;
 
-/// What is wrong with a JSON text, and where.
+/// What is wrong with a JSON text, and in which field.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// The field's path, e.g. `messages[0].role`; none where the text is no JSON at all.
+    /// The field's path, e.g. `messages[0].role`; none if the text is no JSON at all.
     pub param: Option<String>,
     pub message: String,
 }
@@ -59,9 +50,9 @@ pub fn parse_completion(body: &[u8]) -> Result<Completion, Invalid> {
 /// Reads an object of which nothing is known: its fields in their order, each as it came; of fields with one name the last counts.
 ///
 /// # Errors
-/// Where the text is no JSON object.
+/// If the text is no JSON object.
 pub fn parse_fields(body: &[u8]) -> Result<Fields, Invalid> {
-    parse::<de::AllFields>(body).map(|de::AllFields(fields)| fields)
+    parse::<AllFields>(body).map(|AllFields(fields)| fields)
 }
 
 /// `value` as its JSON text.
@@ -81,13 +72,9 @@ pub fn raw_json<T: serde::Serialize + ?Sized>(value: &T) -> Json {
     serde_json::value::to_raw_value(value).expect("domain values have string keys and write to memory")
 }
 
-/// Makes spaces of the line breaks in a JSON text, which stand between its values only, so that it can be a line of an event.
-pub fn in_one_line(json: &mut [u8]) {
-    let mut from = 0;
-    while let Some(found) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
-        json[from + found] = b' ';
-        from += found + 1;
-    }
+/// An object of these fields, in their order.
+pub fn object(fields: &Fields) -> Json {
+    raw_json(&ser::Object(fields))
 }
 
 /// Text as a JSON string value.

@@ -1,5 +1,5 @@
 //! What an embeddings request asks for, and what comes back. Pure values.
-//! Must not know who computes vectors. Source: OpenAI API reference, "Create embeddings".
+//! Vectors stand in the order of their inputs. Source: OpenAI API reference, "Create embeddings".
 
 use super::Json;
 
@@ -7,7 +7,7 @@ use super::Json;
 #[derive(Clone, Debug)]
 pub struct Embed {
     pub inputs: Inputs,
-    /// The length of the vectors, where the model lets the client choose.
+    /// The length of the vectors, if the model lets the client choose.
     pub dimensions: Option<u32>,
     pub user: Option<String>,
 }
@@ -44,6 +44,6 @@ impl Inputs {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embedded {
     pub vectors: Vec<Vec<f32>>,
-    /// 0 where the provider tells no count.
+    /// 0 if the provider reports no count.
     pub prompt_tokens: u64,
 }

@@ -1,5 +1,5 @@
 //! One request on its way through the pipeline, and what travels with it.
-//! Must not know the stages it passes; a stage takes it by value and gives it back.
+//! A stage takes it by value and gives it back, so that nobody looks at a stale copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub type Metadata = BTreeMap<String, Json>;
 #[derive(Debug)]
 pub struct Exchange {
     pub id: RequestId,
-    /// The name of the client key that was used; none where no keys are configured.
+    /// The name of the client key that was used; none if no keys are configured.
     pub caller: Option<Arc<str>>,
     /// The API id that the client sent as `model`.
     pub pipeline: Arc<str>,
@@ -66,7 +66,7 @@ impl Exchange {
     }
 }
 
-/// Counts the tries at providers for one exchange. Clones count together, so that whoever keeps one knows the number where the exchange failed.
+/// Counts the attempts at providers for one exchange. Clones count together, so that whoever keeps one knows the number if the exchange fails.
 #[derive(Clone, Debug, Default)]
 pub struct Tries(Arc<AtomicU32>);
 

@@ -1,5 +1,5 @@
 //! One message of a conversation, with every field we do not model kept as it came.
-//! Source: OpenAI API reference, "Create chat completion", `messages`. Must not know how messages travel.
+//! Source: OpenAI API reference, "Create chat completion", `messages`.
 
 use serde_json::value::RawValue;
 

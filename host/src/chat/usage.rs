@@ -1,5 +1,5 @@
 //! What a reply used, in tokens, as OpenAI counts them: cached tokens are part of the prompt, reasoning is part of the completion.
-//! Providers that count otherwise are converted by their adapters. Must not know prices, limits or who pays.
+//! Providers that count otherwise are converted by their adapters.
 //! Source: OpenAI API reference, `CompletionUsage`.
 
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub struct Usage {
     pub completion: u64,
     /// Of the prompt: read from the provider's cache.
     pub cached: u64,
-    /// Of the completion: thought, not said.
+    /// Of the completion: reasoning, which the client may not see.
     pub reasoning: u64,
 }
 
@@ -38,7 +38,7 @@ impl Usage {
         serde_json::value::to_raw_value(&value).expect("numbers under names are JSON")
     }
 
-    /// Reads OpenAI's form; what is missing counts as 0. None where it is no such object.
+    /// Reads OpenAI's form; what is missing counts as 0. None if it is no such object.
     pub fn read(json: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct Wire {

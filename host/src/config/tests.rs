@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{Kind, MaxTokensField, OAuthConfig, ProviderConfig, Unsupported};
+use crate::llm::{AnthropicOptions, AzureOptions, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -61,7 +61,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
         assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.3));
         let target = &pipeline.definition.llm.targets[0];
         assert_eq!((target.provider.as_str(), target.model.as_str()), ("builtin", "extractive"));
-        assert_eq!(config.llm.providers["builtin"].kind, Kind::Builtin);
+        assert_eq!(config.llm.providers["builtin"].kind(), Kind::Builtin);
     }
 }
 
@@ -116,9 +116,9 @@ fn providers_are_read_and_slashes_at_the_end_trimmed() {
                 [providers.offline]\nkind = \"builtin\"\n[providers.builtin]\n[providers.workers-ai]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1\"";
     let providers = parse(text).llm.providers;
     assert_eq!(providers["openai"].base_url, "http://127.0.0.1:4010/v1");
-    assert_eq!((providers["my.vllm"].kind, providers["my.vllm"].base_url.as_str()), (Kind::OpenAi, "https://[::1]:8000/v1"));
-    assert_eq!((providers["offline"].kind, providers["builtin"].kind), (Kind::Builtin, Kind::Builtin));
-    assert_eq!(providers["workers-ai"].kind, Kind::OpenAi, "any name may be given to any kind");
+    assert_eq!((providers["my.vllm"].kind(), providers["my.vllm"].base_url.as_str()), (Kind::OpenAi, "https://[::1]:8000/v1"));
+    assert_eq!((providers["offline"].kind(), providers["builtin"].kind()), (Kind::Builtin, Kind::Builtin));
+    assert_eq!(providers["workers-ai"].kind(), Kind::OpenAi, "any name may be given to any kind");
 }
 
 #[test]
@@ -154,24 +154,26 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
-        max_tokens: 9000,
+        options: Options::Anthropic(AnthropicOptions { max_tokens: 9000 }),
         unsupported: Unsupported::Drop,
         secret_key_name: Some("CLAUDE".into()),
         ..ProviderConfig::new(Kind::Anthropic, "https://api.anthropic.com/v1")
     };
     assert_eq!(providers["anthropic"], anthropic);
     assert_eq!(providers["gemini"].models, ["gemini-2.5-pro", "*"]);
-    let azure = ProviderConfig {
+    let options = AzureOptions {
         api_version: Some("2024-10-21".into()),
         bearer: true,
         max_tokens_field: MaxTokensField::MaxTokens,
         stream_usage: false,
-        ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com")
     };
+    let azure =
+        ProviderConfig { options: Options::AzureOpenAi(options), ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com") };
     assert_eq!(providers["azure-openai"], azure);
-    assert!(!providers["openai"].stream_usage && ProviderConfig::new(Kind::OpenAi, "").stream_usage);
+    assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false }));
+    assert_eq!(ProviderConfig::new(Kind::OpenAi, "").options, Options::OpenAi(OpenAiOptions { stream_usage: true }));
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
-    assert_eq!((providers["mine"].kind, providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
+    assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
     let config = parse(text);
     assert_eq!(parse(&config.effective()).llm.providers, config.llm.providers);
 }

@@ -1,59 +1,63 @@
-//! What an adapter is: pure conversions between the canonical form and one vendor's dialect. Every adapter is a `Dialect`; the request makes a
-//! `Reading`, which remembers what the reply's conversion needs of it. Must not know sockets, time, retries or other vendors: bytes in, values out.
-
-use std::time::Duration;
+//! What an adapter is: pure conversions between the canonical form and one vendor's dialect, bytes in and values out, without IO or a clock.
+//! Encoding a request also returns what decodes its reply, because a reply's meaning may depend on what was asked.
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use serde_json::value::RawValue;
 
+pub(super) use super::provider_error::{DecodeError, ProviderError, UnsupportedField};
 use super::providers::openai::OpenAiNormalizer;
-pub(super) use crate::chat::Embedded;
-use crate::chat::{Completion, Delta, Fields, Message, Name};
+use crate::chat::{Completion, Delta, Embedded, Fields, Message, Name};
 
-/// One vendor's way to speak.
+/// How one vendor is spoken to.
 pub(super) trait Dialect: Send + Sync {
-    /// A chat request in the vendor's words.
+    /// A chat request in the vendor's form, and the decoder of its reply.
     ///
     /// # Errors
     /// `UnsupportedField` names a field that the vendor cannot take.
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField>;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField>;
 
-    /// An embeddings request in the vendor's words; none where the vendor has no embeddings.
-    ///
-    /// # Errors
-    /// `UnsupportedField` names a field that the vendor cannot take.
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>>;
+    /// The vendor's embeddings, if it has any.
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
 
-    /// What the vendor answered to an embeddings request of this many inputs.
-    ///
-    /// # Errors
-    /// As for a chat reply.
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
-
-    /// The header that carries a key: its name, and its value from the key's.
+    /// The header that carries a key: its name, and its value made from the key.
     fn credentials(&self, key: &str) -> (HeaderName, String);
 
-    /// What an error body that is JSON says.
+    /// What the JSON body of an error status says.
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError;
 }
 
-/// A chat request in canonical words.
-pub(super) struct Ask<'a> {
+/// The embeddings of a vendor that computes them.
+pub(super) trait Embeddings: Send + Sync {
+    /// # Errors
+    /// `UnsupportedField` names a field that the vendor cannot take.
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField>;
+
+    /// The reply to a request of this many inputs: one vector for each, in the order of the inputs.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
+}
+
+/// A chat request in canonical form.
+pub(super) struct CompletionRequest<'a> {
     pub(super) model: &'a str,
     pub(super) messages: &'a [Message],
     /// Every field of the client's body but model, messages and stream.
     pub(super) params: &'a Fields,
     pub(super) stream: bool,
     pub(super) unsupported: Unsupported,
-    /// What the reply is called where the vendor gives no name.
+    /// The id, model and time of the reply if the vendor gives none.
     pub(super) name: Name,
 }
 
-/// An embeddings request in canonical words.
-pub(super) struct AskEmbeddings<'a> {
+/// An embeddings request in canonical form.
+pub(super) struct EmbeddingsRequest<'a> {
     pub(super) model: &'a str,
-    /// Empty where the client sent tokens.
+    /// Empty if the client sent tokens.
     pub(super) inputs: &'a [String],
     /// Lists of token ids as their JSON, which only the model's own vendor understands.
     pub(super) tokens: Option<&'a RawValue>,
@@ -74,24 +78,25 @@ pub enum Unsupported {
 
 /// A request as it is posted.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct HttpRequest {
     /// Below the provider's `base_url`; begins with `/`, may have a query.
     pub(super) path: String,
-    /// Beside content-type, credentials and the like.
+    /// Those that every request has (content type, credentials) are not among them.
     pub(super) headers: Vec<(HeaderName, String)>,
+    /// JSON.
     pub(super) body: Bytes,
 }
 
-/// How the reply to one request is read.
-pub(super) enum Reading {
-    /// It is OpenAI-shaped: forwarded where it is right, mended where it is not.
-    OpenAiNormalizer(Box<OpenAiNormalizer>),
+/// How the reply to one request is decoded.
+pub(super) enum Decoding {
+    /// It is OpenAI-shaped: forwarded as it is if nothing is wrong with it, otherwise mended.
+    OpenAi(Box<OpenAiNormalizer>),
     /// It is in the vendor's own shape.
-    Translated(Box<dyn Reader>),
+    Translated(Box<dyn ReplyDecoder>),
 }
 
-/// Reads the reply to one request. Of its functions either `whole` is called, or `event` for each event and `end`.
-pub(super) trait Reader: Send {
+/// Decodes the reply to one request. The caller calls either `whole` once, or `event` for each event and then `end`.
+pub(super) trait ReplyDecoder: Send {
     /// A reply in one piece.
     ///
     /// # Errors
@@ -104,68 +109,34 @@ pub(super) trait Reader: Send {
     /// See [`DecodeError`]; what was appended before still counts.
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
 
-    /// No event will follow. True if the stream was complete; appends what was held back.
+    /// No event will follow. Appends what was held back and returns whether the stream was complete.
     fn end(&mut self, deltas: &mut Vec<Delta>) -> bool;
 }
 
-/// Why a reply cannot be used.
-#[derive(Debug, PartialEq)]
-pub(super) enum DecodeError {
-    /// It is an error inside a reply that began as a success; with the status that it stands for.
-    Error(StatusCode, ProviderError),
-    /// It is not what the vendor's documents say; says what is wrong.
-    Garbled(String),
-}
-
-/// What a vendor says went wrong, in its own words.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ProviderError {
-    pub(super) message: Option<String>,
-    /// OpenAI's `error.type`, `error.code` and `error.param`, or what comes nearest.
-    pub(super) kind: Option<String>,
-    pub(super) code: Option<String>,
-    pub(super) param: Option<String>,
-    /// How long to wait, where the body says it.
-    pub(super) retry_after: Option<Duration>,
-    /// A quota, a budget or a daily limit is used up: trying the same key again soon is no use.
-    pub(super) exhausted: bool,
-    /// The status that the error amounts to, where the one that came says less (a key refused with 400).
-    pub(super) amounts_to: Option<StatusCode>,
-}
-
-/// A field that a vendor cannot take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UnsupportedField {
-    /// The field's path in the client's body, e.g. `messages[2].content[0].image_url`.
-    pub(super) param: String,
-    /// Goes after the field's name: what is wrong and what would be right.
-    pub(super) message: String,
-}
-
-impl AskEmbeddings<'_> {
-    /// # Errors
-    /// Where the client sent token ids: they are of another vendor's tokeniser.
-    pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
-        match self.tokens {
-            Some(_) => Err(UnsupportedField { param: "input".into(), message: "must be text: this model has tokens of its own".into() }),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Ask<'_> {
-    /// Notes a field that the vendor cannot take: refused, or left out with a line in the log, as the operator chose.
+impl CompletionRequest<'_> {
+    /// Reports a field that the vendor cannot take: it is refused, or left out with a line in the log, as the operator chose.
     ///
     /// # Errors
-    /// Where the operator did not choose to leave such fields out.
-    pub(super) fn cannot(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), UnsupportedField> {
-        let (param, message) = (param.into(), message.into());
+    /// If the operator did not choose to leave such fields out.
+    pub(super) fn refuse_or_drop(&self, param: impl Into<String>, message: impl Into<String>) -> Result<(), UnsupportedField> {
+        let UnsupportedField { param, message } = UnsupportedField::new(param, message);
         match self.unsupported {
             Unsupported::Refuse => Err(UnsupportedField { param, message }),
             Unsupported::Drop => {
                 tracing::debug!(param, "a field that the provider cannot take is left out: {message}");
                 Ok(())
             }
+        }
+    }
+}
+
+impl EmbeddingsRequest<'_> {
+    /// # Errors
+    /// If the client sent token ids, which are those of another vendor's tokeniser.
+    pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
+        match self.tokens {
+            Some(_) => Err(UnsupportedField::new("input", "must be text: this model has tokens of its own")),
+            None => Ok(()),
         }
     }
 }

@@ -1,30 +1,34 @@
-//! What the operator's file says about providers: an entry for each, and the kinds that there are. Must not know how the file is read, nor how a
-//! provider is spoken to.
+//! What the operator's file says about providers: an entry for each, and the kinds that there are.
+//! What only one vendor's entries have stands in the vendor's folder; this file is the list of the vendors.
 
 use std::collections::BTreeMap;
 
-use super::adapter::Unsupported;
+use super::adapter::{Dialect, Unsupported};
 use super::limits::Limits;
-use super::providers::azure::MaxTokensField;
+use super::providers::anthropic::{self, Anthropic, AnthropicOptions};
+use super::providers::azure::{self, Azure, AzureOptions};
+use super::providers::builtin;
+use super::providers::gemini::{self, Gemini};
+use super::providers::openai::{self, OpenAi, OpenAiOptions};
+use super::providers::workers::{self, Workers};
 use super::secrets::OAuthConfig;
+use super::vendor::{OptionKeys, VendorInfo};
 
-/// What the operator's file says about models; `openai` and `builtin` are there without it.
+/// What the operator's file says about models.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// By name. The vendors whose URL is known, and the built-in answerer, are there without an entry.
     pub providers: BTreeMap<String, ProviderConfig>,
     pub limits: Limits,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let entry = |name: &str, kind, base_url: &str| (name.to_owned(), ProviderConfig::new(kind, base_url));
-        let providers = [
-            entry("anthropic", Kind::Anthropic, "https://api.anthropic.com/v1"),
-            entry("builtin", Kind::Builtin, ""),
-            entry("gemini", Kind::Gemini, "https://generativelanguage.googleapis.com/v1beta"),
-            entry("openai", Kind::OpenAi, "https://api.openai.com/v1"),
-        ];
-        Self { providers: providers.into(), limits: Limits::default() }
+        let entry = |kind: Kind| {
+            let url = if kind == Kind::Builtin { Some("") } else { kind.info().default_url };
+            url.map(|url| (kind.info().name.to_owned(), ProviderConfig::new(kind, url)))
+        };
+        Self { providers: Kind::ALL.into_iter().filter_map(entry).collect(), limits: Limits::default() }
     }
 }
 
@@ -46,60 +50,120 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What OpenTelemetry's semantic conventions call the provider; the last two are ours.
-    pub fn system(self) -> &'static str {
+    /// In the order in which operators are told of them.
+    pub const ALL: [Self; 6] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::AzureOpenAi, Self::WorkersAi, Self::Builtin];
+
+    /// The kind that the operator's file calls `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.info().name == name)
+    }
+
+    pub fn info(self) -> &'static VendorInfo {
         match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gcp.gemini",
-            Self::AzureOpenAi => "azure.ai.openai",
-            Self::WorkersAi => "cloudflare.workers_ai",
-            Self::Builtin => "cofferdam.builtin",
+            Self::OpenAi => &openai::INFO,
+            Self::Anthropic => &anthropic::INFO,
+            Self::Gemini => &gemini::INFO,
+            Self::AzureOpenAi => &azure::INFO,
+            Self::WorkersAi => &workers::INFO,
+            Self::Builtin => &builtin::INFO,
         }
+    }
+
+    /// What OpenTelemetry's semantic conventions call the provider.
+    pub fn system(self) -> &'static str {
+        self.info().system
     }
 }
 
 /// One entry under `[providers]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderConfig {
-    pub kind: Kind,
     /// Up to and including the API's version, such as `/v1`, without a slash at its end.
     pub base_url: String,
     /// The secret of targets that name none.
     pub secret_key_name: Option<String>,
-    /// Secrets are those of this OAuth client; tokens that it gets for them are the keys.
+    /// The client whose tokens are the keys; the secrets are then the client's.
     pub oauth: Option<OAuthConfig>,
     /// What becomes of a field that the vendor cannot take.
     pub unsupported: Unsupported,
     /// Models that clients may name as `PROVIDER/MODEL` without a pipeline; `*` stands for every one.
     pub models: Vec<String>,
-    /// OpenAI and Azure: usage is asked for with every stream; some servers refuse the question.
-    pub stream_usage: bool,
-    /// Azure: the dated API, whose URLs name the deployment. None is the `v1` API.
-    pub api_version: Option<String>,
-    /// Azure: keys are bearer tokens of Entra.
-    pub bearer: bool,
-    /// Azure: the field that the client's limit of tokens is sent in.
-    pub max_tokens_field: MaxTokensField,
-    /// Anthropic: tokens of a reply where the client names no limit, which its API requires.
-    pub max_tokens: u32,
+    pub options: Options,
+}
+
+/// What only entries of one kind have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Options {
+    OpenAi(OpenAiOptions),
+    Anthropic(AnthropicOptions),
+    Gemini,
+    AzureOpenAi(AzureOptions),
+    WorkersAi,
+    Builtin,
 }
 
 impl ProviderConfig {
     /// With the defaults of everything else.
     pub fn new(kind: Kind, base_url: impl Into<String>) -> Self {
         Self {
-            kind,
             base_url: base_url.into(),
             secret_key_name: None,
             oauth: None,
             unsupported: Unsupported::Refuse,
             models: Vec::new(),
-            stream_usage: true,
-            api_version: None,
-            bearer: false,
-            max_tokens_field: MaxTokensField::default(),
-            max_tokens: 4096,
+            options: Options::of(kind),
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.options.kind()
+    }
+
+    /// How the provider is spoken to; none for the one inside this program.
+    pub(super) fn dialect(&self) -> Option<Box<dyn Dialect>> {
+        Some(match &self.options {
+            Options::OpenAi(options) => Box::new(OpenAi::at(&self.base_url, options.stream_usage)),
+            Options::Anthropic(options) => Box::new(Anthropic::new(options.max_tokens)),
+            Options::Gemini => Box::new(Gemini::new()),
+            Options::AzureOpenAi(options) => Box::new(Azure::new(options)),
+            Options::WorkersAi => Box::new(Workers::at(&self.base_url)),
+            Options::Builtin => return None,
+        })
+    }
+}
+
+impl Options {
+    /// The defaults of a kind.
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::OpenAi => Self::OpenAi(OpenAiOptions::default()),
+            Kind::Anthropic => Self::Anthropic(AnthropicOptions::default()),
+            Kind::Gemini => Self::Gemini,
+            Kind::AzureOpenAi => Self::AzureOpenAi(AzureOptions::default()),
+            Kind::WorkersAi => Self::WorkersAi,
+            Kind::Builtin => Self::Builtin,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::OpenAi(_) => Kind::OpenAi,
+            Self::Anthropic(_) => Kind::Anthropic,
+            Self::Gemini => Kind::Gemini,
+            Self::AzureOpenAi(_) => Kind::AzureOpenAi,
+            Self::WorkersAi => Kind::WorkersAi,
+            Self::Builtin => Kind::Builtin,
+        }
+    }
+
+    /// Shows `keys` every key that only this kind has.
+    pub fn visit(&mut self, keys: &mut impl OptionKeys) {
+        match self {
+            Self::OpenAi(options) => options.visit(keys),
+            Self::Anthropic(options) => options.visit(keys),
+            Self::AzureOpenAi(options) => options.visit(keys),
+            Self::WorkersAi => workers::visit(keys),
+            Self::Gemini | Self::Builtin => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //! A case is a folder `host/src/llm/<adapter>/golden/<case>/` with at least one of three pairs; files that are not there are passed over:
 //! `ask.json` (an OpenAI body) and `wire.json` (`path`, `headers`, `body`); `reply.json` and `completion.json`; `events.sse` and `chunks.json`.
 //! Without `ask.json` a reply answers a plain question. The string `<any>` in what is expected stands for any string.
-//! Must not know any vendor. Tests only.
+//! Tests only.
 
 use std::borrow::Cow;
 use std::fs;
@@ -13,10 +13,10 @@ use proptest::prelude::{ProptestConfig, prop};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use super::adapter::{Ask, Dialect, Reading, Unsupported, Wire};
-use super::providers::openai::Passed;
-use super::sse::{Framer, frames};
+use super::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, Unsupported};
+use super::providers::openai::Verdict;
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
+use crate::chat::sse::{Framer, events};
 use crate::chat::{ChunkWriter, Delta, Name, Whole};
 
 /// The names that a case may use for its files.
@@ -26,7 +26,7 @@ const FILES: [&str; 6] = ["ask.json", "wire.json", "reply.json", "completion.jso
 const PLAIN: &str =
     r#"{"model": "some-model", "messages": [{"role": "user", "content": "Hi"}], "stream_options": {"include_usage": true}}"#;
 
-/// The id and the time that a reply gets where the vendor gives none.
+/// The id and the time that a reply gets if the vendor gives none.
 const ID: &str = "chatcmpl-golden";
 const CREATED: u64 = 1_700_000_000;
 
@@ -57,9 +57,9 @@ struct Case {
 }
 
 /// What was made of a stream.
-struct Heard {
+struct Decoded {
     /// Deltas or chunks in a form that can be compared.
-    said: String,
+    compared: String,
     /// What a client gets.
     chunks: Vec<Value>,
     /// Each choice has its finish reason.
@@ -90,8 +90,8 @@ impl Case {
         if let Some((reply, expected)) = self.bytes("reply.json").zip(self.json("completion.json")) {
             pairs += 1;
             let whole = match self.asked(dialect).1 {
-                Reading::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
-                Reading::OpenAiNormalizer(mut shaped) => shaped.whole(&reply.into()),
+                Decoding::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
+                Decoding::OpenAi(mut normalizer) => normalizer.whole(&reply.into()),
             };
             let found = match whole.unwrap_or_else(|bad| panic!("{}: reply.json: {bad:?}", self.name)) {
                 Whole::Parsed(completion) => to_json(&completion),
@@ -102,11 +102,11 @@ impl Case {
         }
         if let Some((stream, expected)) = self.bytes("events.sse").zip(self.json("chunks.json")) {
             pairs += 1;
-            let heard = self.streamed(dialect, &stream, &[]);
-            assert!(heard.complete, "{}: events.sse does not come to its end", self.name);
-            findings.extend(self.compare("chunks.json", &expected, &Value::Array(heard.chunks)));
+            let decoded = self.streamed(dialect, &stream, &[]);
+            assert!(decoded.complete, "{}: events.sse does not come to its end", self.name);
+            findings.extend(self.compare("chunks.json", &expected, &Value::Array(decoded.chunks)));
             self.grows(dialect, &stream);
-            self.survives_splits(dialect, &stream, &heard.said);
+            self.survives_splits(dialect, &stream, &decoded.compared);
         }
         assert!(pairs > 0, "{}: a case needs one of its pairs whole: {FILES:?}", self.name);
         findings
@@ -125,15 +125,15 @@ impl Case {
         Name { id: ID.into(), model: self.request.model.clone(), created: CREATED }
     }
 
-    fn asked(&self, dialect: &dyn Dialect) -> (Wire, Reading) {
+    fn asked(&self, dialect: &dyn Dialect) -> (HttpRequest, Decoding) {
         let ChatRequest { model, messages, params, stream, .. } = &self.request;
         let (stream, name, unsupported) = (*stream, self.named(), Unsupported::Refuse);
-        let asked = dialect.request(&Ask { model, messages, params, stream, unsupported, name });
+        let asked = dialect.encode_chat(&CompletionRequest { model, messages, params, stream, unsupported, name });
         asked.unwrap_or_else(|unfit| panic!("{}: ask.json is refused: {unfit:?}", self.name))
     }
 
     /// What is made of `stream`, read in pieces cut at `cuts`.
-    fn streamed(&self, dialect: &dyn Dialect, stream: &[u8], cuts: &[usize]) -> Heard {
+    fn streamed(&self, dialect: &dyn Dialect, stream: &[u8], cuts: &[usize]) -> Decoded {
         let mut bounds: Vec<usize> = cuts.iter().copied().chain([0, stream.len()]).collect();
         bounds.sort_unstable();
         let mut framer = Framer::new(EVENT_BYTES);
@@ -143,37 +143,37 @@ impl Case {
         self.read(dialect, &datas)
     }
 
-    fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Heard {
+    fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Decoded {
         let unread = |at: usize, bad| panic!("{}: event {at} of events.sse: {bad:?}", self.name);
-        let mut shaped = match self.asked(dialect).1 {
-            Reading::OpenAiNormalizer(shaped) => shaped,
-            Reading::Translated(mut reader) => {
+        let mut normalizer = match self.asked(dialect).1 {
+            Decoding::OpenAi(normalizer) => normalizer,
+            Decoding::Translated(mut reader) => {
                 let mut deltas = Vec::new();
                 for (at, data) in events.iter().enumerate() {
                     reader.event(data.as_ref(), &mut deltas).unwrap_or_else(|bad| unread(at, bad));
                 }
                 let complete = reader.end(&mut deltas);
                 let (chunks, finished) = self.chunks(&deltas);
-                return Heard { said: format!("{deltas:?}"), chunks, finished, complete };
+                return Decoded { compared: format!("{deltas:?}"), chunks, finished, complete };
             }
         };
         let mut texts = Vec::new();
         let mut done = false;
         for (at, data) in events.iter().map(AsRef::as_ref).enumerate() {
             done |= data == b"[DONE]";
-            match if done { Ok(Passed::Dropped) } else { shaped.event(data) } {
-                Ok(Passed::AsIs) => texts.push(data.to_vec()),
-                Ok(Passed::Rewritten(text)) => texts.push(text),
-                Ok(Passed::Dropped) => {}
+            match if done { Ok(Verdict::Dropped) } else { normalizer.event(data) } {
+                Ok(Verdict::AsIs) => texts.push(data.to_vec()),
+                Ok(Verdict::Rewritten(text)) => texts.push(text),
+                Ok(Verdict::Dropped) => {}
                 Err(bad) => unread(at, bad),
             }
         }
-        let complete = done || shaped.finished();
+        let complete = done || normalizer.finished();
         if complete {
-            texts.extend(std::iter::from_fn(|| shaped.end()));
+            texts.extend(std::iter::from_fn(|| normalizer.end()));
         }
         let chunks = texts.iter().map(|text| serde_json::from_slice(text).expect("a chunk is JSON")).collect();
-        Heard { said: format!("{texts:?}"), chunks, finished: shaped.finished(), complete }
+        Decoded { compared: format!("{texts:?}"), chunks, finished: normalizer.finished(), complete }
     }
 
     /// The chunks that a client gets, and whether each choice has finished.
@@ -195,27 +195,27 @@ impl Case {
     fn grows(&self, dialect: &dyn Dialect, stream: &[u8]) {
         let datas: Vec<_> = datas(stream).collect();
         for until in 0..=datas.len() {
-            let heard = self.read(dialect, &datas[..until]);
-            assert!(heard.finished || !heard.complete, "{}: taken for complete after {until} of {} events", self.name, datas.len());
+            let decoded = self.read(dialect, &datas[..until]);
+            assert!(decoded.finished || !decoded.complete, "{}: taken for complete after {until} of {} events", self.name, datas.len());
         }
     }
 
-    /// Whatever the reads and the line ends look like, the same is heard.
+    /// Whatever the reads and the line ends look like, the same is decoded.
     fn survives_splits(&self, dialect: &dyn Dialect, stream: &[u8], expected: &str) {
         let text = std::str::from_utf8(stream).expect("golden files are UTF-8");
         let ends: Vec<Vec<u8>> = ["\n", "\r\n", "\r"].map(|end| text.replace('\n', end).into_bytes()).into();
         for stream in &ends {
             for cut in 0..=stream.len() {
-                let heard = self.streamed(dialect, stream, &[cut]);
-                assert!(heard.complete && heard.said == expected, "{}: other deltas when cut at byte {cut}", self.name);
+                let decoded = self.streamed(dialect, stream, &[cut]);
+                assert!(decoded.complete && decoded.compared == expected, "{}: other deltas when cut at byte {cut}", self.name);
             }
         }
         let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
         let cases = (0..ends.len(), prop::collection::vec(0..=stream.len(), 0..12));
         let ran = TestRunner::new(config).run(&cases, |(ends_at, cuts)| {
-            let heard = self.streamed(dialect, &ends[ends_at], &cuts);
-            proptest::prop_assert!(heard.complete);
-            proptest::prop_assert_eq!(heard.said, expected);
+            let decoded = self.streamed(dialect, &ends[ends_at], &cuts);
+            proptest::prop_assert!(decoded.complete);
+            proptest::prop_assert_eq!(decoded.compared, expected);
             Ok(())
         });
         ran.unwrap_or_else(|failure| panic!("{}: {failure}", self.name));
@@ -230,11 +230,11 @@ impl Case {
 
 /// The data of every event that has some.
 fn datas(stream: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    frames(stream).filter_map(|frame| frame.data)
+    events(stream).filter_map(|event| event.data)
 }
 
 /// A request in the form of `wire.json`.
-fn written(wire: &Wire) -> Value {
+fn written(wire: &HttpRequest) -> Value {
     let headers: serde_json::Map<String, Value> = wire.headers.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
     let body: Value = serde_json::from_slice(&wire.body).expect("a body is JSON");
     json!({"path": wire.path, "headers": headers, "body": body})

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 
-use super::adapter::{Ask, Dialect, Unsupported};
+use super::adapter::{CompletionRequest, Dialect, Unsupported};
 use super::attempt::{Attempt, Failure, Observer, Request};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
@@ -24,7 +24,7 @@ use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
 use super::target::{Mode, Target};
 use super::transport::Tls;
 use crate::chat::stream::{streamed, wants_usage};
-use crate::chat::{ChunkWriter, Deadline, Exchange, Name, Reply};
+use crate::chat::{Deadline, Exchange, Name, Reply, ReplyStream};
 use endpoint::{Endpoint, within};
 use receive::Opened;
 
@@ -173,7 +173,7 @@ impl Call for Chat<'_> {
         let end = Instant::now() + time;
         let in_time = || endpoint.timeout(phase, time);
         let name = fallback_name(model);
-        let ask = Ask {
+        let chat = CompletionRequest {
             model,
             messages: &exchange.messages,
             params: &exchange.params,
@@ -181,7 +181,7 @@ impl Call for Chat<'_> {
             unsupported: *unsupported,
             name: name.clone(),
         };
-        let (wire, mut reading) = endpoint.dialect.request(&ask).map_err(|field| endpoint.unsupported_field(field))?;
+        let (wire, mut reading) = endpoint.dialect.encode_chat(&chat).map_err(|field| endpoint.unsupported_field(field))?;
         let sent_bytes = wire.body.len();
         let request = endpoint.request(wire, key)?;
         let meter = |tally| Meter::new(tally, Arc::clone(observer), exchange, (&endpoint.name, endpoint.system), model, sent_bytes);
@@ -190,16 +190,18 @@ impl Call for Chat<'_> {
             let whole = within(end, endpoint.whole(key, &mut reading, connection, request), in_time).await?;
             return Ok(Reply::Whole(whole.counted(meter)));
         }
-        let writer = || ChunkWriter::new(name, wants_usage(exchange));
         let first = Instant::now() + limits.first_byte;
         let late = || if first < end { endpoint.timeout(Phase::FirstByte, limits.first_byte) } else { in_time() };
-        match within(first.min(end), endpoint.open(key, reading, writer, meter, connection, request), late).await? {
-            Opened::Events(begun) => Ok(Reply::PassThrough(Box::pin(Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end)))),
+        match within(first.min(end), endpoint.open(key, reading, meter, connection, request), late).await? {
+            Opened::Events(begun) => {
+                let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
+                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
+            }
             Opened::Json(body, mut reading) => {
                 let whole = within(end, endpoint.read_whole(key, &mut reading, body), in_time).await?;
                 let completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 whole.counted(meter);
-                Ok(streamed(&completion, exchange))
+                Ok(streamed(completion, exchange))
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Stage post_hook: plugins in order on the whole reply, before the client sees any of it.
-//! Must not know whether the client wants a stream.
+//! A plugin sees the completion as the one before it left it.
 
 use super::{Error, HookStage, settle};
 use crate::chat::{Completion, Exchange};
@@ -9,7 +9,7 @@ use crate::telemetry::Metrics;
 /// Runs the stage; says whether any plugin changed the completion.
 ///
 /// # Errors
-/// A plugin's rejection, or its fault where the operator wants faults to reject.
+/// A plugin's rejection, or its fault if the operator wants faults to reject.
 pub async fn run(
     stage: &HookStage,
     plugins: &Plugins,

@@ -1,5 +1,5 @@
 //! Stage llm: the primary, then its fallbacks. It cannot be switched off.
-//! Must not know providers.
+//! The exchange comes back unchanged.
 
 use super::{Error, LlmStage};
 use crate::chat::{Exchange, Reply};

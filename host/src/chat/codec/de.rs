@@ -7,13 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::ChatRequest;
-use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
-
-/// Bytes of a reply's id and of its model's name.
-const HEAD_BYTES_MAX: usize = 1 << 10;
-/// Answers in one reply: what OpenAI allows for `n`.
-const CHOICES_MAX: usize = 128;
+use super::request::ChatRequest;
+use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Part, ToolCall};
 
 /// A visitor for a JSON object whose body is `$read`, a function of the map.
 macro_rules! object {

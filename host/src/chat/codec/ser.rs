@@ -1,5 +1,5 @@
 //! Writing: domain values in OpenAI's form, unknown fields after the known ones as they came.
-//! Must not decide anything: what is written is what the value holds.
+//! What is written is what the value holds; nothing is decided here.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -83,6 +83,17 @@ impl Serialize for ToolCall {
                 map.end()
             }
         }
+    }
+}
+
+/// An object of which nothing is known.
+pub(super) struct Object<'a>(pub(super) &'a Fields);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        write(&mut map, self.0)?;
+        map.end()
     }
 }
 

@@ -1,5 +1,5 @@
 //! The parts of a message's content, of which each has another name in the chat endpoint. A text alone becomes a plain string, which every
-//! provider takes. Must not know whose message it is.
+//! provider takes.
 
 use serde::Deserialize;
 use serde_json::json;

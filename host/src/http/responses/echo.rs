@@ -1,4 +1,4 @@
-//! What a response repeats of its request, with the values that hold where the request says nothing. Must not know what the fields do.
+//! What a response repeats of its request, with the defaults of fields that the request leaves out.
 
 use std::collections::BTreeMap;
 

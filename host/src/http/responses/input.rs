@@ -1,11 +1,11 @@
-//! `input`: a text, or a list of items, as the messages of a chat. What a model said in several items is one message again: its text, its
-//! thoughts and its calls. Must not know what a part of a content is.
+//! `input`: a text, or a list of items, as the messages of a chat. What a model sent as several items is one message again: its text, its
+//! reasoning and its calls.
 
 use serde::Deserialize;
 
 use super::content::content;
 use super::field::{is_null, need, read};
-use super::reasoning::Thoughts;
+use super::reasoning::Reasoning;
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::http::error::Refusal;
 
@@ -39,9 +39,9 @@ pub(super) fn messages(input: &Json) -> Result<Vec<Message>, Refusal> {
 struct Talk {
     messages: Vec<Message>,
     /// They led to the last message, which may still grow.
-    led: Thoughts,
+    led: Reasoning,
     /// They belong to the next thing that the model says.
-    thoughts: Thoughts,
+    reasoning: Reasoning,
 }
 
 impl Talk {
@@ -52,7 +52,7 @@ impl Talk {
             None if item.role.is_some() => self.message(at, item),
             Some("function_call") => self.call(at, item),
             Some("function_call_output") => self.output(at, item),
-            Some("reasoning") => self.thoughts.add(at, json),
+            Some("reasoning") => self.reasoning.add(at, json),
             Some("item_reference") => Err(reference(at)),
             None if item.id.is_some() => Err(reference(at)),
             None => Err(Refusal::field(format!("{at}.type"), "is missing; a message may do without it, but needs `role` and `content`")),
@@ -73,17 +73,17 @@ impl Talk {
         }
         let content = content(&format!("{at}.content"), &need(at, "content", item.content.filter(|json| !is_null(json)))?)?;
         if role != "assistant" {
-            // Thoughts that led to nothing.
-            self.thoughts = Thoughts::default();
+            // Reasoning that led to nothing.
+            self.reasoning = Reasoning::default();
             self.push(Message { role, content, ..Message::default() });
             return Ok(());
         }
         match self.messages.last_mut().filter(|last| last.role == "assistant" && !last.tool_calls.is_empty()) {
-            // The calls' outputs must follow the message that holds the calls, so what was said after them joins it.
+            // The calls' outputs must follow the message that holds the calls, so text that came after the calls joins it.
             Some(last) => join(&mut last.content, content),
             None => self.push(Message { role, content, ..Message::default() }),
         }
-        self.led.append(&mut self.thoughts);
+        self.led.append(&mut self.reasoning);
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Talk {
         if self.messages.last().is_none_or(|last| last.role != "assistant") {
             self.push(Message { role: "assistant".into(), ..Message::default() });
         }
-        self.led.append(&mut self.thoughts);
+        self.led.append(&mut self.reasoning);
         let last = self.messages.last_mut().expect("there is one now");
         last.tool_calls.push(ToolCall::Function(call));
         Ok(())
@@ -106,7 +106,7 @@ impl Talk {
     fn output(&mut self, at: &str, item: Item) -> Result<(), Refusal> {
         let tool_call_id = Some(need(at, "call_id", item.call_id)?);
         let content = content(&format!("{at}.output"), &need(at, "output", item.output.filter(|json| !is_null(json)))?)?;
-        self.thoughts = Thoughts::default();
+        self.reasoning = Reasoning::default();
         self.push(Message { role: "tool".into(), content, tool_call_id, ..Message::default() });
         Ok(())
     }
@@ -128,19 +128,19 @@ fn reference(at: &str) -> Refusal {
     Refusal::field(at, "is a reference to an item, and this server keeps none; send the item itself")
 }
 
-fn join(said: &mut Content, more: Content) {
+fn join(content: &mut Content, more: Content) {
     let parts = |content| match content {
         Content::Null => Vec::new(),
         Content::Text(text) if text.is_empty() => Vec::new(),
         Content::Text(text) => vec![Part::Text { text, extra: Vec::new() }],
         Content::Parts(parts) => parts,
     };
-    match said {
-        Content::Null => *said = more,
+    match content {
+        Content::Null => *content = more,
         Content::Text(_) => {
-            let mut all = parts(std::mem::take(said));
+            let mut all = parts(std::mem::take(content));
             all.extend(parts(more));
-            *said = Content::Parts(all);
+            *content = Content::Parts(all);
         }
         Content::Parts(all) => all.extend(parts(more)),
     }

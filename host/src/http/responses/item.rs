@@ -1,4 +1,4 @@
-//! Output items and the parts they hold, as the client gets them. Must not know whether they come whole or grow.
+//! Output items and the parts they hold, as the client gets them.
 //! Source: OpenAI API reference, "The response object", `output`.
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -54,7 +54,7 @@ pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
         url: String,
     }
     #[derive(Serialize)]
-    struct Told {
+    struct Annotation {
         r#type: String,
         #[serde(flatten)]
         citation: Citation,
@@ -62,7 +62,7 @@ pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
     let list: Vec<Json> = serde_json::from_str::<Option<_>>(json.get()).ok().flatten().unwrap_or_default();
     let read = list.iter().filter_map(|json| serde_json::from_str::<Wire>(json.get()).ok());
     let known = read.filter(|wire| wire.r#type == "url_citation");
-    known.map(|Wire { r#type, url_citation: citation }| crate::chat::codec::raw_json(&Told { r#type, citation })).collect()
+    known.map(|Wire { r#type, url_citation: citation }| crate::chat::codec::raw_json(&Annotation { r#type, citation })).collect()
 }
 
 /// A part of a message.

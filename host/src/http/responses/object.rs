@@ -1,4 +1,4 @@
-//! The response object around its output, the same in a whole reply and in the events that hold one. Must not know where output comes from.
+//! The response object around its output, the same in a whole reply and in the events that hold one. Its id and time stay the same from the first event to the last.
 //! Source: OpenAI API reference, "The response object".
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
-//! A model's thoughts on their way through a client that only carries them. The text travels as the item's summary, and the provider's
-//! signed blocks (`thinking_blocks` of a chat message) as its `encrypted_content`, which is their JSON. What is sealed by somebody else is
-//! dropped: only its server could open it. Must not know which provider thinks how.
+//! A model's reasoning on its way through a client that only carries it. The text travels as the item's summary, and the provider's
+//! signed blocks (`thinking_blocks` of a chat message) as its `encrypted_content`, which is their JSON. What another server sealed is
+//! dropped: only that server could open it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,16 +9,16 @@ use crate::chat::codec::{json_string, raw_json};
 use crate::chat::{Fields, Json};
 use crate::http::error::Refusal;
 
-/// The field of a chat message that holds thoughts in words.
+/// The field of a chat message that holds reasoning as text.
 pub(super) const TEXT: &str = "reasoning_content";
 /// The same, as some servers spell it.
 pub(super) const TEXT_TOO: &str = "reasoning";
-/// The field of a chat message that holds signed thoughts.
+/// The field of a chat message that holds signed reasoning.
 pub(super) const BLOCKS: &str = "thinking_blocks";
 
-/// What was thought before the message that comes next.
+/// The reasoning before the message that comes next.
 #[derive(Debug, Default)]
-pub(super) struct Thoughts {
+pub(super) struct Reasoning {
     texts: Vec<String>,
     blocks: Vec<Json>,
 }
@@ -26,14 +26,14 @@ pub(super) struct Thoughts {
 #[derive(Deserialize)]
 struct Item {
     #[serde(default)]
-    summary: Option<Vec<Words>>,
+    summary: Option<Vec<SummaryText>>,
     #[serde(default)]
-    content: Option<Vec<Words>>,
+    content: Option<Vec<SummaryText>>,
     encrypted_content: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Words {
+struct SummaryText {
     text: String,
 }
 
@@ -47,12 +47,12 @@ pub(super) fn seal(blocks: &[Json]) -> String {
     serde_json::to_string(&Sealed { thinking_blocks: blocks }).expect("JSON under a name is JSON")
 }
 
-impl Thoughts {
+impl Reasoning {
     /// Adds the reasoning item that stands at the path `at`.
     pub(super) fn add(&mut self, at: &str, json: &Json) -> Result<(), Refusal> {
         let Item { summary, content, encrypted_content } = read(at, json)?;
-        let words = content.filter(|list| !list.is_empty()).or(summary).unwrap_or_default();
-        self.texts.extend(words.into_iter().map(|words| words.text).filter(|text| !text.is_empty()));
+        let texts = content.filter(|list| !list.is_empty()).or(summary).unwrap_or_default();
+        self.texts.extend(texts.into_iter().map(|SummaryText { text }| text).filter(|text| !text.is_empty()));
         let sealed = encrypted_content.and_then(|text| serde_json::from_str::<Sealed<Vec<Json>>>(&text).ok());
         self.blocks.extend(sealed.into_iter().flat_map(|sealed| sealed.thinking_blocks));
         Ok(())
@@ -64,7 +64,7 @@ impl Thoughts {
         self.blocks.append(&mut others.blocks);
     }
 
-    /// Gives the message that they led to what was thought; leaves nothing.
+    /// Moves the reasoning into the message that it led to; leaves nothing.
     pub(super) fn attach(&mut self, extra: &mut Fields) {
         let Self { texts, blocks } = std::mem::take(self);
         if !texts.is_empty() {
@@ -76,13 +76,13 @@ impl Thoughts {
     }
 }
 
-/// Signed thoughts out of a stream, where a block may come in pieces: words first, their signature last.
+/// Signed reasoning out of a stream, in which a block may come in pieces: text first, its signature last.
 #[derive(Debug, Default)]
 pub(super) struct Blocks(Vec<Block>);
 
 #[derive(Debug)]
 enum Block {
-    /// Words that wait for their signature.
+    /// Text that waits for its signature.
     Open(String),
     Whole(Json),
 }
@@ -103,8 +103,8 @@ impl Blocks {
             return self.0.push(Block::Whole(block));
         };
         let signature = more.signature.filter(|signature| !signature.is_empty());
-        let words = match self.0.pop() {
-            Some(Block::Open(words)) => words + &more.thinking,
+        let text = match self.0.pop() {
+            Some(Block::Open(text)) => text + &more.thinking,
             Some(whole) => {
                 self.0.push(whole);
                 more.thinking
@@ -112,22 +112,22 @@ impl Blocks {
             None => more.thinking,
         };
         self.0.push(match signature {
-            Some(signature) => Block::Whole(whole(&words, &signature)),
-            None => Block::Open(words),
+            Some(signature) => Block::Whole(whole(&text, &signature)),
+            None => Block::Open(text),
         });
     }
 
     pub(super) fn done(self) -> Vec<Json> {
         let block = |block| match block {
-            Block::Open(words) => whole(&words, ""),
+            Block::Open(text) => whole(&text, ""),
             Block::Whole(json) => json,
         };
         self.0.into_iter().map(block).collect()
     }
 }
 
-fn whole(words: &str, signature: &str) -> Json {
-    raw_json(&serde_json::json!({"type": "thinking", "thinking": words, "signature": signature}))
+fn whole(text: &str, signature: &str) -> Json {
+    raw_json(&serde_json::json!({"type": "thinking", "thinking": text, "signature": signature}))
 }
 
 #[cfg(test)]
@@ -142,9 +142,9 @@ mod tests {
     }
 
     fn attached(items: &[Value]) -> Value {
-        let (mut thoughts, mut extra) = (Thoughts::default(), Fields::new());
+        let (mut thoughts, mut extra) = (Reasoning::default(), Fields::new());
         for item in items {
-            let mut more = Thoughts::default();
+            let mut more = Reasoning::default();
             more.add("input[0]", &raw(item.to_string()).expect("JSON")).expect("an item");
             thoughts.append(&mut more);
         }

@@ -1,5 +1,5 @@
-//! The body of a request: its fields in the chat endpoint's words, and what the response repeats of them. A field that needs a server with
-//! a memory, or with tools of its own, is refused by name; one that is not known is passed on. Must not know what input items hold.
+//! The body of a request: its fields under the chat endpoint's names, and what the response repeats of them. A field that needs a server with
+//! a memory, or with tools of its own, is refused by name; one that is not known is passed on.
 
 use std::collections::BTreeMap;
 
@@ -100,23 +100,23 @@ impl Draft {
         }
     }
 
-    /// Takes a field that has a meaning of its own here; false where it has none.
+    /// Takes a field that has a meaning of its own here; false if it has none.
     fn whole(&mut self, name: &str, value: &Json) -> Result<bool, Refusal> {
         match name {
             "model" => self.model = Some(read(name, value)?),
             "input" if !is_null(value) => self.input = Some(input::messages(value)?),
-            "instructions" => self.instructions = self.told("instructions", value)?,
+            "instructions" => self.instructions = self.echoed("instructions", value)?,
             "stream" => self.stream = read::<Option<bool>>(name, value)?.unwrap_or(false),
             "pipeline" => self.toggles = Some(value.clone()),
             "tools" => self.tools(value)?,
             "tool_choice" if !is_null(value) => self.choice = Some(tools::choice(value, &mut self.echo)?),
-            "parallel_tool_calls" => self.parallel = self.told::<bool>("parallel_tool_calls", value)?.map(|_| value.clone()),
+            "parallel_tool_calls" => self.parallel = self.echoed::<bool>("parallel_tool_calls", value)?.map(|_| value.clone()),
             "text" => text::text(value, &mut self.params, &mut self.echo)?,
             "reasoning" => self.reasoning(read::<Option<Reasoning>>(name, value)?),
             "include" => self.include(read::<Option<Vec<String>>>(name, value)?.unwrap_or_default()),
-            "top_logprobs" => self.top_logprobs = self.told("top_logprobs", value)?,
+            "top_logprobs" => self.top_logprobs = self.echoed("top_logprobs", value)?,
             "max_output_tokens" => {
-                if self.told::<u64>("max_output_tokens", value)?.is_some() {
+                if self.echoed::<u64>("max_output_tokens", value)?.is_some() {
                     self.params.push(("max_completion_tokens".into(), value.clone()));
                 }
             }
@@ -133,9 +133,9 @@ impl Draft {
                 ));
             }
             // Labels of a stored response, and none is stored; OpenAI's chat endpoint refuses them without `store`.
-            "metadata" => drop(self.told::<BTreeMap<String, String>>("metadata", value)?),
+            "metadata" => drop(self.echoed::<BTreeMap<String, String>>("metadata", value)?),
             // There are no tools of the server whose calls could be counted.
-            "max_tool_calls" => drop(self.told::<u64>("max_tool_calls", value)?),
+            "max_tool_calls" => drop(self.echoed::<u64>("max_tool_calls", value)?),
             "store" | "background" => drop(read::<Option<bool>>(name, value)?),
             // Ours: the last event always carries the usage.
             "stream_options" => {}
@@ -147,16 +147,16 @@ impl Draft {
         Ok(true)
     }
 
-    /// Takes a field that reaches the provider under its own name and stands in the response; false where it is no such field.
+    /// Takes a field that reaches the provider under its own name and stands in the response; false if it is no such field.
     fn passed(&mut self, name: &str, value: &Json) -> Result<bool, Refusal> {
         let there = match name {
-            "temperature" => self.told::<f64>("temperature", value)?.is_some(),
-            "top_p" => self.told::<f64>("top_p", value)?.is_some(),
-            "user" => self.told_if_there("user", value)?,
-            "safety_identifier" => self.told_if_there("safety_identifier", value)?,
-            "prompt_cache_key" => self.told_if_there("prompt_cache_key", value)?,
-            "prompt_cache_retention" => self.told_if_there("prompt_cache_retention", value)?,
-            "service_tier" => self.told_if_there("service_tier", value)?,
+            "temperature" => self.echoed::<f64>("temperature", value)?.is_some(),
+            "top_p" => self.echoed::<f64>("top_p", value)?.is_some(),
+            "user" => self.echoed_if_there("user", value)?,
+            "safety_identifier" => self.echoed_if_there("safety_identifier", value)?,
+            "prompt_cache_key" => self.echoed_if_there("prompt_cache_key", value)?,
+            "prompt_cache_retention" => self.echoed_if_there("prompt_cache_retention", value)?,
+            "service_tier" => self.echoed_if_there("service_tier", value)?,
             _ => return Ok(false),
         };
         if there {
@@ -166,7 +166,7 @@ impl Draft {
     }
 
     /// A field of that type that the response repeats as it came.
-    fn told<T: DeserializeOwned>(&mut self, name: &'static str, value: &Json) -> Result<Option<T>, Refusal> {
+    fn echoed<T: DeserializeOwned>(&mut self, name: &'static str, value: &Json) -> Result<Option<T>, Refusal> {
         let read = read::<Option<T>>(name, value)?;
         if read.is_some() {
             self.echo.set(name, value);
@@ -174,8 +174,8 @@ impl Draft {
         Ok(read)
     }
 
-    fn told_if_there(&mut self, name: &'static str, value: &Json) -> Result<bool, Refusal> {
-        Ok(self.told::<String>(name, value)?.is_some())
+    fn echoed_if_there(&mut self, name: &'static str, value: &Json) -> Result<bool, Refusal> {
+        Ok(self.echoed::<String>(name, value)?.is_some())
     }
 
     fn tools(&mut self, value: &Json) -> Result<(), Refusal> {
@@ -225,7 +225,7 @@ impl Draft {
         Ok(Asked { chat, echo: self.echo, include: self.include })
     }
 
-    /// Providers refuse what speaks of tools where there are none.
+    /// Providers refuse fields about tools if there are none.
     fn settle_tools(&mut self) -> Result<(), Refusal> {
         match (self.choice.take(), self.tools) {
             (Some((choice, _)), true) => self.params.push(("tool_choice".into(), choice)),

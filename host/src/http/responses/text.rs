@@ -1,5 +1,5 @@
 //! `text`: the form of the answer, flat here, nested in the chat endpoint. A schema leaves as it came, for models keep the order of its
-//! properties. Must not know what a schema says.
+//! properties.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ struct Format {
 
 /// What the response repeats.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Echoed<'a> {
     format: Form<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verbosity: Option<&'a str>,
@@ -74,7 +74,7 @@ pub(super) fn text(json: &Json, params: &mut Fields, echo: &mut Echo) -> Result<
     };
     params.extend(sent.map(|sent| ("response_format".into(), raw_json(&sent))));
     params.extend(verbosity.iter().map(|verbosity| ("verbosity".into(), raw_json(verbosity))));
-    echo.set("text", &Told { format: form, verbosity: verbosity.as_deref() });
+    echo.set("text", &Echoed { format: form, verbosity: verbosity.as_deref() });
     Ok(())
 }
 

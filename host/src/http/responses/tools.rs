@@ -1,5 +1,5 @@
 //! `tools` and `tool_choice`: flat here, nested in the chat endpoint. Only functions are taken, for the server runs no tools of its own.
-//! Must not know how a call is answered.
+//! The response repeats them as they were sent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ struct Tool {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Echoed<'a> {
     r#type: &'static str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ struct Kind {
     r#type: String,
 }
 
-/// The list in the chat endpoint's form; none where it is empty.
+/// The list in the chat endpoint's form; none if it is empty.
 pub(super) fn tools(json: &Json, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
     let list: Vec<Json> = read::<Option<_>>("tools", json)?.unwrap_or_default();
     let mut tools: Vec<Tool> = Vec::with_capacity(list.len());
@@ -62,15 +62,15 @@ pub(super) fn tools(json: &Json, echo: &mut Echo) -> Result<Option<Json>, Refusa
         tools.push(tool);
     }
     let named = tools.iter().map(|tool| (tool.name.as_deref().unwrap_or_default(), tool));
-    let told = |(name, tool): (_, &Tool)| raw_json(&told(name, tool));
-    echo.set("tools", &named.clone().map(told).collect::<Vec<_>>());
+    let echo_of = |(name, tool): (_, &Tool)| raw_json(&echoed(name, tool));
+    echo.set("tools", &named.clone().map(echo_of).collect::<Vec<_>>());
     let sent = |(name, tool): (_, &Tool)| raw_json(&sent(name, tool));
     Ok((!tools.is_empty()).then(|| raw_json(&named.map(sent).collect::<Vec<_>>())))
 }
 
-fn told<'a>(name: &'a str, tool: &'a Tool) -> Told<'a> {
+fn echoed<'a>(name: &'a str, tool: &'a Tool) -> Echoed<'a> {
     let Tool { description, parameters, strict, .. } = tool;
-    Told { r#type: "function", name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict }
+    Echoed { r#type: "function", name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict }
 }
 
 fn sent<'a>(name: &'a str, tool: &'a Tool) -> Sent<'a> {
@@ -110,29 +110,29 @@ pub(super) fn choice(json: &Json, echo: &mut Echo) -> Result<(Json, bool), Refus
         return Ok((json.clone(), word == "required"));
     }
     let Kind { r#type } = read(AT, json)?;
-    let (told, sent) = match r#type.as_str() {
+    let (echoed, sent) = match r#type.as_str() {
         "function" => {
             let Named { name } = read(AT, json)?;
             (serde_json::json!({"type": "function", "name": name}), function(&name))
         }
         "allowed_tools" => {
             let Allowed { mode, tools } = read(AT, json)?;
-            let (mut told, mut sent) = (Vec::new(), Vec::new());
+            let (mut echoed, mut sent) = (Vec::new(), Vec::new());
             for (index, json) in tools.iter().enumerate() {
                 let at = format!("{AT}.tools[{index}]");
                 only_functions(&at, json)?;
                 let Named { name } = read(&at, json)?;
-                told.push(serde_json::json!({"type": "function", "name": name}));
+                echoed.push(serde_json::json!({"type": "function", "name": name}));
                 sent.push(function(&name));
             }
             let sent = serde_json::json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": sent}});
-            (serde_json::json!({"type": "allowed_tools", "mode": mode, "tools": told}), sent)
+            (serde_json::json!({"type": "allowed_tools", "mode": mode, "tools": echoed}), sent)
         }
         other => {
             let message = format!("`{other}` is not a choice here; this server takes functions and allowed_tools of functions");
             return Err(Refusal::field(format!("{AT}.type"), message));
         }
     };
-    echo.set(AT, &told);
+    echo.set(AT, &echoed);
     Ok((raw_json(&sent), true))
 }

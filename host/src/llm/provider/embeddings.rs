@@ -7,7 +7,7 @@ use tracing::Span;
 use super::endpoint::within;
 use super::{Call, Provider};
 use crate::chat::{Deadline, Embed, Embedded, Inputs, Tries};
-use crate::llm::adapter::AskEmbeddings;
+use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::error::{Error, Phase};
 use crate::llm::meter;
@@ -46,15 +46,16 @@ impl Call for Embeddings<'_> {
             Inputs::Texts(texts) => (texts.as_slice(), None),
             Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
         };
-        let ask = AskEmbeddings { model: attempt.model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
+        let ask = EmbeddingsRequest { model: attempt.model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
         let none = || Error::NoEmbeddings { provider: endpoint.name.to_string() };
-        let wire = endpoint.dialect.embeddings(&ask).ok_or_else(none)?.map_err(|field| endpoint.unsupported_field(field))?;
+        let embeddings = endpoint.dialect.embeddings().ok_or_else(none)?;
+        let wire = embeddings.encode_embeddings(&ask).map_err(|field| endpoint.unsupported_field(field))?;
         let post = async {
             let request = endpoint.request(wire, key)?;
             let connection = endpoint.transport.connection().await?;
             let (_, body) = endpoint.send(key, connection, request).await?;
             let bytes = endpoint.read(body).await?;
-            endpoint.dialect.embedded(embed.inputs.count(), &bytes).map_err(|error| endpoint.failure(key, error))
+            embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|error| endpoint.failure(key, error))
         };
         let (left, total) = (attempt.deadline.remaining(), endpoint.limits.total);
         let (time, phase) = if left <= total { (left, Phase::Deadline) } else { (total, Phase::Total) };

@@ -10,12 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
-use crate::llm::adapter::{DecodeError, Dialect, UnsupportedField, Wire};
+use crate::llm::adapter::{DecodeError, Dialect, HttpRequest, UnsupportedField};
 use crate::llm::attempt::Failure;
 use crate::llm::config::ProviderConfig;
 use crate::llm::error::{Error, Phase};
+use crate::llm::error_body::{self, Asked};
 use crate::llm::limits::Limits;
-use crate::llm::refusal::{self, Asked};
 use crate::llm::secrets::Secret;
 use crate::llm::transport::{Tls, Transport};
 
@@ -59,7 +59,7 @@ impl Endpoint {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("cofferdam/", env!("CARGO_PKG_VERSION"))));
         Ok(Self {
             name: provider,
-            system: entry.kind.system(),
+            system: entry.kind().system(),
             dialect,
             transport,
             limits: limits.clone(),
@@ -73,8 +73,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// `Unreachable` if the key or a header holds what no header can carry, or the path makes no URL.
-    pub(super) fn request(&self, wire: Wire, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
-        let Wire { path, headers, body } = wire;
+    pub(super) fn request(&self, wire: HttpRequest, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
+        let HttpRequest { path, headers, body } = wire;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = format!("{}{path}", self.base_path).parse().map_err(|_| self.unreachable("its path makes no URL"))?;
@@ -99,14 +99,18 @@ impl Endpoint {
 
     /// The error for a field that the dialect cannot express.
     pub(super) fn unsupported_field(&self, UnsupportedField { param, message }: UnsupportedField) -> Error {
-        Error::UnsupportedField { provider: self.name.to_string(), param: refusal::cut(param), message: refusal::cut(message) }
+        Error::UnsupportedField {
+            provider: self.name.to_string(),
+            param: error_body::truncated(param),
+            message: error_body::truncated(message),
+        }
     }
 
     /// The failure for a reply that the dialect could not read, or that holds an error.
     pub(super) fn failure(&self, key: Option<&Secret>, error: DecodeError) -> Failure {
         match error {
-            DecodeError::Error(status, error) => Failure { error: refusal::error(self.asked(key), status, error), in_band: true },
-            DecodeError::Garbled(cause) => self.invalid_reply(refusal::tidy(&cause, key)).into(),
+            DecodeError::Error(status, error) => Failure { error: error_body::status_error(self.asked(key), status, error), in_band: true },
+            DecodeError::Malformed(cause) => self.invalid_reply(error_body::sanitized(&cause, key)).into(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Reading what one provider answers: the status and its explanation, a whole body, or a stream up to its first event that says something.
-//! Must not know how long that may take; the caller bounds it.
+//! The caller bounds the time of everything here.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, header, response};
@@ -7,15 +7,16 @@ use http_body_util::Full;
 
 use super::endpoint::Endpoint;
 use crate::chat::codec::{self, Invalid};
-use crate::chat::{ChunkWriter, Completion, Usage, Whole};
+use crate::chat::sse::{End, Framer};
+use crate::chat::{Completion, Frames, Usage, Whole};
 use crate::llm::Error;
-use crate::llm::adapter::Reading;
+use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
+use crate::llm::decoder::StreamDecoder;
+use crate::llm::error_body;
 use crate::llm::meter::{Meter, Tally};
-use crate::llm::refusal;
-use crate::llm::relay::{Begun, Out, StreamDecoder};
+use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
-use crate::llm::sse::{End, Framer};
 use crate::llm::transport::{Body, Connection};
 
 /// Time for the explanation of an error status.
@@ -27,7 +28,7 @@ const ERROR_BYTES: usize = 64 << 10;
 /// A stream's beginning, or the whole reply of a server that cannot stream.
 pub(super) enum Opened {
     Events(Box<Begun>),
-    Json(Body, Reading),
+    Json(Body, Decoding),
 }
 
 /// A whole reply and what it used.
@@ -46,7 +47,7 @@ impl Answered {
         }
     }
 
-    /// The reply, after telling whoever watches of it.
+    /// The reply, after its use was reported.
     pub(super) fn counted(mut self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
         self.tally.complete();
         drop(meter(self.tally));
@@ -59,7 +60,7 @@ impl Endpoint {
     pub(super) async fn whole(
         &self,
         key: Option<&Secret>,
-        reading: &mut Reading,
+        reading: &mut Decoding,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Answered, Failure> {
@@ -71,25 +72,25 @@ impl Endpoint {
     }
 
     /// Reads a body that should be a whole reply.
-    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Reading, body: Body) -> Result<Answered, Failure> {
+    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
         let bytes = Redactor::new(key).redact(self.read(body).await?);
         let mut tally = Tally::default();
-        tally.said(bytes.len());
+        tally.generated(bytes.len());
         let whole = match reading {
-            Reading::OpenAiNormalizer(shaped) => {
-                let whole = shaped.whole(&bytes).map_err(|bad| self.failure(key, bad))?;
-                shaped.tell(&mut tally);
+            Decoding::OpenAi(normalizer) => {
+                let whole = normalizer.whole(&bytes).map_err(|error| self.failure(key, error))?;
+                normalizer.report(&mut tally);
                 whole
             }
-            Reading::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|bad| self.failure(key, bad))?;
-                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
+            Decoding::Translated(reader) => {
+                let completion = reader.whole(&bytes).map_err(|error| self.failure(key, error))?;
+                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.reported(usage));
                 Whole::Parsed(completion)
             }
         };
         if let Whole::Parsed(completion) = &whole {
             tally.named(&completion.model);
-            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| tally.finished(why));
+            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|reason| tally.finished(reason));
         }
         Ok(Answered { whole, tally })
     }
@@ -98,8 +99,7 @@ impl Endpoint {
     pub(super) async fn open(
         &self,
         key: Option<&Secret>,
-        reading: Reading,
-        writer: impl FnOnce() -> ChunkWriter,
+        reading: Decoding,
         meter: impl FnOnce(Tally) -> Meter,
         connection: Connection,
         request: Request<Full<Bytes>>,
@@ -110,11 +110,8 @@ impl Endpoint {
             json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
             other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
-        let mut voice = match reading {
-            Reading::OpenAiNormalizer(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-            Reading::Translated(reader) => StreamDecoder::translated(reader, writer()),
-        };
-        let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
+        let mut decoder = StreamDecoder::new(reading);
+        let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
         let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
@@ -124,13 +121,13 @@ impl Endpoint {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(redactor.redact(block), &mut out, &mut tally).map_err(|bad| self.failure(key, bad))?;
+                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|error| self.failure(key, error))?;
             }
-            if voice.says_something() {
+            if decoder.says_something() {
                 break;
             }
             // Kept until then, however much a provider has to say beside the answer.
-            if out.len() > self.limits.event_bytes {
+            if frames.bytes() > self.limits.event_bytes {
                 return Err(self.invalid_reply("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
@@ -140,7 +137,7 @@ impl Endpoint {
                 return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, voice, out, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
@@ -168,11 +165,11 @@ impl Endpoint {
         };
         // The status counts even if its explanation breaks off or never comes.
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
-        let words = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
-        Err(refusal::refusal(self.asked(key), head.status, &head.headers, &text, words).into())
+        let decode = |status, json: &serde_json::Value| self.dialect.provider_error(status, json);
+        Err(error_body::read(self.asked(key), head.status, &head.headers, &text, decode).into())
     }
 
-    /// The whole body; without a copy where it came in one read.
+    /// The whole body; without a copy if it came in one read.
     pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
         let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));

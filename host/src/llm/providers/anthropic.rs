@@ -1,28 +1,50 @@
-//! The adapter for Anthropic's Messages API: OpenAI's chat completions in its words and back.
+//! The adapter for Anthropic's Messages API: OpenAI's chat completions in its form and back.
+//! What Anthropic refuses (blank text, turns out of order, fields of another generation of models) never leaves here.
 //! Source: Anthropic API reference, "Create a Message", "Streaming Messages", "Errors".
-//! Must not know sockets, retries or other vendors.
 
-mod answer;
 mod content;
 mod errors;
-mod events;
-mod format;
-mod holdable;
 mod messages;
-mod models;
-mod names;
-mod params;
+mod model;
 mod reply;
 mod request;
 mod schema;
-mod thinking;
+mod stream;
 mod tools;
-mod usage;
+
+use std::ops::RangeInclusive;
 
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, UnsupportedField};
+use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
+use stream::AnthropicDecoder;
+
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "anthropic", system: "anthropic", default_url: Some("https://api.anthropic.com/v1"), url_hint: ANY_URL };
+
+/// Tokens of a reply that an operator may choose as the default.
+const MAX_TOKENS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// The keys of an entry of the kind `anthropic`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnthropicOptions {
+    /// Tokens of a reply if the client names no limit, which the API requires.
+    pub max_tokens: u32,
+}
+
+impl Default for AnthropicOptions {
+    fn default() -> Self {
+        Self { max_tokens: 4096 }
+    }
+}
+
+impl AnthropicOptions {
+    pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
+        keys.count("max_tokens", &mut self.max_tokens, MAX_TOKENS);
+    }
+}
 
 /// Anthropic's dialect.
 pub(in crate::llm) struct Anthropic {
@@ -30,28 +52,20 @@ pub(in crate::llm) struct Anthropic {
 }
 
 impl Anthropic {
-    /// `max_tokens`: the most tokens of a reply where the client names no limit, which Anthropic demands.
+    /// `max_tokens`: the limit of a reply's tokens if the client names none.
     pub(in crate::llm) fn new(max_tokens: u32) -> Self {
         Self { max_tokens: max_tokens.into() }
     }
 }
 
+/// Anthropic has no embeddings; it recommends another company's.
 impl Dialect for Anthropic {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let (wire, sense) = request::request(ask, self.max_tokens)?;
-        Ok((wire, Reading::Translated(Box::new(reply::AnthropicReader::new(ask.name.clone(), sense)))))
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let (http_request, context) = request::encode(request, self.max_tokens)?;
+        Ok((http_request, Decoding::Translated(Box::new(AnthropicDecoder::new(request.name.clone(), context)))))
     }
 
-    /// Anthropic has no embeddings; it recommends another company's.
-    fn embeddings(&self, _: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        None
-    }
-
-    fn embedded(&self, _: usize, _: &[u8]) -> Result<Embedded, DecodeError> {
-        Err(DecodeError::Garbled("Anthropic has no embeddings".into()))
-    }
-
-    /// Tokens of an OAuth sign-in are bearer tokens, keys have a header of their own.
+    /// Tokens of an OAuth sign-in are bearer tokens; keys have a header of their own.
     fn credentials(&self, key: &str) -> (HeaderName, String) {
         if key.starts_with("sk-ant-oat") {
             (header::AUTHORIZATION, format!("Bearer {key}"))

@@ -7,26 +7,33 @@ mod history;
 
 use http::{HeaderName, StatusCode, header};
 
-use crate::chat::Fields;
 use crate::chat::codec::request_json;
-use crate::llm::ProviderConfig;
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
-use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, encoded, params, segment, wants_usage};
+use crate::chat::{Embedded, Fields};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
+use crate::llm::model_path::{encoded, segment};
+use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, wants_usage};
+use crate::llm::vendor::{OptionKeys, VendorInfo};
 
-/// One Azure resource.
-pub(in crate::llm) struct Azure {
+pub(in crate::llm) const INFO: VendorInfo = VendorInfo {
+    name: "azure-openai",
+    system: "azure.ai.openai",
+    default_url: None,
+    url_hint: "its base_url, such as \"https://RESOURCE.openai.azure.com/openai/v1\"",
+};
+
+/// The keys of an entry of the kind `azure-openai`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AzureOptions {
+    /// Usage is asked for with every stream; some servers refuse the question.
+    pub stream_usage: bool,
     /// A date is the version of the API whose URLs name the deployment. Without one it is the `v1` API, whose bodies do.
-    pub(in crate::llm) api_version: Option<String>,
-    pub(in crate::llm) max_tokens_field: MaxTokensField,
-    /// The key is a token of Entra.
-    pub(in crate::llm) bearer: bool,
-    /// Usage is asked for with every stream; API versions before 2024-09-01 refuse the question.
-    pub(in crate::llm) stream_usage: bool,
+    pub api_version: Option<String>,
+    /// Keys are bearer tokens of Entra.
+    pub bearer: bool,
+    pub max_tokens_field: MaxTokensField,
 }
-
-/// The first version of the API that knows `stream_options` and `max_completion_tokens`; older ones refuse fields that they do not know.
-/// Source: "Azure OpenAI API version changes".
-const NEWER_FIELDS: &str = "2024-09-01";
 
 /// The field that the client's limit of tokens is sent in. What a deployment's name stands for is not known from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,38 +45,67 @@ pub enum MaxTokensField {
     MaxTokens,
 }
 
+impl Default for AzureOptions {
+    fn default() -> Self {
+        Self { stream_usage: true, api_version: None, bearer: false, max_tokens_field: MaxTokensField::default() }
+    }
+}
+
+impl AzureOptions {
+    pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
+        keys.flag("stream_usage", &mut self.stream_usage);
+        keys.optional_text("api_version", &mut self.api_version, is_version, "a version such as \"2024-10-21\"");
+        keys.choice("auth", &mut self.bearer, &[("api-key", false), ("bearer", true)]);
+        let fields = [("max_tokens", MaxTokensField::MaxTokens), ("max_completion_tokens", MaxTokensField::MaxCompletionTokens)];
+        keys.choice("max_tokens_field", &mut self.max_tokens_field, &fields);
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// One Azure resource.
+pub(in crate::llm) struct Azure {
+    /// What was configured, but for what this version of the API does not know.
+    options: AzureOptions,
+}
+
+/// The first version of the API that knows `stream_options` and `max_completion_tokens`; older ones refuse fields that they do not know.
+/// Source: "Azure OpenAI API version changes".
+const NEWER_FIELDS: &str = "2024-09-01";
+
 impl Azure {
-    /// What an old version of the API does not know is not sent, whatever the entry says.
-    pub(in crate::llm) fn new(entry: &ProviderConfig) -> Self {
-        let old = entry.api_version.as_deref().is_some_and(|version| is_date(version) && version < NEWER_FIELDS);
-        Self {
-            api_version: entry.api_version.clone(),
-            max_tokens_field: if old { MaxTokensField::MaxTokens } else { entry.max_tokens_field },
-            bearer: entry.bearer,
-            stream_usage: entry.stream_usage && !old,
+    /// Fields that an old version of the API does not know are not sent, whatever is configured.
+    pub(in crate::llm) fn new(options: &AzureOptions) -> Self {
+        let mut options = options.clone();
+        if options.api_version.as_deref().is_some_and(|version| is_date(version) && version < NEWER_FIELDS) {
+            options.max_tokens_field = MaxTokensField::MaxTokens;
+            options.stream_usage = false;
         }
+        Self { options }
     }
 
     /// The path of an operation on a deployment.
     fn path(&self, deployment: &str, operation: &str) -> Result<String, UnsupportedField> {
-        let deployment = segment(deployment, b"")?;
-        Ok(match self.api_version.as_deref() {
+        let deployment = segment(deployment)?;
+        Ok(match self.options.api_version.as_deref() {
             Some(version) if is_date(version) => {
-                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version, b""))
+                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version))
             }
             // `preview` is a version of the `v1` API.
-            Some(version) => format!("{operation}?api-version={}", encoded(version, b"")),
+            Some(version) => format!("{operation}?api-version={}", encoded(version)),
             None => operation.to_owned(),
         })
     }
 
-    fn fields(&self, ask: &Ask<'_>) -> Fields {
-        let mut fields = params(ask, self.stream_usage);
+    fn fields(&self, request: &CompletionRequest<'_>) -> Fields {
+        let mut fields = params(request, self.options.stream_usage);
         let (older, newer) = ("max_tokens", "max_completion_tokens");
         // Both together are refused; the newer one is the more exact.
         let given = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
         fields.retain(|(name, _)| name == given || (name != older && name != newer));
-        let wanted = if self.max_tokens_field == MaxTokensField::MaxTokens { older } else { newer };
+        let wanted = if self.options.max_tokens_field == MaxTokensField::MaxTokens { older } else { newer };
         for (name, _) in fields.iter_mut().filter(|(name, _)| name == given) {
             *name = wanted.into();
         }
@@ -83,30 +119,39 @@ fn is_date(version: &str) -> bool {
 }
 
 impl Dialect for Azure {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let path = self.path(ask.model, "/chat/completions")?;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let path = self.path(request.model, "/chat/completions")?;
         // The dated API has the deployment in its URL, and takes no offence at a model in the body.
-        let body = request_json(ask.model, &history::written(ask.messages), &self.fields(ask), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), wants_usage(ask.params)).reading_errors(errors::in_band);
-        Ok((Wire { path, headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+        let body = request_json(request.model, &history::written(request.messages), &self.fields(request), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        let wire = |path| Wire { path, headers: Vec::new(), body: embeddings_body(ask) };
-        Some(self.path(ask.model, "/embeddings").map(wire))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        embedded(inputs, body, errors::in_band)
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// One or the other: with both, Azure refuses.
     fn credentials(&self, key: &str) -> (HeaderName, String) {
-        if self.bearer { (header::AUTHORIZATION, format!("Bearer {key}")) } else { (HeaderName::from_static("api-key"), key.to_owned()) }
+        if self.options.bearer {
+            (header::AUTHORIZATION, format!("Bearer {key}"))
+        } else {
+            (HeaderName::from_static("api-key"), key.to_owned())
+        }
     }
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
         errors::provider_error(status, json)
+    }
+}
+
+impl Embeddings for Azure {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        Ok(HttpRequest { path: self.path(request.model, "/embeddings")?, headers: Vec::new(), body: embeddings_body(request) })
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        decode_embeddings(inputs, body, errors::in_band)
     }
 }
 

@@ -8,7 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::chat::stream::streamed;
 use crate::chat::{Choice, Completion, Exchange, Json, Message, Reply, Whole, codec};
 use crate::llm::Mode;
+use crate::llm::vendor::{ANY_URL, VendorInfo};
 use quote::{Quote, quotes};
+
+/// The name for OpenTelemetry is ours; its conventions have none.
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "builtin", system: "cofferdam.builtin", default_url: None, url_hint: ANY_URL };
 
 /// The model's name where the pipeline gives none.
 const MODEL: &str = "extractive";
@@ -23,7 +28,7 @@ pub(in crate::llm) fn reply(model: &str, exchange: &Exchange, mode: Mode) -> Rep
     let completion = completion(if model.is_empty() { MODEL } else { model }, answer(exchange));
     match mode {
         Mode::Whole => Reply::Whole(Whole::Parsed(completion)),
-        Mode::Stream => streamed(&completion, exchange),
+        Mode::Stream => streamed(completion, exchange),
     }
 }
 

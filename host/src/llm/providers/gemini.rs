@@ -11,11 +11,22 @@ mod thought;
 
 use http::{HeaderName, StatusCode, header};
 
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::chat::Embedded;
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
+use crate::llm::vendor::{ANY_URL, VendorInfo};
 use model::Model;
 use reply::Reply;
 
-/// Gemini's dialect; its requests go below `https://generativelanguage.googleapis.com/v1beta`.
+pub(in crate::llm) const INFO: VendorInfo = VendorInfo {
+    name: "gemini",
+    system: "gcp.gemini",
+    default_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    url_hint: ANY_URL,
+};
+
+/// Gemini's dialect.
 pub(in crate::llm) struct Gemini;
 
 impl Gemini {
@@ -25,21 +36,17 @@ impl Gemini {
 }
 
 impl Dialect for Gemini {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let model = Model::named(ask.model)?;
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let model = Model::named(request.model)?;
         // Without `alt=sse` the stream is one JSON array.
-        let method = if ask.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        let body = request::body(ask, &model)?;
-        let reader = Reply::new(ask.name.clone(), ask.stream);
-        Ok((Wire { path: model.path(method), headers: Vec::new(), body }, Reading::Translated(Box::new(reader))))
+        let method = if request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let body = request::body(request, &model)?;
+        let reader = Reply::new(request.name.clone(), request.stream);
+        Ok((HttpRequest { path: model.path(method), headers: Vec::new(), body }, Decoding::Translated(Box::new(reader))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        Some(embeddings::request(ask))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        embeddings::vectors(inputs, body)
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// An API key has a header of its own, so that it is in no URL and no log; an OAuth access token is a bearer's.
@@ -52,6 +59,16 @@ impl Dialect for Gemini {
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
         errors::provider_error(status, json)
+    }
+}
+
+impl Embeddings for Gemini {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        embeddings::encode(request)
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        embeddings::vectors(inputs, body)
     }
 }
 

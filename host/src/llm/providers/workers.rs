@@ -7,12 +7,32 @@ mod native;
 mod reader;
 
 use http::{HeaderName, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use crate::chat::Embedded;
 use crate::chat::codec::{request_json, to_json};
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
-use crate::llm::providers::openai::{OpenAiNormalizer, embedded, embeddings_body, params, segment, vectors, wants_usage};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
+use crate::llm::model_path::segments;
+use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, vectors, wants_usage};
+use crate::llm::vendor::{OptionKeys, VendorInfo};
 use reader::Native;
+
+/// The name for OpenTelemetry is ours; its conventions have none.
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "workers-ai", system: "cloudflare.workers_ai", default_url: None, url_hint: "its account_id" };
+
+/// The one key of an entry of the kind `workers-ai`: Cloudflare's URLs hold the customer's account.
+pub(in crate::llm) fn visit(keys: &mut impl OptionKeys) {
+    let conflict = "one of the two says where the account is";
+    keys.base_url_from("account_id", url_of_account, "the account's id, letters and digits", conflict);
+}
+
+fn url_of_account(id: &str) -> Option<String> {
+    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_id.then(|| format!("https://api.cloudflare.com/client/v4/accounts/{id}/ai/v1"))
+}
 
 /// One account's models.
 pub(in crate::llm) struct Workers {
@@ -29,39 +49,23 @@ impl Workers {
 
 /// A model's path below `/ai/run`, which has the slashes of its name.
 fn path(model: &str) -> Result<String, UnsupportedField> {
-    Ok(format!("/{}", segment(model, b"@/")?))
+    Ok(format!("/{}", segments(model)?))
 }
 
 impl Dialect for Workers {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let headers = Vec::new();
         if self.native {
-            let wire = Wire { path: path(ask.model)?, headers, body: native::body(ask)? };
-            return Ok((wire, Reading::Translated(Box::new(Native::new(ask.name.clone())))));
+            let wire = HttpRequest { path: path(request.model)?, headers, body: native::body(request)? };
+            return Ok((wire, Decoding::Translated(Box::new(Native::new(request.name.clone())))));
         }
-        let body = request_json(ask.model, ask.messages, &params(ask, true), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), wants_usage(ask.params)).reading_errors(errors::in_band);
-        Ok((Wire { path: "/chat/completions".into(), headers, body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+        let body = request_json(request.model, request.messages, &params(request, true), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path: "/chat/completions".into(), headers, body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        let headers = Vec::new();
-        if !self.native {
-            return Some(Ok(Wire { path: "/embeddings".into(), headers, body: embeddings_body(ask) }));
-        }
-        #[derive(serde::Serialize)]
-        struct Body<'a> {
-            text: &'a [String],
-        }
-        if ask.dimensions.is_some() {
-            let message = "cannot be chosen here: the models of this provider have one length of vectors".into();
-            return Some(Err(UnsupportedField { param: "dimensions".into(), message }));
-        }
-        Some(ask.texts_only().and_then(|()| path(ask.model)).map(|path| Wire { path, headers, body: to_json(&Body { text: ask.inputs }) }))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        if self.native { native_vectors(inputs, body) } else { embedded(inputs, body, errors::in_band) }
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     fn credentials(&self, key: &str) -> (HeaderName, String) {
@@ -70,6 +74,31 @@ impl Dialect for Workers {
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
         errors::provider_error(status, json)
+    }
+}
+
+impl Embeddings for Workers {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            text: &'a [String],
+        }
+        let headers = Vec::new();
+        if !self.native {
+            return Ok(HttpRequest { path: "/embeddings".into(), headers, body: embeddings_body(request) });
+        }
+        if request.dimensions.is_some() {
+            return Err(UnsupportedField::new(
+                "dimensions",
+                "cannot be chosen here: the models of this provider have one length of vectors",
+            ));
+        }
+        request.texts_only()?;
+        Ok(HttpRequest { path: path(request.model)?, headers, body: to_json(&Body { text: request.inputs }) })
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        if self.native { native_vectors(inputs, body) } else { decode_embeddings(inputs, body, errors::in_band) }
     }
 }
 
@@ -84,13 +113,13 @@ fn native_vectors(inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
     struct Vectors {
         data: Option<Vec<Vec<f32>>>,
     }
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no embeddings: {error}"));
-    let reply: Reply = serde_json::from_slice(body).map_err(garbled)?;
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
+    let reply: Reply = serde_json::from_slice(body).map_err(malformed)?;
     if reply.success == Some(false) {
-        let (status, words) = errors::in_band(&serde_json::from_slice(body).map_err(garbled)?);
-        return Err(DecodeError::Error(status, words));
+        let (status, error) = errors::in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        return Err(DecodeError::Error(status, error));
     }
-    let data = reply.result.and_then(|result| result.data).ok_or_else(|| DecodeError::Garbled("it has no `result.data`".into()))?;
+    let data = reply.result.and_then(|result| result.data).ok_or_else(|| DecodeError::Malformed("it has no `result.data`".into()))?;
     vectors(inputs, data, 0)
 }
 

@@ -1,14 +1,13 @@
-//! Content parts as content blocks: text, images, documents. What a part holds is sent on, never fetched: we open no address a client names.
-//! Sources: Anthropic's "Vision", "PDF support", "Files API"; OpenAI API reference, content parts. Must not know turns or tools.
+//! Content parts as content blocks: text, images, documents. What a part holds is sent on and never fetched: we open no address that a client
+//! names. No block is blank text, which the API refuses.
+//! Sources: Anthropic's "Vision", "PDF support", "Files API"; OpenAI API reference, content parts.
 
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::chat::{Content, Fields, Json, Part};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
+use crate::llm::base64;
 
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
@@ -67,12 +66,12 @@ impl Block {
             | Self::Document { cache_control, .. }
             | Self::ToolUse { cache_control, .. }
             | Self::ToolResult { cache_control, .. } => *cache_control = Some(mark),
-            // The API takes no mark there.
+            // The API takes no mark on a thought.
             Self::Thought(_) => {}
         }
     }
 
-    /// Whether the block lies in the Files API, which needs a beta header.
+    /// Whether the block names a file of the Files API, which needs a beta header.
     pub(super) fn is_stored_file(&self) -> bool {
         match self {
             Self::Document { source, .. } => source["type"] == "file",
@@ -83,21 +82,21 @@ impl Block {
 }
 
 /// The field of that name, unless it is null.
-pub(super) fn given<'a>(fields: &'a Fields, name: &str) -> Option<&'a Json> {
+pub(super) fn non_null<'a>(fields: &'a Fields, name: &str) -> Option<&'a Json> {
     fields.iter().find_map(|(key, value)| (key == name && value.get() != "null").then_some(value))
 }
 
-/// The blocks of a message's content. Text of nothing but white space is left out, for the API refuses it.
-pub(super) fn blocks(ask: &Ask<'_>, content: &Content, path: &str) -> Result<Vec<Block>, UnsupportedField> {
+/// The blocks of a message's content. Blank text is left out, because the API refuses it. `path` is where the content stands in the body.
+pub(super) fn blocks(request: &CompletionRequest<'_>, content: &Content, path: &str) -> Result<Vec<Block>, UnsupportedField> {
     match content {
         Content::Null => Ok(Vec::new()),
-        Content::Text(text) => Ok(said(text, None).into_iter().collect()),
+        Content::Text(text) => Ok(text_block(text, None).into_iter().collect()),
         Content::Parts(parts) => {
             let mut blocks = Vec::with_capacity(parts.len());
             for (at, part) in parts.iter().enumerate() {
                 blocks.extend(match part {
-                    Part::Text { text, extra } => said(text, given(extra, "cache_control")),
-                    Part::Other(json) => other(ask, json, &format!("{path}[{at}]"))?,
+                    Part::Text { text, extra } => text_block(text, non_null(extra, "cache_control")),
+                    Part::Other(json) => other_part(request, json, &format!("{path}[{at}]"))?,
                 });
             }
             Ok(blocks)
@@ -105,14 +104,15 @@ pub(super) fn blocks(ask: &Ask<'_>, content: &Content, path: &str) -> Result<Vec
     }
 }
 
-fn said(text: &str, mark: Option<&Json>) -> Option<Block> {
-    let block = || Block::Text { text: text.to_owned(), cache_control: mark.cloned() };
+/// A block of this text; none if it is blank. `cache_control` marks the block as the end of what may be cached.
+pub(super) fn text_block(text: &str, cache_control: Option<&Json>) -> Option<Block> {
+    let block = || Block::Text { text: text.to_owned(), cache_control: cache_control.cloned() };
     (!text.trim().is_empty()).then(block)
 }
 
-/// A part that is no text, read as far as it matters.
+/// The fields of a part other than text that matter here.
 #[derive(Deserialize)]
-struct Other {
+struct OtherPart {
     #[serde(rename = "type")]
     kind: String,
     image_url: Option<Image>,
@@ -121,7 +121,7 @@ struct Other {
     cache_control: Option<Json>,
 }
 
-/// `{"url": "…"}`, or the address alone, as some clients write it. `detail` is OpenAI's own notion.
+/// `{"url": "…"}`, or the address alone, as some clients write it. OpenAI's `detail` has no counterpart.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Image {
@@ -136,19 +136,20 @@ struct File {
     filename: Option<String>,
 }
 
-fn other(ask: &Ask<'_>, json: &Json, path: &str) -> Result<Option<Block>, UnsupportedField> {
-    let part: Other = serde_json::from_str(json.get()).map_err(|error| unfit(path, format!("is no content part: {error}")))?;
+fn other_part(request: &CompletionRequest<'_>, json: &Json, path: &str) -> Result<Option<Block>, UnsupportedField> {
+    let part: OtherPart =
+        serde_json::from_str(json.get()).map_err(|error| UnsupportedField::new(path, format!("is no content part: {error}")))?;
     let block = match (part.kind.as_str(), part.image_url, part.file) {
         ("image_url", Some(Image::Object { url } | Image::Url(url)), _) => Some(image(&url, &format!("{path}.image_url.url"))?),
-        ("file", _, Some(given)) => Some(file(given, &format!("{path}.file"))?),
-        ("image_url" | "file", ..) => return Err(unfit(path, format!("needs its field `{}`", part.kind))),
-        ("refusal", ..) => part.refusal.as_deref().and_then(|text| said(text, None)),
+        ("file", _, Some(attached)) => Some(file(attached, &format!("{path}.file"))?),
+        ("image_url" | "file", ..) => return Err(UnsupportedField::new(path, format!("needs its field `{}`", part.kind))),
+        ("refusal", ..) => part.refusal.as_deref().and_then(|text| text_block(text, None)),
         ("input_audio", ..) => {
-            ask.cannot(path, "holds audio, which Anthropic does not take; send a transcript as text")?;
+            request.refuse_or_drop(path, "holds audio, which Anthropic does not take; send a transcript as text")?;
             None
         }
         (kind, ..) => {
-            ask.cannot(path, format!("is of the type `{kind}`, which Anthropic has not; send text, image_url or file"))?;
+            request.refuse_or_drop(path, format!("is of the type `{kind}`, which Anthropic has not; send text, image_url or file"))?;
             None
         }
     };
@@ -164,8 +165,11 @@ fn image(url: &str, path: &str) -> Result<Block, UnsupportedField> {
     match scheme(url).as_str() {
         "data" => data(url, None, path),
         "https" => Ok(Block::Image { source: json!({"type": "url", "url": url}), cache_control: None }),
-        "http" => Err(unfit(path, "is an http address, which Anthropic does not fetch and neither do we; send an https or a data: URL")),
-        _ => Err(unfit(path, "is neither an https nor a data: URL")),
+        "http" => Err(UnsupportedField::new(
+            path,
+            "is an http address, which Anthropic does not fetch and neither do we; send an https or a data: URL",
+        )),
+        _ => Err(UnsupportedField::new(path, "is neither an https nor a data: URL")),
     }
 }
 
@@ -173,9 +177,11 @@ fn file(file: File, path: &str) -> Result<Block, UnsupportedField> {
     let File { file_id, file_data, filename } = file;
     match (file_data, file_id) {
         (Some(url), _) if scheme(&url) == "data" => data(&url, filename, &format!("{path}.file_data")),
-        (Some(_), _) => Err(unfit(format!("{path}.file_data"), "must be a data: URL, e.g. `data:application/pdf;base64,…`")),
+        (Some(_), _) => {
+            Err(UnsupportedField::new(format!("{path}.file_data"), "must be a data: URL, e.g. `data:application/pdf;base64,…`"))
+        }
         (None, Some(id)) => Ok(Block::Document { source: json!({"type": "file", "file_id": id}), title: filename, cache_control: None }),
-        (None, None) => Err(unfit(path, "needs `file_data` or `file_id`")),
+        (None, None) => Err(UnsupportedField::new(path, "needs `file_data` or `file_id`")),
     }
 }
 
@@ -183,57 +189,36 @@ fn scheme(url: &str) -> String {
     url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default()
 }
 
-/// An image, a PDF or plain text inside its own address.
+/// An image, a PDF or plain text that is itself in its URL.
 fn data(url: &str, title: Option<String>, path: &str) -> Result<Block, UnsupportedField> {
-    let (head, data) = url.split_once(',').ok_or_else(|| unfit(path, "is a data: URL without a comma"))?;
+    let (head, data) = url.split_once(',').ok_or_else(|| UnsupportedField::new(path, "is a data: URL without a comma"))?;
     let head = head.split_once(':').map_or("", |(_, head)| head);
     let mut words = head.split(';').map(str::trim);
     let media_type = words.next().unwrap_or_default().to_ascii_lowercase();
     if !words.any(|word| word.eq_ignore_ascii_case("base64")) {
-        return Err(unfit(path, "must be a base64 data: URL, e.g. `data:image/png;base64,…`"));
+        return Err(UnsupportedField::new(path, "must be a base64 data: URL, e.g. `data:image/png;base64,…`"));
     }
     let media_type = if media_type == "image/jpg" { "image/jpeg" } else { &media_type };
-    let base64 = json!({"type": "base64", "media_type": media_type, "data": data});
+    let source = json!({"type": "base64", "media_type": media_type, "data": data});
     match media_type {
-        image if IMAGES.contains(&image) => Ok(Block::Image { source: base64, cache_control: None }),
-        "application/pdf" => Ok(Block::Document { source: base64, title, cache_control: None }),
+        image if IMAGES.contains(&image) => Ok(Block::Image { source, cache_control: None }),
+        "application/pdf" => Ok(Block::Document { source, title, cache_control: None }),
         "text/plain" => {
-            let text = decoded(data).and_then(|bytes| String::from_utf8(bytes).ok());
-            let text = text.ok_or_else(|| unfit(path, "holds no UTF-8 text in base64"))?;
+            let text = base64::decode(data.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = text.ok_or_else(|| UnsupportedField::new(path, "holds no UTF-8 text in base64"))?;
             let source = json!({"type": "text", "media_type": "text/plain", "data": text});
             Ok(Block::Document { source, title, cache_control: None })
         }
         other => {
             let takes = "image/jpeg, image/png, image/gif, image/webp, application/pdf or text/plain";
-            Err(unfit(path, format!("is of the type `{other}`; Anthropic takes {takes}")))
+            Err(UnsupportedField::new(path, format!("is of the type `{other}`; Anthropic takes {takes}")))
         }
     }
-}
-
-/// Base64 of the common alphabet, with or without padding; none where it is not that.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
-    GeneralPurpose::new(&STANDARD, config).decode(text.trim()).ok()
-}
-
-pub(super) fn unfit(param: impl Into<String>, message: impl Into<String>) -> UnsupportedField {
-    UnsupportedField { param: param.into(), message: message.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_decoded_whatever_its_padding() {
-        for (text, bytes) in [("", ""), ("YQ==", "a"), ("YQ", "a"), ("YWI=", "ab"), ("YWJj", "abc"), ("w6nDqQ==", "éé"), ("Pz8/", "???")]
-        {
-            assert_eq!(decoded(text).as_deref(), Some(bytes.as_bytes()), "{text}");
-        }
-        for text in ["Y", "Y*==", "YWJjZ", "é"] {
-            assert_eq!(decoded(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn a_data_url_becomes_what_it_holds() {

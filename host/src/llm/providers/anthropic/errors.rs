@@ -1,32 +1,32 @@
-//! What Anthropic says went wrong, and which of its errors no waiting helps against.
-//! Source: Anthropic API reference, "Errors". Must not know when a try is repeated or where errors go.
+//! What Anthropic says went wrong, and for which of its errors waiting is no use.
+//! Source: Anthropic API reference, "Errors".
 
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::llm::adapter::{DecodeError, ProviderError};
 
-/// What an error body says: Anthropic's envelope, or what a server in front of it put in its place.
+/// The error in a body: Anthropic's envelope, or what a server in front of it sent in its place.
 pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError {
     let error = Some(&json["error"]).filter(|error| !error.is_null()).unwrap_or(json);
-    let said = |value: &Value| value.as_str().map(str::to_owned);
-    let message = said(error).or_else(|| said(&error["message"])).or_else(|| said(&json["message"])).or_else(|| said(&json["detail"]));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let message = text(error).or_else(|| text(&error["message"])).or_else(|| text(&json["message"])).or_else(|| text(&json["detail"]));
     // `error` is the type of the envelope, not of what it holds.
-    let kind = said(&error["type"]).filter(|kind| kind != "error");
-    // No code of its own: the type says what OpenAI's clients look for in both.
-    let code = said(&error["code"]).or_else(|| kind.clone());
-    let broke = message.as_deref().is_some_and(|message| message.contains("credit balance is too low"));
+    let kind = text(&error["type"]).filter(|kind| kind != "error");
+    // Anthropic has no codes; the type is what OpenAI's clients look for in both fields.
+    let code = text(&error["code"]).or_else(|| kind.clone());
+    let no_credit = message.as_deref().is_some_and(|message| message.contains("credit balance is too low"));
     let spent = error["details"]["error_code"] == "enforced_spend_limit_reached";
-    let billing = status == StatusCode::PAYMENT_REQUIRED || kind.as_deref() == Some("billing_error") || broke;
+    let billing = status == StatusCode::PAYMENT_REQUIRED || kind.as_deref() == Some("billing_error") || no_credit;
     ProviderError {
         message,
         kind,
         code,
-        param: said(&error["param"]),
+        param: text(&error["param"]),
         retry_after: None,
         exhausted: spent || billing,
-        // An empty purse is told as a bad request.
-        amounts_to: broke.then_some(StatusCode::PAYMENT_REQUIRED),
+        // Anthropic reports a balance that is too low as a bad request.
+        amounts_to: no_credit.then_some(StatusCode::PAYMENT_REQUIRED),
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn in_band(json: &Value) -> DecodeError {
     DecodeError::Error(status, provider_error(status, json))
 }
 
-/// The status with which a type of error comes where it comes alone.
+/// The status with which this type of error comes outside of a reply.
 fn status_of(kind: &str) -> StatusCode {
     match kind {
         "invalid_request_error" => StatusCode::BAD_REQUEST,
@@ -66,15 +66,15 @@ mod tests {
 
     #[test]
     fn the_envelope_is_read_and_its_type_is_the_code_too() {
-        let words = provider_error(StatusCode::BAD_REQUEST, &error("invalid_request_error", "max_tokens: too large"));
-        let text = |text: &str| Some(text.to_owned());
+        let error = provider_error(StatusCode::BAD_REQUEST, &error("invalid_request_error", "max_tokens: too large"));
+        let some = |text: &str| Some(text.to_owned());
         let expected = ProviderError {
-            message: text("max_tokens: too large"),
-            kind: text("invalid_request_error"),
-            code: text("invalid_request_error"),
+            message: some("max_tokens: too large"),
+            kind: some("invalid_request_error"),
+            code: some("invalid_request_error"),
             ..ProviderError::default()
         };
-        assert_eq!(words, expected);
+        assert_eq!(error, expected);
     }
 
     #[test]
@@ -95,9 +95,9 @@ mod tests {
         json["error"]["details"] = json!({"error_code": "enforced_spend_limit_reached"});
         assert!(limited(&json));
         assert!(provider_error(StatusCode::PAYMENT_REQUIRED, &error("billing_error", "Pay")).exhausted);
-        let broke =
+        let no_credit =
             provider_error(StatusCode::BAD_REQUEST, &error("invalid_request_error", "Your credit balance is too low to access the API."));
-        assert_eq!((broke.exhausted, broke.amounts_to), (true, Some(StatusCode::PAYMENT_REQUIRED)));
+        assert_eq!((no_credit.exhausted, no_credit.amounts_to), (true, Some(StatusCode::PAYMENT_REQUIRED)));
     }
 
     #[test]
@@ -116,8 +116,8 @@ mod tests {
             ("overloaded_error", 529),
             ("news_to_us", 502),
         ] {
-            let DecodeError::Error(found, words) = in_band(&error(kind, "m")) else { panic!("an error") };
-            assert_eq!((found.as_u16(), words.kind.as_deref(), words.exhausted), (status, Some(kind), kind == "billing_error"));
+            let DecodeError::Error(found, error) = in_band(&error(kind, "m")) else { panic!("an error") };
+            assert_eq!((found.as_u16(), error.kind.as_deref(), error.exhausted), (status, Some(kind), kind == "billing_error"));
         }
         assert!(
             matches!(in_band(&json!({"error": "odd"})), DecodeError::Error(StatusCode::BAD_GATEWAY, ProviderError { message: Some(said), .. }) if said == "odd")
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn what_others_say_in_its_place_is_read_too() {
-        let said = |json: Value| provider_error(StatusCode::BAD_GATEWAY, &json).message;
+        let text = |json: Value| provider_error(StatusCode::BAD_GATEWAY, &json).message;
         for json in [json!({"error": {"message": "m"}}), json!({"error": "m"}), json!({"message": "m"}), json!({"detail": "m"}), json!("m")]
         {
-            assert_eq!(said(json).as_deref(), Some("m"));
+            assert_eq!(text(json).as_deref(), Some("m"));
         }
-        assert_eq!(said(json!([1])), None);
+        assert_eq!(text(json!([1])), None);
     }
 }

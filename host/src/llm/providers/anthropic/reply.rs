@@ -1,50 +1,19 @@
-//! A reply of Anthropic's as a completion. Tools that the provider ran itself are no calls of the client's and stay unsaid.
-//! Source: Anthropic API reference, "Create a Message", "Handling stop reasons". Must not know how the reply came.
+//! A whole reply of Anthropic's as a completion, and what a streamed reply shares with it: blocks, finish reasons, usage.
+//! Tools that the provider ran itself are no calls of the client's and are left out.
+//! Sources: Anthropic API reference, "Create a Message", `usage`; "Handling stop reasons".
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::answer::Sense;
 use super::errors::in_band;
-use super::events::Stream;
-use super::usage::Counts;
+use super::tools::ReplyContext;
 use crate::chat::codec::{json, json_string};
-use crate::chat::{Choice, Completion, Content, Delta, Fields, FunctionCall, Json, Message, Name, ToolCall};
-use crate::llm::adapter::{DecodeError, Reader};
+use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, ToolCall, Usage};
+use crate::llm::adapter::DecodeError;
 
-/// The field in which a client gets the blocks of thought, to send them back unread.
+/// The field in which a client gets the blocks of thought, to send them back unchanged.
 const THOUGHTS: &str = "thinking_blocks";
-
-/// Bytes of the reply's id or model: every chunk of ours repeats them.
-const HEAD_BYTES_MAX: usize = 1 << 10;
-
-/// Reads the reply to one request.
-pub(super) struct AnthropicReader {
-    name: Name,
-    sense: Sense,
-    stream: Stream,
-}
-
-impl AnthropicReader {
-    pub(super) fn new(name: Name, sense: Sense) -> Self {
-        Self { name, sense, stream: Stream::default() }
-    }
-}
-
-impl Reader for AnthropicReader {
-    fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
-        completion(body, &self.name, &self.sense)
-    }
-
-    fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        self.stream.event(data, &self.sense, deltas)
-    }
-
-    fn end(&mut self, _: &mut Vec<Delta>) -> bool {
-        self.stream.ended()
-    }
-}
 
 #[derive(Deserialize)]
 struct Reply {
@@ -56,7 +25,7 @@ struct Reply {
     error: Option<Value>,
 }
 
-/// A content block, read as far as it matters.
+/// The fields of a content block that matter here.
 #[derive(Deserialize)]
 pub(super) struct Block {
     #[serde(rename = "type")]
@@ -73,48 +42,48 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn read(json: &RawValue) -> Result<Self, DecodeError> {
-        serde_json::from_str(json.get()).map_err(|error| DecodeError::Garbled(format!("a content block is not as it must be: {error}")))
+        serde_json::from_str(json.get()).map_err(|error| DecodeError::Malformed(format!("a content block is not as it must be: {error}")))
     }
 }
 
-fn completion(body: &[u8], name: &Name, sense: &Sense) -> Result<Completion, DecodeError> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| DecodeError::Garbled(format!("no message object: {error}")))?;
+pub(super) fn completion(body: &[u8], name: &Name, context: &ReplyContext) -> Result<Completion, DecodeError> {
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(format!("no message object: {error}")))?;
     if let Some(error) = reply.error {
         return Err(in_band(&serde_json::json!({"error": error})));
     }
-    let blocks = reply.content.ok_or_else(|| DecodeError::Garbled("it has no `content`".into()))?;
-    let mut said = Said::default();
+    let blocks = reply.content.ok_or_else(|| DecodeError::Malformed("it has no `content`".into()))?;
+    let mut message = MessageBuilder::default();
     for json in blocks {
-        said.block(json, sense)?;
+        message.add(json, context)?;
     }
-    let finish_reason = Some(finish(reply.stop_reason.as_deref(), !said.calls.is_empty()).to_owned());
-    let choice = Choice { index: 0, message: said.message(), finish_reason, extra: Fields::new() };
+    let finish_reason = Some(finish_reason(reply.stop_reason.as_deref(), !message.calls.is_empty()).to_owned());
+    let choice = Choice { index: 0, message: message.finish(), finish_reason, extra: Fields::new() };
     Ok(Completion {
-        id: sane(reply.id).unwrap_or_else(|| name.id.clone()),
+        id: plausible(reply.id).unwrap_or_else(|| name.id.clone()),
         created: name.created,
-        model: sane(reply.model).unwrap_or_else(|| name.model.clone()),
+        model: plausible(reply.model).unwrap_or_else(|| name.model.clone()),
         choices: vec![choice],
         usage: reply.usage.map(|usage| Counts::read(&usage).usage().json()),
         extra: Fields::new(),
     })
 }
 
-/// The reply's id or model, unless there is none or it is absurd.
-pub(super) fn sane(name: Option<String>) -> Option<String> {
+/// The reply's id or model; none if it is empty or absurdly long.
+pub(super) fn plausible(name: Option<String>) -> Option<String> {
     name.filter(|name| !name.is_empty() && name.len() <= HEAD_BYTES_MAX)
 }
 
-/// What the blocks say together.
+/// Puts the blocks of a reply together.
 #[derive(Default)]
-struct Said {
+struct MessageBuilder {
     text: Option<String>,
     reasoning: String,
     thoughts: Vec<Json>,
     calls: Vec<ToolCall>,
 }
 
-impl Said {
-    fn block(&mut self, json: Json, sense: &Sense) -> Result<(), DecodeError> {
+impl MessageBuilder {
+    fn add(&mut self, json: Json, context: &ReplyContext) -> Result<(), DecodeError> {
         let block = Block::read(&json)?;
         match block.kind.as_str() {
             "text" => self.text.get_or_insert_default().push_str(&block.text.unwrap_or_default()),
@@ -124,32 +93,35 @@ impl Said {
             }
             "redacted_thinking" => self.thoughts.push(json),
             "tool_use" => {
-                let (id, wire) = named(block.id, block.name)?;
+                let (id, wire_name) = call_head(block.id, block.name)?;
                 let arguments = arguments(block.input.as_deref());
-                match sense.answer(&wire) {
+                match context.answer(&wire_name) {
                     Some(mut answer) => {
                         let text = answer.push(&arguments) + &answer.end();
                         self.text.get_or_insert_default().push_str(&text);
                     }
-                    None => {
-                        self.calls.push(ToolCall::Function(FunctionCall { id, name: sense.name(wire), arguments, extra: Fields::new() }))
-                    }
+                    None => self.calls.push(ToolCall::Function(FunctionCall {
+                        id,
+                        name: context.client_name(wire_name),
+                        arguments,
+                        extra: Fields::new(),
+                    })),
                 }
             }
-            // What the provider's own tools were asked and said: no client could send it back.
+            // Calls and results of the provider's own tools: no client could send them back.
             _ => {}
         }
         Ok(())
     }
 
-    /// Content is null where there are only calls; a reply of nothing at all is an empty text.
-    fn message(self) -> Message {
+    /// Content is null if there are only calls; a reply without any block is an empty text.
+    fn finish(self) -> Message {
         let content = match self.text {
             Some(text) => Content::Text(text),
             None if self.calls.is_empty() => Content::Text(String::new()),
             None => Content::Null,
         };
-        // The published schema requires it.
+        // OpenAI's published schema requires the field.
         let mut extra = vec![("refusal".to_owned(), json("null".to_owned()).expect("null is JSON"))];
         if !self.reasoning.is_empty() {
             extra.push(("reasoning_content".to_owned(), json_string(&self.reasoning)));
@@ -161,34 +133,112 @@ impl Said {
     }
 }
 
-/// Blocks of thought under the name that clients know.
+/// Blocks of thought as a field of the message.
 pub(super) fn thought_field(blocks: &[Json]) -> (String, Json) {
     (THOUGHTS.to_owned(), to_raw_value(blocks).expect("a list of JSON is JSON"))
 }
 
 /// The id and the name that every call has.
-pub(super) fn named(id: Option<String>, name: Option<String>) -> Result<(String, String), DecodeError> {
-    id.zip(name).ok_or_else(|| DecodeError::Garbled("a tool_use block lacks its id or its name".into()))
+pub(super) fn call_head(id: Option<String>, name: Option<String>) -> Result<(String, String), DecodeError> {
+    id.zip(name).ok_or_else(|| DecodeError::Malformed("a tool_use block lacks its id or its name".into()))
 }
 
-/// A call's input as text. Nothing counts as no arguments.
+/// A call's input as text; `{}` if it is missing or null.
 pub(super) fn arguments(input: Option<&RawValue>) -> String {
     let text = input.map_or("{}", RawValue::get);
     if text == "null" { "{}".to_owned() } else { text.to_owned() }
 }
 
-/// OpenAI's word for why the reply ended. A call of our own tool only is an answer.
-pub(super) fn finish(reason: Option<&str>, calls: bool) -> &'static str {
+/// OpenAI's finish reason. `calls`: the reply holds calls of the client's tools; a call of the answer's tool is none.
+pub(super) fn finish_reason(reason: Option<&str>, calls: bool) -> &'static str {
     match reason {
-        // Servers that speak as Anthropic does may leave the reason out.
+        // Servers with the same API may leave the reason out.
         Some("tool_use") | None if calls => "tool_calls",
         Some("end_turn" | "stop_sequence" | "tool_use") | None => "stop",
-        // A paused turn is one that is not finished, which no word of OpenAI's says better.
+        // A paused turn is not finished, and `length` is the nearest that OpenAI has.
         Some("max_tokens" | "model_context_window_exceeded" | "compaction" | "pause_turn") => "length",
         Some("refusal") => "content_filter",
         Some(other) => {
             tracing::warn!("Anthropic ended a reply for a reason that is new to us: `{other}`");
             "stop"
         }
+    }
+}
+
+/// Tokens as Anthropic counts them: the input without what was written to the cache or read from it, which OpenAI's count includes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    input: u64,
+    /// Tokens written to the cache and read from it; neither is part of `input`.
+    written: u64,
+    read: u64,
+    output: u64,
+    /// Those of `output` that were thought.
+    thought: u64,
+}
+
+impl Counts {
+    /// Reads a `usage` object; a missing count is 0. If the reply took several rounds, the outer counts are those of the last round only.
+    pub(super) fn read(usage: &Value) -> Self {
+        match usage["iterations"].as_array().filter(|rounds| !rounds.is_empty()) {
+            Some(rounds) => rounds.iter().map(Self::one).fold(Self::default(), |all, one| all.each(one, u64::saturating_add)),
+            None => Self::one(usage),
+        }
+    }
+
+    fn one(usage: &Value) -> Self {
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        Self {
+            input: count(&usage["input_tokens"]),
+            written: count(&usage["cache_creation_input_tokens"]),
+            read: count(&usage["cache_read_input_tokens"]),
+            output: count(&usage["output_tokens"]),
+            thought: count(&usage["output_tokens_details"]["thinking_tokens"]),
+        }
+    }
+
+    /// The higher of two counts of one reply, because servers count at its beginning or at its end and may write 0 at the other place.
+    pub(super) fn max(self, other: Self) -> Self {
+        self.each(other, u64::max)
+    }
+
+    fn each(self, other: Self, one: fn(u64, u64) -> u64) -> Self {
+        Self {
+            input: one(self.input, other.input),
+            written: one(self.written, other.written),
+            read: one(self.read, other.read),
+            output: one(self.output, other.output),
+            thought: one(self.thought, other.thought),
+        }
+    }
+
+    pub(super) fn usage(self) -> Usage {
+        let prompt = self.input.saturating_add(self.written).saturating_add(self.read);
+        Usage { prompt, completion: self.output, cached: self.read, reasoning: self.thought }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn c14_cached_tokens_are_part_of_the_prompt_and_the_total() {
+        let counts =
+            Counts::read(&json!({"input_tokens": 5, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 7,
+            "output_tokens_details": {"thinking_tokens": 4}}));
+        assert_eq!(counts.usage(), Usage { prompt: 115, completion: 7, cached: 100, reasoning: 4 });
+        assert_eq!(counts.usage().total(), 122);
+    }
+
+    #[test]
+    fn rounds_are_summed() {
+        let counts = Counts::read(&json!({"input_tokens": 1, "output_tokens": 1, "iterations": [
+            {"type": "compaction", "input_tokens": 100, "output_tokens": 20},
+            {"type": "message", "input_tokens": 30, "cache_read_input_tokens": 5, "output_tokens": 3},
+        ]}));
+        assert_eq!(counts.usage(), Usage { prompt: 135, completion: 23, cached: 5, reasoning: 0 });
     }
 }

@@ -5,8 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
 use crate::chat::{ChunkWriter, Completion, Delta, Name};
-use crate::llm::adapter::Reader;
-use crate::llm::adapter::Unsupported;
+use crate::llm::adapter::{DecodeError, ReplyDecoder, Unsupported};
 use crate::llm::golden;
 
 mod fields;
@@ -21,12 +20,12 @@ fn golden_files() {
 }
 
 /// What becomes of an OpenAI body: the body on the wire, and who reads the reply.
-fn asked(body: &Value, unsupported: Unsupported) -> Result<(Value, Box<dyn Reader>), UnsupportedField> {
+fn asked(body: &Value, unsupported: Unsupported) -> Result<(Value, Box<dyn ReplyDecoder>), UnsupportedField> {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(body.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported, name };
-    let (wire, reading) = Anthropic::new(4096).request(&ask)?;
-    let Reading::Translated(reader) = reading else { panic!("Anthropic's replies are in its own shape") };
+    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name };
+    let (wire, reading) = Anthropic::new(4096).encode_chat(&ask)?;
+    let Decoding::Translated(reader) = reading else { panic!("Anthropic's replies are in its own shape") };
     Ok((serde_json::from_slice(&wire.body).expect("JSON"), reader))
 }
 
@@ -61,7 +60,7 @@ fn of(messages: Value) -> Value {
     json!({"model": MODEL, "messages": messages})
 }
 
-fn plain_reader() -> Box<dyn Reader> {
+fn plain_reader() -> Box<dyn ReplyDecoder> {
     asked(&with(json!({})), Unsupported::Refuse).expect("fits").1
 }
 
@@ -83,7 +82,7 @@ fn told(events: &[Value]) -> Told {
     told_by(plain_reader(), events)
 }
 
-fn told_by(mut reader: Box<dyn Reader>, events: &[Value]) -> Told {
+fn told_by(mut reader: Box<dyn ReplyDecoder>, events: &[Value]) -> Told {
     let mut found: Vec<Delta> = Vec::new();
     let bad = events.iter().find_map(|event| reader.event(event.to_string().as_bytes(), &mut found).err());
     let complete = reader.end(&mut found);
@@ -111,7 +110,5 @@ fn a_key_goes_into_its_header_and_an_oauth_token_is_a_bearer_token() {
 
 #[test]
 fn there_are_no_embeddings() {
-    let ask = AskEmbeddings { model: "m", inputs: &["a".to_owned()], tokens: None, dimensions: None, user: None };
-    assert!(Anthropic::new(1).embeddings(&ask).is_none());
-    assert!(matches!(Anthropic::new(1).embedded(1, b"{}"), Err(DecodeError::Garbled(_))));
+    assert!(Anthropic::new(1).embeddings().is_none());
 }

@@ -30,34 +30,34 @@ const RESOURCE: [&str; 4] = [".azure.com", ".azure-api.net", "/deployments/", "/
 
 /// The error in a body of this status.
 pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError {
-    let mut words = openai::provider_error(json);
-    let error = json.get("error").unwrap_or(json);
-    let inner = error.get("innererror").or_else(|| error.get("inner_error"));
+    let mut error = openai::provider_error(json);
+    let object = json.get("error").unwrap_or(json);
+    let inner = object.get("innererror").or_else(|| object.get("inner_error"));
     let inner_code = inner.and_then(|inner| inner.get("code")).and_then(Value::as_str);
-    if inner_code == Some(POLICY) || matches!(words.code.as_deref(), Some(CONTENT_FILTER | POLICY)) {
-        words.code = Some(CONTENT_FILTER.into());
-        words.message = words.message.map(|message| format!("{message}{}", filtered(inner)));
+    if inner_code == Some(POLICY) || matches!(error.code.as_deref(), Some(CONTENT_FILTER | POLICY)) {
+        error.code = Some(CONTENT_FILTER.into());
+        error.message = error.message.map(|message| format!("{message}{}", filtered(inner)));
         // Inside a success there is no other status to go by.
-        words.amounts_to = (!status.is_client_error()).then_some(StatusCode::BAD_REQUEST);
+        error.amounts_to = (!status.is_client_error()).then_some(StatusCode::BAD_REQUEST);
     }
     let neutral = |code: &str| NEUTRAL.iter().find(|(named, _)| *named == code).map(|(_, message)| (*message).to_owned());
-    words.retry_after = words.message.as_deref().and_then(wait);
-    words.message = words.code.as_deref().and_then(neutral).or_else(|| words.message.as_deref().map(discreet));
-    let status = words.amounts_to.unwrap_or(status);
-    words.kind.get_or_insert_with(|| openai::kind(status).to_owned());
+    error.retry_after = error.message.as_deref().and_then(wait);
+    error.message = error.code.as_deref().and_then(neutral).or_else(|| error.message.as_deref().map(discreet));
+    let status = error.amounts_to.unwrap_or(status);
+    error.kind.get_or_insert_with(|| openai::kind(status).to_owned());
     // A code that repeats the status says nothing to a program that has it.
-    if words.code.as_deref().is_none_or(|code| code.parse::<u16>().is_ok()) {
-        words.code = Some(code(status).to_owned());
+    if error.code.as_deref().is_none_or(|code| code.parse::<u16>().is_ok()) {
+        error.code = Some(code(status).to_owned());
     }
-    words
+    error
 }
 
 /// The error inside a success.
 pub(super) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
     let plain = openai::provider_error(json);
     let status = openai::status(json, &plain);
-    let words = provider_error(status, json);
-    (words.amounts_to.unwrap_or(status), words)
+    let error = provider_error(status, json);
+    (error.amounts_to.unwrap_or(status), error)
 }
 
 /// OpenAI's `error.code` for a status.
@@ -80,7 +80,7 @@ fn filtered(inner: Option<&Value>) -> String {
     if names.is_empty() { String::new() } else { format!(" [filtered: {}]", names.join(", ")) }
 }
 
-/// Without words that name a resource.
+/// Without error that name a resource.
 fn discreet(message: &str) -> String {
     let hidden = |word: &str| RESOURCE.iter().any(|sign| word.contains(sign));
     message.split(' ').map(|word| if hidden(word) { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ")
@@ -115,15 +115,15 @@ mod tests {
                 "message": "The response was filtered.", "type": null, "param": "prompt", "code": "BadRequest", "status": 400,
                 spelling: {"code": "ResponsibleAIPolicyViolation", "content_filter_result": verdict},
             }});
-            let words = read(400, &json);
-            assert_eq!(words.message.as_deref(), Some("The response was filtered. [filtered: hate]"), "{spelling}");
+            let error = read(400, &json);
+            assert_eq!(error.message.as_deref(), Some("The response was filtered. [filtered: hate]"), "{spelling}");
             assert_eq!(
-                (words.kind.as_deref(), words.code.as_deref(), words.param.as_deref(), words.amounts_to),
+                (error.kind.as_deref(), error.code.as_deref(), error.param.as_deref(), error.amounts_to),
                 (Some("invalid_request_error"), Some("content_filter"), Some("prompt"), None)
             );
             // Inside a success it stays the client's error.
-            let (status, words) = in_band(&json!({"error": {"message": "m", "code": "content_filter"}}));
-            assert_eq!((status, words.kind.as_deref()), (StatusCode::BAD_REQUEST, Some("invalid_request_error")));
+            let (status, error) = in_band(&json!({"error": {"message": "m", "code": "content_filter"}}));
+            assert_eq!((status, error.kind.as_deref()), (StatusCode::BAD_REQUEST, Some("invalid_request_error")));
         }
     }
 
@@ -137,27 +137,27 @@ mod tests {
             (400, json!(null), "invalid_request_error", "invalid_request"),
             (429, json!("too_many"), "rate_limit_error", "too_many"),
         ] {
-            let words = read(status, &json!({"error": {"message": "m", "type": null, "code": code}}));
-            assert_eq!((words.kind.as_deref(), words.code.as_deref()), (Some(kind), Some(filled)), "{status}");
+            let error = read(status, &json!({"error": {"message": "m", "type": null, "code": code}}));
+            assert_eq!((error.kind.as_deref(), error.code.as_deref()), (Some(kind), Some(filled)), "{status}");
         }
     }
 
     #[test]
     fn c48_a_page_of_html_has_no_words_of_its_own() {
         // Such a body is no JSON and never comes here; one that is wrapped as JSON says nothing either.
-        let words = read(502, &json!({"error": null}));
-        assert_eq!((words.message, words.kind.as_deref()), (None, Some("server_error")));
+        let error = read(502, &json!({"error": null}));
+        assert_eq!((error.message, error.kind.as_deref()), (None, Some("server_error")));
         let page = Bytes::from_static(b"<!DOCTYPE html><html><body>Our services aren't available right now</body></html>");
         let name = Name { id: "i".into(), model: "m".into(), created: 1 };
-        assert!(matches!(openai::OpenAiNormalizer::new(name, false).whole(&page), Err(DecodeError::Garbled(_))));
+        assert!(matches!(openai::OpenAiNormalizer::new(name, false).whole(&page), Err(DecodeError::Malformed(_))));
     }
 
     #[test]
     fn names_of_resources_and_deployments_stay_with_the_operator() {
         let missing = json!({"error": {"code": "DeploymentNotFound", "message": "The API deployment secret-deployment does not exist."}});
-        let words = read(404, &missing);
-        assert_eq!(words.message.as_deref(), Some("The model is not deployed at this provider."));
-        assert_eq!((words.kind.as_deref(), words.code.as_deref()), (Some("not_found_error"), Some("DeploymentNotFound")));
+        let error = read(404, &missing);
+        assert_eq!(error.message.as_deref(), Some("The model is not deployed at this provider."));
+        assert_eq!((error.kind.as_deref(), error.code.as_deref()), (Some("not_found_error"), Some("DeploymentNotFound")));
         let host = json!({"error": {"code": "403", "message": "Access to https://my-res.openai.azure.com/x is denied"}});
         assert_eq!(read(403, &host).message.as_deref(), Some("Access to [hidden] is denied"));
     }

@@ -5,23 +5,22 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::Name;
 use crate::chat::codec::{ChatRequest, parse_request};
-use crate::llm::Kind;
 use crate::llm::adapter::Unsupported;
 
-fn entry(api_version: &str) -> ProviderConfig {
-    ProviderConfig { api_version: Some(api_version.into()), ..ProviderConfig::new(Kind::AzureOpenAi, "") }
+fn options(api_version: &str) -> AzureOptions {
+    AzureOptions { api_version: Some(api_version.into()), ..AzureOptions::default() }
 }
 
 fn azure() -> Azure {
-    Azure::new(&entry("2024-10-21"))
+    Azure::new(&options("2024-10-21"))
 }
 
 /// The path and the body that `azure` is posted.
 fn posted(azure: &Azure, ask: &Value) -> (String, Value) {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
-    let (wire, _) = azure.request(&ask).expect("it fits");
+    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
+    let (wire, _) = azure.encode_chat(&ask).expect("it fits");
     assert!(wire.headers.is_empty());
     (wire.path, serde_json::from_slice(&wire.body).expect("JSON"))
 }
@@ -40,14 +39,14 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
     let ask = asked("seed", json!(1));
     let (path, _) = posted(&azure(), &ask);
     assert_eq!(path, "/openai/deployments/my%20gpt%2F5%3F/chat/completions?api-version=2024-10-21");
-    let v1 = Azure { api_version: None, ..azure() };
+    let v1 = Azure::new(&AzureOptions::default());
     let (path, body) = posted(&v1, &ask);
     assert_eq!((path.as_str(), &body["model"]), ("/chat/completions", &json!("my gpt/5?")));
-    let preview = Azure { api_version: Some("preview".into()), ..azure() };
+    let preview = Azure::new(&options("preview"));
     assert_eq!(posted(&preview, &ask).0, "/chat/completions?api-version=preview");
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
-    let path = |azure: &Azure| azure.embeddings(&ask).expect("Azure has embeddings").expect("a name").path;
+    let ask = EmbeddingsRequest { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
+    let path = |azure: &Azure| azure.encode_embeddings(&ask).expect("a name").path;
     assert_eq!(path(&azure()), "/openai/deployments/ada/embeddings?api-version=2024-10-21");
     assert_eq!(path(&v1), "/embeddings");
 }
@@ -55,15 +54,15 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
 #[test]
 fn a_deployment_that_would_lead_elsewhere_is_refused() {
     let inputs = ["a".to_owned()];
-    let ask = AskEmbeddings { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
-    assert_eq!(azure().embeddings(&ask).expect("Azure has embeddings").expect_err("no name").param, "model");
+    let ask = EmbeddingsRequest { model: "..", inputs: &inputs, tokens: None, dimensions: None, user: None };
+    assert_eq!(azure().encode_embeddings(&ask).expect_err("no name").param, "model");
 }
 
 #[test]
 fn c49_max_tokens_becomes_max_completion_tokens_unless_told_otherwise() {
     let (_, body) = posted(&azure(), &asked("max_tokens", json!(5)));
     assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(5)));
-    let older = Azure { max_tokens_field: MaxTokensField::MaxTokens, ..azure() };
+    let older = Azure::new(&AzureOptions { max_tokens_field: MaxTokensField::MaxTokens, ..options("2024-10-21") });
     for field in ["max_tokens", "max_completion_tokens"] {
         let (_, body) = posted(&older, &asked(field, json!(5)));
         assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(5), None));
@@ -81,7 +80,7 @@ fn an_old_version_of_the_api_is_not_sent_what_it_does_not_know() {
     let mut ask = asked("max_tokens", json!(5));
     ask["stream"] = json!(true);
     for (version, knows) in [("2024-06-01", false), ("2024-08-01-preview", false), ("2024-09-01-preview", true), ("preview", true)] {
-        let (_, body) = posted(&Azure::new(&entry(version)), &ask);
+        let (_, body) = posted(&Azure::new(&options(version)), &ask);
         let found = (body.get("stream_options").is_some(), body.get("max_completion_tokens").is_some(), body.get("max_tokens").is_some());
         assert_eq!(found, (knows, knows, !knows), "{version}");
     }
@@ -91,13 +90,16 @@ fn an_old_version_of_the_api_is_not_sent_what_it_does_not_know() {
 fn usage_is_asked_for_unless_the_api_is_too_old() {
     let ask = asked("stream", json!(true));
     assert_eq!(posted(&azure(), &ask).1["stream_options"], json!({"include_usage": true}));
-    assert_eq!(posted(&Azure { stream_usage: false, ..azure() }, &ask).1.get("stream_options"), None);
+    assert_eq!(posted(&Azure::new(&AzureOptions { stream_usage: false, ..options("2024-10-21") }), &ask).1.get("stream_options"), None);
 }
 
 #[test]
 fn a_key_goes_into_one_header_only() {
     assert_eq!(azure().credentials("k"), (HeaderName::from_static("api-key"), "k".to_owned()));
-    assert_eq!(Azure { bearer: true, ..azure() }.credentials("t"), (header::AUTHORIZATION, "Bearer t".to_owned()));
+    assert_eq!(
+        Azure::new(&AzureOptions { bearer: true, ..options("2024-10-21") }).credentials("t"),
+        (header::AUTHORIZATION, "Bearer t".to_owned())
+    );
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use crate::chat::Embedded;
 use crate::chat::codec::to_json;
-use crate::llm::adapter::{AskEmbeddings, DecodeError, Embedded, UnsupportedField, Wire};
+use crate::llm::adapter::{DecodeError, EmbeddingsRequest, HttpRequest, UnsupportedField};
 
 #[derive(Serialize)]
 struct Batch<'a> {
@@ -50,19 +51,19 @@ struct Embedding {
 }
 
 /// OpenAI's `user` has no counterpart and changes no vector: it stays here.
-pub(super) fn request(ask: &AskEmbeddings<'_>) -> Result<Wire, UnsupportedField> {
-    ask.texts_only()?;
-    let model = Model::named(ask.model)?;
+pub(super) fn encode(request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+    request.texts_only()?;
+    let model = Model::named(request.model)?;
     let resource = model.resource();
-    let request = |text| Request { model: &resource, content: Content { parts: [Text { text }] }, output_dimensionality: ask.dimensions };
-    let batch = Batch { requests: ask.inputs.iter().map(|input| request(input)).collect() };
-    Ok(Wire { path: model.path("batchEmbedContents"), headers: Vec::new(), body: to_json(&batch) })
+    let one = |text| Request { model: &resource, content: Content { parts: [Text { text }] }, output_dimensionality: request.dimensions };
+    let batch = Batch { requests: request.inputs.iter().map(|input| one(input)).collect() };
+    Ok(HttpRequest { path: model.path("batchEmbedContents"), headers: Vec::new(), body: to_json(&batch) })
 }
 
 pub(super) fn vectors(inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| DecodeError::Garbled(format!("no list of embeddings: {error}")))?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(format!("no list of embeddings: {error}")))?;
     if answer.embeddings.len() != inputs {
-        return Err(DecodeError::Garbled(format!("{} embeddings for {inputs} inputs", answer.embeddings.len())));
+        return Err(DecodeError::Malformed(format!("{} embeddings for {inputs} inputs", answer.embeddings.len())));
     }
     let prompt_tokens = answer.usage_metadata.and_then(|usage| usage.prompt_token_count).unwrap_or(0);
     Ok(Embedded { vectors: answer.embeddings.into_iter().map(|embedding| embedding.values).collect(), prompt_tokens })
@@ -74,20 +75,20 @@ mod tests {
 
     use super::*;
 
-    fn ask(model: &str, dimensions: Option<u32>) -> Result<Wire, UnsupportedField> {
+    fn request(model: &str, dimensions: Option<u32>) -> Result<HttpRequest, UnsupportedField> {
         let inputs = ["a".to_owned(), "b".to_owned()];
-        request(&AskEmbeddings { model, inputs: &inputs, tokens: None, dimensions, user: Some("someone") })
+        encode(&EmbeddingsRequest { model, inputs: &inputs, tokens: None, dimensions, user: Some("someone") })
     }
 
     #[test]
     fn every_input_is_a_request_of_its_own_in_one_batch() {
-        let wire = ask("gemini-embedding-001", Some(256)).expect("fits");
+        let wire = request("gemini-embedding-001", Some(256)).expect("fits");
         assert_eq!(wire.path, "/models/gemini-embedding-001:batchEmbedContents");
         let one = |text: &str| json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]}, "outputDimensionality": 256});
         assert_eq!(serde_json::from_slice::<Value>(&wire.body).expect("JSON"), json!({"requests": [one("a"), one("b")]}));
-        let plain = ask("models/x", None).expect("fits");
+        let plain = request("models/x", None).expect("fits");
         assert!(!String::from_utf8_lossy(&plain.body).contains("outputDimensionality"));
-        assert_eq!(ask("", None).expect_err("no model").param, "model");
+        assert_eq!(request("", None).expect_err("no model").param, "model");
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(vectors(2, body), Ok(expected));
         let told = br#"{"embeddings":[],"usageMetadata":{"promptTokenCount":5}}"#;
         assert_eq!(vectors(0, told), Ok(Embedded { vectors: vec![], prompt_tokens: 5 }));
-        assert!(matches!(vectors(3, body), Err(DecodeError::Garbled(text)) if text == "2 embeddings for 3 inputs"));
-        assert!(matches!(vectors(1, b"{}"), Err(DecodeError::Garbled(_))));
+        assert!(matches!(vectors(3, body), Err(DecodeError::Malformed(text)) if text == "2 embeddings for 3 inputs"));
+        assert!(matches!(vectors(1, b"{}"), Err(DecodeError::Malformed(_))));
     }
 }

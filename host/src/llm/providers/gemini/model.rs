@@ -1,9 +1,8 @@
 //! What a model's name tells: its place in the API's paths, its generation, and how its thinking is set.
 //! Must not know requests. Source: Gemini API docs, "Models", <https://ai.google.dev/gemini-api/docs/models>, and "Thinking".
 
-use std::fmt::Write;
-
 use crate::llm::adapter::UnsupportedField;
+use crate::llm::model_path::encoded_within_segment;
 
 /// Collections that a client may name in front of an id.
 const COLLECTIONS: [&str; 2] = ["models/", "tunedModels/"];
@@ -50,19 +49,7 @@ impl<'a> Model<'a> {
 
     /// The path that calls `method`. Whatever the id holds, it is one segment: a client cannot climb out of the collection.
     pub(super) fn path(&self, method: &str) -> String {
-        let mut path = format!("/{}", self.collection);
-        // A dot is as good as any character, but two of them are a step up in a path that somebody decodes on the way.
-        let climbs = self.id.contains("..");
-        for byte in self.id.bytes() {
-            match byte {
-                b'.' if climbs => path.push_str("%2E"),
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
-                _ => write!(path, "%{byte:02X}").expect("a string takes all that is written"),
-            }
-        }
-        path.push(':');
-        path.push_str(method);
-        path
+        format!("/{}{}:{method}", self.collection, encoded_within_segment(self.id))
     }
 
     /// The name inside a body, e.g. `models/gemini-embedding-001`.

@@ -16,13 +16,11 @@ use serde_json::{Value, json};
 
 use super::{errors, thought};
 use crate::chat::codec::{self, to_json};
-use crate::chat::{Completion, Delta, Json, Name, Piece};
-use crate::llm::adapter::{DecodeError, Reader};
+use crate::chat::sse::is_done;
+use crate::chat::{CHOICES_MAX, Completion, Delta, HEAD_BYTES_MAX, Json, Name, Piece};
+use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use chunk::{Call, Candidate, Chunk, Inline, Part};
-
-/// More answers than anybody asks for: OpenAI's most.
-const CHOICES_MAX: usize = 128;
 
 /// Calls of one candidate: far more than any answer has.
 const CALLS_MAX: u32 = 4096;
@@ -32,9 +30,6 @@ const PARTS_MAX: usize = 1 << 16;
 
 /// Bytes of a call's id, which is kept to know it again.
 const ID_BYTES_MAX: usize = 256;
-
-/// Bytes of the reply's id or model: every chunk of ours repeats them.
-const HEAD_BYTES_MAX: usize = 1 << 10;
 
 /// Reads the reply to one request.
 pub(super) struct Reply {
@@ -73,10 +68,10 @@ impl Reply {
     /// One object, or a list of them: a stream without `alt=sse`, or a relay's error.
     fn read(&mut self, body: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if body.trim_ascii_start().starts_with(b"[") {
-            let chunks: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| garbled(&error))?;
+            let chunks: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
             return chunks.into_iter().try_for_each(|chunk| self.chunk(read(chunk)?, deltas));
         }
-        self.chunk(serde_json::from_slice(body).map_err(|error| garbled(&error))?, deltas)
+        self.chunk(serde_json::from_slice(body).map_err(|error| malformed(&error))?, deltas)
     }
 
     fn chunk(&mut self, chunk: Chunk<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
@@ -86,7 +81,7 @@ impl Reply {
             return Err(DecodeError::Error(status, errors::provider_error(status, &json)));
         }
         if [&chunk.response_id, &chunk.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
-            return Err(DecodeError::Garbled("its id or its model is absurd".into()));
+            return Err(DecodeError::Malformed("its id or its model is absurd".into()));
         }
         let named = (self.named.0 || chunk.response_id.is_some(), self.named.1 || chunk.model_version.is_some());
         if named != self.named {
@@ -113,7 +108,7 @@ impl Reply {
             return Ok(place);
         }
         if self.choices.len() == CHOICES_MAX {
-            return Err(DecodeError::Garbled(format!("it has more than {CHOICES_MAX} candidates")));
+            return Err(DecodeError::Malformed(format!("it has more than {CHOICES_MAX} candidates")));
         }
         self.choices.push(Choice { index, ..Choice::default() });
         deltas.push(Delta::Piece { choice: index, piece: Piece::Begin });
@@ -128,7 +123,7 @@ impl Reply {
         if !self.stream {
             self.parts += parts.len();
             if self.parts > PARTS_MAX {
-                return Err(DecodeError::Garbled(format!("it has more than {PARTS_MAX} parts")));
+                return Err(DecodeError::Malformed(format!("it has more than {PARTS_MAX} parts")));
             }
         }
         for part in parts {
@@ -166,7 +161,7 @@ impl Choice {
         }
         if let Some(Call { id, name: function, args }) = part.function_call {
             if self.calls == CALLS_MAX {
-                return Err(DecodeError::Garbled(format!("it has more than {CALLS_MAX} calls")));
+                return Err(DecodeError::Malformed(format!("it has more than {CALLS_MAX} calls")));
             }
             let own = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX && self.ids.insert(id.clone()));
             // Made from the reply's name, so that another reply of the same conversation has other ids.
@@ -185,19 +180,19 @@ impl Choice {
     }
 }
 
-impl Reader for Reply {
+impl ReplyDecoder for Reply {
     fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
         let mut deltas = Vec::new();
         self.read(body, &mut deltas)?;
         if self.choices.is_empty() {
-            return Err(DecodeError::Garbled("it has neither candidates nor a reason why the prompt was blocked".into()));
+            return Err(DecodeError::Malformed("it has neither candidates nor a reason why the prompt was blocked".into()));
         }
         Ok(whole::completion(&self.name, std::mem::take(&mut self.choices), deltas))
     }
 
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         // Gemini sends no such mark; relays that know OpenAI's streams do.
-        if matches!(data.trim_ascii(), b"" | b"[DONE]") {
+        if data.trim_ascii().is_empty() || is_done(data) {
             return Ok(());
         }
         self.read(data, deltas)
@@ -214,11 +209,11 @@ impl Reader for Reply {
 }
 
 fn read<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Result<T, DecodeError> {
-    serde_json::from_str(json.get()).map_err(|error| garbled(&error))
+    serde_json::from_str(json.get()).map_err(|error| malformed(&error))
 }
 
-fn garbled(error: &serde_json::Error) -> DecodeError {
-    DecodeError::Garbled(format!("no GenerateContentResponse: {error}"))
+fn malformed(error: &serde_json::Error) -> DecodeError {
+    DecodeError::Malformed(format!("no GenerateContentResponse: {error}"))
 }
 
 /// A generated image as an entry of `images`, in the form that other gateways have for it; OpenAI has none.

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use super::schema::Budget;
 use crate::chat::codec::to_json;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use contents::{Conversation, Turn};
 use params::Params;
 
@@ -38,18 +38,18 @@ struct Body<'a> {
 
 /// # Errors
 /// `UnsupportedField` names the field that Gemini cannot take.
-pub(super) fn body(ask: &Ask<'_>, model: &Model<'_>) -> Result<Bytes, UnsupportedField> {
-    let params = Params::of(ask)?;
+pub(super) fn body(request: &CompletionRequest<'_>, model: &Model<'_>) -> Result<Bytes, UnsupportedField> {
+    let params = Params::of(request)?;
     // One for all schemas: many small ones could be as bad as one large.
     let mut budget = Budget::default();
-    let tool = tools::tool(ask, &params, &mut budget)?;
-    let Conversation { system, turns } = contents::conversation(ask, model)?;
+    let tool = tools::tool(request, &params, &mut budget)?;
+    let Conversation { system, turns } = contents::conversation(request, model)?;
     Ok(to_json(&Body {
         system_instruction: system,
         contents: turns,
         tool_config: tools::config(&params, tool.as_ref())?,
         safety_settings: params.raw("safety_settings").or_else(|| params.raw("safetySettings")),
-        generation_config: generation::config(ask, &params, model, tool.is_some(), &mut budget)?,
+        generation_config: generation::config(request, &params, model, tool.is_some(), &mut budget)?,
         tools: tool.map(|tool| [tool]),
     }))
 }

@@ -13,11 +13,11 @@ fn ask(body: &Value, unsupported: Unsupported) -> Result<Value, UnsupportedField
     Ok(serde_json::from_slice(&wire.body).expect("JSON"))
 }
 
-fn posted(body: &str, unsupported: Unsupported) -> Result<Wire, UnsupportedField> {
+fn posted(body: &str, unsupported: Unsupported) -> Result<HttpRequest, UnsupportedField> {
     let request = parse_request(body.as_bytes()).expect("a chat request");
     let name = Name { id: "chatcmpl-ours".into(), model: request.model.clone(), created: 7 };
     let (model, messages, params, stream) = (&request.model, &request.messages, &request.params, request.stream);
-    Ok(Gemini::new().request(&Ask { model, messages, params, stream, unsupported, name })?.0)
+    Ok(Gemini::new().encode_chat(&CompletionRequest { model, messages, params, stream, unsupported, name })?.0)
 }
 
 fn body(body: Value) -> Value {

@@ -1,9 +1,9 @@
 //! Which call of a choice a tool-call delta belongs to. Calls are counted from 0 without gaps, in the order they begin, whatever the provider
 //! counts: some give every call the index 0, some none, some repeat the id on every delta, some have no ids.
-//! Must not know how a delta is written.
+//! A call keeps its number once it has one.
 
 use super::shape::{Call, filled, says};
-use crate::llm::adapter::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
 /// Calls of one choice that are kept apart.
 pub(in crate::llm) const CALLS_MAX: usize = 256;
@@ -16,7 +16,7 @@ pub(in crate::llm) struct Calls {
 
 #[derive(Debug)]
 struct Known {
-    /// As its JSON text; none where the provider gave none.
+    /// As its JSON text; none if the provider gave none.
     id: Option<String>,
     theirs: Option<u32>,
     named: bool,
@@ -40,7 +40,7 @@ impl Calls {
     }
 
     /// # Errors
-    /// `Garbled` where there are more calls than any answer has.
+    /// `Malformed` if there are more calls than any answer has.
     pub(in crate::llm) fn place(&mut self, call: &Call<'_>) -> Result<Place, DecodeError> {
         let id = filled(call.id).map(|id| id.get());
         let theirs = call.index.and_then(|index| index.get().parse::<u32>().ok());
@@ -62,7 +62,7 @@ impl Calls {
             return Ok(Place { index: number(at), begins: false, lacks_id: false, names });
         }
         if self.known.len() == CALLS_MAX {
-            return Err(DecodeError::Garbled(format!("more than {CALLS_MAX} tool calls in one choice")));
+            return Err(DecodeError::Malformed(format!("more than {CALLS_MAX} tool calls in one choice")));
         }
         let taken = self.known.iter().any(|known| id.is_some() && known.id.as_deref() == id);
         self.known.push(Known { id: id.map(str::to_owned), theirs, named: name });
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn more_calls_than_the_limit_are_garbled() {
+    fn more_calls_than_the_limit_are_malformed() {
         let mut calls = Calls::default();
         let begin = |calls: &mut Calls, at: usize| calls.place(&serde_json::from_str(&format!(r#"{{"id":"{at}"}}"#)).expect("a call"));
         for at in 0..CALLS_MAX {

@@ -3,14 +3,42 @@
 
 use http::{HeaderName, StatusCode, Uri, header};
 
+use super::OpenAiNormalizer;
+use super::embeddings::{decode_embeddings, embeddings_body};
 use super::errors::{in_band, provider_error};
-use super::{OpenAiNormalizer, embeddings, request};
+use super::request::{params, wants_usage};
+use crate::chat::Embedded;
 use crate::chat::codec::request_json;
-use crate::llm::adapter::{Ask, AskEmbeddings, DecodeError, Dialect, Embedded, ProviderError, Reading, UnsupportedField, Wire};
+use crate::llm::adapter::{
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+};
 use crate::llm::call_id;
+use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 
 /// The host of OpenAI's own API; those of regions end in it.
 const OPENAI: &str = "api.openai.com";
+
+pub(in crate::llm) const INFO: VendorInfo =
+    VendorInfo { name: "openai", system: "openai", default_url: Some("https://api.openai.com/v1"), url_hint: ANY_URL };
+
+/// The keys of an entry of the kind `openai`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAiOptions {
+    /// Usage is asked for with every stream; some old servers refuse the question.
+    pub stream_usage: bool,
+}
+
+impl Default for OpenAiOptions {
+    fn default() -> Self {
+        Self { stream_usage: true }
+    }
+}
+
+impl OpenAiOptions {
+    pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
+        keys.flag("stream_usage", &mut self.stream_usage);
+    }
+}
 
 /// OpenAI, and every server that speaks as it does.
 pub(in crate::llm) struct OpenAi {
@@ -30,19 +58,15 @@ impl OpenAi {
 }
 
 impl Dialect for OpenAi {
-    fn request(&self, ask: &Ask<'_>) -> Result<(Wire, Reading), UnsupportedField> {
-        let messages = if self.short_ids { call_id::fitted(ask.messages) } else { ask.messages.into() };
-        let body = request_json(ask.model, &messages, &request::params(ask, self.stream_usage), ask.stream);
-        let shaped = OpenAiNormalizer::new(ask.name.clone(), request::wants_usage(ask.params));
-        Ok((Wire { path: "/chat/completions".into(), headers: Vec::new(), body }, Reading::OpenAiNormalizer(Box::new(shaped))))
+    fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
+        let messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
+        let body = request_json(request.model, &messages, &params(request, self.stream_usage), request.stream);
+        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
+        Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
     }
 
-    fn embeddings(&self, ask: &AskEmbeddings<'_>) -> Option<Result<Wire, UnsupportedField>> {
-        Some(Ok(Wire { path: "/embeddings".into(), headers: Vec::new(), body: request::embeddings_body(ask) }))
-    }
-
-    fn embedded(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
-        embeddings::embedded(inputs, body, in_band)
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     fn credentials(&self, key: &str) -> (HeaderName, String) {
@@ -51,6 +75,16 @@ impl Dialect for OpenAi {
 
     fn provider_error(&self, _: StatusCode, json: &serde_json::Value) -> ProviderError {
         provider_error(json)
+    }
+}
+
+impl Embeddings for OpenAi {
+    fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        Ok(HttpRequest { path: "/embeddings".into(), headers: Vec::new(), body: embeddings_body(request) })
+    }
+
+    fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
+        decode_embeddings(inputs, body, in_band)
     }
 }
 
@@ -70,8 +104,8 @@ mod tests {
             let messages = [crate::chat::Message { tool_call_id: Some(long.clone()), ..crate::chat::Message::text("tool", "1") }];
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
-            let ask = Ask { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, true).request(&ask).unwrap_or_else(|unfit| panic!("{unfit:?}"));
+            let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
+            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unfit| panic!("{unfit:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [

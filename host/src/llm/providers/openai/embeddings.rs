@@ -1,11 +1,39 @@
-//! An OpenAI-shaped embeddings reply: vectors as lists of numbers or as base64 of little-endian floats, put into the order of the inputs.
-//! Must not know who asks. Source: OpenAI API reference, "Create embeddings".
+//! OpenAI-shaped embeddings: the request, and the reply, whose vectors are lists of numbers or base64 of little-endian floats. There is one
+//! vector for each input, in the order of the inputs, and all have one length. Source: OpenAI API reference, "Create embeddings".
 
-use serde::Deserialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::errors::InBand;
-use crate::llm::adapter::{DecodeError, Embedded};
+use crate::chat::Embedded;
+use crate::chat::codec::to_json;
+use crate::llm::adapter::{DecodeError, EmbeddingsRequest};
+use crate::llm::base64;
+
+/// The body of `POST /embeddings`.
+pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Input<'a> {
+        Texts(&'a [String]),
+        Tokens(&'a RawValue),
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        model: &'a str,
+        input: Input<'a>,
+        encoding_format: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dimensions: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+    }
+    let EmbeddingsRequest { model, inputs, tokens, dimensions, user } = *request;
+    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
+    // Every server knows `float`; many do not know `base64`.
+    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
+}
 
 #[derive(Deserialize)]
 struct Reply<'a> {
@@ -33,33 +61,33 @@ struct Entry<'a> {
 /// The vectors for this many inputs.
 ///
 /// # Errors
-/// See [`DecodeError`]; `Garbled` also where there is not one vector for each input.
-pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no embeddings: {error}"));
-    let reply: Reply<'_> = serde_json::from_slice(body).map_err(garbled)?;
+/// See [`DecodeError`]; `Malformed` also where there is not one vector for each input.
+pub(in crate::llm) fn decode_embeddings(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
+    let reply: Reply<'_> = serde_json::from_slice(body).map_err(malformed)?;
     if reply.error.is_some() || reply.success == Some(false) {
-        let (status, words) = in_band(&serde_json::from_slice(body).map_err(garbled)?);
-        return Err(DecodeError::Error(status, words));
+        let (status, error) = in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        return Err(DecodeError::Error(status, error));
     }
-    let entries = reply.data.ok_or_else(|| DecodeError::Garbled("it has no `data`".into()))?;
+    let entries = reply.data.ok_or_else(|| DecodeError::Malformed("it has no `data`".into()))?;
     let mut placed: Vec<Option<Vec<f32>>> = vec![None; inputs];
     for (at, entry) in entries.into_iter().enumerate() {
         let index = entry.index.unwrap_or(at);
         let raw = entry.embedding.get();
         let vector = if raw.starts_with('"') {
             // `/` may be escaped.
-            let text: String = serde_json::from_str(raw).map_err(garbled)?;
-            floats(&text).ok_or_else(|| DecodeError::Garbled("a vector that is no base64 of floats".into()))?
+            let text: String = serde_json::from_str(raw).map_err(malformed)?;
+            floats(&text).ok_or_else(|| DecodeError::Malformed("a vector that is no base64 of floats".into()))?
         } else {
-            serde_json::from_str(raw).map_err(garbled)?
+            serde_json::from_str(raw).map_err(malformed)?
         };
         match placed.get_mut(index) {
             Some(place @ None) => *place = Some(vector),
-            _ => return Err(DecodeError::Garbled(format!("a vector for input {index}, which was not asked for or has one"))),
+            _ => return Err(DecodeError::Malformed(format!("a vector for input {index}, which was not asked for or has one"))),
         }
     }
     let placed = placed.into_iter().collect::<Option<Vec<_>>>();
-    let missing = || DecodeError::Garbled(format!("fewer vectors than the {inputs} inputs"));
+    let missing = || DecodeError::Malformed(format!("fewer vectors than the {inputs} inputs"));
     let prompt_tokens = reply.usage.and_then(|usage| usage.prompt_tokens).unwrap_or(0);
     vectors(inputs, placed.ok_or_else(missing)?, prompt_tokens)
 }
@@ -67,37 +95,19 @@ pub(in crate::llm) fn embedded(inputs: usize, body: &[u8], in_band: InBand) -> R
 /// Vectors that are one for each input, of one length, and all numbers.
 ///
 /// # Errors
-/// `Garbled` where they are not.
+/// `Malformed` where they are not.
 pub(in crate::llm) fn vectors(inputs: usize, vectors: Vec<Vec<f32>>, prompt_tokens: u64) -> Result<Embedded, DecodeError> {
     let length = vectors.first().map_or(0, Vec::len);
     let even = vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|number| number.is_finite()));
     if vectors.len() != inputs || !even || (inputs > 0 && length == 0) {
-        return Err(DecodeError::Garbled(format!("not one vector of one length for each of the {inputs} inputs")));
+        return Err(DecodeError::Malformed(format!("not one vector of one length for each of the {inputs} inputs")));
     }
     Ok(Embedded { vectors, prompt_tokens })
 }
 
-/// The floats in base64 with its padding; none where it is something else.
+/// The floats in base64; none if it is something else.
 fn floats(text: &str) -> Option<Vec<f32>> {
-    let digits = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    let (mut bits, mut held) = (0_u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held).to_le_bytes()[0]);
-        }
-    }
+    let bytes = base64::decode(text)?;
     let (whole, rest) = bytes.as_chunks::<4>();
     rest.is_empty().then(|| whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
@@ -107,10 +117,11 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::chat::codec::json;
     use crate::llm::providers::openai::in_band;
 
     fn read(inputs: usize, body: &str) -> Result<Embedded, DecodeError> {
-        embedded(inputs, body.as_bytes(), in_band)
+        decode_embeddings(inputs, body.as_bytes(), in_band)
     }
 
     #[test]
@@ -132,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_one_vector_for_each_input_is_garbled() {
+    fn a_reply_without_one_vector_for_each_input_is_malformed() {
         for (inputs, body) in [
             (2, r#"{"data":[{"index":0,"embedding":[1]}]}"#),
             (1, r#"{"data":[{"index":0,"embedding":[1]},{"index":1,"embedding":[1]}]}"#),
@@ -145,7 +156,7 @@ mod tests {
             (1, "[]"),
             (1, "nothing"),
         ] {
-            assert!(matches!(read(inputs, body), Err(DecodeError::Garbled(_))), "{body}");
+            assert!(matches!(read(inputs, body), Err(DecodeError::Malformed(_))), "{body}");
         }
     }
 
@@ -155,5 +166,20 @@ mod tests {
             let Err(DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words)) = read(1, body) else { panic!("{body}") };
             assert_eq!(words.message.as_deref(), Some("m"));
         }
+    }
+
+    #[test]
+    fn an_embeddings_request_says_only_what_is_known() {
+        let inputs = ["a".to_owned(), "b".to_owned()];
+        let request = EmbeddingsRequest { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
+        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        let tokens = json("[[1,2]]".into()).expect("JSON");
+        let counted = EmbeddingsRequest { inputs: &[], tokens: Some(&tokens), ..request };
+        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
+        let request = EmbeddingsRequest { dimensions: Some(8), user: Some("u"), ..request };
+        assert_eq!(
+            &embeddings_body(&request)[..],
+            br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#
+        );
     }
 }

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::llm::adapter::ProviderError;
+use crate::llm::provider_error::ProviderError;
 
 /// Codes and types that say that money or a daily limit is at its end, and not a rate that comes back within the minute. The number is Workers
 /// AI's daily allowance, whichever of its APIs is asked.
@@ -36,16 +36,16 @@ pub(in crate::llm) fn provider_error(json: &Value) -> ProviderError {
 
 /// For every server that has no better way to say it.
 pub(in crate::llm) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
-    let words = provider_error(json);
-    (status(json, &words), words)
+    let error = provider_error(json);
+    (status(json, &error), error)
 }
 
 /// The status that an error names, as its code or beside it; otherwise it is a bad gateway.
-pub(in crate::llm) fn status(json: &Value, words: &ProviderError) -> StatusCode {
+pub(in crate::llm) fn status(json: &Value, error: &ProviderError) -> StatusCode {
     let named = |object: &Value| ["status", "status_code"].iter().find_map(|name| error_status(&text(object.get(name)?)?));
-    let code = words.code.as_deref().and_then(error_status);
+    let code = error.code.as_deref().and_then(error_status);
     let beside = || json.get("error").and_then(named).or_else(|| named(json));
-    words.amounts_to.or(code).or_else(beside).unwrap_or(StatusCode::BAD_GATEWAY)
+    error.amounts_to.or(code).or_else(beside).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// OpenAI's `error.type` for a status.
@@ -60,7 +60,7 @@ pub(in crate::llm) fn kind(status: StatusCode) -> &'static str {
     }
 }
 
-/// A value as words; none where there are none.
+/// A value as error; none where there are none.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
@@ -112,8 +112,8 @@ mod tests {
             (json!([]), None, None),
             (json!(null), None, None),
         ] {
-            let words = provider_error(&json);
-            assert_eq!((words.message.as_deref(), words.code.as_deref()), (message, code), "{json}");
+            let error = provider_error(&json);
+            assert_eq!((error.message.as_deref(), error.code.as_deref()), (message, code), "{json}");
         }
     }
 

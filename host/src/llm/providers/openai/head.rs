@@ -1,15 +1,12 @@
 //! What a reply is called: id, time and model of its first chunk, which every later one must have too.
-//! Must not know choices or usage.
+//! They are taken once and never change after.
 
 use serde_json::value::RawValue;
 
 use super::shape::{Chunk, Raw, filled};
 use super::splice::Splice;
-use crate::chat::Name;
 use crate::chat::codec::json_string;
-
-/// Bytes of a reply's id and of its model's name, as JSON texts: every chunk has them.
-pub(super) const HEAD_BYTES_MAX: usize = 1 << 10;
+use crate::chat::{HEAD_BYTES_MAX, Name};
 
 const OBJECT: &str = "\"chat.completion.chunk\"";
 

@@ -1,5 +1,5 @@
 //! A JSON object of which a field or two change and the rest stays as it came, in its order: models follow the order of a schema's fields.
-//! Must not know what the fields mean.
+//! Of two fields with one name the first is read and changed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::chat::Json;
 pub(in crate::llm) struct Object<'a>(Vec<(String, Cow<'a, RawValue>)>);
 
 impl<'a> Object<'a> {
-    /// None where `raw` is no object.
+    /// None if `raw` is no object.
     pub(in crate::llm) fn read(raw: &'a RawValue) -> Option<Self> {
         serde_json::from_str(raw.get()).ok()
     }
@@ -24,7 +24,7 @@ impl<'a> Object<'a> {
         self.0.iter().find_map(|(field, value)| (field == name).then_some(&**value))
     }
 
-    /// Puts a field where it was, or before all others.
+    /// Sets a field in its place, or before all others if it is new.
     pub(in crate::llm) fn set(&mut self, name: &str, value: Json) {
         match self.0.iter_mut().find(|(field, _)| field == name) {
             Some((_, place)) => *place = Cow::Owned(value),

@@ -1,21 +1,18 @@
 //! What every OpenAI-shaped request has in common: usage is always asked for, so that what a reply used is known.
-//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion" and "Create embeddings".
+//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion".
 
-use bytes::Bytes;
-use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::object::Object;
-use crate::chat::codec::to_json;
 use crate::chat::{Fields, Json};
-use crate::llm::adapter::{Ask, AskEmbeddings};
+use crate::llm::adapter::CompletionRequest;
 
 /// The client's fields as they go to the provider. `stream_usage`: the provider can be asked for the usage of a stream; one that cannot often
 /// refuses `stream_options`, so they are left out.
-pub(in crate::llm) fn params(ask: &Ask<'_>, stream_usage: bool) -> Fields {
-    let mut params = ask.params.clone();
+pub(in crate::llm) fn params(request: &CompletionRequest<'_>, stream_usage: bool) -> Fields {
+    let mut params = request.params.clone();
     let at = params.iter().position(|(name, _)| name == "stream_options");
-    match (ask.stream && stream_usage, at) {
+    match (request.stream && stream_usage, at) {
         (false, Some(at)) => drop(params.remove(at)),
         (false, None) => {}
         (true, Some(at)) => {
@@ -39,30 +36,6 @@ pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
     asked.is_some_and(|asked| asked.include_usage == Some(true))
 }
 
-/// The body of `POST /embeddings`.
-pub(in crate::llm) fn embeddings_body(ask: &AskEmbeddings<'_>) -> Bytes {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Input<'a> {
-        Texts(&'a [String]),
-        Tokens(&'a RawValue),
-    }
-    #[derive(Serialize)]
-    struct Body<'a> {
-        model: &'a str,
-        input: Input<'a>,
-        encoding_format: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        dimensions: Option<u32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<&'a str>,
-    }
-    let AskEmbeddings { model, inputs, tokens, dimensions, user } = *ask;
-    let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
-    // Every server knows `float`; many do not know `base64`.
-    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
-}
-
 /// `stream_options` with usage asked for; none where they are no object, which the provider shall say.
 fn with_usage(options: &RawValue) -> Option<Json> {
     let mut options = if options.get() == "null" { Object::default() } else { Object::read(options)? };
@@ -81,8 +54,8 @@ mod tests {
         let mut fields: Fields = vec![("seed".into(), json("1".into()).expect("JSON"))];
         fields.extend(given.map(|given| ("stream_options".to_owned(), json(given.into()).expect("JSON"))));
         let name = Name { id: "i".into(), model: "m".into(), created: 1 };
-        let ask = Ask { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
-        let params = params(&ask, stream_usage);
+        let request = CompletionRequest { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
+        let params = params(&request, stream_usage);
         assert_eq!(params[0].1.get(), "1");
         params.iter().find(|(name, _)| name == "stream_options").map(|(_, options)| options.get().to_owned())
     }
@@ -114,17 +87,5 @@ mod tests {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"stream_options":{given}}}"#);
             assert_eq!(wants_usage(&parse_request(body.as_bytes()).expect("a request").params), expected, "{given}");
         }
-    }
-
-    #[test]
-    fn an_embeddings_request_says_only_what_is_known() {
-        let inputs = ["a".to_owned(), "b".to_owned()];
-        let ask = AskEmbeddings { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
-        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
-        let tokens = json("[[1,2]]".into()).expect("JSON");
-        let counted = AskEmbeddings { inputs: &[], tokens: Some(&tokens), ..ask };
-        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
-        let ask = AskEmbeddings { dimensions: Some(8), user: Some("u"), ..ask };
-        assert_eq!(&embeddings_body(&ask)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#);
     }
 }

@@ -1,5 +1,5 @@
 //! What is looked at of an OpenAI-shaped reply: one shallow parse, everything borrowed as its bytes, so that what nobody looks at costs little
-//! and can be forwarded as it came. Must not decide anything. Source: OpenAI API reference, "Chat completion chunk".
+//! and can be forwarded as it came. It decides nothing. Source: OpenAI API reference, "Chat completion chunk".
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::llm::adapter::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
-/// A field's value as its bytes; none where the field is absent. A `null` is a value.
+/// A field's value as its bytes; none if the field is absent. A `null` is a value.
 pub(in crate::llm) type Raw<'a> = Option<&'a RawValue>;
 
 /// One `chat.completion.chunk`, or what comes in its place.
@@ -32,6 +32,11 @@ pub(super) struct Chunk<'a> {
     /// Cloudflare's envelope says with it that the rest is an error.
     #[serde(borrow)]
     success: Raw<'a>,
+    /// Random text that hides the length of the answer: OpenAI's name for it, and Mistral's.
+    #[serde(borrow, default, deserialize_with = "present")]
+    obfuscation: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    p: Raw<'a>,
 }
 
 /// One entry of `choices`, of a chunk or of a whole reply.
@@ -57,6 +62,8 @@ pub(super) struct Said<'a> {
     pub(super) tool_calls: Raw<'a>,
     /// Content, reasoning, a refusal or an old function call.
     pub(super) something: bool,
+    /// The value of that field, if it is the only one which holds something.
+    pub(super) alone: Raw<'a>,
     /// A field that is not modelled holds something.
     pub(super) more: bool,
 }
@@ -86,13 +93,18 @@ pub(in crate::llm) struct Function<'a> {
 
 impl<'a> Chunk<'a> {
     /// # Errors
-    /// `Garbled` where `text` is no such object.
+    /// `Malformed` if `text` is no such object.
     pub(super) fn read(text: &'a str) -> Result<Self, DecodeError> {
         // A list would be taken for the fields in their order.
         if !text.starts_with('{') {
-            return Err(DecodeError::Garbled("no JSON object".into()));
+            return Err(DecodeError::Malformed("no JSON object".into()));
         }
-        serde_json::from_str(text).map_err(|error| DecodeError::Garbled(format!("no JSON object of the right shape: {error}")))
+        serde_json::from_str(text).map_err(|error| DecodeError::Malformed(format!("no JSON object of the right shape: {error}")))
+    }
+
+    /// Text that means nothing, if the chunk has some.
+    pub(super) fn padding(&self) -> Raw<'a> {
+        self.obfuscation.xor(self.p)
     }
 
     pub(super) fn is_error(&self) -> bool {
@@ -112,24 +124,37 @@ impl Entry<'_> {
 
 impl<'a> Said<'a> {
     /// # Errors
-    /// `Garbled` where `raw` is no object.
+    /// `Malformed` if `raw` is no object.
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, DecodeError> {
-        serde_json::from_str(raw.get()).map_err(|error| DecodeError::Garbled(format!("a delta or message that is no object: {error}")))
+        serde_json::from_str(raw.get()).map_err(|error| DecodeError::Malformed(format!("a delta or message that is no object: {error}")))
     }
 }
 
-/// The entries of `tool_calls`, each with its own bytes; none at all where it is `null`.
+/// The entries of `tool_calls`, each with its own bytes; none at all if it is `null`.
 ///
 /// # Errors
-/// `Garbled` where `raw` is no list of objects.
+/// `Malformed` if `raw` is no list of objects.
 pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, DecodeError> {
-    let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("tool_calls that are no list of calls: {error}"));
-    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(garbled)?.unwrap_or_default();
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("tool_calls that are no list of calls: {error}"));
+    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(malformed)?.unwrap_or_default();
     // A list would be taken for the fields in their order.
     if list.iter().any(|raw| !raw.get().starts_with('{')) {
-        return Err(DecodeError::Garbled("tool_calls with one that is no object".into()));
+        return Err(DecodeError::Malformed("tool_calls with one that is no object".into()));
     }
-    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(garbled)?))).collect()
+    list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(malformed)?))).collect()
+}
+
+/// A finish reason as OpenAI says it. Some servers say that a model stopped when it called tools, and clients then do not run them.
+pub(super) fn canonical_reason(reason: &str, calls: bool) -> &str {
+    match reason {
+        "stop" if calls => "tool_calls",
+        "model_length" => "length",
+        reason => reason,
+    }
+}
+
+pub(super) fn malformed(cause: &str) -> DecodeError {
+    DecodeError::Malformed(cause.to_owned())
 }
 
 /// Whether a value holds anything.
@@ -200,7 +225,11 @@ impl<'de> Deserialize<'de> for Said<'de> {
                         Key::Role => said.role = Some(value),
                         Key::ToolCalls => said.tool_calls = Some(value),
                         Key::Other => said.more |= says(value),
-                        _ => said.something |= says(value),
+                        _ if says(value) => {
+                            said.alone = Some(value).filter(|_| !said.something);
+                            said.something = true;
+                        }
+                        _ => {}
                     }
                 }
                 Ok(said)

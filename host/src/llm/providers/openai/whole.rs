@@ -1,31 +1,30 @@
-//! A whole OpenAI-shaped reply: forwarded as it came where it is right, parsed and mended where it is not.
-//! Must not know streams or who asks.
+//! A whole OpenAI-shaped reply: forwarded as it came if nothing is wrong with it, otherwise parsed and corrected.
+//! After that every choice has an index, a role and a finish reason, and every call an id.
 
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, says};
 use super::splice::Splice;
-use super::{canonical_reason, garbled};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
-use crate::llm::adapter::DecodeError;
 use crate::llm::call_id;
+use crate::llm::provider_error::DecodeError;
 
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///
 /// # Errors
-/// `Garbled` where it is no completion.
+/// `Malformed` if it is no completion.
 pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<'a>) -> Result<Whole, DecodeError> {
-    let Some(choices) = &chunk.choices else { return Err(garbled("it has no `choices`")) };
+    let Some(choices) = &chunk.choices else { return Err(malformed("it has no `choices`")) };
     if is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
     let with_roles = with_roles(text, choices)?;
     let mut completion =
-        parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Garbled(invalid.message))?;
+        parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Malformed(invalid.message))?;
     mend(name, &mut completion);
     Ok(Whole::Parsed(completion))
 }
@@ -39,7 +38,7 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
     let mut indices = HashSet::new();
     let mut right = headed;
     for choice in chunk.choices.iter().flatten() {
-        let message = choice.message.ok_or_else(|| garbled("a choice without a `message`"))?;
+        let message = choice.message.ok_or_else(|| malformed("a choice without a `message`"))?;
         let said = Said::read(message)?;
         let calls = said.tool_calls.filter(|raw| says(raw)).map(calls).transpose()?.unwrap_or_default();
         let whole_call = |call: &Call<'_>| {
@@ -55,7 +54,7 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
     Ok(right)
 }
 
-/// The text with a role in every message, which no parser of ours does without; none where it has them. Only the assistant answers.
+/// The text with a role in every message, which our parser requires; none if it has them. Only the assistant answers.
 fn with_roles<'a>(text: &'a str, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, DecodeError> {
     let mut splice = Splice::new(text);
     for message in choices.iter().filter_map(|choice| choice.message) {
@@ -109,7 +108,7 @@ fn mend_call(call: &mut ToolCall, id: impl FnOnce() -> String) {
     }
 }
 
-/// A function call of which the id or the string around the arguments is missing; none where it is something else.
+/// A function call of which the id or the string around the arguments is missing; none if it is something else.
 fn function_call(raw: &RawValue) -> Option<FunctionCall> {
     let mut fields: BTreeMap<String, Json> = serde_json::from_str(raw.get()).ok()?;
     let function: BTreeMap<String, Json> = serde_json::from_str(fields.remove("function")?.get()).ok()?;

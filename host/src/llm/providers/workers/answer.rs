@@ -66,15 +66,15 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// See [`DecodeError`]; an error that came as a success is one too.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, DecodeError> {
-        let garbled = |error: serde_json::Error| DecodeError::Garbled(format!("no JSON object of the right shape: {error}"));
+        let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no JSON object of the right shape: {error}"));
         // A list would be taken for the fields in their order.
         if !json.trim_ascii().starts_with(b"{") {
-            return Err(DecodeError::Garbled("no JSON object".into()));
+            return Err(DecodeError::Malformed("no JSON object".into()));
         }
-        let answer: Self = serde_json::from_slice(json).map_err(garbled)?;
+        let answer: Self = serde_json::from_slice(json).map_err(malformed)?;
         if answer.success == Some(false) || answer.error.is_some_and(holds_something) {
-            let (status, words) = errors::in_band(&serde_json::from_slice(json).map_err(garbled)?);
-            return Err(DecodeError::Error(status, words));
+            let (status, error) = errors::in_band(&serde_json::from_slice(json).map_err(malformed)?);
+            return Err(DecodeError::Error(status, error));
         }
         Ok(answer)
     }

@@ -9,12 +9,12 @@ use crate::llm::providers::openai;
 
 /// The error in a body of this status.
 pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError {
-    let mut words = openai::provider_error(json);
-    let stands_for = words.code.as_deref().and_then(stands_for);
-    words.amounts_to = stands_for.filter(|stands_for| *stands_for != status);
+    let mut error = openai::provider_error(json);
+    let stands_for = error.code.as_deref().and_then(stands_for);
+    error.amounts_to = stands_for.filter(|stands_for| *stands_for != status);
     let status = stands_for.unwrap_or(status);
-    words.kind.get_or_insert_with(|| openai::kind(status).to_owned());
-    words
+    error.kind.get_or_insert_with(|| openai::kind(status).to_owned());
+    error
 }
 
 /// The error inside a success.
@@ -57,14 +57,14 @@ mod tests {
     fn c54_a_used_up_allowance_is_told_from_a_lack_of_capacity() {
         for (code, exhausted) in [(3036, true), (3040, false)] {
             for json in both(code) {
-                let words = provider_error(StatusCode::TOO_MANY_REQUESTS, &json);
+                let error = provider_error(StatusCode::TOO_MANY_REQUESTS, &json);
                 assert_eq!(
-                    (words.exhausted, words.amounts_to, words.kind.as_deref()),
+                    (error.exhausted, error.amounts_to, error.kind.as_deref()),
                     (exhausted, None, Some("rate_limit_error")),
                     "{json}"
                 );
-                let (status, words) = in_band(&json);
-                assert_eq!((status.as_u16(), words.exhausted, words.amounts_to), (429, exhausted, None));
+                let (status, error) = in_band(&json);
+                assert_eq!((status.as_u16(), error.exhausted, error.amounts_to), (429, exhausted, None));
             }
         }
     }
@@ -89,9 +89,9 @@ mod tests {
             (10000, 401),
         ] {
             for json in both(code) {
-                let words = provider_error(StatusCode::INTERNAL_SERVER_ERROR, &json);
-                assert_eq!(words.amounts_to.map(|status| status.as_u16()), Some(status), "{json}");
-                assert_eq!((words.message.as_deref(), words.code), (Some("m"), Some(code.to_string())));
+                let error = provider_error(StatusCode::INTERNAL_SERVER_ERROR, &json);
+                assert_eq!(error.amounts_to.map(|status| status.as_u16()), Some(status), "{json}");
+                assert_eq!((error.message.as_deref(), error.code), (Some("m"), Some(code.to_string())));
                 assert_eq!(in_band(&json).0.as_u16(), status);
             }
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::chat::codec::{json_string, to_json};
 use crate::chat::{Content, Json, Message, Part, ToolCall};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::openai::Object;
 
 /// Tokens of a reply where the client names no limit: Cloudflare's own default of 256 cuts most answers short.
@@ -46,19 +46,19 @@ const WITHOUT_EFFECT: [&str; 9] = [
 ///
 /// # Errors
 /// `UnsupportedField` names a field that the API cannot take.
-pub(super) fn body(ask: &Ask<'_>) -> Result<Bytes, UnsupportedField> {
+pub(super) fn body(request: &CompletionRequest<'_>) -> Result<Bytes, UnsupportedField> {
     let mut body: BTreeMap<&str, Json> = BTreeMap::new();
-    for (name, raw) in ask.params.iter().filter(|(_, raw)| !matches!(raw.get(), "null" | "false")) {
+    for (name, raw) in request.params.iter().filter(|(_, raw)| !matches!(raw.get(), "null" | "false")) {
         match name.as_str() {
             "n" if raw.get() == "1" => {}
             "max_completion_tokens" => drop(body.insert("max_tokens", raw.clone())),
             "max_tokens" => drop(body.entry("max_tokens").or_insert_with(|| raw.clone())),
-            "tools" => body.extend(tools(ask, raw)?.map(|tools| ("tools", tools))),
+            "tools" => body.extend(tools(request, raw)?.map(|tools| ("tools", tools))),
             "tool_choice" => body.extend(tool_choice(raw).map(|choice| ("tool_choice", choice))),
-            "response_format" => body.extend(response_format(ask, raw)?.map(|format| ("response_format", format))),
+            "response_format" => body.extend(response_format(request, raw)?.map(|format| ("response_format", format))),
             name if SAME.contains(&name) => drop(body.insert(name, raw.clone())),
             name if WITHOUT_EFFECT.contains(&name) => {}
-            name => ask.cannot(name, "is no field of this provider's API; leave it out, or ask its OpenAI-compatible API")?,
+            name => request.refuse_or_drop(name, "is no field of this provider's API; leave it out, or ask its OpenAI-compatible API")?,
         }
     }
     // A choice without tools is refused, and a model that must not call any is best not shown them.
@@ -68,22 +68,22 @@ pub(super) fn body(ask: &Ask<'_>) -> Result<Bytes, UnsupportedField> {
     if !body.contains_key("tools") {
         body.remove("tool_choice");
     }
-    if ask.stream {
+    if request.stream {
         body.insert("stream", json_of(&true));
     }
     body.entry("max_tokens").or_insert_with(|| json_of(&MAX_TOKENS));
-    body.insert("messages", json_of(&messages(ask)?));
+    body.insert("messages", json_of(&messages(request)?));
     Ok(to_json(&body))
 }
 
 /// OpenAI's tools, without optional fields that are `false` or `null`.
-fn tools(ask: &Ask<'_>, tools: &RawValue) -> Result<Option<Json>, UnsupportedField> {
+fn tools(request: &CompletionRequest<'_>, tools: &RawValue) -> Result<Option<Json>, UnsupportedField> {
     let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else { return Err(unfit("tools", "must be a list")) };
     let mut out = Vec::with_capacity(tools.len());
     for (at, tool) in tools.into_iter().enumerate() {
         match function_tool(tool) {
             Some(tool) => out.push(tool),
-            None => ask.cannot(format!("tools[{at}]"), "is no function, and this provider knows no other tools")?,
+            None => request.refuse_or_drop(format!("tools[{at}]"), "is no function, and this provider knows no other tools")?,
         }
     }
     Ok((!out.is_empty()).then(|| json_of(&out)))
@@ -110,7 +110,7 @@ fn tool_choice(choice: &RawValue) -> Option<Json> {
 }
 
 /// The bare schema, with the envelope's name for its title.
-fn response_format(ask: &Ask<'_>, format: &RawValue) -> Result<Option<Json>, UnsupportedField> {
+fn response_format(request: &CompletionRequest<'_>, format: &RawValue) -> Result<Option<Json>, UnsupportedField> {
     let format = Object::read(format).unwrap_or_default();
     match format.get("type").map(RawValue::get) {
         Some("\"text\"") => Ok(None),
@@ -126,15 +126,15 @@ fn response_format(ask: &Ask<'_>, format: &RawValue) -> Result<Option<Json>, Uns
             }
             Ok(Some(json_of(&BTreeMap::from([("type", json_string("json_schema")), ("json_schema", schema.json())]))))
         }
-        _ => ask.cannot("response_format.type", "must be `text`, `json_object` or `json_schema`").map(|()| None),
+        _ => request.refuse_or_drop("response_format.type", "must be `text`, `json_object` or `json_schema`").map(|()| None),
     }
 }
 
-fn messages(ask: &Ask<'_>) -> Result<Vec<Value>, UnsupportedField> {
+fn messages(request: &CompletionRequest<'_>) -> Result<Vec<Value>, UnsupportedField> {
     let mut called = HashMap::new();
-    let mut out = Vec::with_capacity(ask.messages.len());
-    for (at, said) in ask.messages.iter().enumerate() {
-        out.push(message(ask, at, said, &called)?);
+    let mut out = Vec::with_capacity(request.messages.len());
+    for (at, said) in request.messages.iter().enumerate() {
+        out.push(message(request, at, said, &called)?);
         called.extend(said.tool_calls.iter().filter_map(named));
     }
     Ok(out)
@@ -150,17 +150,17 @@ fn named(call: &ToolCall) -> Option<(&str, &str)> {
 
 /// A message whose content is never `null`, and a list only where it must be: few models take lists. `called`: the names of the functions
 /// that were called before it, by the calls' ids.
-fn message(ask: &Ask<'_>, at: usize, message: &Message, called: &HashMap<&str, &str>) -> Result<Value, UnsupportedField> {
+fn message(request: &CompletionRequest<'_>, at: usize, message: &Message, called: &HashMap<&str, &str>) -> Result<Value, UnsupportedField> {
     let mut out = Map::new();
     let role = if message.role == "developer" { "system" } else { &message.role };
     out.insert("role".into(), json!(role));
-    out.insert("content".into(), content(ask, at, message)?);
+    out.insert("content".into(), content(request, at, message)?);
     let calls = message.tool_calls.iter().enumerate().map(|(place, call)| match call {
         ToolCall::Function(call) => {
             Ok(Some(json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})))
         }
-        ToolCall::Other(_) => ask
-            .cannot(format!("messages[{at}].tool_calls[{place}]"), "is no call of a function, and this provider knows no others")
+        ToolCall::Other(_) => request
+            .refuse_or_drop(format!("messages[{at}].tool_calls[{place}]"), "is no call of a function, and this provider knows no others")
             .map(|()| None),
     });
     let calls = calls.collect::<Result<Vec<_>, UnsupportedField>>()?.into_iter().flatten().collect::<Vec<Value>>();
@@ -177,7 +177,7 @@ fn message(ask: &Ask<'_>, at: usize, message: &Message, called: &HashMap<&str, &
     Ok(out.into())
 }
 
-fn content(ask: &Ask<'_>, at: usize, message: &Message) -> Result<Value, UnsupportedField> {
+fn content(request: &CompletionRequest<'_>, at: usize, message: &Message) -> Result<Value, UnsupportedField> {
     let Content::Parts(parts) = &message.content else { return Ok(json!(message.joined_text())) };
     if parts.iter().all(|part| matches!(part, Part::Text { .. })) {
         return Ok(json!(message.joined_text()));
@@ -190,8 +190,10 @@ fn content(ask: &Ask<'_>, at: usize, message: &Message) -> Result<Value, Unsuppo
         };
         match other["type"].as_str() {
             Some("text" | "image_url") => out.push(other),
-            _ => ask
-                .cannot(format!("messages[{at}].content[{place}]"), "is neither text nor an image, and this provider takes nothing else")?,
+            _ => request.refuse_or_drop(
+                format!("messages[{at}].content[{place}]"),
+                "is neither text nor an image, and this provider takes nothing else",
+            )?,
         }
     }
     Ok(out.into())

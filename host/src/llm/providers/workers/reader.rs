@@ -5,13 +5,11 @@ use bytes::Bytes;
 
 use super::answer::{Answer, Said, of, written};
 use crate::chat::codec::parse_completion;
-use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
-use crate::llm::adapter::{DecodeError, Reader};
+use crate::chat::sse::is_done;
+use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
+use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};
-
-/// Choices of one reply.
-const CHOICES_MAX: usize = 128;
 
 /// Reads the reply to one request.
 pub(super) struct Native {
@@ -41,7 +39,7 @@ impl Native {
         let at = match self.choices.iter().position(|open| open.index == index) {
             Some(at) => at,
             None if self.choices.len() == CHOICES_MAX => {
-                return Err(DecodeError::Garbled("more choices than any request can ask for".into()));
+                return Err(DecodeError::Malformed("more choices than any request can ask for".into()));
             }
             None => {
                 add(Piece::Begin);
@@ -85,7 +83,7 @@ impl Native {
         let mut tool_calls = Vec::new();
         let said = answer.tool_calls.map(calls).transpose()?.unwrap_or_default();
         if said.len() > CALLS_MAX {
-            return Err(DecodeError::Garbled(format!("more than {CALLS_MAX} tool calls in one choice")));
+            return Err(DecodeError::Malformed(format!("more than {CALLS_MAX} tool calls in one choice")));
         }
         for (index, (_, call)) in (0..).zip(said) {
             let (name, arguments) = of(&call);
@@ -100,7 +98,7 @@ impl Native {
             }));
         }
         if text.is_none() && tool_calls.is_empty() {
-            return Err(DecodeError::Garbled("its result holds no answer; some models here cannot answer this way".into()));
+            return Err(DecodeError::Malformed("its result holds no answer; some models here cannot answer this way".into()));
         }
         let content = text.filter(|text| !text.is_empty() || tool_calls.is_empty()).map_or(Content::Null, Content::Text);
         let reason = reason(answer.finish_reason.map(written).as_deref(), !tool_calls.is_empty());
@@ -114,12 +112,12 @@ impl Native {
     }
 }
 
-impl Reader for Native {
+impl ReplyDecoder for Native {
     fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
         let envelope = Answer::read(body)?;
         let inside = envelope.result.map_or(body, |result| result.get().as_bytes());
         if inside == b"null" {
-            return Err(DecodeError::Garbled("it has no result".into()));
+            return Err(DecodeError::Malformed("it has no result".into()));
         }
         let answer = Answer::read(inside)?;
         if answer.choices.is_none() {
@@ -127,19 +125,16 @@ impl Reader for Native {
         }
         match OpenAiNormalizer::new(self.name.clone(), true).whole(&Bytes::copy_from_slice(inside))? {
             Whole::Parsed(completion) => Ok(completion),
-            Whole::Raw(bytes) => parse_completion(&bytes).map_err(|invalid| DecodeError::Garbled(invalid.message)),
+            Whole::Raw(bytes) => parse_completion(&bytes).map_err(|invalid| DecodeError::Malformed(invalid.message)),
         }
     }
 
     /// Must be given `[DONE]` too: without it a stream was cut.
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        match data.trim_ascii() {
-            b"" => return Ok(()),
-            b"[DONE]" => {
-                self.done = true;
-                return Ok(());
-            }
-            _ => {}
+        let done = is_done(data);
+        self.done |= done;
+        if done || data.trim_ascii().is_empty() {
+            return Ok(());
         }
         let answer = Answer::read(data)?;
         let [id, model] = [answer.id, answer.model].map(|raw| raw.filter(|raw| raw.get().starts_with('"')).map(written));

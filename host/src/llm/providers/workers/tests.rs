@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::codec::{ChatRequest, parse_request};
 use crate::chat::{ChunkWriter, Name};
-use crate::llm::adapter::{Reader, Unsupported};
+use crate::llm::adapter::{ReplyDecoder, Unsupported};
 
 const NATIVE: Workers = Workers { native: true };
 const COMPATIBLE: Workers = Workers { native: false };
@@ -17,8 +17,8 @@ fn name() -> Name {
 
 fn request(workers: &Workers, ask: &Value, unsupported: Unsupported) -> Result<(String, Value), UnsupportedField> {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream, unsupported, name: name() };
-    let (wire, _) = workers.request(&ask)?;
+    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name: name() };
+    let (wire, _) = workers.encode_chat(&ask)?;
     Ok((wire.path, serde_json::from_slice(&wire.body).expect("JSON")))
 }
 
@@ -118,7 +118,14 @@ fn c53_a_json_schema_is_sent_bare_with_its_name_for_title() {
     // Models answer in the order of the schema.
     let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"z":1.50,"a":1}}}}}"#;
     let ChatRequest { messages, params, .. } = parse_request(body.as_bytes()).expect("a request");
-    let ask = Ask { model: "m", messages: &messages, params: &params, stream: false, unsupported: Unsupported::Refuse, name: name() };
+    let ask = CompletionRequest {
+        model: "m",
+        messages: &messages,
+        params: &params,
+        stream: false,
+        unsupported: Unsupported::Refuse,
+        name: name(),
+    };
     let written = super::native::body(&ask).expect("it fits");
     assert!(std::str::from_utf8(&written).expect("UTF-8").contains(r#"{"title":"n","properties":{"z":1.50,"a":1}}"#));
 }
@@ -228,11 +235,11 @@ fn openais_shape_inside_the_result_is_read_too() {
 }
 
 #[test]
-fn a_result_without_an_answer_is_garbled() {
+fn a_result_without_an_answer_is_malformed() {
     for reply in
         [result(json!({})), result(json!(null)), result(json!([])), json!({"success": true}), json!([]), result(json!({"usage": {}}))]
     {
-        assert!(matches!(whole(&reply), Err(DecodeError::Garbled(_))), "{reply}");
+        assert!(matches!(whole(&reply), Err(DecodeError::Malformed(_))), "{reply}");
     }
 }
 
@@ -243,8 +250,15 @@ fn c55_success_false_is_an_error_in_either_api() {
     let body = Bytes::from(failed.to_string());
     let ask = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
     let ChatRequest { model, messages, params, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
-    let ask = Ask { model: &model, messages: &messages, params: &params, stream: false, unsupported: Unsupported::Refuse, name: name() };
-    let Reading::OpenAiNormalizer(mut shaped) = COMPATIBLE.request(&ask).expect("it fits").1 else {
+    let ask = CompletionRequest {
+        model: &model,
+        messages: &messages,
+        params: &params,
+        stream: false,
+        unsupported: Unsupported::Refuse,
+        name: name(),
+    };
+    let Decoding::OpenAi(mut shaped) = COMPATIBLE.encode_chat(&ask).expect("it fits").1 else {
         panic!("the compatible API is OpenAI-shaped")
     };
     let bads = [
@@ -252,8 +266,8 @@ fn c55_success_false_is_an_error_in_either_api() {
         shaped.event(&body).map(drop).expect_err("an error"),
         Native::new(name()).whole(&body).map(drop).expect_err("an error"),
         Native::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
-        COMPATIBLE.embedded(1, &body).map(drop).expect_err("an error"),
-        NATIVE.embedded(1, &body).map(drop).expect_err("an error"),
+        COMPATIBLE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
+        NATIVE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
     ];
     for bad in bads {
         let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words) = bad else { panic!("{bad:?}") };
@@ -320,30 +334,33 @@ fn events_of_both_shapes_may_be_mixed() {
 #[test]
 fn native_vectors_are_in_their_result() {
     let inputs = ["a".to_owned(), "b".to_owned()];
-    let ask = AskEmbeddings { model: "@cf/baai/bge-base-en-v1.5", inputs: &inputs, tokens: None, dimensions: None, user: Some("u") };
-    let wire = NATIVE.embeddings(&ask).expect("there are embeddings").expect("it fits");
+    let ask = EmbeddingsRequest { model: "@cf/baai/bge-base-en-v1.5", inputs: &inputs, tokens: None, dimensions: None, user: Some("u") };
+    let wire = NATIVE.encode_embeddings(&ask).expect("it fits");
     assert_eq!((wire.path.as_str(), &wire.body[..]), ("/@cf/baai/bge-base-en-v1.5", &br#"{"text":["a","b"]}"#[..]));
-    let fixed = AskEmbeddings { dimensions: Some(5), ..ask };
-    assert_eq!(NATIVE.embeddings(&fixed).expect("there are embeddings").expect_err("fixed").param, "dimensions");
+    let fixed = EmbeddingsRequest { dimensions: Some(5), ..ask };
+    assert_eq!(NATIVE.encode_embeddings(&fixed).expect_err("fixed").param, "dimensions");
     let tokens = crate::chat::codec::json("[[1]]".into()).expect("JSON");
-    let counted = AskEmbeddings { tokens: Some(&tokens), ..ask };
-    assert_eq!(NATIVE.embeddings(&counted).expect("there are embeddings").expect_err("tokens").param, "input");
+    let counted = EmbeddingsRequest { tokens: Some(&tokens), ..ask };
+    assert_eq!(NATIVE.encode_embeddings(&counted).expect_err("tokens").param, "input");
     let body = result(json!({"shape": [2, 2], "data": [[1.0, 2.0], [3.0, 4.0]]})).to_string();
-    assert_eq!(NATIVE.embedded(2, body.as_bytes()), Ok(Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], prompt_tokens: 0 }));
-    assert!(matches!(NATIVE.embedded(3, body.as_bytes()), Err(DecodeError::Garbled(_))));
-    let wire = COMPATIBLE.embeddings(&ask).expect("there are embeddings").expect("it fits");
+    assert_eq!(
+        NATIVE.decode_embeddings(2, body.as_bytes()),
+        Ok(Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], prompt_tokens: 0 })
+    );
+    assert!(matches!(NATIVE.decode_embeddings(3, body.as_bytes()), Err(DecodeError::Malformed(_))));
+    let wire = COMPATIBLE.encode_embeddings(&ask).expect("it fits");
     assert_eq!(wire.path, "/embeddings");
 }
 
 #[test]
-fn more_calls_in_a_whole_reply_than_in_a_stream_are_garbled() {
+fn more_calls_in_a_whole_reply_than_in_a_stream_are_malformed() {
     let calls =
         |count: usize| result(json!({"response": null, "tool_calls": vec![json!({"id": "a", "name": "f", "arguments": {}}); count]}));
     let most = whole(&calls(256)).expect("at the edge");
     let ids: std::collections::HashSet<&str> =
         most["choices"][0]["message"]["tool_calls"].as_array().expect("calls").iter().filter_map(|call| call["id"].as_str()).collect();
     assert_eq!(ids.len(), 256);
-    assert!(matches!(whole(&calls(257)), Err(DecodeError::Garbled(_))));
+    assert!(matches!(whole(&calls(257)), Err(DecodeError::Malformed(_))));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::sse::{self, Framer};
 use crate::chat::{Piece, Usage};
-use crate::llm::sse::{Framer, events};
 
 fn start() -> Value {
     json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 5, "output_tokens": 1}}})
@@ -65,7 +65,7 @@ fn read(reads: &[&[u8]]) -> String {
     let mut reader = plain_reader();
     let mut deltas = Vec::new();
     for whole in reads.iter().filter_map(|read| framer.push(Bytes::copy_from_slice(read))) {
-        for data in events(&whole) {
+        for data in sse::events(&whole).filter_map(|event| event.data) {
             reader.event(&data, &mut deltas).expect("an event");
         }
     }
@@ -215,8 +215,8 @@ fn c11_an_error_inside_a_stream_is_an_error_before_and_after_the_first_token() {
         let events: Vec<Value> = before.into_iter().chain([error.clone()]).collect();
         let told = told(&events);
         assert_eq!((told.deltas.len(), told.complete, told.reasons.len()), (said, false, 0));
-        let Some(DecodeError::Error(status, words)) = told.bad else { panic!("an error: {:?}", told.bad) };
-        assert_eq!((status.as_u16(), words.message.as_deref(), words.code.as_deref()), (529, Some("Overloaded"), Some("overloaded_error")));
+        let Some(DecodeError::Error(status, error)) = told.bad else { panic!("an error: {:?}", told.bad) };
+        assert_eq!((status.as_u16(), error.message.as_deref(), error.code.as_deref()), (529, Some("Overloaded"), Some("overloaded_error")));
     }
     assert!(matches!(whole(&error), Err(DecodeError::Error(status, _)) if status.as_u16() == 529));
 }
@@ -339,7 +339,7 @@ fn a_relays_done_and_what_follows_the_end_say_nothing() {
 }
 
 #[test]
-fn what_is_no_event_of_theirs_is_garbled() {
+fn what_is_no_event_of_theirs_is_malformed() {
     for event in [
         json!({}),
         json!([]),
@@ -349,10 +349,10 @@ fn what_is_no_event_of_theirs_is_garbled() {
         block(0, &json!({"type": "tool_use", "name": "f"})),
         block(0, &json!({"text": "a"})),
     ] {
-        assert!(matches!(told(&[start(), event.clone()]).bad, Some(DecodeError::Garbled(_))), "{event}");
+        assert!(matches!(told(&[start(), event.clone()]).bad, Some(DecodeError::Malformed(_))), "{event}");
     }
     for reply in [json!({}), json!([]), json!({"content": "a"}), json!({"content": [{"type": "tool_use"}]})] {
-        assert!(matches!(whole(&reply), Err(DecodeError::Garbled(_))), "{reply}");
+        assert!(matches!(whole(&reply), Err(DecodeError::Malformed(_))), "{reply}");
     }
 }
 
@@ -395,11 +395,11 @@ proptest! {
 fn open_blocks_and_held_thought_are_bounded() {
     let opens = |count: u64| std::iter::once(start()).chain((0..count).map(|at| block(at, &json!({"type": "text", "text": ""}))));
     assert!(told(&opens(64).collect::<Vec<_>>()).bad.is_none());
-    assert!(matches!(told(&opens(65).collect::<Vec<_>>()).bad, Some(DecodeError::Garbled(_))));
+    assert!(matches!(told(&opens(65).collect::<Vec<_>>()).bad, Some(DecodeError::Malformed(_))));
     let thought = |bytes: usize| {
         let more = delta(0, &json!({"type": "thinking_delta", "thinking": "x".repeat(bytes)}));
         told(&[start(), block(0, &json!({"type": "thinking", "thinking": ""})), more]).bad
     };
     assert!(thought(4 << 20).is_none());
-    assert!(matches!(thought((4 << 20) + 1), Some(DecodeError::Garbled(_))));
+    assert!(matches!(thought((4 << 20) + 1), Some(DecodeError::Malformed(_))));
 }

@@ -137,14 +137,14 @@ fn c40_the_end_of_a_stream_is_its_finish_reason_and_no_mark() {
 
 #[test]
 fn c41_an_error_inside_a_stream_is_an_error() {
-    let error = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
+    let body = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
     let (mut reader, mut deltas) = (reader(true), Vec::new());
     reader.event(text("a").to_string().as_bytes(), &mut deltas).expect("text");
-    let Err(DecodeError::Error(status, words)) = reader.event(error.to_string().as_bytes(), &mut deltas) else { panic!("an error") };
+    let Err(DecodeError::Error(status, error)) = reader.event(body.to_string().as_bytes(), &mut deltas) else { panic!("an error") };
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!((words.message.as_deref(), words.code.as_deref()), (Some("The model is overloaded."), Some("UNAVAILABLE")));
+    assert_eq!((error.message.as_deref(), error.code.as_deref()), (Some("The model is overloaded."), Some("UNAVAILABLE")));
     assert!(!reader.end(&mut deltas));
-    for body in [json!([error]), error] {
+    for body in [json!([body]), body] {
         let bad = self::reader(false).whole(body.to_string().as_bytes()).expect_err("an error");
         assert!(matches!(bad, DecodeError::Error(StatusCode::SERVICE_UNAVAILABLE, _)), "{bad:?}");
     }
@@ -153,16 +153,16 @@ fn c41_an_error_inside_a_stream_is_an_error() {
 }
 
 #[test]
-fn what_is_no_reply_is_garbled() {
+fn what_is_no_reply_is_malformed() {
     for body in ["", "{", "7", "<html>", "{}", "[]", r#"{"candidates":[]}"#, r#"{"candidates":7}"#] {
-        assert!(matches!(reader(false).whole(body.as_bytes()), Err(DecodeError::Garbled(_))), "{body}");
+        assert!(matches!(reader(false).whole(body.as_bytes()), Err(DecodeError::Malformed(_))), "{body}");
     }
     let named = |bytes: usize| json!({"candidates": [{}], "responseId": "x".repeat(bytes)}).to_string();
     assert!(reader(false).whole(named(HEAD_BYTES_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(named(HEAD_BYTES_MAX + 1).as_bytes()), Err(DecodeError::Garbled(_))));
+    assert!(matches!(reader(false).whole(named(HEAD_BYTES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
     let candidates = |count: usize| json!({"candidates": (0..count).map(|index| json!({"index": index})).collect::<Vec<_>>()}).to_string();
     assert!(reader(false).whole(candidates(CHOICES_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(candidates(CHOICES_MAX + 1).as_bytes()), Err(DecodeError::Garbled(_))));
+    assert!(matches!(reader(false).whole(candidates(CHOICES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -189,13 +189,13 @@ fn ids_of_calls_differ_within_a_candidate_and_say_the_same_each_time() {
 fn what_is_remembered_of_a_reply_is_bounded() {
     let parts = |part: &str, count: usize| format!(r#"{{"candidates":[{{"content":{{"parts":[{}]}}}}]}}"#, vec![part; count].join(","));
     assert!(reader(false).whole(parts("{}", PARTS_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(parts("{}", PARTS_MAX + 1).as_bytes()), Err(DecodeError::Garbled(_))));
+    assert!(matches!(reader(false).whole(parts("{}", PARTS_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
     assert!(reader(true).event(parts("{}", PARTS_MAX + 1).as_bytes(), &mut Vec::new()).is_ok(), "of a stream nothing is held");
     let calls = parts(r#"{"functionCall":{"name":"f"}}"#, CALLS_MAX as usize);
     let mut reader = reader(true);
     assert!(reader.event(calls.as_bytes(), &mut Vec::new()).is_ok());
     let one = parts(r#"{"functionCall":{"name":"f"}}"#, 1);
-    assert!(matches!(reader.event(one.as_bytes(), &mut Vec::new()), Err(DecodeError::Garbled(_))));
+    assert!(matches!(reader.event(one.as_bytes(), &mut Vec::new()), Err(DecodeError::Malformed(_))));
     let logprobs = json!({"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -0.5}]}}]}).to_string();
     reader.event(logprobs.as_bytes(), &mut Vec::new()).expect("an event");
     assert!(reader.choices[0].logprobs.is_empty());

@@ -26,6 +26,7 @@ pub(super) fn completion(name: &Name, mut seen: Vec<Seen>, deltas: Vec<Delta>) -
                 model = model.or(version);
             }
             Delta::Usage(told) => usage = Some(told),
+            Delta::UsageJson(_) | Delta::Fields(_) => {}
             Delta::Piece { choice, piece } => {
                 let place = seen.iter().position(|known| known.index == choice).expect("a choice is known before its pieces");
                 drafts[place].add(piece);
@@ -51,7 +52,7 @@ impl Draft {
             Piece::Call { id, name, extra, .. } => self.calls.push(FunctionCall { id, name, arguments: String::new(), extra }),
             Piece::Arguments { text, .. } => self.calls.last_mut().expect("arguments follow their call").arguments.push_str(&text),
             // The first says nothing; Gemini has no refusals; fields and the end are told by the choice itself.
-            Piece::Begin | Piece::Refusal(_) | Piece::Fields(_) | Piece::Finish(_) => {}
+            Piece::Begin | Piece::Refusal(_) | Piece::Fields(_) | Piece::Beside(_) | Piece::Finish(_) => {}
         }
     }
 

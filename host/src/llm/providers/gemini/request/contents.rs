@@ -11,7 +11,7 @@ use super::media;
 use super::params::read;
 use crate::chat::codec::{json, json_string};
 use crate::chat::{Content, FunctionCall, Json, Message, Part as Given, ToolCall};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::model::Model;
 use crate::llm::providers::gemini::thought;
 use crate::llm::tree::Tree;
@@ -85,11 +85,11 @@ fn text<'a>(text: impl Into<Cow<'a, str>>) -> Part<'a> {
 
 /// # Errors
 /// `UnsupportedField` names the message and what in it Gemini cannot take.
-pub(super) fn conversation<'a>(ask: &'a Ask<'_>, model: &Model<'_>) -> Result<Conversation<'a>, UnsupportedField> {
-    let messages = ask.messages;
+pub(super) fn conversation<'a>(request: &'a CompletionRequest<'_>, model: &Model<'_>) -> Result<Conversation<'a>, UnsupportedField> {
+    let messages = request.messages;
     let newest = messages.iter().rposition(|message| message.role == "user").unwrap_or(0);
     let mut teller = Teller {
-        ask,
+        request,
         ids: model.since((3, 0)),
         signed_from: if model.since((3, 0)) { newest } else { usize::MAX },
         system: Vec::new(),
@@ -105,7 +105,7 @@ pub(super) fn conversation<'a>(ask: &'a Ask<'_>, model: &Model<'_>) -> Result<Co
 }
 
 struct Teller<'a> {
-    ask: &'a Ask<'a>,
+    request: &'a CompletionRequest<'a>,
     /// Whether calls and results carry ids: Gemini 3 takes them, older models answer 400.
     ids: bool,
     /// From this message on a first call needs a signature.
@@ -123,11 +123,11 @@ impl<'a> Teller<'a> {
     fn tell(&mut self, at: usize, message: &'a Message) -> Result<(), UnsupportedField> {
         match message.role.as_str() {
             "system" | "developer" => {
-                let parts = said(self.ask, at, message, false)?;
+                let parts = said(self.request, at, message, false)?;
                 self.system.extend(parts);
             }
             "user" => {
-                let parts = said(self.ask, at, message, true)?;
+                let parts = said(self.request, at, message, true)?;
                 self.turn("user", parts);
             }
             "assistant" => {
@@ -168,9 +168,10 @@ impl<'a> Teller<'a> {
     /// What an assistant said. A refusal stands beside the content, and in its place.
     fn assistant(&self, at: usize, message: &'a Message) -> Result<Vec<Part<'a>>, UnsupportedField> {
         if given(message, "audio").is_some() {
-            self.ask.cannot(format!("messages[{at}].audio"), "names audio that Gemini has not; send its transcript as content")?;
+            self.request
+                .refuse_or_drop(format!("messages[{at}].audio"), "names audio that Gemini has not; send its transcript as content")?;
         }
-        let parts = said(self.ask, at, message, false)?;
+        let parts = said(self.request, at, message, false)?;
         let refusal = given(message, "refusal").filter(|_| parts.is_empty());
         let refusal = refusal.and_then(|json| serde_json::from_str::<String>(json.get()).ok()).filter(|text| !text.is_empty());
         Ok(refusal.map_or(parts, |refusal| vec![text(refusal)]))
@@ -263,7 +264,7 @@ fn given<'a>(message: &'a Message, name: &str) -> Option<&'a Json> {
 }
 
 /// What a message says beside its calls. Empty texts are left out, for Gemini refuses them.
-fn said<'a>(ask: &Ask<'_>, at: usize, message: &'a Message, media: bool) -> Result<Vec<Part<'a>>, UnsupportedField> {
+fn said<'a>(request: &CompletionRequest<'_>, at: usize, message: &'a Message, media: bool) -> Result<Vec<Part<'a>>, UnsupportedField> {
     let parts = match &message.content {
         Content::Null => return Ok(Vec::new()),
         Content::Text(said) => return Ok(Some(said).filter(|said| !said.is_empty()).map(text).into_iter().collect()),
@@ -275,7 +276,7 @@ fn said<'a>(ask: &Ask<'_>, at: usize, message: &'a Message, media: bool) -> Resu
         match part {
             Given::Text { text: said, .. } if said.is_empty() => {}
             Given::Text { text: said, .. } => out.push(text(said)),
-            Given::Other(json) => match media::read(ask, json, &param)? {
+            Given::Other(json) => match media::read(request, json, &param)? {
                 None => {}
                 Some(media::Part::Refusal(said)) => out.push(text(said)),
                 Some(part) if media => out.push(part.into_payload().into()),

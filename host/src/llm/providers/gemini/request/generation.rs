@@ -7,7 +7,7 @@ use serde_json::value::to_raw_value;
 use super::params::Params;
 use super::{output, thinking};
 use crate::chat::Json;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::model::Model;
 use crate::llm::providers::gemini::schema::Budget;
 
@@ -47,7 +47,7 @@ impl Serialize for Config {
 /// # Errors
 /// `UnsupportedField` names the setting that Gemini cannot take.
 pub(super) fn config(
-    ask: &Ask<'_>,
+    request: &CompletionRequest<'_>,
     params: &Params<'_>,
     model: &Model<'_>,
     functions: bool,
@@ -62,25 +62,25 @@ pub(super) fn config(
     config.put_some("candidateCount", params.get::<u32>("n")?.filter(|n| *n != 1));
     match params.get::<i64>("seed")?.map(i32::try_from) {
         Some(Ok(seed)) => config.put("seed", &seed),
-        Some(Err(_)) => ask.cannot("seed", "is larger than the 32 bits that Gemini has for it")?,
+        Some(Err(_)) => request.refuse_or_drop("seed", "is larger than the 32 bits that Gemini has for it")?,
         None => {}
     }
-    stops(ask, params, &mut config)?;
+    stops(request, params, &mut config)?;
     for (name, own) in [("presence_penalty", "presencePenalty"), ("frequency_penalty", "frequencyPenalty")] {
         match params.get::<f64>(name)?.filter(|penalty| *penalty != 0.0) {
-            Some(_) if model.since((3, 0)) => ask.cannot(name, "is refused by Gemini 3")?,
+            Some(_) if model.since((3, 0)) => request.refuse_or_drop(name, "is refused by Gemini 3")?,
             penalty => config.put_some(own, penalty),
         }
     }
-    log_probabilities(ask, params, &mut config)?;
-    modalities(ask, params, &mut config)?;
-    output::format(ask, params, model, functions, budget, &mut config)?;
-    thinking::effort(ask, params, model, &mut config)?;
+    log_probabilities(request, params, &mut config)?;
+    modalities(request, params, &mut config)?;
+    output::format(request, params, model, functions, budget, &mut config)?;
+    thinking::effort(request, params, model, &mut config)?;
     Ok(config)
 }
 
 /// `stop`, one or a list. Where the operator leaves out what is too much, the first few stay.
-fn stops(ask: &Ask<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
+fn stops(request: &CompletionRequest<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
     #[derive(serde::Deserialize)]
     #[serde(untagged, expecting = "expected a string or a list of strings")]
     enum Stop {
@@ -95,7 +95,7 @@ fn stops(ask: &Ask<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), 
     // An empty one stops nothing and is refused.
     stops.retain(|stop| !stop.is_empty());
     if stops.len() > STOPS_MAX {
-        ask.cannot("stop", format!("holds {} sequences; Gemini takes {STOPS_MAX}", stops.len()))?;
+        request.refuse_or_drop("stop", format!("holds {} sequences; Gemini takes {STOPS_MAX}", stops.len()))?;
         stops.truncate(STOPS_MAX);
     }
     config.put_some("stopSequences", Some(stops).filter(|stops| !stops.is_empty()));
@@ -103,23 +103,23 @@ fn stops(ask: &Ask<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), 
 }
 
 /// Whole replies only: a chunk of our streams has no place for them.
-fn log_probabilities(ask: &Ask<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
+fn log_probabilities(request: &CompletionRequest<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
     let top: Option<u32> = params.get("top_logprobs")?;
     if params.get("logprobs")? != Some(true) {
         return Ok(());
     }
-    if ask.stream {
-        return ask.cannot("logprobs", "comes with whole replies of Gemini's only; ask without `stream`");
+    if request.stream {
+        return request.refuse_or_drop("logprobs", "comes with whole replies of Gemini's only; ask without `stream`");
     }
     config.put("responseLogprobs", &true);
     config.put_some("logprobs", top.filter(|top| *top > 0));
     Ok(())
 }
 
-fn modalities(ask: &Ask<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
+fn modalities(request: &CompletionRequest<'_>, params: &Params<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
     let Some(mut asked) = params.get::<Vec<String>>("modalities")? else { return Ok(()) };
     if asked.iter().any(|kind| kind != "text" && kind != "image") {
-        ask.cannot("modalities", "may hold `text` and `image` with Gemini; audio is not translated")?;
+        request.refuse_or_drop("modalities", "may hold `text` and `image` with Gemini; audio is not translated")?;
         asked.retain(|kind| kind == "text" || kind == "image");
     }
     if asked.iter().any(|kind| kind == "image") {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::contents::Payload;
 use super::params;
 use crate::chat::Json;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::thought::is_base64;
 
 /// Where the Files API keeps what was uploaded.
@@ -128,7 +128,7 @@ struct Refused<'a> {
 ///
 /// # Errors
 /// `UnsupportedField` names `param` or a field below it.
-pub(super) fn read<'a>(ask: &Ask<'_>, json: &'a Json, param: &str) -> Result<Option<Part<'a>>, UnsupportedField> {
+pub(super) fn read<'a>(request: &CompletionRequest<'_>, json: &'a Json, param: &str) -> Result<Option<Part<'a>>, UnsupportedField> {
     let part = match params::read(json, param)? {
         Kind::ImageUrl => {
             let Image { image_url: Address { url, format } } = params::read(json, param)?;
@@ -158,7 +158,7 @@ pub(super) fn read<'a>(ask: &Ask<'_>, json: &'a Json, param: &str) -> Result<Opt
         }
         Kind::Refusal => Ok(Part::Refusal(params::read::<Refused<'a>>(json, param)?.refusal)),
         Kind::Unknown => {
-            return ask.cannot(format!("{param}.type"), "must be text, image_url, input_audio, file or refusal").map(|()| None);
+            return request.refuse_or_drop(format!("{param}.type"), "must be text, image_url, input_audio, file or refusal").map(|()| None);
         }
     };
     part.map(Some)

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::generation::Config;
 use super::params::{Params, read};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::model::Model;
 use crate::llm::providers::gemini::schema::{Budget, cleaned};
 use crate::llm::tree::Tree;
@@ -29,7 +29,7 @@ struct Named<'a> {
 }
 
 pub(super) fn format(
-    ask: &Ask<'_>,
+    request: &CompletionRequest<'_>,
     params: &Params<'_>,
     model: &Model<'_>,
     functions: bool,
@@ -47,7 +47,7 @@ pub(super) fn format(
         _ => return Err(unfit("response_format.type", "must be text, json_object or json_schema")),
     };
     if functions && model.before((3, 0)) {
-        return ask.cannot(PARAM, "cannot be had together with `tools` before Gemini 3; leave one of them out");
+        return request.refuse_or_drop(PARAM, "cannot be had together with `tools` before Gemini 3; leave one of them out");
     }
     config.put("responseMimeType", &"application/json");
     match schema {

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::chat::Fields;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 
 /// Those that the rest of this folder reads.
 const TAKEN: [&str; 20] = [
@@ -57,17 +57,19 @@ pub(super) struct Params<'a>(&'a Fields);
 impl<'a> Params<'a> {
     /// # Errors
     /// Where a field would change the answer, Gemini has no word for it, and the operator did not choose to leave such fields out.
-    pub(super) fn of(ask: &Ask<'a>) -> Result<Self, UnsupportedField> {
-        for (name, json) in ask.params.iter().filter(|(_, json)| json.get() != "null") {
+    pub(super) fn of(request: &CompletionRequest<'a>) -> Result<Self, UnsupportedField> {
+        for (name, json) in request.params.iter().filter(|(_, json)| json.get() != "null") {
             match name.as_str() {
                 // Without a token in it, it changes nothing.
                 "logit_bias" if serde_json::from_str(json.get()).is_ok_and(|bias: BTreeMap<&str, IgnoredAny>| bias.is_empty()) => {}
-                "functions" | "function_call" => ask.cannot(name, "is OpenAI's old form; say it with `tools` and `tool_choice`")?,
+                "functions" | "function_call" => {
+                    request.refuse_or_drop(name, "is OpenAI's old form; say it with `tools` and `tool_choice`")?
+                }
                 known if TAKEN.contains(&known) || HARMLESS.contains(&known) => {}
-                _ => ask.cannot(name, "is nothing that Gemini has a word for")?,
+                _ => request.refuse_or_drop(name, "is nothing that Gemini has a word for")?,
             }
         }
-        Ok(Self(ask.params))
+        Ok(Self(request.params))
     }
 
     /// The field as it came; null counts as not there.

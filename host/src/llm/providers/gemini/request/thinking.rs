@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::generation::Config;
 use super::params::Params;
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::model::{Model, Size, Thinking};
 
 const PARAM: &str = "reasoning_effort";
@@ -32,7 +32,12 @@ enum Effort {
     XHigh,
 }
 
-pub(super) fn effort(ask: &Ask<'_>, params: &Params<'_>, model: &Model<'_>, config: &mut Config) -> Result<(), UnsupportedField> {
+pub(super) fn effort(
+    request: &CompletionRequest<'_>,
+    params: &Params<'_>,
+    model: &Model<'_>,
+    config: &mut Config,
+) -> Result<(), UnsupportedField> {
     let Some(effort) = params.get::<String>(PARAM)? else { return Ok(()) };
     let effort = match &*effort {
         "none" => Effort::None,
@@ -48,9 +53,9 @@ pub(super) fn effort(ask: &Ask<'_>, params: &Params<'_>, model: &Model<'_>, conf
     };
     let thinking = match (model.thinking(), effort) {
         (Thinking::Never, Effort::None) => return Ok(()),
-        (Thinking::Never, _) => return ask.cannot(PARAM, "is nothing that this model has: Gemini thinks since 2.5"),
-        (Thinking::Budget, Effort::None) if model.size() == Size::Pro => return always(ask),
-        (Thinking::Level, Effort::None) => return always(ask),
+        (Thinking::Never, _) => return request.refuse_or_drop(PARAM, "is nothing that this model has: Gemini thinks since 2.5"),
+        (Thinking::Budget, Effort::None) if model.size() == Size::Pro => return always(request),
+        (Thinking::Level, Effort::None) => return always(request),
         (Thinking::Budget, effort) => {
             let budget = budget(effort, model.size());
             ThinkingConfig { thinking_budget: Some(budget), thinking_level: None, include_thoughts: budget > 0 }
@@ -63,8 +68,8 @@ pub(super) fn effort(ask: &Ask<'_>, params: &Params<'_>, model: &Model<'_>, conf
     Ok(())
 }
 
-fn always(ask: &Ask<'_>) -> Result<(), UnsupportedField> {
-    ask.cannot(PARAM, "is none, and this model always thinks; ask for minimal or low")
+fn always(request: &CompletionRequest<'_>) -> Result<(), UnsupportedField> {
+    request.refuse_or_drop(PARAM, "is none, and this model always thinks; ask for minimal or low")
 }
 
 /// Tokens to think with. The least of a model is its own; the most is what all of them take.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::params::{Params, read};
-use crate::llm::adapter::{Ask, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::gemini::schema::{Budget, cleaned};
 use crate::llm::tree::Tree;
 
@@ -73,7 +73,11 @@ struct Named {
 }
 
 /// All functions in one tool, as Gemini wants them; none where there are none.
-pub(super) fn tool<'a>(ask: &Ask<'a>, params: &Params<'a>, budget: &mut Budget) -> Result<Option<Tool<'a>>, UnsupportedField> {
+pub(super) fn tool<'a>(
+    request: &CompletionRequest<'a>,
+    params: &Params<'a>,
+    budget: &mut Budget,
+) -> Result<Option<Tool<'a>>, UnsupportedField> {
     let parallel = params.get("parallel_tool_calls")?.unwrap_or(true);
     let mut declarations = Vec::new();
     for (at, json) in params.get::<Vec<&'a RawValue>>("tools")?.unwrap_or_default().into_iter().enumerate() {
@@ -82,11 +86,14 @@ pub(super) fn tool<'a>(ask: &Ask<'a>, params: &Params<'a>, budget: &mut Budget) 
         match (&*given.kind, given.function) {
             ("function", Some(function)) => declarations.push(declaration(function, &format!("{param}.function"), budget)?),
             ("function", None) => return Err(unfit(format!("{param}.function"), "is missing")),
-            (other, _) => ask.cannot(format!("{param}.type"), format!("is `{other}`; Gemini can be given functions only"))?,
+            (other, _) => request.refuse_or_drop(format!("{param}.type"), format!("is `{other}`; Gemini can be given functions only"))?,
         }
     }
     if declarations.len() > 1 && !parallel {
-        ask.cannot("parallel_tool_calls", "is false, and Gemini may call several functions at once; offer one function at a time")?;
+        request.refuse_or_drop(
+            "parallel_tool_calls",
+            "is false, and Gemini may call several functions at once; offer one function at a time",
+        )?;
     }
     Ok(Some(Tool { function_declarations: declarations }).filter(|tool| !tool.function_declarations.is_empty()))
 }

@@ -9,7 +9,7 @@ fn asked<R>(act: impl FnOnce(Asked<'_>) -> R) -> R {
 
 #[track_caller]
 fn check(body: &str, message: &str, kind: Option<&str>, code: Option<&str>, param: Option<&str>) {
-    let error = asked(|asked| refusal(asked, StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json)));
+    let error = asked(|asked| read(asked, StatusCode::BAD_GATEWAY, &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json)));
     let Error::Status { message: m, kind: k, code: c, param: p, status: 502, .. } = error else { panic!("{error:?}") };
     assert_eq!((m.as_str(), k.as_deref(), c.as_deref(), p.as_deref()), (message, kind, code, param), "{body}");
 }
@@ -61,8 +61,8 @@ fn a_message_is_one_line_of_at_most_500_characters() {
 #[test]
 fn what_a_parser_quotes_is_cut() {
     let quoted = serde_json::from_str::<u8>(&format!("\"{}\"", "é".repeat(1 << 20))).expect_err("no number").to_string();
-    assert_eq!(cut(quoted).chars().count(), MESSAGE_CHARS + 1);
-    assert_eq!(cut("short".into()), "short");
+    assert_eq!(truncated(quoted).chars().count(), MESSAGE_CHARS + 1);
+    assert_eq!(truncated("short".into()), "short");
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn an_error_in_a_success_has_the_status_it_names_or_502() {
         (r#"{"error":{"message":"m","code":200}}"#, 502),
         (r#"{"error":"m"}"#, 502),
     ] {
-        let (status, words) = in_band(&serde_json::from_str(json).unwrap());
-        assert_eq!((status.as_u16(), words.message.as_deref()), (expected, Some("m")), "{json}");
+        let (status, error) = in_band(&serde_json::from_str(json).unwrap());
+        assert_eq!((status.as_u16(), error.message.as_deref()), (expected, Some("m")), "{json}");
     }
 }
 
@@ -99,7 +99,7 @@ fn what_is_used_up_is_told_from_what_comes_back_soon() {
     ] {
         let body = format!(r#"{{"error":{{"message":"m","code":{code}}}}}"#);
         let error = asked(|asked| {
-            refusal(asked, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json))
+            read(asked, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), |_, json| provider_error(json))
         });
         assert!(matches!(error, Error::Status { exhausted, .. } if exhausted == expected), "{status} {code}");
     }

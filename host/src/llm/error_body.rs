@@ -20,32 +20,32 @@ pub(super) struct Asked<'a> {
 }
 
 /// The error for a reply of `status` with this body, which `read` understands if it is JSON.
-pub(super) fn refusal(
+pub(super) fn read(
     asked: Asked<'_>,
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     read: impl FnOnce(StatusCode, &Value) -> ProviderError,
 ) -> Error {
-    let words = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
-    let asked_for = retry_after(headers, SystemTime::now()).or(words.retry_after);
-    error(asked, status, ProviderError { retry_after: asked_for, ..words })
+    let error = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
+    let asked_for = retry_after(headers, SystemTime::now()).or(error.retry_after);
+    status_error(asked, status, ProviderError { retry_after: asked_for, ..error })
 }
 
-/// The error for what `words` say.
-pub(super) fn error(asked: Asked<'_>, status: StatusCode, words: ProviderError) -> Error {
-    let tidy = |text: String| tidy(&text, asked.key);
-    let status = words.amounts_to.unwrap_or(status);
-    let message = words.message.map(tidy).filter(|text| !text.is_empty());
+/// The error for what `error` say.
+pub(super) fn status_error(asked: Asked<'_>, status: StatusCode, error: ProviderError) -> Error {
+    let sanitize = |text: String| sanitized(&text, asked.key);
+    let status = error.amounts_to.unwrap_or(status);
+    let message = error.message.map(sanitize).filter(|text| !text.is_empty());
     Error::Status {
         provider: asked.provider.to_owned(),
         status: status.as_u16(),
         message: message.unwrap_or_else(|| status.canonical_reason().unwrap_or("no explanation").to_owned()),
-        kind: words.kind.map(tidy),
-        code: words.code.map(tidy),
-        param: words.param.map(tidy),
-        retry_after: words.retry_after,
-        exhausted: words.exhausted || status == StatusCode::PAYMENT_REQUIRED,
+        kind: error.kind.map(sanitize),
+        code: error.code.map(sanitize),
+        param: error.param.map(sanitize),
+        retry_after: error.retry_after,
+        exhausted: error.exhausted || status == StatusCode::PAYMENT_REQUIRED,
     }
 }
 
@@ -56,7 +56,7 @@ fn plain(body: &[u8]) -> ProviderError {
 }
 
 /// What is wrong with a request or a reply, cut to a sane length: a parser's complaint may quote all of it.
-pub(super) fn cut(text: String) -> String {
+pub(super) fn truncated(text: String) -> String {
     match text.char_indices().nth(MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -64,11 +64,11 @@ pub(super) fn cut(text: String) -> String {
 }
 
 /// On one line, without the key or what looks like a masked one (vendors echo its ends), cut to a sane length.
-pub(super) fn tidy(text: &str, key: Option<&Secret>) -> String {
+pub(super) fn sanitized(text: &str, key: Option<&Secret>) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.map(|word| if word.contains("***") { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
     // Before the cut, which would leave a part of the key too short to be known.
-    cut(key.map_or_else(|| line.clone(), |key| key.redact_text(&line)))
+    truncated(key.map_or_else(|| line.clone(), |key| key.redact_text(&line)))
 }
 
 /// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.

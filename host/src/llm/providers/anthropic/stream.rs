@@ -1,5 +1,6 @@
-//! The events of a streamed reply as deltas. Blocks have one numbering, the client's calls another.
-//! Source: Anthropic's "Streaming Messages", "Fine-grained tool streaming". Must not know framing or chunks.
+//! The decoder of Anthropic's replies, and the events of a streamed one as deltas.
+//! A stream is complete only after `message_stop`, and every block that was opened is closed by then.
+//! Sources: Anthropic's "Streaming Messages", "Fine-grained tool streaming".
 
 use std::collections::BTreeMap;
 
@@ -7,30 +8,57 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Sense};
 use super::errors::in_band;
-use super::reply::{Block, arguments, finish, named, sane, thought_field};
-use super::usage::Counts;
-use crate::chat::{Delta, Fields, Json, Piece};
-use crate::llm::adapter::DecodeError;
+use super::reply::{Block, Counts, arguments, call_head, completion, finish_reason, plausible, thought_field};
+use super::tools::{ReplyContext, ToolAnswer};
+use crate::chat::sse::is_done;
+use crate::chat::{Completion, Delta, Fields, Json, Name, Piece};
+use crate::llm::adapter::{DecodeError, ReplyDecoder};
 
-/// Blocks that are open at a time: the API opens one after the other.
+/// Blocks that are open at a time; the API opens one after the other.
 const OPEN_MAX: usize = 64;
 
-/// Bytes of one block of thought, which is held until it is whole: several times what the longest reply can be.
+/// Bytes of one block of thought, which is held until it is complete: several times as many as the longest reply can have.
 const THOUGHT_BYTES: usize = 4 << 20;
 
-/// The kinds of events that say something.
+/// The kinds of events that we read.
 const KINDS: [&str; 7] =
     ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop", "error"];
 
-/// Where a stream is.
+/// Decodes the reply to one request.
+pub(super) struct AnthropicDecoder {
+    name: Name,
+    context: ReplyContext,
+    stream: StreamState,
+}
+
+impl AnthropicDecoder {
+    pub(super) fn new(name: Name, context: ReplyContext) -> Self {
+        Self { name, context, stream: StreamState::default() }
+    }
+}
+
+impl ReplyDecoder for AnthropicDecoder {
+    fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
+        completion(body, &self.name, &self.context)
+    }
+
+    fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        self.stream.event(data, &self.context, deltas)
+    }
+
+    fn end(&mut self, _: &mut Vec<Delta>) -> bool {
+        self.stream.ended
+    }
+}
+
+/// What is remembered of a stream. Blocks have one numbering, the client's calls another.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
-    open: BTreeMap<u64, Open>,
+struct StreamState {
+    open: BTreeMap<u64, OpenBlock>,
     /// Calls that have begun.
     calls: u32,
-    /// Blocks of thought that were told.
+    /// Blocks of thought that the client got.
     thoughts: u32,
     counts: Counts,
     reason: Option<String>,
@@ -39,17 +67,17 @@ pub(super) struct Stream {
 
 /// A block that has begun.
 #[derive(Debug)]
-enum Open {
+enum OpenBlock {
     Text,
-    /// `input` is what the block began with, `{}` as a rule, and counts if nothing follows it.
+    /// `input` is what the block began with, usually `{}`. It counts if no delta follows, which `grown` tells.
     Call {
         index: u32,
         input: Option<Json>,
         grown: bool,
     },
-    /// A call that is the answer; `input` as of a call.
+    /// A call whose input is the answer.
     Answer {
-        answer: Answer,
+        answer: ToolAnswer,
         input: Option<Json>,
         grown: bool,
     },
@@ -58,7 +86,7 @@ enum Open {
         signature: String,
     },
     Redacted(String),
-    /// Of the provider's own tools, or new.
+    /// A block of the provider's own tools, or of a kind that is new to us.
     Other,
 }
 
@@ -66,16 +94,16 @@ enum Open {
 struct Event {
     #[serde(rename = "type")]
     kind: Option<String>,
-    message: Option<Start>,
+    message: Option<MessageStart>,
     index: Option<u64>,
     content_block: Option<Json>,
-    delta: Option<Change>,
+    delta: Option<BlockDelta>,
     usage: Option<Value>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Start {
+struct MessageStart {
     id: Option<String>,
     model: Option<String>,
     usage: Option<Value>,
@@ -83,7 +111,7 @@ struct Start {
 
 /// The `delta` of a block or of the message.
 #[derive(Deserialize)]
-struct Change {
+struct BlockDelta {
     #[serde(rename = "type")]
     kind: Option<String>,
     text: Option<String>,
@@ -93,22 +121,17 @@ struct Change {
     stop_reason: Option<String>,
 }
 
-impl Stream {
-    /// Whether the stream came to its end.
-    pub(super) fn ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Appends what one event says. Events of kinds that we do not know say nothing, as the documents ask of clients.
-    pub(super) fn event(&mut self, data: &[u8], sense: &Sense, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        // Anthropic has no `[DONE]`, but servers that relay it do.
-        if self.ended || data.trim_ascii() == b"[DONE]" {
+impl StreamState {
+    /// Appends what one event says. Events of unknown kinds are skipped, as Anthropic's documents ask of clients.
+    fn event(&mut self, data: &[u8], context: &ReplyContext, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        // Anthropic sends no such mark, but servers that relay it do.
+        if self.ended || is_done(data) {
             return Ok(());
         }
         let event: Event = match serde_json::from_slice(data) {
             Ok(event) => event,
-            Err(_) if is_new(data) => return Ok(()),
-            Err(error) => return Err(DecodeError::Garbled(format!("an event is not as it must be: {error}"))),
+            Err(_) if is_unknown_kind(data) => return Ok(()),
+            Err(error) => return Err(DecodeError::Malformed(format!("an event is not as it must be: {error}"))),
         };
         if let Some(error) = event.error {
             return Err(in_band(&json!({"error": error})));
@@ -116,13 +139,13 @@ impl Stream {
         match event.kind.as_deref() {
             Some("message_start") => self.start(event.message, deltas),
             Some("content_block_start") => {
-                let json = event.content_block.ok_or_else(|| garbled("a content_block_start without its block"))?;
-                self.open(event.index.unwrap_or(0), json, sense, deltas)?;
+                let json = event.content_block.ok_or_else(|| malformed("a content_block_start without its block"))?;
+                self.open(event.index.unwrap_or(0), json, context, deltas)?;
             }
             Some("content_block_delta") => {
-                let change = event.delta.ok_or_else(|| garbled("a content_block_delta without its delta"))?;
-                let open = self.open.get_mut(&event.index.unwrap_or(0)).ok_or_else(|| garbled("a delta of a block that is not open"))?;
-                open.grow(change, deltas)?;
+                let delta = event.delta.ok_or_else(|| malformed("a content_block_delta without its delta"))?;
+                let open = self.open.get_mut(&event.index.unwrap_or(0)).ok_or_else(|| malformed("a delta of a block that is not open"))?;
+                open.grow(delta, deltas)?;
             }
             Some("content_block_stop") => {
                 if let Some(open) = self.open.remove(&event.index.unwrap_or(0)) {
@@ -138,15 +161,15 @@ impl Stream {
             Some("message_stop") => self.stop(deltas),
             Some("error") => return Err(in_band(&json!({}))),
             Some(_) => {}
-            None => return Err(garbled("an event without a type")),
+            None => return Err(malformed("an event without a type")),
         }
         Ok(())
     }
 
-    fn start(&mut self, message: Option<Start>, deltas: &mut Vec<Delta>) {
+    fn start(&mut self, message: Option<MessageStart>, deltas: &mut Vec<Delta>) {
         self.counts = Counts::default();
-        if let Some(Start { id, model, usage }) = message {
-            deltas.push(Delta::Head { id: sane(id), model: sane(model), created: None });
+        if let Some(MessageStart { id, model, usage }) = message {
+            deltas.push(Delta::Head { id: plausible(id), model: plausible(model), created: None });
             if let Some(usage) = usage {
                 self.count(&usage, deltas);
             }
@@ -159,35 +182,35 @@ impl Stream {
         deltas.push(Delta::Usage(self.counts.usage()));
     }
 
-    fn open(&mut self, at: u64, json: Json, sense: &Sense, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    fn open(&mut self, at: u64, json: Json, context: &ReplyContext, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if self.open.len() >= OPEN_MAX {
-            return Err(garbled("more blocks open at a time than can be"));
+            return Err(malformed("more blocks open at a time than can be"));
         }
         let block = Block::read(&json)?;
         let open = match block.kind.as_str() {
             "text" => {
                 text(block.text, Piece::Text, deltas);
-                Open::Text
+                OpenBlock::Text
             }
             "thinking" => {
                 let thinking = block.thinking.unwrap_or_default();
                 text(Some(thinking.clone()), Piece::Reasoning, deltas);
-                Open::Thinking { thinking, signature: block.signature.unwrap_or_default() }
+                OpenBlock::Thinking { thinking, signature: block.signature.unwrap_or_default() }
             }
-            "redacted_thinking" => Open::Redacted(block.data.unwrap_or_default()),
+            "redacted_thinking" => OpenBlock::Redacted(block.data.unwrap_or_default()),
             "tool_use" => {
-                let (id, wire) = named(block.id, block.name)?;
-                match sense.answer(&wire) {
-                    Some(answer) => Open::Answer { answer, input: block.input, grown: false },
+                let (id, wire_name) = call_head(block.id, block.name)?;
+                match context.answer(&wire_name) {
+                    Some(answer) => OpenBlock::Answer { answer, input: block.input, grown: false },
                     None => {
                         let index = self.calls;
                         self.calls += 1;
-                        deltas.push(piece(Piece::Call { index, id, name: sense.name(wire), extra: Fields::new() }));
-                        Open::Call { index, input: block.input, grown: false }
+                        deltas.push(piece(Piece::Call { index, id, name: context.client_name(wire_name), extra: Fields::new() }));
+                        OpenBlock::Call { index, input: block.input, grown: false }
                     }
                 }
             }
-            _ => Open::Other,
+            _ => OpenBlock::Other,
         };
         if let Some(before) = self.open.insert(at, open) {
             before.close(&mut self.thoughts, deltas);
@@ -195,45 +218,45 @@ impl Stream {
         Ok(())
     }
 
-    /// The reason waits until here, so that a stream that breaks off has none.
+    /// The finish reason is held back until here, so that a stream that breaks off has none.
     fn stop(&mut self, deltas: &mut Vec<Delta>) {
         for (_, open) in std::mem::take(&mut self.open) {
             open.close(&mut self.thoughts, deltas);
         }
         self.ended = true;
-        deltas.push(piece(Piece::Finish(finish(self.reason.as_deref(), self.calls > 0).to_owned())));
+        deltas.push(piece(Piece::Finish(finish_reason(self.reason.as_deref(), self.calls > 0).to_owned())));
     }
 }
 
-impl Open {
-    fn grow(&mut self, change: Change, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        match (change.kind.as_deref(), self) {
-            (Some("text_delta"), Self::Text) => text(change.text, Piece::Text, deltas),
+impl OpenBlock {
+    fn grow(&mut self, delta: BlockDelta, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        match (delta.kind.as_deref(), self) {
+            (Some("text_delta"), Self::Text) => text(delta.text, Piece::Text, deltas),
             (Some("thinking_delta"), Self::Thinking { thinking, .. }) => {
-                add(thinking, change.thinking.as_deref())?;
-                text(change.thinking, Piece::Reasoning, deltas);
+                add(thinking, delta.thinking.as_deref())?;
+                text(delta.thinking, Piece::Reasoning, deltas);
             }
-            (Some("signature_delta"), Self::Thinking { signature, .. }) => add(signature, change.signature.as_deref())?,
-            // The same deltas also come in blocks of the provider's own tools, where they are nobody's call.
+            (Some("signature_delta"), Self::Thinking { signature, .. }) => add(signature, delta.signature.as_deref())?,
+            // The same deltas also come in blocks of the provider's own tools, which are no calls of the client's.
             (Some("input_json_delta"), Self::Call { index, grown, .. }) => {
-                if let Some(text) = change.partial_json.filter(|text| !text.is_empty()) {
+                if let Some(text) = delta.partial_json.filter(|text| !text.is_empty()) {
                     *grown = true;
                     deltas.push(piece(Piece::Arguments { index: *index, text }));
                 }
             }
             (Some("input_json_delta"), Self::Answer { answer, grown, .. }) => {
-                if let Some(more) = change.partial_json.filter(|text| !text.is_empty()) {
+                if let Some(more) = delta.partial_json.filter(|text| !text.is_empty()) {
                     *grown = true;
                     text(Some(answer.push(&more)), Piece::Text, deltas);
                 }
             }
-            // Citations, and what is new.
+            // Citations, and kinds that are new to us.
             _ => {}
         }
         Ok(())
     }
 
-    /// `thoughts` counts the blocks of thought before it.
+    /// `thoughts` is the number of blocks of thought before this one.
     fn close(self, thoughts: &mut u32, deltas: &mut Vec<Delta>) {
         match self {
             Self::Text | Self::Other | Self::Call { grown: true, .. } => {}
@@ -252,8 +275,8 @@ impl Open {
     }
 }
 
-/// Whether an event is of a kind that we do not know, whose fields may be anything.
-fn is_new(data: &[u8]) -> bool {
+/// Whether an event is of a kind that we do not know; its fields may be of any type.
+fn is_unknown_kind(data: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(rename = "type")]
@@ -264,10 +287,10 @@ fn is_new(data: &[u8]) -> bool {
 
 fn add(to: &mut String, more: Option<&str>) -> Result<(), DecodeError> {
     to.push_str(more.unwrap_or_default());
-    if to.len() > THOUGHT_BYTES { Err(garbled("a block of thought is longer than any reply can be")) } else { Ok(()) }
+    if to.len() > THOUGHT_BYTES { Err(malformed("a block of thought is longer than any reply can be")) } else { Ok(()) }
 }
 
-/// OpenAI's own clients put lists of a stream together by the `index` of their entries, and fail without one.
+/// Appends a block of thought. OpenAI's own clients merge the lists of a stream by the `index` of their entries and fail without one.
 fn thought(mut block: Value, thoughts: &mut u32, deltas: &mut Vec<Delta>) {
     block["index"] = json!(*thoughts);
     *thoughts += 1;
@@ -285,6 +308,6 @@ fn piece(piece: Piece) -> Delta {
     Delta::Piece { choice: 0, piece }
 }
 
-fn garbled(what: &str) -> DecodeError {
-    DecodeError::Garbled(what.to_owned())
+fn malformed(what: &str) -> DecodeError {
+    DecodeError::Malformed(what.to_owned())
 }
