@@ -25,7 +25,6 @@ mod secrets;
 mod sse;
 mod target;
 mod transport;
-mod tree;
 mod unique_names;
 mod used;
 mod vendor;

@@ -248,7 +248,7 @@ fn c34_a_signature_goes_back_on_the_part_that_had_it() {
 }
 
 #[test]
-fn c34_calls_of_another_model_get_a_stand_in_in_the_current_turn_only() {
+fn c34_calls_of_another_model_get_a_no_signature_in_the_current_turn_only() {
     let messages = json!([
         user("q"), calls(json!([call("a", "f")])), result("a", "1"), {"role": "assistant", "content": "x"},
         user("r"), calls(json!([call("b", "f"), call("c", "f")])), result("b", "1"), result("c", "1"), calls(json!([call("d", "f")])), result("d", "1")]);
@@ -257,8 +257,8 @@ fn c34_calls_of_another_model_get_a_stand_in_in_the_current_turn_only() {
         let parts = found["contents"].as_array().expect("turns").iter().flat_map(|turn| turn["parts"].as_array().expect("parts"));
         parts.filter(|part| part.get("functionCall").is_some()).map(|part| part["thoughtSignature"].clone()).collect()
     };
-    let stand_in = json!(thought::PLACEHOLDER);
-    assert_eq!(signatures("gemini-3-flash-preview"), [Value::Null, stand_in.clone(), Value::Null, stand_in]);
+    let no_signature = json!(tools::NO_SIGNATURE);
+    assert_eq!(signatures("gemini-3-flash-preview"), [Value::Null, no_signature.clone(), Value::Null, no_signature]);
     assert_eq!(signatures("gemini-2.5-flash"), [Value::Null, Value::Null, Value::Null, Value::Null]);
 }
 
@@ -434,4 +434,32 @@ fn the_result_of_a_call_is_text() {
     let mut answer = result("a", "");
     answer["content"] = json!([{"type": "text", "text": "1"}, image]);
     unfit(talk(json!([user("q"), calls(json!([call("a", "f")])), answer])), "messages[2].content[1]", "no text");
+}
+
+fn embed(model: &str, dimensions: Option<u32>) -> Result<HttpRequest, UnsupportedField> {
+    let inputs = ["a".to_owned(), "b".to_owned()];
+    Gemini::new().encode_embeddings(&EmbeddingsRequest { model, inputs: &inputs, tokens: None, dimensions, user: Some("someone") })
+}
+
+#[test]
+fn every_input_is_a_request_of_its_own_in_one_batch() {
+    let wire = embed("gemini-embedding-001", Some(256)).expect("fits");
+    assert_eq!(wire.path, "/models/gemini-embedding-001:batchEmbedContents");
+    let one =
+        |text: &str| json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]}, "outputDimensionality": 256});
+    assert_eq!(serde_json::from_slice::<Value>(&wire.body).expect("JSON"), json!({"requests": [one("a"), one("b")]}));
+    let plain = embed("models/x", None).expect("fits");
+    assert!(!String::from_utf8_lossy(&plain.body).contains("outputDimensionality"));
+    assert_eq!(embed("", None).expect_err("no model").param, "model");
+}
+
+#[test]
+fn vectors_come_in_the_order_of_the_inputs_and_none_is_missing() {
+    let body = br#"{"embeddings":[{"values":[0.5,1]},{"values":[-1.0,2e-1]}]}"#;
+    let expected = Embedded { vectors: vec![vec![0.5, 1.0], vec![-1.0, 0.2]], prompt_tokens: 0 };
+    assert_eq!(Gemini::new().decode_embeddings(2, body), Ok(expected));
+    let counted = br#"{"embeddings":[],"usageMetadata":{"promptTokenCount":5}}"#;
+    assert_eq!(Gemini::new().decode_embeddings(0, counted), Ok(Embedded { vectors: vec![], prompt_tokens: 5 }));
+    assert!(matches!(Gemini::new().decode_embeddings(3, body), Err(DecodeError::Malformed(text)) if text == "2 embeddings for 3 inputs"));
+    assert!(matches!(Gemini::new().decode_embeddings(1, b"{}"), Err(DecodeError::Malformed(_))));
 }
