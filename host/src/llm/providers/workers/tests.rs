@@ -31,7 +31,7 @@ fn native(fields: Value) -> Value {
 }
 
 fn whole(reply: &Value) -> Result<Value, DecodeError> {
-    let completion = Native::new(name()).whole(reply.to_string().as_bytes())?;
+    let completion = NativeDecoder::new(name()).whole(reply.to_string().as_bytes())?;
     Ok(serde_json::from_slice(&to_json(&completion)).expect("JSON"))
 }
 
@@ -42,7 +42,7 @@ fn result(result: Value) -> Value {
 /// The chunks that a client gets, and whether the stream was complete.
 #[track_caller]
 fn streamed(events: &[Value], done: bool) -> (Vec<Value>, bool) {
-    let mut reader = Native::new(name());
+    let mut reader = NativeDecoder::new(name());
     let mut deltas = Vec::new();
     for event in events {
         reader.event(event.to_string().as_bytes(), &mut deltas).expect("it can be used");
@@ -126,7 +126,7 @@ fn c53_a_json_schema_is_sent_bare_with_its_name_for_title() {
         unsupported: Unsupported::Refuse,
         name: name(),
     };
-    let written = super::native::body(&ask).expect("it fits");
+    let written = super::request::body(&ask).expect("it fits");
     assert!(std::str::from_utf8(&written).expect("UTF-8").contains(r#"{"title":"n","properties":{"z":1.50,"a":1}}"#));
 }
 
@@ -196,8 +196,9 @@ fn c51_a_response_that_is_no_string_is_written_as_one() {
         assert_eq!((text(&chunks), complete), (expected.to_owned(), true));
     }
     // As it came: a parser that reads numbers would spoil them.
-    let found =
-        Native::new(name()).whole(br#"{"result":{"response":{"b":1.50,"a":10000000000000000000001}},"success":true}"#).expect("an answer");
+    let found = NativeDecoder::new(name())
+        .whole(br#"{"result":{"response":{"b":1.50,"a":10000000000000000000001}},"success":true}"#)
+        .expect("an answer");
     assert_eq!(found.choices[0].message.joined_text(), r#"{"b":1.50,"a":10000000000000000000001}"#);
 }
 
@@ -264,14 +265,14 @@ fn c55_success_false_is_an_error_in_either_api() {
     let bads = [
         shaped.whole(&body).map(drop).expect_err("an error"),
         shaped.event(&body).map(drop).expect_err("an error"),
-        Native::new(name()).whole(&body).map(drop).expect_err("an error"),
-        Native::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
+        NativeDecoder::new(name()).whole(&body).map(drop).expect_err("an error"),
+        NativeDecoder::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
         COMPATIBLE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
         NATIVE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
     ];
     for bad in bads {
-        let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words) = bad else { panic!("{bad:?}") };
-        assert_eq!((words.code.as_deref(), words.exhausted), (Some("3040"), false));
+        let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, error) = bad else { panic!("{bad:?}") };
+        assert_eq!((error.code.as_deref(), error.exhausted), (Some("3040"), false));
     }
 }
 
