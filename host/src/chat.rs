@@ -1,20 +1,26 @@
 //! The domain: what a conversation, an exchange and a reply are. Pure values in OpenAI's shape, which is the canonical form here.
-//! Must not know: HTTP, WebAssembly, SQL, any provider; no IO and no third-party types but `bytes`, `futures` streams and `serde_json`.
+//! There is no IO in it, and what it does not model survives as its JSON.
 
+pub mod chunk;
 pub mod codec;
+pub mod decode;
 pub mod delta;
 pub mod embedding;
+pub mod error;
 pub mod exchange;
-mod limits;
+pub mod frame;
 pub mod message;
 pub mod reply;
+pub mod sse;
 pub mod stream;
 pub mod usage;
 
-pub use delta::{ChunkWriter, Delta, Name, Piece};
+pub use chunk::{ChunkWriter, Name};
+pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
+pub use error::StreamError;
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId, Tries};
-pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX};
+pub use frame::{Frame, Frames};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
-pub use reply::{Choice, Completion, Pieces, Reply, StreamError, Whole};
+pub use reply::{Choice, Completion, FrameStream, Reply, ReplyStream, Whole};
 pub use usage::Usage;

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod definition;
 pub mod embed;
 pub mod run;
+pub mod session;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use catalog::{Catalog, Put, PutError};
 pub use definition::{Definition, Problem};
 pub use embed::EmbeddingModel;
 pub use run::Runner;
+pub use session::Session;
 
 pub use crate::stages::Error;
 

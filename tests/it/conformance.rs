@@ -105,7 +105,7 @@ const ITEMS: [Item; 62] = [
         "a spending limit's 429 is not tried again",
         &[
             "c29_a_spend_cap_429_is_not_retried",
-            "c29_a_spend_cap_is_not_retried_and_benches_the_key",
+            "c29_a_spend_cap_is_not_retried_and_opens_the_circuit_of_the_key",
             "c29_a_spending_limit_is_no_matter_of_waiting",
         ],
     ),

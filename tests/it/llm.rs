@@ -1,5 +1,5 @@
 //! The room `llm` against scripted providers: what is sent, who takes over, how streams end, what limits do.
-//! Must not know the rest of the house; nothing here waits for time to pass but tiny limits against a silent provider.
+//! Only tests of tiny limits against a silent provider wait for time to pass.
 
 mod attempts;
 mod cancel;
@@ -9,15 +9,16 @@ mod oauth;
 mod requests;
 mod streams;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cofferdam::chat::reply::Pieces;
+use bytes::Bytes;
 use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
     Answered, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, MissingSecret, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 use crate::upstream::Upstream;
@@ -30,7 +31,7 @@ fn llm(upstreams: &[&Upstream]) -> Llm {
     with_limits(upstreams, once())
 }
 
-/// One try at each target, and no memory of how it ended: what most tests are about. `attempts` has the others.
+/// One try at each target and no circuits, as most tests want it; `attempts` has the others.
 fn once() -> Limits {
     Limits { retries: 0, circuit_failures: 0, ..Limits::default() }
 }
@@ -83,19 +84,20 @@ async fn failure(llm: &Llm, mode: Mode) -> Error {
 }
 
 /// The answer of provider `a` alone, as a stream.
-async fn streamed(llm: &Llm) -> Answered {
+async fn streamed(llm: &Llm) -> Answered<Reply> {
     llm.answer(&[target("a")], &exchange(), Mode::Stream).await.expect("a stream")
 }
 
-fn pieces(answer: Answered) -> Pieces {
-    match answer.reply {
-        Reply::PassThrough(pieces) => pieces,
-        _ => panic!("must pass through"),
-    }
+/// The bytes that a chat client gets of a streamed reply, item by item.
+fn pieces(answer: Answered<Reply>) -> Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>> {
+    let Reply::Stream(reply) = answer.reply else { panic!("must be a stream") };
+    let mut writer = reply.chunk_writer();
+    let bytes = reply.map(move |frames| frames.map(|frames| writer.encode(frames)));
+    Box::pin(bytes.filter(|bytes| std::future::ready(!bytes.as_ref().is_ok_and(Bytes::is_empty))))
 }
 
-/// All bytes of a passed-through reply and what broke it.
-async fn drain(answer: Answered) -> (String, Option<StreamError>) {
+/// All bytes of a streamed reply and what broke it.
+async fn drain(answer: Answered<Reply>) -> (String, Option<StreamError>) {
     let mut pieces = pieces(answer);
     let mut text = Vec::new();
     while let Some(item) = pieces.next().await {
@@ -113,8 +115,8 @@ async fn drain(answer: Answered) -> (String, Option<StreamError>) {
     (String::from_utf8(text).expect("UTF-8"), None)
 }
 
-/// What a whole reply's first choice says.
-fn said(answer: &Answered) -> String {
+/// The text of a whole reply's first choice.
+fn text_of(answer: &Answered<Reply>) -> String {
     let json: Value = match &answer.reply {
         Reply::Whole(Whole::Raw(bytes)) => serde_json::from_slice(bytes).expect("JSON"),
         Reply::Whole(Whole::Parsed(completion)) => serde_json::to_value(completion).expect("JSON"),

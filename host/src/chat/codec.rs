@@ -3,25 +3,16 @@
 //! Must not know who asks; provider dialects are the adapters' business.
 
 mod de;
+mod request;
 mod ser;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Completion, Fields, Json, Message};
+use de::AllFields;
 
-/// The body of `POST /v1/chat/completions`.
-#[derive(Debug)]
-pub struct ChatRequest {
-    /// The API id of a pipeline.
-    pub model: String,
-    pub messages: Vec<Message>,
-    pub stream: bool,
-    /// Our own field `pipeline`: stage toggles, not sent on.
-    pub toggles: Option<Json>,
-    /// Every other field, in the order it came.
-    pub params: Fields,
-}
+pub use request::ChatRequest;
 
 /// What is wrong with a JSON text, and where.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +52,7 @@ pub fn parse_completion(body: &[u8]) -> Result<Completion, Invalid> {
 /// # Errors
 /// Where the text is no JSON object.
 pub fn parse_fields(body: &[u8]) -> Result<Fields, Invalid> {
-    parse::<de::AllFields>(body).map(|de::AllFields(fields)| fields)
+    parse::<AllFields>(body).map(|AllFields(fields)| fields)
 }
 
 /// `value` as its JSON text.
@@ -81,13 +72,9 @@ pub fn raw_json<T: serde::Serialize + ?Sized>(value: &T) -> Json {
     serde_json::value::to_raw_value(value).expect("domain values have string keys and write to memory")
 }
 
-/// Makes spaces of the line breaks in a JSON text, which stand between its values only, so that it can be a line of an event.
-pub fn in_one_line(json: &mut [u8]) {
-    let mut from = 0;
-    while let Some(found) = memchr::memchr2(b'\n', b'\r', &json[from..]) {
-        json[from + found] = b' ';
-        from += found + 1;
-    }
+/// An object of these fields, in their order.
+pub fn object(fields: &Fields) -> Json {
+    raw_json(&ser::Object(fields))
 }
 
 /// Text as a JSON string value.

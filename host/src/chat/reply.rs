@@ -1,38 +1,67 @@
-//! The answer to an exchange: whole or as a stream, parsed only where somebody reads it.
-//! Must not know who produced it or how it is framed for a client.
+//! The answer to an exchange: whole, or as a stream of frames. Neither is parsed unless somebody reads it.
 
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{Fields, Json, Message};
+use super::{ChunkWriter, Fields, Frames, Json, Message, Name, StreamError};
+
+/// Choices of one reply: what OpenAI allows for `n`.
+pub const CHOICES_MAX: usize = 128;
 
 /// An answer on its way to the client.
 pub enum Reply {
     Whole(Whole),
-    /// A provider's own server-sent events, forwarded unparsed. Every item ends at an event's end; the last holds `[DONE]`.
-    PassThrough(Pieces),
-    /// `chat.completion.chunk` objects, one JSON text an item, not yet framed and without `[DONE]`.
-    Chunks(Pieces),
+    Stream(ReplyStream),
 }
 
-/// A stream of bytes. An error after the first item is told to the client as an error event, and no `[DONE]` follows.
-pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>> + Send>>;
+/// Frames as they come.
+pub type FrameStream = Pin<Box<dyn Stream<Item = Result<Frames, StreamError>> + Send>>;
 
-/// Why a stream ended early.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StreamError {
-    /// For the client: says what happened, names no secret.
-    pub message: String,
-    /// A word for programs, e.g. `upstream_cut`, `upstream_idle`, `deadline`.
-    pub code: &'static str,
+/// The frames of a reply as they come. The last item has `end` set, or is an error, which is told to the client as an error event without a
+/// `[DONE]`. After the last item the stream still finishes what is behind it, so it is polled until it gives none.
+pub struct ReplyStream {
+    frames: FrameStream,
+    name: Name,
+    include_usage: bool,
+}
+
+impl ReplyStream {
+    /// `name`: what the reply is called if no frame says it. `include_usage`: the client asked for usage.
+    pub fn new(frames: impl Stream<Item = Result<Frames, StreamError>> + Send + 'static, name: Name, include_usage: bool) -> Self {
+        Self { frames: Box::pin(frames), name, include_usage }
+    }
+
+    /// The model's name if no frame says it.
+    pub fn model(&self) -> &str {
+        &self.name.model
+    }
+
+    /// The encoder of this reply's frames for a chat client.
+    pub fn chunk_writer(&self) -> ChunkWriter {
+        ChunkWriter::new(self.name.clone(), self.include_usage)
+    }
+
+    /// The same reply with its frames passed through `stage`, which owns the stream from there on.
+    #[must_use]
+    pub fn through(self, stage: impl FnOnce(FrameStream) -> FrameStream) -> Self {
+        Self { frames: stage(self.frames), ..self }
+    }
+}
+
+impl Stream for ReplyStream {
+    type Item = Result<Frames, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.frames.as_mut().poll_next(cx)
+    }
 }
 
 /// An answer in one piece.
 pub enum Whole {
-    /// The provider's JSON, unread.
+    /// The provider's JSON, not parsed.
     Raw(Bytes),
     Parsed(Completion),
 }

@@ -1,54 +1,34 @@
-//! A whole completion as the `chat.completion.chunk` objects of a stream.
-//! Every chunk has the same id, created and model; the role comes first, the finish reason once, usage last and only if asked for.
-//! Must not know SSE framing. Source: OpenAI API reference, "Chat completion chunk".
+//! A whole completion as the frames of a stream, for a client that asked for one. They go through the same encoder as every other stream;
+//! nothing of the completion is lost on the way, and what is kept unparsed is written as it came.
 
-use std::collections::BTreeMap;
+use futures_util::stream;
 
-use bytes::Bytes;
-use serde::Deserialize;
-
-use super::codec::{json_string, to_json};
-use super::{Choice, Completion, Content, Exchange, Json, Part, Reply, ToolCall};
+use super::chunk::REPEATED_BYTES_MAX;
+use super::codec::{json_string, object, parse_fields, raw_json};
+use super::{
+    Choice, Completion, Content, Delta, Exchange, Fields, Frame, Frames, FunctionCall, Name, Part, Piece, Reply, ReplyStream, ToolCall,
+};
 
 /// Bytes of text in one delta: about a handful of tokens, so that a buffered answer still reads as it grows.
 const PIECE_BYTES: usize = 24;
 /// Pieces of one text: a long one is cut more coarsely, for every chunk repeats the reply's head.
 const PIECES_MAX: usize = 2_000;
-/// Fields of the reply that every chunk has; the others come once, with the first.
-const ON_EVERY_CHUNK: [&str; 2] = ["service_tier", "system_fingerprint"];
-
-/// Bytes of a value that is repeated on every chunk.
-pub(super) const REPEATED_BYTES_MAX: usize = 1 << 10;
-
-/// The chunks of `completion`, one JSON text each. What is kept unparsed is written as it came.
-pub fn chunks(completion: &Completion, include_usage: bool) -> Vec<Bytes> {
-    let short = |name: &str, value: &Json| ON_EVERY_CHUNK.contains(&name) && value.get().len() <= REPEATED_BYTES_MAX;
-    let (always, once): (Vec<_>, Vec<_>) = completion.extra.iter().partition(|(name, value)| short(name, value));
-    let (head, once) = (head(completion, &always), fields(once));
-    let usage = |text: &str| if include_usage { format!(",\"usage\":{text}") } else { String::new() };
-    let chunk = |choices: &str, once: &str, usage: &str| Bytes::from(format!("{{{head}{once},\"choices\":[{choices}]{usage}}}"));
-    let mut out = Vec::new();
-    for choice in &completion.choices {
-        for (delta, finish_reason) in deltas(choice) {
-            let once = if out.is_empty() { &*once } else { "" };
-            out.push(chunk(&part(choice, &delta, finish_reason), once, &usage("null")));
-        }
-    }
-    if include_usage {
-        out.push(chunk("", "", &usage(completion.usage.as_ref().map_or("null", |usage| usage.get()))));
-    }
-    out
-}
 
 /// `completion` as the stream that the client of `exchange` asked for.
-pub fn streamed(completion: &Completion, exchange: &Exchange) -> Reply {
-    let chunks = chunks(completion, wants_usage(exchange));
-    Reply::Chunks(Box::pin(futures_util::stream::iter(chunks.into_iter().map(Ok))))
+pub fn streamed(completion: Completion, exchange: &Exchange) -> Reply {
+    let name = name_of(&completion);
+    // One by one, so that no more is encoded than the client takes.
+    let mut frames: Vec<Frames> = frames(completion).map(|frame| Frames::from_iter([frame])).collect();
+    match frames.last_mut() {
+        Some(last) => last.end = true,
+        None => frames.push(Frames::default().ending()),
+    }
+    Reply::Stream(ReplyStream::new(stream::iter(frames.into_iter().map(Ok)), name, wants_usage(exchange)))
 }
 
 /// Whether the client asked for usage: `stream_options.include_usage`.
 pub fn wants_usage(exchange: &Exchange) -> bool {
-    #[derive(Deserialize)]
+    #[derive(serde::Deserialize)]
     struct Options {
         include_usage: Option<bool>,
     }
@@ -56,56 +36,56 @@ pub fn wants_usage(exchange: &Exchange) -> bool {
     options.is_some_and(|options| options.include_usage == Some(true))
 }
 
-/// What every chunk begins with, without braces.
-fn head(completion: &Completion, always: &[&(String, Json)]) -> String {
-    let [id, model] = [&completion.id, &completion.model].map(|name| json_string(&name[..name.floor_char_boundary(REPEATED_BYTES_MAX)]));
-    let always = fields(always.iter().copied());
-    format!("\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model}{always}", completion.created)
+/// Its names as every chunk repeats them.
+pub fn name_of(completion: &Completion) -> Name {
+    let short = |name: &str| name[..name.floor_char_boundary(REPEATED_BYTES_MAX)].to_owned();
+    Name { id: short(&completion.id), model: short(&completion.model), created: completion.created }
 }
 
-/// Each field with a comma before it.
-fn fields<'a>(fields: impl IntoIterator<Item = &'a (String, Json)>) -> String {
-    fields.into_iter().map(|(name, value)| format!(",{}:{}", json_string(name), value)).collect()
-}
-
-/// One entry of a chunk's `choices`. The one with the finish reason, the last, has what else the provider said of the choice.
-fn part(choice: &Choice, delta: &str, finish_reason: Option<&str>) -> String {
-    let all: &[_] = if finish_reason.is_some() { &choice.extra } else { &[] };
-    // A whole reply's choice has no `delta` of its own; one that claims to must not stand in for ours.
-    let said: Vec<&(String, Json)> = all.iter().filter(|(name, _)| name != "delta").collect();
-    let reason = finish_reason.map_or_else(|| "null".to_owned(), |reason| json_string(reason).get().to_owned());
-    let logprobs = if said.iter().any(|(name, _)| name == "logprobs") { "" } else { ",\"logprobs\":null" };
-    format!("{{\"index\":{},\"delta\":{delta},\"finish_reason\":{reason}{logprobs}{}}}", choice.index, fields(said))
-}
-
-/// The deltas of one choice, as JSON texts, with the finish reason that goes with each.
-fn deltas(choice: &Choice) -> Vec<(String, Option<&str>)> {
-    let message = &choice.message;
-    let first = format!("{{\"role\":{},\"content\":\"\"{}}}", json_string(&message.role), fields(&message.extra));
-    let mut out = vec![(first, None)];
-    let joined: String;
-    let text = match &message.content {
-        Content::Null => "",
-        Content::Text(text) => text,
-        Content::Parts(parts) => {
-            joined = parts.iter().map(part_text).collect();
-            &joined
-        }
-    };
-    out.extend(pieces(text).into_iter().map(|piece| (format!("{{\"content\":{}}}", json_string(piece)), None)));
-    for (index, call) in message.tool_calls.iter().enumerate() {
-        out.push((format!("{{\"tool_calls\":[{}]}}", tool_delta(index, call)), None));
+/// The frames of `completion`, without their end. The first has the fields of the reply that are not modelled, the last its usage.
+pub fn frames(completion: Completion) -> impl Iterator<Item = Frame> {
+    let Completion { choices, usage, extra, .. } = completion;
+    let mut deltas: Vec<Vec<Delta>> =
+        choices.into_iter().flat_map(of_choice).chain(usage.map(|usage| vec![Delta::UsageJson(usage)])).collect();
+    if let Some(first) = deltas.first_mut() {
+        first.insert(0, Delta::Fields(extra));
     }
-    out.push(("{}".into(), Some(choice.finish_reason.as_deref().unwrap_or("stop"))));
+    deltas.into_iter().map(Frame::of)
+}
+
+/// What each frame of one choice says. The one with the finish reason, the last, has what else the provider said of the choice.
+fn of_choice(choice: Choice) -> Vec<Vec<Delta>> {
+    let Choice { index, message, finish_reason, mut extra } = choice;
+    let frame = |pieces: Vec<Piece>| pieces.into_iter().map(|piece| Delta::Piece { choice: index, piece }).collect();
+    let mut opening: Fields = vec![("role".to_owned(), json_string(&message.role)), ("content".to_owned(), json_string(""))];
+    opening.extend(message.extra);
+    let mut out = vec![frame(vec![Piece::Fields(opening)])];
+    let text = match message.content {
+        Content::Null => String::new(),
+        Content::Text(text) => text,
+        Content::Parts(parts) => parts.iter().map(part_text).collect(),
+    };
+    out.extend(pieces(&text).into_iter().map(|piece| frame(vec![Piece::Text(piece.to_owned())])));
+    out.extend((0..).zip(message.tool_calls).map(|(index, call)| frame(call_pieces(index, call))));
+    // A whole reply's choice has no `delta` of its own; one that claims to must not stand in for ours.
+    extra.retain(|(name, _)| name != "delta");
+    let reason = Piece::Finish(finish_reason.unwrap_or_else(|| "stop".to_owned()));
+    out.push(frame(if extra.is_empty() { vec![reason] } else { vec![Piece::Beside(extra), reason] }));
     out
 }
 
-/// A tool call as the client gets it, and its place among the calls.
-fn tool_delta(index: usize, call: &ToolCall) -> String {
-    let text = to_json(call);
-    let mut object: BTreeMap<String, Json> = serde_json::from_slice(&text).unwrap_or_default();
-    object.insert("index".into(), serde_json::value::to_raw_value(&index).expect("a number is JSON"));
-    serde_json::to_string(&object).expect("a map with names for keys is JSON")
+fn call_pieces(index: u32, call: ToolCall) -> Vec<Piece> {
+    match call {
+        ToolCall::Function(FunctionCall { id, name, arguments, extra }) => {
+            vec![Piece::Call { index, id, name, extra }, Piece::Arguments { index, text: arguments }]
+        }
+        ToolCall::Other(raw) => {
+            let mut fields = parse_fields(raw.get().as_bytes()).unwrap_or_default();
+            fields.retain(|(name, _)| name != "index");
+            fields.insert(0, ("index".to_owned(), raw_json(&index)));
+            vec![Piece::Fields(vec![("tool_calls".to_owned(), raw_json(&[object(&fields)]))])]
+        }
+    }
 }
 
 fn part_text(part: &Part) -> &str {
@@ -138,7 +118,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::chat::ChunkWriter;
     use crate::chat::codec::parse_completion;
+
+    /// The chunks that a client gets.
+    fn chunks(completion: &Completion, include_usage: bool) -> Vec<String> {
+        let mut chunks = Vec::new();
+        let mut writer = ChunkWriter::new(name_of(completion), include_usage);
+        let mut sink = |json: &str| chunks.push(json.to_owned());
+        for frame in frames(completion.clone()) {
+            writer.frame(&frame.into_parts().1, &mut sink);
+        }
+        writer.end(&mut sink);
+        chunks
+    }
 
     #[test]
     fn a_long_text_makes_no_more_chunks_than_its_limit() {
@@ -156,7 +149,7 @@ mod tests {
             let choices = vec![choice.clone()];
             let completion = Completion { id: long.clone(), created: 7, model: long, choices, usage: None, extra: Vec::new() };
             for chunk in chunks(&completion, true) {
-                let chunk: Value = serde_json::from_slice(&chunk).expect("JSON");
+                let chunk: Value = serde_json::from_str(&chunk).expect("JSON");
                 assert_eq!(["id", "model"].map(|name| chunk[name].as_str().map(str::len)), [Some(kept); 2]);
             }
         }
@@ -170,14 +163,14 @@ mod tests {
         );
         let completion = parse_completion(body.as_bytes()).expect("kept unread");
         let first = &chunks(&completion, true)[0];
-        assert!(std::str::from_utf8(first).is_ok_and(|text| text.contains("1e999") && text.contains(&deep)));
+        assert!(first.contains("1e999") && first.contains(&deep));
     }
 
     #[test]
     fn chunks_of_a_completion_say_the_same_as_the_completion() {
         let body = r#"{"id":"c","created":7,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"one two three four five six seven eight nine ten","refusal":null,"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"total_tokens":3}}"#;
         let completion = parse_completion(body.as_bytes()).expect("valid");
-        let chunks: Vec<Value> = chunks(&completion, true).iter().map(|c| serde_json::from_slice(c).expect("JSON")).collect();
+        let chunks: Vec<Value> = chunks(&completion, true).iter().map(|c| serde_json::from_str(c).expect("JSON")).collect();
         assert!(chunks.iter().all(|c| c["id"] == "c" && c["created"] == 7 && c["model"] == "m"));
         assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
         let text: String = chunks.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
@@ -195,7 +188,7 @@ mod tests {
             {"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop","logprobs":{"content":[]},"stop_reason":128009,"delta":1},
             {"index":1,"message":{"role":"assistant","content":"b"},"finish_reason":null,"content_filter_results":{"hate":false}}]}"#;
         let completion = parse_completion(body.as_bytes()).expect("valid");
-        let chunks: Vec<Value> = chunks(&completion, false).iter().map(|c| serde_json::from_slice(c).expect("JSON")).collect();
+        let chunks: Vec<Value> = chunks(&completion, false).iter().map(|c| serde_json::from_str(c).expect("JSON")).collect();
         let choices: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]).collect();
         let [open, text, first, _, _, second] = choices[..] else { panic!("six chunks: {chunks:?}") };
         assert_eq!(open, &json!({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null, "logprobs": null}));

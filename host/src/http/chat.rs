@@ -1,17 +1,20 @@
 //! `POST /v1/chat/completions`: the body becomes a request, the pipeline runs, its reply becomes bytes.
-//! Parsed once, here; a reply that nobody read is not parsed at all. Must not know the stages.
+//! The body is parsed once, here; a reply that nobody read is not parsed at all.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
-use super::body::Content;
+use super::body::{Content, Event};
 use super::error::Failure;
 use super::request_log::RequestLog;
-use super::run_chat;
 use super::server::Shared;
-use crate::chat::codec;
-use crate::chat::{Reply, Whole};
+use super::{run_chat, sse};
+use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec};
 
 pub(super) async fn completions(
     shared: &Shared,
@@ -29,7 +32,121 @@ fn content(reply: Reply) -> Content {
     match reply {
         Reply::Whole(Whole::Raw(bytes)) => Content::Whole(bytes),
         Reply::Whole(Whole::Parsed(completion)) => Content::Whole(codec::to_json(&completion)),
-        Reply::PassThrough(pieces) => Content::PassThrough(pieces),
-        Reply::Chunks(pieces) => Content::Chunks(pieces),
+        Reply::Stream(reply) => Content::Stream(Box::pin(Chunks::new(reply))),
+    }
+}
+
+/// A reply's frames as the events of a chat stream.
+struct Chunks {
+    reply: ReplyStream,
+    writer: ChunkWriter,
+    stage: Stage,
+}
+
+enum Stage {
+    Reading,
+    /// The last event is out; what is behind the reply may finish.
+    Ended,
+    /// Nothing more is asked of the reply.
+    Over,
+}
+
+impl Chunks {
+    fn new(reply: ReplyStream) -> Self {
+        Self { writer: reply.chunk_writer(), reply, stage: Stage::Reading }
+    }
+
+    fn fail(&mut self, error: &StreamError) -> Event {
+        self.stage = Stage::Over;
+        Event { bytes: sse::error(error), ended: Some(error.code) }
+    }
+}
+
+impl Stream for Chunks {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = &mut *self;
+        loop {
+            if matches!(this.stage, Stage::Over) {
+                return Poll::Ready(None);
+            }
+            let item = ready!(Pin::new(&mut this.reply).poll_next(cx));
+            match (&this.stage, item) {
+                (Stage::Reading, Some(Ok(frames))) => {
+                    let end = frames.end;
+                    let bytes = this.writer.encode(frames);
+                    if end {
+                        this.stage = Stage::Ended;
+                    }
+                    // Some events are only for us, such as a count that nobody asked for.
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(Event { bytes, ended: end.then_some("done") }));
+                    }
+                }
+                (Stage::Reading, Some(Err(error))) => return Poll::Ready(Some(this.fail(&error))),
+                (Stage::Reading, None) => {
+                    let error = StreamError { message: "the reply stopped before its end".into(), code: "upstream_cut" };
+                    return Poll::Ready(Some(this.fail(&error)));
+                }
+                (_, Some(_)) => {}
+                (_, None) => {
+                    this.stage = Stage::Over;
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::chat::{Delta, Frame, Frames, Name, Piece};
+
+    async fn sent(items: Vec<Result<Frames, StreamError>>) -> (String, Vec<&'static str>) {
+        let name = Name { id: "c".into(), model: "m".into(), created: 7 };
+        let events: Vec<Event> = Chunks::new(ReplyStream::new(stream::iter(items), name, false)).collect().await;
+        let text = events.iter().map(|event| String::from_utf8_lossy(&event.bytes).into_owned()).collect();
+        (text, events.iter().filter_map(|event| event.ended).collect())
+    }
+
+    fn raw(text: &'static str) -> Frames {
+        Frames::raw(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn text(text: &str) -> Frames {
+        Frames::from_iter([Frame::of(vec![Delta::Piece { choice: 0, piece: Piece::Text(text.into()) }])])
+    }
+
+    #[tokio::test]
+    async fn chunks_are_framed_and_end_in_done() {
+        let (text, ended) = sent(vec![Ok(text("a")), Ok(text("b").ending())]).await;
+        let chunk = |delta: &str| {
+            format!(
+                "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null,\"logprobs\":null}}]}}\n\n"
+            )
+        };
+        let chunks = [r#"{"role":"assistant","content":""}"#, r#"{"content":"a"}"#, r#"{"content":"b"}"#].map(chunk).concat();
+        assert_eq!((text, ended), (chunks + "data: [DONE]\n\n", vec!["done"]));
+    }
+
+    #[tokio::test]
+    async fn a_provider_s_own_events_pass_untouched() {
+        let (text, ended) = sent(vec![Ok(raw("data:{}\r\n\r\n: ping\n\n")), Ok(Frames::default().ending())]).await;
+        assert_eq!((text.as_str(), ended), ("data:{}\r\n\r\n: ping\n\ndata: [DONE]\n\n", vec!["done"]));
+    }
+
+    #[tokio::test]
+    async fn after_a_break_comes_an_error_event_and_nothing_more() {
+        let broken = || Err(StreamError { message: "cut".into(), code: "upstream_cut" });
+        for items in [vec![broken(), Ok(Frames::default().ending())], vec![broken(), Ok(text("a").ending())], vec![]] {
+            let (text, ended) = sent(items).await;
+            assert!(text.starts_with("data: {\"error\":{") && text.ends_with("}}\n\n"), "{text}");
+            assert!(!text.contains("[DONE]") && ended == ["upstream_cut"], "{text}");
+        }
     }
 }

@@ -6,13 +6,13 @@ mod chunk;
 mod content;
 mod echo;
 mod emitter;
+mod extra;
 mod field;
 mod input;
 mod item;
 mod object;
 mod reasoning;
 mod request;
-mod said;
 mod stream;
 mod text;
 mod tools;
@@ -32,7 +32,7 @@ use crate::chat::{Reply, Whole, codec};
 use crate::{llm, pipeline};
 use object::Frame;
 use request::Asked;
-use stream::Responding;
+use stream::ResponseStream;
 use writer::Writer;
 
 pub(super) async fn create(
@@ -45,7 +45,7 @@ pub(super) async fn create(
     let frame = Frame::new(chat.model.clone(), echo);
     let outcome = run_chat::run(shared, &head.headers, record, chat).await?;
     run_chat::response(outcome, |reply, provider| {
-        let (pieces, framed) = match reply {
+        let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),
             Reply::Whole(Whole::Raw(bytes)) => {
                 let completion = codec::parse_completion(&bytes).map_err(|invalid| {
@@ -53,10 +53,9 @@ pub(super) async fn create(
                 })?;
                 return Ok(Content::Whole(whole::response(&completion, frame, include)));
             }
-            Reply::PassThrough(pieces) => (pieces, true),
-            Reply::Chunks(pieces) => (pieces, false),
+            Reply::Stream(reply) => reply,
         };
         let writer = Writer::new(frame, include, shared.limits.response_bytes);
-        Ok(Content::Events(Box::pin(Responding::new(pieces, framed, writer))))
+        Ok(Content::Stream(Box::pin(ResponseStream::new(reply, writer))))
     })
 }

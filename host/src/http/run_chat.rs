@@ -1,5 +1,5 @@
-//! What all endpoints that ask a model share: the body is taken in, the request becomes an exchange, the pipeline runs, and headers say who
-//! answered. Must not know the wire form of a request or of a reply.
+//! What all endpoints that ask a model share: the body is read, the request becomes an exchange, the pipeline runs, and headers say who
+//! answered. The form of a request or of a reply is the endpoints' own.
 
 use std::sync::Arc;
 
@@ -54,12 +54,12 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         skipped: Vec::new(),
         tries: record.tries.clone(),
     };
-    let outcome = shared.state.runner.run(&pipeline, toggles, exchange).await?;
+    let outcome = shared.state.runner.run(pipeline, toggles, exchange).await?;
     debug_assert_eq!(stream, !matches!(outcome.reply, Reply::Whole(_)), "a reply has the form that was asked for");
     Ok(outcome)
 }
 
-/// The answer around a reply. `content` writes the reply, and is told which provider gave it; empty where none did.
+/// The answer around a reply. `content` encodes the reply; it gets the name of the provider that gave it, empty if none did.
 pub(super) fn response(
     outcome: Outcome,
     content: impl FnOnce(Reply, &str) -> Result<Content, Failure>,
@@ -84,7 +84,7 @@ pub(super) fn response(
     Ok(response)
 }
 
-/// How many tries at providers there were, where there were any.
+/// How many attempts at providers there were, if there were any.
 pub(super) fn tell_tries(headers: &mut HeaderMap, tries: u32) {
     if tries > 0 {
         headers.insert(ATTEMPTS, tries.into());
@@ -131,11 +131,9 @@ mod tests {
 
     #[test]
     fn a_streamed_reply_is_events_that_no_proxy_holds_back() {
-        for content in [Content::Chunks(Box::pin(stream::empty())), Content::Events(Box::pin(stream::empty()))] {
-            let response = answered(content);
-            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().expect("ASCII"));
-            assert_eq!(header(CONTENT_TYPE.as_str()), Some("text/event-stream"));
-            assert_eq!((header("cache-control"), header("x-accel-buffering")), (Some("no-cache"), Some("no")));
-        }
+        let response = answered(Content::Stream(Box::pin(stream::empty())));
+        let header = |name: &str| response.headers().get(name).map(|v| v.to_str().expect("ASCII"));
+        assert_eq!(header(CONTENT_TYPE.as_str()), Some("text/event-stream"));
+        assert_eq!((header("cache-control"), header("x-accel-buffering")), (Some("no-cache"), Some("no")));
     }
 }

@@ -1,81 +1,71 @@
-//! Tries at providers: what a try is told apart by when it fails, who watches it, and what all exchanges share about them (circuits,
-//! chance). Must not know how a provider is asked.
+//! One try at a provider, as everything else here sees it: what it needs, what comes of it, who makes it, and who observes it.
+//! Every try that begins is reported to the observer once, also if it is dropped.
 
-mod chance;
 mod circuit;
-mod circuits;
-mod order;
+pub(super) mod circuits;
 mod policy;
-mod walk;
+pub(super) mod walk;
 
-use std::sync::Arc;
+use std::future::Future;
 
 use tokio::time::Instant;
 
-use super::{Error, Limits, Used};
+use super::error::Error;
+use super::target::Target;
+use super::used::Used;
+use crate::chat::Deadline;
 use crate::telemetry::{Operation, llm_done, llm_span};
-use chance::Chance;
-use circuits::Circuits;
-pub use circuits::{CircuitPhase, CircuitState};
-pub(super) use walk::{Ask, Walk, Won};
 
-/// Told about each try when it ends, for a stream that is its first event, and about each reply when it is over.
-pub trait Observer: Send + Sync {
-    /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
-    fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
-
-    /// A reply is over: what it used. Told once for each answered exchange, also when the client left in its middle.
-    fn used(&self, _: &Used<'_>) {}
-    /// How many circuits of a provider, one for each of its keys, are open now; told whenever that changes.
-    fn circuits(&self, provider: &str, open: usize) {
-        let _ = (provider, open);
-    }
-    /// The same try in the convention's words; `error` is none where it went well.
-    fn operation(&self, _of: Operation<'_>, _error: Option<&'static str>, _seconds: f64) {}
-
-    /// A stream's first event came; the time is in seconds.
-    fn first_chunk(&self, _of: Operation<'_>, _seconds: f64) {}
+/// One try at one target.
+pub(super) struct Attempt<'a, R> {
+    pub(super) target: &'a Target,
+    /// The target's, or a hook's choice in its place.
+    pub(super) model: &'a str,
+    pub(super) request: &'a R,
+    /// That of the exchange.
+    pub(super) deadline: Deadline,
+    /// How many targets of the chain come after this one.
+    pub(super) others: u32,
 }
 
-/// Nobody watches.
-impl Observer for () {
-    fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
+/// What a provider is asked for: a chat reply or vectors.
+pub(super) trait Request: Sync {
+    type Reply: Send;
+
+    /// OpenTelemetry's name of the operation.
+    const OPERATION: &'static str;
+
+    /// Whether a try ends with the first event of a stream.
+    fn streams(&self) -> bool {
+        false
+    }
 }
 
-/// What all exchanges share about tries.
-pub(super) struct Attempts {
-    limits: Limits,
-    observer: Arc<dyn Observer>,
-    circuits: Circuits,
-    chance: Chance,
+/// Who makes the tries: the providers of the configuration, or a script in tests.
+pub(super) trait Backend<R: Request>: Sync {
+    fn attempt(&self, attempt: Attempt<'_, R>) -> impl Future<Output = Result<R::Reply, Failure>> + Send;
+
+    /// OpenTelemetry's name of the provider's kind.
+    fn system(&self, provider: &str) -> &'static str;
+
+    /// The name of the secret that holds the key for this target; none if the provider needs no key.
+    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str>;
 }
 
-impl Attempts {
-    pub(super) fn new(limits: Limits, observer: Arc<dyn Observer>) -> Self {
-        let circuits = Circuits::new(&limits, Arc::clone(&observer));
-        Self { limits, observer, circuits, chance: Chance::new() }
-    }
-
-    pub(super) fn observer(&self) -> &dyn Observer {
-        &*self.observer
-    }
-
-    /// The same pauses and draws in every run.
-    pub(super) fn seeded(self, seed: u64) -> Self {
-        Self { chance: Chance::seeded(seed), ..self }
-    }
-
-    /// Every circuit that is not at rest.
-    pub(super) fn circuits(&self) -> Vec<CircuitState> {
-        self.circuits.states()
-    }
+/// A reply and who gave it.
+pub struct Answered<T> {
+    pub reply: T,
+    pub provider: String,
+    pub model: String,
+    /// How many tries were begun, retries and hedges included; 1 if the first one answered.
+    pub attempts: u32,
 }
 
 /// Why a try gave no reply.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) error: Error,
-    /// The error came inside a reply that began as a success.
+    /// The error came inside a reply whose status was a success.
     pub(super) in_band: bool,
 }
 
@@ -85,30 +75,55 @@ impl From<Error> for Failure {
     }
 }
 
-/// A try under way; one that is dropped without an end was cancelled.
-pub(super) struct Watch<'a> {
-    pub(super) span: tracing::Span,
+/// Learns of each try when it ends, which for a stream is its first event, and of each reply when it is over.
+pub trait Observer: Send + Sync {
+    /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
+    fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
+
+    /// A reply is over, and this is what it used. Called once for each answered exchange, also if the client left before the end.
+    fn used(&self, _: &Used<'_>) {}
+
+    /// How many circuits of a provider, one for each of its keys, are open now. Called whenever that number changes.
+    fn circuits(&self, provider: &str, open: usize) {
+        let _ = (provider, open);
+    }
+
+    /// The same try as in `attempt`, in OpenTelemetry's terms; `error` is none if the try succeeded.
+    fn operation(&self, _of: Operation<'_>, _error: Option<&'static str>, _seconds: f64) {}
+
+    /// The first event of a stream came; the time is in seconds.
+    fn first_chunk(&self, _of: Operation<'_>, _seconds: f64) {}
+}
+
+/// Observes nothing.
+impl Observer for () {
+    fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
+}
+
+/// Measures a try and reports it when dropped; a try that did not end was cancelled.
+struct Measured<'a> {
+    span: tracing::Span,
     observer: &'a dyn Observer,
     of: Operation<'a>,
     provider: &'a str,
     begun: Instant,
     outcome: &'static str,
-    /// Of a provider that refused.
+    /// The error status that the provider answered with.
     status: Option<u16>,
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn new(observer: &'a dyn Observer, of: Operation<'a>, provider: &'a str, attempt: u32) -> Self {
+impl<'a> Measured<'a> {
+    fn begin(observer: &'a dyn Observer, of: Operation<'a>, provider: &'a str, attempt: u32) -> Self {
         let span = llm_span(of, provider, attempt);
         Self { span, observer, of, provider, begun: Instant::now(), outcome: "cancelled", status: None }
     }
 
-    /// `streamed`: it was asked for a stream.
-    pub(super) fn ends<T>(mut self, result: &Result<T, Failure>, streamed: bool) {
+    /// `streams`: whether a stream was asked for.
+    fn end<T>(mut self, result: &Result<T, Failure>, streams: bool) {
         match result {
             Ok(_) => {
                 self.outcome = "ok";
-                if streamed {
+                if streams {
                     self.observer.first_chunk(self.of, self.begun.elapsed().as_secs_f64());
                 }
             }
@@ -122,7 +137,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for Measured<'_> {
     fn drop(&mut self) {
         let seconds = self.begun.elapsed().as_secs_f64();
         llm_done(&self.span, self.outcome, self.status, seconds);

@@ -1,10 +1,11 @@
-//! Why no provider gave a reply. One variant per decision of a caller; must not know the status codes we answer with.
+//! Why no provider gave a reply: one variant for each decision that a caller can make.
+//! The texts hold no key: every error of a try is redacted before it leaves this room.
 
 use std::time::Duration;
 
-use super::MissingSecret;
+use super::secrets::MissingSecret;
 
-/// The last attempt's end, after all that the chain allows was tried.
+/// How the last attempt failed, after everything that the chain allows was tried.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The provider answered with an error status.
@@ -12,49 +13,49 @@ pub enum Error {
     Status {
         provider: String,
         status: u16,
-        /// The provider's own words, cut to a sane length.
+        /// The provider's own message, cut to a sane length.
         message: String,
-        /// `error.type`, `error.code` and `error.param` of the provider's body, where it had them.
+        /// `error.type`, `error.code` and `error.param` of the provider's body, if it had them.
         kind: Option<String>,
         code: Option<String>,
         param: Option<String>,
         retry_after: Option<Duration>,
-        /// A quota, a budget or a daily limit is used up: trying again soon is no use.
+        /// A quota, a budget or a daily limit is used up, so that a retry soon is of no use.
         exhausted: bool,
     },
-    /// The provider has no equal to a field of the request.
+    /// The provider has no equivalent of a field of the request.
     #[error("{param}: {message} (provider `{provider}`)")]
     UnsupportedField { provider: String, param: String, message: String },
     /// The provider computes no vectors.
     #[error("provider `{provider}` has no embeddings")]
     NoEmbeddings { provider: String },
-    /// No connection, or it was lost before the first event.
+    /// There was no connection, or it was lost before the first event.
     #[error("provider `{provider}` cannot be reached: {cause}")]
     Unreachable { provider: String, cause: String },
     /// A time limit passed.
     #[error("provider `{provider}` took longer than {} ms ({phase})", limit.as_millis())]
     Timeout { provider: String, phase: Phase, limit: Duration },
-    /// The reply is not what the API says: no JSON, no event, too large.
+    /// The reply is not what the API promises: no JSON, no event, too large.
     #[error("provider `{provider}` sent a reply that cannot be used: {cause}")]
     InvalidReply { provider: String, cause: String },
-    /// The secret that the pipeline names cannot be had.
+    /// The secret that the pipeline names has no value.
     #[error("the secret `{name}` for provider `{provider}` {cause}")]
     SecretMissing { provider: String, name: String, cause: MissingSecret },
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
-    /// Nobody was asked: every provider of the chain said not long ago to stay away, this one for the shortest time.
+    /// Nobody was asked, because the circuit of every target is open and the provider itself said so; this one closes first.
     #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
     CircuitOpen {
         provider: String,
-        /// It spoke of a rate or a quota, not of the key.
+        /// The provider reported a rate limit or a quota, not a refused key.
         limited: bool,
         retry_after: Duration,
     },
 }
 
 impl Error {
-    /// One word for metrics and logs.
+    /// The outcome's label in metrics and logs.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
@@ -70,14 +71,14 @@ impl Error {
     }
 }
 
-/// Which wait a timeout ended; its name is the key of the limit.
+/// What took too long; the text is the key of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Connect,
     FirstByte,
     Idle,
     Total,
-    /// What was left to the whole exchange.
+    /// What was left of the exchange's time.
     Deadline,
 }
 

@@ -1,6 +1,6 @@
-//! What fuzzers and tests hold every decoder of provider bytes to: one function for each, which takes any bytes and panics where a promise is
+//! What fuzzers and tests hold every decoder of provider bytes to: one function for each, which takes any bytes and panics if a promise is
 //! broken. Compiled for tests and under `cfg(fuzzing)` only; the targets in `tests/fuzz` call it. Input has no header: how it is cut into reads
-//! follows from a hash of it, so that a recorded stream is a seed as it is. Must not know sockets, time or what a fuzzer is.
+//! follows from a hash of it, so that a recorded stream is a seed as it is.
 
 mod drive;
 mod judge;
@@ -10,11 +10,11 @@ use http::StatusCode;
 
 use super::adapter::{CompletionRequest, Decoding, Dialect, Unsupported};
 use super::providers::{anthropic, azure, gemini, openai, workers};
-use super::sse::{End, Framer, frames};
-use crate::chat::codec::{ChatRequest, in_one_line, json, parse_completion, parse_request, to_json};
-use crate::chat::stream::chunks;
-use crate::chat::{Completion, Name, Whole};
-use drive::{Ended, Heard, cuts, heard};
+use crate::chat::codec::{ChatRequest, json, parse_completion, parse_request, to_json};
+use crate::chat::sse::{End, Framer, events};
+use crate::chat::stream::{frames, name_of};
+use crate::chat::{ChunkWriter, Completion, Frames, Name, Whole};
+use drive::{Decoded, EVENT_BYTES, Ended, cuts, decoded};
 use judge::{Kind, judge};
 
 /// Where no target listens; the dialects only look at it.
@@ -34,9 +34,6 @@ const PLAIN: &str = r#"{"model": "some-model", "stream": true, "messages": [{"ro
 /// A question whose answer an older model of Anthropic's gives as the input of a tool, which is made content again.
 const HELD: &str = r#"{"model": "claude-3-5-sonnet-20241022", "stream": true, "messages": [{"role": "user", "content": "Hi"}],
     "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array", "items": {"type": "string"}}}}}"#;
-
-/// Bytes of one event: more than any recorded one has, and few enough that a fuzzer meets the limit.
-const EVENT_BYTES: usize = 64 << 10;
 
 /// Any bytes as the stream of a server that speaks as OpenAI does.
 pub fn openai(input: &[u8]) {
@@ -88,7 +85,7 @@ pub fn whole(input: &[u8]) {
     let error = serde_json::from_slice(input).ok();
     for dialect in dialects {
         let found = match reading(dialect, PLAIN, false) {
-            Decoding::OpenAi(mut shaped) => shaped.whole(&Bytes::copy_from_slice(input)).ok(),
+            Decoding::OpenAi(mut normalizer) => normalizer.whole(&Bytes::copy_from_slice(input)).ok(),
             Decoding::Translated(mut reader) => reader.whole(input).ok().map(Whole::Parsed),
         };
         let completion = match found {
@@ -109,14 +106,14 @@ pub fn whole(input: &[u8]) {
 /// A stream in every way of reading it.
 fn stream(dialect: &dyn Dialect, ask: &str, input: &[u8]) {
     for include_usage in [false, true] {
-        let whole = heard(reading(dialect, ask, include_usage), named(), include_usage, input, &[]);
+        let whole = decoded(reading(dialect, ask, include_usage), named(), include_usage, input, &[]);
         let kind = if matches!(reading(dialect, ask, include_usage), Decoding::OpenAi(_)) { Kind::Forwarded } else { Kind::Written };
-        let said = judge(&whole, kind, include_usage);
+        let expected = judge(&whole, kind, include_usage);
         // At every byte once is enough, for it takes the longest.
         let cuts = if include_usage { (1..input.len()).collect() } else { cuts(input) };
-        let found = heard(reading(dialect, ask, include_usage), named(), include_usage, input, &cuts);
+        let found = decoded(reading(dialect, ask, include_usage), named(), include_usage, input, &cuts);
         assert_eq!(found.ended, whole.ended, "another end when cut at {cuts:?}");
-        assert_eq!(judge(&found, kind, include_usage), said, "another reply when cut at {cuts:?}");
+        assert_eq!(judge(&found, kind, include_usage), expected, "another reply when cut at {cuts:?}");
     }
 }
 
@@ -124,15 +121,10 @@ fn stream(dialect: &dyn Dialect, ask: &str, input: &[u8]) {
 fn completed(completion: &Completion) {
     assert!(parse_completion(&to_json(completion)).is_ok(), "a completion that is none: {completion:?}");
     for include_usage in [false, true] {
-        let mut out = Vec::new();
-        for chunk in chunks(completion, include_usage) {
-            let mut chunk = chunk.to_vec();
-            // As the door frames it.
-            in_one_line(&mut chunk);
-            out.extend_from_slice(&[b"data: ", &chunk[..], b"\n\n"].concat());
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
-        judge(&Heard { out, ended: Ended::Well }, Kind::Completion, include_usage);
+        let mut writer = ChunkWriter::new(name_of(completion), include_usage);
+        let whole = frames(completion.clone()).collect::<Frames>().ending();
+        let out = writer.encode(whole).into();
+        judge(&Decoded { out, ended: Ended::Well }, Kind::Completion, include_usage);
     }
 }
 
@@ -162,8 +154,8 @@ fn framed(input: &[u8], cuts: &[usize], event_bytes: usize) -> (Vec<Vec<u8>>, Op
             None => None,
         };
         let Some(whole) = whole else { continue };
-        assert_eq!(frames(&whole).map(|frame| frame.raw.len()).sum::<usize>(), whole.len(), "half an event came out");
-        found.extend(frames(&whole).filter_map(|frame| frame.data).map(std::borrow::Cow::into_owned));
+        assert_eq!(events(&whole).map(|event| event.raw.len()).sum::<usize>(), whole.len(), "half an event came out");
+        found.extend(events(&whole).filter_map(|event| event.data).map(std::borrow::Cow::into_owned));
     }
     (found, framer.end())
 }

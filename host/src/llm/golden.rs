@@ -14,9 +14,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, Unsupported};
-use super::providers::openai::Passed;
-use super::sse::{Framer, frames};
+use super::providers::openai::Verdict;
 use crate::chat::codec::{ChatRequest, parse_request, to_json};
+use crate::chat::sse::{Framer, events};
 use crate::chat::{ChunkWriter, Delta, Name, Whole};
 
 /// The names that a case may use for its files.
@@ -57,9 +57,9 @@ struct Case {
 }
 
 /// What was made of a stream.
-struct Heard {
+struct Decoded {
     /// Deltas or chunks in a form that can be compared.
-    said: String,
+    compared: String,
     /// What a client gets.
     chunks: Vec<Value>,
     /// Each choice has its finish reason.
@@ -91,7 +91,7 @@ impl Case {
             pairs += 1;
             let whole = match self.asked(dialect).1 {
                 Decoding::Translated(mut reader) => reader.whole(&reply).map(Whole::Parsed),
-                Decoding::OpenAi(mut shaped) => shaped.whole(&reply.into()),
+                Decoding::OpenAi(mut normalizer) => normalizer.whole(&reply.into()),
             };
             let found = match whole.unwrap_or_else(|bad| panic!("{}: reply.json: {bad:?}", self.name)) {
                 Whole::Parsed(completion) => to_json(&completion),
@@ -102,11 +102,11 @@ impl Case {
         }
         if let Some((stream, expected)) = self.bytes("events.sse").zip(self.json("chunks.json")) {
             pairs += 1;
-            let heard = self.streamed(dialect, &stream, &[]);
-            assert!(heard.complete, "{}: events.sse does not come to its end", self.name);
-            findings.extend(self.compare("chunks.json", &expected, &Value::Array(heard.chunks)));
+            let decoded = self.streamed(dialect, &stream, &[]);
+            assert!(decoded.complete, "{}: events.sse does not come to its end", self.name);
+            findings.extend(self.compare("chunks.json", &expected, &Value::Array(decoded.chunks)));
             self.grows(dialect, &stream);
-            self.survives_splits(dialect, &stream, &heard.said);
+            self.survives_splits(dialect, &stream, &decoded.compared);
         }
         assert!(pairs > 0, "{}: a case needs one of its pairs whole: {FILES:?}", self.name);
         findings
@@ -133,7 +133,7 @@ impl Case {
     }
 
     /// What is made of `stream`, read in pieces cut at `cuts`.
-    fn streamed(&self, dialect: &dyn Dialect, stream: &[u8], cuts: &[usize]) -> Heard {
+    fn streamed(&self, dialect: &dyn Dialect, stream: &[u8], cuts: &[usize]) -> Decoded {
         let mut bounds: Vec<usize> = cuts.iter().copied().chain([0, stream.len()]).collect();
         bounds.sort_unstable();
         let mut framer = Framer::new(EVENT_BYTES);
@@ -143,10 +143,10 @@ impl Case {
         self.read(dialect, &datas)
     }
 
-    fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Heard {
+    fn read(&self, dialect: &dyn Dialect, events: &[impl AsRef<[u8]>]) -> Decoded {
         let unread = |at: usize, bad| panic!("{}: event {at} of events.sse: {bad:?}", self.name);
-        let mut shaped = match self.asked(dialect).1 {
-            Decoding::OpenAi(shaped) => shaped,
+        let mut normalizer = match self.asked(dialect).1 {
+            Decoding::OpenAi(normalizer) => normalizer,
             Decoding::Translated(mut reader) => {
                 let mut deltas = Vec::new();
                 for (at, data) in events.iter().enumerate() {
@@ -154,26 +154,26 @@ impl Case {
                 }
                 let complete = reader.end(&mut deltas);
                 let (chunks, finished) = self.chunks(&deltas);
-                return Heard { said: format!("{deltas:?}"), chunks, finished, complete };
+                return Decoded { compared: format!("{deltas:?}"), chunks, finished, complete };
             }
         };
         let mut texts = Vec::new();
         let mut done = false;
         for (at, data) in events.iter().map(AsRef::as_ref).enumerate() {
             done |= data == b"[DONE]";
-            match if done { Ok(Passed::Dropped) } else { shaped.event(data) } {
-                Ok(Passed::AsIs) => texts.push(data.to_vec()),
-                Ok(Passed::Rewritten(text)) => texts.push(text),
-                Ok(Passed::Dropped) => {}
+            match if done { Ok(Verdict::Dropped) } else { normalizer.event(data) } {
+                Ok(Verdict::AsIs) => texts.push(data.to_vec()),
+                Ok(Verdict::Rewritten(text)) => texts.push(text),
+                Ok(Verdict::Dropped) => {}
                 Err(bad) => unread(at, bad),
             }
         }
-        let complete = done || shaped.finished();
+        let complete = done || normalizer.finished();
         if complete {
-            texts.extend(std::iter::from_fn(|| shaped.end()));
+            texts.extend(std::iter::from_fn(|| normalizer.end()));
         }
         let chunks = texts.iter().map(|text| serde_json::from_slice(text).expect("a chunk is JSON")).collect();
-        Heard { said: format!("{texts:?}"), chunks, finished: shaped.finished(), complete }
+        Decoded { compared: format!("{texts:?}"), chunks, finished: normalizer.finished(), complete }
     }
 
     /// The chunks that a client gets, and whether each choice has finished.
@@ -195,27 +195,27 @@ impl Case {
     fn grows(&self, dialect: &dyn Dialect, stream: &[u8]) {
         let datas: Vec<_> = datas(stream).collect();
         for until in 0..=datas.len() {
-            let heard = self.read(dialect, &datas[..until]);
-            assert!(heard.finished || !heard.complete, "{}: taken for complete after {until} of {} events", self.name, datas.len());
+            let decoded = self.read(dialect, &datas[..until]);
+            assert!(decoded.finished || !decoded.complete, "{}: taken for complete after {until} of {} events", self.name, datas.len());
         }
     }
 
-    /// Whatever the reads and the line ends look like, the same is heard.
+    /// Whatever the reads and the line ends look like, the same is decoded.
     fn survives_splits(&self, dialect: &dyn Dialect, stream: &[u8], expected: &str) {
         let text = std::str::from_utf8(stream).expect("golden files are UTF-8");
         let ends: Vec<Vec<u8>> = ["\n", "\r\n", "\r"].map(|end| text.replace('\n', end).into_bytes()).into();
         for stream in &ends {
             for cut in 0..=stream.len() {
-                let heard = self.streamed(dialect, stream, &[cut]);
-                assert!(heard.complete && heard.said == expected, "{}: other deltas when cut at byte {cut}", self.name);
+                let decoded = self.streamed(dialect, stream, &[cut]);
+                assert!(decoded.complete && decoded.compared == expected, "{}: other deltas when cut at byte {cut}", self.name);
             }
         }
         let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
         let cases = (0..ends.len(), prop::collection::vec(0..=stream.len(), 0..12));
         let ran = TestRunner::new(config).run(&cases, |(ends_at, cuts)| {
-            let heard = self.streamed(dialect, &ends[ends_at], &cuts);
-            proptest::prop_assert!(heard.complete);
-            proptest::prop_assert_eq!(heard.said, expected);
+            let decoded = self.streamed(dialect, &ends[ends_at], &cuts);
+            proptest::prop_assert!(decoded.complete);
+            proptest::prop_assert_eq!(decoded.compared, expected);
             Ok(())
         });
         ran.unwrap_or_else(|failure| panic!("{}: {failure}", self.name));
@@ -230,7 +230,7 @@ impl Case {
 
 /// The data of every event that has some.
 fn datas(stream: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    frames(stream).filter_map(|frame| frame.data)
+    events(stream).filter_map(|event| event.data)
 }
 
 /// A request in the form of `wire.json`.

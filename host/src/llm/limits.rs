@@ -1,4 +1,5 @@
-//! The limits of this room, with their defaults and the reasons. Must not know their keys.
+//! The limits of this room, with their defaults and the reasons for them.
+//! Every field is a key of the same name under `[limits.providers]`.
 
 use std::time::Duration;
 
@@ -6,30 +7,30 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connect: Duration,
-    /// From when there is a connection, so that sending the request counts, to the first event of a streamed reply. A whole reply has
-    /// `total` only.
+    /// From when there is a connection, so that sending the request counts, to the first event of a streamed reply. A whole reply is bounded
+    /// by `total` alone.
     pub first_byte: Duration,
     /// Between two reads of a streamed reply.
     pub idle: Duration,
     /// A whole attempt, streamed or not.
     pub total: Duration,
-    /// One event of a stream; also all that comes before the first one that says something.
+    /// One event of a stream; also everything that comes before the first event with content.
     pub event_bytes: usize,
     /// A reply in one piece.
     pub reply_bytes: usize,
     /// Idle connections kept per provider host.
     pub idle_connections: usize,
-    /// Tries at the same target after the first.
+    /// Retries at the same target.
     pub retries: u32,
-    /// All pauses of one exchange before tries again; also the longest wait of a provider's wish that is obeyed by waiting.
+    /// All pauses of one exchange before retries; also the longest `Retry-After` that is waited for.
     pub retry_budget: Duration,
-    /// The longest pause before the first try again; doubles with each further one.
+    /// The longest pause before the first retry; doubles with each further one.
     pub retry_backoff: Duration,
     /// Failures in a row that open the circuit of a provider and key; with 0 no circuit opens, whatever the provider says.
     pub circuit_failures: u32,
     /// How long a circuit stays open at first; doubles with each probe that fails.
     pub circuit_time: Duration,
-    /// The longest that a circuit stays open, whatever the provider says.
+    /// The longest time that a circuit stays open, whatever the provider says.
     pub circuit_time_max: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Counts what one reply uses and tells it once, when the reply is over: read to its end, broken, or left by the client in its middle.
-//! A provider that tells no count is billed by a guess. Must not know what the tokens are for.
+//! Counts what one reply uses and reports it once, when the reply is over: read to its end, broken, or left by the client in its middle.
+//! If the provider reports no count, the tokens are estimated from the bytes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Reasons kept for the trace: more choices than anybody asks for.
 const FINISHES_MAX: usize = 16;
 
-/// The tokens in so many bytes, guessed.
+/// The tokens in so many bytes, estimated.
 pub(super) fn tokens(bytes: u64) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
@@ -24,10 +24,10 @@ pub(super) fn tokens(bytes: u64) -> u64 {
 /// What is known of a reply's use so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    told: Option<Usage>,
-    /// Text of the reply, or what it was guessed from.
-    said_bytes: u64,
-    /// As many were said when the count was told.
+    usage: Option<Usage>,
+    /// Bytes of text in the reply, or an estimate of them.
+    generated_bytes: u64,
+    /// As many there were when the count was reported.
     counted_bytes: u64,
     /// The reply came to its end, so that the last count is of all of it.
     complete: bool,
@@ -37,10 +37,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The provider's own count; the last one holds. Told again, it is no news.
-    pub(super) fn told(&mut self, usage: Usage) {
-        if self.told.replace(usage) != Some(usage) {
-            self.counted_bytes = self.said_bytes;
+    /// The provider's own count; the last one holds. The same count again changes nothing.
+    pub(super) fn reported(&mut self, usage: Usage) {
+        if self.usage.replace(usage) != Some(usage) {
+            self.counted_bytes = self.generated_bytes;
         }
     }
 
@@ -49,20 +49,20 @@ impl Tally {
         self.complete = true;
     }
 
-    /// What was used by a reply to a request of `sent_bytes`, and whether that is a guess. Of a reply that was left or cut, what it said after
-    /// the last count is guessed: some providers count one token at the beginning and the rest at the end.
+    /// What was used by a reply to a request of `sent_bytes`, and whether that is estimated. If a reply was left or cut, the text after the last
+    /// count is estimated: some providers count one token at the beginning and the rest at the end.
     fn used(&self, sent_bytes: u64) -> (Usage, bool) {
-        let said = |after: u64| tokens(self.said_bytes - after);
-        match self.told {
-            None => (Usage { prompt: tokens(sent_bytes), completion: said(0), ..Usage::default() }, true),
-            Some(usage) if self.complete || self.said_bytes == self.counted_bytes => (usage, false),
-            Some(usage) => (Usage { completion: usage.completion.saturating_add(said(self.counted_bytes)), ..usage }, true),
+        let generated = |after: u64| tokens(self.generated_bytes - after);
+        match self.usage {
+            None => (Usage { prompt: tokens(sent_bytes), completion: generated(0), ..Usage::default() }, true),
+            Some(usage) if self.complete || self.generated_bytes == self.counted_bytes => (usage, false),
+            Some(usage) => (Usage { completion: usage.completion.saturating_add(generated(self.counted_bytes)), ..usage }, true),
         }
     }
 
-    /// Text that the reply said.
-    pub(super) fn said(&mut self, bytes: usize) {
-        self.said_bytes += bytes as u64;
+    /// More text of the reply, in bytes.
+    pub(super) fn generated(&mut self, bytes: usize) {
+        self.generated_bytes += bytes as u64;
     }
 
     /// The provider's name for the model; the first one holds.
@@ -80,7 +80,7 @@ impl Tally {
     }
 }
 
-/// The use of one reply; dropping it tells the observer.
+/// The use of one reply; dropping it reports it to the observer.
 pub(super) struct Meter {
     pub(super) tally: Tally,
     observer: Arc<dyn Observer>,
@@ -89,13 +89,13 @@ pub(super) struct Meter {
     provider: Arc<str>,
     system: &'static str,
     model: String,
-    /// That of the try, which ends with the reply.
+    /// That of the attempt, which ends with the reply.
     span: Span,
     sent_bytes: u64,
 }
 
 impl Meter {
-    /// Made within the try's span. `system`: the convention's word for the provider's kind. `sent_bytes`: the size of the request's body.
+    /// Made within the attempt's span, which it keeps. `system`: OpenTelemetry's word for the provider's kind. `sent_bytes`: the size of the request's body.
     pub(super) fn new(
         tally: Tally,
         observer: Arc<dyn Observer>,
@@ -141,9 +141,9 @@ mod tests {
     use crate::chat::Deadline;
 
     #[derive(Default)]
-    struct Books(Mutex<Vec<(Usage, bool)>>);
+    struct Ledger(Mutex<Vec<(Usage, bool)>>);
 
-    impl Observer for Books {
+    impl Observer for Ledger {
         fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
 
         fn used(&self, used: &Used<'_>) {
@@ -151,8 +151,8 @@ mod tests {
         }
     }
 
-    /// What the books hold after a reply to a request of 400 bytes that `say` tells.
-    fn booked(say: impl FnOnce(&mut Tally)) -> Vec<(Usage, bool)> {
+    /// What the ledger is told of a reply to a request of 400 bytes.
+    fn booked(reply: impl FnOnce(&mut Tally)) -> Vec<(Usage, bool)> {
         let exchange = Exchange {
             id: "r".into(),
             caller: None,
@@ -167,11 +167,11 @@ mod tests {
             skipped: Vec::new(),
             tries: Default::default(),
         };
-        let books = Arc::new(Books::default());
-        let mut meter = Meter::new(Tally::default(), books.clone(), &exchange, (&"a".into(), "openai"), "m", 400);
-        say(&mut meter.tally);
+        let ledger = Arc::new(Ledger::default());
+        let mut meter = Meter::new(Tally::default(), ledger.clone(), &exchange, (&"a".into(), "openai"), "m", 400);
+        reply(&mut meter.tally);
         drop(meter);
-        books.0.lock().unwrap().clone()
+        ledger.0.lock().unwrap().clone()
     }
 
     fn usage(prompt: u64, completion: u64) -> Usage {
@@ -180,20 +180,20 @@ mod tests {
 
     #[test]
     fn a_reply_without_a_count_is_guessed_from_its_bytes() {
-        assert_eq!(booked(|tally| tally.said(41)), [(usage(100, 11), true)]);
+        assert_eq!(booked(|tally| tally.generated(41)), [(usage(100, 11), true)]);
     }
 
     #[test]
     fn a_reply_that_is_left_is_billed_for_what_it_said_after_the_last_count() {
         // Anthropic counts one token when a message starts, and the rest when it is over.
         let left = booked(|tally| {
-            tally.told(usage(70, 1));
-            tally.said(4_000);
+            tally.reported(usage(70, 1));
+            tally.generated(4_000);
         });
         assert_eq!(left, [(usage(70, 1_001), true)]);
         let counted_as_it_went = booked(|tally| {
-            tally.said(4_000);
-            tally.told(usage(70, 990));
+            tally.generated(4_000);
+            tally.reported(usage(70, 990));
         });
         assert_eq!(counted_as_it_went, [(usage(70, 990), false)]);
     }
@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn the_last_count_holds_for_a_reply_that_came_to_its_end() {
         let whole = booked(|tally| {
-            tally.told(usage(70, 990));
-            tally.said(4);
+            tally.reported(usage(70, 990));
+            tally.generated(4);
             tally.complete();
         });
         assert_eq!(whole, [(usage(70, 990), false)]);

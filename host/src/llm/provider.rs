@@ -1,227 +1,214 @@
-//! One provider of the operator's file, and one try at it: the adapter's request is posted, its reply is read within the limits.
-//! Nothing is returned before the first event of a stream that says something, so that until then another provider can take over unseen.
-//! Must not know any vendor's dialect, other targets, or who watches.
+//! One provider of the operator's file that is asked over HTTP, and one try at it: its key is found, or a token of OAuth in its place, the
+//! request is posted, and the reply is read within the limits. No key comes back in an error.
+//! Nothing is returned before the first event of a stream with content, so that until then another provider can take over unseen.
 
+pub(super) mod embeddings;
+mod endpoint;
 mod receive;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use http_body_util::Full;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::adapter::{CompletionRequest, DecodeError, Dialect, EmbeddingsRequest, HttpRequest, Unsupported, UnsupportedField};
-use super::attempt::{Failure, Observer};
-use super::error_body::{self, Asked};
+use super::adapter::{CompletionRequest, Dialect, Unsupported};
+use super::attempt::{Attempt, Failure, Observer, Request};
+use super::config::ProviderConfig;
+use super::error::{Error, Phase};
+use super::limits::Limits;
 use super::meter::Meter;
+use super::providers::builtin;
 use super::relay::Relay;
-use super::secrets::Secret;
-use super::transport::{Tls, Transport};
-use super::{Error, Limits, Mode, Phase};
+use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
+use super::target::{Mode, Target};
+use super::transport::Tls;
 use crate::chat::stream::{streamed, wants_usage};
-use crate::chat::{ChunkWriter, Embed, Embedded, Exchange, Inputs, Name, Reply};
+use crate::chat::{Deadline, Exchange, Name, Reply, ReplyStream};
+use endpoint::{Endpoint, within};
 use receive::Opened;
 
-/// One provider that is asked over HTTP.
 pub(super) struct Provider {
-    name: Arc<str>,
-    /// What OpenTelemetry's conventions call its kind.
-    system: &'static str,
-    dialect: Box<dyn Dialect>,
-    /// Keys are tokens of OAuth, which every vendor takes in the same header.
-    bearer: bool,
+    endpoint: Endpoint,
     unsupported: Unsupported,
-    transport: Transport,
-    limits: Limits,
-    /// The path of `base_url`, without a slash at its end.
-    base_path: String,
-    /// Those that every request has.
-    headers: HeaderMap,
     observer: Arc<dyn Observer>,
+    /// The secret of targets that name none.
+    secret_key_name: Option<String>,
+    /// If the secrets are those of an OAuth client: gets tokens for them, which are then the keys.
+    tokens: Option<Tokens>,
 }
 
-/// What a provider is made of.
-pub(super) struct ProviderParts<'a> {
-    pub(super) name: &'a str,
-    pub(super) system: &'static str,
-    pub(super) base_url: &'a str,
-    pub(super) dialect: Box<dyn Dialect>,
-    pub(super) bearer: bool,
-    pub(super) unsupported: Unsupported,
-    pub(super) limits: Limits,
-    pub(super) tls: Arc<Tls>,
-    pub(super) observer: Arc<dyn Observer>,
-}
+/// A request that providers can answer.
+pub(super) trait Call: Request + Sized {
+    /// Posts the request with this key, and reads the reply.
+    fn post(
+        provider: &Provider,
+        attempt: &Attempt<'_, Self>,
+        key: Option<&Secret>,
+    ) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
 
-/// One try: what is sent, and how the reply is wanted.
-pub(super) struct Call<'a> {
-    pub(super) model: &'a str,
-    pub(super) key: Option<&'a Secret>,
-    pub(super) exchange: &'a Exchange,
-    pub(super) mode: Mode,
-    /// Targets of the chain after this one.
-    pub(super) others: u32,
+    /// The answer of the answerer inside this program.
+    ///
+    /// # Errors
+    /// If it cannot answer such a request.
+    fn builtin(attempt: &Attempt<'_, Self>) -> Result<Self::Reply, Failure>;
 }
 
 impl Provider {
     /// # Errors
-    /// `Unreachable` where `base_url` is no http or https URL.
-    pub(super) fn new(making: ProviderParts<'_>) -> Result<Self, Error> {
-        let ProviderParts { name, system, base_url, dialect, bearer, unsupported, limits, tls, observer } = making;
-        let bad = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
-        let base: Uri = base_url.parse().map_err(|error| bad(format!("its base_url `{base_url}` is no URL: {error}")))?;
-        let provider: Arc<str> = name.into();
-        let transport = Transport::new(Arc::clone(&provider), &base, &limits, tls)?;
-        // The authority without a user's name, which is no part of a Host header.
-        let host = base.authority().map_or("", |a| a.as_str()).rsplit('@').next().unwrap_or_default();
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|error| bad(error.to_string()))?);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("cofferdam/", env!("CARGO_PKG_VERSION"))));
-        let base_path = base.path().trim_end_matches('/').to_owned();
-        Ok(Self { name: provider, system, dialect, bearer, unsupported, transport, limits, base_path, headers, observer })
+    /// `Unreachable` if `base_url` or the token endpoint is no http or https URL.
+    pub(super) fn new(
+        name: &str,
+        entry: &ProviderConfig,
+        dialect: Box<dyn Dialect>,
+        limits: &Limits,
+        tls: &Arc<Tls>,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        let tokens = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls));
+        Ok(Self {
+            tokens: entry.oauth.as_ref().map(tokens).transpose()?,
+            endpoint: Endpoint::new(name, entry, dialect, limits, Arc::clone(tls))?,
+            unsupported: entry.unsupported,
+            observer: Arc::clone(observer),
+            secret_key_name: entry.secret_key_name.clone(),
+        })
     }
 
-    /// One try, within the total limit and what is left to the exchange.
-    pub(super) async fn call(&self, call: &Call<'_>) -> Result<Reply, Failure> {
-        let left = call.exchange.deadline.remaining();
+    /// OpenTelemetry's name of the provider's kind.
+    pub(super) fn system(&self) -> &'static str {
+        self.endpoint.system
+    }
+
+    /// The name of the secret that holds the key for this target.
+    pub(super) fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+        target.secret_key_name.as_deref().or(self.secret_key_name.as_deref())
+    }
+
+    /// One try. A token that the provider refuses is renewed within it, once, so that no circuit opens because a token was merely old.
+    pub(super) async fn attempt<C: Call>(&self, secrets: &Secrets, attempt: &Attempt<'_, C>) -> Result<C::Reply, Failure> {
+        let Attempt { target, deadline, .. } = *attempt;
+        let mut key = self.key(secrets, target, deadline).await?;
+        let mut renewed = false;
+        loop {
+            let result = C::post(self, attempt, key.as_ref()).await;
+            let Some(used) = &key else { return result };
+            if let Some(tokens) = self.refusing(&result) {
+                tokens.forget(used);
+                if !std::mem::replace(&mut renewed, true)
+                    && let Some(newer) = self.newer(used, secrets, target, deadline).await?
+                {
+                    key = Some(newer);
+                    continue;
+                }
+                // The endpoint may have given the same token again.
+                tokens.forget(used);
+            }
+            return used.redact_result(result);
+        }
+    }
+
+    /// The secret of the target or the provider's own, or the token that stands for it.
+    async fn key(&self, secrets: &Secrets, target: &Target, deadline: Deadline) -> Result<Option<Secret>, Error> {
+        let Some(name) = self.key_name(target) else { return Ok(None) };
+        let provider = || self.endpoint.name.to_string();
+        let missing = |cause| Error::SecretMissing { provider: provider(), name: name.to_owned(), cause };
+        let secret = secrets(name).map_err(missing)?;
+        let Some(tokens) = &self.tokens else { return Ok(Some(secret)) };
+        let limit = deadline.remaining();
+        let late = |_| self.endpoint.timeout(Phase::Deadline, limit);
+        timeout(limit, tokens.token(name, &secret)).await.map_err(late)?.map(Some)
+    }
+
+    /// The tokens, if the provider refused one of them, which it may have revoked before it expired.
+    fn refusing<T>(&self, result: &Result<T, Failure>) -> Option<&Tokens> {
+        self.tokens.as_ref().filter(|_| matches!(result, Err(Failure { error: Error::Status { status: 401, .. }, .. })))
+    }
+
+    /// A token in place of `old`, which was refused; none if the endpoint gives the same one again.
+    async fn newer(&self, old: &Secret, secrets: &Secrets, target: &Target, deadline: Deadline) -> Result<Option<Secret>, Error> {
+        let newer = self.key(secrets, target, deadline).await?.filter(|newer| newer.expose() != old.expose());
+        if newer.is_some() {
+            let provider = &*self.endpoint.name;
+            tracing::info!(llm.provider = provider, "provider `{provider}` refused its token and is asked once with a new one");
+        }
+        Ok(newer)
+    }
+}
+
+/// A chat, asked for a whole reply or a stream.
+pub(super) struct Chat<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) mode: Mode,
+}
+
+impl Request for Chat<'_> {
+    type Reply = Reply;
+
+    const OPERATION: &'static str = "chat";
+
+    fn streams(&self) -> bool {
+        self.mode == Mode::Stream
+    }
+}
+
+impl Call for Chat<'_> {
+    fn builtin(attempt: &Attempt<'_, Self>) -> Result<Reply, Failure> {
+        Ok(builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode))
+    }
+
+    /// Within the total limit and what is left of the exchange's time.
+    async fn post(provider: &Provider, attempt: &Attempt<'_, Self>, key: Option<&Secret>) -> Result<Reply, Failure> {
+        let Attempt { model, request: &Chat { exchange, mode }, .. } = *attempt;
+        let Provider { endpoint, unsupported, observer, .. } = provider;
+        let limits = &endpoint.limits;
+        let left = attempt.deadline.remaining();
         // A whole reply has no first event to wait for: without a share for those after it, a silent provider would take all the time.
-        let share = if call.mode == Mode::Whole { left / (call.others + 1) } else { left };
-        let (time, phase) = match share.min(self.limits.total) {
+        let share = if mode == Mode::Whole { left / (attempt.others + 1) } else { left };
+        let (time, phase) = match share.min(limits.total) {
             time if time == left => (time, Phase::Deadline),
             time => (time, Phase::Total),
         };
         let end = Instant::now() + time;
-        let in_time = || self.timeout(phase, time);
-        let name = self.reply_name(call.model);
-        let ask = CompletionRequest {
-            model: call.model,
-            messages: &call.exchange.messages,
-            params: &call.exchange.params,
-            stream: call.mode == Mode::Stream,
-            unsupported: self.unsupported,
+        let in_time = || endpoint.timeout(phase, time);
+        let name = fallback_name(model);
+        let chat = CompletionRequest {
+            model,
+            messages: &exchange.messages,
+            params: &exchange.params,
+            stream: mode == Mode::Stream,
+            unsupported: *unsupported,
             name: name.clone(),
         };
-        let (wire, mut reading) = self.dialect.encode_chat(&ask).map_err(|unfit| self.unfit(unfit))?;
+        let (wire, mut reading) = endpoint.dialect.encode_chat(&chat).map_err(|field| endpoint.unsupported_field(field))?;
         let sent_bytes = wire.body.len();
-        let request = self.request(wire, call.key)?;
-        let meter = |tally| Meter::new(tally, Arc::clone(&self.observer), call.exchange, (&self.name, self.system), call.model, sent_bytes);
-        let connection = within(end, self.transport.connection(), in_time).await?;
-        if call.mode == Mode::Whole {
-            let whole = within(end, self.whole(call.key, &mut reading, connection, request), in_time).await?;
+        let request = endpoint.request(wire, key)?;
+        let meter = |tally| Meter::new(tally, Arc::clone(observer), exchange, (&endpoint.name, endpoint.system), model, sent_bytes);
+        let connection = within(end, endpoint.transport.connection(), in_time).await?;
+        if mode == Mode::Whole {
+            let whole = within(end, endpoint.whole(key, &mut reading, connection, request), in_time).await?;
             return Ok(Reply::Whole(whole.counted(meter)));
         }
-        let writer = || ChunkWriter::new(name, wants_usage(call.exchange));
-        let first = Instant::now() + self.limits.first_byte;
-        let late = || if first < end { self.timeout(Phase::FirstByte, self.limits.first_byte) } else { in_time() };
-        match within(first.min(end), self.open(call.key, reading, writer, meter, connection, request), late).await? {
-            Opened::Events(begun) => Ok(Reply::PassThrough(Box::pin(Relay::new(Arc::clone(&self.name), *begun, self.limits.idle, end)))),
+        let first = Instant::now() + limits.first_byte;
+        let late = || if first < end { endpoint.timeout(Phase::FirstByte, limits.first_byte) } else { in_time() };
+        match within(first.min(end), endpoint.open(key, reading, meter, connection, request), late).await? {
+            Opened::Events(begun) => {
+                let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
+                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
+            }
             Opened::Json(body, mut reading) => {
-                let whole = within(end, self.read_whole(call.key, &mut reading, body), in_time).await?;
-                let completion = whole.parsed().map_err(|invalid| self.garbled(invalid.message))?;
+                let whole = within(end, endpoint.read_whole(key, &mut reading, body), in_time).await?;
+                let completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 whole.counted(meter);
-                Ok(streamed(&completion, call.exchange))
+                Ok(streamed(completion, exchange))
             }
         }
     }
-
-    /// Asks for vectors, within the total limit and `time`.
-    pub(super) async fn embed(&self, model: &str, key: Option<&Secret>, embed: &Embed, time: Duration) -> Result<Embedded, Failure> {
-        let (inputs, tokens) = match &embed.inputs {
-            Inputs::Texts(texts) => (texts.as_slice(), None),
-            Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
-        };
-        let ask = EmbeddingsRequest { model, inputs, tokens, dimensions: embed.dimensions, user: embed.user.as_deref() };
-        let none = || Error::NoEmbeddings { provider: self.name.to_string() };
-        let embeddings = self.dialect.embeddings().ok_or_else(none)?;
-        let wire = embeddings.encode_embeddings(&ask).map_err(|unfit| self.unfit(unfit))?;
-        let post = async {
-            let request = self.request(wire, key)?;
-            let connection = self.transport.connection().await?;
-            let (_, body) = self.send(key, connection, request).await?;
-            let bytes = self.read(body).await?;
-            embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|bad| self.bad(key, bad))
-        };
-        let (time, phase) = if time <= self.limits.total { (time, Phase::Deadline) } else { (self.limits.total, Phase::Total) };
-        within(Instant::now() + time, post, || self.timeout(phase, time)).await
-    }
-
-    /// What the reply is called where the vendor does not say.
-    fn reply_name(&self, model: &str) -> Name {
-        let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        Name { id, model: model.to_owned(), created }
-    }
-
-    fn request(&self, wire: HttpRequest, key: Option<&Secret>) -> Result<Request<Full<Bytes>>, Error> {
-        let HttpRequest { path, headers, body } = wire;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("{}{path}", self.base_path).parse().map_err(|_| self.unreachable("its path makes no URL"))?;
-        *request.headers_mut() = self.headers.clone();
-        let key = key.map(Secret::expose).map(|key| match self.bearer {
-            true => (header::AUTHORIZATION, format!("Bearer {key}")),
-            false => self.dialect.credentials(key),
-        });
-        let secret = key.as_ref().map(|(name, _)| name.clone());
-        for (name, value) in headers.into_iter().chain(key) {
-            let mut value = HeaderValue::try_from(value).map_err(|_| self.unfit_header(&name))?;
-            value.set_sensitive(secret.as_ref() == Some(&name));
-            request.headers_mut().insert(name, value);
-        }
-        Ok(request)
-    }
-
-    fn unfit_header(&self, name: &HeaderName) -> Error {
-        let what = if *name == header::AUTHORIZATION || name.as_str().contains("key") { "its key" } else { name.as_str() };
-        self.unreachable(&format!("{what} holds characters that no HTTP header can carry"))
-    }
-
-    fn unfit(&self, UnsupportedField { param, message }: UnsupportedField) -> Error {
-        Error::UnsupportedField {
-            provider: self.name.to_string(),
-            param: error_body::truncated(param),
-            message: error_body::truncated(message),
-        }
-    }
-
-    /// The failure for a reply that cannot be used.
-    fn bad(&self, key: Option<&Secret>, bad: DecodeError) -> Failure {
-        match bad {
-            DecodeError::Error(status, words) => Failure { error: error_body::status_error(self.asked(key), status, words), in_band: true },
-            DecodeError::Malformed(cause) => self.garbled(error_body::sanitized(&cause, key)).into(),
-        }
-    }
-
-    fn asked<'a>(&'a self, key: Option<&'a Secret>) -> Asked<'a> {
-        Asked { provider: &self.name, key }
-    }
-
-    fn garbled(&self, cause: impl Into<String>) -> Error {
-        Error::InvalidReply { provider: self.name.to_string(), cause: cause.into() }
-    }
-
-    fn unreachable(&self, cause: &str) -> Error {
-        Error::Unreachable { provider: self.name.to_string(), cause: cause.to_owned() }
-    }
-
-    fn timeout(&self, phase: Phase, limit: Duration) -> Error {
-        Error::Timeout { provider: self.name.to_string(), phase, limit }
-    }
 }
 
-/// `future`'s result, or `late` when `end` comes first.
-async fn within<T, E: Into<Failure>>(
-    end: Instant,
-    future: impl Future<Output = Result<T, E>>,
-    late: impl Fn() -> Error,
-) -> Result<T, Failure> {
-    match timeout_at(end, future).await {
-        Ok(result) => result.map_err(Into::into),
-        Err(_) => Err(late().into()),
-    }
+/// What the reply is called if the vendor does not name it.
+fn fallback_name(model: &str) -> Name {
+    let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    Name { id, model: model.to_owned(), created }
 }

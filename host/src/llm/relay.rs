@@ -1,8 +1,5 @@
 //! A provider's stream on its way to the client: read only as fast as the client takes it, cut at event ends, watched for its end and its
-//! time limits. A stream that does not end as its dialect says ends in an error item. Must not know HTTP heads or any vendor's events.
-
-mod clock;
-mod decoder;
+//! time limits. A stream that does not end as its dialect says ends in an error item, and the reply's use is reported before its last item leaves.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,17 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::adapter::DecodeError;
+use super::decode_error::DecodeError;
+use super::decoder::StreamDecoder;
 use super::error_body;
 use super::meter::Meter;
 use super::secrets::Redactor;
-use super::sse::{End, Framer};
 use super::transport::Body;
-use crate::chat::StreamError;
-use clock::{Clock, Late};
-pub(super) use decoder::{Out, StreamDecoder};
+use crate::chat::sse::{End, Framer};
+use crate::chat::{Frames, StreamError};
 
 /// What a provider may take between the end of its events and the end of its body, after which the connection is closed instead of kept.
 const WIND_DOWN: Duration = Duration::from_millis(200);
@@ -29,101 +25,99 @@ const WIND_DOWN: Duration = Duration::from_millis(200);
 /// Reads after the end of the events.
 const WIND_DOWN_READS: usize = 8;
 
-/// The code and the words for a stream that ended too early.
+/// The code and the message for a stream that ended too early.
 const CUT: (&str, &str) = ("upstream_cut", "closed the stream before its end");
 
-/// The stream behind `Reply::PassThrough`.
+/// The frames of a reply as its provider sends them.
 pub(super) struct Relay {
     provider: Arc<str>,
     /// None when the stream is over.
     body: Option<Body>,
     framer: Framer,
     redactor: Redactor,
-    voice: StreamDecoder,
-    /// What the next item is made of.
-    out: Out,
-    /// Said after `out`: how the stream ended.
+    decoder: StreamDecoder,
+    /// The next item.
+    frames: Frames,
+    /// How the stream ended, once it has; comes after `frames`.
     over: Option<Over>,
     clock: Clock,
-    /// None once the use was told: before the client hears the end, for its next request may come at once.
+    /// None once the use was reported: before the client sees the end, for its next request may come at once.
     meter: Option<Meter>,
 }
 
 /// How a stream ended.
 enum Over {
     Well,
-    StreamError(StreamError),
+    Broken(StreamError),
 }
 
-/// A stream whose beginning was heard.
+/// A stream that has been decoded as far as its first event that says something.
 pub(super) struct Begun {
     pub(super) body: Body,
     pub(super) framer: Framer,
-    /// What every event is heard through.
+    /// Every block passes it before it is decoded.
     pub(super) redactor: Redactor,
-    pub(super) voice: StreamDecoder,
-    /// What was heard so far.
-    pub(super) out: Out,
+    pub(super) decoder: StreamDecoder,
+    /// What was decoded so far.
+    pub(super) frames: Frames,
     pub(super) meter: Meter,
 }
 
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
-        let Begun { body, framer, redactor, voice, out, meter } = begun;
+        let Begun { body, framer, redactor, decoder, frames, meter } = begun;
         let (clock, meter) = (Clock::new(idle, end), Some(meter));
-        let mut relay = Self { provider, body: Some(body), framer, redactor, voice, out, over: None, clock, meter };
-        relay.look_at_the_end();
+        let mut relay = Self { provider, body: Some(body), framer, redactor, decoder, frames, over: None, clock, meter };
+        relay.check_end();
         relay
     }
 
-    /// Hears whole events.
-    fn hear(&mut self, block: Bytes) {
+    /// Decodes whole events.
+    fn decode(&mut self, block: Bytes) {
         let Some(meter) = &mut self.meter else { return };
-        if let Err(bad) = self.voice.hear(self.redactor.redact(block), &mut self.out, &mut meter.tally) {
-            let (code, what) = match bad {
+        if let Err(error) = self.decoder.decode(self.redactor.redact(block), &mut self.frames, &mut meter.tally) {
+            let (code, what) = match error {
                 DecodeError::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
                 DecodeError::Malformed(cause) => {
                     let cause = error_body::truncated(self.redactor.redact_text(cause));
                     ("upstream_garbled", format!("sent an event that cannot be used: {cause}"))
                 }
             };
-            self.broken(code, &what);
+            self.fail(code, &what);
         }
-        self.look_at_the_end();
+        self.check_end();
     }
 
-    fn look_at_the_end(&mut self) {
+    fn check_end(&mut self) {
         match self.framer.end() {
-            Some(End::TooLarge) if self.over.is_none() => {
-                self.broken("event_too_large", "sent an event over `limits.providers.event_bytes`")
-            }
+            Some(End::TooLarge) if self.over.is_none() => self.fail("event_too_large", "sent an event over `limits.providers.event_bytes`"),
             Some(End::Done) if self.over.is_none() => self.finish(true, CUT),
             _ => {}
         }
     }
 
-    /// No event follows; `marked` if the provider said so. What it means where the reply is not whole: a code and words.
+    /// No event follows; `marked` if the provider said so. `code` and `what` are the error if the reply is not whole.
     fn finish(&mut self, marked: bool, (code, what): (&'static str, &str)) {
         let Some(mut meter) = self.meter.take() else { return };
-        if self.voice.end(marked, &mut self.out, &mut meter.tally) {
+        if self.decoder.end(marked, &mut self.frames, &mut meter.tally) {
             self.over = Some(Over::Well);
         } else {
-            self.broken(code, what);
+            self.fail(code, what);
         }
     }
 
     /// Ends the stream with an error; dropping the body closes the connection.
-    fn broken(&mut self, code: &'static str, what: &str) {
+    fn fail(&mut self, code: &'static str, what: &str) {
         (self.body, self.meter) = (None, None);
         tracing::warn!(llm.provider = &*self.provider, code, "provider `{}` {what}", self.provider);
-        self.over = Some(Over::StreamError(StreamError { message: format!("provider `{}` {what}", self.provider), code }));
+        self.over = Some(Over::Broken(StreamError { message: format!("provider `{}` {what}", self.provider), code }));
     }
 
     /// After the last event: waits for the end of the body, so that its connection can be used again.
     fn wind_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(body) = &mut self.body else { return Poll::Ready(()) };
         self.clock.finish_within(WIND_DOWN);
-        // A few reads at most: whoever goes on sending after its end is not worth a kept connection.
+        // A few reads at most: a provider that goes on sending after its end is not worth a kept connection.
         for _ in 0..WIND_DOWN_READS {
             match body.poll_data(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
@@ -140,17 +134,17 @@ impl Relay {
         match body.poll_data(cx) {
             Poll::Ready(Some(Ok(read))) => {
                 if self.clock.read() {
-                    self.broken("deadline", "did not finish in time");
+                    self.fail("deadline", "did not finish in time");
                 } else if let Some(block) = self.framer.push(read) {
-                    self.hear(block);
+                    self.decode(block);
                 } else {
-                    self.look_at_the_end();
+                    self.check_end();
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.broken(CUT.0, CUT.1),
+            Poll::Ready(Some(Err(_))) => self.fail(CUT.0, CUT.1),
             Poll::Ready(None) => {
                 if let Some(block) = self.framer.finish() {
-                    self.hear(block);
+                    self.decode(block);
                 }
                 if self.over.is_none() {
                     self.finish(false, CUT);
@@ -162,7 +156,7 @@ impl Relay {
                     self.body = None;
                     self.finish(false, ("upstream_idle", "stopped sending in the middle of the stream"));
                 }
-                Late::Deadline => self.broken("deadline", "did not finish in time"),
+                Late::Deadline => self.fail("deadline", "did not finish in time"),
             },
         }
         Poll::Ready(())
@@ -170,18 +164,18 @@ impl Relay {
 }
 
 impl Stream for Relay {
-    type Item = Result<Bytes, StreamError>;
+    type Item = Result<Frames, StreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(events) = this.out.take() {
-                return Poll::Ready(Some(Ok(events)));
+            if !this.frames.is_empty() {
+                return Poll::Ready(Some(Ok(std::mem::take(&mut this.frames))));
             }
             match this.over.take() {
-                Some(Over::StreamError(broken)) => {
+                Some(Over::Broken(error)) => {
                     this.over = Some(Over::Well);
-                    return Poll::Ready(Some(Err(broken)));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Some(Over::Well) => {
                     this.over = Some(Over::Well);
@@ -191,6 +185,57 @@ impl Stream for Relay {
                 }
                 None => ready!(this.poll_read(cx)),
             }
+        }
+    }
+}
+
+/// Two limits on one timer, which is moved only when it fires: a read costs a look at the clock and no more.
+struct Clock {
+    sleep: Pin<Box<Sleep>>,
+    idle: Duration,
+    last_read: Instant,
+    end: Instant,
+    finishing: bool,
+}
+
+/// Which limit passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    Idle,
+    Deadline,
+}
+
+impl Clock {
+    fn new(idle: Duration, end: Instant) -> Self {
+        let now = Instant::now();
+        Self { sleep: Box::pin(sleep_until(end.min(now + idle))), idle, last_read: now, end, finishing: false }
+    }
+
+    /// Notes a read; true if the deadline has passed.
+    fn read(&mut self) -> bool {
+        self.last_read = Instant::now();
+        self.last_read >= self.end
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let (now, idle) = (Instant::now(), self.last_read + self.idle);
+            if now >= self.end {
+                return Poll::Ready(Late::Deadline);
+            }
+            if now >= idle {
+                return Poll::Ready(Late::Idle);
+            }
+            self.sleep.as_mut().reset(idle.min(self.end));
+        }
+    }
+
+    /// Brings the deadline forward, once.
+    fn finish_within(&mut self, time: Duration) {
+        if !std::mem::replace(&mut self.finishing, true) {
+            self.end = self.end.min(Instant::now() + time);
+            self.sleep.as_mut().reset(self.end);
         }
     }
 }

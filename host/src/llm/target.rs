@@ -1,4 +1,5 @@
-//! Where an exchange may be answered: one model at one provider, and a chain of them. Must not know providers, nor in which order they are tried.
+//! Where an exchange may be answered, and how: one model at one provider, a chain of them, whole or as a stream.
+//! A target names a secret, never its value.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ pub struct Target {
     pub model: String,
     /// The name of the secret that holds the provider's key; the value comes from `Secrets`.
     pub secret_key_name: Option<String>,
-    /// On a fallback: the statuses of the try before it that make it run. None means the default list.
+    /// On a fallback: the statuses of the try before it that make it run; none for the default list.
     pub on_status: Option<Vec<u16>>,
 }
 
@@ -18,9 +19,9 @@ pub struct Target {
 pub struct Chain<'a> {
     /// The equals first, then the fallbacks.
     pub targets: &'a [Target],
-    /// Of the equals, as many as there are; none or one where the primary has no equals.
+    /// The weights of the equals; empty or one if the primary has no equals.
     pub weights: &'a [u32],
-    /// How long the first event of a stream, or a whole reply, may be late before the next target is asked beside the first.
+    /// How long to wait for the first event of a stream, or for a whole reply, before the next target is asked beside the first.
     pub hedge_after: Option<Duration>,
 }
 
@@ -35,4 +36,11 @@ impl<'a, const N: usize> From<&'a [Target; N]> for Chain<'a> {
     fn from(targets: &'a [Target; N]) -> Self {
         targets.as_slice().into()
     }
+}
+
+/// How the reply is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Stream,
+    Whole,
 }

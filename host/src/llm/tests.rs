@@ -12,7 +12,7 @@ fn a_name_that_clients_choose_is_short_and_plain_whatever_is_offered() {
     for model in ["gpt-4o", "org/model:tag", &*long] {
         assert_eq!(offered(model).as_deref(), Some(model));
     }
-    // It goes into logs, books and headers.
+    // It goes into logs, the ledger and headers.
     for model in ["", &*format!("{long}m"), "a\0b", "a\nb", "a\u{85}b"] {
         assert_eq!(offered(model), None, "{model:?}");
     }

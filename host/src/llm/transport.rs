@@ -1,44 +1,37 @@
 //! HTTP/1.1 to one provider: connect, keep connections, send, read. A thin pool over hyper's connections, because every request passes here.
 //! HTTP/1.1 only: one reply a connection, so that no stream waits for another and dropping a reply closes its connection.
-//! Must not know what is sent; dropping any future or body of this file drops the connection under it.
+//! Dropping any future or body of this file drops the connection under it.
 
-mod dial;
-mod pool;
-mod post;
-
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tower_service::Service;
 
-use super::{Error, Limits, Phase};
+use super::error::{Error, Phase};
+use super::limits::Limits;
 use crate::telemetry::llm_server;
-use dial::Dialer;
-pub(super) use dial::Tls;
-use pool::{Pool, Reusable};
-pub use post::Post;
 
-/// A kept connection is not used again after this time: below the 60 s of common load balancers, so that we seldom send into a closing one.
-const KEPT: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept: less than the 60 s of common load balancers, so that we seldom send into a closing one.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// What a connection that was just given back may take until it is ready; a longer wait means that its peer does not read.
+/// How long a connection that was just given back may take to be ready; a longer wait means that its peer does not read.
 const SETTLE: Duration = Duration::from_millis(20);
 
 type Sender = SendRequest<Full<Bytes>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Reusable for Sender {
-    fn is_open(&self) -> bool {
-        !self.is_closed()
-    }
-}
-
-/// The way to one provider.
+/// Connections to one provider.
 pub(super) struct Transport {
     provider: Arc<str>,
     dialer: Dialer,
@@ -48,10 +41,10 @@ pub(super) struct Transport {
 
 impl Transport {
     /// # Errors
-    /// `Unreachable` where `base` is no http or https URL.
-    pub(super) fn new(provider: Arc<str>, base: &http::Uri, limits: &Limits, tls: Arc<Tls>) -> Result<Self, Error> {
+    /// `Unreachable` if `base` is no http or https URL.
+    pub(super) fn new(provider: Arc<str>, base: &Uri, limits: &Limits, tls: Arc<Tls>) -> Result<Self, Error> {
         let dialer = Dialer::new(base, tls).map_err(|cause| Error::Unreachable { provider: provider.to_string(), cause })?;
-        Ok(Self { provider, dialer, pool: Arc::new(Pool::new(limits.idle_connections, KEPT)), connect: limits.connect })
+        Ok(Self { provider, dialer, pool: Arc::new(Pool::new(limits.idle_connections, IDLE_MAX)), connect: limits.connect })
     }
 
     /// A kept connection, or a new one.
@@ -61,13 +54,14 @@ impl Transport {
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         let (address, port) = self.dialer.server();
         llm_server(address, port);
-        match self.kept().await {
+        match self.reused().await {
             Some(sender) => Ok(Connection { sender, fresh: false }),
             None => Box::pin(self.dial()).await.map(|sender| Connection { sender, fresh: true }),
         }
     }
 
-    /// Sends `request` and waits for the head of its reply. Repeats only what was certainly not sent, on the next connection.
+    /// Sends `request` and waits for the head of its reply. If a kept connection turns out to be closed before anything was sent, the next
+    /// one is used.
     ///
     /// # Errors
     /// `Unreachable` when the connection breaks, and those of [`Transport::connection`].
@@ -92,7 +86,7 @@ impl Transport {
         Error::Unreachable { provider: self.provider.to_string(), cause: causes(error) }
     }
 
-    async fn kept(&self) -> Option<Sender> {
+    async fn reused(&self) -> Option<Sender> {
         while let Some(mut sender) = self.pool.take(Instant::now()) {
             if sender.is_ready() || matches!(tokio::time::timeout(SETTLE, sender.ready()).await, Ok(Ok(()))) {
                 return Some(sender);
@@ -116,7 +110,7 @@ pub(super) struct Connection {
     fresh: bool,
 }
 
-/// An error and what is behind it, on one line; a cause that repeats the error above it is left out.
+/// An error and its causes on one line; a cause that the error above it repeats is left out.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -130,7 +124,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A reply's body. Read to its end it gives its connection back; dropped before, it closes it.
+/// A reply's body. Read to its end, it gives its connection back to the pool; dropped earlier, it closes the connection.
 pub(super) struct Body {
     incoming: Incoming,
     lease: Option<Lease>,
@@ -154,7 +148,7 @@ impl Body {
                     return Poll::Ready(None);
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                // Trailers are no news for anybody here.
+                // Trailers say nothing that is used here.
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
                     _ => {}
@@ -168,8 +162,182 @@ impl Body {
         std::future::poll_fn(|cx| self.poll_data(cx)).await
     }
 
-    /// How long the body says it is, in bytes.
+    /// The length that the head announces, in bytes.
     pub(super) fn announced(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
+    }
+}
+
+/// The TLS connector of all providers, so that the trusted roots are read and kept once: when the first https provider is dialled.
+#[derive(Default)]
+pub(super) struct Tls(OnceCell<HttpsConnector<HttpConnector>>);
+
+impl Tls {
+    async fn connector(&self) -> Result<HttpsConnector<HttpConnector>, BoxError> {
+        let load = || async {
+            // Reads and parses some hundred certificates.
+            tokio::task::spawn_blocking(|| {
+                let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1();
+                Ok::<_, std::io::Error>(https.wrap_connector(tcp(false)))
+            })
+            .await?
+            .map_err(BoxError::from)
+        };
+        self.0.get_or_try_init(load).await.cloned()
+    }
+}
+
+/// Opens connections to one host, with TCP_NODELAY.
+struct Dialer {
+    uri: Uri,
+    scheme: Scheme,
+}
+
+enum Scheme {
+    Plain(HttpConnector),
+    Tls(Arc<Tls>),
+}
+
+impl Dialer {
+    /// # Errors
+    /// A text for the operator if `uri` names no http or https host.
+    fn new(uri: &Uri, tls: Arc<Tls>) -> Result<Self, String> {
+        let scheme = match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(_)) => Scheme::Plain(tcp(true)),
+            (Some("https"), Some(_)) => Scheme::Tls(tls),
+            _ => return Err(format!("its base_url `{uri}` is no http or https URL")),
+        };
+        Ok(Self { uri: uri.clone(), scheme })
+    }
+
+    /// The host's name or address, and its port.
+    fn server(&self) -> (&str, u16) {
+        let default_port = if matches!(self.scheme, Scheme::Plain(_)) { 80 } else { 443 };
+        (self.uri.host().unwrap_or_default(), self.uri.port_u16().unwrap_or(default_port))
+    }
+
+    /// A connection that is ready for its first request; a task of its own drives it until either side closes it.
+    async fn dial(&self) -> Result<Sender, BoxError> {
+        match &self.scheme {
+            Scheme::Plain(connector) => handshake(connector.clone().call(self.uri.clone()).await?).await,
+            Scheme::Tls(tls) => handshake(tls.connector().await?.call(self.uri.clone()).await?).await,
+        }
+    }
+}
+
+async fn handshake<T>(io: T) -> Result<Sender, BoxError>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(io).await?;
+    // Its errors reach the request that waits for a reply; on an idle connection they concern nobody.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn tcp(http_only: bool) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(http_only);
+    tcp.set_nodelay(true);
+    // So that a dead link is noticed while the provider seems to think.
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp
+}
+
+/// What a pool can keep.
+trait Reusable {
+    /// The peer has not closed it.
+    fn is_open(&self) -> bool;
+}
+
+impl Reusable for Sender {
+    fn is_open(&self) -> bool {
+        !self.is_closed()
+    }
+}
+
+/// Idle connections, the oldest in front. Those that are too old are dropped at the next use of the pool, so no timer is needed.
+struct Pool<T> {
+    idle: Mutex<VecDeque<(Instant, T)>>,
+    size_max: usize,
+    age_max: Duration,
+}
+
+impl<T: Reusable> Pool<T> {
+    fn new(size_max: usize, age_max: Duration) -> Self {
+        Self { idle: Mutex::default(), size_max, age_max }
+    }
+
+    /// The connection that was used last, of those that are still open.
+    fn take(&self, now: Instant) -> Option<T> {
+        let mut idle = self.not_expired(now);
+        while let Some((_, connection)) = idle.pop_back() {
+            if connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps `connection` for the next request if there is room.
+    fn give_back(&self, connection: T, now: Instant) {
+        let mut idle = self.not_expired(now);
+        if connection.is_open() && idle.len() < self.size_max {
+            idle.push_back((now, connection));
+        }
+    }
+
+    fn not_expired(&self, now: Instant) -> MutexGuard<'_, VecDeque<(Instant, T)>> {
+        // A panic elsewhere leaves a list of connections, which is as good as before.
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while idle.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) > self.age_max) {
+            idle.pop_front();
+        }
+        idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Fake(u32, bool);
+
+    impl Reusable for Fake {
+        fn is_open(&self) -> bool {
+            self.1
+        }
+    }
+
+    const KEPT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn the_newest_open_connection_is_taken_first() {
+        let (pool, now) = (Pool::new(9, KEPT), Instant::now());
+        for fake in [Fake(1, true), Fake(2, true), Fake(3, false)] {
+            pool.give_back(fake, now);
+        }
+        assert_eq!(pool.take(now), Some(Fake(2, true)));
+        assert_eq!(pool.take(now), Some(Fake(1, true)));
+        assert_eq!(pool.take(now), None);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_kept() {
+        for most in 0..3 {
+            let (pool, now) = (Pool::new(most, KEPT), Instant::now());
+            (0..3).for_each(|id| pool.give_back(Fake(id, true), now));
+            assert_eq!(std::iter::from_fn(|| pool.take(now)).count(), most);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_dropped_once_it_is_older_than_kept() {
+        let (pool, now) = (Pool::new(9, KEPT), Instant::now());
+        pool.give_back(Fake(1, true), now);
+        assert_eq!(pool.take(now + KEPT), Some(Fake(1, true)));
+        pool.give_back(Fake(2, true), now);
+        assert_eq!(pool.take(now + KEPT + Duration::from_millis(1)), None);
     }
 }

@@ -1,13 +1,15 @@
 //! The walk: the stages in their fixed order, as a straight list of awaits under the exchange's deadline.
-//! Holds one snapshot of the plugins to the end. Must not know HTTP.
+//! One snapshot of the plugins serves the exchange to the last byte of its reply.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::session::Session;
 use super::{Definition, Error, Outcome, Pipeline, Toggles};
-use crate::chat::{Completion, Exchange, Reply, Whole, codec, stream as chunked};
+use crate::chat::stream::streamed;
+use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
 use crate::sandbox::{Plugins, Registry};
@@ -30,20 +32,34 @@ struct Plan<'a> {
     post_hook: Option<&'a HookStage>,
 }
 
+/// Where the walk ended.
+struct Walked {
+    exchange: Exchange,
+    reply: Reply,
+    answered_by: Option<(String, String)>,
+}
+
 impl Runner {
     /// Runs one exchange to its reply. Dropping the future, or the reply's stream, ends all work behind it.
     ///
     /// # Errors
     /// Why there is no reply; nothing was sent then.
-    pub async fn run(&self, pipeline: &Pipeline, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
+    pub async fn run(&self, pipeline: Arc<Pipeline>, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
         let plan = plan(&pipeline.definition, toggles)?;
         let plugins = self.registry.snapshot();
         let deadline = exchange.deadline.instant();
-        tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange)).await.unwrap_or(Err(Error::Deadline))
+        let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
+        let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
+        let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.clone());
+        let reply = match reply {
+            Reply::Whole(whole) => Reply::Whole(whole),
+            Reply::Stream(stream) => Reply::Stream(Session { exchange, plugins, pipeline }.hold(stream)),
+        };
+        Ok(Outcome { reply, answered_by, attempts, skipped })
     }
 
-    async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Outcome, Error> {
-        // Boxed where a pipeline may do without: every walk's future is as large as the largest of its stages.
+    async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Walked, Error> {
+        // Boxed if a pipeline may do without: every walk's future is as large as the largest of its stages.
         let exchange = match plan.rag {
             Some(stage) => Box::pin(retrieve::run(stage, &self.knowledge, exchange, &self.metrics)).await?,
             None => exchange,
@@ -66,8 +82,11 @@ impl Runner {
             Some(stage) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
             None => (exchange, reply),
         };
-        let reply = if exchange.stream { streamed(reply, &exchange) } else { reply };
-        Ok(Outcome { reply, answered_by, attempts: exchange.tries.begun(), skipped: exchange.skipped })
+        let reply = match reply {
+            Reply::Whole(Whole::Parsed(completion)) if exchange.stream => streamed(completion, &exchange),
+            other => other,
+        };
+        Ok(Walked { exchange, reply, answered_by })
     }
 
     async fn after(
@@ -128,7 +147,7 @@ fn opened(reply: Reply, answered_by: Option<&(String, String)>) -> Result<(Optio
             number(&mut completion);
             Ok((Some(raw), completion))
         }
-        Reply::PassThrough(_) | Reply::Chunks(_) => unreachable!("a reply asked for whole is whole"),
+        Reply::Stream(_) => unreachable!("a reply asked for whole is whole"),
     }
 }
 
@@ -139,14 +158,6 @@ fn number(completion: &mut Completion) {
         for (at, choice) in (0..).zip(&mut completion.choices) {
             choice.index = at;
         }
-    }
-}
-
-/// A whole reply as the stream that the client asked for; a stream stays as it is.
-fn streamed(reply: Reply, exchange: &Exchange) -> Reply {
-    match reply {
-        Reply::Whole(Whole::Parsed(completion)) => chunked::streamed(&completion, exchange),
-        other => other,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Tries again, circuits, hedges and lots over real connections. Times are tested beside the code, on a paused clock: here pauses are a
-//! millisecond long and what must not be waited for is an hour away.
+//! Retries, circuits, hedges and weights over real connections. Times are tested beside the code, on a paused clock: here pauses are a
+//! millisecond long, and what must not be waited for is an hour away.
 
 use serde_json::json;
 
@@ -18,14 +18,14 @@ fn hedged(targets: &[Target], hedge_after: Duration) -> Chain<'_> {
 }
 
 /// The whole text of a stream that nothing broke.
-async fn whole(answer: Answered) -> String {
+async fn whole(answer: Answered<Reply>) -> String {
     let (text, broken) = drain(answer).await;
     assert!(broken.is_none(), "{broken:?}");
     text
 }
 
-fn says(words: &[&str]) -> String {
-    let events: String = words.iter().map(|word| format!("data: {}\n\n", delta(word))).collect();
+fn events_of(texts: &[&str]) -> String {
+    let events: String = texts.iter().map(|text| format!("data: {}\n\n", delta(text))).collect();
     events + &format!("data: {}\n\ndata: [DONE]\n\n", finish())
 }
 
@@ -35,7 +35,7 @@ fn quota() -> Script {
 }
 
 #[tokio::test]
-async fn what_fails_before_the_first_event_is_tried_again_at_the_same_provider() {
+async fn what_fails_before_the_first_event_is_retried_at_the_same_provider() {
     let error = r#"{"error":{"message":"overloaded"}}"#;
     for (case, script) in [
         ("a 503", Script::reply(503, &[], "")),
@@ -52,7 +52,7 @@ async fn what_fails_before_the_first_event_is_tried_again_at_the_same_provider()
         let answer = with_limits(&[&a, &b], limits()).answer(&[target("a"), target("b")], &exchange(), Mode::Stream).await;
         let answer = answer.unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!((&*answer.provider, answer.attempts), ("a", 2), "{case}");
-        assert_eq!(whole(answer).await, says(&["hi"]), "{case}");
+        assert_eq!(whole(answer).await, events_of(&["hi"]), "{case}");
         assert_eq!(a.requests()[0].body, a.requests()[1].body, "{case}");
     }
 }
@@ -68,7 +68,7 @@ async fn nobody_is_asked_again_after_the_first_event() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_tried_again() {
+async fn a_port_where_nobody_listens_is_retried() {
     // Bound, so that no other test gets the port.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
@@ -90,7 +90,7 @@ async fn a_long_wait_falls_back_at_once() {
         b.next(Script::says("hi"));
         let llm = with_limits(&[&a, &b], limits());
         let answer = llm.answer(&[target("a"), target("b")], &exchange(), Mode::Whole).await.expect("an answer");
-        assert_eq!((said(&answer), answer.attempts), ("hi".into(), 2));
+        assert_eq!((text_of(&answer), answer.attempts), ("hi".into(), 2));
         let error = failure(&llm, Mode::Whole).await;
         assert!(matches!(error, Error::CircuitOpen { limited: true, retry_after, .. } if retry_after > HOUR / 2), "{error}");
         assert_eq!(a.requests().len(), 1, "it is not asked before the time it named");
@@ -139,11 +139,11 @@ async fn after_so_many_failures_in_a_row_others_are_asked_first() {
     for asked in [1, 2, 3, 4, 5, 6, 6, 6] {
         let answer = llm.answer(&chain, &exchange(), Mode::Whole).await.expect("an answer");
         assert_eq!(a.requests().len(), asked);
-        assert_eq!(said(&answer), if asked == 3 { "fine" } else { "hi" });
+        assert_eq!(text_of(&answer), if asked == 3 { "fine" } else { "hi" });
     }
     a.next(Script::says("well again"));
-    let alone = llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("asked all the same where nobody else is");
-    assert_eq!(said(&alone), "well again");
+    let alone = llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("asked all the same if there is no other target");
+    assert_eq!(text_of(&alone), "well again");
     assert!(llm.circuits().is_empty());
 }
 
@@ -162,8 +162,8 @@ async fn the_loser_of_a_race_is_hung_up_on_and_the_winners_reply_is_whole() {
         assert_eq!((&*answer.provider, &*answer.model, answer.attempts), ("b", "model-b", 2));
         a.hung_up().await;
         match mode {
-            Mode::Whole => assert_eq!(said(&answer), "hi you"),
-            Mode::Stream => assert_eq!(whole(answer).await, says(&["hi", " you"])),
+            Mode::Whole => assert_eq!(text_of(&answer), "hi you"),
+            Mode::Stream => assert_eq!(whole(answer).await, events_of(&["hi", " you"])),
         }
         assert!(llm.circuits().is_empty());
     }
@@ -182,7 +182,7 @@ async fn the_slow_one_may_win_and_then_the_hedge_is_hung_up_on() {
     let answer = answer.expect("an answer");
     assert_eq!((&*answer.provider, answer.attempts), ("a", 2));
     b.hung_up().await;
-    assert_eq!(whole(answer).await, says(&["slow"]));
+    assert_eq!(whole(answer).await, events_of(&["slow"]));
 }
 
 #[tokio::test]
@@ -199,11 +199,11 @@ async fn whoever_drops_the_future_hangs_up_on_both() {
 }
 
 #[tokio::test]
-async fn lots_are_drawn_by_weight() {
+async fn equals_are_chosen_by_weight() {
     let (a, b) = (Upstream::start().await, Upstream::start().await);
     a.always(Script::says("a"));
     b.always(Script::says("b"));
-    let draw = async |weights: [u32; 2]| {
+    let choose = async |weights: [u32; 2]| {
         let (llm, targets) = (with_limits(&[&a, &b], limits()).seeded(11), [target("a"), target("b")]);
         let chain = Chain { targets: &targets, weights: &weights, hedge_after: None };
         let mut from_a = 0;
@@ -212,8 +212,8 @@ async fn lots_are_drawn_by_weight() {
         }
         from_a
     };
-    assert_eq!((draw([1, 0]).await, draw([0, 1]).await), (40, 0));
-    let (few, many) = (draw([1, 3]).await, draw([3, 1]).await);
+    assert_eq!((choose([1, 0]).await, choose([0, 1]).await), (40, 0));
+    let (few, many) = (choose([1, 3]).await, choose([3, 1]).await);
     assert!((4..17).contains(&few) && (23..37).contains(&many), "{few} {many}");
-    assert_eq!(few, draw([1, 3]).await, "the same seed draws the same lots");
+    assert_eq!(few, choose([1, 3]).await, "the same seed makes the same choices");
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::upstream::{Script, delta, finish};
 
 #[track_caller]
-fn is_from_b(answer: Result<Answered, Error>, case: &str) {
+fn is_from_b(answer: Result<Answered<Reply>, Error>, case: &str) {
     let answer = answer.unwrap_or_else(|error| panic!("{case}: {error}"));
     assert_eq!((&*answer.provider, answer.attempts), ("b", 2), "{case}");
 }
@@ -19,7 +19,7 @@ async fn a_refused_try_is_answered_by_the_fallback_in_one_clean_reply() {
     let llm = llm(&[&a, &b]);
     let chain = [target("a"), Target { on_status: Some(vec![429, 503]), ..target("b") }];
     let answer = llm.answer(&chain, &exchange(), Mode::Whole).await;
-    assert_eq!(said(answer.as_ref().expect("an answer")), "hi");
+    assert_eq!(text_of(answer.as_ref().expect("an answer")), "hi");
     is_from_b(answer, "429");
     let answer = llm.answer(&chain, &exchange(), Mode::Stream).await.expect("an answer");
     let (text, broken) = drain(answer).await;
@@ -48,7 +48,7 @@ async fn a_fallback_that_does_not_list_the_status_is_passed_over_for_the_next() 
     c.always(Script::says("c"));
     let chain = [target("a"), Target { on_status: Some(vec![429]), ..target("b") }, Target { on_status: Some(vec![503]), ..target("c") }];
     let answer = llm(&[&a, &b, &c]).answer(&chain, &exchange(), Mode::Whole).await.expect("an answer");
-    assert_eq!((said(&answer), answer.attempts), ("c".into(), 2));
+    assert_eq!((text_of(&answer), answer.attempts), ("c".into(), 2));
     assert!(b.requests().is_empty());
 }
 
@@ -184,8 +184,8 @@ async fn every_try_is_observed_with_its_outcome() {
         "nobody/model-nobody unknown_provider",
         "a/model-a secret_missing",
     ];
-    for (place, expected) in expected.iter().enumerate() {
-        assert_eq!(seen[2 * place..2 * place + 2], [(*expected).to_owned(), "b/model-b ok".to_owned()]);
+    for (index, expected) in expected.iter().enumerate() {
+        assert_eq!(seen[2 * index..2 * index + 2], [(*expected).to_owned(), "b/model-b ok".to_owned()]);
     }
     assert_eq!(seen[10..], ["a/model-a cancelled".to_owned()]);
 }

@@ -40,7 +40,7 @@ async fn one_token_is_asked_for_and_goes_as_a_bearer_to_any_kind_of_provider() {
         provider.always(Script::says("hi"));
         let llm = guarded(&provider, &endpoint, kind);
         for _ in 0..2 {
-            assert_eq!(said(&llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer")), "hi");
+            assert_eq!(text_of(&llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer")), "hi");
         }
         assert_eq!(bearers(&provider), ["Bearer t-1", "Bearer t-1"]);
         assert!(provider.requests().iter().all(|request| request.header("api-key").is_none()), "one header carries it");
@@ -63,7 +63,7 @@ async fn exchanges_that_begin_together_wait_for_the_same_token() {
         endpoint.received().await;
         signal.fire();
     });
-    assert_eq!((said(&one.expect("an answer")), said(&two.expect("an answer"))), ("hi".into(), "hi".into()));
+    assert_eq!((text_of(&one.expect("an answer")), text_of(&two.expect("an answer"))), ("hi".into(), "hi".into()));
     assert_eq!((endpoint.requests().len(), bearers(&provider)), (1, vec!["Bearer t-1".to_owned(); 2]));
 }
 
@@ -87,12 +87,12 @@ async fn a_second_refusal_counts_and_shows_no_token() {
     let llm = guarded(&provider, &endpoint, Kind::OpenAi);
     let error = failure(&llm, Mode::Whole).await;
     assert!(matches!(&error, Error::Status { status: 401, message, .. } if message == "revoked: [hidden]"), "{error}");
-    assert_eq!(said(&llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer")), "hi");
+    assert_eq!(text_of(&llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer")), "hi");
     assert_eq!(bearers(&provider), ["Bearer token-number-one", "Bearer token-number-two", "Bearer token-number-three"]);
 }
 
 #[tokio::test]
-async fn a_refused_key_is_benched_where_the_endpoint_gives_the_same_token_again() {
+async fn a_refused_key_opens_its_circuit_if_the_endpoint_gives_the_same_token_again() {
     let (provider, endpoint) = (Upstream::start().await, Upstream::start().await);
     endpoint.always(grant("t-1"));
     provider.always(Script::json(401, &json!({"error": {"message": "no"}})));
@@ -101,8 +101,8 @@ async fn a_refused_key_is_benched_where_the_endpoint_gives_the_same_token_again(
     assert_eq!((provider.requests().len(), endpoint.requests().len()), (1, 2));
     assert_eq!(llm.circuits()[0].key_name.as_deref(), Some("CLIENT"));
     let named = Target { secret_key_name: Some("CLIENT".into()), ..target("a") };
-    let benched = llm.answer(&[named], &exchange(), Mode::Whole).await.err().expect("its circuit is open");
-    assert!(matches!(benched, Error::CircuitOpen { .. }) && provider.requests().len() == 1, "{benched}");
+    let refused = llm.answer(&[named], &exchange(), Mode::Whole).await.err().expect("its circuit is open");
+    assert!(matches!(refused, Error::CircuitOpen { .. }) && provider.requests().len() == 1, "{refused}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn the_request_is_openais_with_unknown_fields_and_only_our_headers() {
     exchange.params.push(("seed".into(), codec::json("12345678901234567890".into()).expect("JSON")));
     let a = Target { secret_key_name: Some("KEY_A".into()), ..target("a") };
     let answer = llm(&[&upstream]).answer(&[a], &exchange, Mode::Whole).await.expect("an answer");
-    assert_eq!((said(&answer), &*answer.provider, &*answer.model, answer.attempts), ("hi".into(), "a", "model-a", 1));
+    assert_eq!((text_of(&answer), &*answer.provider, &*answer.model, answer.attempts), ("hi".into(), "a", "model-a", 1));
     let request = upstream.requests().remove(0);
     assert_eq!((&*request.method, &*request.path), ("POST", "/v1/chat/completions"));
     let expected = r#"{"model":"model-a","messages":[{"role":"user","content":"hello"}],"stream":false,"seed":12345678901234567890}"#;
@@ -63,7 +63,7 @@ async fn a_whole_reply_in_many_reads_is_put_together() {
         upstream.received().await;
         signal.fire();
     });
-    assert_eq!(said(&answer.expect("an answer")), "café");
+    assert_eq!(text_of(&answer.expect("an answer")), "café");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_connection_that_its_provider_closes_is_not_used_again() {
     let llm = llm(&[&upstream]);
     for expected in ["bye", "hi"] {
         let answer = llm.answer(&[target("a")], &exchange(), Mode::Whole).await.expect("an answer");
-        assert_eq!(said(&answer), expected);
+        assert_eq!(text_of(&answer), expected);
     }
     assert_eq!(upstream.connections(), 2);
 }

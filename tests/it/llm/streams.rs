@@ -86,8 +86,10 @@ async fn a_json_reply_to_a_stream_request_becomes_chunks_with_usage_only_if_aske
         let options = json!({"include_usage": wanted}).to_string();
         exchange.params.push(("stream_options".into(), cofferdam::chat::codec::json(options).expect("JSON")));
         let answer = llm.answer(&[target("a")], &exchange, Mode::Stream).await.expect("an answer");
-        let Reply::Chunks(chunks) = answer.reply else { panic!("must be chunks") };
-        let chunks: Vec<Value> = chunks.map(|chunk| serde_json::from_slice(&chunk.expect("no error")).expect("JSON")).collect().await;
+        let (text, broken) = drain(answer).await;
+        assert!(broken.is_none() && text.ends_with("\n\ndata: [DONE]\n\n"), "{text}");
+        let data = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+        let chunks: Vec<Value> = data.map(|data| serde_json::from_str(data).expect("JSON")).collect();
         let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
         assert_eq!(text, "hello there");
         assert_eq!(chunks.last().expect("chunks")["usage"]["total_tokens"] == 3, wanted);

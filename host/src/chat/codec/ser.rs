@@ -86,6 +86,17 @@ impl Serialize for ToolCall {
     }
 }
 
+/// An object of which nothing is known.
+pub(super) struct Object<'a>(pub(super) &'a Fields);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        write(&mut map, self.0)?;
+        map.end()
+    }
+}
+
 struct Function<'a>(&'a FunctionCall);
 
 impl Serialize for Function<'_> {

@@ -1,136 +1,158 @@
-//! One `chat.completion.chunk` as a provider sends it, read with patience: what has an odd form says nothing, what is no JSON is an error.
-//! Must not know what becomes of it. Source: OpenAI API reference, "Chat completion chunk".
+//! What one frame says of the one answer that counts, the choice with the index 0. Several pieces of a kind are put together, for they belong to
+//! the same moment.
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::said::Said;
-use crate::chat::codec::parse_fields;
-use crate::chat::{Fields, Json, StreamError};
+use super::extra::Extra;
+use crate::chat::{Delta, Fields, Json, Piece};
 
-/// What a chunk says of the one answer that counts.
+/// What a frame says.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) model: Option<String>,
     pub(super) service_tier: Option<String>,
     pub(super) usage: Option<Json>,
-    pub(super) delta: Fields,
+    pub(super) reasoning: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) refusal: Option<String>,
+    /// Fields of the delta that are not modelled.
+    pub(super) extra: Fields,
     pub(super) calls: Vec<CallDelta>,
     pub(super) finish_reason: Option<String>,
     pub(super) logprobs: Option<Json>,
 }
 
 /// More of a tool call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct CallDelta {
+    /// None if its provider does not count calls.
     pub(super) index: Option<u64>,
-    pub(super) id: Option<String>,
-    pub(super) function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct FunctionDelta {
-    pub(super) name: Option<String>,
-    pub(super) arguments: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    index: Option<u64>,
-    delta: Option<Json>,
-    finish_reason: Option<String>,
-    logprobs: Option<Json>,
+    /// Empty if the call has begun before.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: String,
 }
 
 impl Chunk {
-    /// The data of one event.
-    ///
-    /// # Errors
-    /// Where it is an error of the provider's, or no JSON object.
-    pub(super) fn read(data: &[u8]) -> Result<Self, StreamError> {
-        let fields = parse_fields(data)
-            .map_err(|_| StreamError { message: "the provider sent an event that cannot be read".into(), code: "upstream_garbled" })?;
-        let said = Said(&fields);
-        if let Some(error) = said.field("error").filter(|json| json.get() != "null") {
-            return Err(reported(error.get()));
+    pub(super) fn of(deltas: &[Delta]) -> Self {
+        let mut chunk = Self::default();
+        for delta in deltas {
+            match delta {
+                Delta::Head { model, .. } => chunk.model = model.clone().or(chunk.model),
+                Delta::Usage(usage) => chunk.usage = Some(usage.json()),
+                Delta::UsageJson(json) => chunk.usage = Some(json.clone()),
+                Delta::Fields(fields) => chunk.service_tier = Extra(fields).text("service_tier").or(chunk.service_tier),
+                Delta::Piece { choice: 0, piece } => chunk.piece(piece),
+                Delta::Piece { .. } => {}
+            }
         }
-        let mut chunk = Self { model: said.text("model"), service_tier: said.text("service_tier"), ..Self::default() };
-        chunk.usage = said.field("usage").filter(|json| json.get() != "null").map(ToOwned::to_owned);
-        let choices = said.field("choices").and_then(|json| serde_json::from_str::<Option<Vec<Choice>>>(json.get()).ok());
-        let first = choices.flatten().unwrap_or_default().into_iter().find(|choice| choice.index.unwrap_or(0) == 0);
-        if let Some(Choice { delta, finish_reason, logprobs, .. }) = first {
-            chunk.finish_reason = finish_reason;
-            chunk.logprobs = logprobs;
-            chunk.delta = delta.and_then(|json| parse_fields(json.get().as_bytes()).ok()).unwrap_or_default();
-            let calls = Said(&chunk.delta).field("tool_calls").and_then(|json| serde_json::from_str::<Option<Vec<_>>>(json.get()).ok());
-            chunk.calls = calls.flatten().unwrap_or_default();
-        }
-        Ok(chunk)
+        chunk
     }
 
-    /// More text; parts of a list are put together.
-    pub(super) fn text(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Part {
-            text: Option<String>,
+    fn piece(&mut self, piece: &Piece) {
+        let more = |known: &mut Option<String>, text: &str| {
+            if !text.is_empty() {
+                known.get_or_insert_default().push_str(text);
+            }
+        };
+        match piece {
+            Piece::Begin => {}
+            Piece::Text(text) => more(&mut self.text, text),
+            Piece::Reasoning(text) => more(&mut self.reasoning, text),
+            Piece::Refusal(text) => more(&mut self.refusal, text),
+            Piece::Call { index, id, name, .. } => {
+                let index = Some(u64::from(*index));
+                self.calls.push(CallDelta { index, id: id.clone(), name: name.clone(), arguments: String::new() });
+            }
+            Piece::Arguments { index, text } => {
+                let index = Some(u64::from(*index));
+                match self.calls.last_mut().filter(|call| call.index == index) {
+                    Some(call) => call.arguments.push_str(text),
+                    None => self.calls.push(CallDelta { index, arguments: text.clone(), ..CallDelta::default() }),
+                }
+            }
+            Piece::Fields(fields) => {
+                let extra = Extra(fields);
+                if let Some(content) = extra.field("content") {
+                    more(&mut self.text, &text_of_parts(content));
+                }
+                self.calls.extend(extra.field("tool_calls").into_iter().flat_map(calls));
+                self.extra.extend_from_slice(fields);
+            }
+            Piece::Beside(fields) => {
+                let logprobs = Extra(fields).field("logprobs").filter(|json| json.get() != "null");
+                self.logprobs = logprobs.map(ToOwned::to_owned).or(self.logprobs.take());
+            }
+            Piece::Finish(reason) => self.finish_reason = Some(reason.clone()),
         }
-        let said = Said(&self.delta);
-        said.text("content").or_else(|| {
-            let parts: Vec<Part> = serde_json::from_str(said.field("content")?.get()).ok()?;
-            Some(parts.into_iter().filter_map(|part| part.text).collect()).filter(|text: &String| !text.is_empty())
-        })
     }
 }
 
-impl FunctionDelta {
-    /// A text that should be JSON once it is whole; some servers send the JSON itself.
-    pub(super) fn arguments(&self) -> String {
-        match &self.arguments {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }
-    }
-}
-
-fn reported(json: &str) -> StreamError {
+/// The text of a list of parts in which there are others too.
+fn text_of_parts(json: &RawValue) -> String {
     #[derive(Deserialize)]
-    struct Reported {
-        message: String,
+    struct Part {
+        text: Option<String>,
     }
-    let message = serde_json::from_str(json).map_or_else(|_| "the provider reported an error".into(), |Reported { message }| message);
-    StreamError { message, code: "upstream_error" }
+    let parts: Vec<Part> = serde_json::from_str(json.get()).unwrap_or_default();
+    parts.into_iter().filter_map(|part| part.text).collect()
+}
+
+/// Entries of `tool_calls` that the decoder cannot place.
+fn calls(json: &RawValue) -> Vec<CallDelta> {
+    #[derive(Deserialize)]
+    struct Entry {
+        index: Option<u64>,
+        id: Option<String>,
+        function: Option<Function>,
+    }
+    #[derive(Deserialize)]
+    struct Function {
+        name: Option<String>,
+        arguments: Option<Value>,
+    }
+    let entries = serde_json::from_str::<Option<Vec<Entry>>>(json.get()).ok().flatten().unwrap_or_default();
+    let call = |Entry { index, id, function }| {
+        let (name, arguments) = function.map_or((None, None), |Function { name, arguments }| (name, arguments));
+        let arguments = match arguments {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+        };
+        CallDelta { index, id: id.unwrap_or_default(), name: name.unwrap_or_default(), arguments }
+    };
+    entries.into_iter().map(call).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::decode;
+
+    fn read(data: &str) -> Chunk {
+        Chunk::of(&decode::chunk(data.as_bytes()).expect("JSON"))
+    }
 
     #[test]
     fn what_has_an_odd_form_says_nothing() {
         for data in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#] {
-            let chunk = Chunk::read(data.as_bytes()).expect("JSON");
-            assert!(chunk.text().is_none() && chunk.calls.is_empty() && chunk.finish_reason.is_none(), "{data}");
+            let chunk = read(data);
+            assert!(chunk.text.is_none() && chunk.calls.is_empty() && chunk.finish_reason.is_none(), "{data}");
         }
-        let late =
-            Chunk::read(br#"{"model":7,"choices":[{"finish_reason":null,"content_filter_results":{}}],"usage":null}"#).expect("JSON");
-        assert!(late.delta.is_empty() && late.usage.is_none() && late.model.is_none());
+        let late = read(r#"{"model":7,"choices":[{"finish_reason":null,"content_filter_results":{}}],"usage":null}"#);
+        assert!(late.extra.is_empty() && late.usage.is_none() && late.model.is_none());
     }
 
     #[test]
     fn text_may_come_in_parts_and_arguments_as_json() {
-        let data = br#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],
+        let data = r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],
             "tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":{"x":1}}}]}}]}"#;
-        let chunk = Chunk::read(data).expect("JSON");
-        assert_eq!(chunk.text().as_deref(), Some("ab"));
-        assert_eq!(chunk.calls[0].function.as_ref().map(FunctionDelta::arguments).as_deref(), Some("{\"x\":1}"));
-    }
-
-    #[test]
-    fn an_error_and_what_is_no_json_end_the_stream() {
-        let code = |data: &str| Chunk::read(data.as_bytes()).expect_err("broken").code;
-        assert_eq!((code("{\"error\":{\"message\":\"m\"}}"), code("{\"error\":1}")), ("upstream_error", "upstream_error"));
-        assert_eq!((code("no"), code("[]")), ("upstream_garbled", "upstream_garbled"));
-        assert!(Chunk::read(b"{\"error\":null}").is_ok());
+        let chunk = read(data);
+        assert_eq!(chunk.text.as_deref(), Some("ab"));
+        assert_eq!(chunk.calls[0].arguments, "{\"x\":1}");
+        let mixed = read(r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"other"},{"type":"text","text":"b"}]}}]}"#);
+        assert_eq!(mixed.text.as_deref(), Some("ab"));
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers events, writes them, and holds them until the connection takes them. Must not know what they say.
+//! Numbers events, writes them, and holds them until the connection takes them: no number is left out.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::codec::to_json;
-use crate::http::sse;
+use crate::chat::sse;
 
 #[derive(Debug, Default)]
 pub(super) struct Emitter {
@@ -42,7 +42,7 @@ impl Emitter {
     pub(super) fn emit<T: Serialize>(&mut self, kind: &'static str, body: &T) {
         let json = to_json(&Event { r#type: kind, sequence_number: self.sequence, body });
         self.sequence += 1;
-        self.waiting.push_back(sse::named(kind, &json));
+        self.waiting.push_back(sse::event(Some(kind), &json));
     }
 
     /// The oldest event that was not taken yet.

@@ -1,7 +1,6 @@
-//! The stream of a response: pulls the chat stream one event at a time and only when the client has taken what there was. Nothing is spawned,
-//! so a client that leaves drops the provider's stream too. Must not know what the events say.
+//! The stream of a response: pulls the reply's frames one at a time and only when the client has taken what there was. Nothing is spawned,
+//! so a client that leaves drops the provider's stream too.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,70 +8,73 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::writer::Writer;
-use crate::chat::StreamError;
-use crate::chat::reply::Pieces;
+use crate::chat::frame::IntoFrames;
+use crate::chat::{Frame, ReplyStream, StreamError};
 use crate::http::body::Event;
-use crate::llm;
 
-/// Told on when a provider says no more than that it is still there.
+/// Sent if a provider says no more than that it is still there.
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
-pub(super) struct Responding {
-    /// None when the chat stream is over.
-    pieces: Option<Pieces>,
-    /// Its items are framed events; else each is the data of one.
-    framed: bool,
-    /// Data of events that were read and not looked at yet.
-    waiting: VecDeque<Bytes>,
+pub(super) struct ResponseStream {
+    /// None when nothing more is asked of it.
+    reply: Option<ReplyStream>,
+    /// Frames that were read and not looked at yet.
+    waiting: IntoFrames,
+    /// The reply is whole with the frames that wait.
+    ends: bool,
     writer: Writer,
     stage: Stage,
 }
 
 enum Stage {
     Reading,
-    /// The chat stream has ended; the items are being closed.
+    /// The reply has ended; the items are being closed.
     Ending,
     Failing(StreamError),
-    /// The last event is out; what is left of the chat stream is read away, so that the provider's connection can be used again.
+    /// The last event is out; the rest of the reply is read and dropped, so that the provider's connection can be used again.
     Over,
 }
 
-impl Responding {
-    pub(super) fn new(pieces: Pieces, framed: bool, writer: Writer) -> Self {
-        Self { pieces: Some(pieces), framed, waiting: VecDeque::new(), writer, stage: Stage::Reading }
+impl ResponseStream {
+    pub(super) fn new(reply: ReplyStream, mut writer: Writer) -> Self {
+        writer.fallback_model(reply.model());
+        Self { reply: Some(reply), waiting: IntoFrames::default(), ends: false, writer, stage: Stage::Reading }
     }
 
-    /// One step of reading; an event only where the provider has to say that it is there.
+    /// One step of reading; gives an event only if the provider has to show that it is there.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        if let Some(data) = self.waiting.pop_front() {
-            if self.framed && data.trim_ascii() == b"[DONE]" {
-                self.waiting.clear();
-                self.stage = Stage::Ending;
-            } else if let Err(broken) = self.writer.chunk(&data) {
-                self.stage = Stage::Failing(broken);
+        if let Some(mut frame) = self.waiting.next() {
+            if let Err(error) = self.write(&mut frame) {
+                self.stage = Stage::Failing(error);
             }
             return Poll::Ready(None);
         }
-        let item = match &mut self.pieces {
-            Some(pieces) => ready!(pieces.as_mut().poll_next(cx)),
+        if self.ends {
+            self.stage = Stage::Ending;
+            return Poll::Ready(None);
+        }
+        let item = match &mut self.reply {
+            Some(reply) => ready!(Pin::new(reply).poll_next(cx)),
             None => None,
         };
         match item {
-            Some(Ok(piece)) if self.framed => {
-                self.waiting.extend(llm::events(&piece).map(|data| match data {
-                    std::borrow::Cow::Borrowed(data) => piece.slice_ref(data),
-                    std::borrow::Cow::Owned(data) => data.into(),
-                }));
-                return Poll::Ready(self.waiting.is_empty().then_some(Event { bytes: PING, ended: None }));
+            Some(Ok(frames)) => {
+                self.ends = frames.end;
+                let silent = !frames.end && frames.is_silent();
+                self.waiting = if silent { IntoFrames::default() } else { frames.into_iter() };
+                return Poll::Ready(silent.then_some(Event { bytes: PING, ended: None }));
             }
-            Some(Ok(json)) => self.waiting.push_back(json),
-            Some(Err(broken)) => self.stage = Stage::Failing(broken),
+            Some(Err(error)) => self.stage = Stage::Failing(error),
             None => {
-                self.pieces = None;
-                self.stage = Stage::Ending;
+                self.reply = None;
+                self.stage = Stage::Failing(StreamError { message: "the reply stopped before its end".into(), code: "upstream_cut" });
             }
         }
         Poll::Ready(None)
+    }
+
+    fn write(&mut self, frame: &mut Frame) -> Result<(), StreamError> {
+        self.writer.frame(frame.deltas()?)
     }
 
     /// The last event, which says how it ended.
@@ -82,7 +84,7 @@ impl Responding {
     }
 }
 
-impl Stream for Responding {
+impl Stream for ResponseStream {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -103,19 +105,19 @@ impl Stream for Responding {
                         return Poll::Ready(this.last("done"));
                     }
                 }
-                // The events that begin a response leave first, where nothing had been said.
+                // The events that begin a response leave first, if nothing was sent before.
                 Stage::Failing(_) if this.writer.begin() => {}
-                Stage::Failing(broken) => {
-                    let code = broken.code;
-                    this.pieces = None;
-                    this.waiting.clear();
-                    this.writer.fail(&broken.message);
+                Stage::Failing(error) => {
+                    let code = error.code;
+                    this.reply = None;
+                    this.waiting = IntoFrames::default();
+                    this.writer.fail(&error.message);
                     return Poll::Ready(this.last(code));
                 }
                 Stage::Over => {
-                    let Some(pieces) = &mut this.pieces else { return Poll::Ready(None) };
-                    if ready!(pieces.as_mut().poll_next(cx)).is_none() {
-                        this.pieces = None;
+                    let Some(reply) = &mut this.reply else { return Poll::Ready(None) };
+                    if ready!(Pin::new(reply).poll_next(cx)).is_none() {
+                        this.reply = None;
                     }
                 }
             }

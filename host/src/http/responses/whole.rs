@@ -1,17 +1,17 @@
-//! A whole completion as a response object. Of several choices the first counts: a response is one answer. Must not know the pipeline.
+//! A whole completion as a response object. Of several choices the first counts: a response is one answer.
 
 use bytes::Bytes;
 
+use super::extra::Extra;
 use super::item::{self, Item, Part};
 use super::object::{Frame, State};
 use super::reasoning::seal;
 use super::request::Include;
-use super::said::Said;
 use crate::chat::codec::{raw_json, to_json};
 use crate::chat::{Choice, Completion, Content, Json, ToolCall};
 
 pub(super) fn response(completion: &Completion, mut frame: Frame, include: Include) -> Bytes {
-    let extra = Said(&completion.extra);
+    let extra = Extra(&completion.extra);
     frame.answered(Some(&completion.model), extra.text("service_tier").as_deref());
     let choice = completion.choices.iter().min_by_key(|choice| choice.index);
     let state = State::of(choice.and_then(|choice| choice.finish_reason.as_deref()));
@@ -22,7 +22,7 @@ pub(super) fn response(completion: &Completion, mut frame: Frame, include: Inclu
 fn output(choice: &Choice, state: State<'_>, frame: &Frame, include: Include) -> Vec<Json> {
     let message = &choice.message;
     let mut output = Vec::new();
-    output.extend(thought(&Said(&message.extra), frame, include));
+    output.extend(reasoning(&Extra(&message.extra), frame, include));
     let parts = parts(choice, include, output.is_empty());
     if !parts.is_empty() {
         let id = frame.id("msg", output.len());
@@ -39,27 +39,27 @@ fn output(choice: &Choice, state: State<'_>, frame: &Frame, include: Include) ->
     output
 }
 
-fn thought(said: &Said<'_>, frame: &Frame, include: Include) -> Option<Json> {
-    let words = said.thought();
-    let blocks = if include.encrypted { said.blocks() } else { Vec::new() };
-    if words.is_none() && blocks.is_empty() {
+fn reasoning(extra: &Extra<'_>, frame: &Frame, include: Include) -> Option<Json> {
+    let text = extra.reasoning();
+    let blocks = if include.encrypted { extra.blocks() } else { Vec::new() };
+    if text.is_none() && blocks.is_empty() {
         return None;
     }
-    let summary: Vec<Part<'_>> = words.iter().map(|text| Part::SummaryText { text }).collect();
+    let summary: Vec<Part<'_>> = text.iter().map(|text| Part::SummaryText { text }).collect();
     let sealed = (!blocks.is_empty()).then(|| seal(&blocks));
     let item = Item::Reasoning { id: &frame.id("rs", 0), summary: &summary, encrypted_content: sealed.as_deref(), status: None };
     Some(raw_json(&item))
 }
 
-/// Of a reply that says nothing at all (`alone`: nor was anything thought) one empty text.
+/// The parts of the message. A reply that says nothing at all, reasoning included (`alone`), has one empty text.
 fn parts(choice: &Choice, include: Include, alone: bool) -> Vec<Json> {
     let message = &choice.message;
-    let said = Said(&message.extra);
-    let (text, refusal) = (text(&message.content), said.refusal());
+    let extra = Extra(&message.extra);
+    let (text, refusal) = (text(&message.content), extra.refusal());
     let mut parts = Vec::new();
     if !text.is_empty() || (alone && refusal.is_none() && message.tool_calls.is_empty()) {
-        let annotations = said.field("annotations").map(item::annotations).unwrap_or_default();
-        let logprobs = Said(&choice.extra).field("logprobs").filter(|_| include.logprobs);
+        let annotations = extra.field("annotations").map(item::annotations).unwrap_or_default();
+        let logprobs = Extra(&choice.extra).field("logprobs").filter(|_| include.logprobs);
         let logprobs = logprobs.map(item::logprobs).unwrap_or_default();
         parts.push(raw_json(&Part::OutputText { text: &text, annotations: &annotations, logprobs: &logprobs }));
     }

@@ -1,10 +1,10 @@
-//! Chunks of a chat completion in, events of a response out: items open, grow and close. The text of each is held, because the events that
-//! close it say it once more; how much is limited. Must not know streams or framing.
+//! Frames of a chat reply in, events of a response out: items open, grow and close. The text of each is held, because the events that
+//! close it repeat it; how much is held is limited.
 //! Source: OpenAI API reference, "Responses, streaming events".
 
 mod call;
 mod message;
-mod thought;
+mod reasoning;
 
 use std::collections::VecDeque;
 
@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use super::chunk::{CallDelta, Chunk};
 use super::emitter::Emitter;
+use super::extra::Extra;
 use super::item;
 use super::object::{Frame, Object, State};
 use super::request::Include;
-use super::said::Said;
-use crate::chat::{Json, StreamError};
+use crate::chat::{Delta, Json, StreamError};
 use call::Call;
 use message::{Kind, Message};
-use thought::Thought;
+use reasoning::Reasoning;
 
 /// What an item or a part is counted as beside its text.
 const ITEM_BYTES: usize = 256;
@@ -29,9 +29,10 @@ const ITEM_BYTES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Writer {
     frame: Frame,
+    fallback_model: Option<String>,
     include: Include,
     /// Bytes that may still be held.
-    room: usize,
+    bytes_left: usize,
     limit: usize,
     begun: bool,
     /// By place in the output; none while an item is open.
@@ -44,10 +45,10 @@ pub(super) struct Writer {
     emitter: Emitter,
 }
 
-/// The item that the model is saying.
+/// The item that is growing.
 #[derive(Debug)]
 enum Open {
-    Thought(Thought),
+    Reasoning(Reasoning),
     Message(Message),
 }
 
@@ -67,8 +68,9 @@ impl Writer {
     pub(super) fn new(frame: Frame, include: Include, limit: usize) -> Self {
         Self {
             frame,
+            fallback_model: None,
             include,
-            room: limit,
+            bytes_left: limit,
             limit,
             begun: false,
             output: Vec::new(),
@@ -85,19 +87,28 @@ impl Writer {
         self.emitter.next()
     }
 
-    /// Takes the data of one chunk.
+    /// The model's name if no frame says it.
+    pub(super) fn fallback_model(&mut self, model: &str) {
+        self.fallback_model = Some(model.to_owned());
+    }
+
+    /// Takes what one frame says; nothing if it is empty.
     ///
     /// # Errors
-    /// Where the stream must end here; `fail` then says so to the client.
-    pub(super) fn chunk(&mut self, data: &[u8]) -> Result<(), StreamError> {
-        let chunk = Chunk::read(data)?;
+    /// If the stream must end here; `fail` then says so to the client.
+    pub(super) fn frame(&mut self, deltas: &[Delta]) -> Result<(), StreamError> {
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let chunk = Chunk::of(deltas);
         if !self.begun || chunk.service_tier.is_some() {
-            let model = chunk.model.as_deref().filter(|_| !self.begun);
+            let fallback = self.fallback_model.take();
+            let model = chunk.model.as_deref().or(fallback.as_deref()).filter(|_| !self.begun);
             self.frame.answered(model, chunk.service_tier.as_deref());
         }
         self.begin();
-        self.thought(&chunk)?;
-        self.said(&chunk)?;
+        self.reasoning(&chunk)?;
+        self.message(&chunk)?;
         for delta in &chunk.calls {
             self.call(delta)?;
         }
@@ -106,7 +117,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Closes the next item that is open, first to last; false where none is. One at a time, so that each event can leave before the next is made.
+    /// Closes the next item that is open, first to last; false if none is. One at a time, so that each event can leave before the next is made.
     pub(super) fn close_next(&mut self) -> bool {
         let state = State::of(self.finish_reason.as_deref());
         if self.open.is_some() {
@@ -117,7 +128,7 @@ impl Writer {
         } else if self.output.is_empty() {
             // A reply that says nothing still is a message.
             self.begin();
-            let mut message = self.message();
+            let mut message = self.open_message();
             message.begin(Kind::Text, &mut self.emitter);
             self.open = Some(Open::Message(message));
         } else {
@@ -134,11 +145,11 @@ impl Writer {
         self.emitter.emit(kind, &Whole { response: self.frame.object(state, &output, self.usage.as_ref()) });
     }
 
-    /// The last event of a response that did not: what was said stands in it, as far as it got.
+    /// The last event of a response that failed: it has the output as far as it got.
     pub(super) fn fail(&mut self, message: &str) {
         let state = State::Failed(message);
         let open = self.open.take().map(|open| match open {
-            Open::Thought(thought) => (thought.at, thought.item(state.of_item(), self.include)),
+            Open::Reasoning(reasoning) => (reasoning.at, reasoning.item(state.of_item(), self.include)),
             Open::Message(message) => (message.at, message.item(state.of_item())),
         });
         let calls = self.calls.drain(..).map(|call| (call.at, call.item(state.of_item())));
@@ -149,7 +160,7 @@ impl Writer {
         self.emitter.emit("response.failed", &Whole { response: self.frame.object(state, &output, self.usage.as_ref()) });
     }
 
-    /// Writes the events that begin a response; false where they were written before.
+    /// Writes the events that begin a response; false if they were written before.
     pub(super) fn begin(&mut self) -> bool {
         if std::mem::replace(&mut self.begun, true) {
             return false;
@@ -160,68 +171,65 @@ impl Writer {
         true
     }
 
-    fn thought(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
-        let said = Said(&chunk.delta);
-        let blocks = if self.include.encrypted { said.blocks() } else { Vec::new() };
-        let words = said.thought();
-        if words.is_none() && blocks.is_empty() {
+    fn reasoning(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
+        let blocks = if self.include.encrypted { Extra(&chunk.extra).blocks() } else { Vec::new() };
+        if chunk.reasoning.is_none() && blocks.is_empty() {
             return Ok(());
         }
-        self.hold(words.as_ref().map_or(0, String::len) + blocks.iter().map(|block| block.get().len()).sum::<usize>())?;
-        let mut thought = match self.open.take() {
-            Some(Open::Thought(thought)) => thought,
+        self.hold(chunk.reasoning.as_ref().map_or(0, String::len) + blocks.iter().map(|block| block.get().len()).sum::<usize>())?;
+        let mut reasoning = match self.open.take() {
+            Some(Open::Reasoning(reasoning)) => reasoning,
             other => {
                 self.open = other;
                 self.close("completed");
                 self.hold(ITEM_BYTES)?;
-                let at = self.place();
-                Thought::open(at, self.frame.id("rs", at), &mut self.emitter)
+                let at = self.next_place();
+                Reasoning::open(at, self.frame.id("rs", at), &mut self.emitter)
             }
         };
-        if let Some(words) = words {
-            thought.grow(&words, &mut self.emitter);
+        if let Some(text) = &chunk.reasoning {
+            reasoning.grow(text, &mut self.emitter);
         }
-        thought.keep(blocks);
-        self.open = Some(Open::Thought(thought));
+        reasoning.keep(blocks);
+        self.open = Some(Open::Reasoning(reasoning));
         Ok(())
     }
 
-    fn said(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
-        let said = Said(&chunk.delta);
-        let annotations = said.field("annotations").map(item::annotations).unwrap_or_default();
+    fn message(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
+        let Chunk { text, refusal, .. } = chunk;
+        let annotations = Extra(&chunk.extra).field("annotations").map(item::annotations).unwrap_or_default();
         let logprobs = chunk.logprobs.as_ref().filter(|_| self.include.logprobs);
-        let (text, refusal) = (chunk.text(), said.refusal());
         let held = [text.as_ref(), refusal.as_ref()].into_iter().flatten().map(String::len).sum::<usize>()
             + annotations.iter().map(|json| json.get().len()).sum::<usize>()
             + logprobs.map_or(0, |json| json.get().len());
         self.hold(held)?;
         let logprobs = logprobs.map(|json| item::logprobs(json)).unwrap_or_default();
         if text.is_some() || !annotations.is_empty() {
-            let mut message = self.speaking(Kind::Text)?;
+            let mut message = self.open_part(Kind::Text)?;
             message.annotate(annotations, &mut self.emitter);
             message.grow(text.as_deref().unwrap_or_default(), logprobs, &mut self.emitter);
             self.open = Some(Open::Message(message));
         } else if let Some(Open::Message(message)) = &mut self.open {
             // A reply that was whole before it streamed has them all at its end.
-            message.weigh(logprobs);
+            message.add_logprobs(logprobs);
         }
         if let Some(refusal) = refusal {
-            let mut message = self.speaking(Kind::Refusal)?;
-            message.grow(&refusal, Vec::new(), &mut self.emitter);
+            let mut message = self.open_part(Kind::Refusal)?;
+            message.grow(refusal, Vec::new(), &mut self.emitter);
             self.open = Some(Open::Message(message));
         }
         Ok(())
     }
 
     /// The open message with an open part of that kind, taken out.
-    fn speaking(&mut self, kind: Kind) -> Result<Message, StreamError> {
+    fn open_part(&mut self, kind: Kind) -> Result<Message, StreamError> {
         let mut message = match self.open.take() {
             Some(Open::Message(message)) => message,
             other => {
                 self.open = other;
                 self.close("completed");
                 self.hold(ITEM_BYTES)?;
-                self.message()
+                self.open_message()
             }
         };
         if message.begin(kind, &mut self.emitter) {
@@ -230,20 +238,17 @@ impl Writer {
         Ok(message)
     }
 
-    fn message(&mut self) -> Message {
-        let at = self.place();
+    fn open_message(&mut self) -> Message {
+        let at = self.next_place();
         Message::open(at, self.frame.id("msg", at), &mut self.emitter)
     }
 
-    /// A call without a number of its own is told by its id; one without either is the last one.
+    /// A call without a number of its own is known by its id; one without either is the last one.
     fn call(&mut self, delta: &CallDelta) -> Result<(), StreamError> {
-        let function = delta.function.as_ref();
-        let (id, name) =
-            (delta.id.as_deref().unwrap_or_default(), function.and_then(|function| function.name.as_deref()).unwrap_or_default());
-        let arguments = function.map(|function| function.arguments()).unwrap_or_default();
+        let CallDelta { id, name, arguments, .. } = delta;
         let known = match delta.index {
             Some(index) => self.calls.iter().position(|call| call.index == Some(index)),
-            None if !id.is_empty() => self.calls.iter().position(|call| call.call_id == id),
+            None if !id.is_empty() => self.calls.iter().position(|call| call.call_id == *id),
             None => self.calls.len().checked_sub(1),
         };
         self.hold(arguments.len())?;
@@ -254,21 +259,21 @@ impl Writer {
             None => {
                 self.close("completed");
                 self.hold(ITEM_BYTES + id.len() + name.len())?;
-                let at = self.place();
-                let call_id = if id.is_empty() { self.frame.id("call", at) } else { id.to_owned() };
+                let at = self.next_place();
+                let call_id = if id.is_empty() { self.frame.id("call", at) } else { id.clone() };
                 let ours = self.frame.id("fc", at);
-                self.calls.push_back(Call::open(at, ours, delta.index, call_id, name.to_owned(), &mut self.emitter));
+                self.calls.push_back(Call::open(at, ours, delta.index, call_id, name.clone(), &mut self.emitter));
                 self.calls.len() - 1
             }
         };
-        self.calls[known].grow(&arguments, &mut self.emitter);
+        self.calls[known].grow(arguments, &mut self.emitter);
         Ok(())
     }
 
-    /// Closes the item that the model was saying.
+    /// Closes the item that was growing.
     fn close(&mut self, status: &'static str) {
         let (at, item) = match self.open.take() {
-            Some(Open::Thought(thought)) => (thought.at, thought.close(status, self.include, &mut self.emitter)),
+            Some(Open::Reasoning(reasoning)) => (reasoning.at, reasoning.close(status, self.include, &mut self.emitter)),
             Some(Open::Message(message)) => (message.at, message.close(status, &mut self.emitter)),
             None => return,
         };
@@ -280,13 +285,13 @@ impl Writer {
         self.output[at] = Some(item);
     }
 
-    fn place(&mut self) -> usize {
+    fn next_place(&mut self) -> usize {
         self.output.push(None);
         self.output.len() - 1
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), StreamError> {
-        self.room = self.room.checked_sub(bytes).ok_or_else(|| StreamError {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| StreamError {
             message: format!("the response is larger than {} bytes (`limits.http.response_bytes`)", self.limit),
             code: "response_too_large",
         })?;

@@ -1,5 +1,5 @@
-//! One circuit: closed while a provider answers, open after it failed too often or said to stay away, half-open for one probe at a time.
-//! Pure: the time is handed in. Must not know whose circuit it is, locks or logs.
+//! One circuit breaker: closed while a provider answers, open after it failed too often or asked for a pause, half-open for one probe at a
+//! time. Pure: the time is an argument, and the outcome of a try from before the circuit opened never closes it.
 
 use std::time::Duration;
 
@@ -7,15 +7,16 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::policy::Verdict;
-use crate::llm::Limits;
+use crate::llm::limits::Limits;
 
 /// When a circuit opens and for how long.
 #[derive(Clone, Copy)]
 pub(super) struct BreakerConfig {
-    /// Failures in a row; 0 for circuits that never open.
-    failures: u32,
-    first: Duration,
-    most: Duration,
+    /// Failures in a row that open it; with 0 it never opens.
+    failures_max: u32,
+    /// How long it stays open at first.
+    open_time: Duration,
+    open_time_max: Duration,
 }
 
 /// Starts closed.
@@ -23,148 +24,156 @@ pub(super) struct Circuit {
     /// In a row, while it is closed.
     failures: u32,
     open: Option<OpenState>,
-    /// Counts up with each opening: a verdict on a try from before that is old news.
-    openings: u64,
+    /// Counts how often it opened, so that the outcome of an earlier try is recognised.
+    generation: u64,
 }
 
 struct OpenState {
     until: Instant,
-    /// How long without a word of the provider's; twice as much after each probe that fails.
-    rest: Duration,
+    /// How long it stays open if the provider names no time; doubles with each probe that fails.
+    open_time: Duration,
     cause: Cause,
+    /// A probe is under way.
     probing: bool,
-    why: Failure,
+    /// The failure that opened it.
+    failure: Failure,
 }
 
 /// Why a circuit is open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cause {
-    /// We counted failures.
+    /// Failures in a row.
     Failures,
-    /// The provider said so: a rate or a quota.
+    /// The provider reported a rate limit or a quota.
     Limited,
-    /// The provider said so: the key, or a time to wait.
+    /// The provider refused the key or named a time to wait.
     Reported,
 }
 
-/// The right to try, and what is needed to judge the outcome.
+/// Allows one try; needed again to record its outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ticket {
-    openings: u64,
+    generation: u64,
     probe: bool,
 }
 
-/// Why there is no right to try.
+/// The circuit is open: no try is allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) cause: Cause,
     pub(super) until: Instant,
-    pub(super) why: Failure,
+    pub(super) failure: Failure,
 }
 
-/// What a verdict changed.
+/// What the outcome of a try changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Change {
     None,
-    Opened { rest: Duration },
+    Opened { open_for: Duration },
     Closed,
 }
 
 impl BreakerConfig {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { failures: limits.circuit_failures, first: limits.circuit_time.min(limits.circuit_time_max), most: limits.circuit_time_max }
+        let (open_time, open_time_max) = (limits.circuit_time.min(limits.circuit_time_max), limits.circuit_time_max);
+        Self { failures_max: limits.circuit_failures, open_time, open_time_max }
     }
 
-    /// Whether circuits open at all.
-    pub(super) fn are_taken(&self) -> bool {
-        self.failures > 0
+    /// Whether circuits ever open.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.failures_max > 0
     }
 }
 
 impl Circuit {
-    /// `openings`: no less than that of any circuit that stood in this one's place.
-    pub(super) fn new(openings: u64) -> Self {
-        Self { failures: 0, open: None, openings }
+    /// `generation`: at least that of every earlier circuit of the same provider and key.
+    pub(super) fn new(generation: u64) -> Self {
+        Self { failures: 0, open: None, generation }
     }
 
-    /// The right to try now. A circuit whose rest is over lets one in, and nobody else until that one is done.
+    /// Allows a try now. A half-open circuit allows one probe, and nothing else until that one has ended.
     pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Open> {
-        let openings = self.openings;
+        let generation = self.generation;
         match &mut self.open {
-            None => Ok(Ticket { openings, probe: false }),
-            Some(open) if open.probing || now < open.until => Err(Open { cause: open.cause, until: open.until, why: open.why.clone() }),
+            None => Ok(Ticket { generation, probe: false }),
+            Some(open) if open.probing || now < open.until => {
+                Err(Open { cause: open.cause, until: open.until, failure: open.failure.clone() })
+            }
             Some(open) => {
                 open.probing = true;
-                Ok(Ticket { openings, probe: true })
+                Ok(Ticket { generation, probe: true })
             }
         }
     }
 
-    /// Whether nobody may try now.
-    pub(super) fn is_shut(&self, now: Instant) -> bool {
+    /// Whether no try is allowed now.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
         self.open.as_ref().is_some_and(|open| open.probing || now < open.until)
     }
 
-    /// The right to try whatever the circuit says.
+    /// Allows a try although the circuit is open.
     pub(super) fn force(&self) -> Ticket {
-        Ticket { openings: self.openings, probe: false }
+        Ticket { generation: self.generation, probe: false }
     }
 
-    pub(super) fn settle(
+    /// Records the outcome of a try; `failure` is its failure, if it failed.
+    pub(super) fn record(
         &mut self,
         now: Instant,
         ticket: Ticket,
         verdict: &Verdict,
-        why: Option<&Failure>,
-        rests: &BreakerConfig,
+        failure: Option<&Failure>,
+        config: &BreakerConfig,
     ) -> Change {
-        let fresh = ticket.openings == self.openings;
-        let probe = ticket.probe && fresh;
+        let current = ticket.generation == self.generation;
+        let probe = ticket.probe && current;
         if probe && let Some(open) = &mut self.open {
             open.probing = false;
         }
-        let rest = match &self.open {
-            None => rests.first,
-            Some(open) if probe => (open.rest * 2).min(rests.most),
-            Some(open) => open.rest,
+        let time = match &self.open {
+            None => config.open_time,
+            Some(open) if probe => (open.open_time * 2).min(config.open_time_max),
+            Some(open) => open.open_time,
         };
-        match (verdict, why) {
-            (Verdict::Success, _) if fresh || self.open.is_none() => {
+        match (verdict, failure) {
+            (Verdict::Success, _) if current || self.open.is_none() => {
                 self.failures = 0;
                 if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Verdict::Failure, Some(why)) if self.open.is_none() => {
+            (Verdict::Failure, Some(failure)) if self.open.is_none() => {
                 self.failures += 1;
-                if self.failures < rests.failures { Change::None } else { self.open(now, rest, rest, Cause::Failures, why) }
+                if self.failures < config.failures_max { Change::None } else { self.open(now, time, time, Cause::Failures, failure) }
             }
-            (Verdict::Failure, Some(why)) if probe => self.open(now, rest, rest, Cause::Failures, why),
-            (Verdict::Unavailable { limited, retry_after: after }, Some(why)) => {
+            (Verdict::Failure, Some(failure)) if probe => self.open(now, time, time, Cause::Failures, failure),
+            (Verdict::Unavailable { limited, retry_after }, Some(failure)) => {
                 let cause = if *limited { Cause::Limited } else { Cause::Reported };
-                self.open(now, after.map_or(rest, |after| after.min(rests.most)), rest, cause, why)
+                let open_for = retry_after.map_or(time, |after| after.min(config.open_time_max));
+                self.open(now, open_for, time, cause, failure)
             }
             _ => Change::None,
         }
     }
 
-    fn open(&mut self, now: Instant, time: Duration, rest: Duration, cause: Cause, why: &Failure) -> Change {
-        let longer = self.open.as_ref().map_or(now, |open| open.until);
-        let until = longer.max(now + time);
-        self.openings += 1;
+    /// Opens it for at least `open_for`; never for less than before.
+    fn open(&mut self, now: Instant, open_for: Duration, open_time: Duration, cause: Cause, failure: &Failure) -> Change {
+        let before = self.open.as_ref().map_or(now, |open| open.until);
+        let until = before.max(now + open_for);
+        self.generation += 1;
         self.failures = 0;
-        self.open = Some(OpenState { until, rest, cause, probing: false, why: why.clone() });
-        Change::Opened { rest: until - now }
+        self.open = Some(OpenState { until, open_time, cause, probing: false, failure: failure.clone() });
+        Change::Opened { open_for: until - now }
     }
 
-    /// No failure and no opening is remembered.
-    pub(super) fn at_rest(&self) -> bool {
+    /// Whether it remembers neither a failure nor an opening.
+    pub(super) fn is_clean(&self) -> bool {
         self.open.is_none() && self.failures == 0
     }
 
-    pub(super) fn openings(&self) -> u64 {
-        self.openings
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
-    /// Until when it is open; half-open from then on.
+    /// Until when it is open; it is half-open from then on.
     pub(super) fn open_until(&self) -> Option<Instant> {
         self.open.as_ref().map(|open| open.until)
     }

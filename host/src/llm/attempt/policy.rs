@@ -1,12 +1,15 @@
-//! What a failure allows: another try at the same place, the next target, a rest for the provider's key.
-//! The table behind it is in README, "Retries and circuits". Pure; must not know time, circuits or who is asked next.
+//! Pure decisions about tries: what a failure allows (a retry, the next target, an open circuit), how long to pause, and in which order
+//! targets are tried. The table behind them is in docs/reliability.md; there is no clock, no lock and no provider in this file.
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::llm::{Error, Phase, Target};
+use fastrand::Rng;
 
-/// A failure, judged.
+use super::Failure;
+use crate::llm::error::{Error, Phase};
+use crate::llm::target::Target;
+
+/// What follows from a failure.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Judgment {
     pub(super) retry: Retry,
@@ -17,7 +20,7 @@ pub(super) struct Judgment {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Retry {
     Never,
-    /// Only where nobody else is left: the failure took long already.
+    /// Only after every other target failed too, because this failure took long already.
     AfterOthers,
     /// After a pause of at least this.
     After(Duration),
@@ -26,17 +29,18 @@ pub(super) enum Retry {
 /// What the failure says about the provider and its key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Nothing: nobody was asked, or nobody could know.
+    /// Nothing: it was not asked, or was not to blame.
     Neutral,
-    /// It is there; the request was at fault, or nothing was.
+    /// It works, even if it refused this request.
     Success,
     /// It failed.
     Failure,
-    /// It said itself that asking again is no use before this time has passed, or until somebody mends something.
+    /// It reported itself that it is of no use to ask again before this time has passed, or before somebody mends the key or the account.
+    /// `limited`: because of a rate limit or a quota.
     Unavailable { limited: bool, retry_after: Option<Duration> },
 }
 
-/// `budget`: the longest wait for a try at the same place.
+/// `budget`: the longest wait before a retry.
 pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
     let judgment = |retry, verdict| Judgment { retry, verdict };
     let (status, code, retry_after, exhausted) = match &failure.error {
@@ -45,55 +49,55 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
         Error::Timeout { phase, .. } => {
             return match phase {
                 Phase::Connect | Phase::FirstByte | Phase::Idle => judgment(Retry::AfterOthers, Verdict::Failure),
-                // The target had all of the time that is its own.
+                // The target has used up all of its time.
                 Phase::Total => judgment(Retry::Never, Verdict::Failure),
                 Phase::Deadline => judgment(Retry::Never, Verdict::Neutral),
             };
         }
-        // The provider was not asked, and is not to blame.
+        // The provider was not asked.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return judgment(Retry::Never, Verdict::Neutral),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
     };
-    let passing = |limited: bool, against: Verdict| match retry_after.unwrap_or_default() {
+    let transient = |limited: bool, verdict: Verdict| match retry_after.unwrap_or_default() {
         long if long > budget => judgment(Retry::Never, Verdict::Unavailable { limited, retry_after: Some(long) }),
-        short => judgment(Retry::After(short), against),
+        short => judgment(Retry::After(short), verdict),
     };
     match status {
         _ if exhausted => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
         _ if too_long(code) => judgment(Retry::Never, Verdict::Success),
         402 => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
         401 | 403 => judgment(Retry::Never, Verdict::Unavailable { limited: false, retry_after }),
-        429 => passing(true, Verdict::Failure),
-        409 | 425 => passing(false, Verdict::Success),
-        408 | 500..=599 => passing(false, Verdict::Failure),
+        429 => transient(true, Verdict::Failure),
+        409 | 425 => transient(false, Verdict::Success),
+        408 | 500..=599 => transient(false, Verdict::Failure),
         _ => judgment(Retry::Never, Verdict::Success),
     }
 }
 
-/// Whether `fallback` runs after `failure` of a try where `model` was asked. `elsewhere`: the fallback has another provider or another key.
+/// Whether `fallback` is tried after `failure` of a try at `model`. `elsewhere`: the fallback has another provider or another key.
 pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failure: &Failure) -> bool {
     let (status, code) = match &failure.error {
         Error::Status { status, code, .. } => (status, code.as_deref()),
-        // What it is for the client: the operator's list decides whether somebody else may take the field.
+        // The status that the client would get: the operator's list decides whether another target may be tried.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));
     if too_long(code) {
-        // The same request is as long elsewhere; only the operator knows a model that takes more.
+        // The request is as long for the next model; only the operator knows whether that one takes more.
         return lists(400) || lists(*status);
     }
     if failure.in_band {
         return true;
     }
     match &fallback.on_status {
-        // 529 is how some vendors say that they are overloaded.
+        // Some vendors answer 529 if they are overloaded.
         Some(_) => lists(*status) || (*status == 529 && lists(503)),
         None => match status {
             408 | 409 | 425 | 429 | 500..=599 => true,
-            // The key or the account are wrong at that place, not the request.
+            // The key or the account is refused, not the request.
             401..=403 => elsewhere,
             404 => elsewhere || fallback.model != model,
             _ => false,
@@ -103,6 +107,34 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
 
 fn too_long(code: Option<&str>) -> bool {
     code == Some("context_length_exceeded")
+}
+
+/// The indices of a chain's targets in the order in which they are tried: first the equals, whose weights are given, by weighted random
+/// choice, then the fallbacks as they stand. A weight of 0 comes after all other equals.
+pub(super) fn order(weights: &[u32], targets: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..targets).collect();
+    let equals = weights.len().min(targets);
+    for position in 0..equals.saturating_sub(1) {
+        let total: u32 = order[position..equals].iter().map(|index| weights[*index]).sum();
+        if total == 0 {
+            break;
+        }
+        let mut ticket = rng.u32(..total);
+        let chosen = (position..equals).find(|at| {
+            let weight = weights[order[*at]];
+            let hit = ticket < weight;
+            ticket = ticket.saturating_sub(weight);
+            hit
+        });
+        // Rotated, not swapped, so that the others keep their order: weights of 0 stay as they were written.
+        order[position..=chosen.expect("the ticket is below the sum of the weights")].rotate_right(1);
+    }
+    order
+}
+
+/// A random part of `most`, so that clients which failed together do not come back together.
+pub(super) fn jitter(most: Duration, rng: &mut Rng) -> Duration {
+    most.mul_f64(rng.f64())
 }
 
 #[cfg(test)]

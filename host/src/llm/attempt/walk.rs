@@ -1,87 +1,105 @@
-//! One exchange's way along its chain: a try, tries again after a pause, the next target, a hedge beside a slow one, until one replies.
-//! Nothing is spawned: dropping the walk drops every try, and the first reply drops the others. Must not know providers or dialects.
+//! One exchange's way along its chain: a try, retries after a pause, the next target, a hedge beside a slow one, until one replies.
+//! Nothing is spawned: dropping the walk drops every try, and the first reply drops the others.
 
-mod progress;
-
-use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fastrand::Rng;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
-use super::circuits::{Account, Permit};
-use super::policy::{self, Retry};
-use super::{Attempts, Failure, Watch, order};
+use super::circuit::{Cause, Open};
+use super::circuits::{Account, CircuitState, Circuits, Permit};
+use super::policy::{self, Judgment, Retry, Verdict};
+use super::{Answered, Attempt, Backend, Failure, Measured, Observer, Request};
 use crate::chat::{Deadline, Tries};
-use crate::llm::{Chain, Error, Target};
+use crate::llm::error::Error;
+use crate::llm::limits::Limits;
+use crate::llm::target::{Chain, Target};
 use crate::telemetry::Operation;
-use progress::Progress;
 
-/// What is asked of one provider after the other.
-pub(in crate::llm) trait Ask: Sync {
-    type Reply;
+/// The shortest `Retry-After` of a client whose targets are not asked.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
-    /// One try. `others`: targets of the chain after this one.
-    fn ask(&self, target: &Target, model: &str, others: u32) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
+/// What all exchanges share about tries.
+pub(in crate::llm) struct Attempts {
+    limits: Limits,
+    observer: Arc<dyn Observer>,
+    circuits: Circuits,
+    rng: Mutex<Rng>,
+}
 
-    /// What is asked of this provider, in the convention's words.
-    fn operation<'m>(&self, provider: &str, model: &'m str) -> Operation<'m>;
-
-    /// The name of the secret that a try at `target` takes its key from.
-    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
-        target.secret_key_name.as_deref()
+impl Attempts {
+    pub(in crate::llm) fn new(limits: Limits, observer: Arc<dyn Observer>) -> Self {
+        let circuits = Circuits::new(&limits, Arc::clone(&observer));
+        // Another sequence in each process, so that servers which failed together do not come back together.
+        Self { limits, observer, circuits, rng: Mutex::new(Rng::new()) }
     }
 
-    /// Whether a try ends with the first event of a stream.
-    fn streams(&self) -> bool {
-        false
+    /// With the same pauses and choices in every run.
+    pub(in crate::llm) fn seeded(self, seed: u64) -> Self {
+        Self { rng: Mutex::new(Rng::with_seed(seed)), ..self }
+    }
+
+    pub(in crate::llm) fn observer(&self) -> &dyn Observer {
+        &*self.observer
+    }
+
+    /// Every circuit that remembers a failure.
+    pub(in crate::llm) fn circuits(&self) -> Vec<CircuitState> {
+        self.circuits.states()
+    }
+
+    fn random<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        // A panic elsewhere leaves a number, which is as random as before.
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The indices of the chain's targets in the order in which they are tried.
+    fn order(&self, chain: Chain<'_>) -> Vec<usize> {
+        match chain.weights.len() {
+            // Without equals nothing is random: no request waits for the lock.
+            0 | 1 => (0..chain.targets.len()).collect(),
+            _ => self.random(|rng| policy::order(chain.weights, chain.targets.len(), rng)),
+        }
     }
 }
 
 /// What is the same for all tries of one exchange.
-pub(in crate::llm) struct Walk<'a, A> {
-    ask: &'a A,
+pub(in crate::llm) struct Walk<'a, B, R> {
+    backend: &'a B,
     attempts: &'a Attempts,
+    request: &'a R,
     chain: Chain<'a>,
     deadline: Deadline,
+    tries: Tries,
     /// A hook's choice of model.
     chosen: Option<&'a str>,
-    /// Indices of the chain's targets, as they are tried.
+    /// Indices of the chain's targets in the order in which they are tried. What is called a position is an index of this list.
     order: Vec<usize>,
-    tries: Tries,
-}
-
-/// A reply and who gave it.
-pub(in crate::llm) struct Won<'a, R> {
-    pub(in crate::llm) reply: R,
-    pub(in crate::llm) target: &'a Target,
-    pub(in crate::llm) model: &'a str,
-    /// Tries that were begun.
-    pub(in crate::llm) attempts: u32,
 }
 
 /// A try that is about to begin.
 struct Start<'a> {
-    /// Its place in the order.
-    place: usize,
+    position: usize,
     target: &'a Target,
     model: &'a str,
-    /// Tries at this target before it.
+    /// Tries at this target before this one.
     before: u32,
     entry: Entry<'a>,
 }
 
 enum Entry<'a> {
     Now(Permit<'a>),
-    /// After a pause, if the circuit lets it in then; otherwise the failure before it stands.
+    /// After a pause, if the circuit permits it then; otherwise the failure before it stands.
     Later(Duration, Box<Failure>),
 }
 
 /// A try that gave no reply.
 struct Failed<'a> {
-    place: usize,
+    position: usize,
     target: &'a Target,
     model: &'a str,
     before: u32,
@@ -89,23 +107,26 @@ struct Failed<'a> {
     retry: Retry,
 }
 
-impl<'a, A: Ask> Walk<'a, A> {
-    pub(in crate::llm) fn new(ask: &'a A, attempts: &'a Attempts, chain: Chain<'a>, deadline: Deadline, tries: Tries) -> Self {
-        let order = order::drawn(chain.weights, chain.targets.len(), &attempts.chance);
-        Self { ask, attempts, chain, deadline, chosen: None, order, tries }
-    }
-
-    /// With a hook's choice of model.
-    pub(in crate::llm) fn choosing(self, chosen: Option<&'a str>) -> Self {
-        Self { chosen, ..self }
+impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
+    /// `chosen`: a hook's choice of model. `tries` counts the tries that begin.
+    pub(in crate::llm) fn new(
+        backend: &'a B,
+        attempts: &'a Attempts,
+        request: &'a R,
+        chain: Chain<'a>,
+        deadline: Deadline,
+        tries: &Tries,
+        chosen: Option<&'a str>,
+    ) -> Self {
+        Self { backend, attempts, request, chain, deadline, tries: tries.clone(), chosen, order: attempts.order(chain) }
     }
 
     /// # Errors
-    /// The last failure; `CircuitOpen` where nobody was asked; `UnknownProvider` where the chain is empty.
-    pub(in crate::llm) async fn run(&self) -> Result<Won<'a, A::Reply>, Error> {
+    /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty.
+    pub(in crate::llm) async fn run(&self) -> Result<Answered<R::Reply>, Error> {
         let mut progress = Progress::new(self);
         let mut running = FuturesUnordered::new();
-        // Taken when the hedge runs: an exchange costs two replies at the most.
+        // Taken when the hedge begins, so that an exchange costs two replies at the most.
         let mut hedge_after = self.chain.hedge_after;
         let mut since = Instant::now();
         loop {
@@ -114,14 +135,14 @@ impl<'a, A: Ask> Walk<'a, A> {
                 since = Instant::now();
                 running.push(self.attempt(start));
             }
-            let late = hedge_after.filter(|_| running.len() == 1).map(|after| since + after);
+            let hedge_at = hedge_after.filter(|_| running.len() == 1).map(|after| since + after);
             tokio::select! {
                 biased;
-                Some(done) = running.next() => match done {
-                    Ok(won) => return Ok(won),
+                Some(ended) = running.next() => match ended {
+                    Ok(answered) => return Ok(answered),
                     Err(failed) => running.extend(progress.failed(failed).map(|start| self.attempt(start))),
                 },
-                () = until(late) => {
+                () = until(hedge_at) => {
                     hedge_after = None;
                     running.extend(progress.hedge().map(|start| self.attempt(start)));
                 }
@@ -129,45 +150,213 @@ impl<'a, A: Ask> Walk<'a, A> {
         }
     }
 
-    /// Whose circuit a try at `target` is held against.
-    fn account(&self, target: &'a Target) -> Account<'a> {
-        Account { provider: &target.provider, key_name: self.ask.key_name(target) }
-    }
-
-    async fn attempt(&self, start: Start<'a>) -> Result<Won<'a, A::Reply>, Failed<'a>> {
-        let Start { place, target, model, before, entry } = start;
-        let failed = |failure, retry| Failed { place, target, model, before, failure, retry };
-        let pass = match entry {
-            Entry::Now(pass) => pass,
+    async fn attempt(&self, start: Start<'a>) -> Result<Answered<R::Reply>, Failed<'a>> {
+        let Start { position, target, model, before, entry } = start;
+        let failed = |failure, retry| Failed { position, target, model, before, failure, retry };
+        let permit = match entry {
+            Entry::Now(permit) => permit,
             Entry::Later(pause, failure) => {
                 sleep(pause).await;
                 self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
         let number = self.tries.begin();
-        let others = u32::try_from(self.order.len() - place - 1).unwrap_or(u32::MAX);
-        let watch = Watch::new(&*self.attempts.observer, self.ask.operation(&target.provider, model), &target.provider, number);
-        let asked = self.ask.ask(target, model, others).instrument(watch.span.clone()).await;
-        watch.ends(&asked, self.ask.streams());
-        match asked {
+        let of = Operation { name: R::OPERATION, system: self.backend.system(&target.provider), model };
+        let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, number);
+        let others = u32::try_from(self.order.len() - position - 1).unwrap_or(u32::MAX);
+        let attempt = Attempt { target, model, request: self.request, deadline: self.deadline, others };
+        let result = self.backend.attempt(attempt).instrument(measured.span.clone()).await;
+        measured.end(&result, self.request.streams());
+        match result {
             Ok(reply) => {
-                pass.settle(&policy::Verdict::Success, None);
-                Ok(Won { reply, target, model, attempts: self.tries.begun() })
+                permit.record(&Verdict::Success, None);
+                let (provider, model) = (target.provider.clone(), model.to_owned());
+                Ok(Answered { reply, provider, model, attempts: self.tries.begun() })
             }
             Err(failure) => {
-                let judgment = policy::judge(&failure, self.attempts.limits.retry_budget);
-                pass.settle(&judgment.verdict, Some(&failure));
-                Err(failed(failure, judgment.retry))
+                let Judgment { retry, verdict } = policy::judge(&failure, self.attempts.limits.retry_budget);
+                permit.record(&verdict, Some(&failure));
+                Err(failed(failure, retry))
             }
         }
     }
+
+    /// Whose circuit a try at `target` counts for.
+    fn account(&self, target: &'a Target) -> Account<'a> {
+        Account { provider: &target.provider, key_name: self.backend.key_name(target) }
+    }
+
+    fn target(&self, position: usize) -> &'a Target {
+        &self.chain.targets[self.order[position]]
+    }
+
+    /// Whether `fallback` is tried after this failure of a try at `before`.
+    fn falls_back(&self, fallback: &'a Target, before: &'a Target, model: &str, failure: &Failure) -> bool {
+        policy::falls_back(fallback, self.account(fallback) != self.account(before), model, failure)
+    }
 }
 
-/// Waits for a moment, or for ever.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
+/// Waits until then, or for ever.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Who is tried next: what has failed so far, which targets were skipped for an open circuit, how long the exchange has paused.
+struct Progress<'w, 'a, B, R> {
+    walk: &'w Walk<'a, B, R>,
+    /// The position of the next target that was not considered yet.
+    next: usize,
+    /// What the next target's `on_status` is compared with.
+    before: Option<Before<'a>>,
+    /// The last try that failed.
+    last: Option<Failed<'a>>,
+    /// Positions of the targets that were skipped, and why.
+    skipped: Vec<(usize, Open)>,
+    /// A hook's choice of model was used for one of the equals.
+    chosen: bool,
+    /// A target was tried although its circuit is open.
+    forced: bool,
+    /// The sum of the pauses so far.
+    paused: Duration,
+}
+
+/// A failure in this exchange, or the one that opened the circuit of a skipped target.
+struct Before<'a> {
+    target: &'a Target,
+    model: &'a str,
+    failure: Failure,
+}
+
+impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
+    fn new(walk: &'w Walk<'a, B, R>) -> Self {
+        Self { walk, next: 0, before: None, last: None, skipped: Vec::new(), chosen: false, forced: false, paused: Duration::ZERO }
+    }
+
+    /// The next try when none is under way.
+    fn next(&mut self) -> Option<Start<'a>> {
+        if self.last.is_some() && self.walk.deadline.remaining().is_zero() {
+            return None;
+        }
+        let next = self.next_target(false).or_else(|| self.retry_last()).or_else(|| self.skipped_after_all())?;
+        if let Some(Failed { target, failure, .. }) = &self.last
+            && *target != next.target
+        {
+            tracing::warn!(llm.provider = next.target.provider, "falling back to provider `{}`: {}", next.target.provider, failure.error);
+        }
+        Some(next)
+    }
+
+    /// The next try while another one is late.
+    fn hedge(&mut self) -> Option<Start<'a>> {
+        let start = self.next_target(true)?;
+        tracing::info!(llm.provider = start.target.provider, "no reply has begun: provider `{}` is asked too", start.target.provider);
+        Some(start)
+    }
+
+    /// Notes a failure, and returns the retry of the same target if there is one.
+    fn failed(&mut self, failed: Failed<'a>) -> Option<Start<'a>> {
+        let retry = match failed.retry {
+            Retry::After(least) => self.retry(&failed, least),
+            Retry::AfterOthers | Retry::Never => None,
+        };
+        if retry.is_none() {
+            self.before = Some(Before { target: failed.target, model: failed.model, failure: failed.failure.clone() });
+            self.last = Some(failed);
+        }
+        retry
+    }
+
+    /// The error of the whole walk.
+    fn error(self) -> Error {
+        if let Some(failed) = self.last {
+            return failed.failure.error;
+        }
+        let soonest = self.skipped.into_iter().min_by_key(|(_, open)| open.until);
+        let Some((position, open)) = soonest else { return Error::UnknownProvider { provider: String::new() } };
+        let retry_after = open.until.saturating_duration_since(Instant::now()).max(RETRY_AFTER_MIN);
+        let provider = self.walk.target(position).provider.clone();
+        Error::CircuitOpen { provider, limited: open.cause == Cause::Limited, retry_after }
+    }
+
+    /// The next target in order that may run after the last failure and whose circuit is not open. A hedge runs as after a timeout, whatever
+    /// `on_status` lists.
+    fn next_target(&mut self, hedge: bool) -> Option<Start<'a>> {
+        let walk = self.walk;
+        while self.next < walk.order.len() {
+            let position = self.next;
+            self.next += 1;
+            let target = walk.target(position);
+            if !hedge && self.before.as_ref().is_some_and(|b| !walk.falls_back(target, b.target, b.model, &b.failure)) {
+                continue;
+            }
+            match walk.attempts.circuits.admit(walk.account(target)) {
+                Ok(permit) => return Some(self.first(position, permit)),
+                Err(open) => {
+                    tracing::debug!(llm.provider = target.provider, "passed over: its circuit is open");
+                    // It counts as if it had failed now in the same way as then.
+                    self.before = Some(Before { target, model: &target.model, failure: open.failure.clone() });
+                    self.skipped.push((position, open));
+                }
+            }
+        }
+        None
+    }
+
+    /// A retry of the last target, if its failure took so long that the others were tried first.
+    fn retry_last(&mut self) -> Option<Start<'a>> {
+        let last = self.last.take()?;
+        let retry = if last.retry == Retry::AfterOthers { self.retry(&last, Duration::ZERO) } else { None };
+        self.last = Some(last);
+        retry
+    }
+
+    /// The first target that was skipped only because of failures in a row, or while another request probes it: an outage must not last
+    /// longer because a circuit opened.
+    fn skipped_after_all(&mut self) -> Option<Start<'a>> {
+        let now = Instant::now();
+        let tried = self.last.as_ref();
+        let may = |(position, open): &(usize, Open)| {
+            let allowed =
+                |failed: &Failed<'_>| self.walk.falls_back(self.walk.target(*position), failed.target, failed.model, &failed.failure);
+            (open.cause == Cause::Failures || open.until <= now) && tried.is_none_or(allowed)
+        };
+        let position = self.skipped.iter().filter(|_| !self.forced).find(|skipped| may(skipped))?.0;
+        self.forced = true;
+        let permit = self.walk.attempts.circuits.force(self.walk.account(self.walk.target(position)));
+        Some(self.first(position, permit))
+    }
+
+    /// The same target once more after a pause of at least `least`, if that fits into the budget and the exchange's time.
+    fn retry(&mut self, failed: &Failed<'a>, least: Duration) -> Option<Start<'a>> {
+        let Attempts { limits, circuits, .. } = self.walk.attempts;
+        let left = limits.retry_budget.saturating_sub(self.paused);
+        if failed.before >= limits.retries || left.is_zero() || least > left || circuits.is_open_for(self.walk.account(failed.target)) {
+            return None;
+        }
+        let backoff = limits.retry_backoff.saturating_mul(1 << failed.before);
+        let jitter = self.walk.attempts.random(|rng| policy::jitter(backoff, rng));
+        let pause = (least + jitter).min(left);
+        if pause >= self.walk.deadline.remaining() {
+            return None;
+        }
+        self.paused += pause;
+        let (provider, ms) = (&*failed.target.provider, pause.as_millis());
+        tracing::info!(llm.provider = provider, "provider `{provider}` is asked again in {ms} ms: {}", failed.failure.error);
+        let entry = Entry::Later(pause, Box::new(failed.failure.clone()));
+        Some(Start { position: failed.position, target: failed.target, model: failed.model, before: failed.before + 1, entry })
+    }
+
+    /// The first try at a target. A hook's choice of model is for the equal that is tried first, and for no other target.
+    fn first(&mut self, position: usize, permit: Permit<'a>) -> Start<'a> {
+        let walk = self.walk;
+        let target = walk.target(position);
+        let equal = walk.order[position] < walk.chain.weights.len().max(1);
+        let chosen = walk.chosen.filter(|_| equal && !self.chosen);
+        self.chosen |= equal;
+        Start { position, target, model: chosen.unwrap_or(&target.model), before: 0, entry: Entry::Now(permit) }
     }
 }
 

@@ -1,18 +1,22 @@
-//! Plays bytes to a reading as the relay does, in any reads, and writes down what a client gets. Must not judge it.
+//! Plays bytes to a decoder as the relay does, in any reads, and writes down what a client gets; the judge finds the faults in it.
 
 use bytes::Bytes;
 
-use crate::chat::{ChunkWriter, Name};
-use crate::llm::adapter::{DecodeError, Decoding};
+use crate::chat::sse::{End, Framer};
+use crate::chat::{ChunkWriter, Frames, Name};
+use crate::llm::adapter::Decoding;
+use crate::llm::decode_error::DecodeError;
+use crate::llm::decoder::StreamDecoder;
 use crate::llm::meter::Tally;
-use crate::llm::relay::{Out, StreamDecoder};
-use crate::llm::sse::{End, Framer};
+
+/// Bytes of one event: more than any recorded one has, and few enough that a fuzzer meets the limit.
+pub(super) const EVENT_BYTES: usize = 64 << 10;
 
 /// Places where an input is cut at most, beside the cut at every byte.
 const CUTS_MAX: u64 = 12;
 
 /// What a client got.
-pub(super) struct Heard {
+pub(super) struct Decoded {
     pub(super) out: Vec<u8>,
     pub(super) ended: Ended,
 }
@@ -47,43 +51,40 @@ pub(super) fn cuts(input: &[u8]) -> Vec<usize> {
 }
 
 /// What a client gets of `input` that is read in pieces.
-pub(super) fn heard(reading: Decoding, name: Name, include_usage: bool, input: &[u8], cuts: &[usize]) -> Heard {
-    let mut voice = match reading {
-        Decoding::OpenAi(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-        Decoding::Translated(reader) => StreamDecoder::translated(reader, ChunkWriter::new(name, include_usage)),
-    };
-    let (mut out, mut written) = (Out::default(), Vec::new());
-    let ended = played(&mut voice, &mut out, &mut written, reads(input, cuts));
-    written.extend(out.take().unwrap_or_default());
-    Heard { out: written, ended }
+pub(super) fn decoded(decoding: Decoding, name: Name, include_usage: bool, input: &[u8], cuts: &[usize]) -> Decoded {
+    let (mut decoder, mut writer) = (StreamDecoder::new(decoding), ChunkWriter::new(name, include_usage));
+    let (mut frames, mut out) = (Frames::default(), Vec::new());
+    let ended = played(&mut decoder, &mut frames, &mut |frames| out.extend_from_slice(&writer.encode(frames)), reads(input, cuts));
+    out.extend_from_slice(&writer.encode(frames));
+    Decoded { out, ended }
 }
 
-fn played(voice: &mut StreamDecoder, out: &mut Out, written: &mut Vec<u8>, reads: impl Iterator<Item = Bytes>) -> Ended {
-    let (mut framer, mut tally) = (Framer::new(super::EVENT_BYTES), Tally::default());
+fn played(decoder: &mut StreamDecoder, frames: &mut Frames, sink: &mut impl FnMut(Frames), reads: impl Iterator<Item = Bytes>) -> Ended {
+    let (mut framer, mut tally) = (Framer::new(EVENT_BYTES), Tally::default());
     for read in reads {
         let block = framer.push(read);
-        if let Some(ended) = stepped(voice, out, &mut tally, block, framer.end()) {
+        if let Some(ended) = stepped(decoder, frames, &mut tally, block, framer.end()) {
             return ended;
         }
-        written.extend(out.take().unwrap_or_default());
+        sink(std::mem::take(frames));
     }
     let block = framer.finish();
-    match stepped(voice, out, &mut tally, block, framer.end()) {
+    match stepped(decoder, frames, &mut tally, block, framer.end()) {
         Some(ended) => ended,
-        None => finished(voice, out, &mut tally, false),
+        None => finished(decoder, frames, &mut tally, false),
     }
 }
 
-fn stepped(voice: &mut StreamDecoder, out: &mut Out, tally: &mut Tally, block: Option<Bytes>, end: Option<End>) -> Option<Ended> {
-    if let Some(Err(bad)) = block.map(|block| voice.hear(block, out, tally)) {
-        return Some(Ended::DecodeError(bad));
+fn stepped(decoder: &mut StreamDecoder, frames: &mut Frames, tally: &mut Tally, block: Option<Bytes>, end: Option<End>) -> Option<Ended> {
+    if let Some(Err(error)) = block.map(|block| decoder.decode(block, frames, tally)) {
+        return Some(Ended::DecodeError(error));
     }
     match end? {
         End::TooLarge => Some(Ended::TooLarge),
-        End::Done => Some(finished(voice, out, tally, true)),
+        End::Done => Some(finished(decoder, frames, tally, true)),
     }
 }
 
-fn finished(voice: &mut StreamDecoder, out: &mut Out, tally: &mut Tally, marked: bool) -> Ended {
-    if voice.end(marked, out, tally) { Ended::Well } else { Ended::Cut }
+fn finished(decoder: &mut StreamDecoder, frames: &mut Frames, tally: &mut Tally, marked: bool) -> Ended {
+    if decoder.end(marked, frames, tally) { Ended::Well } else { Ended::Cut }
 }

@@ -1,13 +1,13 @@
 //! The promises to clients, held against what one got: frames, names, finish reasons, usage, the end.
-//! Must not know how it came about. Source: OpenAI API reference, "Chat completion chunk".
+//! A reply that keeps them is a list of the data of its events. Source: OpenAI API reference, "Chat completion chunk".
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::drive::{Ended, Heard};
-use crate::llm::sse::frames;
+use super::drive::{Decoded, Ended};
+use crate::chat::sse::events;
 
 /// Who wrote a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,33 +55,33 @@ struct Seen {
     done: bool,
 }
 
-/// The data of all events of a reply that keeps every promise; panics where one is broken.
-pub(super) fn judge(heard: &Heard, kind: Kind, include_usage: bool) -> Vec<String> {
-    let Heard { out, ended } = heard;
+/// The data of all events of a reply that keeps every promise; panics if one is broken.
+pub(super) fn judge(decoded: &Decoded, kind: Kind, include_usage: bool) -> Vec<String> {
+    let Decoded { out, ended } = decoded;
     let text = std::str::from_utf8(out).expect("UTF-8");
-    assert_eq!(frames(out).map(|frame| frame.raw.len()).sum::<usize>(), out.len(), "half an event at the end of {text}");
-    let (mut seen, mut said) = (Seen::default(), Vec::new());
-    for frame in frames(out) {
-        let Some(data) = &frame.data else {
+    assert_eq!(events(out).map(|event| event.raw.len()).sum::<usize>(), out.len(), "half an event at the end of {text}");
+    let (mut seen, mut all) = (Seen::default(), Vec::new());
+    for event in events(out) {
+        let Some(data) = &event.data else {
             assert!(kind == Kind::Forwarded, "an event without data in {text}");
             continue;
         };
         let data = str::from_utf8(data).expect("UTF-8").trim();
         if kind != Kind::Forwarded || data == "[DONE]" {
-            assert_eq!(frame.raw, format!("data: {data}\n\n").as_bytes());
+            assert_eq!(event.raw, format!("data: {data}\n\n").as_bytes());
         }
         assert!(!seen.done, "an event after [DONE] in {text}");
         match data {
             "[DONE]" => seen.done = true,
             data => seen.chunk(data, include_usage, text),
         }
-        said.push(data.to_owned());
+        all.push(data.to_owned());
     }
     assert_eq!(seen.done, *ended == Ended::Well, "[DONE] stands where, and only where, the stream ended well ({ended:?}): {text}");
     if *ended == Ended::Well {
         assert_eq!(seen.begun, seen.finished, "a choice has no finish reason in {text}");
     }
-    said
+    all
 }
 
 impl Seen {

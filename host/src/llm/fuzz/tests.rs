@@ -177,16 +177,16 @@ fn an_event_in_several_lines_goes_on_in_one_or_as_it_came() {
     for target in [openai, azure, workers] {
         target(input.as_bytes());
     }
-    let heard = heard(reading(&like_openai(), PLAIN, false), named(), false, input.as_bytes(), &[]);
-    assert_eq!((heard.ended, frames(&heard.out).count()), (Ended::Well, 3));
+    let found = decoded(reading(&like_openai(), PLAIN, false), named(), false, input.as_bytes(), &[]);
+    assert_eq!((found.ended, events(&found.out).count()), (Ended::Well, 3));
 }
 
 #[test]
 fn bytes_that_are_no_text_reach_nobody() {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}]}";
     let input = [b": \xff\n\nevent: \xff\n", event.as_bytes(), b"\n\ndata: [DONE]\n\n"].concat();
-    let heard = heard(reading(&like_openai(), PLAIN, false), named(), false, &input, &[]);
-    let text = String::from_utf8(heard.out).expect("UTF-8");
+    let found = decoded(reading(&like_openai(), PLAIN, false), named(), false, &input, &[]);
+    let text = String::from_utf8(found.out).expect("UTF-8");
     assert!(text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"), "{text}");
 }
 
@@ -221,10 +221,10 @@ fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
 
 /// The text that a client reads of `input` cut at `cuts`; the stream keeps the promises and ends well.
 fn read(dialect: &dyn Dialect, input: &[u8], cuts: &[usize]) -> String {
-    let heard = heard(reading(dialect, PLAIN, true), named(), true, input, cuts);
-    assert_eq!(heard.ended, Ended::Well);
+    let found = decoded(reading(dialect, PLAIN, true), named(), true, input, cuts);
+    assert_eq!(found.ended, Ended::Well);
     let kind = if matches!(reading(dialect, PLAIN, true), Decoding::OpenAi(_)) { Kind::Forwarded } else { Kind::Written };
-    let chunks = judge(&heard, kind, true).into_iter().filter(|data| data != "[DONE]");
+    let chunks = judge(&found, kind, true).into_iter().filter(|data| data != "[DONE]");
     let chunks = chunks.map(|data| serde_json::from_str::<serde_json::Value>(&data).expect("a chunk"));
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
 }

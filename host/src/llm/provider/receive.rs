@@ -5,17 +5,18 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, header, response};
 use http_body_util::Full;
 
-use super::Provider;
+use super::endpoint::Endpoint;
 use crate::chat::codec::{self, Invalid};
-use crate::chat::{ChunkWriter, Completion, Usage, Whole};
+use crate::chat::sse::{End, Framer};
+use crate::chat::{Completion, Frames, Usage, Whole};
 use crate::llm::Error;
 use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
+use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
 use crate::llm::meter::{Meter, Tally};
-use crate::llm::relay::{Begun, Out, StreamDecoder};
+use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
-use crate::llm::sse::{End, Framer};
 use crate::llm::transport::{Body, Connection};
 
 /// Time for the explanation of an error status.
@@ -46,7 +47,7 @@ impl Answered {
         }
     }
 
-    /// The reply, after telling whoever watches of it.
+    /// The reply, after its use was reported.
     pub(super) fn counted(mut self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
         self.tally.complete();
         drop(meter(self.tally));
@@ -54,7 +55,7 @@ impl Answered {
     }
 }
 
-impl Provider {
+impl Endpoint {
     /// A reply in one piece.
     pub(super) async fn whole(
         &self,
@@ -65,7 +66,7 @@ impl Provider {
     ) -> Result<Answered, Failure> {
         let (head, body) = self.send(key, connection, request).await?;
         if is_type(media_type(&head), "text/event-stream") {
-            return Err(self.garbled("a stream where a whole reply was asked for").into());
+            return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
         self.read_whole(key, reading, body).await
     }
@@ -74,22 +75,22 @@ impl Provider {
     pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
         let bytes = Redactor::new(key).redact(self.read(body).await?);
         let mut tally = Tally::default();
-        tally.said(bytes.len());
+        tally.generated(bytes.len());
         let whole = match reading {
-            Decoding::OpenAi(shaped) => {
-                let whole = shaped.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                shaped.tell(&mut tally);
+            Decoding::OpenAi(normalizer) => {
+                let whole = normalizer.whole(&bytes).map_err(|error| self.failure(key, error))?;
+                normalizer.report(&mut tally);
                 whole
             }
             Decoding::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|bad| self.bad(key, bad))?;
-                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.told(usage));
+                let completion = reader.whole(&bytes).map_err(|error| self.failure(key, error))?;
+                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.reported(usage));
                 Whole::Parsed(completion)
             }
         };
         if let Whole::Parsed(completion) = &whole {
             tally.named(&completion.model);
-            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|why| tally.finished(why));
+            completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|reason| tally.finished(reason));
         }
         Ok(Answered { whole, tally })
     }
@@ -99,7 +100,6 @@ impl Provider {
         &self,
         key: Option<&Secret>,
         reading: Decoding,
-        writer: impl FnOnce() -> ChunkWriter,
         meter: impl FnOnce(Tally) -> Meter,
         connection: Connection,
         request: Request<Full<Bytes>>,
@@ -108,13 +108,10 @@ impl Provider {
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
             json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
-            other => return Err(self.garbled(format!("content-type `{other}` where a stream was asked for")).into()),
+            other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
-        let mut voice = match reading {
-            Decoding::OpenAi(shaped) => StreamDecoder::OpenAiNormalizer(shaped),
-            Decoding::Translated(reader) => StreamDecoder::translated(reader, writer()),
-        };
-        let (mut framer, mut out) = (Framer::new(self.limits.event_bytes), Out::default());
+        let mut decoder = StreamDecoder::new(reading);
+        let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
         let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
@@ -124,23 +121,23 @@ impl Provider {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                voice.hear(redactor.redact(block), &mut out, &mut tally).map_err(|bad| self.bad(key, bad))?;
+                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|error| self.failure(key, error))?;
             }
-            if voice.says_something() {
+            if decoder.says_something() {
                 break;
             }
             // Kept until then, however much a provider has to say beside the answer.
-            if out.len() > self.limits.event_bytes {
-                return Err(self.garbled("more than `limits.providers.event_bytes` before its first event").into());
+            if frames.bytes() > self.limits.event_bytes {
+                return Err(self.invalid_reply("more than `limits.providers.event_bytes` before its first event").into());
             }
             if framer.end() == Some(End::TooLarge) {
-                return Err(self.garbled("its first event is over `limits.providers.event_bytes`").into());
+                return Err(self.invalid_reply("its first event is over `limits.providers.event_bytes`").into());
             }
             if over || framer.end() == Some(End::Done) {
-                return Err(self.garbled("the stream ended before its first event").into());
+                return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, voice, out, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
@@ -155,7 +152,7 @@ impl Provider {
             return Ok((head, body));
         }
         if head.status.is_redirection() {
-            return Err(self.garbled(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
+            return Err(self.invalid_reply(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }
         let mut text = BytesMut::new();
         let reading = async {
@@ -175,7 +172,7 @@ impl Provider {
     /// The whole body; without a copy where it came in one read.
     pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
-        let too_large = || self.garbled(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
+        let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
         let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(too_large());

@@ -28,7 +28,7 @@ pub(in crate::llm) fn reply(model: &str, exchange: &Exchange, mode: Mode) -> Rep
     let completion = completion(if model.is_empty() { MODEL } else { model }, answer(exchange));
     match mode {
         Mode::Whole => Reply::Whole(Whole::Parsed(completion)),
-        Mode::Stream => streamed(&completion, exchange),
+        Mode::Stream => streamed(completion, exchange),
     }
 }
 

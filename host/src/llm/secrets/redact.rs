@@ -1,30 +1,31 @@
-//! Keeping a key out of what a provider says: vendors and proxies quote the key they got, whole, in part or masked, in errors and in replies.
-//! Every answer of a provider passes here. Must not know the vendors' shapes.
+//! Redaction: vendors and proxies quote the key that they got, whole, in part or masked, in errors and in replies.
+//! Everything that a provider sends passes here before anybody sees it.
 
 use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::BASE64_NOPAD;
 use memchr::memmem;
 
-use super::Secret;
-use crate::llm::Error;
+use super::secret::Secret;
 use crate::llm::attempt::Failure;
+use crate::llm::error::Error;
 
 const HIDDEN: &str = "[hidden]";
-/// As many characters of a key in a row give it away; fewer are any word's.
+/// This many characters of a key in a row reveal it; fewer may be part of any word.
 const PART: usize = 8;
-/// What vendors put in place of a key's middle.
+/// What vendors put in place of the middle of a key.
 const MASKS: [&str; 4] = ["*", "…", "..", "•"];
-/// Characters of an end beside a mask that show whose end it is.
+/// Characters beside a mask that must match the end of the key.
 const END: usize = 2;
 
 impl Secret {
-    /// What came of a try with this key: a failure without the key. A reply was read through a `Redactor`.
+    /// The result of a try with this key; a failure is redacted. The reply was read through a [`Redactor`].
     pub(in crate::llm) fn redact_result<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         result.map_err(|failure| Failure { error: self.redact_error(failure.error), ..failure })
     }
 
-    /// The error without any word that gives the key away.
+    /// The error without any word that reveals the key.
     pub(in crate::llm) fn redact_error(&self, mut error: Error) -> Error {
         let matcher = KeyMatcher::new(self.expose());
         match &mut error {
@@ -45,28 +46,28 @@ impl Secret {
         error
     }
 
-    /// The text without any word that gives the key away.
+    /// The text without any word that reveals the key.
     pub(in crate::llm) fn redact_text(&self, text: &str) -> String {
         KeyMatcher::new(self.expose()).redact(text)
     }
 }
 
-/// What a reply is read through: nothing behind it can repeat the whole key. A key that is as short as a word (`token`, `none`, as servers
-/// without keys are given) is left: the reply's own field names may hold it.
+/// What a reply is read through: what comes out of it never holds the whole key. A key that is as short as a word (`token` or `none`, as
+/// operators give to servers without keys) is left alone, because the reply's own field names may contain it.
 pub(in crate::llm) struct Redactor {
     key: Option<Secret>,
     finder: Option<memmem::Finder<'static>>,
 }
 
 impl Redactor {
-    /// Without a key nothing is hidden.
+    /// Without a key nothing is redacted.
     pub(in crate::llm) fn new(key: Option<&Secret>) -> Self {
         let needle = key.map(Secret::expose).filter(|key| key.len() >= PART);
         Self { key: key.cloned(), finder: needle.map(|needle| memmem::Finder::new(needle).into_owned()) }
     }
 
-    /// The same bytes with stars where the key stood, as many, so that JSON and lengths stay as they were. Only the whole key is looked for:
-    /// parts of it in a model's words may be any words.
+    /// The same bytes with one star for each byte of the key, so that JSON and lengths stay as they were. Only the whole key is looked for,
+    /// because a part of it in a model's text may be part of any word.
     pub(in crate::llm) fn redact(&self, bytes: Bytes) -> Bytes {
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.find(&bytes).is_some()) else { return bytes };
         let mut redacted = BytesMut::from(&bytes[..]);
@@ -76,7 +77,7 @@ impl Redactor {
         redacted.freeze()
     }
 
-    /// Our own words about the reply, without any that give the key away.
+    /// A message of ours about the reply, without any word that reveals the key.
     pub(in crate::llm) fn redact_text(&self, text: String) -> String {
         match &self.key {
             Some(key) => key.redact_text(&text),
@@ -85,7 +86,7 @@ impl Redactor {
     }
 }
 
-/// Recognises the words that give a key away.
+/// Recognises the words that reveal a key.
 struct KeyMatcher<'a> {
     key: &'a str,
     /// Each `PART` bytes in a row of the key and of its base64, in lower case.
@@ -94,7 +95,7 @@ struct KeyMatcher<'a> {
 
 impl<'a> KeyMatcher<'a> {
     fn new(key: &'a str) -> Self {
-        let parts = parts(key.as_bytes()).chain(parts(base64(key.as_bytes()).as_bytes())).collect();
+        let parts = parts(key.as_bytes()).chain(parts(BASE64_NOPAD.encode(key.as_bytes()).as_bytes())).collect();
         Self { key, parts }
     }
 
@@ -107,7 +108,7 @@ impl<'a> KeyMatcher<'a> {
         parts(word.as_bytes()).any(|part| self.parts.contains(&part)) || word.contains(self.key) || self.masked(word)
     }
 
-    /// `sk-ab…yz`: an end of the key beside a mask.
+    /// Whether an end of the key stands beside a mask, as in `sk-ab…yz`.
     fn masked(&self, word: &str) -> bool {
         if word.contains("***") {
             return true;
@@ -135,17 +136,6 @@ fn parts(bytes: &[u8]) -> impl Iterator<Item = [u8; PART]> {
         part.make_ascii_lowercase();
         part
     })
-}
-
-/// RFC 4648, section 4, without the padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() * 4 / 3 + 3);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
-        text.extend((0..=three.len()).map(|digit| char::from(DIGITS[bits >> (18 - 6 * digit) & 63])));
-    }
-    text
 }
 
 #[cfg(test)]

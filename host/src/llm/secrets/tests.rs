@@ -1,5 +1,7 @@
-//! Which place wins, which names are names, and what a secret shows of itself.
+//! Which source decides, which names are valid, and that a secret does not print.
 
+use super::secret::NAME_CHARS_MAX;
+use super::sources::chain;
 use super::*;
 
 #[track_caller]
@@ -8,7 +10,7 @@ fn value(secrets: &Secrets, name: &str) -> Result<String, MissingSecret> {
 }
 
 #[test]
-fn the_first_place_that_has_the_name_decides() {
+fn the_first_source_that_has_the_name_decides() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let write = |dir: &tempfile::TempDir, name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write(&first, "A", "a of the first\n");
@@ -51,7 +53,7 @@ fn a_secret_prints_as_hidden() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_told_at_the_start() {
+fn a_directory_that_is_not_there_is_reported_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     assert!(sources(Some(dir.path().join("none"))).is_err());
     std::fs::write(dir.path().join("KEY_OF_THIS_TEST"), "in a file").unwrap();

@@ -7,24 +7,39 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::{Frames, Name, decode};
 use crate::http::responses::echo::Echo;
-use crate::http::responses::object::Frame;
+use crate::http::responses::object;
 use crate::http::responses::request::Include;
 
-fn responding(pieces: Pieces, framed: bool) -> Responding {
-    Responding::new(pieces, framed, Writer::new(Frame::new("asked".into(), Echo::new()), Include::default(), 1 << 20))
+fn responding(items: impl Stream<Item = Result<Frames, StreamError>> + Send + 'static) -> ResponseStream {
+    let name = Name { id: "c".into(), model: "m".into(), created: 7 };
+    let writer = Writer::new(object::Frame::new("asked".into(), Echo::new()), Include::default(), 1 << 20);
+    ResponseStream::new(ReplyStream::new(items, name, true), writer)
 }
 
 fn delta(text: &str) -> String {
     json!({"model": "theirs", "choices": [{"index": 0, "delta": {"content": text}}]}).to_string()
 }
 
-fn pieces(items: Vec<Result<String, StreamError>>) -> Pieces {
-    Box::pin(stream::iter(items.into_iter().map(|item| item.map(Bytes::from))))
+/// An item of one frame that has only its deltas, or only its bytes.
+fn frame(data: &str, bytes: bool) -> Frames {
+    if bytes {
+        return raw(&format!("data: {data}\n\n"));
+    }
+    Frames::from_iter([Frame::of(decode::chunk(data.as_bytes()).expect("a chunk"))])
+}
+
+fn raw(events: &str) -> Frames {
+    Frames::raw(Bytes::from(events.to_owned()))
+}
+
+fn end() -> Frames {
+    Frames::default().ending()
 }
 
 /// Types of the events and how the last one ended.
-async fn told(responding: Responding) -> (Vec<String>, Vec<&'static str>) {
+async fn told(responding: ResponseStream) -> (Vec<String>, Vec<&'static str>) {
     let events: Vec<Event> = responding.collect().await;
     let kind = |event: &Event| {
         let text = String::from_utf8_lossy(&event.bytes).into_owned();
@@ -52,31 +67,33 @@ fn broken() -> StreamError {
 
 #[tokio::test]
 async fn bare_chunks_and_framed_events_tell_the_same() {
-    let bare = pieces(vec![Ok(delta("a")), Ok(delta("b"))]);
-    assert_eq!(told(responding(bare, false)).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
+    let bare = vec![Ok(frame(&delta("a"), false)), Ok(frame(&delta("b"), false).ending())];
+    assert_eq!(told(responding(stream::iter(bare))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
     // Two events in one item, odd line ends, data in two lines.
     let (a, b) = (delta("a"), delta("b").replacen(',', ",\r\ndata:", 1));
-    let framed = pieces(vec![Ok(format!("data:{a}\r\n\r\nevent: x\r\ndata: {b}\r\n\r\n")), Ok("data: [DONE]\n\n".into())]);
-    assert_eq!(told(responding(framed, true)).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
+    let framed = vec![Ok(raw(&format!("data:{a}\r\n\r\nevent: x\r\ndata: {b}\r\n\r\n"))), Ok(end())];
+    assert_eq!(told(responding(stream::iter(framed))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
 }
 
 #[tokio::test]
 async fn a_provider_that_only_says_it_is_there_is_heard() {
-    let framed = pieces(vec![Ok(": thinking\n\n".into()), Ok(format!("data: {}\n\ndata: [DONE]\n\n", delta("a")))]);
-    let (kinds, _) = told(responding(framed, true)).await;
+    let last = frame(&delta("a"), true).ending();
+    let (kinds, _) = told(responding(stream::iter(vec![Ok(raw(": thinking\n\n")), Ok(last)]))).await;
     assert_eq!((kinds[0].as_str(), kinds[1].as_str(), kinds.last().map(String::as_str)), (": ping", "created", Some("completed")));
 }
 
 #[tokio::test]
 async fn a_break_ends_the_response_as_failed_and_in_nothing_more() {
+    let of = |data: &str| Ok(frame(data, true));
     let cases = [
-        (vec![Err(broken()), Ok(delta("late"))], 3, "upstream_cut"),
-        (vec![Ok(delta("a")), Err(broken()), Ok(delta("late"))], 6, "upstream_cut"),
-        (vec![Ok(delta("a")), Ok("{\"error\":{\"message\":\"overloaded\"}}".into()), Ok(delta("late"))], 6, "upstream_error"),
-        (vec![Ok("half".into()), Ok(delta("late"))], 3, "upstream_garbled"),
+        (vec![Err(broken()), of(&delta("late"))], 3, "upstream_cut"),
+        (vec![of(&delta("a")), Err(broken()), of(&delta("late"))], 6, "upstream_cut"),
+        (vec![of(&delta("a")), of("{\"error\":{\"message\":\"overloaded\"}}"), of(&delta("late"))], 6, "upstream_error"),
+        (vec![of("half"), of(&delta("late"))], 3, "upstream_garbled"),
+        (vec![of(&delta("a"))], 6, "upstream_cut"),
     ];
     for (items, count, code) in cases {
-        let (kinds, ended) = told(responding(pieces(items), false)).await;
+        let (kinds, ended) = told(responding(stream::iter(items))).await;
         assert_eq!((kinds.len(), kinds.last().map(String::as_str), &ended[..]), (count, Some("failed"), &[code][..]), "{kinds:?}");
         assert_eq!(&kinds[..2], ["created", "in_progress"]);
     }
@@ -88,9 +105,9 @@ async fn the_provider_is_asked_only_for_what_the_client_has_room_for() {
     let counter = Arc::clone(&asked);
     let endless = stream::repeat_with(move || {
         counter.fetch_add(1, Ordering::SeqCst);
-        Ok(Bytes::from(delta("a")))
+        Ok(frame(&delta("a"), false))
     });
-    let mut responding = responding(Box::pin(endless), false);
+    let mut responding = responding(endless);
     for _ in 0..5 {
         responding.next().await.expect("an event");
     }
@@ -103,11 +120,11 @@ async fn the_provider_is_asked_only_for_what_the_client_has_room_for() {
 async fn after_the_last_event_the_rest_is_read_away() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
-    let items = stream::iter(["data: [DONE]\n\n", ": bye\n\n"]).map(move |item| {
+    let items = stream::iter([end(), raw(": bye\n\n")]).map(move |item| {
         counter.fetch_add(1, Ordering::SeqCst);
-        Ok(Bytes::from(item))
+        Ok(item)
     });
-    let mut responding = responding(Box::pin(items), true);
+    let mut responding = responding(items);
     let mut last = None;
     while let Some(event) = responding.next().await {
         last = Some(event);

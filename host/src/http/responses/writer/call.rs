@@ -1,4 +1,4 @@
-//! A function call as it grows: its arguments, piece by piece. Must not know what is called.
+//! A function call as it grows: its arguments come piece by piece and are whole in its last event.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::http::responses::item::Item;
 pub(super) struct Call {
     pub(super) at: usize,
     id: String,
-    /// Its number among the calls, where the provider gives one.
+    /// Its number among the calls, if the provider gives one.
     pub(super) index: Option<u64>,
     pub(super) call_id: String,
     name: String,

@@ -1,4 +1,4 @@
-//! A message as it grows: parts of text and of refusal, one open at a time. Must not know what else is in the output.
+//! A message as it grows: parts of text and of refusal. One part is open at a time.
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ pub(super) struct Message {
     open: Option<Growing>,
 }
 
-/// What a part says.
+/// What a part holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -91,7 +91,7 @@ impl Message {
         Self { at, id, parts: Vec::new(), open: None }
     }
 
-    /// Makes sure that the open part is of that kind; true where it is a new one.
+    /// Makes sure that the open part is of that kind; true if it is a new one.
     pub(super) fn begin(&mut self, kind: Kind, emitter: &mut Emitter) -> bool {
         if self.open.as_ref().is_some_and(|open| open.kind == kind) {
             return false;
@@ -120,8 +120,8 @@ impl Message {
         self.open = Some(open);
     }
 
-    /// Probabilities of what was said already.
-    pub(super) fn weigh(&mut self, logprobs: Vec<Logprob>) {
+    /// Probabilities of text that is there already.
+    pub(super) fn add_logprobs(&mut self, logprobs: Vec<Logprob>) {
         if let Some(open) = self.open.as_mut().filter(|open| open.kind == Kind::Text) {
             open.logprobs.extend(logprobs);
         }

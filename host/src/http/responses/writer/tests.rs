@@ -3,10 +3,18 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::decode;
 use crate::http::responses::echo::Echo;
 
 const LIMIT: usize = 1 << 20;
 const ALL: Include = Include { encrypted: true, logprobs: true };
+
+impl Writer {
+    /// Takes what the data of one event says.
+    fn chunk(&mut self, data: &[u8]) -> Result<(), StreamError> {
+        self.frame(&decode::chunk(data)?)
+    }
+}
 
 fn writer(include: Include, limit: usize) -> Writer {
     Writer::new(Frame::new("asked".into(), Echo::new()), include, limit)

@@ -1,4 +1,4 @@
-//! Which tries share a circuit, what is kept, and what watchers are told, on a paused clock.
+//! Which tries share a circuit, what is kept, and what the observer learns, on a paused clock.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn account<'a>(provider: &'a str, key_name: Option<&'a str>) -> Account<'a> {
     Account { provider, key_name }
 }
 
-fn why() -> Failure {
+fn failure() -> Failure {
     Error::UnknownProvider { provider: "a".into() }.into()
 }
 
@@ -31,7 +31,7 @@ fn circuits(circuit_failures: u32) -> (Circuits, Arc<Gauge>) {
 }
 
 fn fails(circuits: &Circuits, account: Account<'_>) {
-    circuits.admit(account).map_err(|_| "shut").expect("a pass").settle(&Verdict::Failure, Some(&why()));
+    circuits.admit(account).map_err(|_| "open").expect("a permit").record(&Verdict::Failure, Some(&failure()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +48,7 @@ async fn a_circuit_belongs_to_one_provider_and_one_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_at_rest_is_not_kept() {
+async fn a_circuit_with_nothing_to_remember_is_not_kept() {
     let (circuits, gauge) = circuits(2);
     let a = account("a", Some("A"));
     let states = || circuits.states().into_iter().map(|state| (state.provider, state.key_name, state.state)).collect::<Vec<_>>();
@@ -62,13 +62,13 @@ async fn what_is_at_rest_is_not_kept() {
     assert_eq!(circuits.states()[0].until, Some(Instant::now() + Duration::from_secs(10)));
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(states(), is(CircuitPhase::HalfOpen));
-    circuits.admit(a).map_err(|_| "shut").expect("the probe").settle(&Verdict::Success, None);
+    circuits.admit(a).map_err(|_| "open").expect("the probe").record(&Verdict::Success, None);
     assert!(states().is_empty());
     assert_eq!(*gauge.0.lock().unwrap(), ["a 1", "a 0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_that_is_dropped_frees_the_place_of_the_probe() {
+async fn a_permit_that_is_dropped_lets_the_next_probe_in() {
     let (circuits, _) = circuits(1);
     let a = account("a", None);
     fails(&circuits, a);
@@ -84,7 +84,7 @@ async fn with_0_failures_no_circuit_opens() {
     let (circuits, gauge) = circuits(0);
     let a = account("a", None);
     for verdict in [Verdict::Failure, Verdict::Unavailable { limited: true, retry_after: None }] {
-        circuits.admit(a).map_err(|_| "shut").expect("a pass").settle(&verdict, Some(&why()));
+        circuits.admit(a).map_err(|_| "open").expect("a permit").record(&verdict, Some(&failure()));
     }
     assert!(circuits.admit(a).is_ok() && circuits.states().is_empty() && gauge.0.lock().unwrap().is_empty());
 }

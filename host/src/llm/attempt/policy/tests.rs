@@ -1,4 +1,4 @@
-//! The table of README, "Retries and circuits", line by line.
+//! The documented table of retries and circuits line by line, and the order of targets.
 
 use super::*;
 
@@ -47,14 +47,14 @@ fn judged(failure: &Failure, retry: Retry, verdict: Verdict) {
 }
 
 #[test]
-fn what_passes_is_tried_again_and_what_does_not_is_not() {
-    let word = |limited| Verdict::Unavailable { limited, retry_after: None };
+fn transient_failures_are_retried_and_others_are_not() {
+    let unavailable = |limited| Verdict::Unavailable { limited, retry_after: None };
     let at_once = Retry::After(Duration::ZERO);
     for (number, retry, verdict) in [
         (400, Retry::Never, Verdict::Success),
-        (401, Retry::Never, word(false)),
-        (402, Retry::Never, word(true)),
-        (403, Retry::Never, word(false)),
+        (401, Retry::Never, unavailable(false)),
+        (402, Retry::Never, unavailable(true)),
+        (403, Retry::Never, unavailable(false)),
         (404, Retry::Never, Verdict::Success),
         (405, Retry::Never, Verdict::Success),
         (408, at_once, Verdict::Failure),
@@ -77,7 +77,7 @@ fn what_passes_is_tried_again_and_what_does_not_is_not() {
 }
 
 #[test]
-fn a_wait_within_the_budget_is_waited_and_a_longer_one_is_the_providers_word() {
+fn a_wait_within_the_budget_is_waited_and_a_longer_one_makes_the_provider_unavailable() {
     for (number, limited) in [(429, true), (408, false), (500, false), (503, false), (529, false)] {
         for (time, waits) in [(BUDGET, true), (BUDGET + Duration::from_millis(1), false)] {
             let failure = refusal(number, None, Some(time), false);
@@ -90,7 +90,7 @@ fn a_wait_within_the_budget_is_waited_and_a_longer_one_is_the_providers_word() {
 }
 
 #[test]
-fn what_is_used_up_is_never_tried_again_however_short_the_wait() {
+fn what_is_used_up_is_never_retried_however_short_the_wait() {
     for number in [400, 402, 403, 429, 500] {
         for after in [None, Some(Duration::from_secs(1))] {
             judged(&refusal(number, None, after, true), Retry::Never, Verdict::Unavailable { limited: true, retry_after: after });
@@ -99,7 +99,7 @@ fn what_is_used_up_is_never_tried_again_however_short_the_wait() {
 }
 
 #[test]
-fn a_request_that_is_too_long_is_asked_elsewhere_only_where_400_is_listed() {
+fn a_request_that_is_too_long_runs_a_fallback_only_if_that_lists_400() {
     for number in [400, 413, 422, 500] {
         let failure = refusal(number, Some("context_length_exceeded"), None, false);
         judged(&failure, Retry::Never, Verdict::Success);
@@ -113,7 +113,7 @@ fn a_request_that_is_too_long_is_asked_elsewhere_only_where_400_is_listed() {
 }
 
 #[test]
-fn by_default_the_try_elsewhere_decides_for_keys_and_models_and_the_request_for_none() {
+fn by_default_a_refused_key_or_model_runs_fallbacks_elsewhere_and_a_refused_request_none() {
     let fallback = target(None);
     for (number, here, elsewhere) in [
         (400, false, false),
@@ -133,7 +133,7 @@ fn by_default_the_try_elsewhere_decides_for_keys_and_models_and_the_request_for_
         (529, true, true),
         (599, true, true),
     ] {
-        assert_eq!(falls_back(&fallback, false, "m", &status(number)), here, "{number} at the same place");
+        assert_eq!(falls_back(&fallback, false, "m", &status(number)), here, "{number} at the same provider");
         assert_eq!(falls_back(&fallback, true, "m", &status(number)), elsewhere, "{number} elsewhere");
     }
 }
@@ -163,4 +163,69 @@ fn what_is_no_status_runs_every_fallback() {
         assert!(falls_back(&fallback, false, "m", &failure), "{failure:?}");
     }
     assert!(falls_back(&fallback, false, "m", &Failure { in_band: true, ..status(400) }));
+}
+
+#[test]
+fn fallbacks_keep_their_order_after_the_equals() {
+    let mut rng = Rng::with_seed(3);
+    assert_eq!(order(&[], 3, &mut rng), [0, 1, 2]);
+    assert_eq!(order(&[1], 3, &mut rng), [0, 1, 2]);
+    assert_eq!(order(&[7], 0, &mut rng), [0_usize; 0]);
+    for _ in 0..100 {
+        let mut order = order(&[1, 2, 3], 5, &mut rng);
+        assert_eq!(order[3..], [3, 4]);
+        order.sort_unstable();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn each_equal_is_first_as_often_as_its_weight_says() {
+    let mut rng = Rng::with_seed(3);
+    let mut first = [0; 3];
+    (0..10_000).for_each(|_| first[order(&[1, 2, 7], 3, &mut rng)[0]] += 1);
+    for (count, expected) in first.into_iter().zip([1_000, 2_000, 7_000]) {
+        assert!((expected - 200..expected + 200).contains(&count), "{first:?}");
+    }
+}
+
+#[test]
+fn a_weight_of_0_comes_after_all_others_in_the_order_it_was_written() {
+    let mut rng = Rng::with_seed(3);
+    for _ in 0..100 {
+        let order = order(&[0, 5, 0, 1], 4, &mut rng);
+        assert_eq!(order[2..], [0, 2]);
+    }
+    assert_eq!(order(&[0, 0, 0], 3, &mut rng), [0, 1, 2]);
+}
+
+#[test]
+fn the_largest_weights_do_not_overflow() {
+    assert_eq!(order(&[1_000; 9], 9, &mut Rng::with_seed(3)).len(), 9);
+}
+
+#[test]
+fn a_seed_gives_the_same_order_and_pauses_and_another_seed_others() {
+    let draws = |mut rng: Rng| (0..8).map(|_| (order(&[1; 9], 9, &mut rng), jitter(Duration::from_secs(1), &mut rng))).collect::<Vec<_>>();
+    assert_eq!(draws(Rng::with_seed(7)), draws(Rng::with_seed(7)));
+    assert_ne!(draws(Rng::with_seed(7)), draws(Rng::with_seed(8)));
+    assert_ne!(draws(Rng::new()), draws(Rng::new()));
+}
+
+#[test]
+fn equal_weights_are_chosen_equally_often() {
+    let mut rng = Rng::with_seed(1);
+    let mut seen = [0; 5];
+    (0..5_000).for_each(|_| seen[order(&[1; 5], 5, &mut rng)[0]] += 1);
+    assert!(seen.iter().all(|count| (850..1_150).contains(count)), "{seen:?}");
+    assert_eq!(order(&[1], 1, &mut rng), [0]);
+}
+
+#[test]
+fn pauses_lie_between_nothing_and_the_most() {
+    let (mut rng, most) = (Rng::with_seed(1), Duration::from_millis(200));
+    let times: Vec<_> = (0..1_000).map(|_| jitter(most, &mut rng)).collect();
+    assert!(times.iter().all(|time| *time <= most));
+    assert!(times.iter().min() < Some(&(most / 20)) && times.iter().max() > Some(&(most / 20 * 19)));
+    assert_eq!(jitter(Duration::ZERO, &mut rng), Duration::ZERO);
 }

@@ -1,4 +1,4 @@
-//! The walk with providers that do as a test says, on a paused clock: who is asked when, and what comes of it.
+//! The walk with scripted providers on a paused clock: which provider is asked when, and what comes of it.
 
 mod chaos;
 mod circuits;
@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::llm::attempt::Observer;
-use crate::llm::{Limits, Phase};
+use crate::llm::error::Phase;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HEDGE: Duration = Duration::from_millis(800);
@@ -44,11 +43,18 @@ impl Observer for Seen {
     }
 }
 
-impl Ask for World {
+/// A request of which only its path along the chain matters.
+struct Ping;
+
+impl Request for Ping {
     type Reply = ();
 
-    fn operation<'m>(&self, _: &str, model: &'m str) -> crate::telemetry::Operation<'m> {
-        crate::telemetry::Operation { name: "chat", system: "openai", model }
+    const OPERATION: &'static str = "chat";
+}
+
+impl Backend<Ping> for World {
+    fn system(&self, _: &str) -> &'static str {
+        "openai"
     }
 
     /// The provider `own` has a secret of its own.
@@ -56,9 +62,10 @@ impl Ask for World {
         target.secret_key_name.as_deref().or((target.provider == "own").then_some("OWN"))
     }
 
-    async fn ask(&self, target: &Target, model: &str, _: u32) -> Result<(), Failure> {
+    async fn attempt(&self, attempt: Attempt<'_, Ping>) -> Result<(), Failure> {
+        let Attempt { target, model, .. } = attempt;
         self.asked.lock().unwrap().push(format!("{}/{model} at {}", target.provider, self.begun.elapsed().as_millis()));
-        // What is left to a provider without an act is to reply.
+        // A provider without a script replies.
         let mut act = self.acts.lock().unwrap().get_mut(&target.provider).and_then(VecDeque::pop_front).unwrap_or(Act::Reply);
         loop {
             match act {
@@ -94,12 +101,12 @@ impl World {
         self.acts.lock().unwrap().entry(provider.into()).or_default().extend(acts);
     }
 
-    async fn answers<'a>(&'a self, chain: impl Into<Chain<'a>>) -> Result<Won<'a, ()>, Error> {
+    async fn answers<'a>(&'a self, chain: impl Into<Chain<'a>>) -> Result<Answered<()>, Error> {
         self.answers_within(60 * 60 * SECOND, chain).await
     }
 
-    async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Won<'a, ()>, Error> {
-        Walk::new(self, &self.attempts, chain.into(), Deadline::after(time), Tries::default()).run().await
+    async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Answered<()>, Error> {
+        Walk::new(self, &self.attempts, &Ping, chain.into(), Deadline::after(time), &Tries::default(), None).run().await
     }
 
     /// Who was asked since the last look, in order.
@@ -150,15 +157,15 @@ fn timeout(phase: Phase) -> Act {
 }
 
 #[track_caller]
-fn is_from(answer: &Result<Won<'_, ()>, Error>, provider: &str, attempts: u32) {
+fn is_from(answer: &Result<Answered<()>, Error>, provider: &str, attempts: u32) {
     match answer {
-        Ok(won) => assert_eq!((&*won.target.provider, won.attempts), (provider, attempts)),
+        Ok(answered) => assert_eq!((&*answered.provider, answered.attempts), (provider, attempts)),
         Err(error) => panic!("{error}"),
     }
 }
 
 #[track_caller]
-fn is_status(answer: Result<Won<'_, ()>, Error>, expected: u16) {
+fn is_status(answer: Result<Answered<()>, Error>, expected: u16) {
     match answer {
         Err(Error::Status { status, .. }) => assert_eq!(status, expected),
         Err(error) => panic!("{error}"),
@@ -173,7 +180,7 @@ async fn an_empty_chain_has_no_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equals_are_drawn_by_weight_and_the_fallback_is_last() {
+async fn equals_are_chosen_by_weight_and_the_fallback_is_last() {
     let world = World::new();
     let targets = [target("a"), target("b"), target("c"), target("d")];
     let chain = Chain { targets: &targets, weights: &[3, 1, 0], hedge_after: None };
@@ -184,7 +191,7 @@ async fn equals_are_drawn_by_weight_and_the_fallback_is_last() {
     let count = |provider: &str| asked.iter().filter(|asked| *asked == provider).count();
     assert!((270..330).contains(&count("a")) && (70..130).contains(&count("b")), "{} {}", count("a"), count("b"));
     assert_eq!((count("c"), count("d")), (0, 0));
-    // All of one's equals are tried before a fallback is.
+    // All equals are tried before a fallback is.
     for provider in ["a", "b", "c"] {
         world.then(provider, [status(404)]);
     }
@@ -202,7 +209,8 @@ async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and
     let world = World::with(Limits { retries: 1, retry_backoff: Duration::ZERO, ..Limits::default() });
     world.then("b", [status(500), status(404)]);
     world.then("a", [status(404)]);
-    let walk = Walk::new(&world, &world.attempts, chain, Deadline::after(SECOND), Tries::default()).choosing(Some("chosen"));
+    let tries = Tries::default();
+    let walk = Walk::new(&world, &world.attempts, &Ping, chain, Deadline::after(SECOND), &tries, Some("chosen"));
     is_from(&walk.run().await, "c", 4);
     assert_eq!(*world.asked.lock().unwrap(), ["b/chosen at 0", "b/chosen at 0", "a/model-a at 0", "c/model-c at 0"]);
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::errors::in_band;
 use super::reply::{Block, Counts, arguments, call_head, completion, finish_reason, plausible, thought_field};
 use super::tools::{ReplyContext, ToolAnswer};
+use crate::chat::sse::is_done;
 use crate::chat::{Completion, Delta, Fields, Json, Name, Piece};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
-use crate::llm::sse::is_done;
 
 /// Blocks that are open at a time; the API opens one after the other.
 const OPEN_MAX: usize = 64;

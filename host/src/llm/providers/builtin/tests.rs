@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::*;
-use crate::chat::{Deadline, Hit};
+use crate::chat::{Deadline, Hit, sse};
 
 fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
     let hit = |&(source, text, score): &(&str, &str, f32)| Hit { source: source.into(), ordinal: 0, text: text.into(), score };
@@ -78,8 +78,11 @@ fn a_whole_reply_is_an_openai_completion_without_tokens() {
 #[tokio::test]
 async fn a_streamed_reply_says_the_same_in_chunks() {
     let exchange = exchange("gate", &[("hours.md", HOURS, 0.9)]);
-    let Reply::Chunks(chunks) = reply("mine", &exchange, Mode::Stream) else { panic!("must be chunks") };
-    let chunks: Vec<Value> = chunks.map(|chunk| serde_json::from_slice(&chunk.expect("no error")).expect("JSON")).collect().await;
+    let Reply::Stream(stream) = reply("mine", &exchange, Mode::Stream) else { panic!("must be a stream") };
+    let mut writer = stream.chunk_writer();
+    let bytes: Vec<u8> = stream.map(|frames| writer.encode(frames.expect("no error"))).collect::<Vec<_>>().await.concat();
+    let data = sse::events(&bytes).filter_map(|event| event.data).filter(|data| !sse::is_done(data));
+    let chunks: Vec<Value> = data.map(|data| serde_json::from_slice(&data).expect("JSON")).collect();
     let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(text, answer(&exchange));
     assert!(chunks.iter().all(|chunk| chunk["model"] == "mine" && chunk["id"] == chunks[0]["id"]));

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::errors;
 use super::response::{Call, Candidate, FILTERED, Inline, Part, Response, finish_reason, logprobs, with_calls};
 use super::tools::{is_base64, signature_fields, with_signature};
+use crate::chat::chunk::REPEATED_BYTES_MAX;
 use crate::chat::codec::{self, json_string, to_json};
-use crate::chat::{
-    CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, Piece, ToolCall, Usage,
-};
+use crate::chat::reply::CHOICES_MAX;
+use crate::chat::sse::is_done;
+use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Json, Message, Name, Piece, ToolCall, Usage};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
-use crate::llm::sse::is_done;
 
 /// Calls of one candidate: many more than any answer has.
 const CALLS_MAX: u32 = 4096;
@@ -77,7 +77,7 @@ impl GeminiDecoder {
             let status = errors::status(&json);
             return Err(DecodeError::Error(status, errors::provider_error(status, &json)));
         }
-        if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
+        if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > REPEATED_BYTES_MAX) {
             return Err(DecodeError::Malformed("its id or its model is absurd".into()));
         }
         let named = (self.named.0 || response.response_id.is_some(), self.named.1 || response.model_version.is_some());
@@ -252,6 +252,7 @@ fn completion(name: &Name, mut states: Vec<ChoiceState>, deltas: Vec<Delta>) -> 
                 model = model.or(version);
             }
             Delta::Usage(counted) => usage = Some(counted),
+            Delta::UsageJson(_) | Delta::Fields(_) => {}
             Delta::Piece { choice, piece } => {
                 let place = states.iter().position(|known| known.index == choice).expect("a choice is known before its pieces");
                 builders[place].add(piece);
@@ -277,7 +278,7 @@ impl ChoiceBuilder {
             Piece::Call { id, name, extra, .. } => self.calls.push(FunctionCall { id, name, arguments: String::new(), extra }),
             Piece::Arguments { text, .. } => self.calls.last_mut().expect("arguments follow their call").arguments.push_str(&text),
             // Gemini has no refusals; the choice itself holds the fields and the finish reason.
-            Piece::Begin | Piece::Refusal(_) | Piece::Fields(_) | Piece::Finish(_) => {}
+            Piece::Begin | Piece::Refusal(_) | Piece::Fields(_) | Piece::Beside(_) | Piece::Finish(_) => {}
         }
     }
 

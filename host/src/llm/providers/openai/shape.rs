@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::llm::adapter::DecodeError;
+use crate::llm::decode_error::DecodeError;
 
 /// A field's value as its bytes; none where the field is absent. A `null` is a value.
 pub(in crate::llm) type Raw<'a> = Option<&'a RawValue>;
@@ -32,6 +32,11 @@ pub(super) struct Chunk<'a> {
     /// Cloudflare's envelope says with it that the rest is an error.
     #[serde(borrow)]
     success: Raw<'a>,
+    /// Random text that hides the length of the answer: OpenAI's name for it, and Mistral's.
+    #[serde(borrow, default, deserialize_with = "present")]
+    obfuscation: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    p: Raw<'a>,
 }
 
 /// One entry of `choices`, of a chunk or of a whole reply.
@@ -57,6 +62,8 @@ pub(super) struct Said<'a> {
     pub(super) tool_calls: Raw<'a>,
     /// Content, reasoning, a refusal or an old function call.
     pub(super) something: bool,
+    /// The value of that field, if it is the only one which holds something.
+    pub(super) alone: Raw<'a>,
     /// A field that is not modelled holds something.
     pub(super) more: bool,
 }
@@ -95,6 +102,11 @@ impl<'a> Chunk<'a> {
         serde_json::from_str(text).map_err(|error| DecodeError::Malformed(format!("no JSON object of the right shape: {error}")))
     }
 
+    /// Text that means nothing, if the chunk has some.
+    pub(super) fn padding(&self) -> Raw<'a> {
+        self.obfuscation.xor(self.p)
+    }
+
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some_and(|error| says(error) && error.get() != "false")
             || self.success.is_some_and(|success| success.get() == "false")
@@ -130,6 +142,19 @@ pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>
         return Err(DecodeError::Malformed("tool_calls with one that is no object".into()));
     }
     list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(malformed)?))).collect()
+}
+
+/// A finish reason as OpenAI says it. Some servers say that a model stopped when it called tools, and clients then do not run them.
+pub(super) fn canonical_reason(reason: &str, calls: bool) -> &str {
+    match reason {
+        "stop" if calls => "tool_calls",
+        "model_length" => "length",
+        reason => reason,
+    }
+}
+
+pub(super) fn malformed(cause: &str) -> DecodeError {
+    DecodeError::Malformed(cause.to_owned())
 }
 
 /// Whether a value holds anything.
@@ -200,7 +225,11 @@ impl<'de> Deserialize<'de> for Said<'de> {
                         Key::Role => said.role = Some(value),
                         Key::ToolCalls => said.tool_calls = Some(value),
                         Key::Other => said.more |= says(value),
-                        _ => said.something |= says(value),
+                        _ if says(value) => {
+                            said.alone = Some(value).filter(|_| !said.something);
+                            said.something = true;
+                        }
+                        _ => {}
                     }
                 }
                 Ok(said)

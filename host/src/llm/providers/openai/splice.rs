@@ -1,5 +1,4 @@
 //! Changes to a JSON text at the places that a borrowed parse of it found, made all at once. Whatever is not changed stays byte for byte.
-//! Must not know what the text means.
 
 use std::borrow::Cow;
 
@@ -8,9 +7,11 @@ use serde_json::value::RawValue;
 /// A text and what is to become of it. Every value that is named must be borrowed from the text.
 pub(super) struct Splice<'a> {
     text: &'a str,
-    /// Start, end, and what goes there instead.
-    edits: Vec<(usize, usize, Cow<'a, str>)>,
+    edits: Vec<Edit<'a>>,
 }
+
+/// Start, end, and what goes there instead.
+type Edit<'a> = (usize, usize, Cow<'a, str>);
 
 impl<'a> Splice<'a> {
     pub(super) fn new(text: &'a str) -> Self {
@@ -56,26 +57,47 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// The changed text; none where nothing changes.
-    pub(super) fn done(mut self) -> Option<Vec<u8>> {
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Whether nothing changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// Whether anything between `begin` and `end` changes.
+    pub(super) fn touches(&self, begin: usize, end: usize) -> bool {
+        self.edits.iter().any(|(start, until, _)| *start < end && begin < *until)
+    }
+
+    /// The bytes from `begin` to `end` as they are when changed. What is put in at `end` does not belong to them.
+    pub(super) fn part(&self, begin: usize, end: usize) -> Vec<u8> {
+        let within = |(start, until, _): &&Edit<'a>| begin <= *start && *until <= end && (*start < end || end == self.text.len());
+        let mut edits: Vec<&Edit<'a>> = self.edits.iter().filter(within).collect();
+        // Stable: of two at one place the one that was noted first goes first.
+        edits.sort_by_key(|(start, ..)| *start);
+        let mut out = Vec::with_capacity(end - begin);
+        let mut at = begin;
+        for (start, until, with) in edits {
+            out.extend_from_slice(&self.text.as_bytes()[at..*start]);
+            out.extend_from_slice(with.as_bytes());
+            at = *until;
+        }
+        out.extend_from_slice(&self.text.as_bytes()[at..end]);
+        out
+    }
+
+    /// The changed text; none if nothing changes.
+    pub(super) fn done(self) -> Option<Vec<u8>> {
         if self.edits.is_empty() {
             return None;
         }
-        // Stable: of two at one place the one that was said first goes first.
-        self.edits.sort_by_key(|(start, ..)| *start);
-        let mut out = Vec::with_capacity(self.text.len() + self.edits.iter().map(|(_, _, with)| with.len()).sum::<usize>());
-        let mut at = 0;
-        for (start, end, with) in &self.edits {
-            out.extend_from_slice(&self.text.as_bytes()[at..*start]);
-            out.extend_from_slice(with.as_bytes());
-            at = *end;
-        }
-        out.extend_from_slice(&self.text.as_bytes()[at..]);
-        Some(out)
+        Some(self.part(0, self.text.len()))
     }
 
-    /// Where a value stands in the text.
-    fn place(&self, value: &RawValue) -> (usize, usize) {
+    /// Where a value begins and ends in the text.
+    pub(super) fn place(&self, value: &RawValue) -> (usize, usize) {
         let start = value.get().as_ptr().addr() - self.text.as_ptr().addr();
         (start, start + value.get().len())
     }

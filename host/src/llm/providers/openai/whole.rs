@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::shape::{Call, Chunk, Entry, Raw, Said, calls, filled, says};
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, says};
 use super::splice::Splice;
-use super::{canonical_reason, malformed};
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
-use crate::llm::adapter::DecodeError;
 use crate::llm::call_id;
+use crate::llm::decode_error::DecodeError;
 
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///

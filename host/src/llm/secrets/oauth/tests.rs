@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::llm::Limits;
 
 #[path = "../../../../../tests/support/upstream.rs"]
 mod upstream;
@@ -34,7 +33,7 @@ impl Scripted {
     }
 }
 
-impl Endpoint for Arc<Scripted> {
+impl TokenEndpoint for Arc<Scripted> {
     fn post(&self, form: Bytes) -> BoxFuture<'_, Result<(u16, Bytes), Error>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.forms.lock().unwrap().push(String::from_utf8(form.to_vec()).unwrap());
@@ -190,7 +189,7 @@ async fn a_token_that_the_provider_refused_is_asked_for_anew() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_token_is_told_without_repeating_it() {
+async fn an_answer_without_a_token_is_reported_without_repeating_it() {
     for body in [json!({"access_token": ""}), json!({"token": "sesame-open"}), json!("sesame-open"), Value::Null] {
         let (_, oauth) = scripted(&[(200, body)], None);
         let error = token(&oauth).await.unwrap_err();

@@ -18,7 +18,7 @@ fn words_with_the_key_a_part_of_it_or_its_masked_ends_are_hidden() {
         ("got sk-proj-********Kc93".into(), "got [hidden]"),
         ("got sk-p...Kc93, no".into(), "got [hidden] no"),
         ("got sk…93 now".into(), "got [hidden] now"),
-        (format!("basic {}", base64(KEY.as_bytes())), "basic [hidden]"),
+        (format!("basic {}", BASE64_NOPAD.encode(KEY.as_bytes())), "basic [hidden]"),
         ("sk-proj-Zq81 xW0nT5vB 27LmKc93".into(), "[hidden] [hidden] [hidden]"),
     ] {
         assert_eq!(without(&text), expected, "{text}");
@@ -38,7 +38,7 @@ fn base64_is_that_of_the_standard() {
     for (plain, coded) in
         [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy")]
     {
-        assert_eq!(base64(plain.as_bytes()), coded);
+        assert_eq!(BASE64_NOPAD.encode(plain.as_bytes()), coded);
     }
 }
 

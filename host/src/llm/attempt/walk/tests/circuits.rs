@@ -1,8 +1,8 @@
-//! Open circuits on the way: who is passed over, who is tried anyway, and what the client hears where nobody is asked.
+//! Open circuits on the way: which target is skipped, which is tried anyway, and which error comes of it if nobody is asked.
 
 use super::*;
 
-/// No tries again, and a circuit that opens at the second failure.
+/// No retries, and a circuit that opens at the second failure.
 fn limits() -> Limits {
     Limits { retries: 0, circuit_failures: 2, ..Limits::default() }
 }
@@ -18,7 +18,7 @@ async fn opened() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_circuit_is_passed_over_where_another_target_runs() {
+async fn a_target_with_an_open_circuit_is_skipped_if_another_one_runs() {
     let world = opened().await;
     for _ in 0..3 {
         is_from(&world.answers(&[target("a"), target("b")]).await, "b", 1);
@@ -28,7 +28,7 @@ async fn an_open_circuit_is_passed_over_where_another_target_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_again_end_when_the_circuit_opens() {
+async fn retries_end_when_the_circuit_opens() {
     let world = World::with(Limits { retries: 5, ..limits() }).acts("a", vec![unreachable(); 9]);
     is_from(&world.answers(&[target("a"), target("b")]).await, "b", 3);
     assert_eq!(world.asked(), ["a", "a", "b"]);
@@ -45,7 +45,7 @@ async fn an_outage_of_the_only_target_lasts_no_longer_for_being_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_others_fail_too_the_one_that_was_passed_over_is_tried_anyway() {
+async fn when_the_others_fail_too_the_one_that_was_skipped_is_tried_anyway() {
     let world = opened().await;
     world.then("b", [status(503)]);
     is_from(&world.answers(&[target("a"), target("b")]).await, "a", 2);
@@ -57,7 +57,7 @@ async fn when_the_others_fail_too_the_one_that_was_passed_over_is_tried_anyway()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_passed_over_counts_as_failed_in_the_way_it_failed_last() {
+async fn a_target_that_is_skipped_counts_as_failed_in_the_way_it_failed_last() {
     let world = World::with(limits()).acts("a", [status(503), status(503)]);
     let only_429 = Target { on_status: Some(vec![429]), ..target("b") };
     for _ in 0..2 {
@@ -68,7 +68,7 @@ async fn a_target_that_is_passed_over_counts_as_failed_in_the_way_it_failed_last
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_its_rest_exactly_one_exchange_probes_and_the_others_pass_over() {
+async fn a_half_open_circuit_is_probed_by_exactly_one_exchange_and_the_others_skip_it() {
     let world = opened().await;
     tokio::time::advance(limits().circuit_time).await;
     world.then("a", [Act::Slow(SECOND, Box::new(Act::Reply))]);
@@ -84,18 +84,18 @@ async fn after_its_rest_exactly_one_exchange_probes_and_the_others_pass_over() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_keeps_it_open_for_twice_as_long() {
     let world = opened().await;
-    let (chain, rest) = ([target("a"), target("b")], limits().circuit_time);
-    tokio::time::advance(rest).await;
+    let (chain, open_time) = ([target("a"), target("b")], limits().circuit_time);
+    tokio::time::advance(open_time).await;
     world.then("a", [unreachable()]);
     is_from(&world.answers(&chain).await, "b", 2);
-    tokio::time::advance(rest * 2 - Duration::from_millis(1)).await;
+    tokio::time::advance(open_time * 2 - Duration::from_millis(1)).await;
     is_from(&world.answers(&chain).await, "b", 1);
     tokio::time::advance(Duration::from_millis(1)).await;
     is_from(&world.answers(&chain).await, "a", 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_whose_client_hangs_up_makes_place_for_the_next() {
+async fn after_a_probe_whose_client_hangs_up_comes_the_next_probe() {
     let world = opened().await;
     tokio::time::advance(limits().circuit_time).await;
     world.then("a", [Act::Hang]);
@@ -117,7 +117,7 @@ async fn while_the_only_target_is_probed_others_do_not_wait_for_the_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c29_a_spend_cap_is_not_retried_and_benches_the_key() {
+async fn c29_a_spend_cap_is_not_retried_and_opens_the_circuit_of_the_key() {
     let world = World::new().acts("a", [refusal(429, None, true)]).acts("b", [Act::Reply, Act::Reply]);
     is_from(&world.answers(&[keyed("a", "A"), target("b")]).await, "b", 2);
     is_from(&world.answers(&[keyed("a", "A"), target("b")]).await, "b", 1);
@@ -129,7 +129,7 @@ async fn c29_a_spend_cap_is_not_retried_and_benches_the_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_key_is_benched_and_that_is_no_rate_limit() {
+async fn a_refused_key_opens_its_circuit_and_that_is_no_rate_limit() {
     for number in [401, 403] {
         let world = World::new().acts("a", [status(number)]);
         is_status(world.answers(&[target("a")]).await, number);
@@ -142,7 +142,7 @@ async fn a_refused_key_is_benched_and_that_is_no_rate_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_benched_the_shortest_wait_is_told() {
+async fn if_all_circuits_are_open_the_shortest_wait_is_reported() {
     let world = World::new().acts("a", [wait(503, 60 * SECOND)]).acts("b", [wait(429, 20 * SECOND)]);
     let chain = [target("a"), target("b")];
     is_status(world.answers(&chain).await, 429);
@@ -156,7 +156,7 @@ async fn where_all_are_benched_the_shortest_wait_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_benched_key_is_not_tried_anyway_and_one_that_only_failed_is() {
+async fn a_refused_key_is_not_tried_anyway_and_a_provider_that_only_failed_is() {
     let world = opened().await;
     world.then("c", [status(401)]);
     is_status(world.answers(&[target("c")]).await, 401);
@@ -180,7 +180,7 @@ async fn faults_of_the_request_or_of_the_operator_open_no_circuit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_by_its_name_and_as_the_providers_own_is_the_same_place() {
+async fn a_secret_by_its_name_and_as_the_providers_own_has_one_circuit() {
     let world = World::with(limits()).acts("own", [status(401)]);
     is_status(world.answers(&[target("own"), keyed("own", "OWN")]).await, 401);
     assert_eq!(world.asked(), ["own"], "the same key is as wrong by its name");

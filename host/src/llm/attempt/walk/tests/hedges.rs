@@ -52,7 +52,7 @@ async fn when_both_fail_the_next_runs_without_a_hedge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_counts_for_each_target_and_includes_its_tries_again() {
+async fn the_time_counts_for_each_target_and_includes_its_retries() {
     let world = World::new().acts("a", [slow(HEDGE - TICK, status(404))]).acts("b", [Act::Hang]);
     is_from(&world.answers(hedged(&[target("a"), target("b"), target("c")])).await, "c", 3);
     assert_eq!(world.times(), [Duration::ZERO, HEDGE - TICK, 2 * HEDGE - TICK]);
@@ -62,7 +62,7 @@ async fn the_time_counts_for_each_target_and_includes_its_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_runs_whatever_its_statuses_and_only_where_its_circuit_is_closed() {
+async fn a_hedge_runs_whatever_its_statuses_and_only_if_its_circuit_is_closed() {
     let picky = Target { on_status: Some(vec![]), ..target("b") };
     let world = World::new().acts("a", [Act::Hang]);
     is_from(&world.answers(hedged(&[target("a"), picky])).await, "b", 2);

@@ -1,15 +1,15 @@
-//! Tries again at the same target: after which pauses, how often, and when the next target comes first.
+//! Retries of the same target: after which pauses, how often, and when the next target comes first.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_passes_is_tried_again_at_the_same_target() {
+async fn transient_failures_are_retried_at_the_same_target() {
     let in_band = |act: Act| match act {
         Act::Fail(failure) => Act::Fail(Failure { in_band: true, ..failure }),
         act => act,
     };
-    let garbled = Act::Fail(Error::InvalidReply { provider: "a".into(), cause: "no JSON".into() }.into());
-    for act in [status(408), status(409), status(425), status(429), status(500), status(529), unreachable(), garbled, in_band(status(502))]
+    let invalid = Act::Fail(Error::InvalidReply { provider: "a".into(), cause: "no JSON".into() }.into());
+    for act in [status(408), status(409), status(425), status(429), status(500), status(529), unreachable(), invalid, in_band(status(502))]
     {
         let world = World::new().acts("a", [act]);
         is_from(&world.answers(&[target("a"), target("b")]).await, "a", 2);
@@ -22,7 +22,7 @@ async fn what_passes_is_tried_again_at_the_same_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_again_are_as_many_as_retries_for_each_target() {
+async fn each_target_has_as_many_retries_as_the_limit_says() {
     for retries in [0, 1, 5] {
         let world = World::with(Limits { retries, circuit_failures: 0, retry_budget: 60 * SECOND, ..Limits::default() });
         let tries = retries as usize + 1;
@@ -34,7 +34,7 @@ async fn tries_again_are_as_many_as_retries_for_each_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_are_drawn_anew_and_their_longest_doubles() {
+async fn pauses_are_random_and_the_longest_doubles() {
     let limits = Limits { retries: 5, circuit_failures: 0, retry_budget: 60 * SECOND, ..Limits::default() };
     let mut longest = [Duration::ZERO; 5];
     for seed in 0..200 {
@@ -45,9 +45,9 @@ async fn pauses_are_drawn_anew_and_their_longest_doubles() {
             *most = (*most).max(times[1] - times[0]);
         }
     }
-    for (place, most) in longest.into_iter().enumerate() {
-        let limit = limits.retry_backoff * (1 << place);
-        assert!((limit * 9 / 10..=limit + Duration::from_millis(1)).contains(&most), "pause {place}: {most:?} of {limit:?}");
+    for (number, most) in longest.into_iter().enumerate() {
+        let limit = limits.retry_backoff * (1 << number);
+        assert!((limit * 9 / 10..=limit + Duration::from_millis(1)).contains(&most), "pause {number}: {most:?} of {limit:?}");
     }
 }
 
@@ -84,7 +84,7 @@ async fn all_targets_of_an_exchange_share_one_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_is_tried_again_only_after_everybody_else() {
+async fn a_timeout_is_retried_only_after_all_other_targets() {
     for phase in [Phase::Connect, Phase::FirstByte] {
         let world = World::new().acts("a", [timeout(phase)]);
         is_from(&world.answers(&[target("a"), target("b")]).await, "b", 2);

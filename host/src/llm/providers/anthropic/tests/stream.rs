@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::sse::{self, Framer};
 use crate::chat::{Piece, Usage};
-use crate::llm::sse::{Framer, events};
 
 fn start() -> Value {
     json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 5, "output_tokens": 1}}})
@@ -65,7 +65,7 @@ fn read(reads: &[&[u8]]) -> String {
     let mut reader = plain_reader();
     let mut deltas = Vec::new();
     for whole in reads.iter().filter_map(|read| framer.push(Bytes::copy_from_slice(read))) {
-        for data in events(&whole) {
+        for data in sse::events(&whole).filter_map(|event| event.data) {
             reader.event(&data, &mut deltas).expect("an event");
         }
     }

@@ -1,20 +1,20 @@
-//! What a chat message says beside its content, in fields that the canonical form does not model. Must not know if it came whole.
+//! What a chat message or a delta says in fields that the canonical form does not model; a field of an odd form says nothing.
 
 use serde_json::value::RawValue;
 
 use super::reasoning::{BLOCKS, TEXT, TEXT_TOO};
 use crate::chat::{Fields, Json};
 
-/// The fields of a message, or of a delta.
-pub(super) struct Said<'a>(pub(super) &'a Fields);
+/// The fields that are not modelled.
+pub(super) struct Extra<'a>(pub(super) &'a Fields);
 
-impl<'a> Said<'a> {
-    /// What was thought, in words.
-    pub(super) fn thought(&self) -> Option<String> {
+impl<'a> Extra<'a> {
+    /// The model's reasoning in words.
+    pub(super) fn reasoning(&self) -> Option<String> {
         self.text(TEXT).or_else(|| self.text(TEXT_TOO))
     }
 
-    /// What was thought, signed.
+    /// The model's reasoning, signed by its provider.
     pub(super) fn blocks(&self) -> Vec<Json> {
         let blocks = self.field(BLOCKS).and_then(|json| serde_json::from_str::<Option<Vec<Json>>>(json.get()).ok());
         blocks.flatten().unwrap_or_default()

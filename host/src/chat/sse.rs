@@ -1,16 +1,19 @@
-//! Server-sent events as bytes: where events end, and what their data is. Linear in the bytes, whatever the reads look like.
-//! An event ends at an empty line; lines end in LF, CRLF or CR. Source: HTML Living Standard, "Parsing an event stream".
-//! Must not know what the data means, except that `[DONE]` is a stream's last event.
+//! Server-sent events, the only framing code: where events end, what their data is, and how one is written. Linear in the bytes, whatever the
+//! reads look like. An event ends at an empty line; lines end in LF, CRLF or CR. Source: HTML Living Standard, "Parsing an event stream".
+//! `[DONE]` is the last event of a chat stream; nothing comes out of a [`Framer`] after it.
 
 use std::borrow::Cow;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+/// The event that ends a chat stream which is whole.
+pub const DONE: &[u8] = b"data: [DONE]\n\n";
+
 /// U+FEFF, which may stand before the first line and belongs to none.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Cuts what is read from a provider behind its last whole event.
-pub(super) struct Framer {
+pub struct Framer {
     /// The bytes of the event that has not ended yet.
     held: BytesMut,
     scan: Scan,
@@ -22,7 +25,7 @@ pub(super) struct Framer {
 
 /// Why no more events will come out of a [`Framer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// An event's data was `[DONE]`.
     Done,
     /// An event was larger than allowed.
@@ -31,12 +34,12 @@ pub(super) enum End {
 
 impl Framer {
     /// `event_bytes`: the most bytes of one event, its line ends included.
-    pub(super) fn new(event_bytes: usize) -> Self {
+    pub fn new(event_bytes: usize) -> Self {
         Self { held: BytesMut::new(), scan: Scan::default(), event_bytes, end: None, begun: false }
     }
 
-    /// The whole events that `read` completes, if any; forwarded without a copy where no event was open before.
-    pub(super) fn push(&mut self, mut read: Bytes) -> Option<Bytes> {
+    /// The whole events that `read` completes, if any; forwarded without a copy if no event was open before.
+    pub fn push(&mut self, mut read: Bytes) -> Option<Bytes> {
         if self.end.is_some() {
             return None;
         }
@@ -60,7 +63,7 @@ impl Framer {
     }
 
     /// The input is over: what is left counts as a last event, for some servers forget its blank line.
-    pub(super) fn finish(&mut self) -> Option<Bytes> {
+    pub fn finish(&mut self) -> Option<Bytes> {
         self.begun = true;
         let blank: &'static [u8] = match self.held.last() {
             None => return None,
@@ -88,7 +91,7 @@ impl Framer {
     }
 
     /// Set once nothing more will come; what was completed before it has been given out.
-    pub(super) fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<End> {
         self.end
     }
 }
@@ -100,7 +103,7 @@ struct Scan {
     at: usize,
     /// Start of the open line.
     line: usize,
-    /// Start of the open event; 1 where an LF that belongs to the CR before it comes first.
+    /// Start of the open event; 1 if an LF that belongs to the CR before it comes first.
     event: usize,
     /// The last byte looked at was a CR, so that an LF now is its second half.
     after_cr: bool,
@@ -117,7 +120,7 @@ enum Data {
 }
 
 impl Scan {
-    /// Where the last whole event in `bytes` ends, and whether the stream is over there.
+    /// The end of the last whole event in `bytes`, and whether the stream is over there.
     fn run(&mut self, bytes: &[u8], event_bytes: usize) -> (usize, Option<End>) {
         let mut whole = 0;
         if self.after_cr && bytes.get(self.at) == Some(&b'\n') {
@@ -174,44 +177,73 @@ impl Data {
     }
 }
 
-/// Whether an event's data is the mark that ends a stream of OpenAI's.
-pub(super) fn is_done(data: &[u8]) -> bool {
-    data.trim_ascii() == b"[DONE]"
-}
-
-/// The data of every whole event in `bytes`, in order. Events without data (comments, lone `event:` or `id:` lines) are passed over.
-pub fn events(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    frames(bytes).filter_map(|frame| frame.data)
-}
-
 /// One whole event: its bytes, blank line included, and its data.
-pub(super) struct Frame<'a> {
-    pub(super) raw: &'a [u8],
-    /// Several `data:` lines joined by LF; none where there was none (comments, lone `event:` or `id:` lines).
-    pub(super) data: Option<Cow<'a, [u8]>>,
+pub struct Event<'a> {
+    pub raw: &'a [u8],
+    /// Several `data:` lines joined by LF; none if there was no such line (comments, lone `event:` or `id:` lines).
+    pub data: Option<Cow<'a, [u8]>>,
 }
 
 /// The whole events in `bytes`, in order; joined, their raw bytes are `bytes` up to the last blank line.
-pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let begin = rest;
-        let mut data: Option<Cow<'_, [u8]>> = None;
-        loop {
-            let line = next_line(&mut rest)?;
-            if line.is_empty() {
-                return Some(Frame { raw: &begin[..begin.len() - rest.len()], data });
-            }
-            let Some(value) = data_of_line(line) else { continue };
-            match &mut data {
-                None => data = Some(Cow::Borrowed(value)),
-                Some(data) => {
-                    data.to_mut().push(b'\n');
-                    data.to_mut().extend_from_slice(value);
-                }
+        let (event, behind) = split_event(rest)?;
+        rest = behind;
+        Some(event)
+    })
+}
+
+/// The first whole event in `bytes` and the bytes behind it; none if no event ends there.
+pub fn split_event(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
+    let mut rest = bytes;
+    let mut data: Option<Cow<'_, [u8]>> = None;
+    loop {
+        let line = next_line(&mut rest)?;
+        if line.is_empty() {
+            return Some((Event { raw: &bytes[..bytes.len() - rest.len()], data }, rest));
+        }
+        let Some(value) = data_of_line(line) else { continue };
+        match &mut data {
+            None => data = Some(Cow::Borrowed(value)),
+            Some(data) => {
+                data.to_mut().push(b'\n');
+                data.to_mut().extend_from_slice(value);
             }
         }
-    })
+    }
+}
+
+/// Whether an event with this data ends a chat stream. Clients trim, so this does too.
+pub fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
+}
+
+/// Appends one event of one JSON text. JSON that was kept unparsed may have line breaks between its values; they become spaces, for an event's
+/// data is one line here.
+pub fn append(out: &mut Vec<u8>, json: &[u8]) {
+    out.reserve(json.len() + 8);
+    out.extend_from_slice(b"data: ");
+    let begin = out.len();
+    out.extend_from_slice(json);
+    let mut from = begin;
+    while let Some(found) = memchr::memchr2(b'\n', b'\r', &out[from..]) {
+        out[from + found] = b' ';
+        from += found + 1;
+    }
+    out.extend_from_slice(b"\n\n");
+}
+
+/// One event of one JSON text, with a name if there is one.
+pub fn event(name: Option<&str>, json: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(json.len() + name.map_or(0, |name| name.len() + 8) + 8);
+    if let Some(name) = name {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'\n');
+    }
+    append(&mut out, json);
+    out.into()
 }
 
 /// Takes one ended line off `rest`, without its end.

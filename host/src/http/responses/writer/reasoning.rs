@@ -1,4 +1,4 @@
-//! A reasoning item as it grows: a summary of one part, and what the provider signed. Must not know where thoughts come from.
+//! A reasoning item as it grows: a summary of one part, and what the provider signed. Its events close whatever they opened.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ use crate::http::responses::reasoning::{Blocks, seal};
 use crate::http::responses::request::Include;
 
 #[derive(Debug)]
-pub(super) struct Thought {
+pub(super) struct Reasoning {
     pub(super) at: usize,
     id: String,
-    words: Option<String>,
+    text: Option<String>,
     blocks: Blocks,
 }
 
@@ -45,19 +45,19 @@ struct Text<'a> {
     text: &'a str,
 }
 
-impl Thought {
+impl Reasoning {
     pub(super) fn open(at: usize, id: String, emitter: &mut Emitter) -> Self {
         let item = Item::Reasoning { id: &id, summary: &[], encrypted_content: None, status: Some("in_progress") };
         emitter.emit("response.output_item.added", &Added { output_index: at, item });
-        Self { at, id, words: None, blocks: Blocks::default() }
+        Self { at, id, text: None, blocks: Blocks::default() }
     }
 
     pub(super) fn grow(&mut self, more: &str, emitter: &mut Emitter) {
-        if self.words.is_none() {
+        if self.text.is_none() {
             emitter.emit("response.reasoning_summary_part.added", &self.place(PartOf { part: Part::SummaryText { text: "" } }));
         }
         emitter.emit("response.reasoning_summary_text.delta", &self.place(Delta { delta: more }));
-        self.words.get_or_insert_default().push_str(more);
+        self.text.get_or_insert_default().push_str(more);
     }
 
     pub(super) fn keep(&mut self, blocks: Vec<Json>) {
@@ -67,7 +67,7 @@ impl Thought {
     }
 
     pub(super) fn close(self, status: &'static str, include: Include, emitter: &mut Emitter) -> Json {
-        if let Some(text) = &self.words {
+        if let Some(text) = &self.text {
             emitter.emit("response.reasoning_summary_text.done", &self.place(Text { text }));
             emitter.emit("response.reasoning_summary_part.done", &self.place(PartOf { part: Part::SummaryText { text } }));
         }
@@ -76,7 +76,7 @@ impl Thought {
 
     pub(super) fn item(self, status: &'static str, include: Include) -> Json {
         let sealed = (include.encrypted && !self.blocks.is_empty()).then(|| seal(&self.blocks.done()));
-        let summary: Vec<Part<'_>> = self.words.iter().map(|text| Part::SummaryText { text }).collect();
+        let summary: Vec<Part<'_>> = self.text.iter().map(|text| Part::SummaryText { text }).collect();
         raw_json(&Item::Reasoning { id: &self.id, summary: &summary, encrypted_content: sealed.as_deref(), status: Some(status) })
     }
 

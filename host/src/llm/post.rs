@@ -1,5 +1,5 @@
-//! A POST to one URL that is no model's: a token endpoint, a collector of telemetry. Whole bodies, both ways small.
-//! Must not know what is posted, nor try twice.
+//! POSTs to one URL that is no model's: a token endpoint, a collector of telemetry. Bodies are whole and small in both directions.
+//! Nothing is sent twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
-use super::{Tls, Transport};
-use crate::llm::{Error, Limits, Phase, Secret};
+use super::error::{Error, Phase};
+use super::limits::Limits;
+use super::secrets::Secret;
+use super::transport::{Tls, Transport};
 
-/// Bytes of an answer that are read; tokens and collectors' words are some KiB.
+/// Bytes of an answer that are read; tokens and the answers of collectors are some KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// The way to one URL.
+/// Posts to one URL.
 pub struct Post {
     name: Arc<str>,
     transport: Transport,
@@ -24,42 +27,42 @@ pub struct Post {
 }
 
 impl Post {
-    /// `name` is what errors call the other side.
+    /// `name`: what errors call the other side.
     ///
     /// # Errors
-    /// `Unreachable` where `url` is no http or https URL.
+    /// `Unreachable` if `url` is no http or https URL.
     pub fn new(name: &str, url: &str, limits: &Limits) -> Result<Self, Error> {
-        Self::over(name, url, limits, Arc::default())
+        Self::with_tls(name, url, limits, Arc::default())
     }
 
-    /// As `new`, with trusted roots that are in memory already.
+    /// As `new`, with trusted roots that may be in memory already.
     ///
     /// # Errors
     /// As `new`.
-    pub(in crate::llm) fn over(name: &str, url: &str, limits: &Limits, tls: Arc<Tls>) -> Result<Self, Error> {
-        let bad = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
-        let uri: Uri = url.parse().map_err(|error| bad(format!("`{url}` is no URL: {error}")))?;
+    pub(super) fn with_tls(name: &str, url: &str, limits: &Limits, tls: Arc<Tls>) -> Result<Self, Error> {
+        let invalid = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
+        let uri: Uri = url.parse().map_err(|error| invalid(format!("`{url}` is no URL: {error}")))?;
         let name: Arc<str> = name.into();
         let transport = Transport::new(Arc::clone(&name), &uri, limits, tls)?;
         let host = uri.authority().map_or("", |a| a.as_str()).rsplit('@').next().unwrap_or_default();
         let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|error| bad(error.to_string()))?);
+        headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|error| invalid(error.to_string()))?);
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("cofferdam/", env!("CARGO_PKG_VERSION"))));
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).parse().expect("the path of a URL");
         Ok(Self { name, transport, path, headers })
     }
 
-    /// Sends these headers too: `name=value` pairs between commas, values percent-encoded where they need it, as OpenTelemetry's exporters
-    /// take them from `OTEL_EXPORTER_OTLP_HEADERS`.
+    /// Adds headers to every request: `name=value` pairs between commas, with percent-encoded values, as OpenTelemetry's exporters take them
+    /// from `OTEL_EXPORTER_OTLP_HEADERS`.
     ///
     /// # Errors
-    /// What is wrong with the secret's form, without its value.
+    /// What is wrong with the form of the secret; never its value.
     pub fn with_headers(mut self, headers: &Secret) -> Result<Self, &'static str> {
         for pair in headers.expose().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or("is no list of `name=value` pairs")?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| "holds what is no header's name")?;
-            let decoded = decoded(value.trim()).ok_or("has a `%` without two hex digits behind it")?;
+            let decoded = percent_decoded(value.trim()).ok_or("has a `%` without two hex digits behind it")?;
             let mut value = HeaderValue::from_bytes(&decoded).map_err(|_| "holds what no header can carry")?;
             value.set_sensitive(true);
             self.headers.insert(name, value);
@@ -96,15 +99,10 @@ impl Post {
     }
 }
 
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let (digits, plain) = part.split_at_checked(2).filter(|(digits, _)| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(plain.as_bytes());
-    }
-    Some(bytes)
+/// None if a `%` has no two hex digits behind it, which a decoder of URLs would let pass as it is.
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    text.split('%').skip(1).all(is_escape).then(|| percent_decode_str(text).collect())
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use proptest::prelude::{Strategy, any, prop, proptest};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::llm::adapter::ProviderError;
+use crate::llm::decode_error::ProviderError;
 
-fn shaped(include_usage: bool) -> OpenAiNormalizer {
+fn normalizer(include_usage: bool) -> OpenAiNormalizer {
     OpenAiNormalizer::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, include_usage)
 }
 
@@ -25,35 +25,35 @@ fn opening() -> Value {
 }
 
 #[track_caller]
-fn pass(shaped: &mut OpenAiNormalizer, event: &Value) -> Passed {
-    shaped.event(event.to_string().as_bytes()).expect("it can be used")
+fn pass(normalizer: &mut OpenAiNormalizer, event: &Value) -> Verdict {
+    normalizer.event(event.to_string().as_bytes()).expect("it can be used")
 }
 
 /// What goes out for an event, if anything does.
 #[track_caller]
-fn out(shaped: &mut OpenAiNormalizer, event: &Value) -> Option<Value> {
-    match pass(shaped, event) {
-        Passed::AsIs => Some(event.clone()),
-        Passed::Rewritten(text) => {
+fn out(normalizer: &mut OpenAiNormalizer, event: &Value) -> Option<Value> {
+    match pass(normalizer, event) {
+        Verdict::AsIs => Some(event.clone()),
+        Verdict::Rewritten(text) => {
             let found = serde_json::from_slice(&text).expect("JSON");
             assert_ne!(&found, event, "rewritten for nothing");
             Some(found)
         }
-        Passed::Dropped => None,
+        Verdict::Dropped => None,
     }
 }
 
 #[track_caller]
 fn all(include_usage: bool, events: &[Value]) -> Vec<Value> {
-    let mut shaped = shaped(include_usage);
-    let mut found: Vec<Value> = events.iter().filter_map(|event| out(&mut shaped, event)).collect();
-    found.extend(std::iter::from_fn(|| shaped.end()).map(|text| serde_json::from_slice::<Value>(&text).expect("JSON")));
+    let mut normalizer = normalizer(include_usage);
+    let mut found: Vec<Value> = events.iter().filter_map(|event| out(&mut normalizer, event)).collect();
+    found.extend(std::iter::from_fn(|| normalizer.end()).map(|text| serde_json::from_slice::<Value>(&text).expect("JSON")));
     found
 }
 
 #[track_caller]
-fn rewritten(shaped: &mut OpenAiNormalizer, event: &str) -> String {
-    let Passed::Rewritten(text) = shaped.event(event.as_bytes()).expect("it can be used") else { panic!("not rewritten: {event}") };
+fn rewritten(normalizer: &mut OpenAiNormalizer, event: &str) -> String {
+    let Verdict::Rewritten(text) = normalizer.event(event.as_bytes()).expect("it can be used") else { panic!("not rewritten: {event}") };
     String::from_utf8(text).expect("UTF-8")
 }
 
@@ -63,15 +63,15 @@ fn usage(prompt: u64, completion: u64) -> Value {
 
 #[test]
 fn a_proper_stream_passes_as_it_is() {
-    let mut shaped = shaped(false);
+    let mut normalizer = normalizer(false);
     let events = [opening(), delta(&json!({"content": "Hi"}), None), delta(&json!({}), Some("stop"))];
-    assert_eq!(pass(&mut shaped, &events[0]), Passed::AsIs);
-    assert!(!shaped.says_something() && !shaped.finished());
-    assert_eq!(pass(&mut shaped, &events[1]), Passed::AsIs);
-    assert!(shaped.says_something() && !shaped.finished());
-    assert_eq!(pass(&mut shaped, &events[2]), Passed::AsIs);
-    assert!(shaped.finished());
-    assert_eq!(shaped.end(), None);
+    assert_eq!(pass(&mut normalizer, &events[0]), Verdict::AsIs);
+    assert!(!normalizer.says_something() && !normalizer.finished());
+    assert_eq!(pass(&mut normalizer, &events[1]), Verdict::AsIs);
+    assert!(normalizer.says_something() && !normalizer.finished());
+    assert_eq!(pass(&mut normalizer, &events[2]), Verdict::AsIs);
+    assert!(normalizer.finished());
+    assert_eq!(normalizer.end(), None);
 }
 
 #[test]
@@ -87,13 +87,13 @@ fn role_and_emptiness_say_nothing() {
         (json!({"function_call": {"name": "f"}}), true),
         (json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}), true),
     ] {
-        let mut shaped = shaped(false);
-        out(&mut shaped, &delta(&said, None));
-        assert_eq!(shaped.says_something(), expected, "{said}");
+        let mut normalizer = normalizer(false);
+        out(&mut normalizer, &delta(&said, None));
+        assert_eq!(normalizer.says_something(), expected, "{said}");
     }
-    let mut shaped = shaped(false);
-    out(&mut shaped, &delta(&json!({}), Some("content_filter")));
-    assert!(shaped.says_something());
+    let mut normalizer = normalizer(false);
+    out(&mut normalizer, &delta(&json!({}), Some("content_filter")));
+    assert!(normalizer.says_something());
 }
 
 #[test]
@@ -118,26 +118,26 @@ fn c58_a_provider_without_names_gets_ours() {
     {
         let mut first = opening();
         (first["id"], first["model"], first["created"]) = (id, model, created);
-        let found = out(&mut shaped(false), &first).expect("it goes out");
+        let found = out(&mut normalizer(false), &first).expect("it goes out");
         assert_eq!((&found["id"], &found["model"], &found["created"]), (&json!("chatcmpl-ours"), &json!("asked"), &json!(7)));
     }
     let mut first = opening();
     first["created"] = json!(1_718_345_013.7);
-    assert_eq!(out(&mut shaped(false), &first).expect("it goes out")["created"], 1_718_345_013);
+    assert_eq!(out(&mut normalizer(false), &first).expect("it goes out")["created"], 1_718_345_013);
     let at_limit = "m".repeat(HEAD_BYTES_MAX - 2);
     for (model, expected) in [(at_limit.clone(), at_limit.as_str()), ("m".repeat(HEAD_BYTES_MAX - 1), "asked")] {
         first["model"] = json!(model);
-        assert_eq!(out(&mut shaped(false), &first).expect("it goes out")["model"], expected);
+        assert_eq!(out(&mut normalizer(false), &first).expect("it goes out")["model"], expected);
     }
 }
 
 #[test]
 fn what_is_not_mended_survives_byte_for_byte() {
-    let mut shaped = shaped(false);
-    pass(&mut shaped, &opening());
+    let mut normalizer = normalizer(false);
+    pass(&mut normalizer, &opening());
     let event = r#"{"id":"x","object":"chat.completion.chunk","created":5,"model":"gpt","odd":[1.50, 1e999,"\ud800"],"choices":[{"index":0,"delta":{"content":"\u00e9\ud83d"}}],"usage" : null}"#;
     let expected = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","odd":[1.50, 1e999,"\ud800"],"choices":[{"index":0,"delta":{"content":"\u00e9\ud83d"}}]}"#;
-    assert_eq!(rewritten(&mut shaped, event), expected);
+    assert_eq!(rewritten(&mut normalizer, event), expected);
 }
 
 #[test]
@@ -155,33 +155,34 @@ fn c46_a_choice_without_a_delta_gets_one_or_is_dropped() {
         entry.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
         json!({"id": "", "object": "", "created": 0, "model": "", "choices": [entry]})
     };
-    let mut shaped = shaped(false);
-    pass(&mut shaped, &delta(&json!({"role": "assistant", "content": "Hi"}), None));
-    assert_eq!(out(&mut shaped, &entry(json!({"content_filter_results": {}}))), None);
-    assert_eq!(out(&mut shaped, &entry(json!({"delta": null}))), None);
-    let verdict = out(&mut shaped, &entry(json!({"content_filter_results": {"hate": {"filtered": false}}}))).expect("it says something");
+    let mut normalizer = normalizer(false);
+    pass(&mut normalizer, &delta(&json!({"role": "assistant", "content": "Hi"}), None));
+    assert_eq!(out(&mut normalizer, &entry(json!({"content_filter_results": {}}))), None);
+    assert_eq!(out(&mut normalizer, &entry(json!({"delta": null}))), None);
+    let verdict =
+        out(&mut normalizer, &entry(json!({"content_filter_results": {"hate": {"filtered": false}}}))).expect("it says something");
     assert_eq!((&verdict["id"], &verdict["choices"][0]["delta"]), (&json!("chatcmpl-1"), &json!({})));
-    let last = out(&mut shaped, &entry(json!({"finish_reason": "content_filter"}))).expect("it says something");
+    let last = out(&mut normalizer, &entry(json!({"finish_reason": "content_filter"}))).expect("it says something");
     assert_eq!((&last["choices"][0]["finish_reason"], &last["choices"][0]["delta"]), (&json!("content_filter"), &json!({})));
-    assert!(shaped.finished());
-    assert_eq!(out(&mut shaped, &entry(json!({"finish_reason": "content_filter"}))), None);
+    assert!(normalizer.finished());
+    assert_eq!(out(&mut normalizer, &entry(json!({"finish_reason": "content_filter"}))), None);
 }
 
 #[test]
 fn c57_usage_that_nobody_asked_for_is_counted_and_not_sent() {
-    let mut shaped = shaped(false);
+    let mut normalizer = normalizer(false);
     let mut plain = opening();
     plain["usage"] = json!(null);
-    assert_eq!(out(&mut shaped, &plain), Some(opening()));
+    assert_eq!(out(&mut normalizer, &plain), Some(opening()));
     let mut told = delta(&json!({"content": "a"}), None);
     told["usage"] = usage(5, 1);
-    assert_eq!(out(&mut shaped, &told), Some(delta(&json!({"content": "a"}), None)));
+    assert_eq!(out(&mut normalizer, &told), Some(delta(&json!({"content": "a"}), None)));
     let mut last = chunk(&json!([]));
     last["usage"] = usage(5, 2);
-    assert_eq!(out(&mut shaped, &last), None);
-    assert_eq!(shaped.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
+    assert_eq!(out(&mut normalizer, &last), None);
+    assert_eq!(normalizer.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
     let begin = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{"index":0,"delta":{"content":"\",\\\"usage\\\":null"}}]"#;
-    assert_eq!(rewritten(&mut shaped, &format!(r#"{begin},"usage":null,"x":1}}"#)), format!(r#"{begin},"x":1}}"#));
+    assert_eq!(rewritten(&mut normalizer, &format!(r#"{begin},"usage":null,"x":1}}"#)), format!(r#"{begin},"x":1}}"#));
 }
 
 #[test]
@@ -265,8 +266,8 @@ fn a_choice_that_was_left_open_is_finished_at_the_end() {
             json!([{"index": 0, "delta": {}, "finish_reason": reason, "logprobs": null}])
         );
     }
-    let mut shaped = shaped(true);
-    assert_eq!((shaped.finished(), shaped.end()), (false, None), "what never began needs no end");
+    let mut normalizer = normalizer(true);
+    assert_eq!((normalizer.finished(), normalizer.end()), (false, None), "what never began needs no end");
 }
 
 #[test]
@@ -278,18 +279,18 @@ fn the_first_delta_of_a_choice_has_a_role() {
         (json!({}), json!({"role": "assistant"})),
         (json!([]), json!({"role": "assistant"})),
     ] {
-        let mut shaped = shaped(false);
-        assert_eq!(out(&mut shaped, &delta(&given, None)), Some(delta(&expected, None)));
-        assert_eq!(pass(&mut shaped, &delta(&json!({"content": "b"}), None)), Passed::AsIs);
+        let mut normalizer = normalizer(false);
+        assert_eq!(out(&mut normalizer, &delta(&given, None)), Some(delta(&expected, None)));
+        assert_eq!(pass(&mut normalizer, &delta(&json!({"content": "b"}), None)), Verdict::AsIs);
     }
     let spaced = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{"index":0,"delta":{ }}]}"#;
-    assert!(rewritten(&mut shaped(false), spaced).contains(r#""delta":{"role":"assistant"}"#));
+    assert!(rewritten(&mut normalizer(false), spaced).contains(r#""delta":{"role":"assistant"}"#));
 }
 
 #[test]
 fn a_choice_without_an_index_gets_its_place() {
     let events = chunk(&json!([{"delta": {"role": "assistant"}}, {"index": null, "delta": {"role": "assistant"}}]));
-    let found = out(&mut shaped(false), &events).expect("it goes out");
+    let found = out(&mut normalizer(false), &events).expect("it goes out");
     assert_eq!((&found["choices"][0]["index"], &found["choices"][1]["index"]), (&json!(0), &json!(1)));
 }
 
@@ -298,16 +299,16 @@ fn c60_every_choice_is_looked_after() {
     let two = |first: Value, second: Value| chunk(&json!([first, second]));
     let open = |index: u32| json!({"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": null});
     let end = |index: u32, reason: &str| json!({"index": index, "delta": {}, "finish_reason": reason});
-    let mut three = shaped(false);
-    assert_eq!(pass(&mut three, &two(open(0), open(1))), Passed::AsIs);
-    assert_eq!(pass(&mut three, &chunk(&json!([end(1, "stop")]))), Passed::AsIs);
+    let mut three = normalizer(false);
+    assert_eq!(pass(&mut three, &two(open(0), open(1))), Verdict::AsIs);
+    assert_eq!(pass(&mut three, &chunk(&json!([end(1, "stop")]))), Verdict::AsIs);
     assert!(!three.finished());
     let found = out(&mut three, &two(end(0, "length"), end(1, "stop"))).expect("it goes out");
     assert_eq!((&found["choices"][0]["finish_reason"], &found["choices"][1]["finish_reason"]), (&json!("length"), &json!(null)));
     assert!(three.finished());
     let many = |count: u32| chunk(&(0..count).map(open).collect::<Value>());
-    assert_eq!(pass(&mut shaped(false), &many(128)), Passed::AsIs);
-    let more = shaped(false).event(many(129).to_string().as_bytes());
+    assert_eq!(pass(&mut normalizer(false), &many(128)), Verdict::AsIs);
+    let more = normalizer(false).event(many(129).to_string().as_bytes());
     assert!(matches!(more, Err(DecodeError::Malformed(_))));
 }
 
@@ -354,12 +355,12 @@ fn tool_calls_get_their_index_and_id_and_are_named_once() {
 
 #[test]
 fn pings_and_objects_that_say_nothing_are_dropped() {
-    let mut shaped = shaped(true);
+    let mut normalizer = normalizer(true);
     for event in [json!({"type": "ping"}), json!({"x": 1}), json!({"choices": null}), json!({"choices": []}), json!({"error": null})] {
-        assert_eq!(out(&mut shaped, &event), None, "{event}");
+        assert_eq!(out(&mut normalizer, &event), None, "{event}");
     }
-    assert_eq!(shaped.event(b"").expect("nothing"), Passed::Dropped);
-    assert_eq!(shaped.event(b" \n").expect("nothing"), Passed::Dropped);
+    assert_eq!(normalizer.event(b"").expect("nothing"), Verdict::Dropped);
+    assert_eq!(normalizer.event(b" \n").expect("nothing"), Verdict::Dropped);
 }
 
 #[test]
@@ -377,14 +378,14 @@ fn what_is_no_object_is_malformed() {
         b"{\"choices\":[{\"delta\":{\"tool_calls\":[5]}}]}",
         b"{\"x\":\"\xff\"}",
     ] {
-        assert!(matches!(shaped(false).event(event), Err(DecodeError::Malformed(_))), "{}", String::from_utf8_lossy(event));
+        assert!(matches!(normalizer(false).event(event), Err(DecodeError::Malformed(_))), "{}", String::from_utf8_lossy(event));
     }
 }
 
 #[test]
 fn c41_an_error_inside_a_stream_is_an_error() {
     let words = |text: &str| ProviderError { message: Some(text.into()), ..ProviderError::default() };
-    let said = |event: Value| shaped(false).event(event.to_string().as_bytes()).expect_err("an error");
+    let said = |event: Value| normalizer(false).event(event.to_string().as_bytes()).expect_err("an error");
     let busy = ProviderError { code: Some("503".into()), ..words("busy") };
     assert_eq!(
         said(json!({"error": {"message": "busy", "code": 503}, "choices": []})),
@@ -397,8 +398,8 @@ fn c41_an_error_inside_a_stream_is_an_error() {
 fn c55_success_false_is_an_error_whole_and_streamed() {
     let failed = json!({"success": false, "errors": [{"code": 7003, "message": "no route"}], "result": null, "messages": []}).to_string();
     for bad in [
-        shaped(false).event(failed.as_bytes()).expect_err("an error"),
-        shaped(false).whole(&failed.into()).map(drop).expect_err("an error"),
+        normalizer(false).event(failed.as_bytes()).expect_err("an error"),
+        normalizer(false).whole(&failed.into()).map(drop).expect_err("an error"),
     ] {
         let DecodeError::Error(http::StatusCode::BAD_GATEWAY, error) = bad else { panic!("{bad:?}") };
         assert_eq!((error.message.as_deref(), error.code.as_deref()), (Some("no route"), Some("7003")));
@@ -409,7 +410,7 @@ fn c55_success_false_is_an_error_whole_and_streamed() {
 #[track_caller]
 fn whole(reply: &Value) -> (bool, Value) {
     let body = Bytes::from(reply.to_string());
-    match shaped(false).whole(&body).expect("it can be used") {
+    match normalizer(false).whole(&body).expect("it can be used") {
         Whole::Raw(same) => {
             assert_eq!(same, body);
             (true, reply.clone())
@@ -427,10 +428,10 @@ fn reply(message: Value, reason: Value) -> Value {
 fn c56_a_right_reply_passes_as_it_is_and_its_usage_is_read() {
     let right = reply(json!({"role": "assistant", "content": "Hi"}), json!("stop"));
     assert_eq!(whole(&right), (true, right.clone()));
-    let mut shaped = shaped(false);
-    let passed = shaped.whole(&right.to_string().into()).expect("it is right");
+    let mut normalizer = normalizer(false);
+    let passed = normalizer.whole(&right.to_string().into()).expect("it is right");
     assert!(matches!(passed, Whole::Raw(_)));
-    assert_eq!(shaped.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
+    assert_eq!(normalizer.usage, Some(Usage { prompt: 5, completion: 2, ..Usage::default() }));
     let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let right = reply(json!({"role": "assistant", "content": null, "tool_calls": [call]}), json!("tool_calls"));
     assert!(whole(&right).0);
@@ -478,7 +479,7 @@ fn calls_of_a_reply_get_ids_strings_and_their_reason() {
 #[test]
 fn a_reply_that_is_none_is_malformed() {
     for body in ["", "[]", "{}", "<html></html>", r#"{"choices":null}"#, r#"{"choices":[{}]}"#, r#"{"choices":[{"message":5}]}"#] {
-        let found = shaped(false).whole(&Bytes::from(body)).map(drop);
+        let found = normalizer(false).whole(&Bytes::from(body)).map(drop);
         assert!(matches!(found, Err(DecodeError::Malformed(_))), "{body}");
     }
 }
@@ -514,74 +515,74 @@ fn proper_streams() -> impl Strategy<Value = Vec<Value>> {
 proptest! {
     #[test]
     fn proper_streams_pass_as_they_are(chunks in proper_streams()) {
-        let mut shaped = shaped(true);
+        let mut normalizer = normalizer(true);
         for chunk in &chunks {
-            assert_eq!(pass(&mut shaped, chunk), Passed::AsIs, "{chunk}");
+            assert_eq!(pass(&mut normalizer, chunk), Verdict::AsIs, "{chunk}");
         }
-        assert!(shaped.finished() && shaped.says_something() && shaped.end().is_none());
+        assert!(normalizer.finished() && normalizer.says_something() && normalizer.end().is_none());
     }
 
     #[test]
     fn without_usage_proper_streams_lose_only_that(chunks in proper_streams()) {
-        let mut shaped = shaped(false);
+        let mut normalizer = normalizer(false);
         for chunk in &chunks {
             let mut expected = chunk.clone();
             expected.as_object_mut().expect("an object").remove("usage");
             let expected = (chunk["choices"] != json!([])).then_some(expected);
-            assert_eq!(out(&mut shaped, chunk), expected);
+            assert_eq!(out(&mut normalizer, chunk), expected);
         }
-        assert_eq!(shaped.usage, Some(Usage { prompt: 1, completion: 2, ..Usage::default() }));
+        assert_eq!(normalizer.usage, Some(Usage { prompt: 1, completion: 2, ..Usage::default() }));
     }
 
     #[test]
     fn no_bytes_make_it_panic(events in prop::collection::vec(any::<Vec<u8>>(), 0..4), cut in 0..200_usize) {
-        let mut shaped = shaped(true);
+        let mut normalizer = normalizer(true);
         let text = delta(&json!({"tool_calls": [{"id": "a"}]}), None).to_string();
         for event in events.iter().map(Vec::as_slice).chain([&text.as_bytes()[..cut.min(text.len())]]) {
-            drop(shaped.event(event));
+            drop(normalizer.event(event));
         }
-        while shaped.end().is_some() {}
+        while normalizer.end().is_some() {}
     }
 }
 
 #[test]
 fn the_models_name_and_the_reasons_are_told_once_of_a_stream_and_of_a_whole_reply() {
-    let (mut streamed, mut tally) = (shaped(false), Tally::default());
+    let (mut streamed, mut tally) = (normalizer(false), Tally::default());
     pass(&mut streamed, &opening());
-    streamed.tell(&mut tally);
+    streamed.report(&mut tally);
     assert_eq!((tally.model.as_deref(), tally.finishes.len()), (Some("gpt"), 0));
     let calls = json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     pass(&mut streamed, &delta(&json!({"tool_calls": calls}), None));
     pass(&mut streamed, &delta(&json!({}), Some("stop")));
-    streamed.tell(&mut tally);
-    streamed.tell(&mut tally);
+    streamed.report(&mut tally);
+    streamed.report(&mut tally);
     assert_eq!(tally.finishes, ["tool_calls"]);
 
     let choice =
         |index: u32, reason: &str| json!({"index": index, "message": {"role": "assistant", "content": "a"}, "finish_reason": reason});
     let reply = json!({"id": "x", "object": "chat.completion", "created": 5, "model": "gpt-\u{e9}", "choices": [choice(0, "stop"), choice(1, "length")]});
-    let (mut whole, mut tally) = (shaped(false), Tally::default());
+    let (mut whole, mut tally) = (normalizer(false), Tally::default());
     assert!(matches!(whole.whole(&reply.to_string().into()), Ok(Whole::Raw(_))));
-    whole.tell(&mut tally);
+    whole.report(&mut tally);
     assert_eq!((tally.model.as_deref(), &*tally.finishes), (Some("gpt-é"), &["stop".to_owned(), "length".to_owned()][..]));
 }
 
 #[test]
 fn a_model_without_a_name_is_not_told_by_ours() {
-    let (mut shaped, mut tally) = (shaped(false), Tally::default());
-    pass(&mut shaped, &json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]}));
-    shaped.tell(&mut tally);
+    let (mut normalizer, mut tally) = (normalizer(false), Tally::default());
+    pass(&mut normalizer, &json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]}));
+    normalizer.report(&mut tally);
     assert_eq!(tally.model, None);
 }
 
 #[test]
 fn a_call_that_says_nothing_beside_others_keeps_the_list_json() {
-    let mut shaped = shaped(false);
+    let mut normalizer = normalizer(false);
     let calls = r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}},{},{ }]"#;
     let event = format!(
         r#"{{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"gpt","choices":[{{"index":0,"delta":{{"role":"assistant","tool_calls":{calls}}}}}]}}"#
     );
-    let found: Value = serde_json::from_str(&rewritten(&mut shaped, &event)).expect("JSON");
+    let found: Value = serde_json::from_str(&rewritten(&mut normalizer, &event)).expect("JSON");
     let found = &found["choices"][0]["delta"]["tool_calls"];
     assert_eq!((&found[0]["id"], &found[1], &found[2]), (&json!("a"), &json!({"index": 0}), &json!({"index": 0})));
 }
@@ -589,15 +590,15 @@ fn a_call_that_says_nothing_beside_others_keeps_the_list_json() {
 #[test]
 fn a_call_that_is_a_list_is_malformed() {
     let event = delta(&json!({"tool_calls": [[0, "a", {"name": "f", "arguments": ""}, null, null]]}), None);
-    assert!(matches!(shaped(false).event(event.to_string().as_bytes()), Err(DecodeError::Malformed(_))));
+    assert!(matches!(normalizer(false).event(event.to_string().as_bytes()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn c11_an_error_without_an_envelope_is_no_end_of_the_reply() {
     // As vLLM writes it, before a `[DONE]` that would make half a reply a whole one.
-    let mut shaped = shaped(false);
-    pass(&mut shaped, &delta(&json!({"role": "assistant", "content": "half"}), None));
+    let mut normalizer = normalizer(false);
+    pass(&mut normalizer, &delta(&json!({"role": "assistant", "content": "half"}), None));
     let event = json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "param": null, "code": 500});
-    let Err(DecodeError::Error(status, error)) = shaped.event(event.to_string().as_bytes()) else { panic!("no error") };
+    let Err(DecodeError::Error(status, error)) = normalizer.event(event.to_string().as_bytes()) else { panic!("no error") };
     assert_eq!((status.as_u16(), error.message.as_deref()), (500, Some("out of memory")));
 }

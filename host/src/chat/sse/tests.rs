@@ -15,7 +15,7 @@ fn framed(bytes: &[u8], cuts: &[usize], event_bytes: usize) -> (Vec<Bytes>, Opti
 }
 
 fn data(bytes: &[u8]) -> Vec<Vec<u8>> {
-    frames(bytes).filter_map(|frame| frame.data).map(Cow::into_owned).collect()
+    events(bytes).filter_map(|event| event.data).map(Cow::into_owned).collect()
 }
 
 /// Text in, the data of its events out, by the plain reading of the standard.
@@ -164,4 +164,21 @@ fn an_event_of_the_limit_passes_and_one_byte_more_does_not() {
     let endless = [small, "data: 123456789"].concat();
     assert_eq!(framed(endless.as_bytes(), &[], 14), over);
     assert_eq!(framed(endless.as_bytes(), &[], 15), (over.0, None));
+}
+
+#[test]
+fn an_event_is_one_data_line_and_a_blank_one() {
+    assert_eq!(&event(None, br#"{"a":1}"#)[..], b"data: {\"a\":1}\n\n");
+    assert_eq!(&event(Some("a.b"), b"{}")[..], b"event: a.b\ndata: {}\n\n");
+    assert_eq!(&event(None, b"{\n\r\n\"a\\n\":1}\n")[..], b"data: {   \"a\\n\":1} \n\n");
+}
+
+#[test]
+fn the_end_mark_is_seen_with_any_line_ends() {
+    let ends = |text: &str| events(text.as_bytes()).filter_map(|event| event.data).any(|data| is_done(&data));
+    for piece in ["data: [DONE]\n\n", "data: {}\r\n\r\ndata:[DONE]\r\n\r\n", "data: [DONE]\n\r\n"] {
+        assert!(ends(piece), "{piece}");
+    }
+    assert!(!ends("data: {}\n\n"));
+    assert_eq!(framed(DONE, &[], 100).1, Some(End::Done));
 }

@@ -1,26 +1,55 @@
-//! A directory with one file for each secret, as Kubernetes, Docker and systemd mount them: the file's name is the secret's.
-//! A file is read again once its value is a second old, so a replaced secret is used without a restart. Must not know other places.
+//! Where secrets are looked for: systemd's credentials, `secret_dir`, the environment. A directory has one file for each secret, as
+//! Kubernetes, Docker and systemd mount them, and the file's name is the secret's.
+//! A file is read again once its value is a second old, so a replaced secret is used without a restart.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{MissingSecret, Secret};
+use super::secret::{MissingSecret, Secret, Secrets, is_name};
 
 /// How long a value is used before its file is read again. Such directories are in memory, and a read is microseconds.
 const FRESH: Duration = Duration::from_secs(1);
-/// The most a secret may be; the largest in use, private keys and certificates, are some KiB.
+/// Bytes of a secret. The largest in use, private keys and certificates, are some KiB.
 const BYTES_MAX: u64 = 64 << 10;
 /// The permission bit that lets every user of the machine read a file.
 const OTHERS_READ: u32 = 0o004;
 
-pub(super) struct Files {
+/// The places that a running server looks in, in this order: systemd's credentials, `secret_dir`, the environment. Files come first because
+/// they can be replaced while the server runs.
+///
+/// # Errors
+/// If `secret_dir` is no directory that can be read.
+pub fn sources(secret_dir: Option<PathBuf>) -> std::io::Result<Secrets> {
+    if let Some(dir) = &secret_dir {
+        std::fs::read_dir(dir)?;
+    }
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    Ok(chain([credentials, secret_dir].into_iter().flatten().collect(), |name| std::env::var_os(name)))
+}
+
+/// The first place that has the name decides, even if its value cannot be used: an older value from elsewhere would hide the mistake.
+pub(super) fn chain(dirs: Vec<PathBuf>, environment: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Secrets {
+    let dirs: Vec<Files> = dirs.into_iter().map(Files::new).collect();
+    Arc::new(move |name| {
+        if !is_name(name) {
+            return Err(MissingSecret::InvalidName);
+        }
+        let now = Instant::now();
+        let variable = || Some(environment(name)?.into_string().map_err(|_| MissingSecret::NotText).and_then(|text| Secret::new(&text)));
+        dirs.iter().find_map(|dir| dir.get(name, now)).or_else(variable).unwrap_or(Err(MissingSecret::NotSet))
+    })
+}
+
+/// The secrets in one directory.
+struct Files {
     dir: PathBuf,
-    /// Of files that were there, so that it is never longer than the directory.
+    /// Only names of files that exist, so that it is never longer than the directory.
     kept: Mutex<BTreeMap<String, Kept>>,
 }
 
@@ -31,17 +60,17 @@ struct Kept {
 }
 
 impl Files {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    fn new(dir: PathBuf) -> Self {
         Self { dir, kept: Mutex::default() }
     }
 
-    /// The value of the file `name`, which must be fit for a name; none where there is no such file.
-    pub(super) fn get(&self, name: &str, now: Instant) -> Option<Result<Secret, MissingSecret>> {
+    /// The value in the file `name`, which must satisfy `is_name`; none if there is no such file.
+    fn get(&self, name: &str, now: Instant) -> Option<Result<Secret, MissingSecret>> {
         if let Some(kept) = self.kept().get_mut(name) {
             if now < kept.until {
                 return Some(kept.value.clone());
             }
-            // One reads; until it has, the others go on with what they know.
+            // One caller reads the file; until it has, the others use the old value.
             kept.until = now + FRESH;
         }
         let (value, open) = match read(&self.dir.join(name)) {

@@ -1,0 +1,120 @@
+//! From a provider's events to the frames of a reply: OpenAI-shaped events keep their bytes if nothing is wrong with them, events of other
+//! shapes become deltas. No split of the bytes into blocks changes what comes out.
+
+use bytes::Bytes;
+
+use super::adapter::{DecodeError, Decoding, ReplyDecoder};
+use super::meter::Tally;
+use super::providers::openai::{Events, OpenAiNormalizer};
+use crate::chat::{Delta, Frame, Frames, Piece, sse};
+
+/// How one stream is decoded.
+pub(super) struct StreamDecoder {
+    decoding: Decoding,
+    says_something: bool,
+}
+
+impl StreamDecoder {
+    pub(super) fn new(decoding: Decoding) -> Self {
+        Self { decoding, says_something: false }
+    }
+
+    /// Whether something of the answer has been decoded.
+    pub(super) fn says_something(&self) -> bool {
+        match &self.decoding {
+            Decoding::OpenAi(normalizer) => normalizer.says_something(),
+            Decoding::Translated(_) => self.says_something,
+        }
+    }
+
+    /// Appends to `frames` what the whole events in `block` say.
+    ///
+    /// # Errors
+    /// An event that ends the stream; what was appended before it still counts.
+    pub(super) fn decode(&mut self, block: Bytes, frames: &mut Frames, tally: &mut Tally) -> Result<(), DecodeError> {
+        match &mut self.decoding {
+            Decoding::OpenAi(normalizer) => {
+                let mut events = Events::default();
+                let decoded = normalizer.block(block, &mut events, tally);
+                if let Some(events) = events.take() {
+                    frames.push_raw(events);
+                }
+                decoded
+            }
+            Decoding::Translated(decoder) => {
+                for event in sse::events(&block) {
+                    let mut deltas = Vec::new();
+                    let decoded = match event.data.as_deref().map(<[u8]>::trim_ascii) {
+                        None | Some(b"") => continue,
+                        // `[DONE]` too: if nothing else ends a stream, its decoder waits for it.
+                        Some(data) => decoder.event(data, &mut deltas),
+                    };
+                    self.says_something |= push(deltas, frames, tally);
+                    decoded?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// No event follows; `marked` if the provider said so with `[DONE]`. Appends what was held back and marks the end; false if the stream was
+    /// not complete.
+    pub(super) fn end(&mut self, marked: bool, frames: &mut Frames, tally: &mut Tally) -> bool {
+        frames.end = match &mut self.decoding {
+            Decoding::OpenAi(normalizer) => end_normalized(normalizer, marked, frames, tally),
+            Decoding::Translated(decoder) => {
+                let (complete, says_something) = end_translated(&mut **decoder, frames, tally);
+                self.says_something |= says_something;
+                complete
+            }
+        };
+        if frames.end {
+            tally.complete();
+        }
+        frames.end
+    }
+}
+
+fn end_normalized(normalizer: &mut OpenAiNormalizer, marked: bool, frames: &mut Frames, tally: &mut Tally) -> bool {
+    // Some servers forget the mark; a finish reason for every choice says as much.
+    if !marked && !normalizer.finished() {
+        return false;
+    }
+    let mut events = Events::default();
+    while let Some(chunk) = normalizer.end() {
+        events.event(&chunk);
+    }
+    if let Some(events) = events.take() {
+        frames.push_raw(events);
+    }
+    normalizer.report(tally);
+    true
+}
+
+/// Whether the stream was complete, and whether its end said something.
+fn end_translated(decoder: &mut dyn ReplyDecoder, frames: &mut Frames, tally: &mut Tally) -> (bool, bool) {
+    let mut deltas = Vec::new();
+    let complete = decoder.end(&mut deltas);
+    (complete, push(deltas, frames, tally))
+}
+
+/// Appends a frame of these deltas, if there are any, and counts them; true if they say something.
+fn push(deltas: Vec<Delta>, frames: &mut Frames, tally: &mut Tally) -> bool {
+    let mut says_something = false;
+    for delta in &deltas {
+        says_something |= delta.says_something();
+        match delta {
+            Delta::Usage(usage) => tally.reported(*usage),
+            Delta::Head { model: Some(model), .. } => tally.named(model),
+            Delta::Piece { piece: Piece::Finish(reason), .. } => tally.finished(reason),
+            Delta::Piece { piece: Piece::Text(text) | Piece::Reasoning(text) | Piece::Arguments { text, .. }, .. } => {
+                tally.generated(text.len());
+            }
+            Delta::Piece { .. } | Delta::Head { .. } | Delta::UsageJson(_) | Delta::Fields(_) => {}
+        }
+    }
+    if !deltas.is_empty() {
+        frames.push(Frame::of(deltas));
+    }
+    says_something
+}
