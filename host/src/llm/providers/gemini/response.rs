@@ -13,8 +13,8 @@ use crate::chat::Usage;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Response<'a> {
-    /// Each is a [`Candidate`], and each of its parts a [`Part`]. They are kept as they came and read one after the other, so that many of them
-    /// are never in memory at once.
+    /// Each is a [`Candidate`], and each of its parts a [`Part`]. They are kept as they came and parsed one after the other, so that
+    /// many of them take little memory.
     #[serde(borrow)]
     pub(super) candidates: Option<Vec<&'a RawValue>>,
     pub(super) prompt_feedback: Option<Feedback>,

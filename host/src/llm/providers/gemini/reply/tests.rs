@@ -73,14 +73,14 @@ fn c35_a_stop_after_a_call_in_an_earlier_chunk_is_a_tool_call() {
 
 #[test]
 fn a_stop_in_every_chunk_ends_nothing_early() {
-    let chunk = |said: &str| {
-        let mut chunk = text(said);
+    let chunk = |content: &str| {
+        let mut chunk = text(content);
         chunk["candidates"][0]["finishReason"] = json!("STOP");
         chunk
     };
     let (chunks, complete) = streamed(&[chunk("a"), chunk("b")]);
-    let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
-    assert_eq!((said.as_str(), complete, reasons(&chunks)), ("ab", true, vec!["stop"]));
+    let content: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!((content.as_str(), complete, reasons(&chunks)), ("ab", true, vec!["stop"]));
 }
 
 #[test]
@@ -111,15 +111,18 @@ fn c37_a_candidate_without_content_keeps_its_reason() {
 
 #[test]
 fn c38_cumulative_usage_is_told_once_with_its_last_figures() {
-    let chunk = |said: u64| {
+    let chunk = |tokens: u64| {
         let mut chunk = text("x");
-        chunk["usageMetadata"] = json!({"promptTokenCount": 5, "candidatesTokenCount": said, "totalTokenCount": 5 + said});
+        chunk["usageMetadata"] = json!({"promptTokenCount": 5, "candidatesTokenCount": tokens, "totalTokenCount": 5 + tokens});
         chunk
     };
     let (chunks, _) = streamed(&[chunk(1), chunk(2), chunk(4), stop()]);
-    let told: Vec<&Value> = chunks.iter().map(|chunk| &chunk["usage"]).filter(|usage| !usage.is_null()).collect();
-    assert_eq!(told.len(), 1);
-    assert_eq!((&told[0]["prompt_tokens"], &told[0]["completion_tokens"], &told[0]["total_tokens"]), (&json!(5), &json!(4), &json!(9)));
+    let usages: Vec<&Value> = chunks.iter().map(|chunk| &chunk["usage"]).filter(|usage| !usage.is_null()).collect();
+    assert_eq!(usages.len(), 1);
+    assert_eq!(
+        (&usages[0]["prompt_tokens"], &usages[0]["completion_tokens"], &usages[0]["total_tokens"]),
+        (&json!(5), &json!(4), &json!(9))
+    );
 }
 
 #[test]
@@ -145,8 +148,8 @@ fn c41_an_error_inside_a_stream_is_an_error() {
     assert_eq!((error.message.as_deref(), error.code.as_deref()), (Some("The model is overloaded."), Some("UNAVAILABLE")));
     assert!(!decoder.end(&mut deltas));
     for body in [json!([body]), body] {
-        let bad = self::decoder(false).whole(body.to_string().as_bytes()).expect_err("an error");
-        assert!(matches!(bad, DecodeError::Error(StatusCode::SERVICE_UNAVAILABLE, _)), "{bad:?}");
+        let failure = self::decoder(false).whole(body.to_string().as_bytes()).expect_err("an error");
+        assert!(matches!(failure, DecodeError::Error(StatusCode::SERVICE_UNAVAILABLE, _)), "{failure:?}");
     }
     let odd = self::decoder(false).whole(br#"{"error":{"code":200,"message":"?"}}"#).expect_err("an error");
     assert!(matches!(odd, DecodeError::Error(StatusCode::BAD_GATEWAY, _)), "{odd:?}");
@@ -227,7 +230,7 @@ fn an_image_is_told_in_a_stream_as_it_comes_and_its_drafts_are_not() {
 }
 
 proptest! {
-    /// Bytes that were broken on the way are garbled, an error or still a reply, and nothing worse.
+    /// Bytes that were broken on the way are malformed, an error or still a reply, and nothing worse.
     #[test]
     fn no_broken_reply_does_harm(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
         let whole = include_bytes!("../golden/tools/reply.json");
