@@ -6,7 +6,6 @@ mod attempt;
 mod base64;
 mod call_id;
 mod config;
-mod decode_error;
 mod decoder;
 mod error;
 mod error_body;
@@ -19,13 +18,13 @@ mod meter;
 mod model_path;
 mod post;
 mod provider;
+mod provider_error;
 mod providers;
 mod relay;
 mod secrets;
 mod target;
 mod transport;
 mod unique_names;
-mod unsupported;
 mod used;
 mod vendor;
 
@@ -39,6 +38,7 @@ use provider::embeddings::{Embeddings, prompt_tokens};
 use provider::{Call, Chat, Provider};
 use transport::Tls;
 
+pub use adapter::Unsupported;
 pub use attempt::circuits::{CircuitPhase, CircuitState};
 pub use attempt::{Answered, Observer};
 pub use config::{Config, Kind, Options, ProviderConfig};
@@ -51,7 +51,6 @@ pub use providers::azure::{AzureOptions, MaxTokensField};
 pub use providers::openai::OpenAiOptions;
 pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use target::{Chain, Mode, Target};
-pub use unsupported::Unsupported;
 pub use used::Used;
 pub use vendor::{OptionKeys, VendorInfo};
 

@@ -4,10 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{Delta, Fields, Frames, Json, Piece, Usage, sse};
-
-/// Bytes of a value that is repeated on every chunk.
-pub const REPEATED_BYTES_MAX: usize = 1 << 10;
+use super::{Delta, Fields, Frames, HEAD_BYTES_MAX, Json, Piece, Usage, sse};
 
 /// Fields of the reply that every chunk has; the others come once.
 const ON_EVERY_CHUNK: [&str; 2] = ["service_tier", "system_fingerprint"];
@@ -155,7 +152,7 @@ impl ChunkWriter {
         if self.named || !self.head.is_empty() {
             return;
         }
-        let fit = |name: &&str| (1..=REPEATED_BYTES_MAX).contains(&name.len());
+        let fit = |name: &&str| (1..=HEAD_BYTES_MAX).contains(&name.len());
         if let Some(id) = id.filter(fit) {
             (self.name.id, self.named) = (id.to_owned(), true);
         }
@@ -168,7 +165,7 @@ impl ChunkWriter {
     }
 
     fn field(&mut self, name: &str, value: &Json) {
-        let repeats = ON_EVERY_CHUNK.contains(&name) && value.get().len() <= REPEATED_BYTES_MAX;
+        let repeats = ON_EVERY_CHUNK.contains(&name) && value.get().len() <= HEAD_BYTES_MAX;
         let fields = if repeats { &mut self.repeated } else { &mut self.once };
         match fields.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => known.clone_from(value),

@@ -8,9 +8,6 @@ use futures_util::Stream;
 
 use super::{ChunkWriter, Fields, Frames, Json, Message, Name, StreamError};
 
-/// Choices of one reply: what OpenAI allows for `n`.
-pub const CHOICES_MAX: usize = 128;
-
 /// An answer on its way to the client.
 pub enum Reply {
     Whole(Whole),

@@ -3,10 +3,10 @@
 
 use futures_util::stream;
 
-use super::chunk::REPEATED_BYTES_MAX;
 use super::codec::{json_string, object, parse_fields, raw_json};
 use super::{
-    Choice, Completion, Content, Delta, Exchange, Fields, Frame, Frames, FunctionCall, Name, Part, Piece, Reply, ReplyStream, ToolCall,
+    Choice, Completion, Content, Delta, Exchange, Fields, Frame, Frames, FunctionCall, HEAD_BYTES_MAX, Name, Part, Piece, Reply,
+    ReplyStream, ToolCall,
 };
 
 /// Bytes of text in one delta: about a handful of tokens, so that a buffered answer still reads as it grows.
@@ -38,7 +38,7 @@ pub fn wants_usage(exchange: &Exchange) -> bool {
 
 /// Its names as every chunk repeats them.
 pub fn name_of(completion: &Completion) -> Name {
-    let short = |name: &str| name[..name.floor_char_boundary(REPEATED_BYTES_MAX)].to_owned();
+    let short = |name: &str| name[..name.floor_char_boundary(HEAD_BYTES_MAX)].to_owned();
     Name { id: short(&completion.id), model: short(&completion.model), created: completion.created }
 }
 
@@ -144,7 +144,7 @@ mod tests {
     fn a_name_that_every_chunk_repeats_is_cut() {
         let message = crate::chat::Message::text("assistant", "hi");
         let choice = Choice { index: 0, message, finish_reason: None, extra: Vec::new() };
-        for (bytes, kept) in [(REPEATED_BYTES_MAX, REPEATED_BYTES_MAX), (REPEATED_BYTES_MAX + 1, REPEATED_BYTES_MAX)] {
+        for (bytes, kept) in [(HEAD_BYTES_MAX, HEAD_BYTES_MAX), (HEAD_BYTES_MAX + 1, HEAD_BYTES_MAX)] {
             let long = "x".repeat(bytes);
             let choices = vec![choice.clone()];
             let completion = Completion { id: long.clone(), created: 7, model: long, choices, usage: None, extra: Vec::new() };

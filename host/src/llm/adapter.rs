@@ -5,9 +5,8 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use serde_json::value::RawValue;
 
-pub(super) use super::decode_error::{DecodeError, ProviderError};
+pub(super) use super::provider_error::{DecodeError, ProviderError, UnsupportedField};
 use super::providers::openai::OpenAiNormalizer;
-pub(super) use super::unsupported::{Unsupported, UnsupportedField};
 use crate::chat::{Completion, Delta, Embedded, Fields, Message, Name};
 
 /// How one vendor is spoken to.
@@ -65,6 +64,16 @@ pub(super) struct EmbeddingsRequest<'a> {
     pub(super) dimensions: Option<u32>,
     /// OpenAI's `user`.
     pub(super) user: Option<&'a str>,
+}
+
+/// What becomes of a field that a vendor cannot take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The request fails with a 400 that names the field.
+    #[default]
+    Refuse,
+    /// The field is left out.
+    Drop,
 }
 
 /// A request as it is posted.

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::decode_error::DecodeError;
 use super::decoder::StreamDecoder;
 use super::error_body;
 use super::meter::Meter;
+use super::provider_error::DecodeError;
 use super::secrets::Redactor;
 use super::transport::Body;
 use crate::chat::sse::{End, Framer};

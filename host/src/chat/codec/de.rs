@@ -8,9 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use serde_json::value::RawValue;
 
 use super::request::ChatRequest;
-use crate::chat::chunk::REPEATED_BYTES_MAX;
-use crate::chat::reply::CHOICES_MAX;
-use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
+use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Part, ToolCall};
 
 /// A visitor for a JSON object whose body is `$read`, a function of the map.
 macro_rules! object {
@@ -101,7 +99,7 @@ fn read_completion<'de, A: MapAccess<'de>>(mut map: A) -> Result<Completion, A::
     let (id, model): (String, String) = (id.unwrap_or_default(), model.unwrap_or_default());
     let choices: Vec<Choice> = choices.ok_or_else(|| A::Error::missing_field("choices"))?;
     // Re-streamed, each of very many chunks would repeat them.
-    if id.len() > REPEATED_BYTES_MAX || model.len() > REPEATED_BYTES_MAX || choices.len() > CHOICES_MAX {
+    if id.len() > HEAD_BYTES_MAX || model.len() > HEAD_BYTES_MAX || choices.len() > CHOICES_MAX {
         return Err(A::Error::custom("its id, its model or the number of its choices is absurd"));
     }
     Ok(Completion { id, created, model, choices, usage, extra })

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use crate::chat::sse::{End, Framer};
 use crate::chat::{ChunkWriter, Frames, Name};
 use crate::llm::adapter::Decoding;
-use crate::llm::decode_error::DecodeError;
 use crate::llm::decoder::StreamDecoder;
 use crate::llm::meter::Tally;
+use crate::llm::provider_error::DecodeError;
 
 /// Bytes of one event: more than any recorded one has, and few enough that a fuzzer meets the limit.
 pub(super) const EVENT_BYTES: usize = 64 << 10;

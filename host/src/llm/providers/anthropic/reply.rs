@@ -8,9 +8,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::errors::in_band;
 use super::tools::ReplyContext;
-use crate::chat::chunk::REPEATED_BYTES_MAX;
 use crate::chat::codec::{json, json_string};
-use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, Message, Name, ToolCall, Usage};
+use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, ToolCall, Usage};
 use crate::llm::adapter::DecodeError;
 
 /// The field in which a client gets the blocks of thought, to send them back unchanged.
@@ -71,7 +70,7 @@ pub(super) fn completion(body: &[u8], name: &Name, context: &ReplyContext) -> Re
 
 /// The reply's id or model; none if it is empty or absurdly long.
 pub(super) fn plausible(name: Option<String>) -> Option<String> {
-    name.filter(|name| !name.is_empty() && name.len() <= REPEATED_BYTES_MAX)
+    name.filter(|name| !name.is_empty() && name.len() <= HEAD_BYTES_MAX)
 }
 
 /// Puts the blocks of a reply together.

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::errors;
 use super::response::{Call, Candidate, FILTERED, Inline, Part, Response, finish_reason, logprobs, with_calls};
 use super::tools::{is_base64, signature_fields, with_signature};
-use crate::chat::chunk::REPEATED_BYTES_MAX;
 use crate::chat::codec::{self, json_string, to_json};
-use crate::chat::reply::CHOICES_MAX;
 use crate::chat::sse::is_done;
-use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Json, Message, Name, Piece, ToolCall, Usage};
+use crate::chat::{
+    CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, Piece, ToolCall, Usage,
+};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 
@@ -77,7 +77,7 @@ impl GeminiDecoder {
             let status = errors::status(&json);
             return Err(DecodeError::Error(status, errors::provider_error(status, &json)));
         }
-        if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > REPEATED_BYTES_MAX) {
+        if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
             return Err(DecodeError::Malformed("its id or its model is absurd".into()));
         }
         let named = (self.named.0 || response.response_id.is_some(), self.named.1 || response.model_version.is_some());

@@ -3,7 +3,7 @@
 //! Must not know how a delta is written.
 
 use super::shape::{Call, filled, says};
-use crate::llm::decode_error::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
 /// Calls of one choice that are kept apart.
 pub(in crate::llm) const CALLS_MAX: usize = 256;

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use super::calls::{Calls, is_finalisation};
 use super::shape::{Entry, Raw, Said, calls, canonical_reason, filled, malformed, says};
 use super::splice::Splice;
+use crate::chat::CHOICES_MAX;
 use crate::chat::codec::json_string;
-use crate::chat::reply::CHOICES_MAX;
 use crate::llm::call_id;
-use crate::llm::decode_error::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
 /// The choices of one reply.
 #[derive(Default)]

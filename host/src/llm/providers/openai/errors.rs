@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::llm::adapter::ProviderError;
+use crate::llm::provider_error::ProviderError;
 
 /// Codes and types that say that money or a daily limit is used up, unlike a rate limit, which ends within the minute. The number is Workers
 /// AI's daily allowance, in both of its APIs.

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::entry::Choices;
 use super::errors::{InBand, in_band};
 use super::events::Events;
-use super::head::{HEAD_BYTES_MAX, Head};
+use super::head::Head;
 use super::shape::{Chunk, Raw, filled, malformed, says};
 use super::splice::Splice;
 use super::template::Template;
 use super::whole;
-use crate::chat::{ChunkWriter, Delta, Json, Name, Piece, Usage, Whole, sse};
-use crate::llm::decode_error::DecodeError;
+use crate::chat::{ChunkWriter, Delta, HEAD_BYTES_MAX, Json, Name, Piece, Usage, Whole, sse};
 use crate::llm::meter::Tally;
+use crate::llm::provider_error::DecodeError;
 
 /// A chunk of OpenAI's has some 250 bytes for a token's four.
 const EVENT_BYTES_PER_TEXT_BYTE: usize = 64;

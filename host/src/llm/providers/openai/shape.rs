@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::llm::decode_error::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
 /// A field's value as its bytes; none where the field is absent. A `null` is a value.
 pub(in crate::llm) type Raw<'a> = Option<&'a RawValue>;

@@ -11,7 +11,7 @@ use super::splice::Splice;
 use crate::chat::codec::parse_completion;
 use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
 use crate::llm::call_id;
-use crate::llm::decode_error::DecodeError;
+use crate::llm::provider_error::DecodeError;
 
 /// The reply in `body`, which is `text` with the shape `chunk`.
 ///

@@ -5,9 +5,8 @@ use bytes::Bytes;
 
 use super::response::{MessageDelta, Response, name_and_arguments, text_of};
 use crate::chat::codec::parse_completion;
-use crate::chat::reply::CHOICES_MAX;
 use crate::chat::sse::is_done;
-use crate::chat::{Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
+use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};

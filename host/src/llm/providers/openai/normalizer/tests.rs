@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop, proptest};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::llm::decode_error::ProviderError;
+use crate::llm::provider_error::ProviderError;
 
 fn normalizer(include_usage: bool) -> OpenAiNormalizer {
     OpenAiNormalizer::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, include_usage)
