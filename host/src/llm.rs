@@ -24,7 +24,6 @@ mod relay;
 mod secrets;
 mod target;
 mod transport;
-mod tree;
 mod unique_names;
 mod used;
 mod vendor;

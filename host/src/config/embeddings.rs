@@ -1,5 +1,5 @@
-//! `[[embeddings]]`: the names under which clients get vectors, and the one that is there when the file has none.
-//! Must not know how vectors are computed.
+//! `[[embeddings]]`: the names under which clients get vectors. There is always at least one: the embedder inside this program, if the file
+//! names none.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) fn default() -> EmbeddingModel {
     EmbeddingModel { id: "minilm".into(), target }
 }
 
-/// The file's names; none where it has none.
+/// The names in the file, in their order.
 pub(super) fn read(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>) -> Vec<EmbeddingModel> {
     let mut models: Vec<EmbeddingModel> = Vec::new();
     for (at, entry) in section.take("embeddings").map(Entry::list).unwrap_or_default().into_iter().enumerate() {

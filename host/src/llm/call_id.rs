@@ -1,5 +1,5 @@
-//! Ids of tool calls that every vendor takes. Clients send them back with the history, perhaps to another vendor after a fallback, and
-//! OpenAI refuses one of more than 40 characters, which Gemini's with a signature in them are. Must not know any vendor's replies.
+//! Ids of tool calls that every vendor takes. Clients send them back with the history, after a fallback perhaps to another vendor, and OpenAI
+//! refuses an id of more than 40 characters, which Gemini's ids with a signature in them have. The same id is always shortened alike.
 
 use std::borrow::Cow;
 use std::collections::hash_map::DefaultHasher;
@@ -13,17 +13,17 @@ const CHARS_MAX: usize = 40;
 /// Characters of a reply's id that go into the ids that we make.
 const STEM_CHARS: usize = 20;
 
-/// Characters of a long id that stay, before `_` and 16 digits that stand for the whole of it.
+/// Characters of a long id that are kept, before `_` and the 16 digits of its hash.
 const KEPT_CHARS: usize = CHARS_MAX - 17;
 
-/// An id for a call that has none, the same for the same call of the same reply.
+/// An id for a call that has none. It is the same for the same call of the same reply.
 pub(super) fn made(reply: &str, choice: u32, call: u32) -> String {
     let skipped = reply.chars().count().saturating_sub(STEM_CHARS);
     let stem: String = reply.chars().skip(skipped).collect();
     format!("call_{stem}_{choice}_{call}")
 }
 
-/// The messages with ids that OpenAI takes: those that are too long are shortened alike at the call and at its result.
+/// The messages with ids that OpenAI takes. An id that is too long is shortened alike in the call and in its result.
 pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
     let fits = |call: &ToolCall| !matches!(call, ToolCall::Function(call) if shortened(&call.id).is_some());
     let result_fits = |message: &Message| message.tool_call_id.as_deref().and_then(shortened).is_none();
@@ -45,9 +45,9 @@ pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
     messages.into()
 }
 
-/// None where the id is short enough.
+/// The shorter id; none if the id is short enough.
 fn shortened(id: &str) -> Option<String> {
-    // Most are ASCII and short, so that counting their characters is not needed.
+    // Most ids are short in bytes, so their characters need not be counted.
     if id.len() <= CHARS_MAX || id.chars().nth(CHARS_MAX).is_none() {
         return None;
     }

@@ -1,5 +1,4 @@
-//! What a provider says went wrong: its error body in any of the shapes seen in the wild, cut, and freed of keys.
-//! Must not know when a fallback runs.
+//! A provider's error body as our error. Whatever the body holds, the message is one line of bounded length without the key.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,14 +11,14 @@ use super::{Error, Secret};
 /// Characters of a provider's message that are passed on.
 const MESSAGE_CHARS: usize = 500;
 
-/// Who is asked, and the key that must not leave.
+/// Who was asked, and the key that must not leave.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) provider: &'a str,
     pub(super) key: Option<&'a Secret>,
 }
 
-/// The error for a reply of `status` with this body, which `read` understands if it is JSON.
+/// The error for a reply of `status` with this body; `read` reads the body if it is JSON.
 pub(super) fn read(
     asked: Asked<'_>,
     status: StatusCode,
@@ -32,7 +31,7 @@ pub(super) fn read(
     status_error(asked, status, ProviderError { retry_after: asked_for, ..error })
 }
 
-/// The error for what `error` say.
+/// The error for what a provider says.
 pub(super) fn status_error(asked: Asked<'_>, status: StatusCode, error: ProviderError) -> Error {
     let sanitize = |text: String| sanitized(&text, asked.key);
     let status = error.amounts_to.unwrap_or(status);
@@ -49,13 +48,13 @@ pub(super) fn status_error(asked: Asked<'_>, status: StatusCode, error: Provider
     }
 }
 
-/// A body that is no JSON is passed on if a human can read it; a page of HTML is not for this channel.
+/// A body that is no JSON is passed on if it is text. A page of HTML is not.
 fn plain(body: &[u8]) -> ProviderError {
     let text = std::str::from_utf8(body).ok().map(str::trim).filter(|text| !text.starts_with('<'));
     ProviderError { message: text.map(str::to_owned), ..ProviderError::default() }
 }
 
-/// What is wrong with a request or a reply, cut to a sane length: a parser's complaint may quote all of it.
+/// A text cut to a sane length, because a parser's message may quote a whole request or reply.
 pub(super) fn truncated(text: String) -> String {
     match text.char_indices().nth(MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -63,15 +62,16 @@ pub(super) fn truncated(text: String) -> String {
     }
 }
 
-/// On one line, without the key or what looks like a masked one (vendors echo its ends), cut to a sane length.
+/// A text on one line, without the key or what looks like a masked key (vendors repeat its ends), cut to a sane length.
 pub(super) fn sanitized(text: &str, key: Option<&Secret>) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.map(|word| if word.contains("***") { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ");
-    // Before the cut, which would leave a part of the key too short to be known.
+    // This must come before the cut, which could leave a part of the key that is too short to be recognised.
     truncated(key.map_or_else(|| line.clone(), |key| key.redact_text(&line)))
 }
 
-/// `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date; a date that has passed says nothing.
+/// How long to wait: `retry-after-ms` or Azure's `x-ms-retry-after-ms`, then `Retry-After` in seconds or as a date. A date in the past counts
+/// as none.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str, unit: f64| Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok();

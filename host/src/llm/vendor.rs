@@ -12,7 +12,7 @@ pub struct VendorInfo {
     pub system: &'static str,
     /// Where its API is, up to and including the version; none if that depends on the customer.
     pub default_url: Option<&'static str>,
-    /// What an operator is told who did not say where the provider is.
+    /// Completes "needs an entry with" and "is missing: where this provider listens," for an operator who did not say where the provider is.
     pub url_hint: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! Azure OpenAI: OpenAI's form at URLs that name a deployment instead of a model, strict about fields, and with its own habits in streams, which
-//! the normaliser of OpenAI-shaped replies knows. Must not know how tokens of Entra are got.
+//! The adapter for Azure OpenAI: OpenAI's form at URLs that name a deployment instead of a model. Azure is strict about fields; the habits of its
+//! streams are known to the normalizer of OpenAI-shaped replies.
 //! Source: "Azure OpenAI in Foundry Models REST API reference" and "API version lifecycle".
 
 mod errors;
@@ -102,11 +102,11 @@ impl Azure {
     fn fields(&self, request: &CompletionRequest<'_>) -> Fields {
         let mut fields = params(request, self.options.stream_usage);
         let (older, newer) = ("max_tokens", "max_completion_tokens");
-        // Both together are refused; the newer one is the more exact.
-        let given = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
-        fields.retain(|(name, _)| name == given || (name != older && name != newer));
+        // Azure refuses both together. The newer one is more exact.
+        let sent = if fields.iter().any(|(name, value)| name == newer && value.get() != "null") { newer } else { older };
+        fields.retain(|(name, _)| name == sent || (name != older && name != newer));
         let wanted = if self.options.max_tokens_field == MaxTokensField::MaxTokens { older } else { newer };
-        for (name, _) in fields.iter_mut().filter(|(name, _)| name == given) {
+        for (name, _) in fields.iter_mut().filter(|(name, _)| name == sent) {
             *name = wanted.into();
         }
         fields
@@ -121,17 +121,17 @@ fn is_date(version: &str) -> bool {
 impl Dialect for Azure {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let path = self.path(request.model, "/chat/completions")?;
-        // The dated API has the deployment in its URL, and takes no offence at a model in the body.
-        let body = request_json(request.model, &history::written(request.messages), &self.fields(request), request.stream);
-        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
-        Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
+        // The dated API has the deployment in its URL and ignores the model in the body.
+        let body = request_json(request.model, &history::accepted(request.messages), &self.fields(request), request.stream);
+        let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
         Some(self)
     }
 
-    /// One or the other: with both, Azure refuses.
+    /// One header or the other, because Azure refuses both.
     fn credentials(&self, key: &str) -> (HeaderName, String) {
         if self.options.bearer {
             (header::AUTHORIZATION, format!("Bearer {key}"))

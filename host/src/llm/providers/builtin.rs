@@ -1,5 +1,5 @@
 //! The answerer inside this program: quotes the sentences of the retrieved chunks that fit the question best. No network, no model.
-//! Its usage says 0 tokens, because there are none: nothing is tokenised. Must not know providers or how hits were found.
+//! Its usage is 0 tokens, because nothing is tokenised.
 
 mod quote;
 
@@ -15,7 +15,7 @@ use quote::{Quote, quotes};
 pub(in crate::llm) const INFO: VendorInfo =
     VendorInfo { name: "builtin", system: "cofferdam.builtin", default_url: None, url_hint: ANY_URL };
 
-/// The model's name where the pipeline gives none.
+/// The model's name if the pipeline gives none.
 const MODEL: &str = "extractive";
 
 /// Bytes of the question that are looked at: more than anybody asks, and retrieval reads no more either.
@@ -49,7 +49,7 @@ fn answer(exchange: &Exchange) -> String {
 
 fn completion(model: &str, text: String) -> Completion {
     let mut message = Message::text("assistant", text);
-    // The published schema requires it.
+    // OpenAI's published schema requires the field.
     message.extra.push(("refusal".into(), json("null")));
     completion_of(message, model)
 }

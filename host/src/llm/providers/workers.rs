@@ -1,10 +1,10 @@
-//! Cloudflare Workers AI: its OpenAI-compatible API, and its native one, whose words are its own.
-//! Must not know accounts; they are part of the base URL. Source: Workers AI documentation, "Open AI compatible API endpoints", "REST API".
+//! The adapter for Cloudflare Workers AI: its OpenAI-compatible API, and its native one. The base URL, which holds the account, decides which of
+//! the two is spoken. Source: Workers AI documentation, "Open AI compatible API endpoints", "REST API".
 
-mod answer;
 mod errors;
-mod native;
-mod reader;
+mod reply;
+mod request;
+mod response;
 
 use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::llm::adapter::{
 use crate::llm::model_path::segments;
 use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, vectors, wants_usage};
 use crate::llm::vendor::{OptionKeys, VendorInfo};
-use reader::Native;
+use reply::NativeDecoder;
 
 /// The name for OpenTelemetry is ours; its conventions have none.
 pub(in crate::llm) const INFO: VendorInfo =
@@ -41,13 +41,13 @@ pub(in crate::llm) struct Workers {
 }
 
 impl Workers {
-    /// The API that this base URL is of: one that ends in `/ai/run` is the native one.
+    /// The API at this base URL; one that ends in `/ai/run` is the native one.
     pub(in crate::llm) fn at(base_url: &str) -> Self {
         Self { native: base_url.trim_end_matches('/').ends_with("/ai/run") }
     }
 }
 
-/// A model's path below `/ai/run`, which has the slashes of its name.
+/// A model's path below `/ai/run`, with the slashes of its name.
 fn path(model: &str) -> Result<String, UnsupportedField> {
     Ok(format!("/{}", segments(model)?))
 }
@@ -56,12 +56,12 @@ impl Dialect for Workers {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let headers = Vec::new();
         if self.native {
-            let wire = HttpRequest { path: path(request.model)?, headers, body: native::body(request)? };
-            return Ok((wire, Decoding::Translated(Box::new(Native::new(request.name.clone())))));
+            let http_request = HttpRequest { path: path(request.model)?, headers, body: request::body(request)? };
+            return Ok((http_request, Decoding::Translated(Box::new(NativeDecoder::new(request.name.clone())))));
         }
         let body = request_json(request.model, request.messages, &params(request, true), request.stream);
-        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
-        Ok((HttpRequest { path: "/chat/completions".into(), headers, body }, Decoding::OpenAi(Box::new(shaped))))
+        let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
+        Ok((HttpRequest { path: "/chat/completions".into(), headers, body }, Decoding::OpenAi(Box::new(normalizer))))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

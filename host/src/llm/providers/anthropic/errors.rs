@@ -120,7 +120,7 @@ mod tests {
             assert_eq!((found.as_u16(), error.kind.as_deref(), error.exhausted), (status, Some(kind), kind == "billing_error"));
         }
         assert!(
-            matches!(in_band(&json!({"error": "odd"})), DecodeError::Error(StatusCode::BAD_GATEWAY, ProviderError { message: Some(said), .. }) if said == "odd")
+            matches!(in_band(&json!({"error": "odd"})), DecodeError::Error(StatusCode::BAD_GATEWAY, ProviderError { message: Some(text), .. }) if text == "odd")
         );
     }
 

@@ -19,20 +19,20 @@ fn golden_files() {
     golden::check(&Anthropic::new(4096), "anthropic");
 }
 
-/// What becomes of an OpenAI body: the body on the wire, and who reads the reply.
+/// What becomes of an OpenAI body: the body on the wire, and the decoder of the reply.
 fn asked(body: &Value, unsupported: Unsupported) -> Result<(Value, Box<dyn ReplyDecoder>), UnsupportedField> {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(body.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
-    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name };
-    let (wire, reading) = Anthropic::new(4096).encode_chat(&ask)?;
-    let Decoding::Translated(reader) = reading else { panic!("Anthropic's replies are in its own shape") };
-    Ok((serde_json::from_slice(&wire.body).expect("JSON"), reader))
+    let request = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name };
+    let (wire, decoding) = Anthropic::new(4096).encode_chat(&request)?;
+    let Decoding::Translated(decoder) = decoding else { panic!("Anthropic's replies are in its own shape") };
+    Ok((serde_json::from_slice(&wire.body).expect("JSON"), decoder))
 }
 
 /// The body on the wire.
 #[track_caller]
 fn wire(body: &Value) -> Value {
-    asked(body, Unsupported::Refuse).map(|(wire, _)| wire).unwrap_or_else(|unfit| panic!("{unfit:?}"))
+    asked(body, Unsupported::Refuse).map(|(wire, _)| wire).unwrap_or_else(|unsupported| panic!("{unsupported:?}"))
 }
 
 /// Which field is refused.
@@ -41,10 +41,10 @@ fn refused(body: &Value) -> String {
     asked(body, Unsupported::Refuse).map(|(wire, _)| wire).expect_err("it is refused").param
 }
 
-/// The body on the wire where fields that do not fit are left out.
+/// The body on the wire if fields that the API cannot take are left out.
 #[track_caller]
 fn dropped(body: &Value) -> Value {
-    asked(body, Unsupported::Drop).map(|(wire, _)| wire).unwrap_or_else(|unfit| panic!("{unfit:?}"))
+    asked(body, Unsupported::Drop).map(|(wire, _)| wire).unwrap_or_else(|unsupported| panic!("{unsupported:?}"))
 }
 
 /// A question with these fields.
@@ -60,45 +60,45 @@ fn of(messages: Value) -> Value {
     json!({"model": MODEL, "messages": messages})
 }
 
-fn plain_reader() -> Box<dyn ReplyDecoder> {
+fn plain_decoder() -> Box<dyn ReplyDecoder> {
     asked(&with(json!({})), Unsupported::Refuse).expect("fits").1
 }
 
 fn whole(reply: &Value) -> Result<Value, DecodeError> {
-    let completion: Completion = plain_reader().whole(reply.to_string().as_bytes())?;
+    let completion: Completion = plain_decoder().whole(reply.to_string().as_bytes())?;
     Ok(serde_json::from_slice(&to_json(&completion)).expect("JSON"))
 }
 
-/// What a client is told by a stream: each delta and each finish reason, and whether the stream came to its end.
-struct Told {
+/// What a client gets of a stream: each delta and each finish reason, and whether the stream came to its end.
+struct Collected {
     deltas: Vec<Value>,
     reasons: Vec<String>,
     usage: Option<crate::chat::Usage>,
     complete: bool,
-    bad: Option<DecodeError>,
+    error: Option<DecodeError>,
 }
 
-fn told(events: &[Value]) -> Told {
-    told_by(plain_reader(), events)
+fn collected(events: &[Value]) -> Collected {
+    collected_from(plain_decoder(), events)
 }
 
-fn told_by(mut reader: Box<dyn ReplyDecoder>, events: &[Value]) -> Told {
+fn collected_from(mut decoder: Box<dyn ReplyDecoder>, events: &[Value]) -> Collected {
     let mut found: Vec<Delta> = Vec::new();
-    let bad = events.iter().find_map(|event| reader.event(event.to_string().as_bytes(), &mut found).err());
-    let complete = reader.end(&mut found);
+    let error = events.iter().find_map(|event| decoder.event(event.to_string().as_bytes(), &mut found).err());
+    let complete = decoder.end(&mut found);
     let mut writer = ChunkWriter::new(Name { id: "chatcmpl-ours".into(), model: MODEL.into(), created: 7 }, false);
-    let mut told = Told { deltas: Vec::new(), reasons: Vec::new(), usage: None, complete, bad };
+    let mut collected = Collected { deltas: Vec::new(), reasons: Vec::new(), usage: None, complete, error };
     let mut sink = |chunk: &str| {
         let chunk: Value = serde_json::from_str(chunk).expect("JSON");
         let choice = &chunk["choices"][0];
-        told.reasons.extend(choice["finish_reason"].as_str().map(str::to_owned));
-        told.deltas.push(choice["delta"].clone());
+        collected.reasons.extend(choice["finish_reason"].as_str().map(str::to_owned));
+        collected.deltas.push(choice["delta"].clone());
     };
     for delta in found {
         writer.write(delta, &mut sink);
     }
-    told.usage = writer.usage();
-    told
+    collected.usage = writer.usage();
+    collected
 }
 
 #[test]

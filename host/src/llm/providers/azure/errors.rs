@@ -1,5 +1,5 @@
-//! What Azure's errors say. Its types are often null, its codes often repeat the status, the filter's verdict has two spellings, and messages may
-//! name the resource or the deployment, which are the operator's business. Must not know how messages are cut.
+//! What Azure's errors say. Its types are often null, its codes often repeat the status, and the filter's verdict has two spellings.
+//! No message names the resource or the deployment, which are the operator's business.
 //! Source: "Azure OpenAI in Foundry Models REST API reference", "Content filtering", "Troubleshooting".
 
 use std::time::Duration;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::llm::adapter::ProviderError;
 use crate::llm::providers::openai;
 
-/// The code of a prompt or an answer that the filter refused: the client's to mend.
+/// The code of a prompt or an answer that the filter refused, which only the client can mend.
 const CONTENT_FILTER: &str = "content_filter";
 
-/// What the filter's own object calls the same.
+/// The same code in the filter's own object.
 const POLICY: &str = "ResponsibleAIPolicyViolation";
 
-/// Codes whose messages name what the operator has set up, and what a client may know instead.
+/// Codes whose messages name what the operator has set up, and the messages that clients get instead.
 const NEUTRAL: [(&str, &str); 5] = [
     ("DeploymentNotFound", "The model is not deployed at this provider."),
     ("ResourceNotFound", "The model is not deployed at this provider."),
@@ -25,7 +25,7 @@ const NEUTRAL: [(&str, &str); 5] = [
     ("OperationNotSupported", "The model cannot do what was asked of it."),
 ];
 
-/// What in a word shows that it names a resource.
+/// Texts by which a word is recognised as the name of a resource.
 const RESOURCE: [&str; 4] = [".azure.com", ".azure-api.net", "/deployments/", "/subscriptions/"];
 
 /// The error in a body of this status.
@@ -37,7 +37,7 @@ pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError 
     if inner_code == Some(POLICY) || matches!(error.code.as_deref(), Some(CONTENT_FILTER | POLICY)) {
         error.code = Some(CONTENT_FILTER.into());
         error.message = error.message.map(|message| format!("{message}{}", filtered(inner)));
-        // Inside a success there is no other status to go by.
+        // A status of success tells nothing of the error.
         error.amounts_to = (!status.is_client_error()).then_some(StatusCode::BAD_REQUEST);
     }
     let neutral = |code: &str| NEUTRAL.iter().find(|(named, _)| *named == code).map(|(_, message)| (*message).to_owned());
@@ -45,14 +45,14 @@ pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError 
     error.message = error.code.as_deref().and_then(neutral).or_else(|| error.message.as_deref().map(discreet));
     let status = error.amounts_to.unwrap_or(status);
     error.kind.get_or_insert_with(|| openai::kind(status).to_owned());
-    // A code that repeats the status says nothing to a program that has it.
+    // A code that only repeats the status is replaced by one that says more.
     if error.code.as_deref().is_none_or(|code| code.parse::<u16>().is_ok()) {
         error.code = Some(code(status).to_owned());
     }
     error
 }
 
-/// The error inside a success.
+/// The error in a body that came with a status of success.
 pub(super) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
     let plain = openai::provider_error(json);
     let status = openai::status(json, &plain);
@@ -72,15 +72,15 @@ fn code(status: StatusCode) -> &'static str {
     }
 }
 
-/// What the filter found, in brackets.
+/// The categories that the filter found, in brackets.
 fn filtered(inner: Option<&Value>) -> String {
     let results = inner.and_then(|inner| inner.get("content_filter_result").or_else(|| inner.get("content_filter_results")));
-    let caught = |(name, result): (&String, &Value)| (result.get("filtered") == Some(&Value::Bool(true))).then(|| name.clone());
-    let names: Vec<String> = results.and_then(Value::as_object).into_iter().flatten().filter_map(caught).collect();
+    let is_filtered = |(name, result): (&String, &Value)| (result.get("filtered") == Some(&Value::Bool(true))).then(|| name.clone());
+    let names: Vec<String> = results.and_then(Value::as_object).into_iter().flatten().filter_map(is_filtered).collect();
     if names.is_empty() { String::new() } else { format!(" [filtered: {}]", names.join(", ")) }
 }
 
-/// Without error that name a resource.
+/// The message without words that name a resource.
 fn discreet(message: &str) -> String {
     let hidden = |word: &str| RESOURCE.iter().any(|sign| word.contains(sign));
     message.split(' ').map(|word| if hidden(word) { "[hidden]" } else { word }).collect::<Vec<_>>().join(" ")

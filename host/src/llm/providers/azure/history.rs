@@ -1,5 +1,5 @@
-//! A conversation as Azure takes it: it refuses fields that it does not know, and a tool's answer may hold only text.
-//! Must not know the request around it. Source: "Azure OpenAI in Foundry Models REST API reference", messages.
+//! A conversation as Azure takes it: without fields that it does not know, and with only text in the answers of tools.
+//! Source: "Azure OpenAI in Foundry Models REST API reference", messages.
 
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ const FOREIGN: [&str; 8] = [
 const THOUGHTS: [&str; 3] = ["reasoning", "redacted_thinking", "thinking"];
 
 /// The messages as Azure takes them.
-pub(super) fn written(messages: &[Message]) -> Vec<Message> {
+pub(super) fn accepted(messages: &[Message]) -> Vec<Message> {
     let mut out: Vec<Message> = Vec::with_capacity(messages.len() + 1);
     let mut hoisted = Vec::new();
     for message in call_id::fitted(messages).iter() {
@@ -31,7 +31,7 @@ pub(super) fn written(messages: &[Message]) -> Vec<Message> {
             release(&mut hoisted, &mut out);
         }
         let mut message = message.clone();
-        strip(&mut message);
+        remove_foreign(&mut message);
         if message.role == "tool" {
             hoist(&mut message, &mut hoisted);
         }
@@ -41,19 +41,19 @@ pub(super) fn written(messages: &[Message]) -> Vec<Message> {
     out
 }
 
-/// Takes out what came from other providers.
-fn strip(message: &mut Message) {
-    let native = |fields: &mut Fields| fields.retain(|(name, _)| !FOREIGN.contains(&name.as_str()));
-    native(&mut message.extra);
+/// Removes what came from other providers.
+fn remove_foreign(message: &mut Message) {
+    let strip = |fields: &mut Fields| fields.retain(|(name, _)| !FOREIGN.contains(&name.as_str()));
+    strip(&mut message.extra);
     for call in &mut message.tool_calls {
         if let ToolCall::Function(call) = call {
-            native(&mut call.extra);
+            strip(&mut call.extra);
         }
     }
     let Content::Parts(parts) = &mut message.content else { return };
     for part in parts.iter_mut() {
         if let Part::Text { extra, .. } = part {
-            native(extra);
+            strip(extra);
         }
     }
     if message.role == "assistant" {
@@ -74,7 +74,7 @@ fn is_thought(part: &Part) -> bool {
     serde_json::from_str::<Kind>(json.get()).is_ok_and(|part| THOUGHTS.contains(&part.kind.as_str()))
 }
 
-/// Moves what is no text out of a tool's answer, under a line that says whose it was.
+/// Moves parts other than text out of a tool's answer, behind a line that names the call.
 fn hoist(message: &mut Message, hoisted: &mut Vec<Part>) {
     let Content::Parts(parts) = &mut message.content else { return };
     let (texts, others): (Vec<_>, Vec<_>) = std::mem::take(parts).into_iter().partition(|part| matches!(part, Part::Text { .. }));
@@ -90,7 +90,7 @@ fn hoist(message: &mut Message, hoisted: &mut Vec<Part>) {
     hoisted.extend(others);
 }
 
-/// The answers to one turn's calls must stand together, so what was taken out of them follows all.
+/// Adds what was moved as a message of the user. The answers to one turn's calls must stand together, so it follows all of them.
 fn release(hoisted: &mut Vec<Part>, out: &mut Vec<Message>) {
     if !hoisted.is_empty() {
         out.push(Message { role: "user".into(), content: Content::Parts(std::mem::take(hoisted)), ..Message::default() });

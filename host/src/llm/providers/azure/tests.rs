@@ -19,8 +19,9 @@ fn azure() -> Azure {
 fn posted(azure: &Azure, ask: &Value) -> (String, Value) {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
-    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
-    let (wire, _) = azure.encode_chat(&ask).expect("it fits");
+    let completion =
+        CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported: Unsupported::Refuse, name };
+    let (wire, _) = azure.encode_chat(&completion).expect("it fits");
     assert!(wire.headers.is_empty());
     (wire.path, serde_json::from_slice(&wire.body).expect("JSON"))
 }

@@ -1,5 +1,5 @@
-//! The sentences of some hits that share most words with a question, rare words counting more.
-//! Must not know replies; pure text in, text out.
+//! The sentences of some hits that share the most words with a question, of which rare words count more.
+//! Pure text in, text out: the same hits and question always give the same quotes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -8,17 +8,17 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::chat::Hit;
 
-/// Sentences quoted at most.
-const MOST: usize = 3;
+/// Sentences that are quoted at most.
+const QUOTES_MAX: usize = 3;
 
-/// A further sentence is quoted if it scores at least this share of the best: below, it shares only a common word.
-const WORTH: f32 = 0.6;
+/// A further sentence is quoted if it scores at least this share of the best; one below shares only common words.
+const SCORE_SHARE: f32 = 0.6;
 
-/// A sentence that answers a part of the question which no better one speaks of needs less.
-const WORTH_IF_NEW: f32 = 0.35;
+/// The share that a sentence needs if it has a word of the question that no better sentence has.
+const SCORE_SHARE_IF_NEW: f32 = 0.35;
 
-/// Words that ask or join and name nothing.
-static EMPTY: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+/// Words that only ask or join.
+static STOP_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     "a about an and any are as at be by can could did do does for from had has have he her his how i if in into is it its me my no not \
      of on or our please she should so some tell than that the their them there these they this to us was we were what when where \
      which who whom whose why will with would you your"
@@ -38,35 +38,35 @@ struct Candidate<'a> {
     hit_score: f32,
 }
 
-/// One to three sentences, the best first; none where nothing overlaps.
+/// One to three sentences, the best first; none if no word is shared.
 pub(super) fn quotes<'a>(question: &str, hits: &'a [Hit]) -> Vec<Quote<'a>> {
     let candidates = candidates(hits);
-    let mut spread: HashMap<&str, f32> = HashMap::new();
+    let mut frequencies: HashMap<&str, f32> = HashMap::new();
     for word in candidates.iter().flat_map(|candidate| &candidate.words) {
-        *spread.entry(word).or_default() += 1.0;
+        *frequencies.entry(word).or_default() += 1.0;
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of sentences")]
     let all = candidates.len() as f32;
     let asked = words(question);
     let score = |candidate: &Candidate<'_>| -> f32 {
         let shared = asked.iter().filter(|word| candidate.words.contains(*word));
-        shared.map(|word| (1.0 + all / spread.get(word.as_str()).copied().unwrap_or(all)).ln()).sum()
+        shared.map(|word| (1.0 + all / frequencies.get(word.as_str()).copied().unwrap_or(all)).ln()).sum()
     };
     let scores: Vec<f32> = candidates.iter().map(score).collect();
     let mut scored: Vec<(f32, Candidate<'a>)> = scores.into_iter().zip(candidates).collect();
     scored.retain(|(score, _)| *score > 0.0);
-    // Stable: sentences of equal worth stay in reading order.
+    // The sort is stable, so sentences with equal scores stay in reading order.
     scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(y.hit_score.total_cmp(&x.hit_score)));
     let best = scored.first().map_or(0.0, |(best, _)| *best);
-    let mut open: HashSet<String> = asked;
+    let mut uncovered: HashSet<String> = asked;
     let worth_quoting = |(score, candidate): (f32, Candidate<'a>)| {
-        let new = candidate.words.iter().filter(|word| open.remove(*word)).count() > 0;
-        (score >= best * if new { WORTH_IF_NEW } else { WORTH }).then_some(candidate.quote)
+        let new = candidate.words.iter().filter(|word| uncovered.remove(*word)).count() > 0;
+        (score >= best * if new { SCORE_SHARE_IF_NEW } else { SCORE_SHARE }).then_some(candidate.quote)
     };
-    scored.into_iter().filter_map(worth_quoting).take(MOST).collect()
+    scored.into_iter().filter_map(worth_quoting).take(QUOTES_MAX).collect()
 }
 
-/// Every sentence once: chunks of one document overlap.
+/// Every sentence once, because chunks of one document overlap.
 fn candidates(hits: &[Hit]) -> Vec<Candidate<'_>> {
     let mut seen = HashSet::new();
     let mut out = Vec::new();
@@ -110,14 +110,16 @@ fn without_mark(line: &str) -> &str {
     marked.or(numbered).map_or(line, str::trim_start)
 }
 
-/// The words that name something, lower-cased and stripped.
+/// The words without stop words, in lower case and stemmed.
 fn words(text: &str) -> HashSet<String> {
     let words = text.unicode_words().map(str::to_lowercase);
-    words.filter_map(|word| Some(word.trim_end_matches("'s").trim_end_matches("’s")).filter(|w| !EMPTY.contains(w)).map(stripped)).collect()
+    words
+        .filter_map(|word| Some(word.trim_end_matches("'s").trim_end_matches("’s")).filter(|w| !STOP_WORDS.contains(w)).map(stemmed))
+        .collect()
 }
 
-/// Without the commonest English endings, so that `opens` meets `opening`. Crude on purpose: both sides are cut alike.
-fn stripped(word: &str) -> String {
+/// The word without the commonest English endings, so that `opens` matches `opening`. It may be crude, because both sides are cut alike.
+fn stemmed(word: &str) -> String {
     let cut = ["ings", "ing", "ed", "es", "ly", "s"].iter().find_map(|ending| {
         let stem = word.strip_suffix(ending)?;
         // The last letter of `class` is no ending.

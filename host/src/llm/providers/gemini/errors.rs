@@ -1,5 +1,5 @@
-//! What a Gemini error says. There is no Retry-After header: how long to wait is in the body, and so is whether waiting is of use.
-//! Must not know when another try runs. Source: `google.rpc.Status` and its details, <https://google.aip.dev/193>.
+//! What a Gemini error says. There is no Retry-After header: the body says how long to wait, and whether waiting is of any use.
+//! Source: `google.rpc.Status` and its details, <https://google.aip.dev/193>.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn retry_delay(detail: &Value) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.parse().ok()?).ok()
 }
 
-/// Whether a limit of the day was met: the minute after it is no better.
+/// Whether a daily limit was met, so that waiting for a minute is no use.
 fn is_daily(detail: &Value) -> bool {
     let violations = detail["violations"].as_array().filter(|_| is(detail, "QuotaFailure"));
     let daily = |violation: &Value| violation["quotaId"].as_str().is_some_and(|id| id.contains("PerDay"));

@@ -1,7 +1,11 @@
-//! What a model's name tells: its place in the API's paths, its generation, and how its thinking is set.
-//! Must not know requests. Source: Gemini API docs, "Models", <https://ai.google.dev/gemini-api/docs/models>, and "Thinking".
+//! What a model's name tells: its place in the API's paths, its generation, and how much it thinks, which is set by a budget of tokens (2.5) or
+//! by a level (3), never by both. Whatever a client writes as a model, the path stays below the collection of models.
+//! Sources: Gemini API docs, "Models", <https://ai.google.dev/gemini-api/docs/models>, and "Thinking",
+//! <https://ai.google.dev/gemini-api/docs/thinking>.
 
-use crate::llm::adapter::UnsupportedField;
+use serde::Serialize;
+
+use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::model_path::encoded_within_segment;
 
 /// Collections that a client may name in front of an id.
@@ -11,16 +15,16 @@ const COLLECTIONS: [&str; 2] = ["models/", "tunedModels/"];
 pub(super) struct Model<'a> {
     collection: &'static str,
     id: &'a str,
-    /// Major and minor, where the name says it: `gemini-2.5-flash`. Aliases such as `gemini-flash-latest` and tuned models do not.
+    /// Major and minor, if the name says it: `gemini-2.5-flash`. Aliases such as `gemini-flash-latest` and tuned models do not.
     generation: Option<(u32, u32)>,
 }
 
 /// How a model's thinking is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+enum ThinkingControl {
     /// It does not think.
     Never,
-    /// By `thinkingBudget`, in tokens. Gemini 3 takes it too, so it is what models of unknown generation get.
+    /// By `thinkingBudget`, in tokens. Gemini 3 takes it too, so models of an unknown generation get it.
     Budget,
     /// By `thinkingLevel`.
     Level,
@@ -28,7 +32,7 @@ pub(super) enum Thinking {
 
 /// The sizes that differ in what they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
+enum Size {
     Pro,
     Flash,
     FlashLite,
@@ -37,12 +41,12 @@ pub(super) enum Size {
 
 impl<'a> Model<'a> {
     /// # Errors
-    /// Where there is no id.
+    /// If there is no id.
     pub(super) fn named(name: &'a str) -> Result<Self, UnsupportedField> {
         let collection = COLLECTIONS.into_iter().find(|collection| name.starts_with(collection));
         let id = collection.map_or(name, |collection| &name[collection.len()..]);
         if id.is_empty() {
-            return Err(UnsupportedField { param: "model".into(), message: "is empty; name a model such as `gemini-2.5-flash`".into() });
+            return Err(UnsupportedField::new("model", "is empty; name a model such as `gemini-2.5-flash`"));
         }
         Ok(Self { collection: collection.unwrap_or(COLLECTIONS[0]), id, generation: generation(id) })
     }
@@ -57,17 +61,17 @@ impl<'a> Model<'a> {
         format!("{}{}", self.collection, self.id)
     }
 
-    /// Whether it is surely of this generation or a later one.
+    /// Whether it is known to be of this generation or a later one.
     pub(super) fn since(&self, generation: (u32, u32)) -> bool {
         self.generation.is_some_and(|own| own >= generation)
     }
 
-    /// Whether it is surely older than this generation.
+    /// Whether it is known to be older than this generation.
     pub(super) fn before(&self, generation: (u32, u32)) -> bool {
         self.generation.is_some_and(|own| own < generation)
     }
 
-    pub(super) fn size(&self) -> Size {
+    fn size(&self) -> Size {
         match self.id {
             id if id.contains("flash-lite") => Size::FlashLite,
             id if id.contains("flash") => Size::Flash,
@@ -76,13 +80,13 @@ impl<'a> Model<'a> {
         }
     }
 
-    pub(super) fn thinking(&self) -> Thinking {
+    fn thinking(&self) -> ThinkingControl {
         if self.since((3, 0)) {
-            Thinking::Level
+            ThinkingControl::Level
         } else if self.before((2, 5)) {
-            Thinking::Never
+            ThinkingControl::Never
         } else {
-            Thinking::Budget
+            ThinkingControl::Budget
         }
     }
 }
@@ -92,6 +96,99 @@ fn generation(id: &str) -> Option<(u32, u32)> {
     let version = id.strip_prefix("gemini-")?.split('-').next()?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
     Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The client's field.
+pub(super) const EFFORT: &str = "reasoning_effort";
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ThinkingConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_budget: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_level: Option<&'static str>,
+    /// Summaries of the thoughts, which become `reasoning_content`.
+    include_thoughts: bool,
+}
+
+/// OpenAI's levels.
+#[derive(Clone, Copy, PartialEq)]
+enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    XHigh,
+}
+
+/// `thinkingConfig` for a `reasoning_effort` of OpenAI's; none if the model does what was asked without one.
+///
+/// # Errors
+/// `UnsupportedField` if there is no such effort, or the model cannot be asked for it.
+pub(super) fn thinking_config(
+    request: &CompletionRequest<'_>,
+    model: &Model<'_>,
+    effort: &str,
+) -> Result<Option<ThinkingConfig>, UnsupportedField> {
+    let effort = match effort {
+        "none" => Effort::None,
+        "minimal" => Effort::Minimal,
+        "low" => Effort::Low,
+        "medium" => Effort::Medium,
+        "high" => Effort::High,
+        // More than any model of Gemini's has; the most that it has is meant.
+        "xhigh" | "max" => Effort::XHigh,
+        _ => return Err(UnsupportedField::new(EFFORT, "must be none, minimal, low, medium, high, xhigh or max")),
+    };
+    match (model.thinking(), effort) {
+        (ThinkingControl::Never, Effort::None) => Ok(None),
+        (ThinkingControl::Never, _) => {
+            request.refuse_or_drop(EFFORT, "is nothing that this model has: Gemini thinks since 2.5")?;
+            Ok(None)
+        }
+        (ThinkingControl::Budget, Effort::None) if model.size() == Size::Pro => always_thinks(request),
+        (ThinkingControl::Level, Effort::None) => always_thinks(request),
+        (ThinkingControl::Budget, effort) => {
+            let budget = budget(effort, model.size());
+            Ok(Some(ThinkingConfig { thinking_budget: Some(budget), thinking_level: None, include_thoughts: budget > 0 }))
+        }
+        (ThinkingControl::Level, effort) => {
+            Ok(Some(ThinkingConfig { thinking_budget: None, thinking_level: Some(level(effort, model)), include_thoughts: true }))
+        }
+    }
+}
+
+fn always_thinks(request: &CompletionRequest<'_>) -> Result<Option<ThinkingConfig>, UnsupportedField> {
+    request.refuse_or_drop(EFFORT, "is none, and this model always thinks; ask for minimal or low")?;
+    Ok(None)
+}
+
+/// Tokens to think with. Each model has its own minimum; the maximum is what all of them take.
+fn budget(effort: Effort, size: Size) -> u32 {
+    match (effort, size) {
+        (Effort::None, _) => 0,
+        (Effort::Minimal, Size::Flash) => 1,
+        (Effort::Minimal, Size::FlashLite) => 512,
+        (Effort::Minimal, Size::Pro | Size::Unknown) => 128,
+        (Effort::Low, _) => 1_024,
+        (Effort::Medium, _) => 2_048,
+        (Effort::High, _) => 4_096,
+        (Effort::XHigh, _) => 24_576,
+    }
+}
+
+/// Only the small models have `minimal`, and the first Gemini 3 Pro had no `medium`; there the next level that exists is sent.
+fn level(effort: Effort, model: &Model<'_>) -> &'static str {
+    let small = matches!(model.size(), Size::Flash | Size::FlashLite);
+    match effort {
+        Effort::Minimal if small => "MINIMAL",
+        Effort::None | Effort::Minimal | Effort::Low => "LOW",
+        Effort::Medium if model.size() == Size::Pro && !model.since((3, 1)) => "HIGH",
+        Effort::Medium => "MEDIUM",
+        Effort::High | Effort::XHigh => "HIGH",
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +236,7 @@ mod tests {
         let thinking = |name| Model::named(name).expect("a name").thinking();
         assert_eq!(
             ["gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-pro", "gemini-flash-latest"].map(thinking),
-            [Thinking::Never, Thinking::Budget, Thinking::Level, Thinking::Budget]
+            [ThinkingControl::Never, ThinkingControl::Budget, ThinkingControl::Level, ThinkingControl::Budget]
         );
     }
 }

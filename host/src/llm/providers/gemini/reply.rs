@@ -1,38 +1,35 @@
-//! Gemini's replies, whole and streamed: both are `GenerateContentResponse` objects, so both are read by the same rules.
-//! Finish reasons are held back to the end: early models say `STOP` in every chunk, and a call may come before or after it.
-//! Must not know requests. Source: Gemini API reference, `GenerateContentResponse`, <https://ai.google.dev/api/generate-content>.
-
-mod chunk;
-mod finish;
-mod logprobs;
-mod usage;
-mod whole;
+//! The decoder of Gemini's replies. Whole and streamed ones are `GenerateContentResponse` objects, so both are read by the same rules.
+//! Finish reasons are held back to the end, because early models say `STOP` in every chunk and a call may come before or after it.
+//! Source: Gemini API reference, `GenerateContentResponse`, <https://ai.google.dev/api/generate-content>.
 
 use std::collections::HashSet;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::{errors, thought};
-use crate::chat::codec::{self, to_json};
+use super::errors;
+use super::response::{Call, Candidate, FILTERED, Inline, Part, Response, finish_reason, logprobs, with_calls};
+use super::tools::{is_base64, signature_fields, with_signature};
+use crate::chat::codec::{self, json_string, to_json};
 use crate::chat::sse::is_done;
-use crate::chat::{CHOICES_MAX, Completion, Delta, HEAD_BYTES_MAX, Json, Name, Piece};
+use crate::chat::{
+    CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, Piece, ToolCall, Usage,
+};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
-use chunk::{Call, Candidate, Chunk, Inline, Part};
 
-/// Calls of one candidate: far more than any answer has.
+/// Calls of one candidate: many more than any answer has.
 const CALLS_MAX: u32 = 4096;
 
 /// Parts of all candidates of a whole reply, whose pieces are all held.
 const PARTS_MAX: usize = 1 << 16;
 
-/// Bytes of a call's id, which is kept to know it again.
+/// Bytes of a call's id, which is kept to find it repeated.
 const ID_BYTES_MAX: usize = 256;
 
-/// Reads the reply to one request.
-pub(super) struct Reply {
+/// Decodes the reply to one request.
+pub(super) struct GeminiDecoder {
     name: Name,
     stream: bool,
     /// Whether the reply's own id and model are known.
@@ -41,62 +38,62 @@ pub(super) struct Reply {
     grounded: bool,
     /// Parts of a whole reply so far.
     parts: usize,
-    choices: Vec<Choice>,
+    choices: Vec<ChoiceState>,
 }
 
 /// What is remembered of one candidate.
 #[derive(Default)]
-struct Choice {
+struct ChoiceState {
     index: u32,
     /// Ids of its calls, which must differ.
     ids: HashSet<String>,
     calls: u32,
-    /// OpenAI's word for why it ended, calls left aside.
+    /// OpenAI's finish reason, without regard to calls.
     finish: Option<&'static str>,
-    /// How many images it has shown.
-    shown: usize,
-    /// Of a whole reply: what goes beside the text.
+    /// Images so far.
+    image_count: usize,
+    /// Of a whole reply: what stands beside the text.
     logprobs: Vec<Value>,
     images: Vec<Json>,
 }
 
-impl Reply {
+impl GeminiDecoder {
     pub(super) fn new(name: Name, stream: bool) -> Self {
         Self { name, stream, named: (false, false), grounded: false, parts: 0, choices: Vec::new() }
     }
 
-    /// One object, or a list of them: a stream without `alt=sse`, or a relay's error.
+    /// One response, or a list of them: a stream without `alt=sse`, or a relay's error.
     fn read(&mut self, body: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if body.trim_ascii_start().starts_with(b"[") {
-            let chunks: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
-            return chunks.into_iter().try_for_each(|chunk| self.chunk(read(chunk)?, deltas));
+            let responses: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+            return responses.into_iter().try_for_each(|response| self.response(read(response)?, deltas));
         }
-        self.chunk(serde_json::from_slice(body).map_err(|error| malformed(&error))?, deltas)
+        self.response(serde_json::from_slice(body).map_err(|error| malformed(&error))?, deltas)
     }
 
-    fn chunk(&mut self, chunk: Chunk<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        if let Some(error) = chunk.error {
+    fn response(&mut self, response: Response<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        if let Some(error) = response.error {
             let json = json!({ "error": error });
             let status = errors::status(&json);
             return Err(DecodeError::Error(status, errors::provider_error(status, &json)));
         }
-        if [&chunk.response_id, &chunk.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
+        if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
             return Err(DecodeError::Malformed("its id or its model is absurd".into()));
         }
-        let named = (self.named.0 || chunk.response_id.is_some(), self.named.1 || chunk.model_version.is_some());
+        let named = (self.named.0 || response.response_id.is_some(), self.named.1 || response.model_version.is_some());
         if named != self.named {
             self.named = named;
-            deltas.push(Delta::Head { id: chunk.response_id, model: chunk.model_version, created: None });
+            deltas.push(Delta::Head { id: response.response_id, model: response.model_version, created: None });
         }
-        let candidates = chunk.candidates.unwrap_or_default();
-        if candidates.is_empty() && chunk.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
+        let candidates = response.candidates.unwrap_or_default();
+        if candidates.is_empty() && response.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
             let blocked = self.choice(0, deltas)?;
-            self.choices[blocked].finish = Some(finish::FILTERED);
+            self.choices[blocked].finish = Some(FILTERED);
         }
         for candidate in candidates {
             self.candidate(read(candidate)?, deltas)?;
         }
-        if let Some(usage) = chunk.usage_metadata {
+        if let Some(usage) = response.usage_metadata {
             deltas.push(Delta::Usage(usage.canonical(self.grounded)));
         }
         Ok(())
@@ -110,7 +107,7 @@ impl Reply {
         if self.choices.len() == CHOICES_MAX {
             return Err(DecodeError::Malformed(format!("it has more than {CHOICES_MAX} candidates")));
         }
-        self.choices.push(Choice { index, ..Choice::default() });
+        self.choices.push(ChoiceState { index, ..ChoiceState::default() });
         deltas.push(Delta::Piece { choice: index, piece: Piece::Begin });
         Ok(self.choices.len() - 1)
     }
@@ -130,31 +127,31 @@ impl Reply {
             choice.part(read(part)?, &self.name, self.stream, deltas)?;
         }
         if let Some(reason) = &candidate.finish_reason {
-            choice.finish = Some(finish::reason(reason));
+            choice.finish = Some(finish_reason(reason));
         }
-        // They are not asked for with a stream, whose chunks have no place for them.
+        // They are not asked for with a stream, because chunks have no place for them.
         if let Some(result) = candidate.logprobs_result.filter(|_| !self.stream) {
-            choice.logprobs.extend(logprobs::tokens(result));
+            choice.logprobs.extend(logprobs(result));
         }
         Ok(())
     }
 }
 
-impl Choice {
-    /// Code that Gemini ran itself is not asked for and not told.
+impl ChoiceState {
+    /// Code that Gemini ran itself was not asked for and is left out.
     fn part(&mut self, part: Part<'_>, name: &Name, stream: bool, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let mut tell = |piece| deltas.push(Delta::Piece { choice: self.index, piece });
+        let mut push = |piece| deltas.push(Delta::Piece { choice: self.index, piece });
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
-            tell(if part.thought == Some(true) { Piece::Reasoning(text) } else { Piece::Text(text) });
+            push(if part.thought == Some(true) { Piece::Reasoning(text) } else { Piece::Text(text) });
         }
-        // A draft of an image is a thought too.
+        // A draft of an image is marked as a thought too.
         let images = part.inline_data.filter(|inline| part.thought != Some(true) && inline.mime_type.starts_with("image/"));
         if let Some(inline) = images {
-            let image = image(&inline, self.shown);
-            self.shown += 1;
+            let image = image(&inline, self.image_count);
+            self.image_count += 1;
             if stream {
                 let images = codec::json(format!("[{image}]")).expect("a list of a JSON value is JSON");
-                tell(Piece::Fields(vec![("images".to_owned(), images)]));
+                push(Piece::Fields(vec![("images".to_owned(), images)]));
             } else {
                 self.images.push(image);
             }
@@ -164,34 +161,34 @@ impl Choice {
                 return Err(DecodeError::Malformed(format!("it has more than {CALLS_MAX} calls")));
             }
             let own = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX && self.ids.insert(id.clone()));
-            // Made from the reply's name, so that another reply of the same conversation has other ids.
+            // Made from the reply's id, so that another reply of the same conversation has other ids.
             let id = own.unwrap_or_else(|| call_id::made(name.id.trim_start_matches("chatcmpl-"), self.index, self.calls));
-            let signature = part.thought_signature.as_deref().filter(|signature| thought::is_base64(signature));
-            let (id, extra) = (thought::join(&id, signature), thought::fields(signature));
-            tell(Piece::Call { index: self.calls, id, name: function, extra });
-            tell(Piece::Arguments { index: self.calls, text: args.map_or_else(|| "{}".to_owned(), arguments) });
+            let signature = part.thought_signature.as_deref().filter(|signature| is_base64(signature));
+            let (id, extra) = (with_signature(&id, signature), signature_fields(signature));
+            push(Piece::Call { index: self.calls, id, name: function, extra });
+            push(Piece::Arguments { index: self.calls, text: args.map_or_else(|| "{}".to_owned(), arguments) });
             self.calls += 1;
         }
         Ok(())
     }
 
     fn finish(&self) -> Option<&'static str> {
-        self.finish.map(|reason| finish::with_calls(reason, self.calls))
+        self.finish.map(|reason| with_calls(reason, self.calls))
     }
 }
 
-impl ReplyDecoder for Reply {
+impl ReplyDecoder for GeminiDecoder {
     fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
         let mut deltas = Vec::new();
         self.read(body, &mut deltas)?;
         if self.choices.is_empty() {
             return Err(DecodeError::Malformed("it has neither candidates nor a reason why the prompt was blocked".into()));
         }
-        Ok(whole::completion(&self.name, std::mem::take(&mut self.choices), deltas))
+        Ok(completion(&self.name, std::mem::take(&mut self.choices), deltas))
     }
 
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        // Gemini sends no such mark; relays that know OpenAI's streams do.
+        // Gemini sends no such mark, but relays that speak as OpenAI do.
         if data.trim_ascii().is_empty() || is_done(data) {
             return Ok(());
         }
@@ -216,14 +213,14 @@ fn malformed(error: &serde_json::Error) -> DecodeError {
     DecodeError::Malformed(format!("no GenerateContentResponse: {error}"))
 }
 
-/// A generated image as an entry of `images`, in the form that other gateways have for it; OpenAI has none.
+/// A generated image as an entry of `images`, in the form of other gateways; OpenAI has none.
 fn image(inline: &Inline, index: usize) -> Json {
     let url = format!("data:{};base64,{}", inline.mime_type, inline.data);
     let text = to_json(&json!({"type": "image_url", "index": index, "image_url": {"url": url}}));
     codec::json(String::from_utf8_lossy(&text).into_owned()).expect("it was written as JSON")
 }
 
-/// Arguments as the text that OpenAI has for them: without the line breaks that Gemini writes between, otherwise as they came.
+/// Arguments as text: without the white space between tokens that Gemini writes, otherwise as they came.
 fn arguments(args: &RawValue) -> String {
     let (mut inside, mut escaped) = (false, false);
     let kept = args.get().chars().filter(|c| {
@@ -233,6 +230,87 @@ fn arguments(args: &RawValue) -> String {
         !space
     });
     kept.collect()
+}
+
+/// One choice of a whole reply, as its deltas come.
+#[derive(Default)]
+struct ChoiceBuilder {
+    text: String,
+    reasoning: String,
+    calls: Vec<FunctionCall>,
+}
+
+/// The completion of a whole reply, from the deltas that its parts became.
+fn completion(name: &Name, mut states: Vec<ChoiceState>, deltas: Vec<Delta>) -> Completion {
+    states.sort_by_key(|choice| choice.index);
+    let mut builders: Vec<ChoiceBuilder> = states.iter().map(|_| ChoiceBuilder::default()).collect();
+    let (mut id, mut model, mut usage) = (None, None, None::<Usage>);
+    for delta in deltas {
+        match delta {
+            Delta::Head { id: own, model: version, .. } => {
+                id = id.or(own);
+                model = model.or(version);
+            }
+            Delta::Usage(counted) => usage = Some(counted),
+            Delta::UsageJson(_) | Delta::Fields(_) => {}
+            Delta::Piece { choice, piece } => {
+                let place = states.iter().position(|known| known.index == choice).expect("a choice is known before its pieces");
+                builders[place].add(piece);
+            }
+        }
+    }
+    let named = |own: Option<String>, ours: &str| own.filter(|own| !own.is_empty()).unwrap_or_else(|| ours.to_owned());
+    Completion {
+        id: named(id, &name.id),
+        created: name.created,
+        model: named(model, &name.model),
+        choices: states.into_iter().zip(builders).map(|(state, builder)| builder.finish(state)).collect(),
+        usage: usage.map(|usage| usage.json()),
+        extra: Vec::new(),
+    }
+}
+
+impl ChoiceBuilder {
+    fn add(&mut self, piece: Piece) {
+        match piece {
+            Piece::Text(text) => self.text.push_str(&text),
+            Piece::Reasoning(text) => self.reasoning.push_str(&text),
+            Piece::Call { id, name, extra, .. } => self.calls.push(FunctionCall { id, name, arguments: String::new(), extra }),
+            Piece::Arguments { text, .. } => self.calls.last_mut().expect("arguments follow their call").arguments.push_str(&text),
+            // Gemini has no refusals; the choice itself holds the fields and the finish reason.
+            Piece::Begin | Piece::Refusal(_) | Piece::Fields(_) | Piece::Beside(_) | Piece::Finish(_) => {}
+        }
+    }
+
+    fn finish(self, state: ChoiceState) -> Choice {
+        // OpenAI's published schema requires `refusal`, even if it is null.
+        let mut extra = vec![("refusal".to_owned(), raw(&json!(null)))];
+        if !self.reasoning.is_empty() {
+            extra.push(("reasoning_content".to_owned(), json_string(&self.reasoning)));
+        }
+        if !state.images.is_empty() {
+            extra.push(("images".to_owned(), raw(&state.images)));
+        }
+        let logprobs = json!({"content": state.logprobs, "refusal": null});
+        let beside = if state.logprobs.is_empty() { Vec::new() } else { vec![("logprobs".to_owned(), raw(&logprobs))] };
+        Choice {
+            index: state.index,
+            // A whole reply has ended, even if a relay does not say why.
+            finish_reason: Some(state.finish().unwrap_or_else(|| with_calls("stop", state.calls)).to_owned()),
+            message: Message {
+                role: "assistant".to_owned(),
+                content: if self.text.is_empty() { Content::Null } else { Content::Text(self.text) },
+                tool_calls: self.calls.into_iter().map(ToolCall::Function).collect(),
+                extra,
+                ..Message::default()
+            },
+            extra: beside,
+        }
+    }
+}
+
+fn raw<T: serde::Serialize>(value: &T) -> Json {
+    to_raw_value(value).expect("values with string keys are JSON")
 }
 
 #[cfg(test)]

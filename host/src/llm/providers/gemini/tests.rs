@@ -8,7 +8,7 @@ use crate::chat::codec::parse_request;
 use crate::llm::adapter::Unsupported;
 use crate::llm::golden;
 
-fn ask(body: &Value, unsupported: Unsupported) -> Result<Value, UnsupportedField> {
+fn encoded(body: &Value, unsupported: Unsupported) -> Result<Value, UnsupportedField> {
     let wire = posted(&body.to_string(), unsupported)?;
     Ok(serde_json::from_slice(&wire.body).expect("JSON"))
 }
@@ -21,14 +21,14 @@ fn posted(body: &str, unsupported: Unsupported) -> Result<HttpRequest, Unsupport
 }
 
 fn body(body: Value) -> Value {
-    ask(&body, Unsupported::Refuse).expect("fits")
+    encoded(&body, Unsupported::Refuse).expect("fits")
 }
 
 #[track_caller]
-fn unfit(body: Value, param: &str, part: &str) {
-    let unfit = ask(&body, Unsupported::Refuse).expect_err("must be refused");
-    assert_eq!(unfit.param, param, "{}", unfit.message);
-    assert!(unfit.message.contains(part), "{}", unfit.message);
+fn refused(body: Value, param: &str, part: &str) {
+    let refused = encoded(&body, Unsupported::Refuse).expect_err("must be refused");
+    assert_eq!(refused.param, param, "{}", refused.message);
+    assert!(refused.message.contains(part), "{}", refused.message);
 }
 
 /// A question to `model` with more fields.
@@ -121,8 +121,8 @@ fn c32_a_result_carries_the_name_of_the_function_that_was_called() {
     ]));
     let name = |turn: usize| found[turn]["parts"][0]["functionResponse"]["name"].clone();
     assert_eq!([name(2), name(4)], ["first", "second"]);
-    unfit(talk(json!([user("q"), result("nobody", "1")])), "messages[1].tool_call_id", "no call");
-    unfit(talk(json!([user("q"), {"role": "tool", "content": "1"}])), "messages[1].tool_call_id", "missing");
+    refused(talk(json!([user("q"), result("nobody", "1")])), "messages[1].tool_call_id", "no call");
+    refused(talk(json!([user("q"), {"role": "tool", "content": "1"}])), "messages[1].tool_call_id", "missing");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn c33_results_stand_behind_their_calls_though_the_user_spoke_in_between() {
         result("a", "1"),
         {"role": "assistant", "content": "done"}
     ]));
-    let answer = |name: &str, said: &str| json!({"functionResponse": {"name": name, "response": {"content": said}}});
+    let answer = |name: &str, text: &str| json!({"functionResponse": {"name": name, "response": {"content": text}}});
     assert_eq!(found[2], json!({"role": "user", "parts": [answer("f", "1"), answer("g", "2")]}));
     assert_eq!(found[3], json!({"role": "user", "parts": [{"text": "wait"}, {"text": "go on"}]}));
     assert_eq!(found[4], json!({"role": "model", "parts": [{"text": "done"}]}));
@@ -178,24 +178,24 @@ fn c30_a_conversation_begins_with_the_user() {
 
 #[test]
 fn what_an_assistant_refused_is_what_it_said_and_audio_is_not_lost_in_silence() {
-    let said = |message: Value| contents(json!([user("q"), message]))[1].take();
+    let parts = |message: Value| contents(json!([user("q"), message]))[1].take();
     let expected = json!({"role": "model", "parts": [{"text": "No."}]});
-    assert_eq!(said(json!({"role": "assistant", "content": null, "refusal": "No."})), expected);
+    assert_eq!(parts(json!({"role": "assistant", "content": null, "refusal": "No."})), expected);
     assert_eq!(
-        said(json!({"role": "assistant", "content": "No.", "refusal": null, "annotations": [], "audio": null,
+        parts(json!({"role": "assistant", "content": "No.", "refusal": null, "annotations": [], "audio": null,
         "function_call": null, "tool_calls": null, "parsed": null})),
         expected
     );
     let audio = talk(json!([user("q"), {"role": "assistant", "audio": {"id": "a"}}]));
-    unfit(audio.clone(), "messages[1].audio", "transcript");
-    assert!(ask(&audio, Unsupported::Drop).is_ok());
+    refused(audio.clone(), "messages[1].audio", "transcript");
+    assert!(encoded(&audio, Unsupported::Drop).is_ok());
 }
 
 #[test]
 fn parts_of_other_kinds_are_left_out_where_the_operator_chose_that() {
     let odd = talk(json!([{"role": "user", "content": [{"type": "hologram"}, {"type": "text", "text": "a"}]}]));
-    unfit(odd.clone(), "messages[0].content[0].type", "image_url");
-    assert_eq!(ask(&odd, Unsupported::Drop).expect("left out")["contents"][0]["parts"], json!([{"text": "a"}]));
+    refused(odd.clone(), "messages[0].content[0].type", "image_url");
+    assert_eq!(encoded(&odd, Unsupported::Drop).expect("left out")["contents"][0]["parts"], json!([{"text": "a"}]));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_choice_names_a_tool_that_there_is() {
         with("gemini-2.5-flash", json!({"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}}))
     };
     assert_eq!(body(choice("f"))["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!(["f"]));
-    unfit(choice("g"), "tool_choice", "`g`, which is none of `tools`");
+    refused(choice("g"), "tool_choice", "`g`, which is none of `tools`");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn c34_a_signature_goes_back_on_the_part_that_had_it() {
 }
 
 #[test]
-fn c34_calls_of_another_model_get_a_stand_in_in_the_current_turn_only() {
+fn c34_calls_of_another_model_get_a_no_signature_in_the_current_turn_only() {
     let messages = json!([
         user("q"), calls(json!([call("a", "f")])), result("a", "1"), {"role": "assistant", "content": "x"},
         user("r"), calls(json!([call("b", "f"), call("c", "f")])), result("b", "1"), result("c", "1"), calls(json!([call("d", "f")])), result("d", "1")]);
@@ -257,8 +257,8 @@ fn c34_calls_of_another_model_get_a_stand_in_in_the_current_turn_only() {
         let parts = found["contents"].as_array().expect("turns").iter().flat_map(|turn| turn["parts"].as_array().expect("parts"));
         parts.filter(|part| part.get("functionCall").is_some()).map(|part| part["thoughtSignature"].clone()).collect()
     };
-    let stand_in = json!(thought::PLACEHOLDER);
-    assert_eq!(signatures("gemini-3-flash-preview"), [Value::Null, stand_in.clone(), Value::Null, stand_in]);
+    let no_signature = json!(tools::NO_SIGNATURE);
+    assert_eq!(signatures("gemini-3-flash-preview"), [Value::Null, no_signature.clone(), Value::Null, no_signature]);
     assert_eq!(signatures("gemini-2.5-flash"), [Value::Null, Value::Null, Value::Null, Value::Null]);
 }
 
@@ -280,10 +280,10 @@ fn c43_a_schema_bomb_names_the_tool_that_holds_it() {
     let bomb = json!({"$defs": defs, "$ref": "#/$defs/D24"});
     let tool = |parameters: &Value| json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
     let tools = json!({"tools": [tool(&json!({"type": "object"})), tool(&bomb)]});
-    unfit(with("gemini-2.5-flash", tools), "tools[1].function.parameters", "too large");
+    refused(with("gemini-2.5-flash", tools), "tools[1].function.parameters", "too large");
     let format = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": bomb}}});
-    unfit(with("gemini-1.5-flash", format.clone()), "response_format.json_schema.schema", "too large");
-    assert!(ask(&with("gemini-2.5-flash", format), Unsupported::Refuse).is_ok(), "since 2.0 references stay references");
+    refused(with("gemini-1.5-flash", format.clone()), "response_format.json_schema.schema", "too large");
+    assert!(encoded(&with("gemini-2.5-flash", format), Unsupported::Refuse).is_ok(), "since 2.0 references stay references");
 }
 
 #[test]
@@ -303,17 +303,17 @@ fn what_gemini_cannot_do_is_refused_by_name_or_left_out() {
         ("gemini-2.5-flash", json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
     ] {
         let asked = with(model, fields);
-        assert_eq!(ask(&asked, Unsupported::Refuse).expect_err("must be refused").param, param);
-        let left = ask(&asked, Unsupported::Drop).expect("left out");
+        assert_eq!(encoded(&asked, Unsupported::Refuse).expect_err("must be refused").param, param);
+        let left = encoded(&asked, Unsupported::Drop).expect("left out");
         assert_eq!(left, json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}), "{param}");
     }
-    unfit(with("gemini-2.5-flash", json!({"tools": [tool, tool], "parallel_tool_calls": false})), "parallel_tool_calls", "one function");
+    refused(with("gemini-2.5-flash", json!({"tools": [tool, tool], "parallel_tool_calls": false})), "parallel_tool_calls", "one function");
     let format = json!({"tools": [tool], "response_format": {"type": "json_object"}});
-    unfit(with("gemini-2.5-flash", format.clone()), "response_format", "before Gemini 3");
+    refused(with("gemini-2.5-flash", format.clone()), "response_format", "before Gemini 3");
     assert_eq!(body(with("gemini-3-pro", format))["generationConfig"]["responseMimeType"], "application/json");
     let stops = with("gemini-2.5-flash", json!({"stop": ["a", "b", "c", "d", "e", "f"]}));
-    unfit(stops.clone(), "stop", "takes 5");
-    let left = ask(&stops, Unsupported::Drop).expect("left out");
+    refused(stops.clone(), "stop", "takes 5");
+    let left = encoded(&stops, Unsupported::Drop).expect("left out");
     assert_eq!(left["generationConfig"]["stopSequences"], json!(["a", "b", "c", "d", "e"]));
 }
 
@@ -346,21 +346,21 @@ fn a_field_of_the_wrong_form_is_named() {
         (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema.schema"),
         (json!({"reasoning_effort": "much"}), "reasoning_effort"),
     ] {
-        unfit(with("gemini-2.5-flash", fields), param, "");
+        refused(with("gemini-2.5-flash", fields), param, "");
     }
-    unfit(talk(json!([{"role": "robot", "content": "x"}])), "messages[0].role", "robot");
+    refused(talk(json!([{"role": "robot", "content": "x"}])), "messages[0].role", "robot");
     for arguments in ["{", "[1]", "7"] {
-        let bad = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}});
-        unfit(talk(json!([user("q"), calls(json!([bad]))])), "messages[1].tool_calls[0].function.arguments", "object");
+        let invalid = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}});
+        refused(talk(json!([user("q"), calls(json!([invalid]))])), "messages[1].tool_calls[0].function.arguments", "object");
     }
-    unfit(talk(json!([calls(json!([{"id": "a", "type": "custom", "custom": {}}]))])), "messages[0].tool_calls[0]", "function call");
+    refused(talk(json!([calls(json!([{"id": "a", "type": "custom", "custom": {}}]))])), "messages[0].tool_calls[0]", "function call");
 }
 
 #[test]
 fn content_that_gemini_cannot_read_is_refused_with_the_remedy() {
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
     let refused = |part: Value, param: &str, text: &str| {
-        unfit(talk(json!([{"role": "user", "content": [part]}])), &format!("messages[0].content[0]{param}"), text);
+        refused(talk(json!([{"role": "user", "content": [part]}])), &format!("messages[0].content[0]{param}"), text);
     };
     for url in [
         "https://example.com/a.png",
@@ -385,8 +385,8 @@ fn content_that_gemini_cannot_read_is_refused_with_the_remedy() {
     refused(json!({"type": "file", "file": {}}), ".file", "file_data");
     refused(json!({"type": "hologram"}), ".type", "image_url");
     let message = |role: &str| talk(json!([{"role": role, "content": [image("data:image/png;base64,QQ==")]}]));
-    unfit(message("assistant"), "messages[0].content[0]", "role `assistant`");
-    unfit(message("system"), "messages[0].content[0]", "role `system`");
+    refused(message("assistant"), "messages[0].content[0]", "role `assistant`");
+    refused(message("system"), "messages[0].content[0]", "role `system`");
 }
 
 #[test]
@@ -433,5 +433,33 @@ fn the_result_of_a_call_is_text() {
     let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}});
     let mut answer = result("a", "");
     answer["content"] = json!([{"type": "text", "text": "1"}, image]);
-    unfit(talk(json!([user("q"), calls(json!([call("a", "f")])), answer])), "messages[2].content[1]", "no text");
+    refused(talk(json!([user("q"), calls(json!([call("a", "f")])), answer])), "messages[2].content[1]", "no text");
+}
+
+fn embed(model: &str, dimensions: Option<u32>) -> Result<HttpRequest, UnsupportedField> {
+    let inputs = ["a".to_owned(), "b".to_owned()];
+    Gemini::new().encode_embeddings(&EmbeddingsRequest { model, inputs: &inputs, tokens: None, dimensions, user: Some("someone") })
+}
+
+#[test]
+fn every_input_is_a_request_of_its_own_in_one_batch() {
+    let wire = embed("gemini-embedding-001", Some(256)).expect("fits");
+    assert_eq!(wire.path, "/models/gemini-embedding-001:batchEmbedContents");
+    let one =
+        |text: &str| json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]}, "outputDimensionality": 256});
+    assert_eq!(serde_json::from_slice::<Value>(&wire.body).expect("JSON"), json!({"requests": [one("a"), one("b")]}));
+    let plain = embed("models/x", None).expect("fits");
+    assert!(!String::from_utf8_lossy(&plain.body).contains("outputDimensionality"));
+    assert_eq!(embed("", None).expect_err("no model").param, "model");
+}
+
+#[test]
+fn vectors_come_in_the_order_of_the_inputs_and_none_is_missing() {
+    let body = br#"{"embeddings":[{"values":[0.5,1]},{"values":[-1.0,2e-1]}]}"#;
+    let expected = Embedded { vectors: vec![vec![0.5, 1.0], vec![-1.0, 0.2]], prompt_tokens: 0 };
+    assert_eq!(Gemini::new().decode_embeddings(2, body), Ok(expected));
+    let counted = br#"{"embeddings":[],"usageMetadata":{"promptTokenCount":5}}"#;
+    assert_eq!(Gemini::new().decode_embeddings(0, counted), Ok(Embedded { vectors: vec![], prompt_tokens: 5 }));
+    assert!(matches!(Gemini::new().decode_embeddings(3, body), Err(DecodeError::Malformed(text)) if text == "2 embeddings for 3 inputs"));
+    assert!(matches!(Gemini::new().decode_embeddings(1, b"{}"), Err(DecodeError::Malformed(_))));
 }

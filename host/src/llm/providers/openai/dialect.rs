@@ -1,5 +1,5 @@
-//! OpenAI's own dialect, which is the canonical form, and that of every server that speaks it.
-//! Must not know how such servers err; the normaliser does. Source: OpenAI API reference, "Create chat completion".
+//! The adapter for OpenAI, whose dialect is the canonical form, and for every server that speaks it. Where such servers differ from OpenAI, the
+//! normalizer mends their replies. Source: OpenAI API reference, "Create chat completion".
 
 use http::{HeaderName, StatusCode, Uri, header};
 
@@ -44,7 +44,7 @@ impl OpenAiOptions {
 pub(in crate::llm) struct OpenAi {
     /// Usage is asked for with every stream; some old servers refuse the question.
     stream_usage: bool,
-    /// It is OpenAI itself, which refuses long ids of calls. Other servers may read them, as a gateway to Gemini does.
+    /// It is OpenAI itself, which refuses long ids of calls. Other servers may need them whole, as a gateway to Gemini does.
     short_ids: bool,
 }
 
@@ -61,8 +61,8 @@ impl Dialect for OpenAi {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
         let body = request_json(request.model, &messages, &params(request, self.stream_usage), request.stream);
-        let shaped = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
-        Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(shaped))))
+        let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
+        Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -105,7 +105,7 @@ mod tests {
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
             let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unfit| panic!("{unfit:?}"));
+            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [

@@ -53,7 +53,7 @@ struct Usage {
 #[derive(Deserialize)]
 struct Entry<'a> {
     index: Option<usize>,
-    /// Numbers, or base64; read apart, because an enum of both would hold every number several times as large first.
+    /// Numbers, or base64. They are told apart by hand, because an untagged enum would first hold every number in a form several times as large.
     #[serde(borrow)]
     embedding: &'a RawValue,
 }
@@ -61,7 +61,7 @@ struct Entry<'a> {
 /// The vectors for this many inputs.
 ///
 /// # Errors
-/// See [`DecodeError`]; `Malformed` also where there is not one vector for each input.
+/// See [`DecodeError`]; `Malformed` also if there is not one vector for each input.
 pub(in crate::llm) fn decode_embeddings(inputs: usize, body: &[u8], in_band: InBand) -> Result<Embedded, DecodeError> {
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
     let reply: Reply<'_> = serde_json::from_slice(body).map_err(malformed)?;
@@ -95,7 +95,7 @@ pub(in crate::llm) fn decode_embeddings(inputs: usize, body: &[u8], in_band: InB
 /// Vectors that are one for each input, of one length, and all numbers.
 ///
 /// # Errors
-/// `Malformed` where they are not.
+/// `Malformed` if they are not.
 pub(in crate::llm) fn vectors(inputs: usize, vectors: Vec<Vec<f32>>, prompt_tokens: u64) -> Result<Embedded, DecodeError> {
     let length = vectors.first().map_or(0, Vec::len);
     let even = vectors.iter().all(|vector| vector.len() == length && vector.iter().all(|number| number.is_finite()));

@@ -1,17 +1,17 @@
 //! What an OpenAI-shaped error says, in any of the spellings seen in the wild, and the status that an error inside a success stands for.
-//! Must not know how messages are cut or keys hidden, nor when a fallback runs. Source: OpenAI's guide "Error codes".
+//! Source: OpenAI's guide "Error codes".
 
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::llm::provider_error::ProviderError;
 
-/// Codes and types that say that money or a daily limit is at its end, and not a rate that comes back within the minute. The number is Workers
-/// AI's daily allowance, whichever of its APIs is asked.
+/// Codes and types that say that money or a daily limit is used up, unlike a rate limit, which ends within the minute. The number is Workers
+/// AI's daily allowance, in both of its APIs.
 const EXHAUSTED: [&str; 5] =
     ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "enforced_spend_limit_reached", "3036"];
 
-/// Reads the error that came inside a success: what it says, and the status that it stands for.
+/// Reads the error in a body that came with a status of success: what it says, and the status that it stands for.
 pub(in crate::llm) type InBand = fn(&Value) -> (StatusCode, ProviderError);
 
 /// OpenAI's `{"error": {…}}`, also as the first of a list, `{"error": "…"}`, `{"message": "…"}`, FastAPI's `{"detail": …}`, and
@@ -21,11 +21,11 @@ pub(in crate::llm) fn provider_error(json: &Value) -> ProviderError {
     let listed = json.get("errors").and_then(|errors| errors.get(0));
     let error = json.get("error").filter(|error| !error.is_null()).or(listed).unwrap_or(json);
     let field = |name: &str| error.get(name).and_then(text);
-    let said = || json.get("message").and_then(text);
+    let beside = || json.get("message").and_then(text);
     let (kind, code) = (field("type"), field("code"));
-    let exhausted = [&kind, &code].into_iter().flatten().any(|word| EXHAUSTED.contains(&word.as_str()));
+    let exhausted = [&kind, &code].into_iter().flatten().any(|code| EXHAUSTED.contains(&code.as_str()));
     ProviderError {
-        message: text(error).or_else(|| field("message")).or_else(said).or_else(|| detail(json)),
+        message: text(error).or_else(|| field("message")).or_else(beside).or_else(|| detail(json)),
         kind,
         code,
         param: field("param"),
@@ -34,13 +34,13 @@ pub(in crate::llm) fn provider_error(json: &Value) -> ProviderError {
     }
 }
 
-/// For every server that has no better way to say it.
+/// For servers without a way of their own to report such errors.
 pub(in crate::llm) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
     let error = provider_error(json);
     (status(json, &error), error)
 }
 
-/// The status that an error names, as its code or beside it; otherwise it is a bad gateway.
+/// The status that an error names, as its code or beside it; 502 if it names none.
 pub(in crate::llm) fn status(json: &Value, error: &ProviderError) -> StatusCode {
     let named = |object: &Value| ["status", "status_code"].iter().find_map(|name| error_status(&text(object.get(name)?)?));
     let code = error.code.as_deref().and_then(error_status);
@@ -60,7 +60,7 @@ pub(in crate::llm) fn kind(status: StatusCode) -> &'static str {
     }
 }
 
-/// A value as error; none where there are none.
+/// A value as text; none if it is empty, or neither text nor number.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
@@ -74,7 +74,7 @@ fn error_status(code: &str) -> Option<StatusCode> {
     (status.is_client_error() || status.is_server_error()).then_some(status)
 }
 
-/// FastAPI's field: a string, or a validator's list of complaints.
+/// FastAPI's field: a string, or a validator's list of problems.
 fn detail(json: &Value) -> Option<String> {
     match json.get("detail")? {
         list @ Value::Array(_) => Some(list.to_string()),

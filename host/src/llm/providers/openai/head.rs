@@ -5,8 +5,11 @@ use serde_json::value::RawValue;
 
 use super::shape::{Chunk, Raw, filled};
 use super::splice::Splice;
+use crate::chat::Name;
 use crate::chat::codec::json_string;
-use crate::chat::{HEAD_BYTES_MAX, Name};
+
+/// Bytes of a reply's id and of its model's name, as JSON texts: every chunk has them.
+pub(super) const HEAD_BYTES_MAX: usize = 1 << 10;
 
 const OBJECT: &str = "\"chat.completion.chunk\"";
 

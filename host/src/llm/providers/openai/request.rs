@@ -1,5 +1,5 @@
-//! What every OpenAI-shaped request has in common: usage is always asked for, so that what a reply used is known.
-//! Must not know a vendor's own fields. Source: OpenAI API reference, "Create chat completion".
+//! What every OpenAI-shaped request has in common: usage is asked for with every stream, so that what a reply used is known.
+//! Source: OpenAI API reference, "Create chat completion".
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -7,8 +7,8 @@ use super::object::Object;
 use crate::chat::{Fields, Json};
 use crate::llm::adapter::CompletionRequest;
 
-/// The client's fields as they go to the provider. `stream_usage`: the provider can be asked for the usage of a stream; one that cannot often
-/// refuses `stream_options`, so they are left out.
+/// The client's fields as they are sent. `stream_usage`: the provider can be asked for the usage of a stream. One that cannot often refuses
+/// `stream_options`, so they are left out.
 pub(in crate::llm) fn params(request: &CompletionRequest<'_>, stream_usage: bool) -> Fields {
     let mut params = request.params.clone();
     let at = params.iter().position(|(name, _)| name == "stream_options");
@@ -36,7 +36,7 @@ pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
     asked.is_some_and(|asked| asked.include_usage == Some(true))
 }
 
-/// `stream_options` with usage asked for; none where they are no object, which the provider shall say.
+/// `stream_options` with usage asked for; none if they are no object, which is left for the provider to refuse.
 fn with_usage(options: &RawValue) -> Option<Json> {
     let mut options = if options.get() == "null" { Object::default() } else { Object::read(options)? };
     options.set("include_usage", to_raw_value(&true).expect("true is JSON"));

@@ -1,5 +1,5 @@
 //! What Cloudflare's errors say, in its own envelope or in OpenAI's shape, and the statuses that their numbers stand for.
-//! Must not know what is done about them. Source: Workers AI documentation, "Errors".
+//! Source: Workers AI documentation, "Errors".
 
 use http::StatusCode;
 use serde_json::Value;
@@ -17,13 +17,14 @@ pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError 
     error
 }
 
-/// The error inside a success.
+/// The error in a body that came with a status of success.
 pub(super) fn in_band(json: &Value) -> (StatusCode, ProviderError) {
     let plain = openai::provider_error(json);
     let status = plain.code.as_deref().and_then(stands_for).unwrap_or_else(|| openai::status(json, &plain));
     (status, provider_error(status, json))
 }
 
+/// The status that one of Cloudflare's numbers stands for.
 fn stands_for(code: &str) -> Option<StatusCode> {
     Some(match code {
         "3003" | "5004" | "8001" => StatusCode::BAD_REQUEST,

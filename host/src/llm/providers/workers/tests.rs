@@ -17,8 +17,8 @@ fn name() -> Name {
 
 fn request(workers: &Workers, ask: &Value, unsupported: Unsupported) -> Result<(String, Value), UnsupportedField> {
     let ChatRequest { model, messages, params, stream, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
-    let ask = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name: name() };
-    let (wire, _) = workers.encode_chat(&ask)?;
+    let completion = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name: name() };
+    let (wire, _) = workers.encode_chat(&completion)?;
     Ok((wire.path, serde_json::from_slice(&wire.body).expect("JSON")))
 }
 
@@ -31,7 +31,7 @@ fn native(fields: Value) -> Value {
 }
 
 fn whole(reply: &Value) -> Result<Value, DecodeError> {
-    let completion = Native::new(name()).whole(reply.to_string().as_bytes())?;
+    let completion = NativeDecoder::new(name()).whole(reply.to_string().as_bytes())?;
     Ok(serde_json::from_slice(&to_json(&completion)).expect("JSON"))
 }
 
@@ -42,15 +42,15 @@ fn result(result: Value) -> Value {
 /// The chunks that a client gets, and whether the stream was complete.
 #[track_caller]
 fn streamed(events: &[Value], done: bool) -> (Vec<Value>, bool) {
-    let mut reader = Native::new(name());
+    let mut decoder = NativeDecoder::new(name());
     let mut deltas = Vec::new();
     for event in events {
-        reader.event(event.to_string().as_bytes(), &mut deltas).expect("it can be used");
+        decoder.event(event.to_string().as_bytes(), &mut deltas).expect("it can be used");
     }
     if done {
-        reader.event(b"[DONE]", &mut deltas).expect("the end");
+        decoder.event(b"[DONE]", &mut deltas).expect("the end");
     }
-    let complete = reader.end(&mut deltas);
+    let complete = decoder.end(&mut deltas);
     let mut writer = ChunkWriter::new(name(), false);
     let mut chunks: Vec<Value> = Vec::new();
     for delta in deltas {
@@ -118,7 +118,7 @@ fn c53_a_json_schema_is_sent_bare_with_its_name_for_title() {
     // Models answer in the order of the schema.
     let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"z":1.50,"a":1}}}}}"#;
     let ChatRequest { messages, params, .. } = parse_request(body.as_bytes()).expect("a request");
-    let ask = CompletionRequest {
+    let completion = CompletionRequest {
         model: "m",
         messages: &messages,
         params: &params,
@@ -126,7 +126,7 @@ fn c53_a_json_schema_is_sent_bare_with_its_name_for_title() {
         unsupported: Unsupported::Refuse,
         name: name(),
     };
-    let written = super::native::body(&ask).expect("it fits");
+    let written = super::request::body(&completion).expect("it fits");
     assert!(std::str::from_utf8(&written).expect("UTF-8").contains(r#"{"title":"n","properties":{"z":1.50,"a":1}}"#));
 }
 
@@ -196,8 +196,9 @@ fn c51_a_response_that_is_no_string_is_written_as_one() {
         assert_eq!((text(&chunks), complete), (expected.to_owned(), true));
     }
     // As it came: a parser that reads numbers would spoil them.
-    let found =
-        Native::new(name()).whole(br#"{"result":{"response":{"b":1.50,"a":10000000000000000000001}},"success":true}"#).expect("an answer");
+    let found = NativeDecoder::new(name())
+        .whole(br#"{"result":{"response":{"b":1.50,"a":10000000000000000000001}},"success":true}"#)
+        .expect("an answer");
     assert_eq!(found.choices[0].message.joined_text(), r#"{"b":1.50,"a":10000000000000000000001}"#);
 }
 
@@ -250,7 +251,7 @@ fn c55_success_false_is_an_error_in_either_api() {
     let body = Bytes::from(failed.to_string());
     let ask = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
     let ChatRequest { model, messages, params, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
-    let ask = CompletionRequest {
+    let completion = CompletionRequest {
         model: &model,
         messages: &messages,
         params: &params,
@@ -258,20 +259,20 @@ fn c55_success_false_is_an_error_in_either_api() {
         unsupported: Unsupported::Refuse,
         name: name(),
     };
-    let Decoding::OpenAi(mut shaped) = COMPATIBLE.encode_chat(&ask).expect("it fits").1 else {
+    let Decoding::OpenAi(mut shaped) = COMPATIBLE.encode_chat(&completion).expect("it fits").1 else {
         panic!("the compatible API is OpenAI-shaped")
     };
-    let bads = [
+    let failures = [
         shaped.whole(&body).map(drop).expect_err("an error"),
         shaped.event(&body).map(drop).expect_err("an error"),
-        Native::new(name()).whole(&body).map(drop).expect_err("an error"),
-        Native::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
+        NativeDecoder::new(name()).whole(&body).map(drop).expect_err("an error"),
+        NativeDecoder::new(name()).event(&body, &mut Vec::new()).expect_err("an error"),
         COMPATIBLE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
         NATIVE.decode_embeddings(1, &body).map(drop).expect_err("an error"),
     ];
-    for bad in bads {
-        let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, words) = bad else { panic!("{bad:?}") };
-        assert_eq!((words.code.as_deref(), words.exhausted), (Some("3040"), false));
+    for failure in failures {
+        let DecodeError::Error(StatusCode::TOO_MANY_REQUESTS, error) = failure else { panic!("{failure:?}") };
+        assert_eq!((error.code.as_deref(), error.exhausted), (Some("3040"), false));
     }
 }
 
@@ -280,10 +281,10 @@ fn c52_the_null_event_that_ends_tool_calls_says_nothing() {
     let call = |id: Value, name: Value, arguments: &str| json!({"response": "", "tool_calls": [{"id": id, "type": "function", "index": 0, "function": {"name": name, "arguments": arguments}}]});
     let events = [call(json!("a"), json!("f"), ""), call(json!(null), json!(null), "{}"), call(json!(null), json!(null), "")];
     let (chunks, complete) = streamed(&events, true);
-    let said: Vec<&Value> =
+    let deltas: Vec<&Value> =
         chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]).filter(|call| !call.is_null()).collect();
     let begin = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}});
-    assert_eq!(said, [&begin, &json!({"index": 0, "function": {"arguments": "{}"}})]);
+    assert_eq!(deltas, [&begin, &json!({"index": 0, "function": {"arguments": "{}"}})]);
     assert_eq!((complete, &chunks.last().expect("a chunk")["choices"][0]["finish_reason"]), (true, &json!("tool_calls")));
 }
 
@@ -294,8 +295,8 @@ fn a_call_without_arguments_gets_an_empty_object() {
         let call = &chunk["choices"][0]["delta"]["tool_calls"][0];
         call["function"]["arguments"].as_str().map(|arguments| (call["index"].clone(), arguments.to_owned()))
     };
-    let heard: Vec<_> = chunks.iter().filter_map(function).filter(|(_, arguments)| !arguments.is_empty()).collect();
-    assert_eq!(heard, [(json!(1), "{\"x\":1}".to_owned()), (json!(0), "{}".to_owned())]);
+    let arguments: Vec<_> = chunks.iter().filter_map(function).filter(|(_, arguments)| !arguments.is_empty()).collect();
+    assert_eq!(arguments, [(json!(1), "{\"x\":1}".to_owned()), (json!(0), "{}".to_owned())]);
 }
 
 #[test]

@@ -311,7 +311,7 @@ fn a_field_of_the_wrong_type_is_refused_by_name_whatever_the_policy() {
     ] {
         let mut body = with(json!({"tools": tools()}));
         body[name] = value;
-        let unfit = asked(&body, Unsupported::Drop).map(|(wire, _)| wire).expect_err(name);
-        assert_eq!(unfit.param, name);
+        let refused = asked(&body, Unsupported::Drop).map(|(wire, _)| wire).expect_err(name);
+        assert_eq!(refused.param, name);
     }
 }

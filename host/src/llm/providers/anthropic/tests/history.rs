@@ -10,16 +10,16 @@ fn calls(calls: &[Value]) -> Value {
     json!({"role": "assistant", "content": null, "tool_calls": calls})
 }
 
-fn result(id: &str, said: &str) -> Value {
-    json!({"role": "tool", "tool_call_id": id, "content": said})
+fn result(id: &str, content: &str) -> Value {
+    json!({"role": "tool", "tool_call_id": id, "content": content})
 }
 
-fn user(said: &str) -> Value {
-    json!({"role": "user", "content": said})
+fn user(content: &str) -> Value {
+    json!({"role": "user", "content": content})
 }
 
-fn text(said: &str) -> Value {
-    json!({"type": "text", "text": said})
+fn text(content: &str) -> Value {
+    json!({"type": "text", "text": content})
 }
 
 fn turns(messages: Value) -> Value {
@@ -117,19 +117,19 @@ fn c20_a_tools_name_round_trips_through_choice_history_and_reply() {
     let mut body = of(json!([user("a"), calls(&[call("t", "fs.read/now", "{}")]), result("t", "b")]));
     body["tools"] = json!([{"type": "function", "function": {"name": "fs.read/now"}}]);
     body["tool_choice"] = json!({"type": "function", "function": {"name": "fs.read/now"}});
-    let (wire, mut reader) = asked(&body, Unsupported::Refuse).expect("fits");
+    let (wire, mut decoder) = asked(&body, Unsupported::Refuse).expect("fits");
     assert_eq!(wire["tools"][0]["name"], "fs_read_now");
     assert_eq!(wire["tool_choice"], json!({"type": "tool", "name": "fs_read_now"}));
     assert_eq!(wire["messages"][1]["content"][0]["name"], "fs_read_now");
     let reply = json!({"content": [{"type": "tool_use", "id": "t", "name": "fs_read_now", "input": {}}], "stop_reason": "tool_use"});
-    let completion = reader.whole(reply.to_string().as_bytes()).expect("a reply");
+    let completion = decoder.whole(reply.to_string().as_bytes()).expect("a reply");
     let completion: Value = serde_json::from_slice(&to_json(&completion)).expect("JSON");
     assert_eq!(completion["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "fs.read/now");
 }
 
 #[test]
 fn c21_only_the_leading_run_of_system_messages_is_the_system_prompt() {
-    let system = |said: &str| json!({"role": "system", "content": said});
+    let system = |content: &str| json!({"role": "system", "content": content});
     let messages = json!([
         system("one"),
         {"role": "developer", "content": "two"},
@@ -176,7 +176,7 @@ fn a_conversation_begins_with_the_user_and_has_at_least_one_turn() {
 
 #[test]
 fn messages_of_one_role_make_one_turn_and_an_assistant_who_says_nothing_makes_none() {
-    let assistant = |said: Value| json!({"role": "assistant", "content": said});
+    let assistant = |content: Value| json!({"role": "assistant", "content": content});
     let messages = json!([user("a"), assistant(json!("b ")), assistant(json!("c")), user("d"), assistant(json!("")), user("e")]);
     let expected = json!([
         {"role": "user", "content": [text("a")]},

@@ -23,8 +23,8 @@ fn stop(at: u64) -> Value {
     json!({"type": "content_block_stop", "index": at})
 }
 
-fn text(at: u64, said: &str) -> [Value; 3] {
-    [block(at, &json!({"type": "text", "text": ""})), delta(at, &json!({"type": "text_delta", "text": said})), stop(at)]
+fn text(at: u64, text: &str) -> [Value; 3] {
+    [block(at, &json!({"type": "text", "text": ""})), delta(at, &json!({"type": "text_delta", "text": text})), stop(at)]
 }
 
 fn tool(at: u64, id: &str, pieces: &[&str]) -> Vec<Value> {
@@ -44,9 +44,9 @@ fn stream(middle: impl IntoIterator<Item = Value>, reason: &str) -> Vec<Value> {
 }
 
 /// Per call its id and its arguments, put together as a client does.
-fn calls(told: &Told) -> Vec<(String, String)> {
+fn calls(collected: &Collected) -> Vec<(String, String)> {
     let mut calls: Vec<(String, String)> = Vec::new();
-    for call in told.deltas.iter().filter_map(|delta| delta["tool_calls"].get(0)) {
+    for call in collected.deltas.iter().filter_map(|delta| delta["tool_calls"].get(0)) {
         let at = usize::try_from(call["index"].as_u64().expect("an index")).expect("small");
         match call["id"].as_str() {
             Some(id) => {
@@ -62,14 +62,14 @@ fn calls(told: &Told) -> Vec<(String, String)> {
 /// What a client reads of a stream that comes in these reads.
 fn read(reads: &[&[u8]]) -> String {
     let mut framer = Framer::new(1 << 20);
-    let mut reader = plain_reader();
+    let mut decoder = plain_decoder();
     let mut deltas = Vec::new();
     for whole in reads.iter().filter_map(|read| framer.push(Bytes::copy_from_slice(read))) {
         for data in sse::events(&whole).filter_map(|event| event.data) {
-            reader.event(&data, &mut deltas).expect("an event");
+            decoder.event(&data, &mut deltas).expect("an event");
         }
     }
-    assert!(reader.end(&mut deltas), "the stream came to its end");
+    assert!(decoder.end(&mut deltas), "the stream came to its end");
     let text = deltas.iter().filter_map(|delta| match delta {
         Delta::Piece { piece: Piece::Text(text), .. } => Some(text.as_str()),
         _ => None,
@@ -77,10 +77,10 @@ fn read(reads: &[&[u8]]) -> String {
     text.collect()
 }
 
-/// A stream that says `said`, as Anthropic frames it.
-fn framed(said: &str) -> String {
+/// A stream with this text, as Anthropic frames it.
+fn framed(content: &str) -> String {
     let frame = |event: Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("a type"));
-    stream(text(0, said), "end_turn").into_iter().map(frame).collect()
+    stream(text(0, content), "end_turn").into_iter().map(frame).collect()
 }
 
 #[test]
@@ -127,25 +127,25 @@ fn c05_comments_and_pings_say_nothing() {
 #[test]
 fn c06_a_tool_with_no_input_deltas_gets_an_empty_object() {
     for pieces in [&[][..], &["", ""]] {
-        let told = told(&stream(tool(0, "t", pieces), "tool_use"));
-        assert_eq!(calls(&told), [("t".to_owned(), "{}".to_owned())]);
-        assert_eq!(told.reasons, ["tool_calls"]);
+        let collected = collected(&stream(tool(0, "t", pieces), "tool_use"));
+        assert_eq!(calls(&collected), [("t".to_owned(), "{}".to_owned())]);
+        assert_eq!(collected.reasons, ["tool_calls"]);
     }
     let whole_at_once = block(0, &json!({"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}));
-    assert_eq!(calls(&told(&stream([whole_at_once, stop(0)], "tool_use")))[0].1, "{\"a\":1}");
+    assert_eq!(calls(&collected(&stream([whole_at_once, stop(0)], "tool_use")))[0].1, "{\"a\":1}");
 }
 
 #[test]
 fn c07_two_parallel_tools_are_calls_0_and_1() {
     let events = text(0, "Let me see.").into_iter().chain(tool(1, "a", &["{\"x\":", "1}"])).chain(tool(2, "b", &["{}"]));
-    let told = told(&stream(events, "tool_use"));
-    assert_eq!(calls(&told), [("a".to_owned(), "{\"x\":1}".to_owned()), ("b".to_owned(), "{}".to_owned())]);
+    let collected = collected(&stream(events, "tool_use"));
+    assert_eq!(calls(&collected), [("a".to_owned(), "{\"x\":1}".to_owned()), ("b".to_owned(), "{}".to_owned())]);
 }
 
 #[test]
 fn c08_text_tool_and_text_come_in_their_order() {
     let events: Vec<Value> = text(0, "a").into_iter().chain(tool(1, "t", &["{}"])).chain(text(2, "b")).collect();
-    let streamed = told(&stream(events, "end_turn"));
+    let streamed = collected(&stream(events, "end_turn"));
     assert_eq!(streamed.deltas[1], json!({"content": "a"}));
     assert_eq!(streamed.deltas[4], json!({"content": "b"}));
     assert_eq!(calls(&streamed).len(), 1);
@@ -164,7 +164,7 @@ fn c09_thinking_is_told_as_it_grows_and_given_whole_with_its_signature() {
         delta(0, &json!({"type": "signature_delta", "signature": "c2ln"})),
         stop(0),
     ];
-    let told = told(&stream(events.into_iter().chain(text(1, "Yes")), "end_turn"));
+    let collected = collected(&stream(events.into_iter().chain(text(1, "Yes")), "end_turn"));
     let blocks = json!([{"type": "thinking", "thinking": "Hmm.", "signature": "c2ln", "index": 0}]);
     let expected = [
         json!({"reasoning_content": "Hm"}),
@@ -172,7 +172,7 @@ fn c09_thinking_is_told_as_it_grows_and_given_whole_with_its_signature() {
         json!({"thinking_blocks": blocks}),
         json!({"content": "Yes"}),
     ];
-    assert_eq!(told.deltas[1..5], expected);
+    assert_eq!(collected.deltas[1..5], expected);
 }
 
 #[test]
@@ -182,15 +182,15 @@ fn c09_thinking_that_is_not_shown_still_keeps_its_signature() {
         delta(0, &json!({"type": "signature_delta", "signature": "c2ln"})),
         stop(0),
     ];
-    let told = told(&stream(events, "end_turn"));
-    assert_eq!(told.deltas[1], json!({"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "c2ln", "index": 0}]}));
-    assert!(told.deltas.iter().all(|delta| delta.get("reasoning_content").is_none()));
+    let collected = collected(&stream(events, "end_turn"));
+    assert_eq!(collected.deltas[1], json!({"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "c2ln", "index": 0}]}));
+    assert!(collected.deltas.iter().all(|delta| delta.get("reasoning_content").is_none()));
 }
 
 #[test]
 fn c10_redacted_thinking_is_given_as_it_is() {
     let redacted = json!({"type": "redacted_thinking", "data": "b3BhcXVl"});
-    let streamed = told(&stream([block(0, &redacted), stop(0)], "end_turn"));
+    let streamed = collected(&stream([block(0, &redacted), stop(0)], "end_turn"));
     assert_eq!(streamed.deltas[1], json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "b3BhcXVl", "index": 0}]}));
     let reply = whole(&json!({"content": [redacted, {"type": "text", "text": "a"}], "stop_reason": "end_turn"})).expect("a reply");
     let message = &reply["choices"][0]["message"];
@@ -201,8 +201,8 @@ fn c10_redacted_thinking_is_given_as_it_is() {
 fn c10_thoughts_of_a_stream_are_numbered_for_clients_and_go_back_without_their_numbers() {
     let redacted = json!({"type": "redacted_thinking", "data": "b3BhcXVl"});
     let thinking = json!({"type": "thinking", "thinking": "Hm", "signature": "c2ln"});
-    let told = told(&stream([block(0, &redacted), stop(0), block(1, &thinking), stop(1)], "end_turn"));
-    let blocks: Vec<Value> = told.deltas.iter().filter_map(|delta| delta.get("thinking_blocks")?.get(0).cloned()).collect();
+    let collected = collected(&stream([block(0, &redacted), stop(0), block(1, &thinking), stop(1)], "end_turn"));
+    let blocks: Vec<Value> = collected.deltas.iter().filter_map(|delta| delta.get("thinking_blocks")?.get(0).cloned()).collect();
     assert_eq!(blocks.iter().map(|block| block["index"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(1)]);
     let wire = wire(&of(json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thinking_blocks": blocks}])));
     assert_eq!(wire["messages"][1]["content"], json!([redacted, thinking, {"type": "text", "text": "b"}]));
@@ -211,11 +211,11 @@ fn c10_thoughts_of_a_stream_are_numbered_for_clients_and_go_back_without_their_n
 #[test]
 fn c11_an_error_inside_a_stream_is_an_error_before_and_after_the_first_token() {
     let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-    for (before, said) in [(vec![start()], 1), (std::iter::once(start()).chain(text(0, "a")).collect(), 2)] {
+    for (before, expected) in [(vec![start()], 1), (std::iter::once(start()).chain(text(0, "a")).collect(), 2)] {
         let events: Vec<Value> = before.into_iter().chain([error.clone()]).collect();
-        let told = told(&events);
-        assert_eq!((told.deltas.len(), told.complete, told.reasons.len()), (said, false, 0));
-        let Some(DecodeError::Error(status, error)) = told.bad else { panic!("an error: {:?}", told.bad) };
+        let collected = collected(&events);
+        assert_eq!((collected.deltas.len(), collected.complete, collected.reasons.len()), (expected, false, 0));
+        let Some(DecodeError::Error(status, error)) = collected.error else { panic!("an error: {:?}", collected.error) };
         assert_eq!((status.as_u16(), error.message.as_deref(), error.code.as_deref()), (529, Some("Overloaded"), Some("overloaded_error")));
     }
     assert!(matches!(whole(&error), Err(DecodeError::Error(status, _)) if status.as_u16() == 529));
@@ -225,12 +225,12 @@ fn c11_an_error_inside_a_stream_is_an_error_before_and_after_the_first_token() {
 fn c12_a_stream_without_message_stop_is_not_complete_and_has_no_reason() {
     let events = stream(text(0, "a"), "end_turn");
     for until in 0..events.len() {
-        let told = told(&events[..until]);
-        assert!(!told.complete && told.reasons.is_empty(), "{until}");
+        let collected = collected(&events[..until]);
+        assert!(!collected.complete && collected.reasons.is_empty(), "{until}");
     }
-    let told = told(&events);
-    assert!(told.complete);
-    assert_eq!(told.reasons, ["stop"]);
+    let collected = collected(&events);
+    assert!(collected.complete);
+    assert_eq!(collected.reasons, ["stop"]);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn c13_usage_counts_wherever_it_stands() {
     let end = |usage: Value| {
         [json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}), json!({"type": "message_stop"})]
     };
-    let usage = |first: Value, last: Value| told(&[&[start(first)][..], &end(last)].concat()).usage.expect("usage");
+    let usage = |first: Value, last: Value| collected(&[&[start(first)][..], &end(last)].concat()).usage.expect("usage");
     let counts = Usage { prompt: 12, completion: 9, cached: 2, reasoning: 0 };
     let input = json!({"input_tokens": 10, "cache_read_input_tokens": 2});
     let all = json!({"input_tokens": 10, "cache_read_input_tokens": 2, "output_tokens": 9});
@@ -253,9 +253,9 @@ fn c13_usage_counts_wherever_it_stands() {
 fn c14_a_whole_replys_usage_includes_the_cache() {
     let usage = json!({"input_tokens": 5, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 7});
     let reply = whole(&json!({"content": [], "stop_reason": "end_turn", "usage": usage})).expect("a reply");
-    let told = &reply["usage"];
-    assert_eq!((&told["prompt_tokens"], &told["total_tokens"]), (&json!(115), &json!(122)));
-    assert_eq!(told["prompt_tokens_details"]["cached_tokens"], 100);
+    let collected = &reply["usage"];
+    assert_eq!((&collected["prompt_tokens"], &collected["total_tokens"]), (&json!(115), &json!(122)));
+    assert_eq!(collected["prompt_tokens_details"]["cached_tokens"], 100);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn every_stop_reason_has_its_word() {
         let reply = whole(&json!({"content": [{"type": "text", "text": "a"}], "stop_reason": theirs})).expect("a reply");
         assert_eq!(reply["choices"][0]["finish_reason"], ours, "{theirs}");
         let end = json!({"type": "message_delta", "delta": {"stop_reason": theirs}});
-        assert_eq!(told(&[start(), end, json!({"type": "message_stop"})]).reasons, [ours], "{theirs}");
+        assert_eq!(collected(&[start(), end, json!({"type": "message_stop"})]).reasons, [ours], "{theirs}");
     }
     let unsaid = whole(&json!({"content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]})).expect("a reply");
     assert_eq!(unsaid["choices"][0]["finish_reason"], "tool_calls", "or clients would not run the call");
@@ -307,7 +307,7 @@ fn an_id_or_a_model_that_every_chunk_would_make_huge_is_not_taken() {
         assert_eq!((&ours["id"], &ours["model"]), (&json!("chatcmpl-ours"), &json!(MODEL)));
         let mut deltas = Vec::new();
         let event = json!({"type": "message_start", "message": reply(bytes)}).to_string();
-        plain_reader().event(event.as_bytes(), &mut deltas).expect("an event");
+        plain_decoder().event(event.as_bytes(), &mut deltas).expect("an event");
         assert!(matches!(&deltas[0], Delta::Head { id: None, model: None, .. }), "{:?}", &deltas[0]);
     }
 }
@@ -319,23 +319,26 @@ fn an_answer_beside_real_calls_is_content_beside_calls() {
     let body = with(json!({"response_format": format, "tools": tools}));
     let answer = block(0, &json!({"type": "tool_use", "id": "t0", "name": "json_tool_call", "input": {}}));
     let events = [answer, delta(0, &json!({"type": "input_json_delta", "partial_json": "{\"a\":1}"})), stop(0)];
-    let reader = |body: &Value| asked(body, Unsupported::Refuse).expect("fits").1;
-    let told = told_by(reader(&body), &stream(events.clone().into_iter().chain(tool(1, "t1", &["{}"])), "tool_use"));
-    assert_eq!(told.deltas[1], json!({"content": "{\"a\":1}"}));
-    assert_eq!((calls(&told), told.reasons.as_slice()), (vec![("t1".to_owned(), "{}".to_owned())], &["tool_calls".to_owned()][..]));
-    let told = told_by(reader(&body), &stream(events, "tool_use"));
-    assert_eq!(told.reasons, ["stop"]);
+    let decoder = |body: &Value| asked(body, Unsupported::Refuse).expect("fits").1;
+    let collected = collected_from(decoder(&body), &stream(events.clone().into_iter().chain(tool(1, "t1", &["{}"])), "tool_use"));
+    assert_eq!(collected.deltas[1], json!({"content": "{\"a\":1}"}));
+    assert_eq!(
+        (calls(&collected), collected.reasons.as_slice()),
+        (vec![("t1".to_owned(), "{}".to_owned())], &["tool_calls".to_owned()][..])
+    );
+    let collected = collected_from(decoder(&body), &stream(events, "tool_use"));
+    assert_eq!(collected.reasons, ["stop"]);
 }
 
 #[test]
 fn a_relays_done_and_what_follows_the_end_say_nothing() {
-    let mut reader = plain_reader();
+    let mut decoder = plain_decoder();
     let mut deltas = Vec::new();
-    reader.event(b"[DONE]", &mut deltas).expect("passed over");
-    assert!(deltas.is_empty() && !reader.end(&mut deltas));
+    decoder.event(b"[DONE]", &mut deltas).expect("passed over");
+    assert!(deltas.is_empty() && !decoder.end(&mut deltas));
     let events: Vec<Value> = stream(text(0, "a"), "end_turn").into_iter().chain(text(0, "late")).chain([json!("odd")]).collect();
-    let told = told(&events);
-    assert!(told.complete && told.bad.is_none() && told.deltas.len() == 3);
+    let collected = collected(&events);
+    assert!(collected.complete && collected.error.is_none() && collected.deltas.len() == 3);
 }
 
 #[test]
@@ -349,7 +352,7 @@ fn what_is_no_event_of_theirs_is_malformed() {
         block(0, &json!({"type": "tool_use", "name": "f"})),
         block(0, &json!({"text": "a"})),
     ] {
-        assert!(matches!(told(&[start(), event.clone()]).bad, Some(DecodeError::Malformed(_))), "{event}");
+        assert!(matches!(collected(&[start(), event.clone()]).error, Some(DecodeError::Malformed(_))), "{event}");
     }
     for reply in [json!({}), json!([]), json!({"content": "a"}), json!({"content": [{"type": "tool_use"}]})] {
         assert!(matches!(whole(&reply), Err(DecodeError::Malformed(_))), "{reply}");
@@ -359,13 +362,13 @@ fn what_is_no_event_of_theirs_is_malformed() {
 #[test]
 fn events_of_new_kinds_say_nothing_whatever_they_hold() {
     let new = [json!({"type": "status", "message": "busy", "delta": 1, "index": "x"}), json!({"type": "ping"})];
-    let told = told(&stream(new.into_iter().chain(text(0, "a")), "end_turn"));
-    assert_eq!((told.deltas.len(), told.complete, told.bad), (3, true, None));
+    let collected = collected(&stream(new.into_iter().chain(text(0, "a")), "end_turn"));
+    assert_eq!((collected.deltas.len(), collected.complete, collected.error), (3, true, None));
 }
 
 #[test]
 fn an_error_that_does_not_say_what_is_wrong_is_an_error() {
-    assert!(matches!(told(&[start(), json!({"type": "error"})]).bad, Some(DecodeError::Error(StatusCode::BAD_GATEWAY, _))));
+    assert!(matches!(collected(&[start(), json!({"type": "error"})]).error, Some(DecodeError::Error(StatusCode::BAD_GATEWAY, _))));
 }
 
 proptest! {
@@ -382,10 +385,10 @@ proptest! {
             .chain(end("tool_use"))
             .collect();
         let events: Vec<Value> = order.iter().map(|at| kinds[*at].clone()).collect();
-        let told = told(&events);
-        prop_assert_eq!(told.reasons.len(), usize::from(told.complete));
-        calls(&told);
-        if let Some(first) = told.deltas.first() {
+        let collected = collected(&events);
+        prop_assert_eq!(collected.reasons.len(), usize::from(collected.complete));
+        calls(&collected);
+        if let Some(first) = collected.deltas.first() {
             prop_assert_eq!(first, &json!({"role": "assistant", "content": ""}));
         }
     }
@@ -394,11 +397,11 @@ proptest! {
 #[test]
 fn open_blocks_and_held_thought_are_bounded() {
     let opens = |count: u64| std::iter::once(start()).chain((0..count).map(|at| block(at, &json!({"type": "text", "text": ""}))));
-    assert!(told(&opens(64).collect::<Vec<_>>()).bad.is_none());
-    assert!(matches!(told(&opens(65).collect::<Vec<_>>()).bad, Some(DecodeError::Malformed(_))));
+    assert!(collected(&opens(64).collect::<Vec<_>>()).error.is_none());
+    assert!(matches!(collected(&opens(65).collect::<Vec<_>>()).error, Some(DecodeError::Malformed(_))));
     let thought = |bytes: usize| {
         let more = delta(0, &json!({"type": "thinking_delta", "thinking": "x".repeat(bytes)}));
-        told(&[start(), block(0, &json!({"type": "thinking", "thinking": ""})), more]).bad
+        collected(&[start(), block(0, &json!({"type": "thinking", "thinking": ""})), more]).error
     };
     assert!(thought(4 << 20).is_none());
     assert!(matches!(thought((4 << 20) + 1), Some(DecodeError::Malformed(_))));

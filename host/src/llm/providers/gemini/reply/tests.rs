@@ -4,24 +4,24 @@ use http::StatusCode;
 use proptest::prelude::{any, prop, proptest};
 
 use super::*;
-use crate::chat::{ChunkWriter, Content, ToolCall};
+use crate::chat::ChunkWriter;
 
-fn reader(stream: bool) -> Reply {
-    Reply::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, stream)
+fn decoder(stream: bool) -> GeminiDecoder {
+    GeminiDecoder::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, stream)
 }
 
 fn whole(body: Value) -> Completion {
-    reader(false).whole(body.to_string().as_bytes()).expect("a reply")
+    decoder(false).whole(body.to_string().as_bytes()).expect("a reply")
 }
 
 /// The chunks that a client gets, whether the stream was complete, and the usage at its end.
 fn streamed(events: &[Value]) -> (Vec<Value>, bool) {
-    let (mut reader, mut deltas) = (reader(true), Vec::new());
+    let (mut decoder, mut deltas) = (decoder(true), Vec::new());
     for event in events {
-        reader.event(event.to_string().as_bytes(), &mut deltas).expect("an event");
+        decoder.event(event.to_string().as_bytes(), &mut deltas).expect("an event");
     }
-    let complete = reader.end(&mut deltas);
-    let mut writer = ChunkWriter::new(reader.name, true);
+    let complete = decoder.end(&mut deltas);
+    let mut writer = ChunkWriter::new(decoder.name, true);
     let mut chunks = Vec::new();
     let mut sink = |json: &str| chunks.push(serde_json::from_str(json).expect("JSON"));
     deltas.into_iter().for_each(|delta| writer.write(delta, &mut sink));
@@ -73,14 +73,14 @@ fn c35_a_stop_after_a_call_in_an_earlier_chunk_is_a_tool_call() {
 
 #[test]
 fn a_stop_in_every_chunk_ends_nothing_early() {
-    let chunk = |said: &str| {
-        let mut chunk = text(said);
+    let chunk = |content: &str| {
+        let mut chunk = text(content);
         chunk["candidates"][0]["finishReason"] = json!("STOP");
         chunk
     };
     let (chunks, complete) = streamed(&[chunk("a"), chunk("b")]);
-    let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
-    assert_eq!((said.as_str(), complete, reasons(&chunks)), ("ab", true, vec!["stop"]));
+    let content: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!((content.as_str(), complete, reasons(&chunks)), ("ab", true, vec!["stop"]));
 }
 
 #[test]
@@ -111,15 +111,18 @@ fn c37_a_candidate_without_content_keeps_its_reason() {
 
 #[test]
 fn c38_cumulative_usage_is_told_once_with_its_last_figures() {
-    let chunk = |said: u64| {
+    let chunk = |tokens: u64| {
         let mut chunk = text("x");
-        chunk["usageMetadata"] = json!({"promptTokenCount": 5, "candidatesTokenCount": said, "totalTokenCount": 5 + said});
+        chunk["usageMetadata"] = json!({"promptTokenCount": 5, "candidatesTokenCount": tokens, "totalTokenCount": 5 + tokens});
         chunk
     };
     let (chunks, _) = streamed(&[chunk(1), chunk(2), chunk(4), stop()]);
-    let told: Vec<&Value> = chunks.iter().map(|chunk| &chunk["usage"]).filter(|usage| !usage.is_null()).collect();
-    assert_eq!(told.len(), 1);
-    assert_eq!((&told[0]["prompt_tokens"], &told[0]["completion_tokens"], &told[0]["total_tokens"]), (&json!(5), &json!(4), &json!(9)));
+    let usages: Vec<&Value> = chunks.iter().map(|chunk| &chunk["usage"]).filter(|usage| !usage.is_null()).collect();
+    assert_eq!(usages.len(), 1);
+    assert_eq!(
+        (&usages[0]["prompt_tokens"], &usages[0]["completion_tokens"], &usages[0]["total_tokens"]),
+        (&json!(5), &json!(4), &json!(9))
+    );
 }
 
 #[test]
@@ -131,38 +134,38 @@ fn c40_the_end_of_a_stream_is_its_finish_reason_and_no_mark() {
     assert!(!streamed(&[]).1);
     let two = json!({"candidates": [{"finishReason": "STOP"}, {"index": 1, "content": {"parts": [{"text": "b"}]}}]});
     assert!(!streamed(&[two]).1, "one of two candidates has not ended");
-    let mut relayed = reader(true);
+    let mut relayed = decoder(true);
     relayed.event(b" [DONE]", &mut Vec::new()).expect("a relay's mark is passed over");
 }
 
 #[test]
 fn c41_an_error_inside_a_stream_is_an_error() {
     let body = json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}});
-    let (mut reader, mut deltas) = (reader(true), Vec::new());
-    reader.event(text("a").to_string().as_bytes(), &mut deltas).expect("text");
-    let Err(DecodeError::Error(status, error)) = reader.event(body.to_string().as_bytes(), &mut deltas) else { panic!("an error") };
+    let (mut decoder, mut deltas) = (decoder(true), Vec::new());
+    decoder.event(text("a").to_string().as_bytes(), &mut deltas).expect("text");
+    let Err(DecodeError::Error(status, error)) = decoder.event(body.to_string().as_bytes(), &mut deltas) else { panic!("an error") };
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!((error.message.as_deref(), error.code.as_deref()), (Some("The model is overloaded."), Some("UNAVAILABLE")));
-    assert!(!reader.end(&mut deltas));
+    assert!(!decoder.end(&mut deltas));
     for body in [json!([body]), body] {
-        let bad = self::reader(false).whole(body.to_string().as_bytes()).expect_err("an error");
-        assert!(matches!(bad, DecodeError::Error(StatusCode::SERVICE_UNAVAILABLE, _)), "{bad:?}");
+        let failure = self::decoder(false).whole(body.to_string().as_bytes()).expect_err("an error");
+        assert!(matches!(failure, DecodeError::Error(StatusCode::SERVICE_UNAVAILABLE, _)), "{failure:?}");
     }
-    let odd = self::reader(false).whole(br#"{"error":{"code":200,"message":"?"}}"#).expect_err("an error");
+    let odd = self::decoder(false).whole(br#"{"error":{"code":200,"message":"?"}}"#).expect_err("an error");
     assert!(matches!(odd, DecodeError::Error(StatusCode::BAD_GATEWAY, _)), "{odd:?}");
 }
 
 #[test]
 fn what_is_no_reply_is_malformed() {
     for body in ["", "{", "7", "<html>", "{}", "[]", r#"{"candidates":[]}"#, r#"{"candidates":7}"#] {
-        assert!(matches!(reader(false).whole(body.as_bytes()), Err(DecodeError::Malformed(_))), "{body}");
+        assert!(matches!(decoder(false).whole(body.as_bytes()), Err(DecodeError::Malformed(_))), "{body}");
     }
     let named = |bytes: usize| json!({"candidates": [{}], "responseId": "x".repeat(bytes)}).to_string();
-    assert!(reader(false).whole(named(HEAD_BYTES_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(named(HEAD_BYTES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
+    assert!(decoder(false).whole(named(HEAD_BYTES_MAX).as_bytes()).is_ok());
+    assert!(matches!(decoder(false).whole(named(HEAD_BYTES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
     let candidates = |count: usize| json!({"candidates": (0..count).map(|index| json!({"index": index})).collect::<Vec<_>>()}).to_string();
-    assert!(reader(false).whole(candidates(CHOICES_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(candidates(CHOICES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
+    assert!(decoder(false).whole(candidates(CHOICES_MAX).as_bytes()).is_ok());
+    assert!(matches!(decoder(false).whole(candidates(CHOICES_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -188,24 +191,24 @@ fn ids_of_calls_differ_within_a_candidate_and_say_the_same_each_time() {
 #[test]
 fn what_is_remembered_of_a_reply_is_bounded() {
     let parts = |part: &str, count: usize| format!(r#"{{"candidates":[{{"content":{{"parts":[{}]}}}}]}}"#, vec![part; count].join(","));
-    assert!(reader(false).whole(parts("{}", PARTS_MAX).as_bytes()).is_ok());
-    assert!(matches!(reader(false).whole(parts("{}", PARTS_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
-    assert!(reader(true).event(parts("{}", PARTS_MAX + 1).as_bytes(), &mut Vec::new()).is_ok(), "of a stream nothing is held");
+    assert!(decoder(false).whole(parts("{}", PARTS_MAX).as_bytes()).is_ok());
+    assert!(matches!(decoder(false).whole(parts("{}", PARTS_MAX + 1).as_bytes()), Err(DecodeError::Malformed(_))));
+    assert!(decoder(true).event(parts("{}", PARTS_MAX + 1).as_bytes(), &mut Vec::new()).is_ok(), "of a stream nothing is held");
     let calls = parts(r#"{"functionCall":{"name":"f"}}"#, CALLS_MAX as usize);
-    let mut reader = reader(true);
-    assert!(reader.event(calls.as_bytes(), &mut Vec::new()).is_ok());
+    let mut decoder = decoder(true);
+    assert!(decoder.event(calls.as_bytes(), &mut Vec::new()).is_ok());
     let one = parts(r#"{"functionCall":{"name":"f"}}"#, 1);
-    assert!(matches!(reader.event(one.as_bytes(), &mut Vec::new()), Err(DecodeError::Malformed(_))));
+    assert!(matches!(decoder.event(one.as_bytes(), &mut Vec::new()), Err(DecodeError::Malformed(_))));
     let logprobs = json!({"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a", "logProbability": -0.5}]}}]}).to_string();
-    reader.event(logprobs.as_bytes(), &mut Vec::new()).expect("an event");
-    assert!(reader.choices[0].logprobs.is_empty());
+    decoder.event(logprobs.as_bytes(), &mut Vec::new()).expect("an event");
+    assert!(decoder.choices[0].logprobs.is_empty());
 }
 
 #[test]
 fn ids_of_calls_are_short_enough_for_other_vendors() {
     let name = Name { id: "chatcmpl-0198f2c0a1b27c3d8e4f5a6b7c8d9e0f".into(), model: "m".into(), created: 7 };
     let call = json!({"functionCall": {"id": "x".repeat(ID_BYTES_MAX + 1), "name": "f"}});
-    let completion = Reply::new(name, false).whole(calling(json!([call])).to_string().as_bytes()).expect("a reply");
+    let completion = GeminiDecoder::new(name, false).whole(calling(json!([call])).to_string().as_bytes()).expect("a reply");
     let ToolCall::Function(call) = &completion.choices[0].message.tool_calls[0] else { panic!("a function call") };
     assert_eq!(call.id, "call_7c3d8e4f5a6b7c8d9e0f_0_0");
 }
@@ -227,17 +230,17 @@ fn an_image_is_told_in_a_stream_as_it_comes_and_its_drafts_are_not() {
 }
 
 proptest! {
-    /// Bytes that were broken on the way are garbled, an error or still a reply, and nothing worse.
+    /// Bytes that were broken on the way are malformed, an error or still a reply, and nothing worse.
     #[test]
     fn no_broken_reply_does_harm(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
         let whole = include_bytes!("../golden/tools/reply.json");
         let mut broken = whole.to_vec();
         broken[at.index(whole.len())] = byte;
         for body in [&broken[..], &whole[..cut.index(whole.len())]] {
-            let _ = reader(false).whole(body);
-            let (mut reader, mut deltas) = (reader(true), Vec::new());
-            let read = reader.event(body, &mut deltas);
-            proptest::prop_assert!(read.is_ok() || !reader.end(&mut deltas));
+            let _ = decoder(false).whole(body);
+            let (mut decoder, mut deltas) = (decoder(true), Vec::new());
+            let read = decoder.event(body, &mut deltas);
+            proptest::prop_assert!(read.is_ok() || !decoder.end(&mut deltas));
         }
     }
 }

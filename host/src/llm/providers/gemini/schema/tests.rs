@@ -1,17 +1,10 @@
 //! Schemas of every kind become what Gemini takes, and no schema makes more of it than its limits.
 
-use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
-use serde_json::{Value, json};
-
 use super::*;
-
-fn tree(schema: &Value) -> Tree {
-    serde_json::from_value(schema.clone()).expect("JSON")
-}
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 
 fn within(schema: &Value, budget: &mut Budget) -> Result<Value, UnsupportedField> {
-    let cleaned = cleaned(&tree(schema), "tools[0].function.parameters", false, budget)?;
-    Ok(serde_json::to_value(cleaned).expect("JSON"))
+    converted(schema, "tools[0].function.parameters", false, budget)
 }
 
 #[track_caller]
@@ -21,9 +14,9 @@ fn becomes(schema: Value, expected: Value) {
 
 #[track_caller]
 fn refused(schema: &Value, part: &str) {
-    let unfit = within(schema, &mut Budget::default()).expect_err("must be refused");
-    assert_eq!(unfit.param, "tools[0].function.parameters");
-    assert!(unfit.message.contains(part), "{}", unfit.message);
+    let refused = within(schema, &mut Budget::default()).expect_err("must be refused");
+    assert_eq!(refused.param, "tools[0].function.parameters");
+    assert!(refused.message.contains(part), "{}", refused.message);
 }
 
 /// `levels` objects, each in the one before it.
@@ -131,8 +124,8 @@ fn references_are_followed_inside_the_schema_only() {
 
 #[test]
 fn an_ordered_schema_lists_its_properties_as_they_came() {
-    let schema: Tree = serde_json::from_str(r#"{"properties":{"z":{},"a":{"type":"integer"}}}"#).expect("JSON");
-    let cleaned = cleaned(&schema, "p", true, &mut Budget::default()).expect("fits");
+    let schema: Value = serde_json::from_str(r#"{"properties":{"z":{},"a":{"type":"integer"}}}"#).expect("JSON");
+    let cleaned = converted(&schema, "p", true, &mut Budget::default()).expect("fits");
     let expected = r#"{"type":"OBJECT","properties":{"z":{"type":"STRING"},"a":{"type":"INTEGER"}},"propertyOrdering":["z","a"]}"#;
     assert_eq!(serde_json::to_string(&cleaned).expect("JSON"), expected);
 }

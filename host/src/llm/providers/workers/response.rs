@@ -1,5 +1,5 @@
-//! The shapes of `/ai/run`: Cloudflare's own, with or without its envelope, and OpenAI's.
-//! Must not decide what an answer means, but for errors that come as successes.
+//! The shapes of what `/ai/run` answers: Cloudflare's own, with or without its envelope, and OpenAI's.
+//! An error that comes with a status of success never leaves here as a response.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,9 +8,9 @@ use super::errors;
 use crate::llm::adapter::DecodeError;
 use crate::llm::providers::openai::{Call, RawField, holds_something, present};
 
-/// An answer, or one event of it, in any of the shapes.
+/// A reply, or one event of it, in any of the shapes.
 #[derive(Deserialize)]
-pub(super) struct Answer<'a> {
+pub(super) struct Response<'a> {
     #[serde(borrow)]
     pub(super) id: RawField<'a>,
     #[serde(borrow)]
@@ -29,7 +29,7 @@ pub(super) struct Answer<'a> {
     #[serde(borrow)]
     pub(super) usage: RawField<'a>,
     #[serde(borrow)]
-    pub(super) choices: Option<Vec<Part<'a>>>,
+    pub(super) choices: Option<Vec<ChoiceDelta<'a>>>,
     #[serde(borrow)]
     pub(super) error: RawField<'a>,
     pub(super) success: Option<bool>,
@@ -37,19 +37,19 @@ pub(super) struct Answer<'a> {
     pub(super) result: RawField<'a>,
 }
 
-/// One choice of OpenAI's shape in a stream.
+/// One choice in OpenAI's shape of a stream.
 #[derive(Deserialize)]
-pub(super) struct Part<'a> {
+pub(super) struct ChoiceDelta<'a> {
     pub(super) index: Option<u32>,
     #[serde(borrow)]
-    pub(super) delta: Option<Said<'a>>,
+    pub(super) delta: Option<MessageDelta<'a>>,
     #[serde(borrow)]
     pub(super) finish_reason: RawField<'a>,
 }
 
-/// What is said of a choice, in either shape.
+/// What is new in a choice, in either shape.
 #[derive(Default, Deserialize)]
-pub(super) struct Said<'a> {
+pub(super) struct MessageDelta<'a> {
     #[serde(borrow)]
     pub(super) content: RawField<'a>,
     #[serde(borrow)]
@@ -62,31 +62,31 @@ pub(super) struct Said<'a> {
     pub(super) tool_calls: RawField<'a>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Response<'a> {
     /// # Errors
     /// See [`DecodeError`]; an error that came as a success is one too.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, DecodeError> {
         let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no JSON object of the right shape: {error}"));
-        // A list would be taken for the fields in their order.
+        // Serde would take a list for the fields in their order.
         if !json.trim_ascii().starts_with(b"{") {
             return Err(DecodeError::Malformed("no JSON object".into()));
         }
-        let answer: Self = serde_json::from_slice(json).map_err(malformed)?;
-        if answer.success == Some(false) || answer.error.is_some_and(holds_something) {
+        let response: Self = serde_json::from_slice(json).map_err(malformed)?;
+        if response.success == Some(false) || response.error.is_some_and(holds_something) {
             let (status, error) = errors::in_band(&serde_json::from_slice(json).map_err(malformed)?);
             return Err(DecodeError::Error(status, error));
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
 /// A call's name and arguments, with or without `function` around them.
-pub(super) fn of<'a>(call: &Call<'a>) -> (RawField<'a>, RawField<'a>) {
+pub(super) fn name_and_arguments<'a>(call: &Call<'a>) -> (RawField<'a>, RawField<'a>) {
     call.function.as_ref().map_or((call.name, call.arguments), |function| (function.name, function.arguments))
 }
 
-/// A string's text; nothing for `null`; the JSON itself of what should have been a string and is a number or an object.
-pub(super) fn written(raw: &RawValue) -> String {
+/// A string's text; an empty one for `null`; the JSON itself if it is a number or an object in place of a string.
+pub(super) fn text_of(raw: &RawValue) -> String {
     match raw.get() {
         "null" => String::new(),
         json => serde_json::from_str(json).unwrap_or_else(|_| json.to_owned()),

@@ -1,22 +1,21 @@
-//! Parts of a message that are no plain text: images, audio and files, inline or by an address that Gemini itself can read.
-//! Nothing is fetched here: what AI Studio cannot read is refused with what would be right. An image's `detail` is a hint and not sent.
-//! Source: Gemini API reference, `Part`; "Files API"; "Video understanding". Must not know turns.
+//! Parts of a message other than text: images, audio and files, inline or by an address that Gemini itself can read.
+//! Nothing is fetched here; what AI Studio cannot read is refused with what would be right. An image's `detail` is a hint and not sent.
+//! Sources: Gemini API reference, `Part`; "Files API"; "Video understanding".
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::contents::Payload;
-use super::params;
+use super::params::read as read_json;
+use super::tools::is_base64;
 use crate::chat::Json;
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
-use crate::llm::providers::gemini::thought::is_base64;
 
 /// Where the Files API keeps what was uploaded.
 const FILES: &str = "https://generativelanguage.googleapis.com/";
 /// The only other https addresses that AI Studio reads.
 const VIDEOS: [&str; 4] = ["https://www.youtube.com/", "https://youtube.com/", "https://m.youtube.com/", "https://youtu.be/"];
-/// Types of files in a bucket, by the end of their names, for they come without.
+/// The types of files in a bucket, by the ends of their names, because a bucket's addresses name no type.
 const ENDINGS: [(&str, &str); 12] = [
     (".gif", "image/gif"),
     (".heic", "image/heic"),
@@ -32,7 +31,7 @@ const ENDINGS: [(&str, &str); 12] = [
     (".webp", "image/webp"),
 ];
 
-/// One part, read.
+/// A part other than text.
 pub(super) enum Part<'a> {
     Refusal(Cow<'a, str>),
     Inline(Inline<'a>),
@@ -53,16 +52,6 @@ pub(super) struct File<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mime_type: Option<Cow<'static, str>>,
     file_uri: Cow<'a, str>,
-}
-
-impl<'a> Part<'a> {
-    pub(super) fn into_payload(self) -> Payload<'a> {
-        match self {
-            Self::Refusal(text) => Payload::Text(text),
-            Self::Inline(inline) => Payload::InlineData(inline),
-            Self::File(file) => Payload::FileData(file),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -86,7 +75,7 @@ struct Image<'a> {
 struct Address<'a> {
     #[serde(borrow)]
     url: Cow<'a, str>,
-    /// A mime type, as other gateways take it for addresses that do not tell theirs.
+    /// A MIME type, which other gateways take for addresses that do not tell it.
     format: Option<String>,
 }
 
@@ -124,39 +113,41 @@ struct Refused<'a> {
     refusal: Cow<'a, str>,
 }
 
-/// None where it is of a kind that the operator chose to leave out.
+/// The part in `json`; none if its kind is not supported and the operator chose to leave such parts out.
 ///
 /// # Errors
 /// `UnsupportedField` names `param` or a field below it.
 pub(super) fn read<'a>(request: &CompletionRequest<'_>, json: &'a Json, param: &str) -> Result<Option<Part<'a>>, UnsupportedField> {
-    let part = match params::read(json, param)? {
+    let part = match read_json(json, param)? {
         Kind::ImageUrl => {
-            let Image { image_url: Address { url, format } } = params::read(json, param)?;
+            let Image { image_url: Address { url, format } } = read_json(json, param)?;
             address(url, format, &format!("{param}.image_url"))
         }
         Kind::InputAudio => {
-            let Audio { input_audio: Sound { data, format } } = params::read(json, param)?;
+            let Audio { input_audio: Sound { data, format } } = read_json(json, param)?;
             let mime = match &*format {
                 "wav" => "audio/wav",
                 "mp3" => "audio/mp3",
-                _ => return Err(unfit(&format!("{param}.input_audio.format"), "must be wav or mp3")),
+                _ => return Err(UnsupportedField::new(format!("{param}.input_audio.format"), "must be wav or mp3")),
             };
             inline(mime.into(), data, &format!("{param}.input_audio.data"))
         }
         Kind::File => {
-            let Attached { file: Attachment { file_data, file_id } } = params::read(json, param)?;
+            let Attached { file: Attachment { file_data, file_id } } = read_json(json, param)?;
             match (file_data, file_id) {
                 (Some(data), _) if data.starts_with("data:") => address(data, None, &format!("{param}.file.file_data")),
-                (Some(_), _) => Err(unfit(&format!("{param}.file.file_data"), "must be a data: URL, which tells the type of the file")),
+                (Some(_), _) => {
+                    Err(UnsupportedField::new(format!("{param}.file.file_data"), "must be a data: URL, which tells the type of the file"))
+                }
                 (None, Some(id)) if is_file(&id) => Ok(Part::File(File { mime_type: None, file_uri: id })),
                 (None, Some(_)) => {
                     let message = "is no file of Gemini's; send its content as `file_data`, or the URI that Gemini's Files API gave";
-                    Err(unfit(&format!("{param}.file.file_id"), message))
+                    Err(UnsupportedField::new(format!("{param}.file.file_id"), message))
                 }
-                (None, None) => Err(unfit(&format!("{param}.file"), "has no `file_data`")),
+                (None, None) => Err(UnsupportedField::new(format!("{param}.file"), "has no `file_data`")),
             }
         }
-        Kind::Refusal => Ok(Part::Refusal(params::read::<Refused<'a>>(json, param)?.refusal)),
+        Kind::Refusal => Ok(Part::Refusal(read_json::<Refused<'a>>(json, param)?.refusal)),
         Kind::Unknown => {
             return request.refuse_or_drop(format!("{param}.type"), "must be text, image_url, input_audio, file or refusal").map(|()| None);
         }
@@ -166,13 +157,13 @@ pub(super) fn read<'a>(request: &CompletionRequest<'_>, json: &'a Json, param: &
 
 fn address<'a>(url: Cow<'a, str>, format: Option<String>, param: &str) -> Result<Part<'a>, UnsupportedField> {
     if let Some(rest) = url.strip_prefix("data:") {
-        let unfit = || unfit(param, "is no data: URL of a type and base64, such as `data:image/png;base64,…`");
-        let (head, _) = rest.split_once(',').ok_or_else(unfit)?;
-        let (kind, encoding) = head.rsplit_once(';').ok_or_else(unfit)?;
+        let invalid = || UnsupportedField::new(param, "is no data: URL of a type and base64, such as `data:image/png;base64,…`");
+        let (head, _) = rest.split_once(',').ok_or_else(invalid)?;
+        let (kind, encoding) = head.rsplit_once(';').ok_or_else(invalid)?;
         if !encoding.trim().eq_ignore_ascii_case("base64") {
-            return Err(unfit());
+            return Err(invalid());
         }
-        let mime = mime_type(kind).ok_or_else(unfit)?;
+        let mime = mime_type(kind).ok_or_else(invalid)?;
         let start = "data:".len() + head.len() + 1;
         return inline(mime, tail(url, start), param);
     }
@@ -183,17 +174,20 @@ fn address<'a>(url: Cow<'a, str>, format: Option<String>, param: &str) -> Result
         let lower = url.to_ascii_lowercase();
         let guessed = ENDINGS.iter().find(|(ending, _)| lower.ends_with(ending)).map(|(_, mime)| Cow::Borrowed(*mime));
         let mime = format.as_deref().and_then(mime_type).or(guessed);
-        let mime = mime.ok_or_else(|| unfit(param, "does not tell its type; name it as `format`, such as `image/png`"))?;
+        let mime = mime.ok_or_else(|| UnsupportedField::new(param, "does not tell its type; name it as `format`, such as `image/png`"))?;
         return Ok(Part::File(File { mime_type: Some(mime), file_uri: url }));
     }
-    Err(unfit(param, "is an address that Gemini cannot read; send the content as a data: URL, or upload it with Gemini's Files API"))
+    Err(UnsupportedField::new(
+        param,
+        "is an address that Gemini cannot read; send the content as a data: URL, or upload it with Gemini's Files API",
+    ))
 }
 
 fn is_file(uri: &str) -> bool {
     uri.strip_prefix(FILES).is_some_and(|path| path.contains("/files/"))
 }
 
-/// A mime type without parameters, as Gemini spells it.
+/// A MIME type without parameters, as Gemini spells it.
 fn mime_type(text: &str) -> Option<Cow<'static, str>> {
     let text = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (main, sub) = text.split_once('/')?;
@@ -206,12 +200,12 @@ fn mime_type(text: &str) -> Option<Cow<'static, str>> {
 
 fn inline<'a>(mime_type: Cow<'static, str>, data: Cow<'a, str>, param: &str) -> Result<Part<'a>, UnsupportedField> {
     if !is_base64(&data) {
-        return Err(unfit(param, "holds no base64, or none at all"));
+        return Err(UnsupportedField::new(param, "holds no base64, or none at all"));
     }
     Ok(Part::Inline(Inline { mime_type, data }))
 }
 
-/// The text from `start`, without a copy where there was none before.
+/// The text from `start`, without a copy if it is borrowed.
 fn tail(text: Cow<'_, str>, start: usize) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(&text[start..]),
@@ -220,8 +214,4 @@ fn tail(text: Cow<'_, str>, start: usize) -> Cow<'_, str> {
             Cow::Owned(text)
         }
     }
-}
-
-fn unfit(param: &str, message: &str) -> UnsupportedField {
-    UnsupportedField { param: param.to_owned(), message: message.to_owned() }
 }

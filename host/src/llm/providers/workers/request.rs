@@ -1,5 +1,5 @@
-//! A chat request in the words of `/ai/run`: close to OpenAI's, but it refuses `null` and `false` where a field could be absent, and takes a
-//! schema without its envelope. Must not know the reply. Source: Workers AI documentation, the input schemas of the text generation models.
+//! A chat request as `/ai/run` takes it. It is close to OpenAI's, but the API refuses `null` and `false` for a field that could be absent, and
+//! takes a schema without its envelope. Source: Workers AI documentation, the input schemas of the text generation models.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,11 +12,11 @@ use crate::chat::{Content, Json, Message, Part, ToolCall};
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
 use crate::llm::providers::openai::Object;
 
-/// Tokens of a reply where the client names no limit: Cloudflare's own default of 256 cuts most answers short.
+/// Tokens of a reply if the client names no limit: Cloudflare's own default of 256 cuts most answers short.
 const MAX_TOKENS: u32 = 2048;
 
 /// Fields that mean the same here.
-const SAME: [&str; 10] = [
+const TAKEN: [&str; 10] = [
     "chat_template_kwargs",
     "frequency_penalty",
     "lora",
@@ -29,7 +29,7 @@ const SAME: [&str; 10] = [
     "top_p",
 ];
 
-/// Fields without which the answer is no other: who asks, how it is kept, how it is paid for, and usage, which is always told.
+/// Fields without effect on the answer: who asks, how it is kept, how it is paid for, and usage, which always comes.
 const WITHOUT_EFFECT: [&str; 9] = [
     "metadata",
     "parallel_tool_calls",
@@ -56,12 +56,12 @@ pub(super) fn body(request: &CompletionRequest<'_>) -> Result<Bytes, Unsupported
             "tools" => body.extend(tools(request, raw)?.map(|tools| ("tools", tools))),
             "tool_choice" => body.extend(tool_choice(raw).map(|choice| ("tool_choice", choice))),
             "response_format" => body.extend(response_format(request, raw)?.map(|format| ("response_format", format))),
-            name if SAME.contains(&name) => drop(body.insert(name, raw.clone())),
+            name if TAKEN.contains(&name) => drop(body.insert(name, raw.clone())),
             name if WITHOUT_EFFECT.contains(&name) => {}
             name => request.refuse_or_drop(name, "is no field of this provider's API; leave it out, or ask its OpenAI-compatible API")?,
         }
     }
-    // A choice without tools is refused, and a model that must not call any is best not shown them.
+    // The API refuses a choice without tools. A model that must not call any is best not shown them.
     if body.get("tool_choice").is_some_and(|choice| choice.get() == "\"none\"") {
         body.remove("tools");
     }
@@ -78,7 +78,9 @@ pub(super) fn body(request: &CompletionRequest<'_>) -> Result<Bytes, Unsupported
 
 /// OpenAI's tools, without optional fields that are `false` or `null`.
 fn tools(request: &CompletionRequest<'_>, tools: &RawValue) -> Result<Option<Json>, UnsupportedField> {
-    let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else { return Err(unfit("tools", "must be a list")) };
+    let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else {
+        return Err(UnsupportedField::new("tools", "must be a list"));
+    };
     let mut out = Vec::with_capacity(tools.len());
     for (at, tool) in tools.into_iter().enumerate() {
         match function_tool(tool) {
@@ -89,7 +91,7 @@ fn tools(request: &CompletionRequest<'_>, tools: &RawValue) -> Result<Option<Jso
     Ok((!out.is_empty()).then(|| json_of(&out)))
 }
 
-/// None where the tool is no function.
+/// None if the tool is no function.
 fn function_tool(tool: &RawValue) -> Option<Json> {
     let mut tool = Object::read(tool)?;
     let mut function = Object::read(tool.get("function")?)?;
@@ -99,17 +101,17 @@ fn function_tool(tool: &RawValue) -> Option<Json> {
     Some(tool.json())
 }
 
-/// As OpenAI has it; `any`, which other vendors call it, is refused by this API.
+/// As OpenAI has it. `any`, which other vendors have for `required`, is refused by this API.
 fn tool_choice(choice: &RawValue) -> Option<Json> {
     match choice.get() {
         "\"any\"" => Some(json_string("required")),
-        // Its default.
+        // The API's default.
         "\"auto\"" => None,
         _ => Some(choice.to_owned()),
     }
 }
 
-/// The bare schema, with the envelope's name for its title.
+/// The schema without its envelope, whose name becomes the title.
 fn response_format(request: &CompletionRequest<'_>, format: &RawValue) -> Result<Option<Json>, UnsupportedField> {
     let format = Object::read(format).unwrap_or_default();
     match format.get("type").map(RawValue::get) {
@@ -118,7 +120,7 @@ fn response_format(request: &CompletionRequest<'_>, format: &RawValue) -> Result
         Some("\"json_schema\"") => {
             let envelope = format.get("json_schema").and_then(Object::read).unwrap_or_default();
             let Some(mut schema) = envelope.get("schema").and_then(Object::read) else {
-                return Err(unfit("response_format.json_schema.schema", "must be an object"));
+                return Err(UnsupportedField::new("response_format.json_schema.schema", "must be an object"));
             };
             let title = envelope.get("name").filter(|name| name.get().starts_with('"') && schema.get("title").is_none());
             if let Some(title) = title {
@@ -133,23 +135,23 @@ fn response_format(request: &CompletionRequest<'_>, format: &RawValue) -> Result
 fn messages(request: &CompletionRequest<'_>) -> Result<Vec<Value>, UnsupportedField> {
     let mut called = HashMap::new();
     let mut out = Vec::with_capacity(request.messages.len());
-    for (at, said) in request.messages.iter().enumerate() {
-        out.push(message(request, at, said, &called)?);
-        called.extend(said.tool_calls.iter().filter_map(named));
+    for (at, from) in request.messages.iter().enumerate() {
+        out.push(message(request, at, from, &called)?);
+        called.extend(from.tool_calls.iter().filter_map(id_and_name));
     }
     Ok(out)
 }
 
 /// A call's id and the name of its function.
-fn named(call: &ToolCall) -> Option<(&str, &str)> {
+fn id_and_name(call: &ToolCall) -> Option<(&str, &str)> {
     match call {
         ToolCall::Function(call) => Some((&call.id, &call.name)),
         ToolCall::Other(_) => None,
     }
 }
 
-/// A message whose content is never `null`, and a list only where it must be: few models take lists. `called`: the names of the functions
-/// that were called before it, by the calls' ids.
+/// A message whose content is never `null`, and a list only if it must be one, because few models take lists. `called`: the names of the
+/// functions that were called before it, by the calls' ids.
 fn message(request: &CompletionRequest<'_>, at: usize, message: &Message, called: &HashMap<&str, &str>) -> Result<Value, UnsupportedField> {
     let mut out = Map::new();
     let role = if message.role == "developer" { "system" } else { &message.role };
@@ -201,8 +203,4 @@ fn content(request: &CompletionRequest<'_>, at: usize, message: &Message) -> Res
 
 fn json_of<T: serde::Serialize>(value: &T) -> Json {
     to_raw_value(value).expect("values with names for keys are JSON")
-}
-
-fn unfit(param: &str, message: &str) -> UnsupportedField {
-    UnsupportedField { param: param.to_owned(), message: message.to_owned() }
 }

@@ -1,9 +1,9 @@
-//! Replies of `/ai/run`: Cloudflare's own shape, or OpenAI's inside it, which newer models have. Nothing in a stream but `[DONE]` says that it is
-//! over, so finish reasons are held back until then. Must not know the request. Source: Workers AI documentation, "Text generation", "JSON mode".
+//! The decoder of what `/ai/run` answers: Cloudflare's own shape, or OpenAI's inside it, which newer models have. Only `[DONE]` says that a
+//! stream is complete, so finish reasons are held back until then. Source: Workers AI documentation, "Text generation", "JSON mode".
 
 use bytes::Bytes;
 
-use super::answer::{Answer, Said, of, written};
+use super::response::{MessageDelta, Response, name_and_arguments, text_of};
 use crate::chat::codec::parse_completion;
 use crate::chat::sse::is_done;
 use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
@@ -11,30 +11,30 @@ use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};
 
-/// Reads the reply to one request.
-pub(super) struct Native {
+/// Decodes the reply to one request.
+pub(super) struct NativeDecoder {
     name: Name,
-    choices: Vec<Open>,
+    choices: Vec<OpenChoice>,
     done: bool,
 }
 
 /// A choice that has begun.
-struct Open {
+struct OpenChoice {
     index: u32,
     calls: Calls,
     /// Calls that have no arguments so far.
-    bare: Vec<u32>,
+    without_arguments: Vec<u32>,
     reason: Option<String>,
 }
 
-impl Native {
+impl NativeDecoder {
     pub(super) fn new(name: Name) -> Self {
         Self { name, choices: Vec::new(), done: false }
     }
 
-    /// Appends what is said of one choice.
-    fn said(&mut self, index: u32, said: &Said<'_>, reason: RawField<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let mut add = |piece| deltas.push(Delta::Piece { choice: index, piece });
+    /// Appends what is new in one choice.
+    fn add(&mut self, index: u32, delta: &MessageDelta<'_>, reason: RawField<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+        let mut push = |piece| deltas.push(Delta::Piece { choice: index, piece });
         let reply = &self.name.id;
         let at = match self.choices.iter().position(|open| open.index == index) {
             Some(at) => at,
@@ -42,57 +42,57 @@ impl Native {
                 return Err(DecodeError::Malformed("more choices than any request can ask for".into()));
             }
             None => {
-                add(Piece::Begin);
-                self.choices.push(Open { index, calls: Calls::default(), bare: Vec::new(), reason: None });
+                push(Piece::Begin);
+                self.choices.push(OpenChoice { index, calls: Calls::default(), without_arguments: Vec::new(), reason: None });
                 self.choices.len() - 1
             }
         };
         let open = &mut self.choices[at];
-        let reasoning = said.reasoning_content.or(said.reasoning);
-        let texts = [reasoning, said.content, said.refusal].map(|raw| raw.map(written).unwrap_or_default());
+        let reasoning = delta.reasoning_content.or(delta.reasoning);
+        let texts = [reasoning, delta.content, delta.refusal].map(|raw| raw.map(text_of).unwrap_or_default());
         for (text, piece) in texts.into_iter().zip([Piece::Reasoning, Piece::Text, Piece::Refusal]) {
             if !text.is_empty() {
-                add(piece(text));
+                push(piece(text));
             }
         }
-        for (_, call) in said.tool_calls.map(calls).transpose()?.unwrap_or_default() {
+        for (_, call) in delta.tool_calls.map(calls).transpose()?.unwrap_or_default() {
             if is_finalisation(&call) {
                 continue;
             }
             let place = open.calls.place(&call)?;
-            let (name, arguments) = of(&call);
+            let (name, arguments) = name_and_arguments(&call);
             if place.begins {
-                let id = if place.lacks_id { call_id::made(reply, index, place.index) } else { call.id.map(written).unwrap_or_default() };
-                open.bare.push(place.index);
-                add(Piece::Call { index: place.index, id, name: name.map(written).unwrap_or_default(), extra: Vec::new() });
+                let id = if place.lacks_id { call_id::made(reply, index, place.index) } else { call.id.map(text_of).unwrap_or_default() };
+                open.without_arguments.push(place.index);
+                push(Piece::Call { index: place.index, id, name: name.map(text_of).unwrap_or_default(), extra: Vec::new() });
             }
-            let text = arguments.map(written).unwrap_or_default();
+            let text = arguments.map(text_of).unwrap_or_default();
             if !text.is_empty() {
-                open.bare.retain(|index| *index != place.index);
-                add(Piece::Arguments { index: place.index, text });
+                open.without_arguments.retain(|index| *index != place.index);
+                push(Piece::Arguments { index: place.index, text });
             }
         }
-        let reason = reason.map(written).filter(|reason| !reason.is_empty());
+        let reason = reason.map(text_of).filter(|reason| !reason.is_empty());
         open.reason = reason.or(open.reason.take());
         Ok(())
     }
 
-    /// The completion that Cloudflare's own shape holds.
-    fn completion(&self, answer: &Answer<'_>) -> Result<Completion, DecodeError> {
-        let text = answer.response.map(written);
+    /// The completion in Cloudflare's own shape.
+    fn completion(&self, response: &Response<'_>) -> Result<Completion, DecodeError> {
+        let text = response.response.map(text_of);
         let mut tool_calls = Vec::new();
-        let said = answer.tool_calls.map(calls).transpose()?.unwrap_or_default();
-        if said.len() > CALLS_MAX {
+        let calls = response.tool_calls.map(calls).transpose()?.unwrap_or_default();
+        if calls.len() > CALLS_MAX {
             return Err(DecodeError::Malformed(format!("more than {CALLS_MAX} tool calls in one choice")));
         }
-        for (index, (_, call)) in (0..).zip(said) {
-            let (name, arguments) = of(&call);
-            let id = call.id.map(written).filter(|id| !id.is_empty() && !tool_calls.iter().any(|call| has_id(call, id)));
+        for (index, (_, call)) in (0..).zip(calls) {
+            let (name, arguments) = name_and_arguments(&call);
+            let id = call.id.map(text_of).filter(|id| !id.is_empty() && !tool_calls.iter().any(|call| has_id(call, id)));
             let id = id.unwrap_or_else(|| call_id::made(&self.name.id, 0, index));
-            let arguments = arguments.map(written).filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".into());
+            let arguments = arguments.map(text_of).filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".into());
             tool_calls.push(ToolCall::Function(FunctionCall {
                 id,
-                name: name.map(written).unwrap_or_default(),
+                name: name.map(text_of).unwrap_or_default(),
                 arguments,
                 extra: Vec::new(),
             }));
@@ -101,27 +101,27 @@ impl Native {
             return Err(DecodeError::Malformed("its result holds no answer; some models here cannot answer this way".into()));
         }
         let content = text.filter(|text| !text.is_empty() || tool_calls.is_empty()).map_or(Content::Null, Content::Text);
-        let reason = reason(answer.finish_reason.map(written).as_deref(), !tool_calls.is_empty());
-        let reasoning = answer.reasoning_content.or(answer.reasoning).filter(|raw| holds_something(raw));
+        let reason = finish_reason(response.finish_reason.map(text_of).as_deref(), !tool_calls.is_empty());
+        let reasoning = response.reasoning_content.or(response.reasoning).filter(|raw| holds_something(raw));
         let extra = reasoning.map(|raw| ("reasoning_content".to_owned(), raw.to_owned())).into_iter().collect();
         let message = Message { role: "assistant".into(), content, tool_calls, extra, ..Message::default() };
         let choice = Choice { index: 0, message, finish_reason: Some(reason), extra: Vec::new() };
-        let usage = answer.usage.and_then(Usage::read).map(|usage| usage.json());
+        let usage = response.usage.and_then(Usage::read).map(|usage| usage.json());
         let Name { id, model, created } = self.name.clone();
         Ok(Completion { id, created, model, choices: vec![choice], usage, extra: Vec::new() })
     }
 }
 
-impl ReplyDecoder for Native {
+impl ReplyDecoder for NativeDecoder {
     fn whole(&mut self, body: &[u8]) -> Result<Completion, DecodeError> {
-        let envelope = Answer::read(body)?;
+        let envelope = Response::read(body)?;
         let inside = envelope.result.map_or(body, |result| result.get().as_bytes());
         if inside == b"null" {
             return Err(DecodeError::Malformed("it has no result".into()));
         }
-        let answer = Answer::read(inside)?;
-        if answer.choices.is_none() {
-            return self.completion(&answer);
+        let response = Response::read(inside)?;
+        if response.choices.is_none() {
+            return self.completion(&response);
         }
         match OpenAiNormalizer::new(self.name.clone(), true).whole(&Bytes::copy_from_slice(inside))? {
             Whole::Parsed(completion) => Ok(completion),
@@ -129,35 +129,35 @@ impl ReplyDecoder for Native {
         }
     }
 
-    /// Must be given `[DONE]` too: without it a stream was cut.
+    /// `[DONE]` must be passed on to here, because a stream without it was cut.
     fn event(&mut self, data: &[u8], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let done = is_done(data);
         self.done |= done;
         if done || data.trim_ascii().is_empty() {
             return Ok(());
         }
-        let answer = Answer::read(data)?;
-        let [id, model] = [answer.id, answer.model].map(|raw| raw.filter(|raw| raw.get().starts_with('"')).map(written));
+        let response = Response::read(data)?;
+        let [id, model] = [response.id, response.model].map(|raw| raw.filter(|raw| raw.get().starts_with('"')).map(text_of));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in seconds; a cast saturates")]
-        let created = answer.created.map(|created| created as u64);
+        let created = response.created.map(|created| created as u64);
         if id.is_some() || model.is_some() || created.is_some() {
             deltas.push(Delta::Head { id, model, created });
         }
-        match &answer.choices {
+        match &response.choices {
             Some(parts) => {
                 for (place, part) in (0..).zip(parts) {
-                    let nothing = Said::default();
-                    self.said(part.index.unwrap_or(place), part.delta.as_ref().unwrap_or(&nothing), part.finish_reason, deltas)?;
+                    let nothing = MessageDelta::default();
+                    self.add(part.index.unwrap_or(place), part.delta.as_ref().unwrap_or(&nothing), part.finish_reason, deltas)?;
                 }
             }
-            None if answer.response.is_some() || answer.tool_calls.is_some() || answer.finish_reason.is_some() => {
-                let Answer { response: content, reasoning_content, reasoning, tool_calls, finish_reason, .. } = answer;
-                let said = Said { content, reasoning_content, reasoning, refusal: None, tool_calls };
-                self.said(0, &said, finish_reason, deltas)?;
+            None if response.response.is_some() || response.tool_calls.is_some() || response.finish_reason.is_some() => {
+                let Response { response: content, reasoning_content, reasoning, tool_calls, finish_reason, .. } = response;
+                let delta = MessageDelta { content, reasoning_content, reasoning, refusal: None, tool_calls };
+                self.add(0, &delta, finish_reason, deltas)?;
             }
             None => {}
         }
-        deltas.extend(answer.usage.and_then(Usage::read).map(Delta::Usage));
+        deltas.extend(response.usage.and_then(Usage::read).map(Delta::Usage));
         Ok(())
     }
 
@@ -166,10 +166,10 @@ impl ReplyDecoder for Native {
             return false;
         }
         for open in &self.choices {
-            // Arguments are JSON, even where there are none.
+            // Arguments are JSON, even if there are none.
             let empty = |index: &u32| Delta::Piece { choice: open.index, piece: Piece::Arguments { index: *index, text: "{}".into() } };
-            deltas.extend(open.bare.iter().map(empty));
-            let reason = reason(open.reason.as_deref(), !open.calls.is_empty());
+            deltas.extend(open.without_arguments.iter().map(empty));
+            let reason = finish_reason(open.reason.as_deref(), !open.calls.is_empty());
             deltas.push(Delta::Piece { choice: open.index, piece: Piece::Finish(reason) });
         }
         true
@@ -181,8 +181,8 @@ fn has_id(call: &ToolCall, id: &str) -> bool {
 }
 
 /// OpenAI's finish reason.
-fn reason(given: Option<&str>, calls: bool) -> String {
-    let reason = match given {
+fn finish_reason(native: Option<&str>, calls: bool) -> String {
+    let reason = match native {
         Some("model_length" | "length") => "length",
         None | Some("" | "stop") if calls => "tool_calls",
         None | Some("") => "stop",
