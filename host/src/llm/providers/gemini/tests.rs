@@ -359,7 +359,7 @@ fn a_field_of_the_wrong_form_is_named() {
 #[test]
 fn content_that_gemini_cannot_read_is_refused_with_the_remedy() {
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
-    let refused = |part: Value, param: &str, text: &str| {
+    let refused_part = |part: Value, param: &str, text: &str| {
         refused(talk(json!([{"role": "user", "content": [part]}])), &format!("messages[0].content[0]{param}"), text);
     };
     for url in [
@@ -370,20 +370,20 @@ fn content_that_gemini_cannot_read_is_refused_with_the_remedy() {
         "https://youtube.com.example.com/",
         "",
     ] {
-        refused(image(url), ".image_url", "data: URL");
+        refused_part(image(url), ".image_url", "data: URL");
     }
     for url in ["data:image/png,abc", "data:;base64,abc", "data:image/png;base64", "data:png;base64,abc"] {
-        refused(image(url), ".image_url", "data: URL");
+        refused_part(image(url), ".image_url", "data: URL");
     }
-    refused(image("data:image/png;base64,"), ".image_url", "base64");
-    refused(image("data:image/png;base64,a b"), ".image_url", "base64");
-    refused(image("gs://bucket/unknown"), ".image_url", "`format`");
-    refused(json!({"type": "image_url"}), "", "image_url");
-    refused(json!({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "ogg"}}), ".input_audio.format", "wav or mp3");
-    refused(json!({"type": "file", "file": {"file_id": "file-abc"}}), ".file.file_id", "file_data");
-    refused(json!({"type": "file", "file": {"file_data": "QQ=="}}), ".file.file_data", "data: URL");
-    refused(json!({"type": "file", "file": {}}), ".file", "file_data");
-    refused(json!({"type": "hologram"}), ".type", "image_url");
+    refused_part(image("data:image/png;base64,"), ".image_url", "base64");
+    refused_part(image("data:image/png;base64,a b"), ".image_url", "base64");
+    refused_part(image("gs://bucket/unknown"), ".image_url", "`format`");
+    refused_part(json!({"type": "image_url"}), "", "image_url");
+    refused_part(json!({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "ogg"}}), ".input_audio.format", "wav or mp3");
+    refused_part(json!({"type": "file", "file": {"file_id": "file-abc"}}), ".file.file_id", "file_data");
+    refused_part(json!({"type": "file", "file": {"file_data": "QQ=="}}), ".file.file_data", "data: URL");
+    refused_part(json!({"type": "file", "file": {}}), ".file", "file_data");
+    refused_part(json!({"type": "hologram"}), ".type", "image_url");
     let message = |role: &str| talk(json!([{"role": role, "content": [image("data:image/png;base64,QQ==")]}]));
     refused(message("assistant"), "messages[0].content[0]", "role `assistant`");
     refused(message("system"), "messages[0].content[0]", "role `system`");
