@@ -5,7 +5,6 @@
 
 mod access;
 mod body;
-mod chat;
 mod cors;
 mod error;
 mod gateway;
@@ -18,7 +17,6 @@ mod quota;
 mod request_body;
 mod request_log;
 mod respond;
-mod responses;
 mod route;
 mod run_chat;
 mod shared;

@@ -1,7 +1,9 @@
 //! `/v1`: OpenAI's API. Errors are OpenAI's envelope, client keys come in, and pages of `http.cors_origins` may call it.
 
+mod chat;
 mod embeddings;
 mod models;
+mod responses;
 mod wire;
 
 use hyper::Method;
@@ -11,7 +13,6 @@ use crate::http::access::Access;
 use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
 use crate::http::respond::openai_envelope;
 use crate::http::route::{Route, Surface};
-use crate::http::{chat, responses};
 
 const STAGES: Parameter = Parameter {
     name: "x-cofferdam-stages",
@@ -41,7 +42,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                     contents: &[Media::Json(schema::<wire::ChatCompletion>), Media::Events(schema::<wire::ChatEvent>)],
                 }],
             },
-            handler: |call| Box::pin(chat::completions(call.shared, call.head, call.body, call.log)),
+            handler: |call| Box::pin(chat::completions(call)),
         },
         Route {
             method: Method::POST,
@@ -59,7 +60,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                     contents: &[Media::Json(schema::<wire::ResponseObject>), Media::Events(schema::<wire::ResponseEvent>)],
                 }],
             },
-            handler: |call| Box::pin(responses::create(call.shared, call.head, call.body, call.log)),
+            handler: |call| Box::pin(responses::create(call)),
         },
         Route {
             method: Method::POST,

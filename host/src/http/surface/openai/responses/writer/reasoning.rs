@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::chat::Json;
 use crate::chat::codec::raw_json;
-use crate::http::responses::emitter::{Emitter, InItem, Place};
-use crate::http::responses::item::{Item, Part};
-use crate::http::responses::reasoning::{Blocks, seal};
-use crate::http::responses::request::Include;
+use crate::http::surface::openai::responses::emitter::{Emitter, InItem, Place};
+use crate::http::surface::openai::responses::item::{Item, Part};
+use crate::http::surface::openai::responses::reasoning::{Blocks, seal};
+use crate::http::surface::openai::responses::request::Include;
 
 #[derive(Debug)]
 pub(super) struct Reasoning {

@@ -20,30 +20,23 @@ mod whole;
 mod writer;
 
 use hyper::Response;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 
-use super::body::Content;
-use super::error::Failure;
-use super::request_log::RequestLog;
-use super::run_chat;
-use super::shared::Shared;
 use crate::chat::{Reply, Whole, codec};
+use crate::http::body::Content;
+use crate::http::error::Failure;
+use crate::http::route::Call;
+use crate::http::run_chat;
 use crate::{llm, pipeline};
 use object::Frame;
 use request::Asked;
 use stream::ResponseStream;
 use writer::Writer;
 
-pub(super) async fn create(
-    shared: &Shared,
-    head: &Parts,
-    body: &mut Incoming,
-    record: &mut RequestLog,
-) -> Result<Response<Content>, Failure> {
+pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let Call { shared, head, body, log, .. } = call;
     let Asked { chat, echo, include } = request::read_body(&run_chat::body(shared, head, body).await?)?;
     let frame = Frame::new(chat.model.clone(), echo);
-    let outcome = run_chat::run(shared, &head.headers, record, chat).await?;
+    let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
     run_chat::response(outcome, |reply, provider| {
         let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),

@@ -6,24 +6,17 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use hyper::Response;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 
-use super::body::{Content, Event};
-use super::error::Failure;
-use super::request_log::RequestLog;
-use super::shared::Shared;
-use super::{run_chat, sse};
 use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec};
+use crate::http::body::{Content, Event};
+use crate::http::error::Failure;
+use crate::http::route::Call;
+use crate::http::{run_chat, sse};
 
-pub(super) async fn completions(
-    shared: &Shared,
-    head: &Parts,
-    body: &mut Incoming,
-    record: &mut RequestLog,
-) -> Result<Response<Content>, Failure> {
+pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let Call { shared, head, body, log, .. } = call;
     let request = codec::parse_request(&run_chat::body(shared, head, body).await?)?;
-    let outcome = run_chat::run(shared, &head.headers, record, request).await?;
+    let outcome = run_chat::run(shared, &head.headers, log, request).await?;
     run_chat::response(outcome, |reply, _| Ok(content(reply)))
 }
 

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::chat::Json;
 use crate::chat::codec::raw_json;
-use crate::http::responses::emitter::{Emitter, InItem, Place};
-use crate::http::responses::item::{Item, Logprob, Part};
+use crate::http::surface::openai::responses::emitter::{Emitter, InItem, Place};
+use crate::http::surface::openai::responses::item::{Item, Logprob, Part};
 
 #[derive(Debug)]
 pub(super) struct Message {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{Frames, Name, decode};
-use crate::http::responses::echo::Echo;
-use crate::http::responses::object;
-use crate::http::responses::request::Include;
+use crate::http::surface::openai::responses::echo::Echo;
+use crate::http::surface::openai::responses::object;
+use crate::http::surface::openai::responses::request::Include;
 
 fn responding(items: impl Stream<Item = Result<Frames, StreamError>> + Send + 'static) -> ResponseStream {
     let name = Name { id: "c".into(), model: "m".into(), created: 7 };

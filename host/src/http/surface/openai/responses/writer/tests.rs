@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::decode;
-use crate::http::responses::echo::Echo;
+use crate::http::surface::openai::responses::echo::Echo;
 
 const LIMIT: usize = 1 << 20;
 const ALL: Include = Include { encrypted: true, logprobs: true };

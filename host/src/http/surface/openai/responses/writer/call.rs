@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::chat::Json;
 use crate::chat::codec::raw_json;
-use crate::http::responses::emitter::{Emitter, InItem, Place};
-use crate::http::responses::item::Item;
+use crate::http::surface::openai::responses::emitter::{Emitter, InItem, Place};
+use crate::http::surface::openai::responses::item::Item;
 
 #[derive(Debug)]
 pub(super) struct Call {
