@@ -3,6 +3,7 @@
 
 pub mod chunk;
 pub mod codec;
+pub mod completion;
 pub mod decode;
 pub mod delta;
 pub mod embedding;
@@ -18,6 +19,7 @@ pub mod stream;
 pub mod usage;
 
 pub use chunk::{ChunkWriter, Name};
+pub use completion::{Choice, Completion};
 pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
 pub use error::StreamError;
@@ -26,5 +28,5 @@ pub use frame::{Frame, Frames};
 pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 pub use name::{NAME_RULE, is_name};
-pub use reply::{Choice, Completion, FrameStream, Reply, ReplyStream, Whole};
+pub use reply::{FrameStream, Reply, ReplyStream, Whole};
 pub use usage::Usage;

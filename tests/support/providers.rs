@@ -1,5 +1,5 @@
 //! The providers that tests go through, one row each: how it is configured, and what must arrive where it listens.
-//! A new provider is a new row; every test of `simulated` and of `clients` then holds for it too. Must not know what is asked.
+//! A new provider is a new row; every test of `simulated` and of `clients` then holds for it too.
 
 use std::fmt::Write;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! The providers' simulator, which we did not write (npm's aimock), on a free port with the answers of `tests/simulator/fixtures.json`;
-//! stopped when dropped. Shows what it was asked, and what it understood of it. Must not know Cofferdam.
+//! stopped when dropped. Shows what it was asked, and what it understood of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

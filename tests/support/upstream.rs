@@ -1,5 +1,5 @@
 //! A provider that does as a test says: HTTP/1.1 over a bare socket, so that every byte, cut and silence is in the test's hands.
-//! Records what it is asked and reports clients that hang up. Must not know Cofferdam.
+//! Records what it is asked and reports clients that hang up.
 
 #![allow(dead_code, reason = "each test uses its part of the vocabulary")]
 

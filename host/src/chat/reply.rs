@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{ChunkWriter, Fields, Frames, Json, Message, Name, StreamError};
+use super::{ChunkWriter, Completion, Frames, Name, StreamError};
 
 /// An answer on its way to the client.
 pub enum Reply {
@@ -61,26 +61,4 @@ pub enum Whole {
     /// The provider's JSON, not parsed.
     Raw(Bytes),
     Parsed(Completion),
-}
-
-/// `chat.completion`, as in OpenAI's API reference.
-#[derive(Clone, Debug)]
-pub struct Completion {
-    pub id: String,
-    /// Seconds since 1970.
-    pub created: u64,
-    pub model: String,
-    pub choices: Vec<Choice>,
-    pub usage: Option<Json>,
-    pub extra: Fields,
-}
-
-/// One of the answers that `n` asked for.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    pub index: u32,
-    pub message: Message,
-    pub finish_reason: Option<String>,
-    /// `logprobs` and all other fields of the choice.
-    pub extra: Fields,
 }
