@@ -248,7 +248,7 @@ fn c34_a_signature_goes_back_on_the_part_that_had_it() {
 }
 
 #[test]
-fn c34_calls_of_another_model_get_a_no_signature_in_the_current_turn_only() {
+fn c34_calls_of_another_model_get_a_stand_in_in_the_current_turn_only() {
     let messages = json!([
         user("q"), calls(json!([call("a", "f")])), result("a", "1"), {"role": "assistant", "content": "x"},
         user("r"), calls(json!([call("b", "f"), call("c", "f")])), result("b", "1"), result("c", "1"), calls(json!([call("d", "f")])), result("d", "1")]);
