@@ -106,10 +106,12 @@ impl ChunkWriter {
         self.frame(&[delta], sink);
     }
 
-    /// As [`Self::write`], for all deltas of one frame: fields beside a delta go out in one chunk with a piece of the same choice.
+    /// As [`Self::write`], for all deltas of one frame: fields beside a delta go out in one chunk with a piece of the same choice, and so do a
+    /// call and its first arguments.
     pub fn frame(&mut self, deltas: &[Delta], sink: &mut impl FnMut(&str)) {
         let mut beside: Option<(u32, &Fields)> = None;
-        for delta in deltas {
+        let mut deltas = deltas.iter().peekable();
+        while let Some(delta) = deltas.next() {
             match delta {
                 Delta::Head { id, model, created } => self.name(id.as_deref(), model.as_deref(), *created),
                 Delta::Usage(usage) => self.usage = Some(usage.json()),
@@ -117,22 +119,25 @@ impl ChunkWriter {
                 Delta::Fields(fields) => fields.iter().for_each(|(name, value)| self.field(name, value)),
                 Delta::Piece { choice, piece: Piece::Beside(fields) } => {
                     if let Some((choice, fields)) = beside.replace((*choice, fields)) {
-                        self.piece(choice, None, fields, sink);
+                        self.piece(choice, None, "", fields, sink);
                     }
                 }
-                Delta::Piece { choice, piece } => match beside.take() {
-                    Some((of, fields)) if of == *choice => self.piece(of, Some(piece), fields, sink),
-                    other => {
-                        if let Some((choice, fields)) = other {
-                            self.piece(choice, None, fields, sink);
+                Delta::Piece { choice, piece } => {
+                    let arguments = deltas.next_if(|next| continues(*choice, piece, next)).map_or("", arguments);
+                    match beside.take() {
+                        Some((of, fields)) if of == *choice => self.piece(of, Some(piece), arguments, fields, sink),
+                        other => {
+                            if let Some((choice, fields)) = other {
+                                self.piece(choice, None, "", fields, sink);
+                            }
+                            self.piece(*choice, Some(piece), arguments, &Fields::new(), sink);
                         }
-                        self.piece(*choice, Some(piece), &Fields::new(), sink);
                     }
-                },
+                }
             }
         }
         if let Some((choice, fields)) = beside {
-            self.piece(choice, None, fields, sink);
+            self.piece(choice, None, "", fields, sink);
         }
     }
 
@@ -175,7 +180,7 @@ impl ChunkWriter {
     }
 
     /// Writes one piece, or none, with what stands beside the delta. After its finish reason nothing more of a choice goes out.
-    fn piece(&mut self, choice: u32, piece: Option<&Piece>, beside: &Fields, sink: &mut impl FnMut(&str)) {
+    fn piece(&mut self, choice: u32, piece: Option<&Piece>, arguments: &str, beside: &Fields, sink: &mut impl FnMut(&str)) {
         let known = self.choices.iter().position(|(index, _)| *index == choice);
         let at = known.unwrap_or(self.choices.len());
         if known.is_none() {
@@ -185,7 +190,7 @@ impl ChunkWriter {
             _ if self.choices[at].1 => return,
             Some(Piece::Begin) if known.is_some() => {
                 if !beside.is_empty() {
-                    self.entry(choice, None, beside, sink);
+                    self.entry(choice, None, "", beside, sink);
                 }
                 return;
             }
@@ -193,21 +198,21 @@ impl ChunkWriter {
             Some(Piece::Begin) => {}
             Some(Piece::Fields(fields)) if fields.iter().any(|(name, _)| name == "role") => {}
             _ if known.is_some() || self.joins => {}
-            _ => self.entry(choice, Some(&Piece::Begin), &Fields::new(), sink),
+            _ => self.entry(choice, Some(&Piece::Begin), "", &Fields::new(), sink),
         }
         self.choices[at].1 = matches!(piece, Some(Piece::Finish(_)));
-        self.entry(choice, piece, beside, sink);
+        self.entry(choice, piece, arguments, beside, sink);
     }
 
     /// Writes a chunk of one choice.
-    fn entry(&mut self, choice: u32, piece: Option<&Piece>, beside: &Fields, sink: &mut impl FnMut(&str)) {
+    fn entry(&mut self, choice: u32, piece: Option<&Piece>, arguments: &str, beside: &Fields, sink: &mut impl FnMut(&str)) {
         self.begin();
         let out = &mut self.chunk;
         json(out, format_args!(",\"choices\":[{{\"index\":{choice},\"delta\":{{"));
         let reason = match piece {
             Some(Piece::Finish(reason)) => Some(reason),
             Some(piece) => {
-                delta(out, piece);
+                delta(out, piece, arguments);
                 None
             }
             None => None,
@@ -248,8 +253,25 @@ impl ChunkWriter {
     }
 }
 
-/// The fields of the `delta` object that say `piece`.
-fn delta(out: &mut Vec<u8>, piece: &Piece) {
+/// Whether `next` has the first arguments of the call that begins with `piece`.
+fn continues(choice: u32, piece: &Piece, next: &Delta) -> bool {
+    match (piece, next) {
+        (Piece::Call { index, .. }, Delta::Piece { choice: of, piece: Piece::Arguments { index: more, .. } }) => {
+            *of == choice && more == index
+        }
+        _ => false,
+    }
+}
+
+fn arguments(delta: &Delta) -> &str {
+    match delta {
+        Delta::Piece { piece: Piece::Arguments { text, .. }, .. } => text,
+        _ => "",
+    }
+}
+
+/// The fields of the `delta` object that say `piece`; `arguments` are the first ones of a call.
+fn delta(out: &mut Vec<u8>, piece: &Piece, arguments: &str) {
     let text = |out: &mut Vec<u8>, name: &str, text: &str| {
         out.extend_from_slice(name.as_bytes());
         string(out, text);
@@ -265,7 +287,8 @@ fn delta(out: &mut Vec<u8>, piece: &Piece) {
                 text(out, ",\"id\":", id);
             }
             text(out, ",\"type\":\"function\",\"function\":{\"name\":", name);
-            out.extend_from_slice(br#","arguments":""}"#);
+            text(out, ",\"arguments\":", arguments);
+            out.push(b'}');
             fields(out, extra);
             out.extend_from_slice(b"}]");
         }

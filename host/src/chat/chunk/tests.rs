@@ -207,3 +207,17 @@ fn frames_that_nobody_edited_leave_as_they_came_and_the_others_fit_between_them(
     let reasons = [&null, &null, &null, &json!("content_filter")];
     assert_eq!(said, expected.iter().zip(reasons).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_call_and_its_first_arguments_are_one_chunk_if_they_are_one_frame() {
+    let call = |index| piece(Piece::Call { index, id: "t".into(), name: "f".into(), extra: Vec::new() });
+    let more = |index| piece(Piece::Arguments { index, text: "{}".into() });
+    let written = |deltas: &[Delta]| {
+        let (mut writer, mut chunks) = (ChunkWriter::new(name(), false), Vec::<Value>::new());
+        writer.frame(deltas, &mut |json| chunks.push(serde_json::from_str(json).expect("JSON")));
+        let call = |chunk: &Value| chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].clone();
+        chunks.iter().skip(1).map(call).collect::<Vec<_>>()
+    };
+    assert_eq!(written(&[call(0), more(0)]), ["{}"]);
+    assert_eq!(written(&[call(0), call(1), more(1), more(0)]), ["", "{}", "{}"]);
+}
