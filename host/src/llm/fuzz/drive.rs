@@ -1,4 +1,4 @@
-//! Plays bytes to a decoder as the relay does, in any reads, and writes down what a client gets; the judge finds the faults in it.
+//! Plays bytes to a decoder as the relay does, in any reads, and writes down what a client gets. Nothing is judged here (`judge.rs`).
 
 use bytes::Bytes;
 

@@ -3,7 +3,6 @@
 //! Source: Anthropic API reference, "Create a Message", "Streaming Messages", "Errors".
 
 mod content;
-mod errors;
 mod messages;
 mod model;
 mod reply;
@@ -75,7 +74,7 @@ impl Dialect for Anthropic {
     }
 
     fn provider_error(&self, status: StatusCode, json: &Value) -> ProviderError {
-        errors::provider_error(status, json)
+        reply::provider_error(status, json)
     }
 }
 

@@ -2,7 +2,6 @@
 //! Every field of the client's is accounted for: translated, without effect, or refused.
 //! Source: Gemini API reference, v1beta, <https://ai.google.dev/api/generate-content>, <https://ai.google.dev/api/embeddings>.
 
-mod errors;
 mod media;
 mod messages;
 mod model;
@@ -69,7 +68,7 @@ impl Dialect for Gemini {
     }
 
     fn provider_error(&self, status: StatusCode, json: &serde_json::Value) -> ProviderError {
-        errors::provider_error(status, json)
+        response::provider_error(status, json)
     }
 }
 

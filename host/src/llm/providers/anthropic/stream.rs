@@ -8,8 +8,7 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::errors::in_band;
-use super::reply::{Block, Counts, arguments, call_head, completion, finish_reason, plausible, thought_field};
+use super::reply::{Block, Counts, arguments, call_head, completion, finish_reason, in_band, plausible, thought_field};
 use super::tools::{ReplyContext, ToolAnswer};
 use crate::chat::sse::is_done;
 use crate::chat::{Completion, Delta, Fields, Json, Name, Piece};

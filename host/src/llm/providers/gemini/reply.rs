@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::errors;
+use super::response;
 use super::response::{Call, Candidate, FILTERED, Inline, Part, Response, finish_reason, logprobs, with_calls};
 use super::tools::{is_base64, signature_fields, with_signature};
 use crate::chat::codec::{self, json_string, to_json};
@@ -74,8 +74,8 @@ impl GeminiDecoder {
     fn response(&mut self, response: Response<'_>, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if let Some(error) = response.error {
             let json = json!({ "error": error });
-            let status = errors::status(&json);
-            return Err(DecodeError::Error(status, errors::provider_error(status, &json)));
+            let status = response::status(&json);
+            return Err(DecodeError::Error(status, response::provider_error(status, &json)));
         }
         if [&response.response_id, &response.model_version].into_iter().flatten().any(|text| text.len() > HEAD_BYTES_MAX) {
             return Err(DecodeError::Malformed("its id or its model is absurd".into()));

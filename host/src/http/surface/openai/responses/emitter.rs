@@ -1,4 +1,4 @@
-//! Numbers events, writes them, and holds them until the connection takes them: no number is left out.
+//! Numbers events, writes them, and holds them until the connection takes them. No number is left out.
 
 use std::collections::VecDeque;
 

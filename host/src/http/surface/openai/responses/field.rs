@@ -1,4 +1,4 @@
-//! Typed reads of JSON that is kept as bytes; a mistake is refused with the path of its field.
+//! Typed reads of JSON that is kept as bytes. A mistake is refused with the path of its field.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! A function call as it grows: its arguments come piece by piece and are whole in its last event.
+//! A function call as it grows. Its arguments come piece by piece and are whole in its last event.
 
 use serde::Serialize;
 
