@@ -62,17 +62,11 @@ fn choice(json: &Json, deltas: &mut Vec<Delta>) {
         Some(role) if role.get() != "null" => delta.insert(0, ("role".to_owned(), role)),
         _ => {}
     }
-    let texts: [(&str, fn(String) -> Piece); 3] =
-        [("reasoning_content", Piece::Reasoning), ("content", Piece::Text), ("refusal", Piece::Refusal)];
-    let spelt_otherwise = delta.iter().any(|(name, json)| name == "reasoning_content" && json.get().len() > 2 && json.get() != "null");
-    if !spelt_otherwise && let Some(reasoning) = take_text(&mut delta, "reasoning") {
-        add(Piece::Reasoning(reasoning));
-    }
-    for (name, piece) in texts {
-        if let Some(text) = take_text(&mut delta, name) {
-            add(piece(text));
-        }
-    }
+    // The first spelling counts; another text under the second one is kept as it is.
+    let reasoning = take_text(&mut delta, "reasoning_content").or_else(|| take_text(&mut delta, "reasoning"));
+    let (text, refusal) = (take_text(&mut delta, "content"), take_text(&mut delta, "refusal"));
+    let texts = [reasoning.map(Piece::Reasoning), text.map(Piece::Text), refusal.map(Piece::Refusal)];
+    texts.into_iter().flatten().for_each(&mut add);
     if let Some(calls) = take(&mut delta, "tool_calls").filter(|json| json.get() != "null") {
         match read::<Vec<Json>>(&calls) {
             Some(list) => {
