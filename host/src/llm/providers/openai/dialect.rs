@@ -1,14 +1,21 @@
-//! The adapter for OpenAI, whose dialect is the canonical form, and for every server that speaks it. Where such servers differ from OpenAI, the
-//! normalizer mends their replies. Source: OpenAI API reference, "Create chat completion".
+//! The adapter for OpenAI, whose dialect is the canonical form, and for every server that speaks it; and what all OpenAI-shaped requests share.
+//! Usage is asked for with every stream, so that what a reply used is known. The fields of a request keep their order, and those that do not
+//! change keep their bytes. If a server differs from OpenAI, the normalizer corrects its replies.
+//! Source: OpenAI API reference, "Create chat completion".
+
+use std::borrow::Cow;
+use std::fmt;
 
 use http::{HeaderName, StatusCode, Uri, header};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::OpenAiNormalizer;
 use super::embeddings::{decode_embeddings, embeddings_body};
 use super::errors::{in_band, provider_error};
-use super::request::{params, wants_usage};
-use crate::chat::Embedded;
 use crate::chat::codec::request_json;
+use crate::chat::{Embedded, Fields, Json};
 use crate::llm::adapter::{
     CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
@@ -88,6 +95,100 @@ impl Embeddings for OpenAi {
     }
 }
 
+/// The client's fields as they are sent. `stream_usage`: the provider can be asked for the usage of a stream. One that cannot often refuses
+/// `stream_options`, so they are left out.
+pub(in crate::llm) fn params(request: &CompletionRequest<'_>, stream_usage: bool) -> Fields {
+    let mut params = request.params.clone();
+    let at = params.iter().position(|(name, _)| name == "stream_options");
+    match (request.stream && stream_usage, at) {
+        (false, Some(at)) => drop(params.remove(at)),
+        (false, None) => {}
+        (true, Some(at)) => {
+            if let Some(options) = with_usage(&params[at].1) {
+                params[at].1 = options;
+            }
+        }
+        (true, None) => params.extend(with_usage(RawValue::NULL).map(|options| ("stream_options".to_owned(), options))),
+    }
+    params
+}
+
+/// Whether the client asked for the usage of a stream.
+pub(in crate::llm) fn wants_usage(params: &Fields) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        include_usage: Option<bool>,
+    }
+    let options = params.iter().find(|(name, _)| name == "stream_options");
+    let asked: Option<Asked> = options.and_then(|(_, options)| serde_json::from_str(options.get()).ok());
+    asked.is_some_and(|asked| asked.include_usage == Some(true))
+}
+
+/// `stream_options` with usage asked for; none if they are no object, which is left for the provider to refuse.
+fn with_usage(options: &RawValue) -> Option<Json> {
+    let mut options = if options.get() == "null" { Object::default() } else { Object::read(options)? };
+    options.set("include_usage", to_raw_value(&true).expect("true is JSON"));
+    Some(options.json())
+}
+
+/// The fields in their order.
+#[derive(Default)]
+pub(in crate::llm) struct Object<'a>(Vec<(String, Cow<'a, RawValue>)>);
+
+impl<'a> Object<'a> {
+    /// None if `raw` is no object.
+    pub(in crate::llm) fn read(raw: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(raw.get()).ok()
+    }
+
+    pub(in crate::llm) fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find_map(|(field, value)| (field == name).then_some(&**value))
+    }
+
+    /// Sets a field in its place, or before all others if it is new.
+    pub(in crate::llm) fn set(&mut self, name: &str, value: Json) {
+        match self.0.iter_mut().find(|(field, _)| field == name) {
+            Some((_, place)) => *place = Cow::Owned(value),
+            None => self.0.insert(0, (name.to_owned(), Cow::Owned(value))),
+        }
+    }
+
+    /// Keeps the fields that are wanted.
+    pub(in crate::llm) fn retain(&mut self, wanted: impl Fn(&str, &RawValue) -> bool) {
+        self.0.retain(|(name, value)| wanted(name, value));
+    }
+
+    pub(in crate::llm) fn json(&self) -> Json {
+        to_raw_value(self).expect("an object of JSON values is JSON")
+    }
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, &**value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    fields.push((name, Cow::Borrowed(value)));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +222,70 @@ mod tests {
     #[test]
     fn a_key_is_a_bearer_token() {
         assert_eq!(OpenAi::at("http://127.0.0.1/v1", true).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod request_tests {
+    use super::*;
+    use crate::chat::Name;
+    use crate::chat::codec::{json, parse_request};
+    use crate::llm::adapter::Unsupported;
+
+    fn options(given: Option<&str>, stream: bool, stream_usage: bool) -> Option<String> {
+        let mut fields: Fields = vec![("seed".into(), json("1".into()).expect("JSON"))];
+        fields.extend(given.map(|given| ("stream_options".to_owned(), json(given.into()).expect("JSON"))));
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        let request = CompletionRequest { model: "m", messages: &[], params: &fields, stream, unsupported: Unsupported::Refuse, name };
+        let params = params(&request, stream_usage);
+        assert_eq!(params[0].1.get(), "1");
+        params.iter().find(|(name, _)| name == "stream_options").map(|(_, options)| options.get().to_owned())
+    }
+
+    #[test]
+    fn usage_is_asked_for_with_every_stream() {
+        let asked = Some(r#"{"include_usage":true}"#.to_owned());
+        for given in [None, Some("null"), Some("{}"), Some(r#"{"include_usage":false}"#), Some(r#"{"include_usage":null}"#)] {
+            assert_eq!(options(given, true, true), asked, "{given:?}");
+        }
+        let kept = options(Some(r#"{"include_obfuscation":false,"include_usage":false,"x":1.0}"#), true, true);
+        assert_eq!(kept.as_deref(), Some(r#"{"include_obfuscation":false,"include_usage":true,"x":1.0}"#));
+        assert_eq!(options(Some("5"), true, true).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn stream_options_are_left_out_where_they_have_no_place() {
+        for given in [None, Some(r#"{"include_usage":true}"#)] {
+            assert_eq!(options(given, false, true), None);
+            assert_eq!(options(given, true, false), None);
+        }
+    }
+
+    #[test]
+    fn a_client_asks_for_usage_with_true_alone() {
+        for (given, expected) in
+            [("{\"include_usage\":true}", true), ("{\"include_usage\":false}", false), ("{}", false), ("null", false), ("7", false)]
+        {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"stream_options":{given}}}"#);
+            assert_eq!(wants_usage(&parse_request(body.as_bytes()).expect("a request").params), expected, "{given}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod object_tests {
+    use super::*;
+    use crate::chat::codec::{json, json_string};
+
+    #[test]
+    fn fields_keep_their_order_and_bytes() {
+        let raw = json(r#"{"z":1.50,"a":{ "k":1e999},"m":null}"#.into()).expect("JSON");
+        let mut object = Object::read(&raw).expect("an object");
+        object.set("a", json_string("x"));
+        object.set("new", json_string("y"));
+        object.retain(|_, value| value.get() != "null");
+        assert_eq!(object.json().get(), r#"{"new":"y","z":1.50,"a":"x"}"#);
+        assert_eq!(object.get("z").map(RawValue::get), Some("1.50"));
+        assert!(Object::read(&json("[]".into()).expect("JSON")).is_none());
     }
 }

@@ -1,16 +1,15 @@
 //! Normalizes OpenAI-shaped replies: decides for each event whether it passes as it is, is rewritten, or is dropped. After it a client can rely on
-//! one id, created and model; a finish reason once for each choice; usage only if asked for, and then last.
-//! Source: OpenAI API reference, "Chat completion chunk".
+//! one id, created and model; a finish reason once for each choice; usage only if asked for, and then last. Bytes that pass as they came are a
+//! slice of the read that they came in. Source: OpenAI API reference, "Chat completion chunk".
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::entry::Choices;
 use super::errors::{InBand, in_band};
-use super::events::Events;
-use super::head::Head;
 use super::shape::{Chunk, Raw, filled, malformed, says};
-use super::splice::Splice;
-use super::template::Template;
+use super::splice::{Splice, Template};
+use super::state::{Choices, Head};
 use super::whole;
 use crate::chat::{ChunkWriter, Delta, HEAD_BYTES_MAX, Json, Name, Piece, Usage, Whole, sse};
 use crate::llm::meter::Tally;
@@ -294,6 +293,50 @@ fn named(model: Raw<'_>) -> Option<String> {
 
 fn utf8(data: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(data).map(str::trim).map_err(|error| DecodeError::Malformed(format!("it is no UTF-8: {error}")))
+}
+
+/// Room for what may follow the events of a read: the usage, and `[DONE]`.
+const SPARE_BYTES: usize = 64;
+
+/// Events that were appended.
+#[derive(Default)]
+pub(in crate::llm) struct Events {
+    slice: Bytes,
+    copied: Vec<u8>,
+}
+
+impl Events {
+    /// All events, if there are any.
+    pub(in crate::llm) fn take(self) -> Option<Bytes> {
+        let events = if self.copied.is_empty() { self.slice } else { self.copied.into() };
+        (!events.is_empty()).then_some(events)
+    }
+
+    /// Appends an event of this JSON text.
+    pub(in crate::llm) fn event(&mut self, json: &[u8]) {
+        sse::append(self.buffer(json.len()), json);
+    }
+
+    /// Appends whole events of a block as they are.
+    pub(super) fn slice(&mut self, block: &Bytes, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        if self.slice.is_empty() && self.copied.is_empty() {
+            self.slice = block.slice(range);
+        } else {
+            self.buffer(block.len()).extend_from_slice(&block[range]);
+        }
+    }
+
+    /// All events so far as bytes to append to. `bytes`: about how many there will be.
+    pub(super) fn buffer(&mut self, bytes: usize) -> &mut Vec<u8> {
+        if self.copied.capacity() == 0 {
+            self.copied.reserve(bytes.max(self.slice.len()) + SPARE_BYTES);
+        }
+        self.copied.extend_from_slice(&std::mem::take(&mut self.slice));
+        &mut self.copied
+    }
 }
 
 #[cfg(test)]
