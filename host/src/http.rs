@@ -20,7 +20,6 @@ mod respond;
 mod route;
 mod run_chat;
 mod shared;
-mod sse;
 mod surface;
 mod toggles;
 

@@ -4,14 +4,16 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::Stream;
 use hyper::Response;
+use serde_json::json;
 
-use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec};
+use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec, sse};
 use crate::http::body::{Content, Event};
 use crate::http::error::Failure;
 use crate::http::route::Call;
-use crate::http::{run_chat, sse};
+use crate::http::run_chat;
 
 pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
@@ -51,7 +53,7 @@ impl Chunks {
 
     fn fail(&mut self, error: &StreamError) -> Event {
         self.stage = Stage::Over;
-        Event { bytes: sse::error(error), ended: Some(error.code) }
+        Event { bytes: error_event(error), ended: Some(error.code) }
     }
 }
 
@@ -92,9 +94,14 @@ impl Stream for Chunks {
     }
 }
 
+/// The event that tells the client of a stream that broke. No `[DONE]` follows, so that nobody takes half an answer for a whole one.
+fn error_event(error: &StreamError) -> Bytes {
+    let StreamError { message, code } = error;
+    sse::event(None, &codec::to_json(&json!({"error": {"message": message, "type": "server_error", "param": null, "code": code}})))
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::{StreamExt, stream};
 
     use super::*;
@@ -141,5 +148,15 @@ mod tests {
             assert!(text.starts_with("data: {\"error\":{") && text.ends_with("}}\n\n"), "{text}");
             assert!(!text.contains("[DONE]") && ended == ["upstream_cut"], "{text}");
         }
+    }
+
+    #[test]
+    fn a_break_is_told_in_openais_form_and_without_a_raw_line_break() {
+        let frame = error_event(&StreamError { message: "cut\nhere".into(), code: "upstream_cut" });
+        let text = std::str::from_utf8(&frame).expect("UTF-8");
+        let json = text.strip_prefix("data: ").and_then(|t| t.strip_suffix("\n\n")).expect("one event");
+        assert!(!json.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        assert_eq!(value, json!({"error": {"message": "cut\nhere", "type": "server_error", "param": null, "code": "upstream_cut"}}));
     }
 }
