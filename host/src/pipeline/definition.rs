@@ -1,4 +1,4 @@
-//! The ordered, configured stages that an API id names, in the seed's JSON with our optional additions.
+//! The ordered, configured stages that an API id names, as the JSON that the file and the admin API hold.
 //! Checked here once; everything after works on typed values.
 
 mod llm;
@@ -13,9 +13,9 @@ use crate::stages::{HookStage, LlmStage, RagStage};
 
 pub use self::reader::Problem;
 
-/// The seed's default: chunks injected per request.
+/// Chunks injected per request, if the stage does not say.
 pub const TOP_K: usize = 5;
-/// The seed's default similarity.
+/// Least similarity of a chunk, if the stage does not say.
 pub const SCORE_THRESHOLD: f32 = 0.75;
 /// The kinds of stages, in their order.
 const STAGES: [&str; 4] = ["rag", "pre_hook", "llm", "post_hook"];

@@ -1,4 +1,4 @@
-//! The golden table: every failure, and what its client gets. A line is status, type, code, param, then retry-after and `hopeless` where set,
+//! The golden table: every failure, and what its client gets. A line is status, type, code, param, then retry-after and `hopeless` if set,
 //! then the message.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The definition reads the seed's JSON and names every problem at once.
+//! The definition reads the JSON of pipelines and names every problem at once.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::llm::{EQUALS_MAX, FALLBACKS_MAX, WEIGHT_MAX};
 use super::*;
 
-fn seed() -> Value {
+fn example() -> Value {
     json!({"pipeline": [
         {"stage": "rag", "enabled": true, "config": {"top_k": 5, "score_threshold": 0.75}},
         {"stage": "pre_hook", "enabled": false, "config": {"function_id": null}},
@@ -17,10 +17,10 @@ fn seed() -> Value {
         {"stage": "post_hook", "enabled": false, "config": {"function_id": null}}]})
 }
 
-/// The seed's pipeline with one value changed.
+/// The example with one value changed.
 fn with(pointer: &str, value: Value) -> Value {
-    let mut source = seed();
-    *source.pointer_mut(pointer).expect("the seed has it") = value;
+    let mut source = example();
+    *source.pointer_mut(pointer).expect("the example has it") = value;
     source
 }
 
@@ -31,14 +31,14 @@ fn refused(source: &Value, path: &str) {
 }
 
 #[test]
-fn the_seeds_own_example_is_read_and_given_back_as_it_came() {
-    let definition = Definition::parse(&seed()).expect("valid");
+fn the_documented_example_is_read_and_given_back_as_it_came() {
+    let definition = Definition::parse(&example()).expect("valid");
     let rag = definition.rag.as_ref().expect("a rag stage");
     assert_eq!((rag.top_k, rag.score_threshold, rag.namespace.as_str(), rag.locked), (5, 0.75, "default", false));
     assert!(!definition.pre_hook.as_ref().expect("a stage").enabled);
     assert_eq!(definition.llm.targets[1].on_status.as_deref(), Some(&[429, 503][..]));
     assert_eq!(definition.llm.targets[0].secret_key_name.as_deref(), Some("OPENAI_API_KEY"));
-    assert_eq!(*definition.source(), seed());
+    assert_eq!(*definition.source(), example());
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn what_is_wrong_is_named_by_its_path() {
     refused(&with("/pipeline/3/stage", json!("rag")), "pipeline[3].stage");
 }
 
-/// The seed's llm stage with one more key.
+/// The example's llm stage with one more key.
 fn with_llm(key: &str, value: Value) -> Value {
-    let mut source = seed();
+    let mut source = example();
     source["pipeline"][2]["config"][key] = value;
     source
 }
@@ -93,7 +93,7 @@ fn equals_stand_between_the_primary_and_the_fallbacks_with_their_weights() {
     assert_eq!(llm.weights, [7, 0, 1]);
     let keys: Vec<_> = llm.keys().map(|(key, target)| format!("{key} {}", target.provider)).collect();
     assert_eq!(keys, ["primary openai", "equals[0] b", "equals[1] c", "fallbacks[0] workers-ai"]);
-    let alone = Definition::parse(&seed()).expect("valid").llm;
+    let alone = Definition::parse(&example()).expect("valid").llm;
     assert_eq!((alone.weights.as_slice(), alone.hedge_after), (&[1][..], None));
     assert_eq!(alone.keys().map(|(key, _)| key).collect::<Vec<_>>(), ["primary", "fallbacks[0]"]);
 }

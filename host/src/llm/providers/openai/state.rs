@@ -251,7 +251,7 @@ impl Calls {
         let found = match (id, theirs) {
             (Some(id), None) => self.known.iter().rposition(|known| known.id.as_deref() == Some(id)),
             (Some(id), theirs) => self.known.iter().rposition(|known| known.theirs == theirs && known.id.as_deref() == Some(id)),
-            // Where there are no ids, a name begins a call.
+            // If there are no ids, a name begins a call.
             (None, Some(_)) => {
                 let last = self.known.iter().rposition(|known| known.theirs == theirs);
                 last.filter(|at| !(name && self.known[*at].named && self.known[*at].id.is_none()))

@@ -127,9 +127,10 @@ mod tests {
     fn citations_lose_their_nesting_and_what_has_no_form_here_is_left_out() {
         let citation = json!({"start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
         let given = json!([{"type": "url_citation", "url_citation": citation}, {"type": "other"}, {"type": "url_citation"}, 7]);
-        let told: Vec<Value> = annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
+        let written: Vec<Value> =
+            annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
         let flat = json!({"type": "url_citation", "start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
-        assert_eq!(told, [flat]);
+        assert_eq!(written, [flat]);
         for nothing in ["null", "7", "[]"] {
             assert!(annotations(&raw(nothing.into()).expect("JSON")).is_empty(), "{nothing}");
         }
@@ -138,9 +139,9 @@ mod tests {
     #[test]
     fn probabilities_have_all_their_lists() {
         let given = json!({"content": [{"token": "a", "logprob": -0.5, "bytes": null, "top_logprobs": [{"token": "b", "logprob": -1.0}]}]});
-        let told = serde_json::to_value(logprobs(&raw_json(&given))).expect("JSON");
+        let written = serde_json::to_value(logprobs(&raw_json(&given))).expect("JSON");
         let top = json!([{"token": "b", "logprob": -1.0, "bytes": []}]);
-        assert_eq!(told, json!([{"token": "a", "logprob": -0.5, "bytes": [], "top_logprobs": top}]));
+        assert_eq!(written, json!([{"token": "a", "logprob": -0.5, "bytes": [], "top_logprobs": top}]));
         for nothing in ["null", "{}", "{\"content\":null}", "7"] {
             assert!(logprobs(&raw(nothing.into()).expect("JSON")).is_empty(), "{nothing}");
         }

@@ -174,9 +174,9 @@ fn c57_usage_that_nobody_asked_for_is_counted_and_not_sent() {
     let mut plain = opening();
     plain["usage"] = json!(null);
     assert_eq!(out(&mut normalizer, &plain), Some(opening()));
-    let mut told = delta(&json!({"content": "a"}), None);
-    told["usage"] = usage(5, 1);
-    assert_eq!(out(&mut normalizer, &told), Some(delta(&json!({"content": "a"}), None)));
+    let mut reported = delta(&json!({"content": "a"}), None);
+    reported["usage"] = usage(5, 1);
+    assert_eq!(out(&mut normalizer, &reported), Some(delta(&json!({"content": "a"}), None)));
     let mut last = chunk(&json!([]));
     last["usage"] = usage(5, 2);
     assert_eq!(out(&mut normalizer, &last), None);
@@ -194,16 +194,16 @@ fn c57_usage_that_was_asked_for_comes_last_and_once() {
     let finish = delta(&json!({}), Some("stop"));
     assert_eq!(all(true, &[plain.clone(), finish.clone(), last.clone()]), [plain.clone(), finish.clone(), last.clone()]);
     // Beside choices, and again and again.
-    let mut told = delta(&json!({"content": "a"}), None);
-    told["usage"] = usage(5, 1);
-    let mut untold = told.clone();
-    untold["usage"] = json!(null);
-    let mut told_finish = finish.clone();
-    told_finish["usage"] = usage(5, 2);
+    let mut reported = delta(&json!({"content": "a"}), None);
+    reported["usage"] = usage(5, 1);
+    let mut unreported = reported.clone();
+    unreported["usage"] = json!(null);
+    let mut reported_finish = finish.clone();
+    reported_finish["usage"] = usage(5, 2);
     let mut untold_finish = finish.clone();
     untold_finish["usage"] = json!(null);
-    let found = all(true, &[plain.clone(), told, told_finish]);
-    assert_eq!(found, [plain, untold, untold_finish, last.clone()]);
+    let found = all(true, &[plain.clone(), reported, reported_finish]);
+    assert_eq!(found, [plain, unreported, untold_finish, last.clone()]);
     assert_eq!(all(true, &[last.clone(), last.clone()]), [last.clone()]);
     let without_choices = json!({"usage": usage(5, 2)});
     assert_eq!(all(true, &[opening(), finish.clone(), without_choices]), [opening(), finish, last]);
@@ -211,16 +211,16 @@ fn c57_usage_that_was_asked_for_comes_last_and_once() {
 
 #[test]
 fn usage_that_comes_too_early_waits_for_the_end_and_nothing_follows_it() {
-    let told = |completion| {
-        let mut told = chunk(&json!([]));
-        told["usage"] = usage(5, completion);
-        told
+    let reported = |completion| {
+        let mut reported = chunk(&json!([]));
+        reported["usage"] = usage(5, completion);
+        reported
     };
     let (said, finish) = (delta(&json!({"content": "a"}), None), delta(&json!({}), Some("stop")));
-    let found = all(true, &[opening(), told(1), said.clone(), told(2), finish.clone()]);
-    assert_eq!(found, [opening(), said.clone(), finish.clone(), told(2)]);
-    let found = all(true, &[opening(), finish.clone(), told(2), said]);
-    assert_eq!(found, [opening(), finish, told(2)]);
+    let found = all(true, &[opening(), reported(1), said.clone(), reported(2), finish.clone()]);
+    assert_eq!(found, [opening(), said.clone(), finish.clone(), reported(2)]);
+    let found = all(true, &[opening(), finish.clone(), reported(2), said]);
+    assert_eq!(found, [opening(), finish, reported(2)]);
 }
 
 #[test]
@@ -346,11 +346,11 @@ fn tool_calls_get_their_index_and_id_and_are_named_once() {
             calls(json!([{"index": 4, "id": "", "function": {"name": "h", "arguments": {"x": 1}}}])),
         ],
     );
-    let heard: Vec<&Value> = found.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]).collect();
-    assert_eq!(heard[0], &json!({"index": 0, "id": "a", "type": "function", "function": function("f", "")}));
-    assert_eq!(heard[1], &json!({"index": 1, "id": "b", "type": "function", "function": function("g", "{")}));
-    assert_eq!(heard[2], &json!({"index": 1, "id": null, "type": "function", "function": {"name": null, "arguments": "}"}}));
-    assert_eq!(heard[3], &json!({"index": 2, "id": "call_chatcmpl-ours_0_2", "function": function("h", "{\"x\":1}")}));
+    let decoded: Vec<&Value> = found.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]).collect();
+    assert_eq!(decoded[0], &json!({"index": 0, "id": "a", "type": "function", "function": function("f", "")}));
+    assert_eq!(decoded[1], &json!({"index": 1, "id": "b", "type": "function", "function": function("g", "{")}));
+    assert_eq!(decoded[2], &json!({"index": 1, "id": null, "type": "function", "function": {"name": null, "arguments": "}"}}));
+    assert_eq!(decoded[3], &json!({"index": 2, "id": "call_chatcmpl-ours_0_2", "function": function("h", "{\"x\":1}")}));
 }
 
 #[test]

@@ -173,9 +173,9 @@ fn a_response_repeats_its_request_and_says_what_holds_without_it() {
     let given = json!({"instructions": "i", "max_output_tokens": 16, "max_tool_calls": 1, "metadata": {"a": "b"}, "parallel_tool_calls": false,
         "reasoning": {"effort": "low", "summary": "auto"}, "temperature": 0.5, "text": schema, "tool_choice": {"type": "function", "name": "f"},
         "tools": [tool()], "top_logprobs": 3, "top_p": 0.5, "user": "u", "service_tier": "flex"});
-    let told = echo(&asked(&given).expect("taken"));
+    let echoed = echo(&asked(&given).expect("taken"));
     for (name, value) in given.as_object().expect("an object") {
-        assert_eq!(&told[name], value, "{name}");
+        assert_eq!(&echoed[name], value, "{name}");
     }
 }
 

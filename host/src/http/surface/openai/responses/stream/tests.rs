@@ -39,7 +39,7 @@ fn end() -> Frames {
 }
 
 /// Types of the events and how the last one ended.
-async fn told(responding: ResponseStream) -> (Vec<String>, Vec<&'static str>) {
+async fn events_of(responding: ResponseStream) -> (Vec<String>, Vec<&'static str>) {
     let events: Vec<Event> = responding.collect().await;
     let kind = |event: &Event| {
         let text = String::from_utf8_lossy(&event.bytes).into_owned();
@@ -68,17 +68,17 @@ fn broken() -> StreamError {
 #[tokio::test]
 async fn bare_chunks_and_framed_events_tell_the_same() {
     let bare = vec![Ok(frame(&delta("a"), false)), Ok(frame(&delta("b"), false).ending())];
-    assert_eq!(told(responding(stream::iter(bare))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
+    assert_eq!(events_of(responding(stream::iter(bare))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
     // Two events in one item, odd line ends, data in two lines.
     let (a, b) = (delta("a"), delta("b").replacen(',', ",\r\ndata:", 1));
     let framed = vec![Ok(raw(&format!("data:{a}\r\n\r\nevent: x\r\ndata: {b}\r\n\r\n"))), Ok(end())];
-    assert_eq!(told(responding(stream::iter(framed))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
+    assert_eq!(events_of(responding(stream::iter(framed))).await, (WHOLE.map(str::to_owned).to_vec(), vec!["done"]));
 }
 
 #[tokio::test]
 async fn a_provider_that_only_says_it_is_there_is_heard() {
     let last = frame(&delta("a"), true).ending();
-    let (kinds, _) = told(responding(stream::iter(vec![Ok(raw(": thinking\n\n")), Ok(last)]))).await;
+    let (kinds, _) = events_of(responding(stream::iter(vec![Ok(raw(": thinking\n\n")), Ok(last)]))).await;
     assert_eq!((kinds[0].as_str(), kinds[1].as_str(), kinds.last().map(String::as_str)), (": ping", "created", Some("completed")));
 }
 
@@ -93,7 +93,7 @@ async fn a_break_ends_the_response_as_failed_and_in_nothing_more() {
         (vec![of(&delta("a"))], 6, "upstream_cut"),
     ];
     for (items, count, code) in cases {
-        let (kinds, ended) = told(responding(stream::iter(items))).await;
+        let (kinds, ended) = events_of(responding(stream::iter(items))).await;
         assert_eq!((kinds.len(), kinds.last().map(String::as_str), &ended[..]), (count, Some("failed"), &[code][..]), "{kinds:?}");
         assert_eq!(&kinds[..2], ["created", "in_progress"]);
     }

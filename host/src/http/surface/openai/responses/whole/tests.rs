@@ -8,7 +8,7 @@ use crate::http::surface::openai::responses::echo::Echo;
 
 const ALL: Include = Include { encrypted: true, logprobs: true };
 
-fn told(choice: &Value, include: Include) -> Value {
+fn response_of(choice: &Value, include: Include) -> Value {
     let body = json!({"id": "chatcmpl-1", "created": 7, "model": "theirs", "service_tier": "default", "choices": [choice],
         "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
             "completion_tokens_details": {"reasoning_tokens": 2}}});
@@ -25,7 +25,7 @@ fn choice(message: &Value, finish_reason: &str) -> Value {
 
 /// The output without its ids, which are looked at by themselves.
 fn output(message: &Value, finish_reason: &str, include: Include) -> Value {
-    let mut output = told(&choice(message, finish_reason), include)["output"].take();
+    let mut output = response_of(&choice(message, finish_reason), include)["output"].take();
     for (at, item) in output.as_array_mut().expect("a list").iter_mut().enumerate() {
         let id = item.as_object_mut().expect("an item").remove("id").expect("an id");
         let prefix = match item["type"].as_str() {
@@ -48,7 +48,7 @@ fn message(status: &str, content: Value) -> Value {
 
 #[test]
 fn a_reply_is_a_response_with_its_usage() {
-    let response = told(&choice(&json!({"content": "hi", "refusal": null}), "stop"), Include::default());
+    let response = response_of(&choice(&json!({"content": "hi", "refusal": null}), "stop"), Include::default());
     assert!(response["id"].as_str().is_some_and(|id| id.starts_with("resp_")), "{response}");
     for (name, value) in [
         ("object", json!("response")),
@@ -95,7 +95,7 @@ fn every_kind_of_message_has_its_items() {
 #[test]
 fn a_reply_that_was_cut_short_is_incomplete_and_says_why() {
     for (finish_reason, reason) in [("length", "max_output_tokens"), ("content_filter", "content_filter")] {
-        let response = told(&choice(&json!({"content": "hi"}), finish_reason), Include::default());
+        let response = response_of(&choice(&json!({"content": "hi"}), finish_reason), Include::default());
         let status = (&response["status"], &response["incomplete_details"], &response["completed_at"]);
         assert_eq!(status, (&json!("incomplete"), &json!({"reason": reason}), &Value::Null));
         assert_eq!(response["output"][0]["status"], "incomplete");
@@ -109,11 +109,11 @@ fn what_else_was_said_is_there_when_it_was_asked_for() {
         "annotations": [{"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 1, "title": "t", "url": "https://example.com"}}]});
     let mut choice = choice(&given, "stop");
     choice["logprobs"] = json!({"content": [{"token": "hi", "logprob": -0.1, "bytes": [104, 105], "top_logprobs": []}]});
-    let all = told(&choice, ALL);
+    let all = response_of(&choice, ALL);
     let sealed = all["output"][0]["encrypted_content"].as_str().expect("sealed");
     assert_eq!(serde_json::from_str::<Value>(sealed).expect("JSON"), json!({"thinking_blocks": [block]}));
     let part = &all["output"][1]["content"][0];
     assert_eq!((&part["annotations"][0]["title"], &part["logprobs"][0]["bytes"]), (&json!("t"), &json!([104, 105])));
-    let bare = told(&choice, Include::default());
+    let bare = response_of(&choice, Include::default());
     assert_eq!((&bare["output"][0]["type"], &bare["output"][0]["content"][0]["logprobs"]), (&json!("message"), &json!([])));
 }
