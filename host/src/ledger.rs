@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::chat::Usage;
 use crate::telemetry::Metrics;
 use clock::{Clock, Day};
@@ -31,6 +33,9 @@ pub use store::{Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
 /// mistake, and must not fill the sums.
 const TOKENS_MAX: u64 = 1_000_000_000;
 
+/// Reports that are made at once; others wait for them. Each reads for seconds at worst, and holds what searches and writers need too.
+const REPORTS_MAX: usize = 2;
+
 /// What was used, and what each caller may still use.
 pub struct Ledger {
     pending: Mutex<Pending>,
@@ -41,6 +46,7 @@ pub struct Ledger {
     store: Arc<dyn UsageStore>,
     /// The day for which old rows were deleted last; held while the store is written, so that a reader finds every reply once.
     writing: tokio::sync::Mutex<Option<Day>>,
+    reports: Arc<Semaphore>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -103,7 +109,8 @@ impl Ledger {
         });
         let (meters, pending) = (meters.collect(), Mutex::new(Pending::open(config.limits.rows, now.day(), &written)));
         let writing = tokio::sync::Mutex::default();
-        Ok(Self { pending, meters, prices: config.prices, limits: config.limits, store, writing, clock, metrics })
+        let reports = Arc::new(Semaphore::new(REPORTS_MAX));
+        Ok(Self { pending, meters, prices: config.prices, limits: config.limits, store, writing, reports, clock, metrics })
     }
 
     /// A reply is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
@@ -179,10 +186,17 @@ impl Ledger {
     /// # Errors
     /// `TooMany`, `Store`.
     pub async fn report(self: &Arc<Self>, from: Day, to: Day, group: Option<Group>) -> Result<Vec<UseRow>, Error> {
-        self.flush().await?;
-        let limit = self.limits.report_rows;
-        let rows = self.store.read(from, to, group, limit.saturating_add(1)).await?;
-        if rows.len() > limit { Err(Error::TooMany { limit }) } else { Ok(rows) }
+        let permit = Arc::clone(&self.reports).acquire_owned().await.map_err(|e| Error::Store(e.to_string()))?;
+        let ledger = Arc::clone(self);
+        // A task of its own, so that the permit is held for as long as the store works, even if the caller goes away.
+        let report = tokio::spawn(async move {
+            let _permit = permit;
+            ledger.flush().await?;
+            let limit = ledger.limits.report_rows;
+            let rows = ledger.store.read(from, to, group, limit.saturating_add(1)).await?;
+            if rows.len() > limit { Err(Error::TooMany { limit }) } else { Ok(rows) }
+        });
+        report.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
 }
 

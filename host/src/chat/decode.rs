@@ -27,7 +27,9 @@ pub fn event(raw: &[u8]) -> Result<Vec<Delta>, StreamError> {
 pub fn chunk(data: &[u8]) -> Result<Vec<Delta>, StreamError> {
     let mut fields = parse_fields(data)
         .map_err(|_| StreamError { message: "the provider sent an event that cannot be read".into(), code: "upstream_garbled" })?;
-    if let Some(error) = take(&mut fields, "error").filter(|json| json.get() != "null") {
+    // Some servers have the field in every chunk.
+    let none = |json: &Json| matches!(json.get(), "null" | "false" | "\"\"" | "{}" | "[]");
+    if let Some(error) = take(&mut fields, "error").filter(|json| !none(json)) {
         return Err(reported(error.get()));
     }
     let mut deltas = Vec::with_capacity(4);
@@ -196,7 +198,9 @@ mod tests {
         let code = |data: &str| chunk(data.as_bytes()).expect_err("broken").code;
         assert_eq!((code("{\"error\":{\"message\":\"m\"}}"), code("{\"error\":1}")), ("upstream_error", "upstream_error"));
         assert_eq!((code("no"), code("[]")), ("upstream_garbled", "upstream_garbled"));
-        assert!(chunk(b"{\"error\":null}").is_ok());
+        for none in ["null", "false", "\"\"", "{}", "[]"] {
+            assert!(chunk(format!("{{\"error\":{none}}}").as_bytes()).is_ok(), "{none}");
+        }
     }
 
     #[test]

@@ -48,6 +48,26 @@ pub enum Piece {
 }
 
 impl Delta {
+    /// Bytes that it holds, roughly: its own, and those of its texts and fields.
+    pub fn bytes(&self) -> usize {
+        let fields = |fields: &Fields| fields.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let held = match self {
+            Self::Head { id, model, .. } => text(id) + text(model),
+            Self::Usage(_) => 0,
+            Self::UsageJson(json) => json.get().len(),
+            Self::Fields(extra) => fields(extra),
+            Self::Piece { piece, .. } => match piece {
+                Piece::Begin => 0,
+                Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) | Piece::Finish(text) => text.len(),
+                Piece::Call { id, name, extra, .. } => id.len() + name.len() + fields(extra),
+                Piece::Arguments { text, .. } => text.len(),
+                Piece::Fields(extra) | Piece::Beside(extra) => fields(extra),
+            },
+        };
+        size_of::<Self>() + held
+    }
+
     /// Whether a client that sees it has seen something of the answer. Until then another provider can take over.
     pub fn says_something(&self) -> bool {
         match self {

@@ -96,9 +96,10 @@ impl Frames {
         self.edited.push(frame);
     }
 
-    /// Bytes that are held, roughly: a delta counts as 64.
+    /// Bytes that are held, roughly.
     pub fn bytes(&self) -> usize {
-        let frame = |frame: &Frame| frame.raw.as_ref().map_or(0, Bytes::len) + 64 * frame.deltas.as_ref().map_or(0, Vec::len);
+        let frame =
+            |frame: &Frame| frame.raw.as_ref().map_or(0, Bytes::len) + frame.deltas.iter().flatten().map(Delta::bytes).sum::<usize>();
         self.raw.len() + self.edited.iter().map(frame).sum::<usize>()
     }
 }

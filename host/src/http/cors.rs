@@ -146,6 +146,9 @@ fn check(origin: &str) -> Result<(), String> {
         Some(port) if default == Some(port.as_u16()) => {
             Err(format!("must leave out the port, as browsers do for the scheme's own: \"{scheme}://{}\"", parsed.host()))
         }
+        // A port that is none is no port to the parser.
+        None if authority.len() > parsed.host().len() => Err(form()),
+        Some(port) if port.as_str() != port.as_u16().to_string() => Err(form()),
         _ => Ok(()),
     }
 }
@@ -181,6 +184,9 @@ mod tests {
             ("https://*.example", "\"https://chat.example\""),
             ("https://me@chat.example", "\"https://chat.example\""),
             ("https://chat.example:", "\"https://chat.example\""),
+            ("https://chat.example:abc", "\"https://chat.example\""),
+            ("https://chat.example:99999", "\"https://chat.example\""),
+            ("https://chat.example:08443", "\"https://chat.example\""),
             ("https://chat .example", "\"https://chat.example\""),
             ("https://bücher.example", "\"https://chat.example\""),
             ("https://a.example/", "\"https://a.example\""),

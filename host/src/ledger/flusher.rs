@@ -40,12 +40,15 @@ impl Drop for Flusher {
         self.task.abort();
         let ledger = &self.ledger;
         std::thread::scope(|scope| {
-            let last = scope.spawn(|| match tokio::runtime::Builder::new_current_thread().build() {
+            let last = std::thread::Builder::new().spawn_scoped(scope, || match tokio::runtime::Builder::new_current_thread().build() {
                 Ok(runtime) => runtime.block_on(flush(ledger)),
                 Err(error) => tracing::error!("what was used last could not be written: {error}"),
             });
-            // A panic there was shown by its own thread.
-            let _ = last.join();
+            match last {
+                // A panic there was shown by its own thread.
+                Ok(last) => drop(last.join()),
+                Err(error) => tracing::error!("what was used last could not be written: {error}"),
+            }
         });
     }
 }

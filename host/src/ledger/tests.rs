@@ -301,3 +301,56 @@ fn a_flusher_that_outlives_its_runtime_still_writes_what_is_left() {
         assert_eq!(house.today().await[0].sums.replies, 1);
     });
 }
+
+/// A store whose reads wait to be let go, and how many wait.
+#[derive(Default)]
+struct Slow {
+    reading: std::sync::atomic::AtomicUsize,
+    go: tokio::sync::Notify,
+}
+
+impl UsageStore for Slow {
+    fn add<'a>(&'a self, _: &'a [UseRow]) -> futures_util::future::BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn read(&self, _: Day, _: Day, group: Option<Group>, _: usize) -> futures_util::future::BoxFuture<'_, Result<Vec<UseRow>, StoreError>> {
+        Box::pin(async move {
+            if group.is_some() {
+                self.reading.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                self.go.notified().await;
+            }
+            Ok(Vec::new())
+        })
+    }
+
+    fn forget_before(&self, _: Day) -> futures_util::future::BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_reports_are_made_at_once_even_if_their_callers_leave() {
+    let store = Arc::new(Slow::default());
+    let clock: Clock = Arc::new(|| Moment { steady: Duration::from_secs(1), unix: Duration::from_secs(20_778 * 86_400) });
+    let ledger = Arc::new(Ledger::open(Arc::clone(&store) as Arc<dyn UsageStore>, Config::default(), clock, Metrics::new()).await.unwrap());
+    let today = ledger.today();
+    let report = || ledger.report(today, today, Some(Group::Caller));
+    for _ in 0..10 {
+        // The caller leaves: with the clock paused the limit passes once nothing else can go on.
+        assert!(tokio::time::timeout(Duration::from_secs(1), report()).await.is_err());
+    }
+    assert_eq!(store.reading.load(std::sync::atomic::Ordering::SeqCst), REPORTS_MAX);
+    let last = report();
+    store.go.notify_waiters();
+    let ((), rows) = tokio::join!(
+        async {
+            while store.reading.load(std::sync::atomic::Ordering::SeqCst) == REPORTS_MAX {
+                tokio::task::yield_now().await;
+            }
+            store.go.notify_one();
+        },
+        last
+    );
+    assert_eq!(rows.unwrap(), Vec::new(), "one whose turn comes is made");
+}

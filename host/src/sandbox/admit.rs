@@ -56,7 +56,7 @@ impl Admission {
         // Its name is what it is asked for, so the file's name stands for it; cargo writes `_` there for a `-` of the package's. It gets its
         // configuration once its name is certain.
         let guess = own_name(stem);
-        let own = self.configs.get(&guess).cloned().unwrap_or_default();
+        let own = self.configs.get(&guess).or_else(|| self.configs.get(stem)).cloned().unwrap_or_default();
         let linked = self.link(&component, &wanted, &guess, &PluginConfig { config: Map::new(), ..own.clone() })?;
         if let (None, None) = hooks(&linked) {
             return Err(self.no_hook(&component).into());

@@ -163,9 +163,15 @@ fn choices_that_are_none_reach_nobody() {
         r#"[{"index":0,"delta":{"content":"x"}},{"logprobs":null}]"#,
         r#"[{"index":-1,"delta":[]},{"index":1.5,"finish_reason":7}]"#,
         r#"[{"index":0,"index":1,"delta":{"content":"x"}}]"#,
+        r#"[{"index":0,"delta":{"role":"assistant","tool_calls":[{},{"index":0,"id":"a","function":{"name":"f","arguments":""}}]}}]"#,
+        r#"[{"index":0,"delta":{"tool_calls":[{}, {},{"id":"a","function":{"name":"f"}} , {}, {"id":"b","function":{"name":"g"}},{},{}]}}]"#,
     ] {
         for end in ["", ",\"usage\":{\"prompt_tokens\":1}"] {
             let input = format!("data: {{\"choices\":{choices}{end}}}\n\ndata: [DONE]\n\n");
+            [openai, azure, workers].iter().for_each(|target| target(input.as_bytes()));
+        }
+        for begin in ["\"usage\":null", "\"usage\":{\"prompt_tokens\":1}", "\"obfuscation\":\"x\""] {
+            let input = format!("data: {{{begin},\"choices\":{choices}}}\n\ndata: [DONE]\n\n");
             [openai, azure, workers].iter().for_each(|target| target(input.as_bytes()));
         }
     }

@@ -112,6 +112,10 @@ impl OpenAiNormalizer {
             }
             out.slice(&block, clean..begin);
             clean = at;
+            if verdict.is_err() {
+                // What was counted before the error holds, however the events were cut into reads.
+                self.report(tally);
+            }
             if let Verdict::Rewritten(json) = verdict? {
                 sse::append(out.buffer(block.len()), &json);
             }

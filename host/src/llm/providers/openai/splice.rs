@@ -79,8 +79,9 @@ impl<'a> Splice<'a> {
     pub(super) fn part(&self, begin: usize, end: usize) -> Vec<u8> {
         let within = |(start, until, _): &&Edit<'a>| begin <= *start && *until <= end && (*start < end || end == self.text.len());
         let mut edits: Vec<&Edit<'a>> = self.edits.iter().filter(within).collect();
-        // Stable: of two at one place the one that was noted first goes first.
-        edits.sort_by_key(|(start, ..)| *start);
+        // What is put in at a place goes before what is replaced or taken out from there on. Stable: of two that are put in at one place the one
+        // that was noted first goes first.
+        edits.sort_by_key(|(start, until, _)| (*start, *until));
         let mut out = Vec::with_capacity(end - begin);
         let mut at = begin;
         for (start, until, with) in edits {

@@ -146,10 +146,16 @@ impl Choice {
             splice.replace(list, "null");
             return Ok(if deltas.is_empty() { CallsOf::Nothing } else { CallsOf::Finalisation });
         }
-        let mut more = None;
+        let (mut more, mut last) = (None, 0);
         for (raw, call) in &deltas {
+            if is_finalisation(call) {
+                // It says nothing, so it begins no call, and has the number of the one before it.
+                give(raw, "index", call.index, &last.to_string(), splice);
+                continue;
+            }
             let place = self.calls.place(call)?;
-            let index = place.index.to_string();
+            last = place.index;
+            let index = last.to_string();
             give(raw, "index", call.index, &index, splice);
             let (name, arguments) = call.function.as_ref().map_or((None, None), |function| (function.name, function.arguments));
             if place.lacks_id {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use super::response::{MessageDelta, Response, name_and_arguments, text_of};
 use crate::chat::codec::parse_completion;
 use crate::chat::sse::is_done;
-use crate::chat::{CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, Message, Name, Piece, ToolCall, Usage, Whole};
+use crate::chat::{
+    CHOICES_MAX, Choice, Completion, Content, Delta, FunctionCall, HEAD_BYTES_MAX, Message, Name, Piece, ToolCall, Usage, Whole,
+};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
 use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};
@@ -15,6 +17,8 @@ use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField
 pub(super) struct NativeDecoder {
     name: Name,
     choices: Vec<OpenChoice>,
+    /// Whether the reply's id, model and time were given.
+    named: [bool; 3],
     done: bool,
 }
 
@@ -29,7 +33,7 @@ struct OpenChoice {
 
 impl NativeDecoder {
     pub(super) fn new(name: Name) -> Self {
-        Self { name, choices: Vec::new(), done: false }
+        Self { name, choices: Vec::new(), named: [false; 3], done: false }
     }
 
     /// Appends what is new in one choice.
@@ -137,10 +141,17 @@ impl ReplyDecoder for NativeDecoder {
             return Ok(());
         }
         let response = Response::read(data)?;
-        let [id, model] = [response.id, response.model].map(|raw| raw.filter(|raw| raw.get().starts_with('"')).map(text_of));
+        let name = |raw: RawField<'_>| {
+            let text = raw.filter(|raw| raw.get().starts_with('"') && raw.get().len() <= HEAD_BYTES_MAX).map(text_of);
+            text.filter(|text| !text.is_empty())
+        };
+        let (id, model) = (name(response.id), name(response.model));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time in seconds; a cast saturates")]
         let created = response.created.map(|created| created as u64);
-        if id.is_some() || model.is_some() || created.is_some() {
+        let given = [id.is_some(), model.is_some(), created.is_some()];
+        // The first of each counts, and the same again would only be held.
+        if given.iter().zip(&self.named).any(|(given, named)| *given && !named) {
+            self.named.iter_mut().zip(given).for_each(|(named, given)| *named |= given);
             deltas.push(Delta::Head { id, model, created });
         }
         match &response.choices {

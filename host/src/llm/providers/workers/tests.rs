@@ -376,3 +376,18 @@ fn very_many_answers_of_tools_cost_no_more_than_their_bytes() {
     let names: Vec<_> = [1, 2, 60_002, 60_003].iter().map(|at| sent["messages"][at]["name"].as_str()).collect();
     assert_eq!(names, [Some("f-a"), Some("f-b"), Some("g"), None]);
 }
+
+#[test]
+fn the_names_of_a_reply_are_taken_once_and_not_if_they_are_too_long() {
+    use crate::chat::{Delta, HEAD_BYTES_MAX};
+    let mut decoder = NativeDecoder::new(name());
+    let mut heads = |event: Value| {
+        let mut deltas = Vec::new();
+        decoder.event(event.to_string().as_bytes(), &mut deltas).expect("an event");
+        deltas.into_iter().filter(|delta| matches!(delta, Delta::Head { .. })).count()
+    };
+    assert_eq!(heads(json!({"id": "x".repeat(HEAD_BYTES_MAX - 1), "response": "a"})), 0, "its JSON text is over the limit");
+    assert_eq!(heads(json!({"id": "x".repeat(HEAD_BYTES_MAX - 2), "response": "a"})), 1);
+    assert_eq!(heads(json!({"id": "x", "model": "m", "response": "a"})), 1, "the model is new");
+    assert_eq!(heads(json!({"id": "y", "model": "n", "response": "a"})), 0);
+}

@@ -75,6 +75,11 @@ impl Chunk {
             }
             Piece::Fields(fields) => {
                 let extra = Extra(fields);
+                // A message that was whole before it became a stream has these beside what is modelled.
+                if self.reasoning.is_none() {
+                    more(&mut self.reasoning, &extra.reasoning().unwrap_or_default());
+                }
+                more(&mut self.refusal, &extra.refusal().unwrap_or_default());
                 if let Some(content) = extra.field("content") {
                     more(&mut self.text, &text_of_parts(content));
                 }

@@ -17,7 +17,7 @@ use super::extra::Extra;
 use super::item;
 use super::object::{Frame, Object, State};
 use super::request::Include;
-use crate::chat::{Delta, Json, StreamError};
+use crate::chat::{Delta, Json, Piece, StreamError};
 use call::Call;
 use message::{Kind, Message};
 use reasoning::Reasoning;
@@ -97,6 +97,20 @@ impl Writer {
     /// # Errors
     /// If the stream must end here; `fail` then says so to the client.
     pub(super) fn frame(&mut self, deltas: &[Delta]) -> Result<(), StreamError> {
+        let (mut begin, mut last) = (0, 0);
+        for (at, delta) in deltas.iter().enumerate() {
+            // A part holds its items in the order of the ranks, so that a piece of a lower one begins another part.
+            let Some(rank) = rank(delta) else { continue };
+            if rank < last {
+                self.part(&deltas[begin..at])?;
+                begin = at;
+            }
+            last = rank;
+        }
+        self.part(&deltas[begin..])
+    }
+
+    fn part(&mut self, deltas: &[Delta]) -> Result<(), StreamError> {
         if deltas.is_empty() {
             return Ok(());
         }
@@ -296,6 +310,18 @@ impl Writer {
             code: "response_too_large",
         })?;
         Ok(())
+    }
+}
+
+/// The order of a chunk's items; none for what is no item.
+fn rank(delta: &Delta) -> Option<u8> {
+    let Delta::Piece { choice: 0, piece } = delta else { return None };
+    match piece {
+        Piece::Reasoning(_) => Some(0),
+        Piece::Text(_) => Some(1),
+        Piece::Refusal(_) => Some(2),
+        Piece::Call { .. } | Piece::Arguments { .. } => Some(3),
+        Piece::Begin | Piece::Fields(_) | Piece::Beside(_) | Piece::Finish(_) => None,
     }
 }
 

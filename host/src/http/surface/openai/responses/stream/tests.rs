@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Frames, Name, decode};
+use crate::chat::{Delta, Frames, Name, Piece, decode};
 use crate::http::surface::openai::responses::echo::Echo;
 use crate::http::surface::openai::responses::object;
 use crate::http::surface::openai::responses::request::Include;
@@ -80,6 +80,46 @@ async fn a_provider_that_only_says_it_is_there_is_heard() {
     let last = frame(&delta("a"), true).ending();
     let (kinds, _) = events_of(responding(stream::iter(vec![Ok(raw(": thinking\n\n")), Ok(last)]))).await;
     assert_eq!((kinds[0].as_str(), kinds[1].as_str(), kinds.last().map(String::as_str)), (": ping", "created", Some("completed")));
+}
+
+/// The output of the last event.
+async fn output(responding: ResponseStream) -> Value {
+    let events: Vec<Event> = responding.collect().await;
+    let last = String::from_utf8_lossy(&events.last().expect("an event").bytes).into_owned();
+    let data = last.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
+    serde_json::from_str::<Value>(data).expect("JSON")["response"]["output"].take()
+}
+
+#[tokio::test]
+async fn a_whole_reply_that_became_a_stream_keeps_its_reasoning_and_its_refusal() {
+    let streamed = |message: Value| {
+        let body = json!({"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).to_string();
+        let completion = crate::chat::codec::parse_completion(body.as_bytes()).expect("a completion");
+        let frames: Vec<_> = crate::chat::stream::frames(completion).map(|frame| Ok(Frames::from_iter([frame]))).collect();
+        output(responding(stream::iter(frames.into_iter().chain([Ok(end())]))))
+    };
+    let refused = streamed(json!({"role": "assistant", "content": null, "refusal": "I can't"})).await;
+    assert_eq!(refused[0]["content"], json!([{"type": "refusal", "refusal": "I can't"}]), "{refused}");
+    for field in ["reasoning_content", "reasoning"] {
+        let thought = streamed(json!({"role": "assistant", "content": "hi", field: "hm"})).await;
+        let kinds: Vec<_> = thought.as_array().expect("a list").iter().map(|item| item["type"].as_str().expect("a type")).collect();
+        assert_eq!((&kinds[..], &thought[1]["content"][0]["text"]), (&["reasoning", "message"][..], &json!("hi")), "{thought}");
+        assert!(thought[0].to_string().contains("hm"), "{thought}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_event_says_comes_in_its_order() {
+    let piece = |piece| Delta::Piece { choice: 0, piece };
+    let call = || [piece(Piece::Call { index: 0, id: "t".into(), name: "f".into(), extra: Vec::new() })];
+    let text = |text: &str| [piece(Piece::Text(text.into()))];
+    let kinds = async |deltas: Vec<Delta>| {
+        let output = output(responding(stream::iter([Ok(Frames::from_iter([Frame::of(deltas)])), Ok(end())]))).await;
+        output.as_array().expect("a list").iter().map(|item| item["type"].as_str().expect("a type").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds([text("A").as_slice(), &call(), &text("B")].concat()).await, ["message", "function_call", "message"]);
+    assert_eq!(kinds([call().as_slice(), &text("B")].concat()).await, ["function_call", "message"]);
+    assert_eq!(kinds([text("A").as_slice(), &[piece(Piece::Reasoning("hm".into()))]].concat()).await, ["message", "reasoning"]);
 }
 
 #[tokio::test]
