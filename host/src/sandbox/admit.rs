@@ -17,6 +17,7 @@ use super::plugin::{Export, Plugin};
 use super::refusal::Refusal;
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, imports};
+use crate::chat::{NAME_RULE, is_name};
 
 /// Characters of each of a plugin's own texts that are kept.
 const TEXT_CHARS_MAX: usize = 500;
@@ -68,7 +69,7 @@ impl Admission {
             return Err(format!("it calls itself `{name}`, which the configuration knows; only {name}.wasm may have that name").into());
         }
         if !is_name(name) {
-            return Err(format!("it is called `{name}` after its file; rename the file to 1 to 64 letters, digits, `-`, `_` or `.`").into());
+            return Err(format!("it is called `{name}` after its file; rename the file to {NAME_RULE}").into());
         }
         let own = self.configs.get(name).cloned().unwrap_or_default();
         let (pre, post) = hooks(&self.link(&component, &wanted, name, &own)?);
@@ -173,11 +174,6 @@ impl Verdict for Description {
 /// The name that a file's name stands for.
 pub(super) fn own_name(stem: &str) -> String {
     stem.replace('_', "-")
-}
-
-/// What a pipeline can name.
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn check_description(mut description: Description) -> Result<Description, String> {
