@@ -1,6 +1,7 @@
 //! Capabilities, grants and the clock of waiting, on a capability that only tests have: `pause` must be granted and makes a guest wait.
 //! Its guests are a few lines of WebAssembly text.
 
+mod advisories;
 mod guest;
 mod pause;
 
