@@ -74,6 +74,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
     ("sha2", &["http", "sandbox", "rag", "storage"]),
+    ("socket2", &["http"]),
     ("subtle", &["http"]),
     ("tempfile", &["sandbox", "storage"]),
     ("text_splitter", &["rag"]),
