@@ -8,7 +8,7 @@ mod components;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::chat::{Deadline, Exchange, Message};
+use cofferdam::chat::{Client, Deadline, Exchange, Message};
 use cofferdam::sandbox::{Compiler, Hook, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
@@ -72,6 +72,7 @@ async fn ours(registry: &Registry) -> Duration {
     let mut exchange = Exchange {
         id: "bench".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "bench".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,

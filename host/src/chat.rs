@@ -2,6 +2,7 @@
 //! There is no IO in it, and what it does not model survives as its JSON.
 
 pub mod chunk;
+mod client;
 pub mod codec;
 pub mod completion;
 pub mod decode;
@@ -19,6 +20,7 @@ pub mod stream;
 pub mod usage;
 
 pub use chunk::{ChunkWriter, Name};
+pub use client::Client;
 pub use completion::{Choice, Completion};
 pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};

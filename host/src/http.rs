@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod cors;
+mod echo;
 mod error;
 mod gateway;
 pub mod keys;
@@ -13,6 +14,7 @@ mod limits;
 mod listen;
 mod openapi;
 mod operation;
+mod place;
 mod quota;
 mod request_body;
 mod request_log;

@@ -58,6 +58,7 @@ fn exchange(question: &str) -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
+        client: cofferdam::chat::Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,

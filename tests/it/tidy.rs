@@ -13,20 +13,22 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     // The ports that it implements are the rooms' own.
     ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry"]),
-    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
+    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "fair", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("sandbox", &["chat", "telemetry"]),
-    ("rag", &["chat", "telemetry"]),
+    ("sandbox", &["fair", "chat", "telemetry"]),
+    ("rag", &["fair", "chat", "telemetry"]),
     ("llm", &["chat", "telemetry"]),
     ("ledger", &["chat", "telemetry"]),
+    // Below all that is shared between clients.
+    ("fair", &["chat"]),
     ("chat", &[]),
     ("telemetry", &[]),
 ];
@@ -72,6 +74,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
     ("sha2", &["http", "sandbox", "rag", "storage"]),
+    ("socket2", &["http"]),
     ("subtle", &["http"]),
     ("tempfile", &["sandbox", "storage"]),
     ("text_splitter", &["rag"]),

@@ -36,7 +36,7 @@ impl Process {
             std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
             stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
         }
-        let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\n".to_owned();
+        let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\nbodies = 4096\n".to_owned();
         for (kind, base) in DIALECTS {
             config += &format!(
                 "[providers.{kind}]\nkind = \"{kind}\"\nbase_url = \"http://{}{base}\"\n[[pipelines]]\nid = \"{kind}\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"{kind}\", model = \"mock\" }} }} }} ]\n",

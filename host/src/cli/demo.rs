@@ -11,6 +11,7 @@ use clap::Args;
 use super::exit::failed;
 use super::serve::{run, stop_signal};
 use crate::app::{App, locked};
+use crate::chat::Client;
 use crate::config::Config;
 use crate::rag::{Document, Kind, Namespace};
 use crate::telemetry::{self, LogFormat};
@@ -58,7 +59,7 @@ impl Demo {
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
-            app.knowledge().add(&namespace, document).await.with_context(|| format!("{name} cannot be added"))?;
+            app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         println!("listening on http://{}", app.local_addr());
         println!("{}", sample_request(app.local_addr()));

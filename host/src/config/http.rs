@@ -43,11 +43,15 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("idle_time", &mut limits.idle_time, millis(1)..=seconds(3_600));
     keys.bytes("body_bytes", &mut limits.body_bytes, KIB..=GIB);
     keys.duration("body_time", &mut limits.body_time, millis(1)..=seconds(3_600));
+    keys.count("bodies", &mut limits.bodies, 1..=1_000_000);
     keys.bytes("response_bytes", &mut limits.response_bytes, KIB..=GIB);
     keys.bytes("upload_bytes", &mut limits.upload_bytes, KIB..=4 * GIB);
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
     keys.count("connections", &mut limits.connections, 1..=1_000_000);
     keys.count("requests", &mut limits.requests, 1..=1_000_000);
+    keys.count("admin_requests", &mut limits.admin_requests, 1..=100_000);
+    keys.duration("write_time", &mut limits.write_time, millis(1)..=seconds(3_600));
+    keys.bytes("answer_bytes", &mut limits.answer_bytes, 64 * KIB..=1_024 * GIB);
     keys.duration("request_time", &mut limits.request_time, millis(1)..=seconds(86_400));
     // None: whatever still runs is cut.
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));

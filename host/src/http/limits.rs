@@ -16,16 +16,24 @@ pub struct Limits {
     pub body_bytes: usize,
     /// From a request's head to its body's last byte.
     pub body_time: Duration,
+    /// Requests at once whose bodies are still coming in; more are answered 503 at once. Clients share them.
+    pub bodies: usize,
     /// Bytes of a streamed response that `/v1/responses` holds, because its last events say it all once more.
     pub response_bytes: usize,
     /// Bytes of a knowledge upload with everything around its files.
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
-    /// Connections at once; more wait in the system's backlog.
+    /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
-    /// Requests at once on `/v1` and `/api`; more are answered 503 at once.
+    /// Requests at once on `/v1`, from their body's last byte to their answer's; more are answered 503 at once. Clients share them.
     pub requests: usize,
+    /// Requests at once on `/api`, which those on `/v1` take no place from. Clients share them.
+    pub admin_requests: usize,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_time: Duration,
+    /// Bytes of all whole answers that wait to be sent; more are answered 503. Clients share them.
+    pub answer_bytes: usize,
     /// A whole exchange, its stream included.
     pub request_time: Duration,
     /// How long requests may go on after the signal to stop.
@@ -49,6 +57,9 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             // 16 MiB over a 3 Mbit/s line.
             body_time: Duration::from_secs(45),
+            // Most bodies are there with their head, and the rest come as fast as the line allows. With `requests` it is no more than
+            // `connections`, so that even clients that send and read nothing leave room for others to connect.
+            bodies: 512,
             // Two million tokens of text; the longest reply of a model is a tenth of that.
             response_bytes: 8 << 20,
             // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
@@ -58,6 +69,12 @@ impl Default for Limits {
             connections: 1024,
             // Half of the connections may work while the others idle.
             requests: 512,
+            // Operators and their scripts; an upload may take minutes.
+            admin_requests: 64,
+            // As long as a phone is without a net in a tunnel.
+            write_time: Duration::from_secs(30),
+            // Eight of the largest replies (`limits.providers.reply_bytes`) to clients that are slow; others hold theirs for milliseconds.
+            answer_bytes: 256 << 20,
             // OpenAI's own clients wait ten minutes.
             request_time: Duration::from_secs(600),
             // What supervisors commonly wait before they kill.

@@ -1,18 +1,21 @@
-//! What is written of one request: its span, its permit among those under way, one log line and the metrics when it is over.
-//! Over is when the answer was handed to the connection; for a stream, when its last event was. Dropping the log writes it, so nothing is lost
-//! when a client leaves and the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
+//! What is written of one request: its span, its place among those under way, one log line and the metrics when it is over.
+//! Over is when the answer's last piece was handed to the connection. Dropping the log writes it, so nothing is lost when a client leaves and
+//! the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use hyper::Method;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::error::Refusal;
+use super::listen::Peer;
+use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
-use crate::chat::{RequestId, Tries};
+use crate::chat::{Client, RequestId, Tries};
+use crate::fair::Share;
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
 
@@ -22,12 +25,17 @@ const CLIENT_GONE: u16 = 499;
 /// W3C Trace Context; goes no further than our own traces.
 const TRACEPARENT: &str = "traceparent";
 
+/// Bytes of an answer that are not worth counting: its head and what the connection keeps of it are as much.
+const UNCOUNTED_BYTES: usize = 1 << 10;
+
 /// The log of one request; it writes itself when it is dropped.
 pub(super) struct RequestLog {
     pub(super) shared: Arc<Shared>,
     pub(super) id: RequestId,
     pub(super) span: Span,
     pub(super) caller: Option<Arc<str>>,
+    /// Whose share of the server it uses.
+    pub(super) client: Client,
     /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
@@ -37,20 +45,22 @@ pub(super) struct RequestLog {
     method: Method,
     status: u16,
     outcome: &'static str,
-    /// Whether it holds one of `limits.requests`.
-    permitted: bool,
+    peer: Peer,
+    /// First among the bodies that come in, then among the requests that are answered.
+    place: Option<Place>,
     /// Whether it costs its caller tokens.
     metered: bool,
 }
 
 impl RequestLog {
-    pub(super) fn open(shared: Arc<Shared>, id: RequestId, head: &Parts, began: Instant) -> Self {
+    pub(super) fn open(shared: Arc<Shared>, id: RequestId, head: &Parts, began: Instant, peer: Peer) -> Self {
         let traceparent = head.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         Self {
             span: request_span(&id, traceparent),
             shared,
             id,
             caller: None,
+            client: Client::Address(peer.network),
             pipeline: None,
             began,
             route: "none",
@@ -58,20 +68,63 @@ impl RequestLog {
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
-            permitted: false,
+            peer,
+            place: None,
             metered: false,
         }
     }
 
-    /// Takes a permit, of which there are `limits.requests`; it is held until the log is written.
-    pub(super) fn take_permit(&mut self) -> Result<(), Refusal> {
-        if self.shared.in_flight.fetch_add(1, Ordering::Relaxed) >= self.shared.limits.requests {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::Overloaded);
+    /// Says who sends the request, now that it is known.
+    pub(super) fn is_of(&mut self, caller: Option<Arc<str>>) {
+        if let Some(name) = &caller {
+            self.client = Client::Key(Arc::clone(name));
         }
-        self.permitted = true;
-        self.shared.state.metrics.in_flight(1);
+        self.caller = caller;
+    }
+
+    /// Lets a request in that has a body: it takes a place among those whose bodies come in, and none of those that are answered until its
+    /// body is there. If there is none of those now, it is refused before the client has sent it all.
+    pub(super) fn awaits_body(&mut self) -> Result<(), Refusal> {
+        let shares = &self.shared.shares;
+        if !shares.places.has_room(&self.client, 1) {
+            return Err(Refusal::Overloaded { key: "limits.http.requests" });
+        }
+        let share = shares.bodies.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.bodies" })?;
+        self.hold(share);
         Ok(())
+    }
+
+    /// Takes a place among the requests that are answered, which is held until the answer's last byte is written.
+    pub(super) fn take_place(&mut self) -> Result<(), Refusal> {
+        let share = self.shared.shares.places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.requests" })?;
+        self.hold(share);
+        Ok(())
+    }
+
+    /// As `take_place`, on `/api`.
+    pub(super) fn take_admin_place(&mut self) -> Result<(), Refusal> {
+        let share =
+            self.shared.shares.admin_places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.admin_requests" })?;
+        self.hold(share);
+        Ok(())
+    }
+
+    fn hold(&mut self, share: Share) {
+        self.peer.let_in();
+        // The one before it is given back only now.
+        self.place = Some(Place::new(share, &self.shared.state.metrics));
+    }
+
+    /// An answer's bytes, which count among those that wait to be sent, and which hold the request's place, until nobody has them any more.
+    pub(super) fn hold_answer(&mut self, bytes: Bytes) -> Result<Bytes, Refusal> {
+        if bytes.len() <= UNCOUNTED_BYTES {
+            return Ok(bytes);
+        }
+        let answers = &self.shared.shares.answers;
+        // One that is larger than a client's share is sent alone.
+        let amount = bytes.len().min(answers.most());
+        let share = answers.take(&self.client, amount).ok_or(Refusal::Overloaded { key: "limits.http.answer_bytes" })?;
+        Ok(Bytes::from_owner(CountedAnswer { bytes, _share: share, _place: self.place.take() }))
     }
 
     /// Counts the request against its caller's limits, if there are any.
@@ -101,10 +154,6 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         let metrics = &self.shared.state.metrics;
-        if self.permitted {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-            metrics.in_flight(-1);
-        }
         let time = self.began.elapsed();
         metrics.request(self.route, self.status, time.as_secs_f64());
         let Self { span, method, route, status, outcome, caller, pipeline, .. } = &*self;

@@ -25,24 +25,31 @@ const SKIPPED: HeaderName = HeaderName::from_static("x-cofferdam-skipped");
 /// Tells nginx and its kin to pass events on as they come.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The request's whole body, which says it is JSON or does not say.
-pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming) -> Result<Bytes, Refusal> {
+/// The longest name, or list of skipped plugins, that a header tells: 16 plugins of 64 characters fit.
+const NAME_BYTES: usize = 2 << 10;
+
+/// The request's whole body, which says it is JSON or does not say. With its last byte the request takes its place among those that are
+/// answered: a client that only begins to send holds none.
+pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming, log: &mut RequestLog) -> Result<Bytes, Refusal> {
     let limits = &shared.limits;
     request_body::expect_json(&head.headers)?;
-    request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await
+    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    log.take_place()?;
+    Ok(bytes)
 }
 
 /// Runs the request through the pipeline that its `model` names.
 pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
     let ChatRequest { model, messages, stream, toggles, params } = request;
     let Some(pipeline) = shared.state.catalog.named(&model) else {
-        return Err(Refusal::NoModel(model).into());
+        return Err(Refusal::NoModel(model.into()).into());
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));
     let toggles = toggles::read(toggles.as_ref(), headers)?;
     let exchange = Exchange {
         id: Arc::clone(&record.id),
         caller: record.caller.clone(),
+        client: record.client.clone(),
         pipeline: Arc::clone(&pipeline.id),
         deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
         stream,
@@ -91,8 +98,11 @@ pub(super) fn add_attempts(headers: &mut HeaderMap, tries: u32) {
     }
 }
 
-/// A header of a name out of a configuration; one that no header can hold is left out, for it would only be a hint.
+/// A header of a name out of a configuration or of a hook; one that no header can hold is left out, for it would only be a hint.
 fn name(headers: &mut HeaderMap, header: HeaderName, value: String) {
+    if value.len() > NAME_BYTES {
+        return;
+    }
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(header, value);
     }

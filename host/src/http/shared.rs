@@ -2,7 +2,7 @@
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::cors::Origins;
 use super::keys::Keys;
 use super::limits::Limits;
+use crate::fair::Shares;
 use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::Knowledge;
@@ -47,7 +48,26 @@ pub(super) struct Shared {
     pub(super) state: State,
     /// What `/openapi.json` says; written when somebody asks.
     pub(super) openapi: LazyLock<Bytes>,
-    /// Requests under way on `/v1` and `/api`.
-    pub(super) in_flight: AtomicUsize,
+    pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
+}
+
+/// What clients share while they are answered.
+pub(super) struct RequestShares {
+    /// `limits.bodies`
+    pub(super) bodies: Shares,
+    /// `limits.requests`
+    pub(super) places: Shares,
+    /// `limits.admin_requests`
+    pub(super) admin_places: Shares,
+    /// `limits.answer_bytes`
+    pub(super) answers: Shares,
+}
+
+impl RequestShares {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { bodies, requests, admin_requests, answer_bytes, .. } = *limits;
+        let [bodies, places, admin_places, answers] = [bodies, requests, admin_requests, answer_bytes].map(Shares::new);
+        Self { bodies, places, admin_places, answers }
+    }
 }

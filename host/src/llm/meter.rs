@@ -138,7 +138,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::chat::Deadline;
+    use crate::chat::{Client, Deadline};
 
     #[derive(Default)]
     struct Ledger(Mutex<Vec<(Usage, bool)>>);
@@ -156,6 +156,7 @@ mod tests {
         let exchange = Exchange {
             id: "r".into(),
             caller: None,
+            client: Client::Host,
             pipeline: "p".into(),
             deadline: Deadline::after(Duration::from_secs(9)),
             stream: true,

@@ -3,18 +3,18 @@
 
 use super::Error;
 use super::run::Runner;
-use crate::chat::{Embed, Embedded, Inputs};
+use crate::chat::{Client, Embed, Embedded, Inputs};
 use crate::llm::{self, Asker, Target};
 
 impl Runner {
-    /// The vectors of `embed`'s inputs.
+    /// The vectors of `embed`'s inputs. The embedder inside this program is shared between clients.
     ///
     /// # Errors
     /// The provider's or the embedder's; `Deadline` when the time is over.
-    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>, client: &Client) -> Result<Embedded, Error> {
         let work = async {
             if self.llm.is_builtin(&target.provider) {
-                return self.embed_here(&target.provider, embed).await;
+                return self.embed_here(&target.provider, embed, client).await;
             }
             Ok(self.llm.embed(target, &embed, asker).await?)
         };
@@ -22,7 +22,7 @@ impl Runner {
     }
 
     /// By the embedder that also searches the knowledge base. It counts no tokens.
-    async fn embed_here(&self, provider: &str, embed: Embed) -> Result<Embedded, Error> {
+    async fn embed_here(&self, provider: &str, embed: Embed, client: &Client) -> Result<Embedded, Error> {
         let unsupported =
             |param: &str, message: String| llm::Error::UnsupportedField { provider: provider.to_owned(), param: param.into(), message };
         let dimensions = self.knowledge.dimensions();
@@ -31,7 +31,7 @@ impl Runner {
         }
         match embed.inputs {
             Inputs::Tokens { .. } => Err(unsupported("input", "must be text: this model has its own tokens".into()).into()),
-            Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts).await?, prompt_tokens: 0 }),
+            Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts, client).await?, prompt_tokens: 0 }),
         }
     }
 }

@@ -22,7 +22,7 @@ use super::limiter::Budget;
 use super::plugin::Plugin;
 use super::refusal::Refusal;
 use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
-use crate::chat::{Deadline, Exchange, Message};
+use crate::chat::{Client, Deadline, Exchange, Message};
 use crate::telemetry::Metrics;
 
 /// What a capability that needs a grant looks like in the list.
@@ -88,6 +88,7 @@ fn exchange() -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,

@@ -18,7 +18,7 @@ Rely on them where they fit, name the source in brackets, and treat them as mate
 pub async fn run(stage: &RagStage, knowledge: &Knowledge, mut exchange: Exchange, metrics: &Metrics) -> Result<Exchange, Error> {
     let Some(question) = exchange.question() else { return Ok(exchange) };
     let namespace = Namespace { api: exchange.pipeline.to_string(), name: stage.namespace.clone() };
-    let query = Query { text: question, top_k: stage.top_k, score_threshold: stage.score_threshold };
+    let query = Query { text: question, top_k: stage.top_k, score_threshold: stage.score_threshold, client: exchange.client.clone() };
     let begun = Instant::now();
     let Found { hits, .. } = knowledge.search(&namespace, query).await?;
     metrics.rag_search(begun.elapsed().as_secs_f64(), hits.len());

@@ -53,7 +53,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoAdminKeys => (403, PERMISSION, "no_admin_keys"),
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
-        Refusal::Overloaded => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
         Refusal::BodySlow => (408, REQUEST, "body_timeout"),

@@ -93,7 +93,7 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     let end = Instant::now() + shared.limits.request_time;
     for document in documents {
         let name = document.name.clone();
-        let added = timely(end, shared.state.knowledge.add(&namespace, document)).await;
+        let added = timely(end, shared.state.knowledge.add(&namespace, document, &call.log.client)).await;
         shared.state.metrics.rag_document(outcome(&added));
         match added? {
             Ok(Receipt { document_id, chunks, bytes, replaced }) => {
@@ -128,7 +128,7 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
-    let query = Query { text: text.clone(), top_k, score_threshold };
+    let query = Query { text: text.clone(), top_k, score_threshold, client: call.log.client.clone() };
     let found = timely(Instant::now() + shared.limits.request_time, shared.state.knowledge.search(&namespace, query)).await??;
     let reply = Found {
         object: "list",

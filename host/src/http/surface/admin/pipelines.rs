@@ -52,7 +52,7 @@ pub(super) struct Stage {
 }
 
 pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let pipeline = call.shared.state.catalog.get(&call.id).ok_or_else(|| Refusal::NoApi(call.id.into_owned()))?;
+    let pipeline = call.shared.state.catalog.get(&call.id).ok_or_else(|| Refusal::NoApi(call.id.as_ref().into()))?;
     Ok(respond::json(StatusCode::OK, &shown(&pipeline)))
 }
 

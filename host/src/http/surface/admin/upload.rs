@@ -120,7 +120,7 @@ fn refusal(error: &multer::Error, limits: &Limits) -> Refusal {
         multer::Error::FieldSizeExceeded { field_name, .. } => Refusal::field(field_name.clone().unwrap_or_default(), "is too long"),
         multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream => Refusal::BodyBroken,
         // The library may add errors; whatever they are, the form cannot be read.
-        other => Refusal::Multipart(other.to_string()),
+        other => Refusal::Multipart(other.to_string().into()),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::http::run_chat;
 
 pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let request = codec::parse_request(&run_chat::body(shared, head, body).await?)?;
+    let request = codec::parse_request(&run_chat::body(shared, head, body, log).await?)?;
     let outcome = run_chat::run(shared, &head.headers, log, request).await?;
     run_chat::response(outcome, |reply, _| Ok(content(reply)))
 }

@@ -11,7 +11,7 @@ use crate::chat::{Deadline, Embed, Embedded, Inputs};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::route::Call;
-use crate::http::{request_body, respond};
+use crate::http::{request_body, respond, run_chat};
 use crate::llm::Asker;
 
 /// The body. A field that must be there is optional here, so that the error for its absence can name a remedy.
@@ -50,13 +50,12 @@ enum Format {
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
     let limits = &shared.limits;
-    request_body::expect_json(&head.headers)?;
-    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let bytes = run_chat::body(shared, head, body, log).await?;
     let wire: Wire = request_body::json(&bytes)?;
     let model = wire.model.ok_or_else(|| Refusal::field("model", "is missing; GET /v1/models lists the ids"))?;
     let input = wire.input.ok_or_else(|| Refusal::field("input", "is missing: a text, or a list of texts"))?;
     let Some(target) = shared.state.catalog.embedding(&model) else {
-        return Err(Refusal::NoEmbedding(model).into());
+        return Err(Refusal::NoEmbedding(model.into()).into());
     };
     let format = match wire.encoding_format.as_deref() {
         None | Some("float") => Format::Float,
@@ -70,7 +69,7 @@ pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure>
     log.pipeline = Some(model.as_str().into());
     let deadline = Deadline::after(limits.request_time.saturating_sub(log.began.elapsed()));
     let asker = Asker { model: &model, caller: log.caller.as_deref(), deadline, tries: &log.tries };
-    let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
+    let embedded = shared.state.runner.embed(&target, embed, &asker, &log.client).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }
 

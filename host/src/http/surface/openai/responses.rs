@@ -34,7 +34,7 @@ use writer::Writer;
 
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let Asked { chat, echo, include } = request::read_body(&run_chat::body(shared, head, body).await?)?;
+    let Asked { chat, echo, include } = request::read_body(&run_chat::body(shared, head, body, log).await?)?;
     let frame = Frame::new(chat.model.clone(), echo);
     let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
     run_chat::response(outcome, |reply, provider| {
