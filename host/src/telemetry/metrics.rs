@@ -221,7 +221,7 @@ impl Families {
             ),
             llm_attempts: plain(r, "llm_attempts", "Tries at providers", Family::default()),
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
-            llm_circuits: plain(r, "llm_circuit_open", "Keys of a provider that are left in peace", Family::default()),
+            llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),
         }

@@ -42,13 +42,52 @@ async fn a_key_whose_quota_is_used_up_is_left_in_peace_and_its_client_is_told_wh
 }
 
 #[tokio::test]
-async fn a_refused_key_is_a_503_while_it_is_left_in_peace() {
+async fn a_key_that_is_refused_again_and_again_is_a_503_while_it_is_left_in_peace() {
     let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
     a.always(Script::json(401, &refusal("wrong key")));
-    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
+    for _ in 0..5 {
+        assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
+    }
     let left_alone = client.chat_stream("alone", "hi", json!({})).await.answer().await;
     assert_eq!((left_alone.refused(503).as_str(), left_alone.header("retry-after")), ("provider_benched", Some("3600")));
-    assert_eq!(a.requests().len(), 1);
+    assert_eq!(a.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn what_a_provider_answers_to_one_callers_words_keeps_no_other_caller_out() {
+    let keys = format!(
+        "{QUICK}\n[keys]\nclient = [ {{ name = \"poisoner\", sha256 = \"{}\" }}, {{ name = \"neighbour\", sha256 = \"{}\" }} ]",
+        sha256("poison"),
+        sha256("honest")
+    );
+    let Gateway { a, b, client, server } = gateway(&keys).await;
+    let refused = [
+        Script::json(401, &refusal("this key may not use logprobs")),
+        Script::json(402, &refusal("fewer max_tokens, please")),
+        Script::json(403, &refusal("that file is not yours")),
+        Script::reply(500, &[], "choked"),
+        Script::reply(429, &[("retry-after", "3600")], ""),
+        Script::json(429, &json!({"error": {"message": "quota of that model", "code": "insufficient_quota"}})),
+        Script::default().cut(),
+        Script::reply(200, &[("content-type", "application/json")], "{"),
+    ];
+    let (poisoner, neighbour) = (client.key("poison"), client.key("honest"));
+    for (at, script) in refused.into_iter().enumerate() {
+        let poison = format!("poison {at}");
+        let says = poison.clone();
+        a.when(move |request| String::from_utf8_lossy(&request.body).contains(&says), script);
+        for _ in 0..6 {
+            poisoner.chat("alone", &poison, json!({})).await;
+        }
+    }
+    a.always(Script::says("from a"));
+    b.always(Script::says("from b"));
+    // The poisoner's own circuit is open: it goes to the fallback, or is told to come back. Everyone else is answered by the primary.
+    assert_eq!(poisoner.chat("p", "hi", json!({})).await.ok().content(), "from b");
+    let answer = neighbour.chat("p", "hi", json!({})).await.ok();
+    assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("from a", Some("1")));
+    assert_eq!(neighbour.chat("alone", "hi", json!({})).await.ok().content(), "from a");
+    server.wait_for_log("by poisoner");
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ async fn a_refused_key_opens_its_circuit_if_the_endpoint_gives_the_same_token_ag
     let (provider, endpoint) = (Upstream::start().await, Upstream::start().await);
     endpoint.always(grant("t-1"));
     provider.always(Script::json(401, &json!({"error": {"message": "no"}})));
-    let llm = guarded_by(Limits::default(), &provider, &endpoint, Kind::OpenAi);
+    let limits = Limits { circuit_failures: 1, ..Limits::default() };
+    let llm = guarded_by(limits, &provider, &endpoint, Kind::OpenAi);
     assert!(matches!(failure(&llm, Mode::Whole).await, Error::Status { status: 401, .. }));
     assert_eq!((provider.requests().len(), endpoint.requests().len()), (1, 2));
     assert_eq!(llm.circuits()[0].key_name.as_deref(), Some("CLIENT"));

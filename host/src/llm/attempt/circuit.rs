@@ -1,5 +1,5 @@
-//! One circuit breaker: closed while a provider answers, open after it failed too often or asked for a pause, half-open for one probe at a
-//! time. Pure: the time is an argument, and the outcome of a try from before the circuit opened never closes it.
+//! One caller's circuit breaker: closed while a provider answers, open after it failed too often or asked for a pause, half-open for one
+//! probe at a time. Pure: the time is an argument, and the outcome of a try from before the circuit opened never closes it.
 
 use std::time::Duration;
 
@@ -13,16 +13,18 @@ use crate::llm::limits::Limits;
 #[derive(Clone, Copy)]
 pub(super) struct BreakerConfig {
     /// Failures in a row that open it; with 0 it never opens.
-    failures_max: u32,
+    pub(super) failures_max: u32,
     /// How long it stays open at first.
-    open_time: Duration,
-    open_time_max: Duration,
+    pub(super) open_time: Duration,
+    pub(super) open_time_max: Duration,
 }
 
 /// Starts closed.
 pub(super) struct Circuit {
-    /// In a row, while it is closed.
+    /// In a row; while it is half-open, only probes that were refused.
     failures: u32,
+    /// How many of these are refusals.
+    refusals: u32,
     open: Option<OpenState>,
     /// Counts how often it opened, so that the outcome of an earlier try is recognised.
     generation: u64,
@@ -46,8 +48,15 @@ pub(super) enum Cause {
     Failures,
     /// The provider reported a rate limit or a quota.
     Limited,
-    /// The provider refused the key or named a time to wait.
+    /// The provider refused the key, or so it seems, or named a time to wait.
     Reported,
+}
+
+impl Cause {
+    /// Of what the provider said itself.
+    pub(super) fn stated(limited: bool) -> Self {
+        if limited { Self::Limited } else { Self::Reported }
+    }
 }
 
 /// Allows one try; needed again to record its outcome.
@@ -88,7 +97,7 @@ impl BreakerConfig {
 impl Circuit {
     /// `generation`: at least that of every earlier circuit of the same provider and key.
     pub(super) fn new(generation: u64) -> Self {
-        Self { failures: 0, open: None, generation }
+        Self { failures: 0, refusals: 0, open: None, generation }
     }
 
     /// Allows a try now. A half-open circuit allows one probe, and nothing else until that one has ended.
@@ -137,20 +146,38 @@ impl Circuit {
         };
         match (verdict, failure) {
             (Verdict::Success, _) if current || self.open.is_none() => {
-                self.failures = 0;
+                (self.failures, self.refusals) = (0, 0);
                 if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Verdict::Failure, Some(failure)) if self.open.is_none() => {
-                self.failures += 1;
-                if self.failures < config.failures_max { Change::None } else { self.open(now, time, time, Cause::Failures, failure) }
-            }
             (Verdict::Failure, Some(failure)) if probe => self.open(now, time, time, Cause::Failures, failure),
+            (Verdict::Failure, Some(failure)) if self.open.is_none() => self.failed(now, time, None, failure, config),
+            // A refusal may be of what this request asked for, so one of them says as little of a half-open circuit as of a closed one.
+            (Verdict::Refused { limited }, Some(failure)) if probe || self.open.is_none() => {
+                self.failed(now, time, Some(*limited), failure, config)
+            }
             (Verdict::Unavailable { limited, retry_after }, Some(failure)) => {
-                let cause = if *limited { Cause::Limited } else { Cause::Reported };
                 let open_for = retry_after.map_or(time, |after| after.min(config.open_time_max));
-                self.open(now, open_for, time, cause, failure)
+                self.open(now, open_for, time, Cause::stated(*limited), failure)
             }
             _ => Change::None,
+        }
+    }
+
+    /// Counts a failure, and opens it if that was one too many. `refused`: whether it was a refusal, and if so for a limit.
+    fn failed(&mut self, now: Instant, time: Duration, refused: Option<bool>, failure: &Failure, config: &BreakerConfig) -> Change {
+        self.failures += 1;
+        self.refusals += u32::from(refused.is_some());
+        if self.failures < config.failures_max {
+            return Change::None;
+        }
+        let cause = refused.filter(|_| self.refusals == self.failures).map_or(Cause::Failures, Cause::stated);
+        self.open(now, time, time, cause, failure)
+    }
+
+    /// Another caller was answered, so if failures were counted here, the next try may see whether they are over.
+    pub(super) fn others_were_answered(&mut self, now: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.cause == Cause::Failures) {
+            open.until = open.until.min(now);
         }
     }
 
@@ -159,7 +186,7 @@ impl Circuit {
         let before = self.open.as_ref().map_or(now, |open| open.until);
         let until = before.max(now + open_for);
         self.generation += 1;
-        self.failures = 0;
+        (self.failures, self.refusals) = (0, 0);
         self.open = Some(OpenState { until, open_time, cause, probing: false, failure: failure.clone() });
         Change::Opened { open_for: until - now }
     }
