@@ -83,6 +83,7 @@ impl Metrics {
         let search_seconds =
             with_unit(r, "rag_search", "Time of a search, its embedding included", Unit::Seconds, Histogram::new(SEARCH_SECONDS));
         let search_hits = plain(r, "rag_search_hits", "Chunks found by a search", Histogram::new(HITS));
+        plain(r, "log_lines_dropped", "Log lines that were lost", super::log::dropped());
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,

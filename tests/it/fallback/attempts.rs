@@ -55,11 +55,13 @@ async fn a_key_that_is_refused_again_and_again_is_a_503_while_it_is_left_in_peac
 
 #[tokio::test]
 async fn what_a_provider_answers_to_one_callers_words_keeps_no_other_caller_out() {
-    let keys = format!(
-        "{QUICK}\n[keys]\nclient = [ {{ name = \"poisoner\", sha256 = \"{}\" }}, {{ name = \"neighbour\", sha256 = \"{}\" }} ]",
-        sha256("poison"),
-        sha256("honest")
-    );
+    // Each key is its name.
+    let key = |name: &str| {
+        use sha2::Digest;
+        let hash: String = sha2::Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{{ name = \"{name}\", sha256 = \"{hash}\" }}")
+    };
+    let keys = format!("{QUICK}\n[keys]\nclient = [ {}, {} ]", key("poisoner"), key("neighbour"));
     let Gateway { a, b, client, server } = gateway(&keys).await;
     let refused = [
         Script::json(401, &refusal("this key may not use logprobs")),
@@ -71,7 +73,8 @@ async fn what_a_provider_answers_to_one_callers_words_keeps_no_other_caller_out(
         Script::default().cut(),
         Script::reply(200, &[("content-type", "application/json")], "{"),
     ];
-    let (poisoner, neighbour) = (client.key("poison"), client.key("honest"));
+    let of = |key: &str| client.clone().header("authorization", &format!("Bearer {key}"));
+    let (poisoner, neighbour) = (of("poisoner"), of("neighbour"));
     for (at, script) in refused.into_iter().enumerate() {
         let poison = format!("poison {at}");
         let says = poison.clone();

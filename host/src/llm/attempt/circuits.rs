@@ -198,7 +198,9 @@ fn log(account: Account<'_>, caller: &str, change: Change, failure: Option<&Fail
                 "provider `{provider}` is left in peace for {ms} ms by {caller}: {why}"
             );
         }
-        Change::Closed => tracing::info!(llm.provider = provider, llm.key_name = key, caller, "provider `{provider}` answers {caller} again"),
+        Change::Closed => {
+            tracing::info!(llm.provider = provider, llm.key_name = key, caller, "provider `{provider}` answers {caller} again")
+        }
     }
 }
 
@@ -283,9 +285,7 @@ impl Kept {
             };
             CircuitState { provider: self.provider.clone(), key_name: self.key_name.clone(), whose, state, until }
         };
-        let own = |(caller, circuit): &(Caller, Circuit)| {
-            state(Whose::Caller(caller.as_deref().map(str::to_owned)), circuit.open_until())
-        };
+        let own = |(caller, circuit): &(Caller, Circuit)| state(Whose::Caller(caller.as_deref().map(str::to_owned)), circuit.open_until());
         let shared = self.shared.open_until().map(|until| state(Whose::Everyone, Some(until)));
         self.callers.iter().map(own).chain(shared).collect()
     }

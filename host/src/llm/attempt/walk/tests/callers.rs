@@ -65,7 +65,8 @@ async fn what_two_callers_have_seen_spares_a_third() {
     world.asked();
     is_from(&world.of("three", &[target("a"), target("b")]).await, "b", 1);
     assert_eq!(world.asked(), ["b"]);
-    let whose: Vec<_> = world.attempts.circuits().into_iter().filter(|circuit| circuit.until.is_some()).map(|circuit| circuit.whose).collect();
+    let whose: Vec<_> =
+        world.attempts.circuits().into_iter().filter(|circuit| circuit.until.is_some()).map(|circuit| circuit.whose).collect();
     assert_eq!(whose, [Whose::Everyone]);
 }
 
