@@ -42,15 +42,26 @@ async fn a_key_whose_quota_is_used_up_is_left_in_peace_and_its_client_is_told_wh
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_again_and_again_is_a_503_while_it_is_left_in_peace() {
-    let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
+async fn a_key_that_is_refused_again_and_again_sends_requests_to_the_fallback_at_once() {
+    let Gateway { a, b, client, server: _server } = gateway(QUICK).await;
     a.always(Script::json(401, &refusal("wrong key")));
+    b.always(Script::says("from b"));
     for _ in 0..5 {
         assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
     }
+    let answer = client.chat("p", "hi", json!({})).await.ok();
+    assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("from b", Some("1")));
+    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth", "which says what is wrong");
+}
+
+#[tokio::test]
+async fn a_provider_that_named_a_time_is_a_503_while_it_is_left_in_peace() {
+    let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
+    a.always(Script::reply(503, &[("retry-after", "3600")], ""));
+    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(503), "provider_failed");
     let left_alone = client.chat_stream("alone", "hi", json!({})).await.answer().await;
     assert_eq!((left_alone.refused(503).as_str(), left_alone.header("retry-after")), ("provider_benched", Some("3600")));
-    assert_eq!(a.requests().len(), 5);
+    assert_eq!(a.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -23,8 +23,6 @@ pub(super) struct BreakerConfig {
 pub(super) struct Circuit {
     /// In a row; while it is half-open, only probes that were refused.
     failures: u32,
-    /// How many of these are refusals.
-    refusals: u32,
     open: Option<OpenState>,
     /// Counts how often it opened, so that the outcome of an earlier try is recognised.
     generation: u64,
@@ -48,7 +46,7 @@ pub(super) enum Cause {
     Failures,
     /// The provider reported a rate limit or a quota.
     Limited,
-    /// The provider refused the key, or so it seems, or named a time to wait.
+    /// The provider named a time to wait.
     Reported,
 }
 
@@ -97,7 +95,7 @@ impl BreakerConfig {
 impl Circuit {
     /// `generation`: at least that of every earlier circuit of the same provider and key.
     pub(super) fn new(generation: u64) -> Self {
-        Self { failures: 0, refusals: 0, open: None, generation }
+        Self { failures: 0, open: None, generation }
     }
 
     /// Allows a try now. A half-open circuit allows one probe, and nothing else until that one has ended.
@@ -146,15 +144,13 @@ impl Circuit {
         };
         match (verdict, failure) {
             (Verdict::Success, _) if current || self.open.is_none() => {
-                (self.failures, self.refusals) = (0, 0);
+                self.failures = 0;
                 if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
             (Verdict::Failure, Some(failure)) if probe => self.open(now, time, time, Cause::Failures, failure),
-            (Verdict::Failure, Some(failure)) if self.open.is_none() => self.failed(now, time, None, failure, config),
+            (Verdict::Failure, Some(failure)) if self.open.is_none() => self.failed(now, time, failure, config),
             // A refusal may be of what this request asked for, so one of them says as little of a half-open circuit as of a closed one.
-            (Verdict::Refused { limited }, Some(failure)) if probe || self.open.is_none() => {
-                self.failed(now, time, Some(*limited), failure, config)
-            }
+            (Verdict::Refused, Some(failure)) if probe || self.open.is_none() => self.failed(now, time, failure, config),
             (Verdict::Unavailable { limited, retry_after }, Some(failure)) => {
                 let open_for = retry_after.map_or(time, |after| after.min(config.open_time_max));
                 self.open(now, open_for, time, Cause::stated(*limited), failure)
@@ -163,15 +159,10 @@ impl Circuit {
         }
     }
 
-    /// Counts a failure, and opens it if that was one too many. `refused`: whether it was a refusal, and if so for a limit.
-    fn failed(&mut self, now: Instant, time: Duration, refused: Option<bool>, failure: &Failure, config: &BreakerConfig) -> Change {
+    /// Counts a failure, and opens it if that was one too many.
+    fn failed(&mut self, now: Instant, time: Duration, failure: &Failure, config: &BreakerConfig) -> Change {
         self.failures += 1;
-        self.refusals += u32::from(refused.is_some());
-        if self.failures < config.failures_max {
-            return Change::None;
-        }
-        let cause = refused.filter(|_| self.refusals == self.failures).map_or(Cause::Failures, Cause::stated);
-        self.open(now, time, time, cause, failure)
+        if self.failures < config.failures_max { Change::None } else { self.open(now, time, time, Cause::Failures, failure) }
     }
 
     /// Another caller was answered, so if failures were counted here, the next try may see whether they are over.
@@ -186,7 +177,7 @@ impl Circuit {
         let before = self.open.as_ref().map_or(now, |open| open.until);
         let until = before.max(now + open_for);
         self.generation += 1;
-        (self.failures, self.refusals) = (0, 0);
+        self.failures = 0;
         self.open = Some(OpenState { until, open_time, cause, probing: false, failure: failure.clone() });
         Change::Opened { open_for: until - now }
     }

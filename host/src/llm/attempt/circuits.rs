@@ -136,7 +136,7 @@ impl Circuits {
         if !self.config.is_enabled() {
             return;
         }
-        let counts = matches!(verdict, Verdict::Failure | Verdict::Refused { .. } | Verdict::Unavailable { .. });
+        let counts = matches!(verdict, Verdict::Failure | Verdict::Refused | Verdict::Unavailable { .. });
         let mut table = self.lock();
         let generation = table.generation;
         let Some(at) = table.find(account, counts) else { return };

@@ -99,8 +99,7 @@ impl Shared {
         let (failures, cause) = match outcome.verdict {
             Verdict::Success if current || self.open.is_none() => return self.answered(),
             Verdict::Success | Verdict::Neutral => return Change::None,
-            Verdict::Failure => (1, Cause::Failures),
-            Verdict::Refused { limited } => (1, Cause::stated(*limited)),
+            Verdict::Failure | Verdict::Refused => (1, Cause::Failures),
             Verdict::Unavailable { limited, .. } => (half, Cause::stated(*limited)),
         };
         let Some(failure) = outcome.failure else { return Change::None };

@@ -70,7 +70,7 @@ impl Queue {
         state.ended = true;
         self.0.filled.notify_one();
         // A thread that was told of a line and has not woken yet still counts as idle.
-        let busy = |state: &mut State| !state.gone && !(state.idle && state.waiting.is_empty());
+        let busy = |state: &mut State| !(state.gone || state.idle && state.waiting.is_empty());
         drop(self.0.idle.wait_timeout_while(state, time, busy));
     }
 }

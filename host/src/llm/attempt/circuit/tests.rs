@@ -125,22 +125,16 @@ fn what_the_provider_reports_opens_it_at_once_for_as_long_as_it_says_up_to_the_m
 }
 
 #[test]
-fn a_refusal_counts_like_a_failure_and_refusals_alone_are_the_providers_own_word() {
-    for (verdicts, cause) in [
-        ([Verdict::Refused { limited: false }, Verdict::Refused { limited: true }, Verdict::Refused { limited: false }], Cause::Reported),
-        ([Verdict::Refused { limited: true }, Verdict::Refused { limited: true }, Verdict::Refused { limited: true }], Cause::Limited),
-        ([Verdict::Failure, Verdict::Refused { limited: true }, Verdict::Refused { limited: true }], Cause::Failures),
-        ([Verdict::Refused { limited: true }, Verdict::Refused { limited: true }, Verdict::Failure], Cause::Failures),
-    ] {
-        let mut story = Story::new();
-        assert_eq!(verdicts.map(|verdict| story.tries(&verdict)), [Change::None, Change::None, Change::Opened { open_for: OPEN_TIME }]);
-        assert_eq!(story.admit().expect_err("it is open").cause, cause);
-    }
+fn a_refusal_counts_like_a_failure() {
+    let mut story = Story::new();
+    let verdicts = [Verdict::Refused, Verdict::Failure, Verdict::Refused];
+    assert_eq!(verdicts.map(|verdict| story.tries(&verdict)), [Change::None, Change::None, Change::Opened { open_for: OPEN_TIME }]);
+    assert_eq!(story.admit().expect_err("it is open").cause, Cause::Failures);
 }
 
 #[test]
 fn a_refused_probe_says_nothing_until_as_many_of_them_are_refused_as_open_it() {
-    let refused = Verdict::Refused { limited: false };
+    let refused = Verdict::Refused;
     let mut story = Story::opened().after(OPEN_TIME);
     assert_eq!([story.tries(&refused), story.tries(&refused)], [Change::None; 2], "the next one may probe at once");
     assert_eq!(story.tries(&refused), Change::Opened { open_for: OPEN_TIME * 2 });

@@ -5,7 +5,8 @@ use crate::llm::Error;
 
 const OPEN_TIME: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(1);
-const REFUSED: Verdict = Verdict::Refused { limited: false };
+const REFUSED: Verdict = Verdict::Refused;
+const WAIT: Verdict = Verdict::Unavailable { limited: false, retry_after: None };
 const LIMITED: Verdict = Verdict::Unavailable { limited: true, retry_after: None };
 
 fn failure() -> Failure {
@@ -131,9 +132,10 @@ fn it_is_open_for_as_long_as_two_callers_were_told_to_wait() {
 fn it_gives_way_unless_all_were_told_the_same() {
     for (a, b, cause) in [
         (&LIMITED, &LIMITED, Cause::Limited),
-        (&REFUSED, &REFUSED, Cause::Reported),
+        (&WAIT, &WAIT, Cause::Reported),
+        (&REFUSED, &REFUSED, Cause::Failures),
         (&LIMITED, &Verdict::Failure, Cause::Failures),
-        (&REFUSED, &LIMITED, Cause::Failures),
+        (&WAIT, &LIMITED, Cause::Failures),
     ] {
         let mut story = Story::new(2);
         story.tries("a", a);

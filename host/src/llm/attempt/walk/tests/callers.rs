@@ -47,6 +47,38 @@ async fn a_caller_whose_failures_come_before_anybody_else_asks_keeps_nobody_out(
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_schedule_of_one_callers_requests_keeps_another_out() {
+    let (acts, chain) = (provoked(), [target("a"), target("b")]);
+    for seed in 0..8 {
+        let (world, mut rng) = (World::new(), Rng::with_seed(seed));
+        for round in 0..250 {
+            for _ in 0..rng.usize(..12) {
+                world.then("a", (0..3).map(|_| acts[rng.usize(..acts.len())].clone()));
+                drop(world.of("hostile", &chain).await);
+                tokio::time::advance(Duration::from_millis(rng.u64(..20_000))).await;
+            }
+            world.acts.lock().unwrap().clear();
+            // One of the hostile requests is under way, perhaps as a probe.
+            world.then("a", [Act::Hang]);
+            let hanging = world.of("hostile", &chain[..1]);
+            let other = async {
+                tokio::task::yield_now().await;
+                world.acts.lock().unwrap().clear();
+                world.of("other", &chain).await
+            };
+            tokio::select! {
+                biased;
+                _ = async { drop(hanging.await); std::future::pending::<()>().await } => {}
+                answer = other => match answer {
+                    Ok(answer) => assert_eq!((&*answer.provider, answer.attempts), ("a", 1), "seed {seed}, round {round}"),
+                    Err(error) => panic!("seed {seed}, round {round}: {error}"),
+                },
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refusal_keeps_nobody_out_not_even_its_own_caller() {
     for number in [401, 402, 403] {
         let world = World::new().acts("a", [status(number)]);
@@ -76,8 +108,20 @@ async fn a_refused_key_is_noticed_for_all_by_two_of_its_callers() {
     for caller in ["one", "two", "one", "two", "one"] {
         is_status(world.of(caller, &[target("a")]).await, 401);
     }
+    is_from(&world.of("three", &[target("a"), target("b")]).await, "b", 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_callers_were_told_holds_for_a_third_for_the_shorter_time() {
+    let world = World::new().acts("a", [wait(429, 600 * SECOND), wait(429, 20 * SECOND)]);
+    for caller in ["one", "two"] {
+        is_status(world.of(caller, &[target("a")]).await, 429);
+    }
     let error = world.of("three", &[target("a")]).await.err().expect("must fail");
-    assert!(matches!(error, Error::CircuitOpen { limited: false, retry_after, .. } if retry_after == 10 * SECOND), "{error:?}");
+    assert!(matches!(error, Error::CircuitOpen { limited: true, retry_after, .. } if retry_after == 20 * SECOND), "{error:?}");
+    tokio::time::advance(20 * SECOND).await;
+    is_from(&world.of("three", &[target("a")]).await, "a", 1);
+    assert!(world.of("one", &[target("a")]).await.is_err(), "it was told to wait for longer");
 }
 
 /// The circuit of `a` was opened for everyone, and its time is over.
