@@ -32,14 +32,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::chat::{Completion, Embed, Embedded, Exchange, Message, Reply, Usage};
-use attempt::walk::{Attempts, Walk};
+use attempt::walk::{Attempts, Of, Walk};
 use attempt::{Attempt, Backend, Failure, Request as _};
 use provider::embeddings::{Embeddings, prompt_tokens};
 use provider::{Call, Chat, Provider};
 use transport::Tls;
 
 pub use adapter::Unsupported;
-pub use attempt::circuits::{CircuitPhase, CircuitState};
+pub use attempt::circuits::{CircuitPhase, CircuitState, Whose};
 pub use attempt::{Answered, Observer};
 pub use config::{Config, Kind, Options, ProviderConfig};
 pub use error::{Error, Phase};
@@ -142,8 +142,9 @@ impl Llm {
     /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answered<Reply>, Error> {
         let chat = Chat { exchange, mode };
-        let (chain, chosen) = (chain.into(), exchange.model.as_deref());
-        Walk::new(self, &self.attempts, &chat, chain, exchange.deadline, &exchange.tries, chosen).run().await
+        let Exchange { deadline, tries, .. } = exchange;
+        let of = Of { caller: exchange.caller.as_deref(), deadline: *deadline, tries, chosen: exchange.model.as_deref() };
+        Walk::new(self, &self.attempts, &chat, chain.into(), of).run().await
     }
 
     /// Asks `target` for vectors, and reports to the observer what that used.
@@ -152,7 +153,8 @@ impl Llm {
     /// As for a reply; `NoEmbeddings` if the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let (request, chain) = (Embeddings(embed), std::slice::from_ref(target).into());
-        let embedded = Walk::new(self, &self.attempts, &request, chain, asker.deadline, asker.tries, None).run().await?.reply;
+        let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, chosen: None };
+        let embedded = Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply;
         let (prompt, estimated) = prompt_tokens(embed, &embedded);
         let usage = Usage { prompt, ..Usage::default() };
         let Target { provider, model, .. } = target;

@@ -46,7 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fastrand", &["llm"]),
     ("form_urlencoded", &["http", "llm"]),
     ("futures_util", EVERYWHERE),
-    ("getrandom", &["http", "telemetry"]),
+    ("getrandom", &["http", "stages", "telemetry"]),
     ("http", &["config", "http", "llm"]),
     ("http_body_util", &["http", "llm"]),
     ("httpdate", &["llm"]),

@@ -4,6 +4,7 @@
 mod circuit;
 pub(super) mod circuits;
 mod policy;
+mod shared;
 pub(super) mod walk;
 
 use std::future::Future;
@@ -83,7 +84,7 @@ pub trait Observer: Send + Sync {
     /// A reply is over, and this is what it used. Called once for each answered exchange, also if the client left before the end.
     fn used(&self, _: &Used<'_>) {}
 
-    /// How many circuits of a provider, one for each of its keys, are open now. Called whenever that number changes.
+    /// How many circuits of a provider, those of its callers and those of its keys, are open now. Called whenever that number changes.
     fn circuits(&self, provider: &str, open: usize) {
         let _ = (provider, open);
     }

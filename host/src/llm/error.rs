@@ -48,7 +48,7 @@ pub enum Error {
     #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
     CircuitOpen {
         provider: String,
-        /// The provider reported a rate limit or a quota, not a refused key.
+        /// The provider reported a rate limit or a quota, not an overload.
         limited: bool,
         retry_after: Duration,
     },

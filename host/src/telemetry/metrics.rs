@@ -84,6 +84,7 @@ impl Metrics {
         let search_seconds =
             with_unit(r, "rag_search", "Time of a search, its embedding included", Unit::Seconds, Histogram::new(SEARCH_SECONDS));
         let search_hits = plain(r, "rag_search_hits", "Chunks found by a search", Histogram::new(HITS));
+        plain(r, "log_lines_dropped", "Log lines that were lost", super::log::dropped());
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
@@ -227,7 +228,7 @@ impl Families {
             ),
             llm_attempts: plain(r, "llm_attempts", "Tries at providers", Family::default()),
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
-            llm_circuits: plain(r, "llm_circuit_open", "Keys of a provider that are left in peace", Family::default()),
+            llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),

@@ -14,7 +14,7 @@ const ARCHITECTURE_LINES_MAX: usize = 199;
 
 /// The tables whose keys are limits.
 fn is_limit(path: &str) -> bool {
-    path.contains("limits.") || path.starts_with("telemetry.otlp_")
+    path.contains("limits.") || ["telemetry.otlp_", "telemetry.log_"].iter().any(|start| path.starts_with(start))
 }
 
 fn documents() -> Vec<Source> {

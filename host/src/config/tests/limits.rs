@@ -65,6 +65,8 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
     ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
     ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
+    ("telemetry", "log_queue", "\"64KiB\"", "\"1GiB\"", "\"63KiB\"", "\"2GiB\""),
+    ("telemetry", "log_flush", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("telemetry", "otlp_queue", "1", "1_000_000", "0", "1_000_001"),
     ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
     ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
@@ -106,18 +108,18 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
             .filter_map(|l| Some(l.split_once(" = ")?.0.to_owned()))
             .collect::<BTreeSet<_>>()
     };
-    let check = |name: &str, limits: &dyn Debug| {
-        let fields = format!("{limits:#?}");
+    let check_all = |name: &str, limits: &[&dyn Debug]| {
+        let fields: String = limits.iter().map(|limits| format!("{limits:#?}\n")).collect();
         let fields = fields.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(field, _)| field.to_owned());
         assert_eq!(fields.collect::<BTreeSet<_>>(), table(name), "{name}");
     };
+    let check = |name: &str, limits: &dyn Debug| check_all(name, &[limits]);
     check("limits.http", &config.http);
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);
-    check("telemetry", &config.telemetry);
-    check("telemetry", &config.telemetry);
+    check_all("telemetry", &[&config.telemetry, &config.log]);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

@@ -35,6 +35,8 @@ pub(super) enum Verdict {
     Success,
     /// It failed.
     Failure,
+    /// It refused the key or the account, or what this request asked for: vendors answer both with the same statuses. It counts like a failure.
+    Refused,
     /// It reported itself that it is of no use to ask again before this time has passed, or before somebody mends the key or the account.
     /// `limited`: because of a rate limit or a quota.
     Unavailable { limited: bool, retry_after: Option<Duration> },
@@ -67,8 +69,7 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
     match status {
         _ if exhausted => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
         _ if too_long(code) => judgment(Retry::Never, Verdict::Success),
-        402 => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
-        401 | 403 => judgment(Retry::Never, Verdict::Unavailable { limited: false, retry_after }),
+        401..=403 => judgment(Retry::Never, Verdict::Refused),
         429 => transient(true, Verdict::Failure),
         409 | 425 => transient(false, Verdict::Success),
         408 | 500..=599 => transient(false, Verdict::Failure),
