@@ -67,6 +67,7 @@ fn exchange(question: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }

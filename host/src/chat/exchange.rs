@@ -22,6 +22,8 @@ pub struct Exchange {
     pub id: RequestId,
     /// The name of the client key that was used; none if no keys are configured.
     pub caller: Option<Arc<str>>,
+    /// For whom the caller asks, if the operator tells end users apart: no name, but what the ledger knows the end user by.
+    pub end_user: Option<Arc<str>>,
     /// The API id that the client sent as `model`.
     pub pipeline: Arc<str>,
     pub deadline: Deadline,
