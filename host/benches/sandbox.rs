@@ -82,6 +82,7 @@ async fn ours(registry: &Registry) -> Duration {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     };
     let started = Instant::now();

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::chat::Usage;
 use crate::config::Config;
 use crate::http::{self, Server};
 use crate::ledger::flusher::Flusher;
@@ -64,7 +65,8 @@ impl App {
         let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;
         let allowances = config.keys.client.iter().map(|key| (key.name.clone(), key.allowance)).collect();
-        let charging = ledger::Config { allowances, prices: config.prices, limits: config.ledger };
+        let end_users = config.keys.end_users.as_ref().map(|end_users| end_users.limits.clone());
+        let charging = ledger::Config { allowances, end_users, prices: config.prices, limits: config.ledger };
         let ledger = Ledger::open(usage, charging, ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
@@ -154,14 +156,19 @@ impl llm::Observer for Attempts {
         self.metrics.llm_attempt(provider, outcome, seconds);
     }
 
+    fn reserve<'a>(&'a self, ask: &'a llm::Ask<'a>) -> BoxFuture<'a, Result<Option<Box<dyn llm::Hold>>, llm::Error>> {
+        let llm::Ask { caller, end_user, provider, model, prompt, completion, choices } = *ask;
+        Box::pin(async move {
+            let ask = ledger::reservation::Ask { caller, end_user, provider, model, prompt, completion, choices };
+            let reserved = self.ledger.reserve(&ask).await.map_err(|refused| over_budget(&refused))?;
+            let held = |reservation| Box::new(Held { reservation, metrics: self.metrics.clone() }) as Box<dyn llm::Hold>;
+            Ok(reserved.map(held))
+        })
+    }
+
     fn used(&self, used: &llm::Used<'_>) {
-        let llm::Used { pipeline, caller, provider, operation, system, model, usage, estimated } = *used;
-        // The convention wants the provider's own count.
-        if !estimated {
-            let of = telemetry::Operation { name: operation, system, model };
-            self.metrics.operation_tokens(of, usage.prompt, usage.completion);
-        }
-        self.ledger.used(&ledger::Entry { pipeline, caller, provider, model, usage, estimated });
+        count(&self.metrics, used);
+        self.ledger.used(&entry(used));
     }
 
     fn circuits(&self, provider: &str, open: usize) {
@@ -175,6 +182,53 @@ impl llm::Observer for Attempts {
     fn first_chunk(&self, of: telemetry::Operation<'_>, seconds: f64) {
         self.metrics.first_chunk(of, seconds);
     }
+}
+
+/// Plugs a reservation of the ledger into the llm room's port.
+struct Held {
+    reservation: ledger::reservation::Reservation,
+    metrics: Arc<Metrics>,
+}
+
+impl llm::Hold for Held {
+    fn expected(&self) -> Usage {
+        self.reservation.expected()
+    }
+
+    fn extend(&mut self, completion: u64) -> bool {
+        self.reservation.extend(completion)
+    }
+
+    fn settle(self: Box<Self>, used: &llm::Used<'_>) {
+        count(&self.metrics, used);
+        self.reservation.settle(&entry(used));
+    }
+
+    fn release(self: Box<Self>) {
+        self.reservation.release();
+    }
+}
+
+fn entry<'a>(used: &llm::Used<'a>) -> ledger::Entry<'a> {
+    let llm::Used { pipeline, caller, provider, model, usage, estimated, .. } = *used;
+    ledger::Entry { pipeline, caller, provider, model, usage, estimated }
+}
+
+/// In OpenTelemetry's terms. The convention wants the provider's own count.
+fn count(metrics: &Metrics, used: &llm::Used<'_>) {
+    let llm::Used { operation, system, model, usage, estimated, .. } = *used;
+    if !estimated {
+        metrics.operation_tokens(telemetry::Operation { name: operation, system, model }, usage.prompt, usage.completion);
+    }
+}
+
+fn over_budget(refused: &ledger::Refused) -> llm::Error {
+    let remedy = match refused.remedy() {
+        ledger::Remedy::Wait => llm::BudgetRemedy::Wait,
+        ledger::Remedy::Later => llm::BudgetRemedy::Later,
+        ledger::Remedy::OtherModel => llm::BudgetRemedy::OtherModel,
+    };
+    llm::Error::OverBudget { message: refused.to_string(), remedy, retry_after: refused.retry_after }
 }
 
 /// Plugs the llm room's transport into the telemetry room's port.
@@ -206,7 +260,6 @@ fn this_program() -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Usage;
     use crate::llm::Observer as _;
 
     #[tokio::test]

@@ -28,7 +28,7 @@ mod toggles;
 pub use access::may_listen;
 pub use cors::{ORIGINS_MAX, Origins};
 pub use gateway::{Server, openapi_document};
-pub use keys::{Key, Keys};
+pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
 pub use listen::{Drain, Error};
 pub use shared::{Config, State};

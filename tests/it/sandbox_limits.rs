@@ -68,6 +68,7 @@ fn exchange(question: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::error::Refusal;
+use super::keys::{self, EndUserFrom, EndUsers};
 use super::listen::Peer;
 use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
@@ -36,6 +38,8 @@ pub(super) struct RequestLog {
     pub(super) caller: Option<Arc<str>>,
     /// Whose share of the server it uses.
     pub(super) client: Client,
+    /// For whom the caller asks, if end users are told apart.
+    pub(super) end_user: Option<Arc<str>>,
     /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
@@ -61,6 +65,7 @@ impl RequestLog {
             id,
             caller: None,
             client: Client::Address(peer.network),
+            end_user: None,
             pipeline: None,
             began,
             route: "none",
@@ -134,10 +139,23 @@ impl RequestLog {
         self.shared.state.ledger.admit(caller).map_err(Refusal::RateLimited)
     }
 
+    /// Counts the request against the limits of its caller's end user, if end users are told apart. `user` is the body's field of that name.
+    pub(super) fn meter_end_user(&mut self, headers: &HeaderMap, user: Option<&str>) -> Result<(), Refusal> {
+        let Some((EndUsers { from, .. }, caller)) = self.shared.keys.end_users.as_ref().zip(self.caller.as_ref()) else { return Ok(()) };
+        let name = match from {
+            EndUserFrom::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+            EndUserFrom::UserField => user.map(str::as_bytes),
+        };
+        let end_user = keys::end_user(caller, name.unwrap_or_default());
+        self.shared.state.ledger.admit_end_user(caller, &end_user).map_err(Refusal::RateLimited)?;
+        self.end_user = Some(end_user);
+        Ok(())
+    }
+
     /// What its caller has left; none if it has no limits or nothing is counted.
     pub(super) fn standing(&self) -> Option<Standing> {
         let caller = self.caller.as_ref().filter(|_| self.metered)?;
-        self.shared.state.ledger.standing(caller)
+        self.shared.state.ledger.standing(caller, self.end_user.as_deref())
     }
 
     /// The answer's status is known; a stream may still end in other ways than well.

@@ -46,10 +46,13 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));
     let toggles = toggles::read(toggles.as_ref(), headers)?;
+    let user = params.iter().find(|(name, _)| name == "user").and_then(|(_, json)| serde_json::from_str::<String>(json.get()).ok());
+    record.meter_end_user(headers, user.as_deref())?;
     let exchange = Exchange {
         id: Arc::clone(&record.id),
         caller: record.caller.clone(),
         client: record.client.clone(),
+        end_user: record.end_user.clone(),
         pipeline: Arc::clone(&pipeline.id),
         deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
         stream,

@@ -62,9 +62,14 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.ledger", "flush", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
     ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
     ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "completion_tokens", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "budget_parts", "1", "10_000", "0", "10_001"),
+    ("limits.ledger", "budget_wait", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
     ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
     ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
+    ("keys.default_limits", "usd_per_day", "0.01", "10_000_000", "0.009999", "10_000_000.000001"),
+    ("keys.default_limits", "usd_per_month", "0.01", "1e7", "0", "10_000_001"),
     ("telemetry", "log_queue", "\"64KiB\"", "\"1GiB\"", "\"63KiB\"", "\"2GiB\""),
     ("telemetry", "log_flush", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("telemetry", "otlp_queue", "1", "1_000_000", "0", "1_000_001"),
@@ -96,7 +101,7 @@ fn every_limit_is_read_and_has_two_edges() {
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     let config = parse(
-        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3",
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
     );
     let effective = config.effective();
     let table = |name: &str| {

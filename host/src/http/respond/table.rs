@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
-use crate::ledger::Limit;
-use crate::llm::Phase;
+use crate::ledger::Remedy;
+use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
@@ -73,10 +73,19 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
 
 /// As OpenAI does: a client waits for a rate, and does not wait for a budget.
 fn used_up(refused: &ledger::Refused, message: String) -> ErrorResponse {
-    let response = |code: &'static str| ErrorResponse::new(429, RATE, code, message).after(whole_seconds(refused.retry_after));
-    match refused.limit {
-        Limit::RequestsPerMinute | Limit::TokensPerMinute => response("rate_limit_exceeded"),
-        Limit::TokensPerDay => response("insufficient_quota").hopeless(),
+    let remedy = match refused.remedy() {
+        Remedy::Wait => BudgetRemedy::Wait,
+        Remedy::Later => BudgetRemedy::Later,
+        Remedy::OtherModel => BudgetRemedy::OtherModel,
+    };
+    over_budget(message, remedy, refused.retry_after)
+}
+
+fn over_budget(message: String, remedy: BudgetRemedy, retry_after: Duration) -> ErrorResponse {
+    match remedy {
+        BudgetRemedy::Wait => ErrorResponse::new(429, RATE, "rate_limit_exceeded", message).after(whole_seconds(retry_after)),
+        BudgetRemedy::Later => ErrorResponse::new(429, RATE, "insufficient_quota", message).after(whole_seconds(retry_after)).hopeless(),
+        BudgetRemedy::OtherModel => ErrorResponse::new(403, PERMISSION, "model_not_priced", message).hopeless(),
     }
 }
 
@@ -163,6 +172,7 @@ fn provider(error: &llm::Error) -> ErrorResponse {
         llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
         }
+        llm::Error::OverBudget { message, remedy, retry_after } => over_budget(message.clone(), *remedy, *retry_after),
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),
     }
 }
