@@ -9,6 +9,7 @@ pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod llm;

@@ -13,22 +13,23 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
+    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry", "files"]),
     ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     // The ports that it implements are the rooms' own.
-    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry"]),
+    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry", "files"]),
     ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("sandbox", &["chat", "telemetry"]),
+    ("sandbox", &["chat", "telemetry", "files"]),
     ("rag", &["chat", "telemetry"]),
-    ("llm", &["chat", "telemetry"]),
+    ("llm", &["chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     ("chat", &[]),
     ("telemetry", &[]),
+    ("files", &[]),
 ];
 
 const EVERYWHERE: &[&str] = &["*"];
@@ -66,7 +67,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["storage"]),
-    ("rustix", &["cli", "sandbox"]),
+    ("rustix", &["cli", "sandbox", "files"]),
     ("schemars", &["http"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
@@ -84,6 +85,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unicode_segmentation", &["rag", "llm"]),
     ("usearch", &["storage"]),
     ("uuid", &["http", "stages", "rag", "llm"]),
+    ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
 ];
