@@ -47,6 +47,7 @@ mod hostile;
 mod ledger;
 mod listening;
 mod llm;
+mod loading;
 mod openapi;
 mod providers_table;
 mod responses;

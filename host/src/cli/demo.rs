@@ -60,6 +60,7 @@ impl Demo {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
             app.knowledge().add(&namespace, document).await.with_context(|| format!("{name} cannot be added"))?;
         }
+        app.plugins_loaded().await;
         println!("listening on http://{}", app.local_addr());
         println!("{}", sample_request(app.local_addr()));
         app.serve(stop_signal()).await

@@ -53,6 +53,7 @@ impl Server {
             openapi: LazyLock::new(openapi_document),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            plugins_tried: AtomicBool::new(false),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }
