@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::chat::Usage;
 use crate::config::Config;
+use crate::files;
 use crate::http::{self, Server};
 use crate::ledger::flusher::Flusher;
 use crate::ledger::{self, Ledger};
@@ -29,6 +30,7 @@ use crate::telemetry::{self, Metrics};
 pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
+    registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     secrets: llm::Secrets,
     /// The task that sends traces, and what stops it.
@@ -41,7 +43,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything; once it returns, connections are accepted by the kernel.
+    /// Opens everything; once it returns, connections are accepted by the kernel. Plugins are loaded meanwhile: `plugins_loaded` waits for
+    /// them, and `/readyz` and requests say so until then.
     ///
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
@@ -56,7 +59,6 @@ impl App {
     /// # Errors
     /// As `open`.
     pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&config.data_dir).with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
         let data_dir = locked(&config.data_dir)?;
         let database = config.data_dir.join("cofferdam.db");
         let metrics = Metrics::new();
@@ -78,20 +80,25 @@ impl App {
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
+        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
-        let state = http::State { catalog, runner, registry, knowledge: shown, ledger, metrics: metrics.clone() };
+        let state = http::State { catalog, runner, registry: registry.clone(), knowledge: shown, ledger, metrics: metrics.clone() };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys, cors_origins: config.cors_origins };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, registry, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Waits until every file that was in the plugin directory at the start is live or was refused.
+    pub async fn plugins_loaded(&self) {
+        self.registry.loaded().await;
     }
 
     /// For the demo, which fills it.
@@ -134,12 +141,17 @@ impl App {
     }
 }
 
-/// Takes the data directory for this process.
+/// Takes the data directory for this process. It is made if it is missing, and closed to other users: it holds what clients uploaded and
+/// machine code that is trusted, and whoever can open the lock can keep every server from starting.
 ///
 /// # Errors
-/// Another server has it.
+/// Another server has it, or it cannot be used.
 pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
-    let file = File::create(data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
+    let exposed = files::private_directory(data_dir).with_context(|| format!("data_dir {} cannot be made", data_dir.display()))?;
+    if let Some(exposed) = exposed {
+        tracing::warn!(data_dir = %data_dir.display(), "other users can reach data_dir: {exposed}");
+    }
+    let file = files::private_file(&data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
     file.try_lock().with_context(|| format!("data_dir {} is in use by another server; give each its own", data_dir.display()))?;
     Ok(file)
 }

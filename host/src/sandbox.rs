@@ -22,6 +22,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod outcome;
+mod outline;
 mod plugin;
 mod refusal;
 mod registry;
@@ -30,7 +31,7 @@ mod store;
 mod wasi;
 
 pub use capability::check_grant;
-pub use compile::{Compiler, child as compile_child};
+pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};

@@ -164,7 +164,7 @@ async fn an_honest_plugin_runs_beside_a_hostile_one_in_one_directory() {
         "[[pipelines]]\n        id = \"calm\"\n        pipeline = [",
         "[[pipelines]]\n        id = \"calm\"\n        pipeline = [ { stage = \"post_hook\", config = { function_id = \"stamp\" } },",
     );
-    let server = Server::with(&both).plugin("endless_loop").plugin("stamp_1").start();
+    let server = Server::with(&both).plugin("endless_loop").plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let (hostile, calm) = tokio::join!(client.chat("victim", "hello", json!({})), client.chat("calm", "hello", json!({})));
     hostile.ok();

@@ -47,6 +47,7 @@ mod hostile;
 mod ledger;
 mod listening;
 mod llm;
+mod loading;
 mod openapi;
 mod outputs;
 mod providers_table;

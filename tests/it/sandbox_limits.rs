@@ -1,7 +1,7 @@
 //! The sandbox's limits at their edges: limits of one call on the sandbox itself, because there a search for the edge costs milliseconds;
 //! limits of all calls through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
-mod compile;
+pub(crate) mod compile;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -50,7 +50,9 @@ impl Sandbox {
 
     async fn open(&self) -> (Arc<Registry>, Watcher) {
         assert!(self.folder.path().exists());
-        Registry::open(self.setup.clone(), Metrics::new()).await.expect("a registry")
+        let opened = Registry::open(self.setup.clone(), Metrics::new()).expect("a registry");
+        opened.0.loaded().await;
+        opened
     }
 }
 

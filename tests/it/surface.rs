@@ -101,7 +101,7 @@ async fn uploads_that_cannot_be_read_say_so() {
 
 #[tokio::test]
 async fn a_locked_stage_cannot_be_switched_off() {
-    let server = Server::with(CONFIG).plugin("stamp_1").start();
+    let server = Server::with(CONFIG).plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let refused = client.chat("guarded", "x", json!({"pipeline": {"post_hook": false}})).await;
     assert_eq!((refused.refused(403).as_str(), &refused.json()["error"]["param"]), ("stage_locked", &json!("pipeline.post_hook")));

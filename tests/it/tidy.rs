@@ -13,24 +13,25 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
+    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry", "files"]),
     ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     // The ports that it implements are the rooms' own.
-    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry"]),
+    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry", "files"]),
     ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "fair", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("sandbox", &["fair", "chat", "telemetry"]),
+    ("sandbox", &["fair", "chat", "telemetry", "files"]),
     ("rag", &["fair", "chat", "telemetry"]),
-    ("llm", &["chat", "telemetry"]),
+    ("llm", &["chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),
     ("chat", &[]),
     ("telemetry", &[]),
+    ("files", &[]),
 ];
 
 const EVERYWHERE: &[&str] = &["*"];
@@ -68,7 +69,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["storage"]),
-    ("rustix", &["cli", "sandbox"]),
+    ("rustix", &["cli", "sandbox", "files"]),
     ("schemars", &["http"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
@@ -87,6 +88,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unicode_segmentation", &["rag", "llm"]),
     ("usearch", &["storage"]),
     ("uuid", &["http", "stages", "rag", "llm"]),
+    ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
 ];

@@ -1,6 +1,6 @@
 //! Processes under measure: started on a core of their own, asked for CPU time and memory, killed at the end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -46,7 +46,23 @@ impl Process {
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
         let mut command = on_core(0, binary().as_os_str());
         command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
-        Self::start(command, Some(folder))
+        let gateway = Self::start(command, Some(folder));
+        gateway.wait_until_ready();
+        gateway
+    }
+
+    /// The gateway listens before it has its plugins.
+    fn wait_until_ready(&self) {
+        let ready = || {
+            let mut answer = String::new();
+            let mut stream = std::net::TcpStream::connect(self.address)?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer.starts_with("HTTP/1.1 200"))
+        };
+        while !ready().expect("the gateway answers") {
+            std::thread::yield_now();
+        }
     }
 
     fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {

@@ -53,6 +53,7 @@ impl Server {
             state,
             openapi: LazyLock::new(openapi_document),
             draining: AtomicBool::new(false),
+            plugins_tried: AtomicBool::new(false),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }

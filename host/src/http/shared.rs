@@ -2,7 +2,7 @@
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -50,6 +50,21 @@ pub(super) struct Shared {
     pub(super) openapi: LazyLock<Bytes>,
     pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
+    /// Every plugin that a pipeline names was tried once.
+    pub(super) plugins_tried: AtomicBool,
+}
+
+impl Shared {
+    /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.
+    pub(super) fn loaded(&self) -> bool {
+        let tried = || {
+            let plugins = self.state.registry.snapshot();
+            !self.state.catalog.list().iter().any(|pipeline| pipeline.definition.plugins().any(|name| plugins.is_loading(name)))
+        };
+        let loaded = self.plugins_tried.load(Ordering::Relaxed) || tried();
+        self.plugins_tried.store(loaded, Ordering::Relaxed);
+        loaded
+    }
 }
 
 /// What clients share while they are answered.

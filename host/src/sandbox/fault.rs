@@ -36,6 +36,9 @@ pub enum FaultKind {
     /// No plugin of that name is loaded.
     #[error("it is not loaded; GET /api/v1/plugins says what is, and why a file was refused")]
     NotLoaded,
+    /// Its file is there and nobody has tried it yet, or the machine was at fault that it could not be.
+    #[error("it is still being loaded; try again in a moment, and see GET /api/v1/plugins")]
+    Loading,
     /// It is loaded but has no such hook.
     #[error("it has no such hook")]
     NoHook,
@@ -99,6 +102,7 @@ impl FaultKind {
             Self::Invalid(_) => "invalid",
             Self::Busy => "busy",
             Self::NotLoaded => "not_loaded",
+            Self::Loading => "loading",
             Self::NoHook => "no_hook",
             Self::Host(_) => "host",
         }

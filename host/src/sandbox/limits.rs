@@ -65,6 +65,14 @@ pub struct ServerLimits {
     pub compile_time: Duration,
     /// Bytes of private memory (`RLIMIT_DATA`) that compiling one component may take.
     pub compile_memory: u64,
+    /// Components that are compiled at once; one more whose first try was too short is compiled beside them.
+    pub compiles: usize,
+    /// Bytes that a component's initial memories and tables may take in its machine code, gaps included.
+    pub image_bytes: u64,
+    /// Bytes of machine code that one component may become.
+    pub compiled_file_bytes: u64,
+    /// Bytes of all machine code that is kept.
+    pub compiled_bytes: u64,
     /// Components whose machine code is kept for restarts and for going back to an older version.
     pub compiled: usize,
     /// Time without a further change in the directory before it is read.
@@ -87,6 +95,13 @@ impl Default for ServerLimits {
             // Python takes 20 s of one core.
             compile_time: Duration::from_secs(120),
             compile_memory: 4 << 30,
+            // Each takes one processor, at a low priority.
+            compiles: 2,
+            // Python's is the largest in use, some dozens of MB.
+            image_bytes: 128 << 20,
+            // Python's are 40 MB.
+            compiled_file_bytes: 256 << 20,
+            compiled_bytes: 2 << 30,
             // Small ones are 200 KB, those of JavaScript and Python engines up to 40 MB.
             compiled: 256,
             debounce: Duration::from_millis(200),

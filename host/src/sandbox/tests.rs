@@ -50,7 +50,7 @@ impl Sandbox {
     fn new(napper: PluginConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
-        let cache = Cache::new(folder.path().into(), Compiler::InProcess, limits.clone()).expect("a folder of its own");
+        let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
         let shared = Shared {
             engine: engine(limits.calls).expect("an engine"),
@@ -60,14 +60,22 @@ impl Sandbox {
             metrics: metrics.clone(),
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
-        let admission = Admission::new(Arc::new(shared), cache, configs, 1, WITH_PAUSE).expect("a linker");
+        let limits = ServerLimits { calls_per_plugin: 1, ..limits };
+        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE).expect("a linker");
         Self { admission, metrics, _folder: folder }
     }
 
     /// `hash` names compiled code, so each component has one of its own.
     async fn admit(&self, component: &[u8], hash: &str) -> Result<Plugin, String> {
-        self.admission.admit("napper", component, hash).await.map_err(|refusal| match refusal {
+        let (of, time) = (&self.admission, Duration::from_secs(60));
+        let admit = async {
+            let looked = of.look("napper", component)?;
+            let component = of.cache.compile(of.engine(), component, hash, time).await?;
+            of.admit("napper", &component, &looked, hash).await
+        };
+        admit.await.map_err(|refusal| match refusal {
             Refusal::Invalid(reason) | Refusal::Transient(reason) => reason,
+            Refusal::Slow => "slow".to_owned(),
         })
     }
 }

@@ -56,10 +56,11 @@ async fn one_hostcall_takes_no_more_than_its_bytes() {
 #[tokio::test]
 async fn machine_code_is_kept_up_to_its_number_and_the_live_plugins_stay() {
     for (compiled, files) in [(1, 1), (2, 2)] {
-        let server =
-            Server::with(&format!("[limits.plugins]\ndebounce = \"20ms\"\npoll = \"1s\"\ncompiled = {compiled}")).plugin("stamp_1").start();
+        let server = Server::with(&format!("[limits.plugins]\ndebounce = \"20ms\"\npoll = \"1s\"\ncompiled = {compiled}"))
+            .plugin_as("stamp_1", "stamp")
+            .start();
         let client = Client::of(server.address);
-        deploy(&components().path("stamp_2"), &server.plugin_dir(), "stamp_1");
+        deploy(&components().path("stamp_2"), &server.plugin_dir(), "stamp");
         let folder = server.folder.path().join("data/compiled");
         let settled = async {
             loop {

@@ -130,6 +130,7 @@ fn faulted(fault: &Fault) -> ErrorResponse {
         FaultKind::Invalid(_) => blamed("plugin_invalid_outcome".into()).hopeless(),
         FaultKind::Busy => ErrorResponse::new(503, PLUGIN, "plugin_busy", message()).after(1),
         FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()),
+        FaultKind::Loading => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).after(1),
         FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()),
         FaultKind::Host(_) => {
             let message = format!("the host failed while it ran plugin `{}`; its log says why, under this request's id", fault.plugin);

@@ -202,6 +202,7 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::Invalid("status 200".into()),
         FaultKind::Reported("no configuration".into()),
         FaultKind::NotLoaded,
+        FaultKind::Loading,
         FaultKind::NoHook,
         FaultKind::Busy,
         FaultKind::Host("pool /secret".into()),

@@ -34,16 +34,19 @@ pub struct RegistryConfig {
 pub enum OpenError {
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
+    #[error("the thread that loads plugins cannot be started: {0}")]
+    Thread(std::io::Error),
     #[error("the directory {path} cannot be used: {cause}")]
     Directory { path: PathBuf, cause: std::io::Error },
 }
 
 impl Registry {
-    /// Reads the directory once, then returns; the watcher that comes with it reads again on every change until it is dropped.
+    /// Begins to read the directory and returns; `loaded` says when every file was tried. The watcher that comes with it reads again on
+    /// every change until it is dropped.
     ///
     /// # Errors
     /// When the engine or a directory cannot be used. A bad plugin is no error: its status says why it was refused.
-    pub async fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
+    pub fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
         let unusable = |path: &PathBuf| {
             let path = path.clone();
             move |cause| OpenError::Directory { path, cause }
@@ -58,11 +61,11 @@ impl Registry {
             queue_time: config.limits.queue_time,
             metrics: metrics.clone(),
         };
-        let calls = config.limits.calls_per_plugin as usize;
-        let admission = Admission::new(Arc::new(shared), cache, config.plugins, calls, capability::ALL).map_err(broken)?;
+        let limits = config.limits.clone();
+        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, registry.clone(), metrics);
-        let watcher = Watcher::start(scanner, &config.limits).await;
+        let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
         Ok((registry, watcher))
     }
 }
