@@ -3,6 +3,7 @@
 //! A text that fails is read again to name the field that is wrong.
 
 mod de;
+mod invalid;
 mod place;
 mod request;
 mod scan;
@@ -15,23 +16,23 @@ use super::{Completion, Fields, Json, Message, Sizes};
 use de::AllFields;
 
 pub use de::borrowed_fields;
+pub use invalid::Invalid;
 pub use place::Form;
 pub use request::ChatRequest;
-
-/// What is wrong with a JSON text, and in which field.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Invalid {
-    /// The field's path, e.g. `messages[0].role`; none if the text is no JSON at all.
-    pub param: Option<String>,
-    pub message: String,
-}
 
 /// A text that may be read, and how many values are in it.
 #[derive(Debug)]
 pub struct Checked {
     pub text: Bytes,
     pub values: usize,
+}
+
+/// Counts what a parser would make of a text, and leaves it as it is.
+///
+/// # Errors
+/// As `check`.
+pub fn count(text: &[u8], form: Form, sizes: &Sizes) -> Result<usize, Invalid> {
+    scan::scan(text, form, sizes).map(|found| found.values)
 }
 
 /// Looks at a text before it is read: its structure is counted, and known fields in another spelling are refused. It is not changed, but that

@@ -1,4 +1,5 @@
-//! Limits of what is read: of a request's body, and of a reply, whoever wrote it.
+//! Limits of what is read: of a request's body, which the operator sets, and of a reply, whoever wrote it.
+//! Invariant: whatever a text can have many of has a number here.
 
 /// Choices of one reply: what OpenAI allows for `n`.
 pub const CHOICES_MAX: usize = 128;
@@ -14,6 +15,8 @@ pub struct Sizes {
     pub depth: usize,
     /// Objects, lists, texts, numbers and words, wherever they stand.
     pub values: usize,
+    /// Fields that are kept one by one because they are not known, where others are.
+    pub fields: usize,
     /// Messages, or items of a response's input.
     pub messages: usize,
     pub parts: usize,
@@ -29,6 +32,7 @@ impl Sizes {
     pub const REPLY: Self = Self {
         depth: 128,
         values: 100_000,
+        fields: usize::MAX,
         messages: usize::MAX,
         parts: 20_000,
         tool_calls: 10_000,

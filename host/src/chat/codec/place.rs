@@ -15,6 +15,8 @@ pub enum Form {
     Closed,
     /// A provider's whole reply, in any vendor's form.
     Reply,
+    /// A provider's vectors.
+    Vectors,
 }
 
 /// Lists that have a limit of their own.
@@ -25,6 +27,8 @@ pub(super) enum List {
     ToolCalls,
     Tools,
     Inputs,
+    /// Fields that are not known where others are.
+    Fields,
 }
 
 /// A kind of place. A list and what is in it are one place.
@@ -41,7 +45,7 @@ pub(super) struct Place {
     /// Whether what is in here is never made into values.
     pub(super) unread: bool,
     /// Whether another spelling of a field is refused.
-    strict: bool,
+    pub(super) strict: bool,
 }
 
 const OPEN: Place = Place { fields: &[], others: None, counted: None, numbers: false, unread: false, strict: false };
@@ -59,25 +63,45 @@ impl Place {
             Form::Embeddings => &EMBEDDINGS,
             Form::Closed => &ANY,
             Form::Reply => &REPLY,
+            Form::Vectors => &VECTORS,
         }
     }
 
-    /// The place of the value of the field `name`.
+    /// The place of the value of the field `name`, and whether it is known.
     ///
     /// # Errors
     /// The field that it would be taken for, if it is known under another spelling.
-    pub(super) fn inside(&'static self, name: &str) -> Result<&'static Place, &'static str> {
+    pub(super) fn inside(&'static self, name: &str) -> Result<(&'static Place, bool), &'static str> {
         if let Some((_, place)) = self.fields.iter().find(|(known, _)| *known == name) {
-            return Ok(place);
+            return Ok((place, true));
         }
         if self.strict
-            && let Some(first) = folded(name).next()
-            && let Some((known, _)) = self.fields.iter().find(|(known, _)| known.starts_with(first) && folded(known).eq(folded(name)))
+            && let Some((known, _)) = self.fields.iter().find(|(known, _)| alike(name, known))
         {
             return Err(known);
         }
-        Ok(self.others.unwrap_or(&ANY))
+        Ok((self.others.unwrap_or(&ANY), false))
     }
+}
+
+/// Whether a lenient decoder might take `name` for the name `known`.
+fn alike(name: &str, known: &str) -> bool {
+    if !name.is_ascii() {
+        return folded(name).eq(folded(known));
+    }
+    // The same without Unicode, for a body may have thousands of names that are not known.
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    if !joins(first) && !known.as_bytes()[0].eq_ignore_ascii_case(&first) {
+        return false;
+    }
+    let mut known = known.bytes().filter(|b| !joins(*b));
+    let mut letters = name.bytes().filter(|b| !joins(*b));
+    letters.all(|letter| known.next().is_some_and(|known| known.eq_ignore_ascii_case(&letter))) && known.next().is_none()
+}
+
+/// What joins words.
+fn joins(byte: u8) -> bool {
+    matches!(byte, b'_' | b'-')
 }
 
 /// A name as lenient decoders compare names: without letter case in the sense of Unicode, which makes `ſ` an `s` and the Kelvin sign a `k`,
@@ -271,13 +295,14 @@ static ITEM: Place = Place {
 static REPLY: Place = Place {
     fields: &[("logprobs", &UNREAD), ("logprobsResult", &UNREAD), ("tool_calls", &REPLY_CALL), ("content", &REPLY_PART)],
     others: Some(&REPLY),
-    numbers: true,
     ..OPEN
 };
 
-static REPLY_CALL: Place = Place { others: Some(&REPLY), counted: Some(List::ToolCalls), numbers: true, ..OPEN };
+static REPLY_CALL: Place = Place { others: Some(&REPLY), counted: Some(List::ToolCalls), ..OPEN };
 
-static REPLY_PART: Place = Place { others: Some(&REPLY), counted: Some(List::Parts), numbers: true, ..OPEN };
+static REPLY_PART: Place = Place { others: Some(&REPLY), counted: Some(List::Parts), ..OPEN };
+
+static VECTORS: Place = Place { others: Some(&VECTORS), numbers: true, ..OPEN };
 
 static UNREAD: Place = Place { unread: true, others: Some(&UNREAD), ..OPEN };
 
@@ -304,6 +329,7 @@ mod tests {
             ("N", "n"),
         ] {
             assert_eq!(CHAT.inside(written).err(), Some(known), "{written}");
+            assert!(folded(written).eq(folded(known)), "the quick way says the same");
         }
         for written in ["model", "messages", "x", "", "модель", "modell", "mode", "_"] {
             assert!(CHAT.inside(written).is_ok(), "{written}");

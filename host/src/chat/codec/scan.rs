@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::place::{ANY, Form, List, Place};
 use crate::chat::Sizes;
 
@@ -27,7 +27,7 @@ pub(super) struct Found {
 /// Names the place that is too large, too deep or misspelled.
 pub(super) fn scan(text: &[u8], form: Form, sizes: &Sizes) -> Result<Found, Invalid> {
     let mut scan =
-        Scan { text, at: 0, root: Place::root(form), open: Vec::with_capacity(8), sizes, lists: [0; 5], values: 0, halves: false };
+        Scan { text, at: 0, root: Place::root(form), open: Vec::with_capacity(8), sizes, lists: [0; 6], values: 0, halves: false };
     scan.run()?;
     Ok(Found { values: scan.values, halves: scan.halves })
 }
@@ -51,8 +51,7 @@ pub(super) fn mend(text: &mut [u8]) {
 fn escape(text: &[u8], at: usize) -> (usize, bool) {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        u16::from_str_radix(digits, 16).ok()
+        digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
     };
     match unit(at) {
         None => ((at + 2).min(text.len()), false),
@@ -69,7 +68,7 @@ struct Scan<'a> {
     /// The objects and lists around this point.
     open: Vec<Level>,
     sizes: &'a Sizes,
-    lists: [usize; 5],
+    lists: [usize; 6],
     values: usize,
     halves: bool,
 }
@@ -134,17 +133,27 @@ impl Scan<'_> {
     /// Passes the string that begins here.
     fn string(&mut self) {
         self.at += 1;
-        while let Some(found) = memchr2(b'"', b'\\', &self.text[self.at..]) {
-            self.at += found;
-            if self.text[self.at] == b'"' {
-                self.at += 1;
-                return;
+        let mut plain = 0;
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return;
+                }
+                b'\\' => {
+                    let (next, half) = escape(self.text, self.at);
+                    self.halves |= half;
+                    self.at = next;
+                    plain = 0;
+                }
+                // Names and code have something every few bytes, for which a search in blocks is slow.
+                _ if plain < 16 => {
+                    self.at += 1;
+                    plain += 1;
+                }
+                _ => self.at += memchr2(b'"', b'\\', &self.text[self.at..]).unwrap_or(self.text.len() - self.at),
             }
-            let (next, half) = escape(self.text, self.at);
-            self.halves |= half;
-            self.at = next;
         }
-        self.at = self.text.len();
     }
 
     /// The string since `begin` is the name of a field.
@@ -156,9 +165,9 @@ impl Scan<'_> {
         let level = self.open.last_mut().expect("it was there");
         level.name = span;
         match found {
-            Ok(inside) => {
+            Ok((inside, known)) => {
                 level.inside = inside;
-                Ok(())
+                if known || !place.strict { Ok(()) } else { self.count(List::Fields) }
             }
             Err(known) => Err(self.refused(&format!("is the field `{known}` in another spelling; send it as `{known}`"))),
         }
@@ -191,6 +200,7 @@ impl Scan<'_> {
             List::Parts => (sizes.parts, "parts of messages", "parts"),
             List::ToolCalls => (sizes.tool_calls, "calls of tools", "tool_calls"),
             List::Tools => (sizes.tools, "tools", "tools"),
+            List::Fields => (sizes.fields, "fields that this server does not know", "body_fields"),
             List::Inputs => (sizes.inputs, "texts", "embedding_inputs"),
         };
         let counted = &mut self.lists[list as usize];
@@ -210,19 +220,16 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Boxed in a function of its own, because it is rare.
     #[cold]
     fn too_many(&self, whose: &str, what: &str, key: &str, most: usize) -> Invalid {
-        let Some(list) = self.path(1) else {
-            return Invalid { param: None, message: format!("{whose} has more than {most} {what} (`limits.http.{key}`)") };
-        };
-        Invalid { message: format!("{list}: {whose} has more than {most} {what} (`limits.http.{key}`)"), param: Some(list) }
+        let place = self.path(1).unwrap_or_else(|| "body".into());
+        Invalid { message: format!("{place}: {whose} has more than {most} {what} (`limits.http.{key}`)"), param: Some(place) }
     }
 
     #[cold]
     fn refused(&self, why: &str) -> Invalid {
-        let param = self.path(usize::MAX);
-        Invalid { message: format!("{} {why}", param.as_deref().unwrap_or("a value")), param }
+        let place = self.path(usize::MAX).unwrap_or_else(|| "body".into());
+        Invalid { message: format!("{place} {why}"), param: Some(place) }
     }
 
     /// Where this point is, e.g. `messages[0].content`, to that many steps; none if it is at the top. A long path ends in `…`.

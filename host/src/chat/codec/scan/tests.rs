@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::chat::codec;
 
-const WIDE: Sizes = Sizes { depth: 100, values: 1_000, messages: 100, parts: 100, tool_calls: 100, tools: 100, inputs: 100 };
+const WIDE: Sizes = Sizes { depth: 100, values: 1_000, fields: 100, messages: 100, parts: 100, tool_calls: 100, tools: 100, inputs: 100 };
 
 #[track_caller]
 fn values(text: &str, form: Form) -> usize {
@@ -41,7 +41,8 @@ fn numbers_are_free_where_they_are_read_as_numbers_alone() {
     assert_eq!(values(r#"{"dimensions":3,"input":["a"]}"#, Form::Embeddings), 4);
     let probabilities = r#"{"choices":[{"message":{},"logprobs":{"content":[{"token":"a","bytes":[1]}]}}]}"#;
     assert_eq!(values(probabilities, Form::Reply), 4);
-    assert_eq!(values(r#"{"a":[0.5,[0.5]]}"#, Form::Reply), 3);
+    assert_eq!(values(r#"{"a":[0.5,[0.5]]}"#, Form::Reply), 5);
+    assert_eq!(values(r#"{"data":[{"index":0,"embedding":[0.5,1]}]}"#, Form::Vectors), 5);
 }
 
 #[test]
@@ -72,6 +73,8 @@ fn every_count_has_an_edge_and_names_its_place_and_its_key() {
         (Form::Response, "{\"input\":[{\"output\":[LIST]}]}", "{}", Sizes { parts: 3, ..WIDE }, "input", "limits.http.parts"),
         (Form::Embeddings, "{\"input\":[LIST]}", "\"a\"", Sizes { inputs: 3, ..WIDE }, "input", "limits.http.embedding_inputs"),
         (Form::Embeddings, "{\"input\":[LIST]}", "[1,2,3,4]", Sizes { inputs: 3, ..WIDE }, "input", "limits.http.embedding_inputs"),
+        (Form::Chat, "{LIST}", "\"x\":1", Sizes { fields: 3, ..WIDE }, "x", "limits.http.body_fields"),
+        (Form::Chat, "{\"messages\":[{LIST}]}", "\"x\":1", Sizes { fields: 3, ..WIDE }, "messages", "limits.http.body_fields"),
         (Form::Chat, "{\"stop\":[LIST]}", "1", Sizes { values: 5, ..WIDE }, "stop", "limits.http.body_values"),
         (Form::Closed, "{\"pipeline\":[LIST]}", "0", Sizes { values: 5, ..WIDE }, "pipeline", "limits.http.body_values"),
     ];
