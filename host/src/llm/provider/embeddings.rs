@@ -6,13 +6,17 @@ use tracing::Span;
 
 use super::endpoint::within;
 use super::{Call, Provider};
-use crate::chat::{Deadline, Embed, Embedded, Inputs, Tries};
+use crate::chat::codec::{self, Form};
+use crate::chat::{Deadline, Embed, Embedded, Inputs, Sizes, Tries};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::error::{Error, Phase};
 use crate::llm::meter;
 use crate::llm::secrets::Secret;
 use crate::telemetry::llm_used;
+
+/// Values of a reply for one vector, its numbers not counted: an object, a list, and fields of which vendors have two or three.
+const VALUES_OF_VECTOR: usize = 8;
 
 /// Who wants vectors, and by when.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,9 @@ impl Call for Embeddings<'_> {
             let connection = endpoint.transport.connection().await?;
             let (_, body) = endpoint.send(key, connection, request).await?;
             let bytes = endpoint.read(body).await?;
+            let sizes = Sizes { values: Sizes::REPLY.values + VALUES_OF_VECTOR * embed.inputs.count(), ..Sizes::REPLY };
+            let counted = codec::count(&bytes, Form::Vectors, &sizes);
+            counted.map_err(|_| endpoint.invalid_reply("a reply with too much in it to be vectors"))?;
             embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|error| endpoint.failure(key, error))
         };
         let (left, total) = (attempt.deadline.remaining(), endpoint.limits.total);
