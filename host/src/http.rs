@@ -4,10 +4,13 @@
 //! Invariant: nothing outside this room names hyper's server side, and nowhere else does a failure become a status.
 
 mod access;
+mod bodies;
 mod body;
 mod cors;
 mod error;
 mod gateway;
+mod head;
+mod json_body;
 pub mod keys;
 mod limits;
 mod listen;

@@ -52,6 +52,10 @@ pub(super) enum Refusal {
     Overloaded,
     #[error(transparent)]
     RateLimited(ledger::Refused),
+    #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]
+    HeadTooLarge { limit: usize },
+    #[error("the server holds as many bytes of bodies as it can, or as one caller may (`limits.http.bodies_bytes`); try again shortly")]
+    BodiesFull,
     #[error("the body is larger than {limit} bytes (`{key}`)")]
     BodyTooLarge { limit: usize, key: &'static str },
     #[error("the body did not arrive in time (`limits.http.body_time`)")]

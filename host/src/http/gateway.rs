@@ -11,10 +11,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::access::{self, Access};
+use super::bodies::Bodies;
 use super::body::{Body, Content};
 use super::cors::Origins;
 use super::error::{Failure, Refusal};
@@ -23,7 +25,7 @@ use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Surface};
 use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
-use super::{openapi, quota, request_body, respond, run_chat};
+use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
 
@@ -53,6 +55,8 @@ impl Server {
             openapi: LazyLock::new(openapi_document),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            bodies: Arc::new(Bodies::new(limits.bodies_bytes)),
+            parses: Arc::new(Semaphore::new(limits.parses)),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }
@@ -145,6 +149,7 @@ async fn dispatch(
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
+    heads::check(head, shared.limits.header_bytes)?;
     let (route, segment) = found?;
     log.route = route.name;
     let nobody = Origins::default();

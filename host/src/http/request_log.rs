@@ -10,6 +10,7 @@ use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::bodies::Reserved;
 use super::error::Refusal;
 use super::shared::Shared;
 use crate::chat::{RequestId, Tries};
@@ -34,6 +35,8 @@ pub(super) struct RequestLog {
     pub(super) route: &'static str,
     /// Tries at providers, for an answer that says why none of them came to anything.
     pub(super) tries: Tries,
+    /// What its body holds, and what was made of it.
+    pub(super) body: Option<Arc<Reserved>>,
     method: Method,
     status: u16,
     outcome: &'static str,
@@ -55,6 +58,7 @@ impl RequestLog {
             began,
             route: "none",
             tries: Tries::default(),
+            body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",

@@ -7,6 +7,9 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use tokio::sync::Semaphore;
+
+use super::bodies::Bodies;
 use super::cors::Origins;
 use super::keys::Keys;
 use super::limits::Limits;
@@ -50,4 +53,8 @@ pub(super) struct Shared {
     /// Requests under way on `/v1` and `/api`.
     pub(super) in_flight: AtomicUsize,
     pub(super) draining: AtomicBool,
+    /// What requests' bodies hold.
+    pub(super) bodies: Arc<Bodies>,
+    /// Turns to parse a large body.
+    pub(super) parses: Arc<Semaphore>,
 }

@@ -129,6 +129,8 @@ fn refusals() -> Vec<Refusal> {
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),
+        Refusal::HeadTooLarge { limit: 10 },
+        Refusal::BodiesFull,
         Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
         Refusal::BodySlow,
         Refusal::BodyBroken,
