@@ -4,11 +4,14 @@
 //! Invariant: nothing outside this room names hyper's server side, and nowhere else does a failure become a status.
 
 mod access;
+mod bodies;
 mod body;
 mod cors;
 mod echo;
 mod error;
 mod gateway;
+mod head;
+mod json_body;
 pub mod keys;
 mod limits;
 mod listen;

@@ -77,6 +77,11 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the server ends")
     }

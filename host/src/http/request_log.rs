@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::bodies::Reserved;
 use super::error::Refusal;
 use super::keys::{self, EndUserFrom, EndUsers};
 use super::listen::Peer;
@@ -46,12 +47,16 @@ pub(super) struct RequestLog {
     pub(super) route: &'static str,
     /// Tries at providers, for an answer that says why none of them came to anything.
     pub(super) tries: Tries,
+    /// What its body holds, and what was made of it.
+    pub(super) body: Option<Arc<Reserved>>,
     method: Method,
     status: u16,
     outcome: &'static str,
     peer: Peer,
     /// First among the bodies that come in, then among the requests that are answered.
     place: Option<Place>,
+    /// Whether it must take a place among the answered when its body is in.
+    awaits_body: bool,
     /// Whether it costs its caller tokens.
     metered: bool,
 }
@@ -70,11 +75,13 @@ impl RequestLog {
             began,
             route: "none",
             tries: Tries::default(),
+            body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
             peer,
             place: None,
+            awaits_body: false,
             metered: false,
         }
     }
@@ -96,6 +103,7 @@ impl RequestLog {
         }
         let share = shares.bodies.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.bodies" })?;
         self.hold(share);
+        self.awaits_body = true;
         Ok(())
     }
 
@@ -104,6 +112,11 @@ impl RequestLog {
         let share = self.shared.shares.places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.requests" })?;
         self.hold(share);
         Ok(())
+    }
+
+    /// The body is there whose request was let in by `awaits_body`: it takes a place among those that are answered.
+    pub(super) fn body_is_in(&mut self) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.awaits_body) { self.take_place() } else { Ok(()) }
     }
 
     /// As `take_place`, on `/api`.

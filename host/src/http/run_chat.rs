@@ -1,19 +1,16 @@
-//! What all endpoints that ask a model share: the body is read, the request becomes an exchange, the pipeline runs, and headers say who
-//! answered. The form of a request or of a reply is the endpoints' own.
+//! What all endpoints that ask a model share: the request becomes an exchange, the pipeline runs, and headers say who answered. The form of a request or of a reply is the endpoints' own.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request::Parts;
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
-use super::{request_body, respond, toggles};
+use super::{respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::{Deadline, Exchange, Metadata, Reply};
 use crate::pipeline::Outcome;
@@ -27,16 +24,6 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The longest name, or list of skipped plugins, that a header tells: 16 plugins of 64 characters fit.
 const NAME_BYTES: usize = 2 << 10;
-
-/// The request's whole body, which says it is JSON or does not say. With its last byte the request takes its place among those that are
-/// answered: a client that only begins to send holds none.
-pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming, log: &mut RequestLog) -> Result<Bytes, Refusal> {
-    let limits = &shared.limits;
-    request_body::expect_json(&head.headers)?;
-    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    log.take_place()?;
-    Ok(bytes)
-}
 
 /// Runs the request through the pipeline that its `model` names.
 pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::cors::Origins;
 use super::keys::Keys;
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) openapi: LazyLock<Bytes>,
     pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
+    /// Turns to parse a large body.
+    pub(super) parses: Arc<Semaphore>,
     /// Every plugin that a pipeline names was tried once.
     pub(super) plugins_tried: AtomicBool,
 }
@@ -71,6 +74,8 @@ impl Shared {
 pub(super) struct RequestShares {
     /// `limits.bodies`
     pub(super) bodies: Shares,
+    /// `limits.bodies_bytes`
+    pub(super) bodies_bytes: Shares,
     /// `limits.requests`
     pub(super) places: Shares,
     /// `limits.admin_requests`
@@ -81,8 +86,9 @@ pub(super) struct RequestShares {
 
 impl RequestShares {
     pub(super) fn new(limits: &Limits) -> Self {
-        let Limits { bodies, requests, admin_requests, answer_bytes, .. } = *limits;
-        let [bodies, places, admin_places, answers] = [bodies, requests, admin_requests, answer_bytes].map(Shares::new);
-        Self { bodies, places, admin_places, answers }
+        let Limits { bodies, bodies_bytes, requests, admin_requests, answer_bytes, .. } = *limits;
+        let [bodies, bodies_bytes, places, admin_places, answers] =
+            [bodies, bodies_bytes, requests, admin_requests, answer_bytes].map(Shares::new);
+        Self { bodies, bodies_bytes, places, admin_places, answers }
     }
 }

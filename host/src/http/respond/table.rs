@@ -55,6 +55,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
+        Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
         Refusal::BodySlow => (408, REQUEST, "body_timeout"),
         Refusal::BodyBroken => (400, REQUEST, "body_incomplete"),

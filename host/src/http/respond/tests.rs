@@ -166,6 +166,7 @@ fn refusals() -> Vec<Refusal> {
             why: ledger::Why::NoPrice { model: "a/gpt".into() },
             ..refused(ledger::Limit::UsdPerDay, 0)
         }),
+        Refusal::HeadTooLarge { limit: 10 },
         Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
         Refusal::BodySlow,
         Refusal::BodyBroken,

@@ -7,13 +7,17 @@ use tokio::time::Instant;
 
 use super::endpoint::within;
 use super::{Call, Provider};
-use crate::chat::{Deadline, Embed, Embedded, Inputs, Tries, Usage};
+use crate::chat::codec::{self, Form};
+use crate::chat::{Deadline, Embed, Embedded, Inputs, Sizes, Tries, Usage};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::budget::Ask;
 use crate::llm::error::{Error, Phase};
 use crate::llm::meter::{self, Meter, Who};
 use crate::llm::secrets::Secret;
+
+/// Values of a reply for one vector, its numbers not counted: an object, a list, and fields of which vendors have two or three.
+const VALUES_OF_VECTOR: usize = 8;
 
 /// Who wants vectors, and by when.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,9 @@ impl Call for Embeddings<'_> {
             let connection = endpoint.transport.connection().await?;
             let (_, body) = endpoint.send(key, connection, request, &mut meter.sent).await?;
             let bytes = endpoint.read(body).await?;
+            let sizes = Sizes { values: Sizes::REPLY.values + VALUES_OF_VECTOR * embed.inputs.count(), ..Sizes::REPLY };
+            let counted = codec::count(&bytes, Form::Vectors, &sizes);
+            counted.map_err(|_| endpoint.invalid_reply("a reply with too much in it to be vectors"))?;
             let decoded = embeddings.decode_embeddings(embed.inputs.count(), &bytes);
             decoded.map_err(|error| {
                 meter.judge(&error);

@@ -6,9 +6,9 @@ use http::{Request, header, response};
 use http_body_util::Full;
 
 use super::endpoint::Endpoint;
-use crate::chat::codec::{self, Invalid};
+use crate::chat::codec::{self, Form, Invalid};
 use crate::chat::sse::{End, Framer};
-use crate::chat::{Completion, Frames, Usage, Whole};
+use crate::chat::{Completion, Frames, Sizes, Usage, Whole};
 use crate::llm::Error;
 use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
@@ -71,6 +71,8 @@ impl Endpoint {
             meter.judge(&error);
             self.failure(key, error)
         };
+        // Half a surrogate pair is left as it is: what passes untouched is the provider's word.
+        codec::count(&bytes, Form::Reply, &Sizes::REPLY).map_err(|_| self.invalid_reply("a reply with too much in it to be one"))?;
         let whole = match reading {
             Decoding::OpenAi(normalizer) => {
                 let whole = normalizer.whole(&bytes).map_err(|error| failed(meter, error))?;
