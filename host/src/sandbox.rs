@@ -21,6 +21,7 @@ mod imports;
 mod inspect;
 mod limiter;
 mod limits;
+mod nested;
 mod outcome;
 mod plugin;
 mod refusal;

@@ -84,6 +84,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unicode_segmentation", &["rag", "llm"]),
     ("usearch", &["storage"]),
     ("uuid", &["http", "stages", "rag", "llm"]),
+    ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
 ];

@@ -16,7 +16,7 @@ use super::inspect::inspect;
 use super::plugin::{Export, Plugin};
 use super::refusal::Refusal;
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, imports};
+use super::{Exhausted, FaultKind, Hook, PluginConfig, imports, nested};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Characters of each of a plugin's own texts that are kept.
@@ -52,6 +52,7 @@ impl Admission {
     /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
     pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, Refusal> {
         inspect(bytes)?;
+        nested::check(bytes)?;
         let component = self.cache.load(&self.shared.engine, bytes, hash).await?;
         let wanted = imports::check(&component, &self.shared.engine, self.capabilities)?;
         // Its name is what it is asked for, so the file's name stands for it; cargo writes `_` there for a `-` of the package's. It gets its
