@@ -119,14 +119,17 @@ impl Admission {
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
-        let describe = async |store: &mut Store<State>| {
-            let instance = plugin.instantiate_async(&mut *store).await?;
-            instance.cofferdam_hooks_plugin().call_describe(store).await
-        };
-        let called = match call.permits().await {
-            Ok(_permits) => {
-                let ran = call.run(describe).await;
-                call.settle(ran, |described| check_description(described).map_err(FaultKind::Invalid))
+        let called = match call.guest().await {
+            Ok(guest) => {
+                let work = async move {
+                    let describe = async |store: &mut Store<State>| {
+                        let instance = plugin.instantiate_async(&mut *store).await?;
+                        instance.cofferdam_hooks_plugin().call_describe(store).await
+                    };
+                    let ran = guest.run(describe).await;
+                    ((), ran.check(|described| check_description(described).map_err(FaultKind::Invalid)))
+                };
+                call.settle(0, work).await.1
             }
             Err(fault) => Err(fault),
         };
@@ -140,7 +143,7 @@ impl Admission {
 }
 
 /// Its pre-hook and its post-hook.
-fn hooks(linked: &InstancePre<State>) -> (Option<Export>, Option<Export>) {
+fn hooks(linked: &InstancePre<State>) -> (Option<Arc<Export>>, Option<Arc<Export>>) {
     let find = |interface: &str, function: &str| Export::find(linked, interface, function);
     (find("cofferdam:hooks/pre-hook@0.1.0", "on-request"), find("cofferdam:hooks/post-hook@0.1.0", "on-reply"))
 }
