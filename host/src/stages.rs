@@ -97,11 +97,7 @@ fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Me
         // No plugin was there to count it.
         metrics.plugin(&fault.plugin).call(&HookCall { hook: fault.hook.word(), outcome: fault.kind.word(), ..HookCall::default() });
     }
-    let policy = match fault.kind {
-        // The plugin was never tried. If it were skipped, a flood of requests, or a restart, could switch a guard off.
-        FaultKind::Busy | FaultKind::Loading => OnFailure::Reject,
-        _ => plugins.on_failure(&fault.plugin),
-    };
+    let policy = if fault.kind.is_the_plugins_own() { plugins.on_failure(&fault.plugin) } else { OnFailure::Reject };
     match policy {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {

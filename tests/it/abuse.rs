@@ -25,8 +25,10 @@ fn config(plugin: &str, stage: &str, limits: &str, more: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_hostcalls_end_in_time_and_hold_no_thread_meanwhile() {
-    let limits = r#"{ fuel = 1_000_000_000_000, time = "1s" }"#;
-    let server = Server::with(&config("hostcall-loop", "pre_hook", limits, "")).plugin("hostcall_loop").start();
+    let limits = r#"{ fuel = 1_000_000_000_000, time = "100ms" }"#;
+    // Together they need more processor time than a call may wait for.
+    let patient = "[limits.plugins]\nstarve_time = \"1m\"";
+    let server = Server::with(&config("hostcall-loop", "pre_hook", limits, patient)).plugin("hostcall_loop").start();
     let client = Client::of(server.address);
     // More of them than the server has threads: if one held its thread, nobody would answer the probes between.
     let hostile: Vec<_> = (0..8)

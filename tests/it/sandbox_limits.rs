@@ -78,7 +78,7 @@ fn exchange(question: &str) -> Exchange {
 async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
     let plugins = registry.snapshot();
     let plugin = plugins.get(plugin, Hook::Pre).unwrap_or_else(|_| panic!("{:?}", registry.status()));
-    plugin.pre_hook(&mut exchange(question), "model").await.map_err(|fault| fault.kind)
+    plugin.pre_hook(exchange(question), "model").await.1.map_err(|fault| fault.kind)
 }
 
 /// Searches the least value of a limit that lets the guest through, and checks the fault under it. A guest that describes itself does so

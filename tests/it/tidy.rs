@@ -40,6 +40,7 @@ const EVERYWHERE: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline"]),
+    ("async_task", &["sandbox"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
     ("bytesize", &["config"]),
     ("clap", &["cli"]),

@@ -44,6 +44,9 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
+    // 0: one for each processor.
+    keys.count("threads", &mut limits.threads, 0..=256);
+    keys.duration("starve_time", &mut limits.starve_time, millis(1)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
     keys.count("files", &mut limits.files, 1..=10_000);

@@ -19,7 +19,7 @@ use super::outline::Outline;
 use super::plugin::{Export, Plugin};
 use super::refusal::{Refusal, not_compiled, short};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, imports};
+use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, imports, nested};
 use crate::chat::{NAME_RULE, is_name};
 
 /// The interfaces of which a plugin exports one or both.
@@ -74,6 +74,7 @@ impl Admission {
             return Err(format!("it is called `{stem}` after its file; rename the file to {NAME_RULE}").into());
         }
         inspect(bytes)?;
+        nested::check(bytes)?;
         let outline = Outline::read(bytes).map_err(|why| not_compiled(&why))?;
         let (image, limit) = (outline.image_bytes, self.limits.image_bytes);
         if image > limit {
@@ -160,14 +161,17 @@ impl Admission {
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
-        let describe = async |store: &mut Store<State>| {
-            let instance = plugin.instantiate_async(&mut *store).await?;
-            instance.cofferdam_hooks_plugin().call_describe(store).await
-        };
-        let called = match call.permits().await {
-            Ok(_permits) => {
-                let ran = call.run(describe).await;
-                call.settle(ran, |described| check_description(described).map_err(FaultKind::Invalid))
+        let called = match call.guest().await {
+            Ok(guest) => {
+                let work = async move {
+                    let describe = async |store: &mut Store<State>| {
+                        let instance = plugin.instantiate_async(&mut *store).await?;
+                        instance.cofferdam_hooks_plugin().call_describe(store).await
+                    };
+                    let ran = guest.run(describe).await;
+                    ((), ran.check(|described| check_description(described).map_err(FaultKind::Invalid)))
+                };
+                call.settle(0, work).await.1
             }
             Err(fault) => Err(fault),
         };
@@ -196,7 +200,7 @@ fn other_shape(exports: &str) -> String {
 }
 
 /// Its pre-hook and its post-hook.
-fn hooks(linked: &InstancePre<State>) -> (Option<Export>, Option<Export>) {
+fn hooks(linked: &InstancePre<State>) -> (Option<Arc<Export>>, Option<Arc<Export>>) {
     let find = |interface: &str, function: &str| Export::find(linked, interface, function);
     (find(HOOKS[0], "on-request"), find(HOOKS[1], "on-reply"))
 }

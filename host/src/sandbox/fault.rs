@@ -30,8 +30,10 @@ pub enum FaultKind {
     /// What it returned cannot be used.
     #[error("its outcome is invalid: {0}")]
     Invalid(String),
-    /// All permits for calls were taken for too long, or all memory for calls is in use.
-    #[error("no place or memory for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`)")]
+    /// Nobody could run it: permits, memory or processor time were short.
+    #[error(
+        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`, `threads`, `starve_time`)"
+    )]
     Busy,
     /// No plugin of that name is loaded.
     #[error("it is not loaded; GET /api/v1/plugins says what is, and why a file was refused")]
@@ -58,7 +60,7 @@ pub enum Exhausted {
     Table(usize),
     #[error("it recursed too deeply for its stack")]
     Stack,
-    #[error("it took longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
+    #[error("it ran longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
     #[error("it waited longer than {} ms in host calls (raise `plugins.NAME.limits.wait`)", .0.as_millis())]
     Wait(std::time::Duration),
@@ -93,6 +95,15 @@ pub struct Rejection {
 }
 
 impl FaultKind {
+    /// Whether the plugin was heard, or is not there to be heard. If not, nobody could run it, and what it would have said is unknown: a guard
+    /// that is passed over then could be switched off by whoever keeps the server busy.
+    pub fn is_the_plugins_own(&self) -> bool {
+        match self {
+            Self::Busy | Self::Loading | Self::Host(_) => false,
+            Self::Reported(_) | Self::Exhausted(_) | Self::Trapped(_) | Self::Invalid(_) | Self::NotLoaded | Self::NoHook => true,
+        }
+    }
+
     /// One word for metrics and logs.
     pub fn word(&self) -> &'static str {
         match self {

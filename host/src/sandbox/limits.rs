@@ -11,7 +11,7 @@ pub struct Limits {
     pub memory: usize,
     /// Elements of all tables together.
     pub table_elements: usize,
-    /// The guest's own running by the wall clock, its sleeping included.
+    /// The guest's own running, in processor time, and its sleeping. What it waits for its turns is not in it.
     pub time: Duration,
     /// Its waiting in host calls for what the host does on its behalf, all of them together.
     pub wait: Duration,
@@ -55,6 +55,10 @@ pub struct ServerLimits {
     pub calls_per_plugin: u32,
     /// How long a call may wait for its permits.
     pub queue_time: Duration,
+    /// Threads for calls that are not known to be short; 0: one for each processor.
+    pub threads: usize,
+    /// How long a call that could run may be without a thread that runs it, in all.
+    pub starve_time: Duration,
     /// Bytes of linear memory of all running calls together.
     pub memory: usize,
     /// Bytes of a file in the plugin directory.
@@ -81,6 +85,16 @@ pub struct ServerLimits {
     pub poll: Duration,
 }
 
+impl ServerLimits {
+    /// The number behind `threads`.
+    pub(super) fn guest_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
@@ -89,6 +103,9 @@ impl Default for ServerLimits {
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
             queue_time: Duration::from_secs(1),
+            threads: 0,
+            // As `queue_time`: a client that waits longer is better told to come back.
+            starve_time: Duration::from_secs(1),
             // A Python component is 18 MB, a SpiderMonkey one 12 MB.
             file_bytes: 32 << 20,
             files: 256,

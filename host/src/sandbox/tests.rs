@@ -18,9 +18,11 @@ use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
 use super::grant::GrantRule;
+use super::guests::Guests;
 use super::limiter::Budget;
 use super::plugin::Plugin;
 use super::refusal::Refusal;
+use super::ticker::Ticker;
 use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
 use crate::chat::{Client, Deadline, Exchange, Message};
 use crate::telemetry::Metrics;
@@ -52,11 +54,15 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
+        let (engine, permits) = (engine(limits.calls).expect("an engine"), Arc::new(Semaphore::new(1)));
         let shared = Shared {
-            engine: engine(limits.calls).expect("an engine"),
-            permits: Semaphore::new(1),
+            guests: Guests::here(),
+            ticker: Ticker::start(&engine, permits.clone(), 1).expect("a thread"),
+            engine,
+            permits,
             memory: Budget::new(limits.memory),
             queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
             metrics: metrics.clone(),
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
@@ -112,7 +118,7 @@ fn exchange() -> Exchange {
 }
 
 async fn ask(plugin: &Plugin) -> Result<PreOutcome, Fault> {
-    plugin.pre_hook(&mut exchange(), "model").await
+    plugin.pre_hook(exchange(), "model").await.1
 }
 
 #[tokio::test]

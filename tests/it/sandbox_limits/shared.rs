@@ -34,7 +34,8 @@ async fn all_calls_share_one_budget_of_memory() {
     let one = 17 * (64 << 10);
     for (memory, expected) in [(2 * one, None), (2 * one - 1, Some(FaultKind::Busy))] {
         let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held());
-        sandbox.setup.limits = ServerLimits { memory, ..ServerLimits::default() };
+        // One thread, so that the sleeper has its memory when the other asks for some.
+        sandbox.setup.limits = ServerLimits { memory, threads: 1, ..ServerLimits::default() };
         let (registry, _watcher) = sandbox.open().await;
         let (_, second) = tokio::join!(ask(&registry, "sleeper", "hi"), ask(&registry, "noop-pre", "hi"));
         assert_eq!(second.err(), expected, "{memory} bytes for two calls");

@@ -65,6 +65,8 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.plugins", "compiled_bytes", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
     ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
     ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
+    ("limits.plugins", "threads", "0", "256", "-1", "257"),
+    ("limits.plugins", "starve_time", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
     ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.plugins", "files", "1", "10_000", "0", "10_001"),
     ("limits.plugins", "compile_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),

@@ -14,7 +14,9 @@ use crate::sandbox::admit::Admission;
 use crate::sandbox::call::Shared;
 use crate::sandbox::compile::{Cache, Compiler};
 use crate::sandbox::engine::engine;
+use crate::sandbox::guests::Guests;
 use crate::sandbox::limiter::Budget;
+use crate::sandbox::ticker::Ticker;
 use crate::sandbox::{PluginConfig, ServerLimits, capability};
 use crate::telemetry::Metrics;
 
@@ -36,6 +38,8 @@ pub enum OpenError {
     Engine(String),
     #[error("the thread that loads plugins cannot be started: {0}")]
     Thread(std::io::Error),
+    #[error("no threads for plugins can be started (`limits.plugins.threads`): {0}")]
+    Threads(std::io::Error),
     #[error("the directory {path} cannot be used: {cause}")]
     Directory { path: PathBuf, cause: std::io::Error },
 }
@@ -54,11 +58,16 @@ impl Registry {
         std::fs::create_dir_all(&config.plugin_dir).map_err(unusable(&config.plugin_dir))?;
         let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
+        let engine = engine(config.limits.calls).map_err(broken)?;
+        let permits = Arc::new(Semaphore::new(config.limits.calls as usize));
         let shared = Shared {
-            engine: engine(config.limits.calls).map_err(broken)?,
-            permits: Semaphore::new(config.limits.calls as usize),
+            guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
+            ticker: Ticker::start(&engine, permits.clone(), config.limits.calls as usize).map_err(OpenError::Threads)?,
+            engine,
+            permits,
             memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
+            starve_time: config.limits.starve_time,
             metrics: metrics.clone(),
         };
         let limits = config.limits.clone();
