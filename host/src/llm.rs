@@ -7,6 +7,7 @@ mod base64;
 mod budget;
 mod call_id;
 mod config;
+mod content_coding;
 mod decoder;
 mod error;
 mod error_body;
