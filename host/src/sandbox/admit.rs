@@ -20,7 +20,7 @@ use super::plugin::{Export, Plugin};
 use super::refusal::{Refusal, not_compiled, short};
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, imports, nested};
-use crate::chat::{NAME_RULE, is_name};
+use crate::chat::{Client, NAME_RULE, is_name};
 
 /// The interfaces of which a plugin exports one or both.
 const HOOKS: [&str; 2] = ["cofferdam:hooks/pre-hook@0.1.0", "cofferdam:hooks/post-hook@0.1.0"];
@@ -161,7 +161,7 @@ impl Admission {
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
-        let called = match call.guest().await {
+        let called = match call.guest(&Client::Host).await {
             Ok(guest) => {
                 let work = async move {
                     let describe = async |store: &mut Store<State>| {

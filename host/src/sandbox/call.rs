@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
@@ -17,7 +16,8 @@ use super::pace::Pace;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
+use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
 /// Bytes of a guest's own text that a fault keeps.
@@ -26,7 +26,7 @@ const TEXT_BYTES: usize = 500;
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
@@ -40,8 +40,8 @@ pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
     pub(super) limits: Limits,
-    /// This plugin's own permits, so that it leaves some to the others.
-    permits: Arc<Semaphore>,
+    /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
+    permits: Shares,
     pace: Pace,
     figures: PluginFigures,
     shared: Arc<Shared>,
@@ -63,7 +63,7 @@ pub(super) struct Call<'a> {
 pub(super) struct Guest {
     env: Arc<CallEnv>,
     shared: Arc<Shared>,
-    permits: [OwnedSemaphorePermit; 2],
+    permits: [Share; 2],
 }
 
 /// A guest that has ended: what it returned, or why it did not, and what that took.
@@ -73,7 +73,7 @@ pub(super) struct Ran<T> {
     spent: Spent,
     fuel: u64,
     peak_memory: usize,
-    permits: Option<[OwnedSemaphorePermit; 2]>,
+    permits: Option<[Share; 2]>,
 }
 
 /// A guest whose outcome was checked.
@@ -91,7 +91,7 @@ impl Callee {
     /// `calls` is how many may run at once.
     pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Arc::new(Semaphore::new(calls)), pace: Pace::new(), figures, shared }
+        Self { name, version, limits, permits: Shares::new(calls), pace: Pace::new(), figures, shared }
     }
 
     /// A call for `request`, whose clocks start when it runs.
@@ -110,24 +110,20 @@ impl Callee {
 }
 
 impl Call<'_> {
-    /// Waits for a permit of the plugin's own and one of the pool's, not for long. They are taken before the store is made, so that the pool
+    /// Waits for a permit of the plugin's own and one of the pool's, not for long; clients take turns. They are taken before the store is made, so that the pool
     /// of instances is never short.
     ///
     /// # Errors
     /// `Busy` after `queue_time`.
-    pub(super) async fn guest(&self) -> Result<Guest, Fault> {
+    pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
         let Callee { permits: own, shared, .. } = self.callee;
-        let (own, pool) = (own.clone(), shared.permits.clone());
-        let permits = match (own.clone().try_acquire_owned(), pool.clone().try_acquire_owned()) {
-            (Ok(own), Ok(pool)) => [own, pool],
-            (own_at_once, pool_at_once) => {
-                drop((own_at_once, pool_at_once));
+        let at_once = own.take(client, 1).and_then(|own| Some([own, shared.permits.take(client, 1)?]));
+        let permits = match at_once {
+            Some(permits) => permits,
+            None => {
                 // The plugin's own permit first: a call that waits for it must not hold one that others could use.
-                let both = async { Ok([own.acquire_owned().await?, pool.acquire_owned().await?]) };
-                match tokio::time::timeout(shared.queue_time, both).await {
-                    Ok(permits) => permits.map_err(|_: tokio::sync::AcquireError| self.failed(FaultKind::Busy))?,
-                    Err(_) => return Err(self.failed(FaultKind::Busy)),
-                }
+                let both = async { [own.wait(client, 1).await, shared.permits.wait(client, 1).await] };
+                tokio::time::timeout(shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))?
             }
         };
         shared.ticker.wake();

@@ -46,7 +46,7 @@ impl Plugin {
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
         let call = self.callee.call(Hook::Pre, &exchange.id);
         let Some(hook) = self.pre.clone() else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
-        let guest = match call.guest().await {
+        let guest = match call.guest(&exchange.client).await {
             Ok(guest) => guest,
             Err(fault) => return (exchange, Err(fault)),
         };
@@ -70,7 +70,7 @@ impl Plugin {
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
         let call = self.callee.call(Hook::Post, &exchange.id);
         let Some(hook) = self.post.clone() else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
-        let guest = match call.guest().await {
+        let guest = match call.guest(&exchange.client).await {
             Ok(guest) => guest,
             Err(fault) => return ((exchange, completion), Err(fault)),
         };

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::admit::Admission;
 use super::call::Shared;
@@ -25,6 +24,7 @@ use super::refusal::Refusal;
 use super::ticker::Ticker;
 use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
 use crate::chat::{Client, Deadline, Exchange, Message};
+use crate::fair::Shares;
 use crate::telemetry::Metrics;
 
 /// What a capability that needs a grant looks like in the list.
@@ -54,10 +54,10 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls).expect("an engine"), Arc::new(Semaphore::new(1)));
+        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
         let shared = Shared {
             guests: Guests::here(),
-            ticker: Ticker::start(&engine, permits.clone(), 1).expect("a thread"),
+            ticker: Ticker::start(&engine, permits.clone()).expect("a thread"),
             engine,
             permits,
             memory: Budget::new(limits.memory),

@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use wasmtime::Engine;
+
+use crate::fair::Shares;
 
 /// Between two moves of the epoch.
 const TICK: Duration = Duration::from_micros(500);
@@ -30,18 +31,18 @@ struct State {
 }
 
 impl Ticker {
-    /// Starts the thread. A call runs whenever not all `calls` permits are there.
+    /// Starts the thread. A call runs whenever one of the permits is held.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(engine: &Engine, permits: Arc<Semaphore>, calls: usize) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, permits: Shares) -> std::io::Result<Self> {
         let state = Arc::new(State { asleep: AtomicBool::new(false) });
         let (engine, watched) = (engine.weak(), Arc::downgrade(&state));
         let tick = move || {
             let mut idle = 0;
             while let (Some(engine), Some(state)) = (engine.upgrade(), watched.upgrade()) {
                 engine.increment_epoch();
-                let runs = || permits.available_permits() < calls;
+                let runs = || permits.held() > 0;
                 idle = if runs() { 0 } else { idle + 1 };
                 if idle < IDLE_TICKS {
                     drop((engine, state));

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::live::Registry;
 use super::scan::Scanner;
 use super::watch::Watcher;
+use crate::fair::Shares;
 use crate::sandbox::admit::Admission;
 use crate::sandbox::call::Shared;
 use crate::sandbox::compile::{Cache, Compiler};
@@ -59,10 +58,10 @@ impl Registry {
         let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
         let engine = engine(config.limits.calls).map_err(broken)?;
-        let permits = Arc::new(Semaphore::new(config.limits.calls as usize));
+        let permits = Shares::new(config.limits.calls as usize);
         let shared = Shared {
             guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
-            ticker: Ticker::start(&engine, permits.clone(), config.limits.calls as usize).map_err(OpenError::Threads)?,
+            ticker: Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?,
             engine,
             permits,
             memory: Budget::new(config.limits.memory),
