@@ -282,7 +282,7 @@ mod tests {
         let usage = storage::sqlite::open(&folder.path().join("db")).unwrap().usage;
         let ledger = Ledger::open(usage, config, Arc::new(ledger::clock::Moment::default), metrics.clone()).await.unwrap();
         let attempts = Attempts { metrics: metrics.clone(), ledger: Arc::new(ledger) };
-        let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4 };
+        let usage = Usage { prompt: 20, completion: 9, cached: 15, reasoning: 4, ..Usage::default() };
         let (pipeline, provider, operation, system, model) = ("support", "openai", "chat", "openai", "gpt-4o");
         let used = llm::Used { pipeline, caller: Some("team-a"), provider, operation, system, model, usage, estimated: true };
         attempts.used(&used);

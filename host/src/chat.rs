@@ -31,4 +31,4 @@ pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX, Sizes};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 pub use name::{NAME_RULE, is_hidden, is_name};
 pub use reply::{FrameStream, Reply, ReplyStream, Whole};
-pub use usage::Usage;
+pub use usage::{Count, Usage};

@@ -264,9 +264,9 @@ impl Ledger {
 
 /// Counts that somebody can have used.
 fn believable(usage: &Usage) -> Usage {
-    let Usage { prompt, completion, cached, reasoning } = *usage;
+    let Usage { prompt, completion, cached, reasoning, .. } = *usage;
     let [prompt, completion, cached, reasoning] = [prompt, completion, cached, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
-    Usage { prompt, completion, cached, reasoning }
+    Usage { prompt, completion, cached, reasoning, ..*usage }
 }
 
 /// A panic elsewhere leaves sums that are right as far as they go.

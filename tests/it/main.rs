@@ -43,6 +43,7 @@ mod deploy;
 mod dialects;
 mod embeddings;
 mod fallback;
+mod field;
 mod hooks;
 mod hostile;
 mod ledger;

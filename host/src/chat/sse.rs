@@ -214,6 +214,17 @@ pub fn split_event(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
     }
 }
 
+/// The value of the first line of an event that has this field.
+pub fn field<'a>(event: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = event;
+    while let Some(line) = next_line(&mut rest) {
+        if let Some([b':', value @ ..]) = line.strip_prefix(name) {
+            return Some(value.trim_ascii());
+        }
+    }
+    None
+}
+
 /// Whether an event with this data ends a chat stream. Clients trim, so this does too.
 pub fn is_done(data: &[u8]) -> bool {
     data.trim_ascii() == b"[DONE]"

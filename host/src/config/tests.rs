@@ -12,7 +12,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{AnthropicOptions, AzureOptions, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported};
+use crate::llm::{
+    AnthropicOptions, AzureOptions, KeyHeader, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported,
+};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -148,13 +150,17 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
 
 #[test]
 fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
-    let text = "[providers.anthropic]\nmax_tokens = 9000\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
+    let text = "[providers.anthropic]\nmax_tokens = 9000\nanthropic_beta = [\"context-1m-2025-08-07\", \"x\"]\nauth = \"bearer\"\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
                 [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
                 max_tokens_field = \"max_tokens\"\nstream_usage = false\n[providers.openai]\nstream_usage = false\n\
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
-        options: Options::Anthropic(AnthropicOptions { max_tokens: 9000 }),
+        options: Options::Anthropic(AnthropicOptions {
+            max_tokens: 9000,
+            betas: vec!["context-1m-2025-08-07".into(), "x".into()],
+            bearer: true,
+        }),
         unsupported: Unsupported::Drop,
         secret_key_name: Some("CLAUDE".into()),
         ..ProviderConfig::new(Kind::Anthropic, "https://api.anthropic.com/v1")
@@ -170,21 +176,34 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let azure =
         ProviderConfig { options: Options::AzureOpenAi(options), ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com") };
     assert_eq!(providers["azure-openai"], azure);
-    assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false }));
-    assert_eq!(ProviderConfig::new(Kind::OpenAi, "").options, Options::OpenAi(OpenAiOptions { stream_usage: true }));
+    assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false, ..OpenAiOptions::default() }));
+    assert_eq!(
+        ProviderConfig::new(Kind::OpenAi, "").options,
+        Options::OpenAi(OpenAiOptions { stream_usage: true, auth: KeyHeader::Bearer })
+    );
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
+    let named = parse("[providers.x]\nkind = \"openai\"\nbase_url = \" http://h/v1/ \"\nauth = \"x-api-key\"").llm.providers;
+    assert_eq!(named["x"].options, Options::OpenAi(OpenAiOptions { auth: KeyHeader::XApiKey, ..OpenAiOptions::default() }));
+    assert_eq!(named["x"].base_url, "http://h/v1", "without the white space that was pasted with it");
     let config = parse(text);
     assert_eq!(parse(&config.effective()).llm.providers, config.llm.providers);
 }
 
 #[test]
 fn an_option_that_cannot_be_is_refused() {
+    wrong(
+        "[providers.anthropic]\nanthropic_beta = [\"a, b\"]",
+        "2: providers.anthropic.anthropic_beta[0]: expected the name of a beta feature, such as \"context-1m-2025-08-07\", found \"a, b\"",
+    );
+    let betas = |count: usize| format!("[providers.anthropic]\nanthropic_beta = [{}]", vec!["\"x\""; count].join(", "));
+    parse(&betas(32));
+    wrong(&betas(33), "2: providers.anthropic.anthropic_beta[32]: there may be at most 32");
     wrong("[providers.anthropic]\nmax_tokens = 0", "2: providers.anthropic.max_tokens: expected a whole number from 1 to 1000000, found 0");
     wrong(
         "[providers.openai]\nmax_tokens = 1",
         "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models, \
-         stream_usage",
+         stream_usage, auth",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",

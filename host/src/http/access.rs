@@ -40,11 +40,17 @@ pub(super) fn authorize(access: Access, keys: &Keys, origins: &Origins, head: &P
         Access::Admin if keys.admin.is_empty() => return Err(Refusal::NoAdminKeys),
         Access::Admin | Access::Client => {}
     }
-    let token = bearer(&head.headers).ok_or(Refusal::NoKey)?;
+    let token = token(&head.headers).ok_or(Refusal::NoKey)?;
     match (access, keys.find(token).ok_or(Refusal::WrongKey)?) {
         (Access::Admin, (_, Role::Client)) => Err(Refusal::NotAdmin),
         (_, (key, _)) => Ok(Some(Arc::clone(&key.name))),
     }
+}
+
+/// A bearer token, or a key in the header in which clients of Azure's and of Anthropic's send it.
+fn token(headers: &HeaderMap) -> Option<&[u8]> {
+    let other = || ["api-key", "x-api-key"].iter().find_map(|name| headers.get(*name)).map(|value| value.as_bytes().trim_ascii());
+    bearer(headers).or_else(other)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -128,6 +134,12 @@ mod tests {
         assert_eq!(ask(Access::Client, "Basic app"), Err(Refusal::NoKey));
         assert_eq!(ask(Access::Client, "app"), Err(Refusal::NoKey));
         assert_eq!(ask(Access::Open, "Bearer wrong"), Ok(None));
+        for name in ["api-key", "x-api-key"] {
+            let come_in = |access, value: &str| authorize(access, &keys, &Origins::default(), &head(&[(name, value)])).map(|_| ());
+            assert_eq!(come_in(Access::Client, "app"), Ok(()), "{name}");
+            assert_eq!(come_in(Access::Admin, "app"), Err(Refusal::NotAdmin), "{name}");
+            assert_eq!(come_in(Access::Client, "wrong"), Err(Refusal::WrongKey), "{name}");
+        }
         assert_eq!(authorize(Access::Admin, &keys, &Origins::default(), &head(&[])), Err(Refusal::NoKey));
     }
 

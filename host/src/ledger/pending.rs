@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn entry<'a>(caller: Option<&'a str>, model: &'a str) -> Entry<'a> {
-        let usage = Usage { prompt: 10, completion: 5, cached: 4, reasoning: 3 };
+        let usage = Usage { prompt: 10, completion: 5, cached: 4, reasoning: 3, ..Usage::default() };
         Entry { pipeline: "p", caller, provider: "openai", model, usage, estimated: false }
     }
 

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn cached_tokens_have_their_own_price_and_reasoning_is_output() {
         let price = Price { input: 2_500_000, cached_input: 1_250_000, output: 10_000_000 };
-        let usage = Usage { prompt: 1_000, completion: 500, cached: 400, reasoning: 300 };
+        let usage = Usage { prompt: 1_000, completion: 500, cached: 400, reasoning: 300, ..Usage::default() };
         assert_eq!(price.of(&usage), 600 * 2_500_000 + 400 * 1_250_000 + 500 * 10_000_000);
         let more_cached_than_sent = Usage { prompt: 1, cached: 5, ..Usage::default() };
         assert_eq!(price.of(&more_cached_than_sent), 1_250_000);

@@ -64,7 +64,7 @@ fn limited(limits: Limits) -> Config {
 }
 
 fn reply(caller: Option<&'static str>, model: &'static str, prompt: u64, completion: u64) -> Entry<'static> {
-    let usage = Usage { prompt, completion, cached: 0, reasoning: 0 };
+    let usage = Usage { prompt, completion, ..Usage::default() };
     Entry { pipeline: "support", caller, provider: "openai", model, usage, estimated: false }
 }
 

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use super::adapter::{DecodeError, Decoding, ReplyDecoder};
+use super::json_repair::JsonRepair;
 use super::meter::Tally;
-use super::providers::openai::{Events, OpenAiNormalizer};
+use super::providers::openai::{Events, OpenAiNormalizer, in_band, reported};
 use crate::chat::codec::{self, Form};
 use crate::chat::{Delta, Frame, Frames, Piece, Sizes, sse};
 
@@ -15,12 +16,14 @@ const COUNTED_BYTES: usize = 64 << 10;
 /// How one stream is decoded.
 pub(super) struct StreamDecoder {
     decoding: Decoding,
+    /// For the events that are translated; the normalizer has its own.
+    repair: JsonRepair,
     says_something: bool,
 }
 
 impl StreamDecoder {
     pub(super) fn new(decoding: Decoding) -> Self {
-        Self { decoding, says_something: false }
+        Self { decoding, repair: JsonRepair::default(), says_something: false }
     }
 
     /// Whether something of the answer has been decoded.
@@ -52,9 +55,13 @@ impl StreamDecoder {
                 for event in sse::events(&block) {
                     let mut deltas = Vec::new();
                     let decoded = match event.data.as_deref().map(<[u8]>::trim_ascii) {
-                        None | Some(b"") => continue,
+                        None => match sse::field(event.raw, b"error") {
+                            Some(error) => Err(reported(error, in_band)),
+                            None => continue,
+                        },
+                        Some(b"") => continue,
                         // `[DONE]` too: if nothing else ends a stream, its decoder waits for it.
-                        Some(data) => decoder.event(data, &mut deltas),
+                        Some(data) => decoder.event(self.repair.event(data).as_deref().unwrap_or(data), &mut deltas),
                     };
                     self.says_something |= push(deltas, frames, tally);
                     decoded?;

@@ -21,11 +21,11 @@ use judge::{Kind, judge};
 const URL: &str = "http://127.0.0.1/openai/v1";
 
 fn like_openai() -> openai::OpenAi {
-    openai::OpenAi::at(URL, true)
+    openai::OpenAi::at(URL, &openai::OpenAiOptions::default())
 }
 
 fn like_azure() -> azure::Azure {
-    azure::Azure::new(&azure::AzureOptions::default())
+    azure::Azure::at(URL, &azure::AzureOptions::default())
 }
 
 /// A question that every dialect takes.
@@ -47,7 +47,7 @@ pub fn azure(input: &[u8]) {
 
 /// Any bytes as Anthropic's stream, as a plain answer and as one that comes as a tool's input.
 pub fn anthropic(input: &[u8]) {
-    let dialect = anthropic::Anthropic::new(4096);
+    let dialect = anthropic::Anthropic::new(&anthropic::AnthropicOptions::default());
     stream(&dialect, PLAIN, input);
     stream(&dialect, HELD, input);
 }
@@ -79,7 +79,8 @@ pub fn framer(input: &[u8]) {
 /// Any bytes as a whole reply, as an error's body and as vectors, of every vendor. A reply that is taken makes a stream that keeps the promises.
 pub fn whole(input: &[u8]) {
     let openai = like_openai();
-    let (azure, anthropic, gemini) = (like_azure(), anthropic::Anthropic::new(4096), gemini::Gemini::new());
+    let (azure, anthropic, gemini) =
+        (like_azure(), anthropic::Anthropic::new(&anthropic::AnthropicOptions::default()), gemini::Gemini::new());
     let (native, compatible) = (workers::Workers { native: true }, workers::Workers { native: false });
     let dialects: [&dyn Dialect; 6] = [&openai, &azure, &anthropic, &gemini, &native, &compatible];
     let error = serde_json::from_slice(input).ok();

@@ -138,8 +138,13 @@ impl Meter {
         }
     }
 
-    /// Notes whether an error in a reply is the provider's own, after which it does no more work.
+    /// Notes whether an error in a reply is the provider's own, after which it does no more work. An answer that the model spoilt is charged as
+    /// one that is whole.
     pub(super) fn judge(&mut self, error: &DecodeError) {
+        if error.is_of_the_model() {
+            self.tally.complete();
+            self.begun = true;
+        }
         self.failed |= matches!(error, DecodeError::Error(..));
     }
 
@@ -302,6 +307,12 @@ mod tests {
             meter.judge(&DecodeError::Error(http::StatusCode::BAD_GATEWAY, ProviderError::default()));
         });
         assert_eq!(failed, (usage(100, 10), true), "the provider said itself that it stopped");
+        let spoilt = held(|meter| {
+            meter.sent = true;
+            meter.tally.reported(usage(70, 3));
+            meter.judge(&DecodeError::model_failed("no call".into()));
+        });
+        assert_eq!(spoilt, (usage(70, 3), false), "the model did its work, and did it badly");
     }
 
     fn usage(prompt: u64, completion: u64) -> Usage {

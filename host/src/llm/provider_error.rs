@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+/// OpenAI's code for a prompt or an answer that a filter refused. No other provider should be asked to answer it.
+pub(super) const CONTENT_FILTER: &str = "content_filter";
+
+/// Our code for an answer that the model itself spoilt, such as a call that cannot be read: its provider is well, and another try may succeed.
+pub(super) const MODEL_FAILED: &str = "model_failed";
+
 /// What a vendor says went wrong, in its own words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ProviderError {
@@ -28,6 +34,18 @@ pub(super) enum DecodeError {
     Error(StatusCode, ProviderError),
     /// It is not what the vendor's documents say; the text says what is wrong.
     Malformed(String),
+}
+
+impl DecodeError {
+    /// The model spoilt the answer; `message` says how.
+    pub(super) fn model_failed(message: String) -> Self {
+        let error = ProviderError { message: Some(message), code: Some(MODEL_FAILED.to_owned()), ..ProviderError::default() };
+        Self::Error(StatusCode::BAD_GATEWAY, error)
+    }
+
+    pub(super) fn is_of_the_model(&self) -> bool {
+        matches!(self, Self::Error(_, error) if error.code.as_deref() == Some(MODEL_FAILED))
+    }
 }
 
 /// A field of the client's request that a vendor cannot take.

@@ -60,14 +60,18 @@ pub(super) struct Begun {
     pub(super) decoder: StreamDecoder,
     /// What was decoded so far.
     pub(super) frames: Frames,
+    /// The reply is whole with these frames.
+    pub(super) ended: bool,
     pub(super) meter: Meter,
 }
 
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
-        let Begun { body, framer, redactor, decoder, frames, meter } = begun;
-        let (clock, meter) = (Clock::new(idle, end), Some(meter));
-        let mut relay = Self { provider, body: Some(body), framer, redactor, decoder, frames, over: None, clock, meter };
+        let Begun { body, framer, redactor, decoder, frames, ended, meter } = begun;
+        // Without a meter the use is reported.
+        let (clock, meter) = (Clock::new(idle, end), (!ended).then_some(meter));
+        let over = ended.then_some(Over::Well);
+        let mut relay = Self { provider, body: Some(body), framer, redactor, decoder, frames, over, clock, meter };
         relay.check_budget();
         relay.check_end();
         relay

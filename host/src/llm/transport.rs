@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::content_coding::Decoder;
 use super::error::{Error, Phase};
 use super::limits::Limits;
 use crate::telemetry::llm_server;
@@ -76,7 +77,9 @@ impl Transport {
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {
                     let lease = Some(Lease { sender: connection.sender, pool: Arc::clone(&self.pool) });
-                    return Ok(response.map(|incoming| Body { incoming, lease }));
+                    let invalid = |cause| Error::InvalidReply { provider: self.provider.to_string(), cause };
+                    let decoder = Decoder::of(response.headers()).map_err(invalid)?;
+                    return Ok(response.map(|incoming| Body { incoming, lease, decoder }));
                 }
                 Err(mut failed) => {
                     let unsent = failed.take_message();
@@ -92,7 +95,7 @@ impl Transport {
     }
 
     /// The error for a connection that broke.
-    pub(super) fn unreachable(&self, error: &dyn std::error::Error) -> Error {
+    pub(super) fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         Error::Unreachable { provider: self.provider.to_string(), cause: causes(error) }
     }
 
@@ -138,6 +141,17 @@ fn causes(error: &dyn std::error::Error) -> String {
 pub(super) struct Body {
     incoming: Incoming,
     lease: Option<Lease>,
+    /// Of a reply that came compressed.
+    decoder: Option<Decoder>,
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Connection(#[from] hyper::Error),
+    #[error("it cannot be decompressed: {0}")]
+    Compressed(#[from] std::io::Error),
 }
 
 struct Lease {
@@ -146,9 +160,14 @@ struct Lease {
 }
 
 impl Body {
-    /// The next bytes; none at the end.
-    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+    /// The next bytes, decompressed; none at the end.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
+            match self.decoder.as_mut().map(Decoder::next).transpose() {
+                Ok(None | Some(None)) => {}
+                Ok(Some(Some(decoded))) => return Poll::Ready(Some(Ok(decoded))),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
             let frame = ready!(std::pin::Pin::new(&mut self.incoming).poll_frame(cx));
             match frame {
                 None => {
@@ -157,10 +176,13 @@ impl Body {
                     }
                     return Poll::Ready(None);
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 // Trailers say nothing that is used here.
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                    Ok(data) if !data.is_empty() => match &mut self.decoder {
+                        Some(decoder) => decoder.push(data),
+                        None => return Poll::Ready(Some(Ok(data))),
+                    },
                     _ => {}
                 },
             }
@@ -168,7 +190,7 @@ impl Body {
     }
 
     /// Like [`Body::poll_data`].
-    pub(super) async fn data(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(super) async fn data(&mut self) -> Option<Result<Bytes, Broken>> {
         std::future::poll_fn(|cx| self.poll_data(cx)).await
     }
 

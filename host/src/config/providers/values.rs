@@ -11,7 +11,7 @@ pub(super) const SECRETS: [&str; 8] = ["api_key", "api-key", "apikey", "key", "s
 
 /// An absolute URL without a query. User and password in it would be a secret in the file, so such a text is not repeated either.
 pub(super) fn url(entry: &Entry<'_>, such_as: &str) -> Option<String> {
-    let text = entry.text().unwrap_or_default().trim_end_matches('/');
+    let text = entry.text().unwrap_or_default().trim().trim_end_matches('/');
     let uri = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
     if text.contains('@') {
         entry.problem("must not hold a user or password; secrets come from the environment or from files");

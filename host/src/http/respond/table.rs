@@ -193,6 +193,7 @@ fn answered(provider: &str, status: u16, message: &str, [kind, code, param]: [Op
     };
     let failed = |ours: u16| ErrorResponse::new(ours, PROVIDER, "provider_failed", format!("provider `{provider}` answered {status}"));
     match status {
+        _ if code == Some("model_failed") => ErrorResponse::new(502, PROVIDER, "model_failed", message.to_owned()),
         400 | 413 | 422 => through(REQUEST, "provider_refused"),
         404 => through(NOT_FOUND, "provider_refused"),
         429 => through(RATE, "rate_limit_exceeded"),

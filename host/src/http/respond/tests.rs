@@ -127,6 +127,7 @@ fn failures() -> Vec<Failure> {
             .map(|(s, c)| status_of(s, c)),
     );
     all.extend([401, 402, 403, 408, 418, 500, 503, 529].map(|status| status_of(status, Some("their_code"))));
+    all.push(status_of(502, Some("model_failed")));
     all.extend(provider_errors().into_iter().map(|error| pipeline::Error::Llm(error).into()));
     all.push(pipeline::Error::Deadline.into());
     all.push(pipeline::Error::Rag(rag::Error::Busy).into());

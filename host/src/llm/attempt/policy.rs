@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::Failure;
 use crate::llm::error::{BudgetRemedy, Error, Phase};
+use crate::llm::provider_error::{CONTENT_FILTER, MODEL_FAILED};
 use crate::llm::target::Target;
 
 /// What follows from a failure.
@@ -70,7 +71,9 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
     };
     match status {
         _ if exhausted => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
-        _ if too_long(code) => judgment(Retry::Never, Verdict::Success),
+        _ if of_the_request(code) => judgment(Retry::Never, Verdict::Success),
+        // The provider works; the model may do better the next time.
+        _ if code == Some(MODEL_FAILED) => judgment(Retry::After(Duration::ZERO), Verdict::Success),
         401..=403 => judgment(Retry::Never, Verdict::Refused),
         429 => transient(true, Verdict::Failure),
         409 | 425 => transient(false, Verdict::Success),
@@ -90,8 +93,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));
-    if too_long(code) {
-        // The request is as long for the next model; only the operator knows whether that one takes more.
+    if of_the_request(code) {
+        // The request is as long for the next model, and what one provider filtered another would answer; the operator decides.
         return lists(400) || lists(*status);
     }
     if failure.in_band {
@@ -110,8 +113,9 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
     }
 }
 
-fn too_long(code: Option<&str>) -> bool {
-    code == Some("context_length_exceeded")
+/// Whether the failure is about what the request holds, however the provider reports it: it is too long, or it was filtered.
+fn of_the_request(code: Option<&str>) -> bool {
+    matches!(code, Some("context_length_exceeded" | CONTENT_FILTER | "content_policy_violation"))
 }
 
 /// The indices of a chain's targets in the order in which they are tried: first the equals, whose weights are given, by weighted random

@@ -218,7 +218,7 @@ fn spoken() -> [(&'static str, Box<dyn Dialect>, String); 6] {
     [
         ("openai", Box::new(like_openai()), openai.clone()),
         ("azure", Box::new(like_azure()), openai.clone()),
-        ("anthropic", Box::new(anthropic::Anthropic::new(4096)), anthropic),
+        ("anthropic", Box::new(anthropic::Anthropic::new(&anthropic::AnthropicOptions::default())), anthropic),
         ("gemini", Box::new(gemini::Gemini::new()), gemini),
         ("workers", Box::new(workers::Workers { native: true }), native),
         ("workers, compatible", Box::new(workers::Workers { native: false }), openai),

@@ -64,7 +64,7 @@ impl Endpoint {
             transport,
             limits: limits.clone(),
             bearer: entry.oauth.is_some(),
-            base_path: base.path().trim_end_matches('/').to_owned(),
+            base_path: single_slashes(base.path().trim_end_matches('/')),
             headers,
         })
     }
@@ -131,6 +131,17 @@ impl Endpoint {
     }
 }
 
+/// A path without empty segments, which servers answer with 404; those behind a colon belong to a URL within the path, as some proxies have it.
+fn single_slashes(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !out.ends_with('/') || out.ends_with(":/") {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// `future`'s result, or the error `late` if `end` comes first.
 pub(super) async fn within<T, E: Into<Failure>>(
     end: Instant,
@@ -140,5 +151,24 @@ pub(super) async fn within<T, E: Into<Failure>>(
     match timeout_at(end, future).await {
         Ok(result) => result.map_err(Into::into),
         Err(_) => Err(late().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::single_slashes;
+
+    #[test]
+    fn doubled_slashes_of_a_base_url_are_one() {
+        for (path, expected) in [
+            ("", ""),
+            ("/v1", "/v1"),
+            ("//v1", "/v1"),
+            ("/a///v1", "/a/v1"),
+            ("/https://h/v1", "/https://h/v1"),
+            ("/https:////h", "/https://h"),
+        ] {
+            assert_eq!(single_slashes(path), expected);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
 use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
+use crate::llm::json_repair::JsonRepair;
 use crate::llm::meter::Meter;
 use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
@@ -71,7 +72,7 @@ impl Endpoint {
             meter.judge(&error);
             self.failure(key, error)
         };
-        // Half a surrogate pair is left as it is: what passes untouched is the provider's word.
+        // Half a surrogate pair is mended with everything else that is odd, after this.
         codec::count(&bytes, Form::Reply, &Sizes::REPLY).map_err(|_| self.invalid_reply("a reply with too much in it to be one"))?;
         let whole = match reading {
             Decoding::OpenAi(normalizer) => {
@@ -80,7 +81,8 @@ impl Endpoint {
                 whole
             }
             Decoding::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|error| failed(meter, error))?;
+                let repaired = JsonRepair::whole(&bytes);
+                let completion = reader.whole(repaired.as_deref().unwrap_or(&bytes)).map_err(|error| failed(meter, error))?;
                 completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| meter.tally.reported(usage));
                 Whole::Parsed(completion)
             }
@@ -113,7 +115,7 @@ impl Endpoint {
         let mut decoder = StreamDecoder::new(reading);
         let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
         let redactor = Redactor::new(key);
-        loop {
+        let ended = loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
             let block = match read {
@@ -128,7 +130,7 @@ impl Endpoint {
                 })?;
             }
             if decoder.says_something() {
-                break;
+                break false;
             }
             // Kept until then, however much a provider has to say beside the answer.
             if frames.bytes() > self.limits.event_bytes {
@@ -138,11 +140,16 @@ impl Endpoint {
                 return Err(self.invalid_reply("its first event is over `limits.providers.event_bytes`").into());
             }
             if over || framer.end() == Some(End::Done) {
+                // A stream that was ended as its dialect says, with a reason and nothing else, is an answer: to ask again would bring the same,
+                // and a fallback would answer what was filtered.
+                if decoder.end(framer.end() == Some(End::Done), &mut frames, &mut meter.tally) && decoder.says_something() {
+                    break true;
+                }
                 return Err(self.invalid_reply("the stream ended before its first event").into());
             }
-        }
+        };
         meter.begun = true;
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter })))
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, ended, meter })))
     }
 
     /// The head and body of a reply with a status of success. `sent` is true as long as the provider may work for the request.

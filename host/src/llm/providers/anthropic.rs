@@ -8,6 +8,7 @@ mod model;
 mod reply;
 mod request;
 mod schema;
+mod search;
 mod stream;
 mod tools;
 
@@ -31,42 +32,54 @@ const MAX_TOKENS: RangeInclusive<u64> = 1..=1_000_000;
 pub struct AnthropicOptions {
     /// Tokens of a reply if the client names no limit, which the API requires.
     pub max_tokens: u32,
+    /// What is sent as `anthropic-beta` with every request.
+    pub betas: Vec<String>,
+    /// Keys are bearer tokens, as gateways that speak this API may want them.
+    pub bearer: bool,
 }
 
 impl Default for AnthropicOptions {
     fn default() -> Self {
-        Self { max_tokens: 4096 }
+        Self { max_tokens: 4096, betas: Vec::new(), bearer: false }
     }
 }
 
 impl AnthropicOptions {
     pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
         keys.count("max_tokens", &mut self.max_tokens, MAX_TOKENS);
+        keys.texts("anthropic_beta", &mut self.betas, BETAS_MAX, is_beta, "the name of a beta feature, such as \"context-1m-2025-08-07\"");
+        keys.choice("auth", &mut self.bearer, &[("x-api-key", false), ("bearer", true)]);
     }
+}
+
+/// Features in beta that an entry may name.
+const BETAS_MAX: usize = 32;
+
+fn is_beta(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Anthropic's dialect.
 pub(in crate::llm) struct Anthropic {
-    max_tokens: u64,
+    options: AnthropicOptions,
 }
 
 impl Anthropic {
-    /// `max_tokens`: the limit of a reply's tokens if the client names none.
-    pub(in crate::llm) fn new(max_tokens: u32) -> Self {
-        Self { max_tokens: max_tokens.into() }
+    pub(in crate::llm) fn new(options: &AnthropicOptions) -> Self {
+        Self { options: options.clone() }
     }
 }
 
 /// Anthropic has no embeddings; it recommends another company's.
 impl Dialect for Anthropic {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
-        let (http_request, context) = request::encode(request, self.max_tokens)?;
+        let (http_request, context) = request::encode(request, self.options.max_tokens.into(), &self.options.betas)?;
         Ok((http_request, Decoding::Translated(Box::new(AnthropicDecoder::new(request.name.clone(), context)))))
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens; keys have a header of their own.
     fn credentials(&self, key: &str) -> (HeaderName, String) {
-        if key.starts_with("sk-ant-oat") {
+        if self.options.bearer || key.starts_with("sk-ant-oat") {
             (header::AUTHORIZATION, format!("Bearer {key}"))
         } else {
             (HeaderName::from_static("x-api-key"), key.to_owned())

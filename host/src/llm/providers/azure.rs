@@ -5,7 +5,7 @@
 mod errors;
 mod history;
 
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, StatusCode, Uri, header};
 
 use crate::chat::codec::request_json;
 use crate::chat::{Embedded, Fields};
@@ -69,6 +69,8 @@ fn is_version(text: &str) -> bool {
 pub(in crate::llm) struct Azure {
     /// What was configured, but for what this version of the API does not know.
     options: AzureOptions,
+    /// What of the API's path `base_url` does not say.
+    prefix: &'static str,
 }
 
 /// The first version of the API that knows `stream_options` and `max_completion_tokens`; older ones refuse fields that they do not know.
@@ -76,14 +78,23 @@ pub(in crate::llm) struct Azure {
 const NEWER_FIELDS: &str = "2024-09-01";
 
 impl Azure {
-    /// Fields that an old version of the API does not know are not sent, whatever is configured.
-    pub(in crate::llm) fn new(options: &AzureOptions) -> Self {
+    /// The resource at `base_url`, with or without the path of its API. Fields that an old version of the API does not know are not sent, whatever
+    /// is configured.
+    pub(in crate::llm) fn at(base_url: &str, options: &AzureOptions) -> Self {
         let mut options = options.clone();
         if options.api_version.as_deref().is_some_and(|version| is_date(version) && version < NEWER_FIELDS) {
             options.max_tokens_field = MaxTokensField::MaxTokens;
             options.stream_usage = false;
         }
-        Self { options }
+        let path = base_url.parse::<Uri>().map(|uri| uri.path().trim_matches('/').to_owned()).unwrap_or_default();
+        let prefix = match options.api_version.as_deref().is_some_and(is_date) {
+            true if path.rsplit('/').next() == Some("openai") => "",
+            true => "/openai",
+            false if path.is_empty() => "/openai/v1",
+            false if path.rsplit('/').next() == Some("openai") => "/v1",
+            false => "",
+        };
+        Self { options, prefix }
     }
 
     /// The path of an operation on a deployment.
@@ -91,11 +102,11 @@ impl Azure {
         let deployment = segment(deployment)?;
         Ok(match self.options.api_version.as_deref() {
             Some(version) if is_date(version) => {
-                format!("/openai/deployments/{deployment}{operation}?api-version={}", encoded(version))
+                format!("{}/deployments/{deployment}{operation}?api-version={}", self.prefix, encoded(version))
             }
             // `preview` is a version of the `v1` API.
-            Some(version) => format!("{operation}?api-version={}", encoded(version)),
-            None => operation.to_owned(),
+            Some(version) => format!("{}{operation}?api-version={}", self.prefix, encoded(version)),
+            None => format!("{}{operation}", self.prefix),
         })
     }
 

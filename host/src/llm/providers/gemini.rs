@@ -21,13 +21,14 @@ use crate::chat::codec::to_json;
 use crate::llm::adapter::{
     CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
 };
+use crate::llm::tool_names::ToolNames;
 use crate::llm::vendor::{ANY_URL, VendorInfo};
 use messages::{Conversation, Turn, conversation};
 use model::Model;
 use params::{GenerationConfig, Params, generation_config};
 use reply::GeminiDecoder;
 use schema::Budget;
-use tools::{Tool, ToolConfig, tool, tool_config};
+use tools::{NAMES, Tool, ToolConfig, tool, tool_config};
 
 pub(in crate::llm) const INFO: VendorInfo = VendorInfo {
     name: "gemini",
@@ -50,8 +51,9 @@ impl Dialect for Gemini {
         let model = Model::named(request.model)?;
         // Without `alt=sse` the stream is one JSON array.
         let method = if request.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        let body = body(request, &model)?;
-        let decoder = GeminiDecoder::new(request.name.clone(), request.stream);
+        let mut names = ToolNames::new(NAMES);
+        let body = body(request, &model, &mut names)?;
+        let decoder = GeminiDecoder::new(request.name.clone(), names.into_client_names(), request.stream);
         Ok((HttpRequest { path: model.path(method), headers: Vec::new(), body }, Decoding::Translated(Box::new(decoder))))
     }
 
@@ -116,16 +118,18 @@ struct Body<'a> {
 
 /// # Errors
 /// `UnsupportedField` names the field that Gemini cannot take.
-fn body(request: &CompletionRequest<'_>, model: &Model<'_>) -> Result<Bytes, UnsupportedField> {
+fn body(request: &CompletionRequest<'_>, model: &Model<'_>, names: &mut ToolNames) -> Result<Bytes, UnsupportedField> {
     let params = Params::new(request)?;
     // One budget for all schemas, because many small ones could cost as much as a large one.
     let mut budget = Budget::default();
-    let tool = tool(request, &params, &mut budget)?;
-    let Conversation { system, turns } = conversation(request, model)?;
+    let tool = tool(request, &params, names, &mut budget)?;
+    // Before the history, whose calls may be of functions that are gone.
+    let tool_config = tool_config(&params, tool.as_ref(), names)?;
+    let Conversation { system, turns } = conversation(request, model, names)?;
     Ok(to_json(&Body {
         system_instruction: system,
         contents: turns,
-        tool_config: tool_config(&params, tool.as_ref())?,
+        tool_config,
         safety_settings: params.raw("safety_settings").or_else(|| params.raw("safetySettings")),
         generation_config: generation_config(request, &params, model, tool.is_some(), &mut budget)?,
         tools: tool.map(|tool| [tool]),

@@ -37,12 +37,14 @@ pub enum MissingSecret {
 }
 
 impl Secret {
-    /// White space around the text is not part of the secret: files end in a newline.
+    /// White space around the text is not part of the secret: files end in a newline. Nor are a byte order mark, as editors on Windows write it,
+    /// and one pair of quotes, which files of variables keep.
     ///
     /// # Errors
     /// `NotSet` if nothing is left.
     pub fn new(text: &str) -> Result<Self, MissingSecret> {
-        match text.trim() {
+        let text = trimmed(text);
+        match ['"', '\''].iter().find_map(|quote| unquoted(text, *quote)).unwrap_or(text) {
             "" => Err(MissingSecret::NotSet),
             text => Ok(Self(text.into())),
         }
@@ -52,6 +54,17 @@ impl Secret {
     pub(in crate::llm) fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Without white space and the marks that nobody sees.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{2060}'))
+}
+
+/// What stands between quotes; none if there are not exactly these two.
+fn unquoted(text: &str, quote: char) -> Option<&str> {
+    let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
+    (!inner.contains(quote)).then(|| trimmed(inner))
 }
 
 impl fmt::Debug for Secret {

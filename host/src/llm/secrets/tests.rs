@@ -28,6 +28,21 @@ fn the_first_source_that_has_the_name_decides() {
 }
 
 #[test]
+fn what_an_editor_or_a_shell_puts_around_a_secret_is_no_part_of_it() {
+    for text in
+        ["sk-good\r\n", "\u{feff}sk-good\n", " \u{feff} sk-good\u{200b}\n", "\"sk-good\"\n", "'sk-good'\r\n", "\u{feff}\" sk-good \""]
+    {
+        assert_eq!(Secret::new(text).map(|secret| secret.expose().to_owned()).as_deref(), Ok("sk-good"), "{text:?}");
+    }
+    for text in ["\"a\" \"b\"", "\"a", "a'", "{\"a\":1}"] {
+        assert_eq!(Secret::new(text).map(|secret| secret.expose().to_owned()).as_deref(), Ok(text), "these quotes are the secret's own");
+    }
+    for text in ["", "\u{feff}\n", "\"\"", "' '"] {
+        assert_eq!(Secret::new(text).err(), Some(MissingSecret::NotSet), "{text:?}");
+    }
+}
+
+#[test]
 fn a_name_cannot_climb_out_of_the_directory() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("inner")).unwrap();

@@ -98,9 +98,17 @@ fn what_is_used_up_is_never_retried_however_short_the_wait() {
 }
 
 #[test]
-fn a_request_that_is_too_long_runs_a_fallback_only_if_that_lists_400() {
-    for number in [400, 413, 422, 500] {
-        let failure = refusal(number, Some("context_length_exceeded"), None, false);
+fn a_model_that_spoils_its_answer_is_asked_again_and_opens_no_circuit() {
+    let failure = Failure { in_band: true, ..refusal(502, Some(MODEL_FAILED), None, false) };
+    judged(&failure, Retry::After(Duration::ZERO), Verdict::Success);
+    assert!(falls_back(&target(None), false, "m", &failure));
+}
+
+#[test]
+fn a_request_that_is_too_long_or_filtered_runs_a_fallback_only_if_that_lists_400() {
+    let codes = ["context_length_exceeded", CONTENT_FILTER, "content_policy_violation"];
+    for (number, code) in [400, 403, 413, 422, 500].into_iter().flat_map(|number| codes.map(|code| (number, code))) {
+        let failure = refusal(number, Some(code), None, false);
         judged(&failure, Retry::Never, Verdict::Success);
         for failure in [failure.clone(), Failure { in_band: true, ..failure }] {
             assert!(falls_back(&target(Some(&[400])), true, "m", &failure), "{number}");

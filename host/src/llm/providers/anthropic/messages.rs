@@ -9,10 +9,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::content::{Block, blocks, non_null, text_block};
-use super::tools::ToolNames;
 use crate::chat::codec::{json, raw_json};
 use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
+use crate::llm::tool_names::ToolNames;
 use crate::llm::unique_names::UniqueNames;
 
 /// The text of a turn that would otherwise be empty, which the API refuses.
@@ -204,7 +204,7 @@ impl ConversationBuilder<'_, '_> {
     }
 
     fn call(&mut self, call: &ToolCall, path: String) -> Result<Block, UnsupportedField> {
-        let ToolCall::Function(FunctionCall { id, name, arguments, .. }) = call else {
+        let ToolCall::Function(FunctionCall { id, name, arguments, extra }) = call else {
             return Err(UnsupportedField::new(path, "must have an id, the type `function` and a function with a name and arguments"));
         };
         let input = object(arguments)
@@ -215,7 +215,8 @@ impl ConversationBuilder<'_, '_> {
         if self.open_calls.insert(id.clone(), open_call).is_some() {
             return Err(UnsupportedField::new(format!("{path}.id"), "is the id of another call of the same message"));
         }
-        Ok(Block::ToolUse { id: wire_id, name: self.names.wire_name(name), input, cache_control: None })
+        let cache_control = non_null(extra, "cache_control").cloned();
+        Ok(Block::ToolUse { id: wire_id, name: self.names.wire_name(name), input, cache_control })
     }
 
     /// A result joins the user's turn; [`Self::finish`] puts it into its place there.

@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::search::Sources;
 use super::tools::ReplyContext;
 use crate::chat::codec::{json, json_string};
-use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, ToolCall, Usage};
+use crate::chat::{Choice, Completion, Content, Count, Fields, FunctionCall, HEAD_BYTES_MAX, Json, Message, Name, ToolCall, Usage};
 use crate::llm::adapter::{DecodeError, ProviderError};
+use crate::llm::tool_keys::with_client_keys;
 
 /// The field in which a client gets the blocks of thought, to send them back unchanged.
 const THOUGHTS: &str = "thinking_blocks";
@@ -19,7 +21,8 @@ const THOUGHTS: &str = "thinking_blocks";
 struct Reply {
     id: Option<String>,
     model: Option<String>,
-    content: Option<Vec<Json>>,
+    /// A list of blocks; some servers give the text alone.
+    content: Option<Json>,
     stop_reason: Option<String>,
     usage: Option<Value>,
     error: Option<Value>,
@@ -31,6 +34,8 @@ pub(super) struct Block {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) text: Option<String>,
+    /// The sources of a text.
+    pub(super) citations: Option<Vec<Json>>,
     pub(super) thinking: Option<String>,
     pub(super) signature: Option<String>,
     /// Of redacted thinking.
@@ -51,10 +56,17 @@ pub(super) fn completion(body: &[u8], name: &Name, context: &ReplyContext) -> Re
     if let Some(error) = reply.error {
         return Err(in_band(&serde_json::json!({"error": error})));
     }
-    let blocks = reply.content.ok_or_else(|| DecodeError::Malformed("it has no `content`".into()))?;
     let mut message = MessageBuilder::default();
-    for json in blocks {
-        message.add(json, context)?;
+    match reply.content {
+        Some(text) if text.get().starts_with('"') && reply.stop_reason.is_some() => message.text = serde_json::from_str(text.get()).ok(),
+        Some(list) => {
+            let blocks: Vec<Json> = serde_json::from_str(list.get())
+                .map_err(|error| DecodeError::Malformed(format!("its `content` is no list of blocks: {error}")))?;
+            blocks.into_iter().try_for_each(|json| message.add(json, context))?;
+        }
+        // Nothing was said, for a reason.
+        None if reply.stop_reason.is_some() => {}
+        None => return Err(DecodeError::Malformed("it has no `content`".into())),
     }
     let finish_reason = Some(finish_reason(reply.stop_reason.as_deref(), !message.calls.is_empty()).to_owned());
     let choice = Choice { index: 0, message: message.finish(), finish_reason, extra: Fields::new() };
@@ -77,6 +89,7 @@ pub(super) fn plausible(name: Option<String>) -> Option<String> {
 #[derive(Default)]
 struct MessageBuilder {
     text: Option<String>,
+    annotations: Vec<Json>,
     reasoning: String,
     thoughts: Vec<Json>,
     calls: Vec<ToolCall>,
@@ -86,7 +99,14 @@ impl MessageBuilder {
     fn add(&mut self, json: Json, context: &ReplyContext) -> Result<(), DecodeError> {
         let block = Block::read(&json)?;
         match block.kind.as_str() {
-            "text" => self.text.get_or_insert_default().push_str(&block.text.unwrap_or_default()),
+            "text" => {
+                let (content, text) = (self.text.get_or_insert_default(), block.text.unwrap_or_default());
+                let start = content.chars().count();
+                content.push_str(&text);
+                let mut sources = Sources::default();
+                block.citations.iter().flatten().for_each(|citation| sources.add(citation));
+                self.annotations.extend(sources.annotations(start, start + text.chars().count(), None));
+            }
             "thinking" => {
                 self.reasoning.push_str(&block.thinking.unwrap_or_default());
                 self.thoughts.push(json);
@@ -102,8 +122,11 @@ impl MessageBuilder {
                     }
                     None => self.calls.push(ToolCall::Function(FunctionCall {
                         id,
+                        arguments: match context.keys.get(&wire_name) {
+                            Some(keys) => with_client_keys(arguments, keys),
+                            None => arguments,
+                        },
                         name: context.client_name(wire_name),
-                        arguments,
                         extra: Fields::new(),
                     })),
                 }
@@ -126,11 +149,19 @@ impl MessageBuilder {
         if !self.reasoning.is_empty() {
             extra.push(("reasoning_content".to_owned(), json_string(&self.reasoning)));
         }
+        if !self.annotations.is_empty() {
+            extra.push(annotation_field(&self.annotations));
+        }
         if !self.thoughts.is_empty() {
             extra.push(thought_field(&self.thoughts));
         }
         Message { role: "assistant".to_owned(), content, tool_calls: self.calls, extra, ..Message::default() }
     }
+}
+
+/// Sources as a field of the message.
+pub(super) fn annotation_field(annotations: &[Json]) -> (String, Json) {
+    ("annotations".to_owned(), to_raw_value(annotations).expect("a list of JSON is JSON"))
 }
 
 /// Blocks of thought as a field of the message.
@@ -187,7 +218,7 @@ impl Counts {
     }
 
     fn one(usage: &Value) -> Self {
-        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        let count = |value: &Value| Count::read(value).unwrap_or(0);
         Self {
             input: count(&usage["input_tokens"]),
             written: count(&usage["cache_creation_input_tokens"]),
@@ -214,7 +245,7 @@ impl Counts {
 
     pub(super) fn usage(self) -> Usage {
         let prompt = self.input.saturating_add(self.written).saturating_add(self.read);
-        Usage { prompt, completion: self.output, cached: self.read, reasoning: self.thought }
+        Usage { prompt, completion: self.output, cached: self.read, written: self.written, reasoning: self.thought }
     }
 }
 
@@ -277,7 +308,7 @@ mod tests {
         let counts =
             Counts::read(&json!({"input_tokens": 5, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 7,
             "output_tokens_details": {"thinking_tokens": 4}}));
-        assert_eq!(counts.usage(), Usage { prompt: 115, completion: 7, cached: 100, reasoning: 4 });
+        assert_eq!(counts.usage(), Usage { prompt: 115, completion: 7, cached: 100, written: 10, reasoning: 4 });
         assert_eq!(counts.usage().total(), 122);
     }
 
@@ -287,7 +318,7 @@ mod tests {
             {"type": "compaction", "input_tokens": 100, "output_tokens": 20},
             {"type": "message", "input_tokens": 30, "cache_read_input_tokens": 5, "output_tokens": 3},
         ]}));
-        assert_eq!(counts.usage(), Usage { prompt: 135, completion: 23, cached: 5, reasoning: 0 });
+        assert_eq!(counts.usage(), Usage { prompt: 135, completion: 23, cached: 5, ..Usage::default() });
     }
 }
 

@@ -11,15 +11,20 @@ use serde_json::{Value, json};
 use super::content::Block;
 use super::messages::{Conversation, Turn, conversation};
 use super::model::{Model, Obstacles, Sampling, ThinkingParams, WantedThinking};
-use super::tools::{ANSWER_TOOL, Choice, Format, ReplyContext, Tool, ToolNames, Wrapping, placeholder, tools};
+use super::search::{self, Search, of_the_vendor};
+use super::tools::{ANSWER_TOOL, Choice, Format, NAMES, ReplyContext, Tool, Wrapping, placeholder, tools};
 use crate::chat::Json;
 use crate::chat::codec::to_json;
 use crate::llm::adapter::{CompletionRequest, HttpRequest, UnsupportedField};
+use crate::llm::tool_names::ToolNames;
 
 const VERSION: (HeaderName, &str) = (HeaderName::from_static("anthropic-version"), "2023-06-01");
 
+/// Names the features in beta that a request uses.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// Allows a document to name a file of the Files API.
-const FILES: (HeaderName, &str) = (HeaderName::from_static("anthropic-beta"), "files-api-2025-04-14");
+const FILES: &str = "files-api-2025-04-14";
 
 /// Bytes of a user's id.
 const USER_BYTES: usize = 256;
@@ -33,7 +38,7 @@ struct Body<'a> {
     system: Vec<Block>,
     messages: Vec<Turn>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool>,
+    tools: Vec<Offered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +57,19 @@ struct Body<'a> {
     metadata: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<Json>,
     stream: bool,
+}
+
+/// An entry of the tools.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Offered {
+    Client(Tool),
+    /// The API runs it itself.
+    Search(Search),
+    OfTheVendor(Json),
 }
 
 #[derive(Serialize)]
@@ -70,13 +87,23 @@ struct OutputFormat {
     schema: Value,
 }
 
-/// The request, and what its reply's decoder needs of it. `max_tokens` is the limit of a reply's tokens if the client names none.
-pub(super) fn encode(request: &CompletionRequest<'_>, max_tokens: u64) -> Result<(HttpRequest, ReplyContext), UnsupportedField> {
+/// The request, and what its reply's decoder needs of it. `max_tokens` is the limit of a reply's tokens if the client names none; `betas` are the
+/// operator's features in beta.
+pub(super) fn encode(
+    request: &CompletionRequest<'_>,
+    max_tokens: u64,
+    betas: &[String],
+) -> Result<(HttpRequest, ReplyContext), UnsupportedField> {
     let model = Model::of(request.model);
     let params = Params::read(request)?;
-    let mut names = ToolNames::default();
+    let mut names = ToolNames::new(NAMES);
     names.reserve(ANSWER_TOOL);
-    let offered = tools(request, model, &params.tools, &mut names)?;
+    if params.search.is_some() {
+        names.reserve(search::NAME);
+    }
+    let of_the_vendor = of_the_vendor(&params.tools);
+    of_the_vendor.iter().for_each(|(_, name)| names.reserve(name));
+    let (offered, keys) = tools(request, model, &params.tools, &mut names)?;
     let plan = plan(request, model, &params, &names, offered)?;
     let Conversation { system, turns, has_calls, has_thoughts } = conversation(request, &mut names)?;
     let wanted =
@@ -87,7 +114,9 @@ pub(super) fn encode(request: &CompletionRequest<'_>, max_tokens: u64) -> Result
     let thinking = ThinkingParams::new(request, model, &wanted, &obstacles)?;
     let sampling = Sampling::new(request, model, wanted_sampling, thinking.is_on())?;
     let Plan { mut tools, mut choice, format, wrapping, one_call } = plan;
-    if tools.is_empty() && has_calls {
+    let of_the_vendor = of_the_vendor.into_iter().map(|(tool, _)| Offered::OfTheVendor(tool));
+    let own: Vec<Offered> = params.search.map(Offered::Search).into_iter().chain(of_the_vendor).collect();
+    if tools.is_empty() && own.is_empty() && has_calls {
         tools.push(placeholder(&mut names));
         choice = Some(Choice::None);
     }
@@ -98,7 +127,7 @@ pub(super) fn encode(request: &CompletionRequest<'_>, max_tokens: u64) -> Result
         max_tokens: params.max_tokens.unwrap_or_else(|| max_tokens.saturating_add(thinking.extra_tokens)),
         system,
         messages: turns,
-        tools,
+        tools: tools.into_iter().map(Offered::Client).chain(own).collect(),
         tool_choice: choice.map(|choice| choice.json(&mut names, one_call)),
         output_config: (thinking.effort.is_some() || format.is_some()).then_some(OutputConfig { effort: thinking.effort, format }),
         thinking: thinking.thinking,
@@ -108,12 +137,21 @@ pub(super) fn encode(request: &CompletionRequest<'_>, max_tokens: u64) -> Result
         stop_sequences: params.stop,
         metadata: params.user.map(|id| json!({"user_id": id})),
         service_tier: params.service_tier,
+        cache_control: params.cache_control,
         stream: request.stream,
     };
-    let headers = [Some(VERSION), stored.then_some(FILES)].into_iter().flatten();
-    let headers = headers.map(|(name, value)| (name, value.to_owned())).collect();
+    let headers = headers(betas, stored);
     let http_request = HttpRequest { path: "/messages".to_owned(), headers, body: to_json(&body) };
-    Ok((http_request, ReplyContext { names: names.into_client_names(), wrapping }))
+    Ok((http_request, ReplyContext { names: names.into_client_names(), keys, wrapping }))
+}
+
+/// `stored`: the request names a file of the Files API.
+fn headers(betas: &[String], stored: bool) -> Vec<(HeaderName, String)> {
+    let ours = stored.then_some(FILES).filter(|ours| !betas.iter().any(|beta| beta == ours));
+    let betas: Vec<&str> = betas.iter().map(String::as_str).chain(ours).collect();
+    let (version, value) = VERSION;
+    let beta = (!betas.is_empty()).then(|| (BETA, betas.join(",")));
+    std::iter::once((version, value.to_owned())).chain(beta).collect()
 }
 
 /// The tools, the choice among them and the answer's format, which depend on each other.
@@ -204,6 +242,10 @@ struct Params {
     thinking: Option<Value>,
     user: Option<String>,
     service_tier: Option<&'static str>,
+    /// `web_search_options`.
+    search: Option<Search>,
+    /// Anthropic's own field, which marks the end of the request.
+    cache_control: Option<Json>,
 }
 
 impl Params {
@@ -224,6 +266,8 @@ impl Params {
                 "parallel_tool_calls" => params.parallel_tool_calls = Some(read(name, json, "true or false")?),
                 "response_format" => params.response_format = Some(json.clone()),
                 "reasoning_effort" => params.reasoning_effort = Some(read(name, json, "a string")?),
+                "cache_control" => params.cache_control = Some(json.clone()),
+                "web_search_options" => params.search = Some(Search::read(json)?),
                 "thinking" => params.thinking = Some(read(name, json, "an object")?),
                 "user" | "safety_identifier" => params.user = user(&read::<String>(name, json, "a string")?).or(params.user),
                 "service_tier" => params.service_tier = service_tier(request, &read::<String>(name, json, "a string")?)?,

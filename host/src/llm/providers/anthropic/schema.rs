@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::llm::tool_schema::folded;
 use crate::llm::unique_names::UniqueNames;
 
 /// Keywords that constrained output refuses, some of them only with certain values, see [`is_taken`].
@@ -52,7 +53,7 @@ const DROPPED: [&str; 2] = ["$schema", "$id"];
 /// A tool's input: an object, whatever was given, with every definition where the API looks for it.
 pub(super) fn input(schema: Option<Value>) -> Value {
     let mut object = match schema {
-        Some(Value::Object(object)) => object,
+        Some(Value::Object(object)) => folded(object),
         _ => Map::new(),
     };
     if object.get("type").and_then(Value::as_str) != Some("object") {

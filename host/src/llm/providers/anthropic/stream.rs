@@ -8,17 +8,20 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::reply::{Block, Counts, arguments, call_head, completion, finish_reason, in_band, plausible, thought_field};
+use super::reply::{Block, Counts, annotation_field, arguments, call_head, completion, finish_reason, in_band, plausible, thought_field};
+use super::search::Sources;
 use super::tools::{ReplyContext, ToolAnswer};
 use crate::chat::sse::is_done;
 use crate::chat::{Completion, Delta, Fields, Json, Name, Piece};
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
+use crate::llm::tool_keys::{Keys, with_client_keys};
 
 /// Blocks that are open at a time; the API opens one after the other.
 const OPEN_MAX: usize = 64;
 
-/// Bytes of one block of thought, which is held until it is complete: several times as many as the longest reply can have.
-const THOUGHT_BYTES: usize = 4 << 20;
+/// Bytes of one block of thought, or of the arguments of a call whose keys are changed back, which are held until they are complete: several times
+/// as many as the longest reply can have.
+const HELD_BYTES: usize = 4 << 20;
 
 /// The kinds of events that we read.
 const KINDS: [&str; 7] =
@@ -57,22 +60,38 @@ struct StreamState {
     open: BTreeMap<u64, OpenBlock>,
     /// Calls that have begun.
     calls: u32,
-    /// Blocks of thought that the client got.
-    thoughts: u32,
+    /// What the client got.
+    got: Got,
     counts: Counts,
     reason: Option<String>,
     ended: bool,
 }
 
+/// What the client got so far, by which later pieces are numbered.
+#[derive(Debug, Default)]
+struct Got {
+    /// Blocks of thought.
+    thoughts: u32,
+    /// Characters of the content.
+    chars: usize,
+    annotations: usize,
+}
+
 /// A block that has begun.
 #[derive(Debug)]
 enum OpenBlock {
-    Text,
+    /// `start` is the place of its first character in the content.
+    Text {
+        start: usize,
+        sources: Sources,
+    },
     /// `input` is what the block began with, usually `{}`. It counts if no delta follows, which `grown` tells.
     Call {
         index: u32,
         input: Option<Json>,
         grown: bool,
+        /// Of a tool whose keys were changed: they, and the arguments so far, which are changed back when they are whole.
+        held: Option<Box<(Keys, String)>>,
     },
     /// A call whose input is the answer.
     Answer {
@@ -117,6 +136,7 @@ struct BlockDelta {
     thinking: Option<String>,
     signature: Option<String>,
     partial_json: Option<String>,
+    citation: Option<Json>,
     stop_reason: Option<String>,
 }
 
@@ -144,11 +164,11 @@ impl StreamState {
             Some("content_block_delta") => {
                 let delta = event.delta.ok_or_else(|| malformed("a content_block_delta without its delta"))?;
                 let open = self.open.get_mut(&event.index.unwrap_or(0)).ok_or_else(|| malformed("a delta of a block that is not open"))?;
-                open.grow(delta, deltas)?;
+                open.grow(delta, &mut self.got, deltas)?;
             }
             Some("content_block_stop") => {
                 if let Some(open) = self.open.remove(&event.index.unwrap_or(0)) {
-                    open.close(&mut self.thoughts, deltas);
+                    open.close(&mut self.got, deltas);
                 }
             }
             Some("message_delta") => {
@@ -188,8 +208,10 @@ impl StreamState {
         let block = Block::read(&json)?;
         let open = match block.kind.as_str() {
             "text" => {
-                text(block.text, Piece::Text, deltas);
-                OpenBlock::Text
+                let (start, mut sources) = (self.got.chars, Sources::default());
+                block.citations.iter().flatten().for_each(|citation| sources.add(citation));
+                self.got.content(block.text, deltas);
+                OpenBlock::Text { start, sources }
             }
             "thinking" => {
                 let thinking = block.thinking.unwrap_or_default();
@@ -204,15 +226,16 @@ impl StreamState {
                     None => {
                         let index = self.calls;
                         self.calls += 1;
+                        let held = context.keys.get(&wire_name).map(|keys| Box::new((keys.clone(), String::new())));
                         deltas.push(piece(Piece::Call { index, id, name: context.client_name(wire_name), extra: Fields::new() }));
-                        OpenBlock::Call { index, input: block.input, grown: false }
+                        OpenBlock::Call { index, input: block.input, grown: false, held }
                     }
                 }
             }
             _ => OpenBlock::Other,
         };
         if let Some(before) = self.open.insert(at, open) {
-            before.close(&mut self.thoughts, deltas);
+            before.close(&mut self.got, deltas);
         }
         Ok(())
     }
@@ -220,23 +243,36 @@ impl StreamState {
     /// The finish reason is held back until here, so that a stream that breaks off has none.
     fn stop(&mut self, deltas: &mut Vec<Delta>) {
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(&mut self.thoughts, deltas);
+            open.close(&mut self.got, deltas);
         }
         self.ended = true;
         deltas.push(piece(Piece::Finish(finish_reason(self.reason.as_deref(), self.calls > 0).to_owned())));
     }
 }
 
+impl Got {
+    /// More of the content.
+    fn content(&mut self, more: Option<String>, deltas: &mut Vec<Delta>) {
+        self.chars += more.as_deref().map_or(0, |more| more.chars().count());
+        text(more, Piece::Text, deltas);
+    }
+}
+
 impl OpenBlock {
-    fn grow(&mut self, delta: BlockDelta, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    fn grow(&mut self, delta: BlockDelta, got: &mut Got, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         match (delta.kind.as_deref(), self) {
-            (Some("text_delta"), Self::Text) => text(delta.text, Piece::Text, deltas),
+            (Some("text_delta"), Self::Text { .. }) => got.content(delta.text, deltas),
+            (Some("citations_delta"), Self::Text { sources, .. }) => delta.citation.iter().for_each(|citation| sources.add(citation)),
             (Some("thinking_delta"), Self::Thinking { thinking, .. }) => {
                 add(thinking, delta.thinking.as_deref())?;
                 text(delta.thinking, Piece::Reasoning, deltas);
             }
             (Some("signature_delta"), Self::Thinking { signature, .. }) => add(signature, delta.signature.as_deref())?,
             // The same deltas also come in blocks of the provider's own tools, which are no calls of the client's.
+            (Some("input_json_delta"), Self::Call { held: Some(held), grown, .. }) => {
+                *grown |= delta.partial_json.as_deref().is_some_and(|text| !text.is_empty());
+                add(&mut held.1, delta.partial_json.as_deref())?;
+            }
             (Some("input_json_delta"), Self::Call { index, grown, .. }) => {
                 if let Some(text) = delta.partial_json.filter(|text| !text.is_empty()) {
                     *grown = true;
@@ -246,25 +282,38 @@ impl OpenBlock {
             (Some("input_json_delta"), Self::Answer { answer, grown, .. }) => {
                 if let Some(more) = delta.partial_json.filter(|text| !text.is_empty()) {
                     *grown = true;
-                    text(Some(answer.push(&more)), Piece::Text, deltas);
+                    got.content(Some(answer.push(&more)), deltas);
                 }
             }
-            // Citations, and kinds that are new to us.
+            // Kinds that are new to us.
             _ => {}
         }
         Ok(())
     }
 
-    /// `thoughts` is the number of blocks of thought before this one.
-    fn close(self, thoughts: &mut u32, deltas: &mut Vec<Delta>) {
+    fn close(self, got: &mut Got, deltas: &mut Vec<Delta>) {
+        let thoughts = &mut got.thoughts;
         match self {
-            Self::Text | Self::Other | Self::Call { grown: true, .. } => {}
-            Self::Call { index, input, grown: false } => {
+            // The text of a source ends where its block does.
+            Self::Text { start, sources } => {
+                let annotations = sources.annotations(start, got.chars, Some(got.annotations));
+                got.annotations += annotations.len();
+                if !annotations.is_empty() {
+                    deltas.push(piece(Piece::Fields(vec![annotation_field(&annotations)])));
+                }
+            }
+            Self::Call { index, input, grown, held: Some(held) } => {
+                let (keys, text) = *held;
+                let text = with_client_keys(if grown { text } else { arguments(input.as_deref()) }, &keys);
+                deltas.push(piece(Piece::Arguments { index, text }));
+            }
+            Self::Other | Self::Call { grown: true, .. } => {}
+            Self::Call { index, input, grown: false, held: None } => {
                 deltas.push(piece(Piece::Arguments { index, text: arguments(input.as_deref()) }));
             }
             Self::Answer { mut answer, input, grown } => {
                 let whole = if grown { String::new() } else { answer.push(&arguments(input.as_deref())) };
-                text(Some(whole + &answer.end()), Piece::Text, deltas);
+                got.content(Some(whole + &answer.end()), deltas);
             }
             Self::Thinking { thinking, signature } => {
                 thought(json!({"type": "thinking", "thinking": thinking, "signature": signature}), thoughts, deltas);
@@ -286,7 +335,7 @@ fn is_unknown_kind(data: &[u8]) -> bool {
 
 fn add(to: &mut String, more: Option<&str>) -> Result<(), DecodeError> {
     to.push_str(more.unwrap_or_default());
-    if to.len() > THOUGHT_BYTES { Err(malformed("a block of thought is longer than any reply can be")) } else { Ok(()) }
+    if to.len() > HELD_BYTES { Err(malformed("a block that has to be held is longer than any reply can be")) } else { Ok(()) }
 }
 
 /// Appends a block of thought. OpenAI's own clients merge the lists of a stream by the `index` of their entries and fail without one.

@@ -16,7 +16,7 @@ const MODEL: &str = "claude-sonnet-4-0";
 
 #[test]
 fn golden_files() {
-    golden::check(&Anthropic::new(4096), "anthropic");
+    golden::check(&Anthropic::new(&AnthropicOptions::default()), "anthropic");
 }
 
 /// What becomes of an OpenAI body: the body on the wire, and the decoder of the reply.
@@ -24,7 +24,7 @@ fn asked(body: &Value, unsupported: Unsupported) -> Result<(Value, Box<dyn Reply
     let ChatRequest { model, messages, params, stream, .. } = parse_request(body.to_string().as_bytes()).expect("a request");
     let name = Name { id: "chatcmpl-ours".into(), model: model.clone(), created: 7 };
     let request = CompletionRequest { model: &model, messages: &messages, params: &params, stream, unsupported, name };
-    let (wire, decoding) = Anthropic::new(4096).encode_chat(&request)?;
+    let (wire, decoding) = Anthropic::new(&AnthropicOptions::default()).encode_chat(&request)?;
     let Decoding::Translated(decoder) = decoding else { panic!("Anthropic's replies are in its own shape") };
     Ok((serde_json::from_slice(&wire.body).expect("JSON"), decoder))
 }
@@ -103,12 +103,40 @@ fn collected_from(mut decoder: Box<dyn ReplyDecoder>, events: &[Value]) -> Colle
 
 #[test]
 fn a_key_goes_into_its_header_and_an_oauth_token_is_a_bearer_token() {
-    let credentials = |key| Anthropic::new(1).credentials(key);
+    let credentials = |key| Anthropic::new(&AnthropicOptions::default()).credentials(key);
     assert_eq!(credentials("sk-ant-api03-x"), (HeaderName::from_static("x-api-key"), "sk-ant-api03-x".to_owned()));
     assert_eq!(credentials("sk-ant-oat01-x"), (header::AUTHORIZATION, "Bearer sk-ant-oat01-x".to_owned()));
 }
 
 #[test]
+fn the_operators_beta_features_are_named_once_in_one_header() {
+    let header = |betas: &[&str], content: Value| {
+        let options =
+            AnthropicOptions { betas: betas.iter().map(|beta| (*beta).to_owned()).collect(), bearer: true, ..AnthropicOptions::default() };
+        let anthropic = Anthropic::new(&options);
+        assert_eq!(anthropic.credentials("k").1, "Bearer k");
+        let ask = json!({"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": content}]});
+        let ChatRequest { model, messages, params, .. } = parse_request(ask.to_string().as_bytes()).expect("a request");
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        let request = CompletionRequest {
+            model: &model,
+            messages: &messages,
+            params: &params,
+            stream: false,
+            unsupported: Unsupported::Refuse,
+            name,
+        };
+        let (wire, _) = anthropic.encode_chat(&request).expect("it fits");
+        wire.headers.into_iter().find(|(name, _)| name == "anthropic-beta").map(|(_, value)| value)
+    };
+    let file = json!([{"type": "file", "file": {"file_id": "file_1"}}]);
+    assert_eq!(header(&[], json!("hi")), None);
+    assert_eq!(header(&["context-1m-2025-08-07", "b"], json!("hi")).as_deref(), Some("context-1m-2025-08-07,b"));
+    assert_eq!(header(&["b"], file.clone()).as_deref(), Some("b,files-api-2025-04-14"));
+    assert_eq!(header(&["files-api-2025-04-14"], file).as_deref(), Some("files-api-2025-04-14"));
+}
+
+#[test]
 fn there_are_no_embeddings() {
-    assert!(Anthropic::new(1).embeddings().is_none());
+    assert!(Anthropic::new(&AnthropicOptions::default()).embeddings().is_none());
 }

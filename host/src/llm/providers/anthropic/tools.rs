@@ -9,12 +9,21 @@ use serde_json::{Map, Value, json};
 
 use super::model::Model;
 use super::schema::{self, is_enforceable};
+use super::search::is_of_the_vendor;
 use crate::chat::Json;
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
-use crate::llm::unique_names::UniqueNames;
+use crate::llm::tool_keys::{KeyRule, Keys};
+use crate::llm::tool_names::{NameRule, ToolNames};
 
 /// Bytes of a tool's name.
 const NAME_BYTES: usize = 128;
+
+/// The names that the API takes.
+pub(super) const NAMES: NameRule = NameRule { bytes: NAME_BYTES, begins: is_plain, goes_on: is_plain };
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
 
 /// The tool whose input is the answer.
 pub(super) const ANSWER_TOOL: &str = "json_tool_call";
@@ -52,6 +61,7 @@ struct OfferedTool {
 
 #[derive(Deserialize)]
 struct Function {
+    cache_control: Option<Json>,
     name: String,
     description: Option<String>,
     parameters: Option<Value>,
@@ -60,37 +70,57 @@ struct Function {
 
 /// Whether a schema can be that of a call's arguments, which are an object.
 fn takes_objects(schema: &Value) -> bool {
-    schema.as_object().is_some_and(|schema| schema.get("type").and_then(Value::as_str).is_none_or(|kind| kind == "object"))
+    let is_object = |kind: &Value| kind == "object";
+    schema.as_object().is_some_and(|schema| match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(is_object),
+        kind => kind.is_none_or(is_object),
+    })
 }
 
-/// The client's tools. `strict` is kept if the model can hold its calls to the schema. Otherwise it is left out without an error, because
-/// OpenAI's own libraries set it unasked.
+/// The keys of properties that the API takes.
+const KEYS: KeyRule = KeyRule { bytes: 64, takes: is_key };
+
+fn is_key(c: char) -> bool {
+    is_plain(c) || c == '.'
+}
+
+/// Keys of tools that were changed, by the tools' names on the wire.
+pub(super) type ToolKeys = HashMap<String, Keys>;
+
+/// The client's tools, and which of their keys were changed. `strict` is kept if the model can hold its calls to the schema. Otherwise it is left
+/// out without an error, because OpenAI's own libraries set it unasked.
 pub(super) fn tools(
     request: &CompletionRequest<'_>,
     model: Model,
     offered: &[Json],
     names: &mut ToolNames,
-) -> Result<Vec<Tool>, UnsupportedField> {
-    let mut tools = Vec::with_capacity(offered.len());
+) -> Result<(Vec<Tool>, ToolKeys), UnsupportedField> {
+    let (mut tools, mut changed) = (Vec::with_capacity(offered.len()), ToolKeys::new());
     for (at, json) in offered.iter().enumerate() {
         let path = format!("tools[{at}]");
         let tool: OfferedTool =
             serde_json::from_str(json.get()).map_err(|error| UnsupportedField::new(&path, format!("is no tool: {error}")))?;
         match tool.function {
-            Some(Function { name, description, parameters, strict }) if tool.kind == "function" => {
+            Some(Function { name, description, parameters, strict, cache_control }) if tool.kind == "function" => {
                 if parameters.as_ref().is_some_and(|parameters| !takes_objects(parameters)) {
                     return Err(UnsupportedField::new(format!("{path}.function.parameters"), "must be a JSON schema of the type `object`"));
                 }
-                let input_schema = schema::input(parameters);
+                let mut input_schema = schema::input(parameters);
+                let (name, keys) = (names.wire_name(&name), KEYS.apply(&mut input_schema));
+                if !keys.is_empty() {
+                    changed.insert(name.clone(), keys);
+                }
                 let strict = strict == Some(true) && model.takes_schema() && is_enforceable(&input_schema);
                 let input_schema = if strict { schema::strict(input_schema) } else { input_schema };
                 let description = description.filter(|text| !text.trim().is_empty());
-                tools.push(Tool { name: names.wire_name(&name), description, input_schema, strict, cache_control: tool.cache_control });
+                tools.push(Tool { name, description, input_schema, strict, cache_control: tool.cache_control.or(cache_control) });
             }
+            // It is sent as it is.
+            _ if is_of_the_vendor(&tool.kind) => {}
             _ => request.refuse_or_drop(path, format!("is a tool of the type `{}`; Anthropic takes functions only", tool.kind))?,
         }
     }
-    Ok(tools)
+    Ok((tools, changed))
 }
 
 /// The only tool of a request without tools whose history has calls: the API refuses such a history without any.
@@ -160,40 +190,6 @@ impl Choice {
             json["disable_parallel_tool_use"] = json!(true);
         }
         json
-    }
-}
-
-/// Names of tools: the API takes fewer characters, so each of the client's names has one of its own on the wire and can be changed back.
-#[derive(Debug, Default)]
-pub(super) struct ToolNames {
-    wire_names: HashMap<String, String>,
-    unique: UniqueNames,
-}
-
-impl ToolNames {
-    /// Keeps a name for a tool of ours.
-    pub(super) fn reserve(&mut self, name: &str) {
-        self.unique.reserve(name);
-    }
-
-    /// The name on the wire for the client's name: the same if the API takes it.
-    pub(super) fn wire_name(&mut self, name: &str) -> String {
-        if let Some(wire) = self.wire_names.get(name) {
-            return wire.clone();
-        }
-        let wire = self.unique.unique_identifier(name, NAME_BYTES);
-        self.wire_names.insert(name.to_owned(), wire.clone());
-        wire
-    }
-
-    /// Whether this client's name has a name on the wire.
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.wire_names.contains_key(name)
-    }
-
-    /// The client's names by those on the wire, if they differ.
-    pub(super) fn into_client_names(self) -> HashMap<String, String> {
-        self.wire_names.into_iter().filter(|(name, wire)| name != wire).map(|(name, wire)| (wire, name)).collect()
     }
 }
 
@@ -292,6 +288,7 @@ fn wrapped(schema: Value) -> Map<String, Value> {
 pub(super) struct ReplyContext {
     /// The client's names of tools by those on the wire, if they differ.
     pub(super) names: HashMap<String, String>,
+    pub(super) keys: ToolKeys,
     /// Set if the answer is the input of a tool of ours.
     pub(super) wrapping: Option<Wrapping>,
 }
@@ -371,7 +368,7 @@ mod tests {
 
     #[test]
     fn c20_names_with_dots_and_slashes_round_trip() {
-        let mut names = ToolNames::default();
+        let mut names = ToolNames::new(NAMES);
         let wire_names: Vec<String> =
             ["plain-1_a", "fs.read/now", "fs/read.now", "größe", "", "plain-1_a"].map(|name| names.wire_name(name)).into();
         assert_eq!(wire_names, ["plain-1_a", "fs_read_now", "fs_read_now_2", "gr__e", "_", "plain-1_a"]);
@@ -384,7 +381,7 @@ mod tests {
 
     #[test]
     fn long_names_stay_apart() {
-        let mut names = ToolNames::default();
+        let mut names = ToolNames::new(NAMES);
         let (a, b) = (names.wire_name(&"x".repeat(200)), names.wire_name(&"x".repeat(201)));
         assert_eq!(a.len(), NAME_BYTES);
         assert!(b.len() < NAME_BYTES && b.ends_with("x_2"), "{b}");
@@ -392,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_ours_is_changed() {
-        let mut names = ToolNames::default();
+        let mut names = ToolNames::new(NAMES);
         names.reserve("json_tool_call");
         assert_eq!(names.wire_name("json_tool_call"), "json_tool_call_2");
     }

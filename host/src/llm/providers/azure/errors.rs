@@ -1,5 +1,5 @@
 //! What Azure's errors say. Its types are often null, its codes often repeat the status, and the filter's verdict has two spellings.
-//! No message names the resource or the deployment, which are the operator's business.
+//! Messages are Azure's own, but for addresses, which name the operator's resource.
 //! Source: "Azure OpenAI in Foundry Models REST API reference", "Content filtering", "Troubleshooting".
 
 use std::time::Duration;
@@ -16,15 +16,6 @@ const CONTENT_FILTER: &str = "content_filter";
 /// The same code in the filter's own object.
 const POLICY: &str = "ResponsibleAIPolicyViolation";
 
-/// Codes whose messages name what the operator has set up, and the messages that clients get instead.
-const NEUTRAL: [(&str, &str); 5] = [
-    ("DeploymentNotFound", "The model is not deployed at this provider."),
-    ("ResourceNotFound", "The model is not deployed at this provider."),
-    ("404", "The model is not deployed at this provider."),
-    ("model_not_found", "The model is not deployed at this provider."),
-    ("OperationNotSupported", "The model cannot do what was asked of it."),
-];
-
 /// Texts by which a word is recognised as the name of a resource.
 const RESOURCE: [&str; 4] = [".azure.com", ".azure-api.net", "/deployments/", "/subscriptions/"];
 
@@ -37,12 +28,11 @@ pub(super) fn provider_error(status: StatusCode, json: &Value) -> ProviderError 
     if inner_code == Some(POLICY) || matches!(error.code.as_deref(), Some(CONTENT_FILTER | POLICY)) {
         error.code = Some(CONTENT_FILTER.into());
         error.message = error.message.map(|message| format!("{message}{}", filtered(inner)));
-        // A status of success tells nothing of the error.
-        error.amounts_to = (!status.is_client_error()).then_some(StatusCode::BAD_REQUEST);
+        // A status of success tells nothing of the error, and one of the key's is wrong.
+        error.amounts_to = (status != StatusCode::BAD_REQUEST).then_some(StatusCode::BAD_REQUEST);
     }
-    let neutral = |code: &str| NEUTRAL.iter().find(|(named, _)| *named == code).map(|(_, message)| (*message).to_owned());
     error.retry_after = error.message.as_deref().and_then(wait);
-    error.message = error.code.as_deref().and_then(neutral).or_else(|| error.message.as_deref().map(discreet));
+    error.message = error.message.as_deref().map(discreet);
     let status = error.amounts_to.unwrap_or(status);
     error.kind.get_or_insert_with(|| openai::kind(status).to_owned());
     // A code that only repeats the status is replaced by one that says more.
@@ -153,10 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn names_of_resources_and_deployments_stay_with_the_operator() {
-        let missing = json!({"error": {"code": "DeploymentNotFound", "message": "The API deployment secret-deployment does not exist."}});
+    fn messages_are_azure_s_own_but_for_addresses() {
+        let words =
+            "The API deployment for this resource does not exist. If you created it within the last 5 minutes, please wait a moment.";
+        let missing = json!({"error": {"code": "DeploymentNotFound", "message": words}});
         let error = read(404, &missing);
-        assert_eq!(error.message.as_deref(), Some("The model is not deployed at this provider."));
+        assert_eq!(error.message.as_deref(), Some(words));
         assert_eq!((error.kind.as_deref(), error.code.as_deref()), (Some("not_found_error"), Some("DeploymentNotFound")));
         let host = json!({"error": {"code": "403", "message": "Access to https://my-res.openai.azure.com/x is denied"}});
         assert_eq!(read(403, &host).message.as_deref(), Some("Access to [hidden] is denied"));

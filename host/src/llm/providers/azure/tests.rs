@@ -11,8 +11,12 @@ fn options(api_version: &str) -> AzureOptions {
     AzureOptions { api_version: Some(api_version.into()), ..AzureOptions::default() }
 }
 
+fn at(options: &AzureOptions) -> Azure {
+    Azure::at("https://r.openai.azure.com/openai/v1", options)
+}
+
 fn azure() -> Azure {
-    Azure::new(&options("2024-10-21"))
+    at(&options("2024-10-21"))
 }
 
 /// The path and the body that `azure` is posted.
@@ -40,16 +44,35 @@ fn c50_the_dated_api_names_the_deployment_in_its_path_and_v1_in_its_body() {
     let ask = asked("seed", json!(1));
     let (path, _) = posted(&azure(), &ask);
     assert_eq!(path, "/openai/deployments/my%20gpt%2F5%3F/chat/completions?api-version=2024-10-21");
-    let v1 = Azure::new(&AzureOptions::default());
+    let v1 = at(&AzureOptions::default());
     let (path, body) = posted(&v1, &ask);
     assert_eq!((path.as_str(), &body["model"]), ("/chat/completions", &json!("my gpt/5?")));
-    let preview = Azure::new(&options("preview"));
+    let preview = at(&options("preview"));
     assert_eq!(posted(&preview, &ask).0, "/chat/completions?api-version=preview");
     let inputs = ["a".to_owned()];
     let ask = EmbeddingsRequest { model: "ada", inputs: &inputs, tokens: None, dimensions: None, user: None };
     let path = |azure: &Azure| azure.encode_embeddings(&ask).expect("a name").path;
     assert_eq!(path(&azure()), "/openai/deployments/ada/embeddings?api-version=2024-10-21");
     assert_eq!(path(&v1), "/embeddings");
+}
+
+#[test]
+fn a_base_url_may_say_more_or_less_of_the_path() {
+    let ask = asked("seed", json!(1));
+    for (path, version, expected) in [
+        ("", None, "/openai/v1/chat/completions"),
+        ("/openai", None, "/v1/chat/completions"),
+        ("/openai/v1", None, "/chat/completions"),
+        ("/proxy", None, "/chat/completions"),
+        ("", Some("2024-10-21"), "/openai/deployments/my%20gpt%2F5%3F/chat/completions?api-version=2024-10-21"),
+        ("/openai", Some("2024-10-21"), "/deployments/my%20gpt%2F5%3F/chat/completions?api-version=2024-10-21"),
+        ("/proxy/openai/", Some("2024-10-21"), "/deployments/my%20gpt%2F5%3F/chat/completions?api-version=2024-10-21"),
+        ("", Some("preview"), "/openai/v1/chat/completions?api-version=preview"),
+    ] {
+        let options = AzureOptions { api_version: version.map(str::to_owned), ..AzureOptions::default() };
+        let azure = Azure::at(&format!("https://r.openai.azure.com{path}"), &options);
+        assert_eq!(posted(&azure, &ask).0, expected, "{path} {version:?}");
+    }
 }
 
 #[test]
@@ -63,7 +86,7 @@ fn a_deployment_that_would_lead_elsewhere_is_refused() {
 fn c49_max_tokens_becomes_max_completion_tokens_unless_told_otherwise() {
     let (_, body) = posted(&azure(), &asked("max_tokens", json!(5)));
     assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(5)));
-    let older = Azure::new(&AzureOptions { max_tokens_field: MaxTokensField::MaxTokens, ..options("2024-10-21") });
+    let older = at(&AzureOptions { max_tokens_field: MaxTokensField::MaxTokens, ..options("2024-10-21") });
     for field in ["max_tokens", "max_completion_tokens"] {
         let (_, body) = posted(&older, &asked(field, json!(5)));
         assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(5), None));
@@ -81,7 +104,7 @@ fn an_old_version_of_the_api_is_not_sent_what_it_does_not_know() {
     let mut ask = asked("max_tokens", json!(5));
     ask["stream"] = json!(true);
     for (version, knows) in [("2024-06-01", false), ("2024-08-01-preview", false), ("2024-09-01-preview", true), ("preview", true)] {
-        let (_, body) = posted(&Azure::new(&options(version)), &ask);
+        let (_, body) = posted(&at(&options(version)), &ask);
         let found = (body.get("stream_options").is_some(), body.get("max_completion_tokens").is_some(), body.get("max_tokens").is_some());
         assert_eq!(found, (knows, knows, !knows), "{version}");
     }
@@ -91,14 +114,14 @@ fn an_old_version_of_the_api_is_not_sent_what_it_does_not_know() {
 fn usage_is_asked_for_unless_the_api_is_too_old() {
     let ask = asked("stream", json!(true));
     assert_eq!(posted(&azure(), &ask).1["stream_options"], json!({"include_usage": true}));
-    assert_eq!(posted(&Azure::new(&AzureOptions { stream_usage: false, ..options("2024-10-21") }), &ask).1.get("stream_options"), None);
+    assert_eq!(posted(&at(&AzureOptions { stream_usage: false, ..options("2024-10-21") }), &ask).1.get("stream_options"), None);
 }
 
 #[test]
 fn a_key_goes_into_one_header_only() {
     assert_eq!(azure().credentials("k"), (HeaderName::from_static("api-key"), "k".to_owned()));
     assert_eq!(
-        Azure::new(&AzureOptions { bearer: true, ..options("2024-10-21") }).credentials("t"),
+        at(&AzureOptions { bearer: true, ..options("2024-10-21") }).credentials("t"),
         (header::AUTHORIZATION, "Bearer t".to_owned())
     );
 }

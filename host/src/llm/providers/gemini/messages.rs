@@ -15,6 +15,7 @@ use super::tools::{NO_SIGNATURE, signature_beside, split_signature};
 use crate::chat::codec::{json, json_string};
 use crate::chat::{Content, FunctionCall, Json, Message, Part as ContentPart, ToolCall};
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
+use crate::llm::tool_names::ToolNames;
 
 /// The text of a turn that has none. Gemini refuses an empty turn, and one of images alone.
 const FILLER: &str = " ";
@@ -61,7 +62,7 @@ pub(super) enum Payload<'a> {
 pub(super) struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    name: Cow<'a, str>,
+    name: String,
     args: Json,
 }
 
@@ -69,7 +70,7 @@ pub(super) struct Call<'a> {
 pub(super) struct FunctionResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    name: &'a str,
+    name: String,
     response: Json,
 }
 
@@ -85,11 +86,16 @@ fn text<'a>(text: impl Into<Cow<'a, str>>) -> Part<'a> {
 
 /// # Errors
 /// `UnsupportedField` names the message and what in it Gemini cannot take.
-pub(super) fn conversation<'a>(request: &'a CompletionRequest<'_>, model: &Model<'_>) -> Result<Conversation<'a>, UnsupportedField> {
+pub(super) fn conversation<'a>(
+    request: &'a CompletionRequest<'_>,
+    model: &Model<'_>,
+    names: &'a mut ToolNames,
+) -> Result<Conversation<'a>, UnsupportedField> {
     let messages = request.messages;
     let newest = messages.iter().rposition(|message| message.role == "user").unwrap_or(0);
     let mut builder = ConversationBuilder {
         request,
+        names,
         takes_ids: model.since((3, 0)),
         signed_from: if model.since((3, 0)) { newest } else { usize::MAX },
         system: Vec::new(),
@@ -106,6 +112,8 @@ pub(super) fn conversation<'a>(request: &'a CompletionRequest<'_>, model: &Model
 
 struct ConversationBuilder<'a> {
     request: &'a CompletionRequest<'a>,
+    /// What functions are called on the wire.
+    names: &'a mut ToolNames,
     /// Whether calls and results carry ids: Gemini 3 takes them, older models answer 400.
     takes_ids: bool,
     /// From this message on, the first call of a message needs a signature.
@@ -195,7 +203,7 @@ impl<'a> ConversationBuilder<'a> {
         if let Some(old) = extra(message, "function_call") {
             let old: OldCall<'a> = read(old, &format!("messages[{at}].function_call"))?;
             let args = arguments(&format!("messages[{at}].function_call.arguments"), &old.arguments)?;
-            parts.push(Payload::FunctionCall(Call { id: None, name: old.name, args }).into());
+            parts.push(Payload::FunctionCall(Call { id: None, name: self.names.wire_name(&old.name), args }).into());
         }
         if let Some(first) = parts.first_mut().filter(|first| first.thought_signature.is_none() && at >= self.signed_from) {
             first.thought_signature = Some(Cow::Borrowed(NO_SIGNATURE));
@@ -208,7 +216,7 @@ impl<'a> ConversationBuilder<'a> {
         self.calls.insert(id, (self.calls_made, &call.name));
         self.calls_made += 1;
         let args = arguments(&format!("{param}.function.arguments"), &call.arguments)?;
-        let payload = Payload::FunctionCall(Call { id: self.takes_ids.then_some(id), name: Cow::Borrowed(&call.name), args });
+        let payload = Payload::FunctionCall(Call { id: self.takes_ids.then_some(id), name: self.names.wire_name(&call.name), args });
         let thought_signature = signature.map(Cow::Borrowed).or_else(|| signature_beside(&call.extra).map(Cow::Owned));
         Ok(Part { thought_signature, ..payload.into() })
     }
@@ -231,8 +239,8 @@ impl<'a> ConversationBuilder<'a> {
     }
 
     /// A result joins the results of the same turn's calls; they are sorted at the end.
-    fn add_result(&mut self, id: Option<&'a str>, name: &'a str, call_number: usize, text: &str) {
-        let payload = Payload::FunctionResponse(FunctionResult { id, name, response: response(text) });
+    fn add_result(&mut self, id: Option<&'a str>, name: &str, call_number: usize, text: &str) {
+        let payload = Payload::FunctionResponse(FunctionResult { id, name: self.names.wire_name(name), response: response(text) });
         let part = Part { call_number, ..payload.into() };
         let at = self.results.unwrap_or(self.turns.len());
         match self.turns.get_mut(at) {

@@ -2,14 +2,14 @@
 //! Finish reasons are held back to the end, because early models say `STOP` in every chunk and a call may come before or after it.
 //! Source: Gemini API reference, `GenerateContentResponse`, <https://ai.google.dev/api/generate-content>.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::response;
-use super::response::{Call, Candidate, FILTERED, Inline, Part, Response, finish_reason, logprobs, with_calls};
+use super::response::{Call, Candidate, Ending, FILTERED, Inline, Part, Response, ending, logprobs, with_calls};
 use super::tools::{is_base64, signature_fields, with_signature};
 use crate::chat::codec::{self, json_string, to_json};
 use crate::chat::sse::is_done;
@@ -31,6 +31,8 @@ const ID_BYTES_MAX: usize = 256;
 /// Decodes the reply to one request.
 pub(super) struct GeminiDecoder {
     name: Name,
+    /// The client's names of functions by those on the wire, if they differ.
+    functions: HashMap<String, String>,
     stream: bool,
     /// Whether the reply's own id and model are known.
     named: (bool, bool),
@@ -48,6 +50,8 @@ struct ChoiceState {
     /// Ids of its calls, which must differ.
     ids: HashSet<String>,
     calls: u32,
+    /// There was text, an image or a call.
+    answered: bool,
     /// OpenAI's finish reason, without regard to calls.
     finish: Option<&'static str>,
     /// Images so far.
@@ -58,8 +62,8 @@ struct ChoiceState {
 }
 
 impl GeminiDecoder {
-    pub(super) fn new(name: Name, stream: bool) -> Self {
-        Self { name, stream, named: (false, false), grounded: false, parts: 0, choices: Vec::new() }
+    pub(super) fn new(name: Name, functions: HashMap<String, String>, stream: bool) -> Self {
+        Self { name, functions, stream, named: (false, false), grounded: false, parts: 0, choices: Vec::new() }
     }
 
     /// One response, or a list of them: a stream without `alt=sse`, or a relay's error.
@@ -90,13 +94,12 @@ impl GeminiDecoder {
             let blocked = self.choice(0, deltas)?;
             self.choices[blocked].finish = Some(FILTERED);
         }
-        for candidate in candidates {
-            self.candidate(read(candidate)?, deltas)?;
-        }
+        let read = candidates.into_iter().try_for_each(|candidate| self.candidate(read(candidate)?, deltas));
+        // A spoilt answer is charged too.
         if let Some(usage) = response.usage_metadata {
             deltas.push(Delta::Usage(usage.canonical(self.grounded)));
         }
-        Ok(())
+        read
     }
 
     /// The place of a candidate, which begins here if it is new.
@@ -124,10 +127,10 @@ impl GeminiDecoder {
             }
         }
         for part in parts {
-            choice.part(read(part)?, &self.name, self.stream, deltas)?;
+            choice.part(read(part)?, &self.name, &self.functions, self.stream, deltas)?;
         }
         if let Some(reason) = &candidate.finish_reason {
-            choice.finish = Some(finish_reason(reason));
+            choice.end(reason, candidate.finish_message.as_deref())?;
         }
         // They are not asked for with a stream, because chunks have no place for them.
         if let Some(result) = candidate.logprobs_result.filter(|_| !self.stream) {
@@ -138,15 +141,42 @@ impl GeminiDecoder {
 }
 
 impl ChoiceState {
+    /// # Errors
+    /// If the model spoilt its answer, or gave none for a reason that OpenAI has no word for.
+    fn end(&mut self, reason: &str, in_words: Option<&str>) -> Result<(), DecodeError> {
+        match ending(reason) {
+            Ending::Open => {}
+            Ending::As(word) => self.finish = Some(word),
+            // There is something to run, whatever a relay calls that.
+            Ending::Other if self.calls > 0 => self.finish = Some("stop"),
+            // Of OpenAI's words this one says that the answer is not whole through no fault of the client's.
+            Ending::Other if self.answered => self.finish = Some(FILTERED),
+            Ending::Other | Ending::Spoilt => {
+                let why = in_words.map(|words| format!(": {words}")).unwrap_or_default();
+                return Err(DecodeError::model_failed(format!("the model ended its answer with {reason}{why}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Code that Gemini ran itself was not asked for and is left out.
-    fn part(&mut self, part: Part<'_>, name: &Name, stream: bool, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    fn part(
+        &mut self,
+        part: Part<'_>,
+        name: &Name,
+        functions: &HashMap<String, String>,
+        stream: bool,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
         let mut push = |piece| deltas.push(Delta::Piece { choice: self.index, piece });
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
+            self.answered |= part.thought != Some(true);
             push(if part.thought == Some(true) { Piece::Reasoning(text) } else { Piece::Text(text) });
         }
         // A draft of an image is marked as a thought too.
         let images = part.inline_data.filter(|inline| part.thought != Some(true) && inline.mime_type.starts_with("image/"));
         if let Some(inline) = images {
+            self.answered = true;
             let image = image(&inline, self.image_count);
             self.image_count += 1;
             if stream {
@@ -165,9 +195,11 @@ impl ChoiceState {
             let id = own.unwrap_or_else(|| call_id::made(name.id.trim_start_matches("chatcmpl-"), self.index, self.calls));
             let signature = part.thought_signature.as_deref().filter(|signature| is_base64(signature));
             let (id, extra) = (with_signature(&id, signature), signature_fields(signature));
+            let function = functions.get(&function).cloned().unwrap_or(function);
             push(Piece::Call { index: self.calls, id, name: function, extra });
             push(Piece::Arguments { index: self.calls, text: args.map_or_else(|| "{}".to_owned(), arguments) });
             self.calls += 1;
+            self.answered = true;
         }
         Ok(())
     }

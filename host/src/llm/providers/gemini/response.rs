@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chat::Usage;
+use crate::chat::{Count, Usage};
 use crate::llm::adapter::ProviderError;
 
 #[derive(Deserialize)]
@@ -37,6 +37,8 @@ pub(super) struct Candidate<'a> {
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
     pub(super) finish_reason: Option<String>,
+    /// The reason in words.
+    pub(super) finish_message: Option<String>,
     pub(super) grounding_metadata: Option<IgnoredAny>,
     pub(super) logprobs_result: Option<LogProbs>,
 }
@@ -84,14 +86,31 @@ pub(super) struct Feedback {
 /// OpenAI's finish reason for an answer that was withheld.
 pub(super) const FILTERED: &str = "content_filter";
 
-/// OpenAI's finish reason for one of Gemini's. A call that the model got wrong, or that it was not offered, was not filtered and leaves nothing
-/// to run, so it is `stop`, like every reason without a counterpart. Other gateways differ here.
-pub(super) fn finish_reason(native: &str) -> &'static str {
-    match native {
-        "MAX_TOKENS" => "length",
-        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => FILTERED,
-        image if image.starts_with("IMAGE_") => FILTERED,
-        _ => "stop",
+/// What Gemini's reason for an end amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// No end yet: some versions have such a word in every event.
+    Open,
+    /// OpenAI's finish reason.
+    As(&'static str),
+    /// The model spoilt its answer; what it said before is not what it meant to say.
+    Spoilt,
+    /// It has no counterpart. It is not the good end that `stop` promises.
+    Other,
+}
+
+/// A call that the model got wrong, or that it was not offered, is no answer: agents that are told `stop` take it for one and end in silence.
+pub(super) fn ending(native: &str) -> Ending {
+    match native.to_ascii_uppercase().as_str() {
+        "" | "NULL" | "NONE" | "FINISH_REASON_UNSPECIFIED" => Ending::Open,
+        "STOP" => Ending::As("stop"),
+        "MAX_TOKENS" => Ending::As("length"),
+        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => Ending::As(FILTERED),
+        image if image.starts_with("IMAGE_") => Ending::As(FILTERED),
+        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE" | "MALFORMED_RESPONSE" => {
+            Ending::Spoilt
+        }
+        _ => Ending::Other,
     }
 }
 
@@ -140,32 +159,34 @@ pub(super) fn logprobs(result: LogProbs) -> impl Iterator<Item = Value> {
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct UsageMetadata {
     /// Includes what came out of a cache.
-    prompt_token_count: Option<u64>,
-    candidates_token_count: Option<u64>,
-    thoughts_token_count: Option<u64>,
+    prompt_token_count: Count,
+    candidates_token_count: Count,
+    thoughts_token_count: Count,
     /// Results of tools that Gemini ran itself.
-    tool_use_prompt_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
-    total_token_count: Option<u64>,
+    tool_use_prompt_token_count: Count,
+    cached_content_token_count: Count,
+    total_token_count: Count,
 }
 
 impl UsageMetadata {
     /// `grounded`: a search was made, whose results are not billed as part of the prompt. Gemini counts thoughts beside the tokens of the
     /// candidates, relays and some versions count them inside; the total tells which it is.
     pub(super) fn canonical(self, grounded: bool) -> Usage {
-        let prompt = self.prompt_token_count.unwrap_or(0);
-        let candidates = self.candidates_token_count.unwrap_or(0);
-        let thought = self.thoughts_token_count.unwrap_or(0);
-        let tools = self.tool_use_prompt_token_count.unwrap_or(0);
-        let included = self.total_token_count == Some(prompt.saturating_add(candidates).saturating_add(tools));
+        let prompt = self.prompt_token_count.0.unwrap_or(0);
+        let candidates = self.candidates_token_count.0.unwrap_or(0);
+        let thought = self.thoughts_token_count.0.unwrap_or(0);
+        let tools = self.tool_use_prompt_token_count.0.unwrap_or(0);
+        let included = self.total_token_count.0 == Some(prompt.saturating_add(candidates).saturating_add(tools));
         Usage {
             prompt: if grounded { prompt } else { prompt.saturating_add(tools) },
             completion: if included { candidates } else { candidates.saturating_add(thought) },
-            cached: self.cached_content_token_count.unwrap_or(0),
+            cached: self.cached_content_token_count.0.unwrap_or(0),
             reasoning: thought,
+            // Gemini's caches are written by requests of their own.
+            written: 0,
         }
     }
 }
@@ -256,11 +277,16 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_word_of_openais() {
-        let mapped = |natives: &[&str]| natives.iter().map(|native| finish_reason(native)).collect::<Vec<_>>();
-        assert_eq!(finish_reason("MAX_TOKENS"), "length");
-        let withheld = ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_OTHER"];
-        assert_eq!(mapped(&withheld), [FILTERED; 8]);
-        assert_eq!(mapped(&["STOP", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER", "NO_IMAGE", "NEW"]), ["stop"; 6]);
+        assert_eq!((ending("STOP"), ending("MAX_TOKENS")), (Ending::As("stop"), Ending::As("length")));
+        for withheld in ["SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_OTHER"] {
+            assert_eq!(ending(withheld), Ending::As(FILTERED), "{withheld}");
+        }
+        for spoilt in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"] {
+            assert_eq!(ending(spoilt), Ending::Spoilt, "{spoilt}");
+        }
+        assert_eq!(["OTHER", "NO_IMAGE", "NEW"].map(ending), [Ending::Other; 3]);
+        assert_eq!(["", "null", "FINISH_REASON_UNSPECIFIED"].map(ending), [Ending::Open; 3]);
+        assert_eq!(ending("stop"), Ending::As("stop"), "a relay's spelling");
     }
 
     #[test]
@@ -275,7 +301,7 @@ mod tests {
 
     #[test]
     fn c39_thoughts_count_once_whether_they_are_included_or_not() {
-        let expected = Usage { prompt: 10, completion: 12, cached: 4, reasoning: 7 };
+        let expected = Usage { prompt: 10, completion: 12, cached: 4, reasoning: 7, ..Usage::default() };
         let beside = json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 7, "totalTokenCount": 22, "cachedContentTokenCount": 4});
         assert_eq!(usage(beside, false), expected);
         let inside = json!({"promptTokenCount": 10, "candidatesTokenCount": 12, "thoughtsTokenCount": 7, "totalTokenCount": 22, "cachedContentTokenCount": 4});
@@ -287,13 +313,14 @@ mod tests {
     #[test]
     fn results_of_tools_count_as_prompt_but_not_those_of_a_search() {
         let metadata = json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "toolUsePromptTokenCount": 100, "thoughtsTokenCount": 2, "totalTokenCount": 117});
-        let expected = Usage { prompt: 110, completion: 7, cached: 0, reasoning: 2 };
+        let expected = Usage { prompt: 110, completion: 7, reasoning: 2, ..Usage::default() };
         assert_eq!(usage(metadata.clone(), false), expected);
         assert_eq!(usage(metadata, true), Usage { prompt: 10, ..expected });
     }
 
     #[test]
     fn what_is_missing_or_absurd_counts_without_a_panic() {
+        assert_eq!(usage(json!({"promptTokenCount": "8", "candidatesTokenCount": 2.0, "thoughtsTokenCount": null}), false).total(), 10);
         assert_eq!(usage(json!({}), false), Usage::default());
         let most = json!({"promptTokenCount": u64::MAX, "toolUsePromptTokenCount": 1, "candidatesTokenCount": u64::MAX, "thoughtsTokenCount": 1, "totalTokenCount": 0});
         assert_eq!(usage(most, false).completion, u64::MAX);

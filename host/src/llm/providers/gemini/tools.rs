@@ -15,6 +15,19 @@ use super::schema::{Budget, converted};
 use crate::chat::Fields;
 use crate::chat::codec::{json, json_string};
 use crate::llm::adapter::{CompletionRequest, UnsupportedField};
+use crate::llm::tool_names::{NameRule, ToolNames};
+use crate::llm::tool_schema::folded;
+
+/// The names of functions that Gemini takes; it refuses the whole request for one that it does not.
+pub(super) const NAMES: NameRule = NameRule { bytes: 64, begins: begins_name, goes_on: goes_on_in_name };
+
+fn begins_name(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+fn goes_on_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-')
+}
 
 /// Characters of a name that an error shows.
 const NAME_CHARS: usize = 100;
@@ -27,7 +40,7 @@ pub(super) struct Tool<'a> {
 
 #[derive(Serialize)]
 struct Declaration<'a> {
-    name: Cow<'a, str>,
+    name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +94,7 @@ struct Named {
 pub(super) fn tool<'a>(
     request: &CompletionRequest<'a>,
     params: &Params<'a>,
+    names: &mut ToolNames,
     budget: &mut Budget,
 ) -> Result<Option<Tool<'a>>, UnsupportedField> {
     let parallel = params.get("parallel_tool_calls")?.unwrap_or(true);
@@ -89,7 +103,7 @@ pub(super) fn tool<'a>(
         let param = format!("tools[{at}]");
         let offered: OfferedTool<'a> = read(json, &param)?;
         match (&*offered.kind, offered.function) {
-            ("function", Some(function)) => declarations.push(declaration(function, &format!("{param}.function"), budget)?),
+            ("function", Some(function)) => declarations.push(declaration(function, &format!("{param}.function"), names, budget)?),
             ("function", None) => return Err(UnsupportedField::new(format!("{param}.function"), "is missing")),
             (other, _) => request.refuse_or_drop(format!("{param}.type"), format!("is `{other}`; Gemini can be given functions only"))?,
         }
@@ -103,17 +117,35 @@ pub(super) fn tool<'a>(
     Ok(Some(Tool { function_declarations: declarations }).filter(|tool| !tool.function_declarations.is_empty()))
 }
 
-fn declaration<'a>(json: &'a RawValue, param: &str, budget: &mut Budget) -> Result<Declaration<'a>, UnsupportedField> {
+fn declaration<'a>(
+    json: &'a RawValue,
+    param: &str,
+    names: &mut ToolNames,
+    budget: &mut Budget,
+) -> Result<Declaration<'a>, UnsupportedField> {
     let Function { name, description, parameters } = read(json, param)?;
     let param = format!("{param}.parameters");
     let parameters = match parameters {
         None | Some(Value::Null) => None,
-        Some(schema) if is_object(&schema) => Some(converted(&schema, &param, false, budget)?),
+        Some(schema) if is_object(&schema) => Some(parameters_of(schema, &param, budget)?),
         Some(_) => return Err(UnsupportedField::new(param, "must be the schema of an object, whose properties are the parameters")),
     };
     // An object without properties is refused ("should be non-empty for OBJECT type").
-    let parameters = parameters.filter(|schema| schema.get("properties").is_some() || schema.get("anyOf").is_some());
-    Ok(Declaration { name, description, parameters })
+    let parameters = parameters.filter(|schema| schema.get("properties").is_some());
+    Ok(Declaration { name: names.wire_name(&name), description, parameters })
+}
+
+/// The parameters in Gemini's subset. It wants one object at the root; below that there may be alternatives.
+fn parameters_of(mut schema: Value, param: &str, budget: &mut Budget) -> Result<Value, UnsupportedField> {
+    // The arguments of a call are an object whatever else the schema allows.
+    if schema["type"].is_array() {
+        schema["type"] = "object".into();
+    }
+    let parameters = converted(&schema, param, false, budget)?;
+    match schema {
+        Value::Object(schema) if parameters.get("anyOf").is_some() => converted(&Value::Object(folded(schema)), param, false, budget),
+        _ => Ok(parameters),
+    }
 }
 
 /// Whether a schema allows an object.
@@ -127,7 +159,11 @@ fn is_object(schema: &Value) -> bool {
 }
 
 /// `tool_choice`; if it is absent, the model chooses.
-pub(super) fn tool_config(params: &Params<'_>, tool: Option<&Tool<'_>>) -> Result<Option<ToolConfig>, UnsupportedField> {
+pub(super) fn tool_config(
+    params: &Params<'_>,
+    tool: Option<&Tool<'_>>,
+    names: &mut ToolNames,
+) -> Result<Option<ToolConfig>, UnsupportedField> {
     let Some(choice) = params.raw("tool_choice") else { return Ok(None) };
     let invalid =
         || UnsupportedField::new("tool_choice", "must be none, auto, required or {\"type\": \"function\", \"function\": {\"name\"}}");
@@ -140,11 +176,11 @@ pub(super) fn tool_config(params: &Params<'_>, tool: Option<&Tool<'_>>) -> Resul
         },
         Choice::Named { function } => ("ANY", Some([function.name])),
     };
-    let known = |name: &String| tool.is_none_or(|tool| tool.function_declarations.iter().any(|function| function.name == *name));
-    if let Some([name]) = name.as_ref().filter(|[name]| !known(name)) {
+    if let Some([name]) = name.as_ref().filter(|[name]| tool.is_some() && !names.contains(name)) {
         let name: String = name.chars().take(NAME_CHARS).collect();
         return Err(UnsupportedField::new("tool_choice", format!("names `{name}`, which is none of `tools`")));
     }
+    let name = name.map(|[name]| [names.wire_name(&name)]);
     match (tool.is_some(), mode) {
         (true, _) => Ok(Some(ToolConfig { function_calling_config: Calling { mode, allowed_function_names: name } })),
         (false, "ANY") => Err(UnsupportedField::new("tool_choice", "asks for a call, and `tools` holds no function")),

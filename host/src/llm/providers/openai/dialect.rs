@@ -33,17 +33,43 @@ pub(in crate::llm) const INFO: VendorInfo =
 pub struct OpenAiOptions {
     /// Usage is asked for with every stream; some old servers refuse the question.
     pub stream_usage: bool,
+    pub auth: KeyHeader,
+}
+
+/// The header that carries the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `authorization: Bearer KEY`.
+    #[default]
+    Bearer,
+    /// `api-key: KEY`, as Azure and gateways of its kind want it.
+    ApiKey,
+    /// `x-api-key: KEY`, as Anthropic and many gateways want it.
+    XApiKey,
+}
+
+impl KeyHeader {
+    /// The header's name, and its value.
+    fn with(self, key: &str) -> (HeaderName, String) {
+        match self {
+            Self::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
+            Self::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+            Self::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        }
+    }
 }
 
 impl Default for OpenAiOptions {
     fn default() -> Self {
-        Self { stream_usage: true }
+        Self { stream_usage: true, auth: KeyHeader::default() }
     }
 }
 
 impl OpenAiOptions {
     pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
         keys.flag("stream_usage", &mut self.stream_usage);
+        let headers = [("bearer", KeyHeader::Bearer), ("api-key", KeyHeader::ApiKey), ("x-api-key", KeyHeader::XApiKey)];
+        keys.choice("auth", &mut self.auth, &headers);
     }
 }
 
@@ -53,14 +79,15 @@ pub(in crate::llm) struct OpenAi {
     stream_usage: bool,
     /// It is OpenAI itself, which refuses long ids of calls. Other servers may need them whole, as a gateway to Gemini does.
     short_ids: bool,
+    auth: KeyHeader,
 }
 
 impl OpenAi {
     /// The server at `base_url`.
-    pub(in crate::llm) fn at(base_url: &str, stream_usage: bool) -> Self {
+    pub(in crate::llm) fn at(base_url: &str, options: &OpenAiOptions) -> Self {
         let host = base_url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
         let short_ids = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
-        Self { stream_usage, short_ids }
+        Self { stream_usage: options.stream_usage, short_ids, auth: options.auth }
     }
 }
 
@@ -77,7 +104,7 @@ impl Dialect for OpenAi {
     }
 
     fn credentials(&self, key: &str) -> (HeaderName, String) {
-        (header::AUTHORIZATION, format!("Bearer {key}"))
+        self.auth.with(key)
     }
 
     fn provider_error(&self, _: StatusCode, json: &serde_json::Value) -> ProviderError {
@@ -195,7 +222,7 @@ mod tests {
 
     #[test]
     fn golden() {
-        crate::llm::golden::check(&OpenAi::at("http://127.0.0.1/v1", true), "openai");
+        crate::llm::golden::check(&OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()), "openai");
     }
 
     #[test]
@@ -206,7 +233,9 @@ mod tests {
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
             let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+            let (wire, _) = OpenAi::at(base_url, &OpenAiOptions::default())
+                .encode_chat(&request)
+                .unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [
@@ -220,8 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_a_bearer_token() {
-        assert_eq!(OpenAi::at("http://127.0.0.1/v1", true).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+    fn a_key_is_a_bearer_token_or_stands_in_the_header_that_the_operator_chose() {
+        for (auth, name, value) in
+            [(KeyHeader::Bearer, "authorization", "Bearer k"), (KeyHeader::ApiKey, "api-key", "k"), (KeyHeader::XApiKey, "x-api-key", "k")]
+        {
+            let options = OpenAiOptions { auth, ..OpenAiOptions::default() };
+            let (found, text) = OpenAi::at("http://127.0.0.1/v1", &options).credentials("k");
+            assert_eq!((found.as_str(), text.as_str()), (name, value));
+        }
     }
 }
 

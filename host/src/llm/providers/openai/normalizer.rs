@@ -5,13 +5,15 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use super::errors::{InBand, in_band};
-use super::shape::{Chunk, Raw, filled, malformed, says};
+use super::errors::{InBand, hoisted, in_band, is_bare, reported};
+use super::shape::{Chunk, Raw, filled, malformed};
 use super::splice::{Splice, Template};
 use super::state::{Choices, Head};
 use super::whole;
 use crate::chat::{ChunkWriter, Delta, HEAD_BYTES_MAX, Json, Name, Piece, Usage, Whole, sse};
+use crate::llm::json_repair::JsonRepair;
 use crate::llm::meter::Tally;
 use crate::llm::provider_error::DecodeError;
 
@@ -45,6 +47,7 @@ pub(in crate::llm) struct OpenAiNormalizer {
     usage_is_out: bool,
     /// The provider's name for the model, until it was reported.
     model: Option<String>,
+    repair: JsonRepair,
     /// The last event, if the next one may differ from it in its text alone.
     template: Option<Template>,
 }
@@ -62,6 +65,7 @@ impl OpenAiNormalizer {
             held: None,
             usage_is_out: false,
             model: None,
+            repair: JsonRepair::default(),
             template: None,
         }
     }
@@ -93,6 +97,11 @@ impl OpenAiNormalizer {
             let Some((event, _)) = sse::split_event(&block[at..]) else { break };
             at += event.raw.len();
             let verdict = match event.data.as_deref().map(<[u8]>::trim_ascii) {
+                // llama.cpp's errors are no data, and others name the event so.
+                None if let Some(error) = error_line(event.raw) => Err(reported(error, self.in_band)),
+                Some(data) if !event.raw.starts_with(b"data") && sse::field(event.raw, b"event") == Some(b"error") => {
+                    Err(reported(data, self.in_band))
+                }
                 // Comments, and fields without data. Clients that read text fail at what is none.
                 None if std::str::from_utf8(event.raw).is_err() => Ok(Verdict::Dropped),
                 None => continue,
@@ -131,7 +140,20 @@ impl OpenAiNormalizer {
     /// See [`DecodeError`].
     pub(in crate::llm) fn event(&mut self, data: &[u8]) -> Result<Verdict, DecodeError> {
         self.template = None;
-        let text = utf8(data)?;
+        if let Some(repaired) = self.repair.event(data) {
+            let verdict = self.chunk(utf8(&repaired)?)?;
+            self.template = None;
+            return Ok(if verdict == Verdict::AsIs { Verdict::Rewritten(repaired) } else { verdict });
+        }
+        let verdict = self.chunk(utf8(data)?)?;
+        if self.repair.holds() {
+            // The next event may have what is held back before its text.
+            self.template = None;
+        }
+        Ok(verdict)
+    }
+
+    fn chunk(&mut self, text: &str) -> Result<Verdict, DecodeError> {
         if text.is_empty() {
             return Ok(Verdict::Dropped);
         }
@@ -139,7 +161,7 @@ impl OpenAiNormalizer {
         if chunk.is_error() {
             return Err(self.error(text));
         }
-        let usage = chunk.usage.filter(|raw| says(raw));
+        let usage = chunk.usage_anywhere();
         self.usage = usage.and_then(Usage::read).or(self.usage);
         let mut splice = Splice::new(text);
         // The one text of an event that changed nothing but what the client has read.
@@ -157,7 +179,7 @@ impl OpenAiNormalizer {
                     goes_out |= found.goes_out;
                     text_alone = found.text_alone.filter(|_| choices.len() == 1 && said && usage.is_none() && self.head.is_some());
                 }
-                self.hold(chunk.usage, &mut splice);
+                self.hold(chunk.usage, usage, &mut splice);
                 if !goes_out {
                     // What began in it has not.
                     self.choices.truncate(begun);
@@ -166,18 +188,22 @@ impl OpenAiNormalizer {
             }
             // Without choices only the usage is worth anything: Azure's verdict on the prompt makes clients fail that read `choices[0]`.
             choices => {
+                if choices.is_none() && usage.is_none() && serde_json::from_str(text).is_ok_and(|json| is_bare(&json)) {
+                    return Err(self.error(text));
+                }
                 let Some(usage) = usage.filter(|_| self.usage.is_some() && self.include_usage && !self.usage_is_out) else {
                     return Ok(Verdict::Dropped);
                 };
                 if !self.finished() {
                     // Some servers count as they go; the last count waits for the end.
                     self.head.get_or_insert_with(|| Head::of(&self.name, &chunk));
-                    self.held = Some(usage.to_owned());
+                    self.held = Some(regular(usage));
                     return Ok(Verdict::Dropped);
                 }
                 self.usage_is_out = true;
-                if choices.is_none() {
-                    return Ok(Verdict::Rewritten(self.usage_chunk(usage.to_owned())));
+                let in_its_place = chunk.usage.is_some_and(|own| std::ptr::eq(own, usage));
+                if choices.is_none() || !in_its_place || !Usage::is_regular(usage) {
+                    return Ok(Verdict::Rewritten(self.usage_chunk(regular(usage))));
                 }
             }
         }
@@ -232,12 +258,14 @@ impl OpenAiNormalizer {
     /// # Errors
     /// See [`DecodeError`].
     pub(in crate::llm) fn whole(&mut self, body: &Bytes) -> Result<Whole, DecodeError> {
+        let body = &JsonRepair::whole(body).map_or_else(|| body.clone(), Bytes::from);
         let text = utf8(body)?;
         let reply = Chunk::read(text)?;
-        if reply.is_error() {
+        let bare = || reply.choices.is_none() && serde_json::from_str(text).is_ok_and(|json| is_bare(&json));
+        if reply.is_error() || bare() {
             return Err(self.error(text));
         }
-        self.usage = reply.usage.and_then(Usage::read);
+        self.usage = reply.usage_anywhere().and_then(Usage::read);
         let whole = whole::whole(&self.name, body, text, &reply)?;
         if let Whole::Raw(_) = whole {
             self.model = named(reply.model);
@@ -250,7 +278,7 @@ impl OpenAiNormalizer {
     fn error(&self, text: &str) -> DecodeError {
         match serde_json::from_str(text) {
             Ok(json) => {
-                let (status, error) = (self.in_band)(&json);
+                let (status, error) = (self.in_band)(&hoisted(json));
                 DecodeError::Error(status, error)
             }
             Err(error) => DecodeError::Malformed(error.to_string()),
@@ -258,13 +286,13 @@ impl OpenAiNormalizer {
     }
 
     /// Usage beside choices is never sent on where it stands: a client that asked gets it last, in a chunk of its own.
-    fn hold<'a>(&mut self, usage: Raw<'a>, splice: &mut Splice<'a>) {
-        let Some(usage) = usage else { return };
+    fn hold<'a>(&mut self, own: Raw<'a>, found: Raw<'a>, splice: &mut Splice<'a>) {
+        if let Some(usage) = found.filter(|_| self.include_usage) {
+            self.held = Some(regular(usage));
+        }
+        let Some(usage) = own else { return };
         if !self.include_usage {
             return splice.cut("usage", usage);
-        }
-        if says(usage) {
-            self.held = Some(usage.to_owned());
         }
         if usage.get() != "null" {
             splice.replace(usage, "null");
@@ -287,6 +315,24 @@ impl OpenAiNormalizer {
         }
         out
     }
+}
+
+/// The usage as strict clients take it.
+fn regular(usage: &RawValue) -> Json {
+    match Usage::read(usage) {
+        Some(counts) if !Usage::is_regular(usage) => counts.json(),
+        _ => usage.to_owned(),
+    }
+}
+
+/// What an event without data reports as an error: in a field of that name, or as the error's JSON without any field.
+fn error_line(event: &[u8]) -> Option<&[u8]> {
+    let bare = || {
+        let text = event.trim_ascii();
+        let chunk = Chunk::read(std::str::from_utf8(text).ok()?).ok()?;
+        chunk.is_error().then_some(text)
+    };
+    sse::field(event, b"error").or_else(bare)
 }
 
 /// A name that is kept for the trace, if it is one.

@@ -27,8 +27,14 @@ pub(super) struct Chunk<'a> {
     pub(super) choices: Option<Vec<Entry<'a>>>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) usage: Raw<'a>,
+    /// Groq's, which has a usage.
+    #[serde(borrow)]
+    x_groq: Raw<'a>,
     #[serde(borrow)]
     error: Raw<'a>,
+    /// MiniMax's, whose status is 0 if all is well.
+    #[serde(borrow)]
+    base_resp: Raw<'a>,
     /// Cloudflare's envelope says with it that the rest is an error.
     #[serde(borrow)]
     success: Raw<'a>,
@@ -46,19 +52,34 @@ pub(super) struct Entry<'a> {
     pub(super) index: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) delta: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) message: Raw<'a>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) finish_reason: Raw<'a>,
     /// Azure's verdict on the content.
     #[serde(borrow)]
     pub(super) content_filter_results: Raw<'a>,
+    /// The place of a delta's or a message's content in OpenAI's older API.
+    #[serde(borrow)]
+    pub(super) text: Raw<'a>,
+    /// OpenRouter's, for a choice whose own provider failed.
+    #[serde(borrow)]
+    error: Raw<'a>,
+    /// Moonshot's.
+    #[serde(borrow)]
+    usage: Raw<'a>,
 }
 
 /// What matters of a delta or a message.
 #[derive(Default)]
 pub(super) struct Said<'a> {
     pub(super) role: Raw<'a>,
+    /// Texts that are none, such as lists of parts.
+    pub(super) odd: Vec<Odd<'a>>,
+    /// OpenAI-compatible servers' field for it, whatever it holds.
+    pub(super) reasoning: Raw<'a>,
+    /// There is reasoning as text.
+    pub(super) reasons: bool,
     pub(super) tool_calls: Raw<'a>,
     /// Content, reasoning, a refusal or an old function call.
     pub(super) something: bool,
@@ -66,6 +87,20 @@ pub(super) struct Said<'a> {
     pub(super) alone: Raw<'a>,
     /// A field that is not modelled holds something.
     pub(super) more: bool,
+}
+
+/// A field that should hold a text and holds something else.
+pub(super) struct Odd<'a> {
+    pub(super) field: TextField,
+    pub(super) value: &'a RawValue,
+}
+
+/// Fields of a delta or a message that hold a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextField {
+    Content,
+    Reasoning,
+    Refusal,
 }
 
 /// One entry of `tool_calls`. Cloudflare's own API has name and arguments without `function` around them.
@@ -108,17 +143,48 @@ impl<'a> Chunk<'a> {
     }
 
     pub(super) fn is_error(&self) -> bool {
-        self.error.is_some_and(|error| says(error) && error.get() != "false")
+        is_error(self.error)
             || self.success.is_some_and(|success| success.get() == "false")
             // vLLM's, without an envelope.
             || self.object.is_some_and(|object| object.get() == "\"error\"")
+            || self.base_resp.is_some_and(is_failed_status)
+            || self.choices.iter().flatten().any(Entry::is_error)
+    }
+
+    /// What was used, wherever the server says it.
+    pub(super) fn usage_anywhere(&self) -> Raw<'a> {
+        #[derive(serde::Deserialize)]
+        struct Groq<'a> {
+            #[serde(borrow)]
+            usage: Raw<'a>,
+        }
+        let beside = || serde_json::from_str::<Groq<'a>>(self.x_groq?.get()).ok()?.usage;
+        let inside = || self.choices.iter().flatten().find_map(|choice| choice.usage.filter(|raw| says(raw)));
+        self.usage.filter(|raw| says(raw)).or_else(beside).or_else(inside).filter(|raw| raw.get().starts_with('{'))
     }
 }
 
+fn is_error(error: Raw<'_>) -> bool {
+    error.is_some_and(|error| says(error) && error.get() != "false")
+}
+
+fn is_failed_status(status: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Status {
+        status_code: i64,
+    }
+    serde_json::from_str(status.get()).is_ok_and(|Status { status_code }| status_code != 0)
+}
+
 impl Entry<'_> {
+    /// The choice failed, and nothing more will come of it.
+    fn is_error(&self) -> bool {
+        is_error(self.error) || self.finish_reason.is_some_and(|reason| reason.get() == "\"error\"")
+    }
+
     /// Nothing stands in it beside which an index and a delta could be put.
     pub(super) fn is_bare(&self) -> bool {
-        [self.index, self.delta, self.finish_reason, self.content_filter_results].iter().all(Option::is_none)
+        [self.index, self.delta, self.finish_reason, self.content_filter_results, self.text].iter().all(Option::is_none)
     }
 }
 
@@ -128,6 +194,17 @@ impl<'a> Said<'a> {
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, DecodeError> {
         serde_json::from_str(raw.get()).map_err(|error| DecodeError::Malformed(format!("a delta or message that is no object: {error}")))
     }
+
+    /// Notes a field that says something of the answer.
+    fn text(&mut self, field: Option<TextField>, value: &'a RawValue) {
+        let is_text = value.get().starts_with('"');
+        self.odd.extend(field.filter(|_| !is_text && value.get() != "null").map(|field| Odd { field, value }));
+        self.reasons |= field == Some(TextField::Reasoning) && is_text && says(value);
+        if says(value) {
+            self.alone = Some(value).filter(|_| !self.something);
+            self.something = true;
+        }
+    }
 }
 
 /// The entries of `tool_calls`, each with its own bytes; none at all if it is `null`.
@@ -136,7 +213,11 @@ impl<'a> Said<'a> {
 /// `Malformed` if `raw` is no list of objects.
 pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>, DecodeError> {
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("tool_calls that are no list of calls: {error}"));
-    let list: Vec<&RawValue> = serde_json::from_str::<Option<_>>(raw.get()).map_err(malformed)?.unwrap_or_default();
+    let list: Vec<&RawValue> = match raw.get() {
+        // One call without a list around it.
+        object if object.starts_with('{') => vec![raw],
+        list => serde_json::from_str::<Option<_>>(list).map_err(malformed)?.unwrap_or_default(),
+    };
     // A list would be taken for the fields in their order.
     if list.iter().any(|raw| !raw.get().starts_with('{')) {
         return Err(DecodeError::Malformed("tool_calls with one that is no object".into()));
@@ -144,13 +225,23 @@ pub(in crate::llm) fn calls(raw: &RawValue) -> Result<Vec<(&RawValue, Call<'_>)>
     list.into_iter().map(|raw| Ok((raw, serde_json::from_str(raw.get()).map_err(malformed)?))).collect()
 }
 
-/// A finish reason as OpenAI says it. Some servers say that a model stopped when it called tools, and clients then do not run them.
+/// A finish reason as OpenAI says it, of which clients know five. Some servers say that a model stopped when it called tools, and clients then do
+/// not run them; others use the words of the vendor behind them.
 pub(super) fn canonical_reason(reason: &str, calls: bool) -> &str {
     match reason {
-        "stop" if calls => "tool_calls",
-        "model_length" => "length",
+        "stop" | "STOP" | "end_turn" | "stop_sequence" | "eos" | "eos_token" if calls => "tool_calls",
+        "STOP" | "end_turn" | "stop_sequence" | "eos" | "eos_token" => "stop",
+        "model_length" | "max_tokens" | "MAX_TOKENS" => "length",
+        "tool_use" | "tool_call" => "tool_calls",
+        "SAFETY" | "RECITATION" | "PROHIBITED_CONTENT" | "BLOCKLIST" | "refusal" | "sensitive" => "content_filter",
         reason => reason,
     }
+}
+
+/// The word that a server gives as the reason for an end; none if it gives none, which some write as a word.
+pub(super) fn reason(raw: Raw<'_>) -> Option<&str> {
+    let word = filled(raw)?.get().trim_matches('"');
+    Some(word).filter(|word| !matches!(*word, "null" | "None" | "none" | "undefined"))
 }
 
 pub(super) fn malformed(cause: &str) -> DecodeError {
@@ -211,6 +302,17 @@ impl<'de> Deserialize<'de> for Said<'de> {
             #[serde(other)]
             Other,
         }
+        impl Key {
+            /// The texts; an old function call is an object.
+            fn field(&self) -> Option<TextField> {
+                match self {
+                    Self::Content => Some(TextField::Content),
+                    Self::ReasoningContent | Self::Reasoning => Some(TextField::Reasoning),
+                    Self::Refusal => Some(TextField::Refusal),
+                    _ => None,
+                }
+            }
+        }
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
             type Value = Said<'de>;
@@ -221,15 +323,14 @@ impl<'de> Deserialize<'de> for Said<'de> {
                 let mut said = Said::default();
                 while let Some(key) = map.next_key()? {
                     let value: &RawValue = map.next_value()?;
+                    if matches!(key, Key::ReasoningContent) {
+                        said.reasoning = Some(value);
+                    }
                     match key {
                         Key::Role => said.role = Some(value),
                         Key::ToolCalls => said.tool_calls = Some(value),
                         Key::Other => said.more |= says(value),
-                        _ if says(value) => {
-                            said.alone = Some(value).filter(|_| !said.something);
-                            said.something = true;
-                        }
-                        _ => {}
+                        text => said.text(text.field(), value),
                     }
                 }
                 Ok(said)

@@ -33,6 +33,13 @@ impl<'a> Splice<'a> {
         self.edits.push((end, end, text.into()));
     }
 
+    /// Puts a text before a value and another behind it.
+    pub(super) fn around(&mut self, value: &'a RawValue, before: &'static str, behind: &'static str) {
+        let (start, end) = self.place(value);
+        self.edits.push((start, start, before.into()));
+        self.edits.push((end, end, behind.into()));
+    }
+
     /// Puts a field first into an object that has at least one; `field` ends in a comma.
     pub(super) fn first(&mut self, object: &'a RawValue, field: impl Into<Cow<'a, str>>) {
         let (start, _) = self.place(object);
@@ -198,18 +205,29 @@ impl Template {
     }
 }
 
-/// Bytes of the JSON string at the beginning of `bytes`, quotes included; none if there is no whole and valid one.
+/// Bytes of the JSON string at the beginning of `bytes`, quotes included; none if there is no whole and valid one, or if it has a part of a
+/// character that takes two escapes.
 fn string(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes.strip_prefix(b"\"")?.iter().enumerate();
+    let mut half = false;
     while let Some((at, byte)) = rest.next() {
+        if half && *byte != b'\\' {
+            return None;
+        }
         match byte {
             b'"' => return std::str::from_utf8(&bytes[1..=at]).is_ok().then_some(at + 2),
             b'\\' => match rest.next()?.1 {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' if !half => {}
                 b'u' => {
-                    for _ in 0..4 {
-                        rest.next().filter(|(_, digit)| digit.is_ascii_hexdigit())?;
+                    let mut digits = [0; 4];
+                    for digit in &mut digits {
+                        *digit = *rest.next().filter(|(_, digit)| digit.is_ascii_hexdigit())?.1;
                     }
+                    let is_second = matches!(digits, [b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..]);
+                    if is_second != half {
+                        return None;
+                    }
+                    half = matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..]);
                 }
                 _ => return None,
             },
@@ -286,7 +304,7 @@ mod template_tests {
             r#""a""#,
             r#""é漢""#,
             r#""a\"b\\""#,
-            r#""\ud83d\u00e9""#,
+            r#""\ud83d\ude00 \u00e9""#,
             r#""\ud83""#,
             r#""\x""#,
             "\"a\nb\"",
@@ -299,6 +317,9 @@ mod template_tests {
         ] {
             let parsed = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
             assert_eq!(string(text.as_bytes()), parsed.then_some(text.len()), "{text:?}");
+        }
+        for half in [r#""\ud83d""#, r#""\ude00""#, r#""\uD83d\n""#, r#""\ud83d\u00e9""#, r#""\ud83d\ud83d\ude00""#] {
+            assert_eq!(string(half.as_bytes()), None, "{half}");
         }
         assert_eq!(string(b"\"\xff\""), None);
         assert_eq!(string(b"\"a\",\"b\""), Some(3));

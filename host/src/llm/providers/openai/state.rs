@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, says};
+use super::parts;
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, reason, says};
 use super::splice::Splice;
 use crate::chat::codec::json_string;
 use crate::chat::{CHOICES_MAX, HEAD_BYTES_MAX, Name};
@@ -61,8 +62,11 @@ impl Choices {
         splice: &mut Splice<'a>,
     ) -> Result<Decided<'a>, DecodeError> {
         let delta = entry.delta.filter(|raw| raw.get() != "null");
-        let said = delta.map(Said::read).transpose()?.unwrap_or_default();
-        let index = entry.index.and_then(|raw| raw.get().parse().ok());
+        let mut said = delta.map(Said::read).transpose()?.unwrap_or_default();
+        // A server that answers as OpenAI's older API does has its text here.
+        let older = entry.text.filter(|_| delta.is_none() && entry.delta.is_none()).and_then(|raw| filled(Some(raw)));
+        said.something |= older.is_some();
+        let index = entry.index.and_then(number_of);
         let (at, begins) = self.choice(index.unwrap_or(place))?;
         let calls = self.begun[at].calls(said.tool_calls, reply_id, splice)?;
         let finishes = self.finish(at, entry.finish_reason, splice);
@@ -72,10 +76,12 @@ impl Choices {
         let useful = said.something || said.more || calls_something || finishes || verdict;
         // An empty delta is harmless if the choice goes on, and the role often comes with one.
         let harmless = delta.is_some() && !self.begun[at].finished && (begins || !matches!(calls, CallsOf::Finalisation));
-        if index.is_none() {
-            give_index(entry, place, splice);
+        let exact = entry.index.is_some_and(|raw| raw.get().parse::<u32>().is_ok());
+        if !exact {
+            give_index(entry, index.unwrap_or(place), splice);
         }
-        give_delta(entry, delta, begins.then_some(&said), splice);
+        parts::mend(&said, splice);
+        give_delta(entry, delta, begins.then_some(&said), older, splice);
         let text_alone = match calls {
             _ if begins || finishes => None,
             CallsOf::Nothing => filled(said.alone),
@@ -123,7 +129,7 @@ impl Choices {
         let Self { begun, reasons, .. } = self;
         let choice = &mut begun[at];
         let Some(raw) = reason.filter(|raw| raw.get() != "null") else { return false };
-        let Some(reason) = filled(reason).filter(|_| !choice.finished).map(|raw| raw.get().trim_matches('"')) else {
+        let Some(reason) = self::reason(reason).filter(|_| !choice.finished) else {
             splice.replace(raw, "null");
             return false;
         };
@@ -145,6 +151,9 @@ impl Choice {
         if deltas.iter().all(|(_, call)| is_finalisation(call)) {
             splice.replace(list, "null");
             return Ok(if deltas.is_empty() { CallsOf::Nothing } else { CallsOf::Finalisation });
+        }
+        if list.get().starts_with('{') {
+            splice.around(list, "[", "]");
         }
         let (mut more, mut last) = (None, 0);
         for (raw, call) in &deltas {
@@ -187,7 +196,7 @@ fn give<'a>(object: &'a RawValue, name: &str, found: Raw<'a>, wanted: &str, spli
 }
 
 fn give_index<'a>(entry: &Entry<'a>, index: u32, splice: &mut Splice<'a>) {
-    match (entry.index, entry.delta.or(entry.finish_reason).or(entry.content_filter_results)) {
+    match (entry.index, entry.delta.or(entry.finish_reason).or(entry.content_filter_results).or(entry.text)) {
         (Some(found), _) => splice.replace(found, index.to_string()),
         (None, Some(neighbour)) => splice.behind(neighbour, format!(",\"index\":{index}")),
         // It says nothing that we know of.
@@ -195,8 +204,14 @@ fn give_index<'a>(entry: &Entry<'a>, index: u32, splice: &mut Splice<'a>) {
     }
 }
 
-/// Gives an entry a delta if it has none, and the first of a choice the role. `first`: the content of the first delta.
-fn give_delta<'a>(entry: &Entry<'a>, delta: Raw<'a>, first: Option<&Said<'a>>, splice: &mut Splice<'a>) {
+/// A number, which some servers write as a text.
+fn number_of(raw: &RawValue) -> Option<u32> {
+    raw.get().trim_matches('"').parse().ok()
+}
+
+/// Gives an entry a delta if it has none, and the first of a choice the role. `first`: the content of the first delta. `older`: the text that
+/// stands beside the delta.
+fn give_delta<'a>(entry: &Entry<'a>, delta: Raw<'a>, first: Option<&Said<'a>>, older: Raw<'a>, splice: &mut Splice<'a>) {
     const ROLE: &str = "\"role\":\"assistant\"";
     let role = first.filter(|said| filled(said.role).is_none()).map(|said| said.role);
     let empty: Cow<'a, str> = if role.is_some() { format!("{{{ROLE}}}").into() } else { "{}".into() };
@@ -207,7 +222,12 @@ fn give_delta<'a>(entry: &Entry<'a>, delta: Raw<'a>, first: Option<&Said<'a>>, s
         (Some(delta), ..) => splice.replace(delta, empty),
         (None, Some(null), _) => splice.replace(null, empty),
         (None, None, _) => {
-            if let Some(neighbour) = entry.finish_reason.or(entry.index).or(entry.content_filter_results) {
+            let empty = match older {
+                Some(text) if role.is_some() => format!("{{{ROLE},\"content\":{text}}}").into(),
+                Some(text) => format!("{{\"content\":{text}}}").into(),
+                None => empty,
+            };
+            if let Some(neighbour) = entry.finish_reason.or(entry.index).or(entry.content_filter_results).or(entry.text) {
                 splice.behind(neighbour, format!(",\"delta\":{empty}"));
             }
         }
@@ -252,7 +272,7 @@ impl Calls {
     /// `Malformed` if there are more calls than any answer has.
     pub(in crate::llm) fn place(&mut self, call: &Call<'_>) -> Result<Place, DecodeError> {
         let id = filled(call.id).map(|id| id.get());
-        let theirs = call.index.and_then(|index| index.get().parse::<u32>().ok());
+        let theirs = call.index.and_then(number_of);
         let name = filled(call.function.as_ref().map_or(call.name, |function| function.name)).is_some();
         let found = match (id, theirs) {
             (Some(id), None) => self.known.iter().rposition(|known| known.id.as_deref() == Some(id)),

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, says};
+use super::parts;
+use super::shape::{Call, Chunk, Entry, Raw, Said, calls, canonical_reason, filled, malformed, reason, says};
 use super::splice::Splice;
 use crate::chat::codec::parse_completion;
-use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Whole};
+use crate::chat::{Completion, FunctionCall, Json, Name, ToolCall, Usage, Whole};
 use crate::llm::call_id;
 use crate::llm::provider_error::DecodeError;
 
@@ -22,10 +23,13 @@ pub(super) fn whole<'a>(name: &Name, body: &Bytes, text: &'a str, chunk: &Chunk<
     if is_right(chunk)? {
         return Ok(Whole::Raw(body.clone()));
     }
-    let with_roles = with_roles(text, choices)?;
+    let readable = readable(text, chunk, choices)?;
     let mut completion =
-        parse_completion(with_roles.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Malformed(invalid.message))?;
+        parse_completion(readable.as_deref().unwrap_or(body)).map_err(|invalid| DecodeError::Malformed(invalid.message))?;
     mend(name, &mut completion);
+    if let Some(usage) = chunk.usage_anywhere().filter(|_| !has_usage(chunk)) {
+        completion.usage = Usage::read(usage).map(|usage| usage.json());
+    }
     Ok(Whole::Parsed(completion))
 }
 
@@ -36,9 +40,16 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
     let headed =
         filled(chunk.id).is_some() && filled(chunk.model).is_some() && number(chunk.created) && is(chunk.object, "\"chat.completion\"");
     let mut indices = HashSet::new();
-    let mut right = headed;
+    let mut right = headed && has_usage(chunk);
     for choice in chunk.choices.iter().flatten() {
-        let message = choice.message.ok_or_else(|| malformed("a choice without a `message`"))?;
+        let Some(message) = choice.message.filter(|raw| raw.get() != "null") else {
+            // Azure leaves the message out if its filter took all of it: the reason is the answer.
+            if reason(choice.finish_reason).is_none() && choice.text.is_none() {
+                return Err(malformed("a choice without a `message`"));
+            }
+            right = false;
+            continue;
+        };
         let said = Said::read(message)?;
         let calls = said.tool_calls.filter(|raw| says(raw)).map(calls).transpose()?.unwrap_or_default();
         let whole_call = |call: &Call<'_>| {
@@ -46,26 +57,70 @@ fn is_right(chunk: &Chunk<'_>) -> Result<bool, DecodeError> {
             // Calls of other kinds have no function and pass as they are.
             function.is_none_or(|function| filled(call.id).is_some() && function.arguments.is_some_and(|raw| raw.get().starts_with('"')))
         };
-        let reason = filled(choice.finish_reason).map(|raw| raw.get().trim_matches('"'));
+        let reason = reason(choice.finish_reason);
         right &= number(choice.index) && indices.insert(choice.index.map(RawValue::get));
         right &= reason.is_some_and(|reason| canonical_reason(reason, !calls.is_empty()) == reason);
+        right &= said.odd.is_empty() && said.tool_calls.is_none_or(|raw| !raw.get().starts_with('{'));
         right &= filled(said.role).is_some() && calls.iter().all(|(_, call)| whole_call(call));
     }
     Ok(right)
 }
 
-/// The text with a role in every message, which our parser requires; none if it has them. Only the assistant answers.
-fn with_roles<'a>(text: &'a str, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, DecodeError> {
+/// Whether the usage is where clients look for it, in a form that they take. A reply without any has none to look for.
+fn has_usage(chunk: &Chunk<'_>) -> bool {
+    match chunk.usage.filter(|raw| says(raw)) {
+        Some(usage) => Usage::is_regular(usage) || Usage::read(usage).is_none(),
+        None => chunk.usage_anywhere().is_none(),
+    }
+}
+
+/// The text as our parser takes it; none if it is that already. Every choice has a number, a message with a role, whose texts are texts, and a
+/// reason that is a word or `null`.
+fn readable<'a>(text: &'a str, chunk: &Chunk<'a>, choices: &[Entry<'a>]) -> Result<Option<Vec<u8>>, DecodeError> {
     let mut splice = Splice::new(text);
-    for message in choices.iter().filter_map(|choice| choice.message) {
-        match Said::read(message)?.role {
-            Some(role) if filled(Some(role)).is_some() => {}
-            Some(role) => splice.replace(role, "\"assistant\""),
-            None if message.get()[1..].trim_start().starts_with('"') => splice.first(message, "\"role\":\"assistant\","),
-            None => splice.replace(message, "{\"role\":\"assistant\"}"),
+    let is_text = |raw: &RawValue| raw.get().starts_with('"') || raw.get() == "null";
+    for odd in [chunk.id, chunk.model].into_iter().flatten().filter(|raw| !is_text(raw)) {
+        splice.replace(odd, "null");
+    }
+    if let Some(created) = chunk.created.filter(|raw| raw.get() != "null" && raw.get().parse::<f64>().is_err()) {
+        splice.replace(created, "null");
+    }
+    for (place, choice) in (0_u32..).zip(choices) {
+        if let Some(index) = choice.index.filter(|raw| raw.get().parse::<u32>().is_err()) {
+            splice.replace(index, index.get().trim_matches('"').parse().unwrap_or(place).to_string());
         }
+        if let Some(raw) = choice.finish_reason.filter(|raw| raw.get() != "null" && reason(Some(raw)).is_none()) {
+            splice.replace(raw, "null");
+        }
+        message(choice, &mut splice)?;
     }
     Ok(splice.done())
+}
+
+fn message<'a>(choice: &Entry<'a>, splice: &mut Splice<'a>) -> Result<(), DecodeError> {
+    let Some(message) = choice.message.filter(|raw| raw.get() != "null") else {
+        let content = filled(choice.text).map_or("null", RawValue::get);
+        let message = format!("{{\"role\":\"assistant\",\"content\":{content},\"refusal\":null}}");
+        match (choice.message, choice.finish_reason.or(choice.text)) {
+            (Some(null), _) => splice.replace(null, message),
+            (None, Some(neighbour)) => splice.behind(neighbour, format!(",\"message\":{message}")),
+            (None, None) => {}
+        }
+        return Ok(());
+    };
+    let said = Said::read(message)?;
+    match said.role {
+        Some(role) if filled(Some(role)).is_some() => {}
+        // Only the assistant answers.
+        Some(role) => splice.replace(role, "\"assistant\""),
+        None if message.get()[1..].trim_start().starts_with('"') => splice.first(message, "\"role\":\"assistant\","),
+        None => splice.replace(message, "{\"role\":\"assistant\"}"),
+    }
+    parts::mend(&said, splice);
+    if let Some(call) = said.tool_calls.filter(|raw| raw.get().starts_with('{')) {
+        if says(call) { splice.around(call, "[", "]") } else { splice.replace(call, "[]") }
+    }
+    Ok(())
 }
 
 fn mend(name: &Name, completion: &mut Completion) {
@@ -86,7 +141,7 @@ fn mend(name: &Name, completion: &mut Completion) {
         for (index, call) in (0..).zip(calls.iter_mut()) {
             mend_call(call, || call_id::made(&name.id, at, index));
         }
-        let reason = choice.finish_reason.take().filter(|reason| !reason.is_empty());
+        let reason = choice.finish_reason.take();
         let reason = canonical_reason(reason.as_deref().unwrap_or("stop"), !choice.message.tool_calls.is_empty());
         choice.finish_reason = Some(reason.to_owned());
     }

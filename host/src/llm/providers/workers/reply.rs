@@ -2,7 +2,9 @@
 //! stream is complete, so finish reasons are held back until then. Source: Workers AI documentation, "Text generation", "JSON mode".
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
+use super::errors;
 use super::response::{MessageDelta, Response, name_and_arguments, text_of};
 use crate::chat::codec::parse_completion;
 use crate::chat::sse::is_done;
@@ -11,7 +13,9 @@ use crate::chat::{
 };
 use crate::llm::adapter::{DecodeError, ReplyDecoder};
 use crate::llm::call_id;
-use crate::llm::providers::openai::{CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation};
+use crate::llm::providers::openai::{
+    CALLS_MAX, Calls, OpenAiNormalizer, RawField, calls, holds_something, is_finalisation, reported, text_and_thought,
+};
 
 /// Decodes the reply to one request.
 pub(super) struct NativeDecoder {
@@ -53,7 +57,13 @@ impl NativeDecoder {
         };
         let open = &mut self.choices[at];
         let reasoning = delta.reasoning_content.or(delta.reasoning);
-        let texts = [reasoning, delta.content, delta.refusal].map(|raw| raw.map(text_of).unwrap_or_default());
+        let mut texts = [reasoning, delta.content, delta.refusal].map(|raw| raw.map(text_of).unwrap_or_default());
+        // Models of other vendors give their content as a list of parts.
+        if let Some(list) = delta.content.filter(|raw| is_parts(raw)) {
+            let (text, thought) = text_and_thought(list);
+            texts[0].push_str(&thought);
+            texts[1] = text;
+        }
         for (text, piece) in texts.into_iter().zip([Piece::Reasoning, Piece::Text, Piece::Refusal]) {
             if !text.is_empty() {
                 push(piece(text));
@@ -76,7 +86,10 @@ impl NativeDecoder {
                 push(Piece::Arguments { index: place.index, text });
             }
         }
-        let reason = reason.map(text_of).filter(|reason| !reason.is_empty());
+        let reason = reason.map(text_of).filter(|reason| !matches!(reason.as_str(), "" | "null" | "None"));
+        if reason.as_deref() == Some("error") {
+            return Err(reported(b"the answer ended in an error of which nothing is said", errors::in_band));
+        }
         open.reason = reason.or(open.reason.take());
         Ok(())
     }
@@ -185,6 +198,11 @@ impl ReplyDecoder for NativeDecoder {
         }
         true
     }
+}
+
+/// Whether this is a list of objects, which is no text and no JSON that was asked for.
+fn is_parts(raw: &RawValue) -> bool {
+    raw.get().strip_prefix('[').is_some_and(|entries| entries.trim_start().starts_with('{')) && raw.get().contains("\"type\"")
 }
 
 fn has_id(call: &ToolCall, id: &str) -> bool {

@@ -186,6 +186,25 @@ fn what_the_native_api_cannot_take_is_refused_or_left_out() {
 }
 
 #[test]
+fn a_list_of_parts_is_its_text_and_its_thought() {
+    let content = json!([{"type": "thinking", "thinking": [{"type": "text", "text": "Sum."}]}, {"type": "text", "text": "Four"}]);
+    let event = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": content}, "finish_reason": "null"}]}).to_string();
+    let mut deltas = Vec::new();
+    let mut decoder = NativeDecoder::new(name());
+    decoder.event(event.as_bytes(), &mut deltas).expect("an event");
+    let said: Vec<String> = deltas
+        .iter()
+        .filter_map(|delta| match delta {
+            crate::chat::Delta::Piece { piece: crate::chat::Piece::Text(text) | crate::chat::Piece::Reasoning(text), .. } => {
+                Some(text.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, ["Sum.", "Four"]);
+}
+
+#[test]
 fn c51_a_response_that_is_no_string_is_written_as_one() {
     for (response, expected) in
         [(json!(42), "42"), (json!({"a": [1, 2]}), r#"{"a":[1,2]}"#), (json!([1]), "[1]"), (json!(true), "true"), (json!(""), "")]

@@ -240,7 +240,7 @@ fn c13_usage_counts_wherever_it_stands() {
         [json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}), json!({"type": "message_stop"})]
     };
     let usage = |first: Value, last: Value| collected(&[&[start(first)][..], &end(last)].concat()).usage.expect("usage");
-    let counts = Usage { prompt: 12, completion: 9, cached: 2, reasoning: 0 };
+    let counts = Usage { prompt: 12, completion: 9, cached: 2, ..Usage::default() };
     let input = json!({"input_tokens": 10, "cache_read_input_tokens": 2});
     let all = json!({"input_tokens": 10, "cache_read_input_tokens": 2, "output_tokens": 9});
     assert_eq!(usage(json!({"input_tokens": 10, "cache_read_input_tokens": 2, "output_tokens": 1}), json!({"output_tokens": 9})), counts);

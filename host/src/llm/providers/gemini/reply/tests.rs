@@ -7,7 +7,7 @@ use super::*;
 use crate::chat::ChunkWriter;
 
 fn decoder(stream: bool) -> GeminiDecoder {
-    GeminiDecoder::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, stream)
+    GeminiDecoder::new(Name { id: "chatcmpl-ours".into(), model: "asked".into(), created: 7 }, HashMap::new(), stream)
 }
 
 fn whole(body: Value) -> Completion {
@@ -208,7 +208,7 @@ fn what_is_remembered_of_a_reply_is_bounded() {
 fn ids_of_calls_are_short_enough_for_other_vendors() {
     let name = Name { id: "chatcmpl-0198f2c0a1b27c3d8e4f5a6b7c8d9e0f".into(), model: "m".into(), created: 7 };
     let call = json!({"functionCall": {"id": "x".repeat(ID_BYTES_MAX + 1), "name": "f"}});
-    let completion = GeminiDecoder::new(name, false).whole(calling(json!([call])).to_string().as_bytes()).expect("a reply");
+    let completion = GeminiDecoder::new(name, HashMap::new(), false).whole(calling(json!([call])).to_string().as_bytes()).expect("a reply");
     let ToolCall::Function(call) = &completion.choices[0].message.tool_calls[0] else { panic!("a function call") };
     assert_eq!(call.id, "call_7c3d8e4f5a6b7c8d9e0f_0_0");
 }
@@ -243,4 +243,19 @@ proptest! {
             proptest::prop_assert!(read.is_ok() || !decoder.end(&mut deltas));
         }
     }
+}
+
+#[test]
+fn a_reason_without_a_counterpart_is_no_good_end_unless_there_is_a_call_to_run() {
+    let ended = |parts: Value, reason: &str| {
+        let mut reply = calling(parts);
+        reply["candidates"][0]["finishReason"] = json!(reason);
+        decoder(false).whole(reply.to_string().as_bytes()).map(|reply| reply.choices[0].finish_reason.clone().unwrap_or_default())
+    };
+    let call = json!([{"functionCall": {"name": "f", "args": {}}}]);
+    assert_eq!(ended(call.clone(), "FUNCTION_CALL").as_deref(), Ok("tool_calls"));
+    assert_eq!(ended(json!([{"text": "a"}]), "OTHER").as_deref(), Ok(FILTERED));
+    let spoilt = |error: Option<DecodeError>| error.is_some_and(|error| error.is_of_the_model());
+    assert!(spoilt(ended(json!([]), "OTHER").err()) && spoilt(ended(json!([{"text": "", "thought": true}]), "NEW").err()));
+    assert!(spoilt(ended(call, "MALFORMED_FUNCTION_CALL").err()), "it is not the call that was meant");
 }
