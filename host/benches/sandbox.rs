@@ -83,6 +83,7 @@ async fn ours(registry: &Registry) -> Duration {
         hits: Vec::new(),
         skipped: Vec::new(),
         tries: Default::default(),
+        kept: Default::default(),
     };
     let started = Instant::now();
     for _ in 0..CALLS {

@@ -20,6 +20,7 @@ mod post;
 mod provider;
 mod provider_error;
 mod providers;
+mod received;
 mod relay;
 mod secrets;
 mod target;
@@ -36,6 +37,7 @@ use attempt::walk::{Attempts, Of, Walk};
 use attempt::{Attempt, Backend, Failure, Request as _};
 use provider::embeddings::{Embeddings, prompt_tokens};
 use provider::{Call, Chat, Provider};
+use received::ReplyMemory;
 use transport::Tls;
 
 pub use adapter::Unsupported;
@@ -78,10 +80,10 @@ impl Llm {
     /// # Errors
     /// `Unreachable` if a provider's `base_url` is no http or https URL.
     pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
-        let tls = Arc::new(Tls::default());
+        let (tls, memory) = (Arc::new(Tls::default()), ReplyMemory::new(config.limits.replies_bytes));
         let vendor = |name: &str, entry: &ProviderConfig| {
             let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
-            Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
+            Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, (&memory, &tls), &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), vendor(name, entry)?)));
         let providers = providers.collect::<Result<_, Error>>()?;
@@ -152,7 +154,7 @@ impl Llm {
     /// # Errors
     /// As for a reply; `NoEmbeddings` if the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
-        let (request, chain) = (Embeddings(embed), std::slice::from_ref(target).into());
+        let (request, chain) = (Embeddings { embed, client: asker.client }, std::slice::from_ref(target).into());
         let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, chosen: None };
         let embedded = Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply;
         let (prompt, estimated) = prompt_tokens(embed, &embedded);

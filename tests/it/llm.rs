@@ -6,6 +6,7 @@ mod cancel;
 mod fallback;
 mod limits;
 mod oauth;
+mod received;
 mod requests;
 mod streams;
 
@@ -73,6 +74,7 @@ fn exchange() -> Exchange {
         hits: Vec::new(),
         skipped: Vec::new(),
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

@@ -69,6 +69,7 @@ fn exchange(question: &str) -> Exchange {
         hits: Vec::new(),
         skipped: Vec::new(),
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
     ("sandbox", &["fair", "chat", "telemetry"]),
     ("rag", &["fair", "chat", "telemetry"]),
-    ("llm", &["chat", "telemetry"]),
+    ("llm", &["fair", "chat", "telemetry"]),
     ("ledger", &["chat", "telemetry"]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),

@@ -167,6 +167,7 @@ mod tests {
             hits: Vec::new(),
             skipped: Vec::new(),
             tries: Default::default(),
+            kept: Default::default(),
         };
         let ledger = Arc::new(Ledger::default());
         let mut meter = Meter::new(Tally::default(), ledger.clone(), &exchange, (&"a".into(), "openai"), "m", 400);

@@ -19,6 +19,7 @@ use super::error::{Error, Phase};
 use super::limits::Limits;
 use super::meter::Meter;
 use super::providers::builtin;
+use super::received::{Received, ReplyMemory};
 use super::relay::Relay;
 use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
 use super::target::{Mode, Target};
@@ -63,13 +64,13 @@ impl Provider {
         entry: &ProviderConfig,
         dialect: Box<dyn Dialect>,
         limits: &Limits,
-        tls: &Arc<Tls>,
+        (memory, tls): (&ReplyMemory, &Arc<Tls>),
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         let tokens = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls));
         Ok(Self {
             tokens: entry.oauth.as_ref().map(tokens).transpose()?,
-            endpoint: Endpoint::new(name, entry, dialect, limits, Arc::clone(tls))?,
+            endpoint: Endpoint::new(name, entry, dialect, limits, (memory, tls))?,
             unsupported: entry.unsupported,
             observer: Arc::clone(observer),
             secret_key_name: entry.secret_key_name.clone(),
@@ -186,24 +187,34 @@ impl Call for Chat<'_> {
         let request = endpoint.request(wire, key)?;
         let meter = |tally| Meter::new(tally, Arc::clone(observer), exchange, (&endpoint.name, endpoint.system), model, sent_bytes);
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
+        let mut received = endpoint.memory.reply(&exchange.client);
         if mode == Mode::Whole {
-            let whole = within(end, endpoint.whole(key, &mut reading, connection, request), in_time).await?;
+            let whole = within(end, endpoint.whole(key, &mut reading, &mut received, connection, request), in_time).await?;
+            keep(received, exchange);
             return Ok(Reply::Whole(whole.counted(meter)));
         }
         let first = Instant::now() + limits.first_byte;
         let late = || if first < end { endpoint.timeout(Phase::FirstByte, limits.first_byte) } else { in_time() };
-        match within(first.min(end), endpoint.open(key, reading, meter, connection, request), late).await? {
+        match within(first.min(end), endpoint.open(key, reading, meter, received, connection, request), late).await? {
             Opened::Events(begun) => {
                 let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
                 Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
             }
-            Opened::Json(body, mut reading) => {
-                let whole = within(end, endpoint.read_whole(key, &mut reading, body), in_time).await?;
+            Opened::Json(body, mut reading, mut received) => {
+                let whole = within(end, endpoint.read_whole(key, &mut reading, &mut received, body), in_time).await?;
+                keep(received, exchange);
                 let completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 whole.counted(meter);
                 Ok(streamed(completion, exchange))
             }
         }
+    }
+}
+
+/// A whole reply is in memory, or what hooks and encoders made of it, until the exchange is over.
+fn keep(received: Received, exchange: &Exchange) {
+    if let Some(share) = received.into_share() {
+        exchange.kept.add(share);
     }
 }
 

@@ -99,6 +99,7 @@ fn exchange() -> Exchange {
         hits: Vec::new(),
         skipped: Vec::new(),
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

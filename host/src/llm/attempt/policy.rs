@@ -58,6 +58,8 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
         }
         // The provider was not asked.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return judgment(Retry::Never, Verdict::Neutral),
+        // The provider answered, but how well is not known.
+        Error::Overloaded { .. } => return judgment(Retry::Never, Verdict::Neutral),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
@@ -83,6 +85,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         Error::Status { status, code, .. } => (status, code.as_deref()),
         // The status that the client would get: the operator's list decides whether another target may be tried.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
+        // There is no more room for what another target would send, and this one's reply was paid for already.
+        Error::Overloaded { .. } => return false,
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));

@@ -6,7 +6,7 @@ use tracing::Span;
 
 use super::endpoint::within;
 use super::{Call, Provider};
-use crate::chat::{Deadline, Embed, Embedded, Inputs, Tries};
+use crate::chat::{Client, Deadline, Embed, Embedded, Inputs, Tries};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::error::{Error, Phase};
@@ -20,13 +20,18 @@ pub struct Asker<'a> {
     /// The name that the client gave.
     pub model: &'a str,
     pub caller: Option<&'a str>,
+    /// Whose share of the server it uses.
+    pub client: &'a Client,
     pub deadline: Deadline,
     /// Counts the tries.
     pub tries: &'a Tries,
 }
 
 /// Texts or tokens, whose vectors are asked for.
-pub(in crate::llm) struct Embeddings<'a>(pub(in crate::llm) &'a Embed);
+pub(in crate::llm) struct Embeddings<'a> {
+    pub(in crate::llm) embed: &'a Embed,
+    pub(in crate::llm) client: &'a Client,
+}
 
 impl Request for Embeddings<'_> {
     type Reply = Embedded;
@@ -41,7 +46,7 @@ impl Call for Embeddings<'_> {
 
     /// Within the total limit and what is left of the exchange's time.
     async fn post(provider: &Provider, attempt: &Attempt<'_, Self>, key: Option<&Secret>) -> Result<Embedded, Failure> {
-        let (endpoint, embed) = (&provider.endpoint, attempt.request.0);
+        let (endpoint, &Embeddings { embed, client }) = (&provider.endpoint, attempt.request);
         let (inputs, tokens) = match &embed.inputs {
             Inputs::Texts(texts) => (texts.as_slice(), None),
             Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
@@ -54,7 +59,8 @@ impl Call for Embeddings<'_> {
             let request = endpoint.request(wire, key)?;
             let connection = endpoint.transport.connection().await?;
             let (_, body) = endpoint.send(key, connection, request).await?;
-            let bytes = endpoint.read(body).await?;
+            let mut received = endpoint.memory.reply(client);
+            let bytes = endpoint.read(body, &mut received).await?;
             embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|error| endpoint.failure(key, error))
         };
         let (left, total) = (attempt.deadline.remaining(), endpoint.limits.total);

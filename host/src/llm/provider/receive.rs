@@ -15,6 +15,7 @@ use crate::llm::attempt::Failure;
 use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
 use crate::llm::meter::{Meter, Tally};
+use crate::llm::received::Received;
 use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
 use crate::llm::transport::{Body, Connection};
@@ -28,7 +29,7 @@ const ERROR_BYTES: usize = 64 << 10;
 /// A stream's beginning, or the whole reply of a server that cannot stream.
 pub(super) enum Opened {
     Events(Box<Begun>),
-    Json(Body, Decoding),
+    Json(Body, Decoding, Received),
 }
 
 /// A whole reply and what it used.
@@ -61,6 +62,7 @@ impl Endpoint {
         &self,
         key: Option<&Secret>,
         reading: &mut Decoding,
+        received: &mut Received,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Answered, Failure> {
@@ -68,12 +70,18 @@ impl Endpoint {
         if is_type(media_type(&head), "text/event-stream") {
             return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
-        self.read_whole(key, reading, body).await
+        self.read_whole(key, reading, received, body).await
     }
 
     /// Reads a body that should be a whole reply.
-    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
-        let bytes = Redactor::new(key).redact(self.read(body).await?);
+    pub(super) async fn read_whole(
+        &self,
+        key: Option<&Secret>,
+        reading: &mut Decoding,
+        received: &mut Received,
+        body: Body,
+    ) -> Result<Answered, Failure> {
+        let bytes = Redactor::new(key).redact(self.read(body, received).await?);
         let mut tally = Tally::default();
         tally.generated(bytes.len());
         let whole = match reading {
@@ -101,13 +109,14 @@ impl Endpoint {
         key: Option<&Secret>,
         reading: Decoding,
         meter: impl FnOnce(Tally) -> Meter,
+        mut received: Received,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Opened, Failure> {
         let (head, mut body) = self.send(key, connection, request).await?;
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
-            json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
+            json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading, received)),
             other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut decoder = StreamDecoder::new(reading);
@@ -120,6 +129,10 @@ impl Endpoint {
                 Some(read) => framer.push(read),
                 None => framer.finish(),
             };
+            let block_bytes = block.as_ref().map_or(0, Bytes::len);
+            if !received.hold(framer.bytes() + block_bytes + frames.bytes()) {
+                return Err(self.overloaded().into());
+            }
             if let Some(block) = block {
                 decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|error| self.failure(key, error))?;
             }
@@ -137,7 +150,7 @@ impl Endpoint {
                 return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
+        Ok(Opened::Events(Box::new(Begun { body, received, framer, redactor, decoder, frames, meter: meter(tally) })))
     }
 
     /// The head and body of a reply with a status of success.
@@ -170,7 +183,7 @@ impl Endpoint {
     }
 
     /// The whole body; without a copy if it came in one read.
-    pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
+    pub(super) async fn read(&self, mut body: Body, received: &mut Received) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
         let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
         let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
@@ -182,6 +195,9 @@ impl Endpoint {
             let read = read.map_err(|error| self.transport.unreachable(&error))?;
             if first.len().max(all.len()) + read.len() > limit {
                 return Err(too_large());
+            }
+            if !received.hold(first.len().max(all.len()) + read.len()) {
+                return Err(self.overloaded());
             }
             if first.is_empty() {
                 first = read;

@@ -68,8 +68,8 @@ pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure>
     let embed = Embed { inputs: inputs(&input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
     log.pipeline = Some(model.as_str().into());
     let deadline = Deadline::after(limits.request_time.saturating_sub(log.began.elapsed()));
-    let asker = Asker { model: &model, caller: log.caller.as_deref(), deadline, tries: &log.tries };
-    let embedded = shared.state.runner.embed(&target, embed, &asker, &log.client).await?;
+    let asker = Asker { model: &model, caller: log.caller.as_deref(), client: &log.client, deadline, tries: &log.tries };
+    let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }
 

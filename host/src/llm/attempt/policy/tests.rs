@@ -36,6 +36,7 @@ fn others() -> Vec<(Failure, Retry, Verdict)> {
             Retry::Never,
             Verdict::Neutral,
         ),
+        (Error::Overloaded { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
         (Error::UnknownProvider { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
         (Error::CircuitOpen { provider: provider(), limited: true, retry_after: BUDGET }.into(), Retry::Never, Verdict::Neutral),
     ]
@@ -72,6 +73,14 @@ fn transient_failures_are_retried_and_others_are_not() {
     }
     for (failure, retry, verdict) in others() {
         judged(&failure, retry, verdict);
+    }
+}
+
+#[test]
+fn a_lack_of_room_for_the_reply_runs_no_fallback_whatever_its_list_says() {
+    let failure = Failure::from(Error::Overloaded { provider: "a".into() });
+    for listed in [None, Some(&[429, 503][..])] {
+        assert!(!falls_back(&target(listed), true, "m", &failure));
     }
 }
 

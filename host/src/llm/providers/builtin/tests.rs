@@ -24,6 +24,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         hits: hits.iter().map(hit).collect(),
         skipped: Vec::new(),
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 
