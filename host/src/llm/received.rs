@@ -7,14 +7,14 @@ use crate::fair::{Share, Shares};
 /// What a reply may hold uncounted. Nearly every reply is smaller, so that nearly none waits for the lock that all share.
 pub(super) const UNCOUNTED_BYTES: usize = 64 << 10;
 
-/// The units in which a reply is counted, so that a large one takes the lock once for many reads.
+/// The bytes of one unit that is shared: a large reply takes the lock once for many reads, and the rule of shares counts units.
 const STEP: usize = 64 << 10;
 
 /// All bytes that may be held: `limits.providers.replies_bytes`. Clones are the same bytes.
 #[derive(Clone)]
 pub(super) struct ReplyMemory {
     shares: Shares,
-    /// What one client gets that is alone.
+    /// What one client gets that is alone, in units.
     most: usize,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Received {
 
 impl ReplyMemory {
     pub(super) fn new(bytes: usize) -> Self {
-        let shares = Shares::new(bytes);
+        let shares = Shares::new(bytes / STEP);
         Self { most: shares.most(), shares }
     }
 
@@ -46,7 +46,7 @@ impl Received {
             return true;
         }
         // A reply that is larger than a client's share is received if nothing else of this client is.
-        let wanted = bytes.next_multiple_of(STEP).min(self.memory.most);
+        let wanted = bytes.div_ceil(STEP).min(self.memory.most);
         match &mut self.share {
             Some(share) => share.amount() >= wanted || share.grow(wanted - share.amount()),
             none => {
@@ -74,14 +74,13 @@ mod tests {
     fn small_replies_are_not_counted_and_larger_ones_in_steps() {
         let memory = ReplyMemory::new(16 * STEP);
         let mut reply = memory.reply(&client("a"));
-        for (bytes, held) in [(1, 0), (UNCOUNTED_BYTES, 0), (UNCOUNTED_BYTES + 1, 2 * STEP), (2 * STEP, 2 * STEP), (2 * STEP + 1, 3 * STEP)]
-        {
+        for (bytes, held) in [(1, 0), (UNCOUNTED_BYTES, 0), (UNCOUNTED_BYTES + 1, 2), (2 * STEP, 2), (2 * STEP + 1, 3)] {
             assert!(reply.hold(bytes));
             assert_eq!(memory.shares.held(), held, "{bytes}");
         }
         // It keeps what it has while it is large, for the next event is likely to be as large; then it gives all back.
         assert!(reply.hold(UNCOUNTED_BYTES + 1));
-        assert_eq!(memory.shares.held(), 3 * STEP);
+        assert_eq!(memory.shares.held(), 3);
         assert!(reply.hold(UNCOUNTED_BYTES));
         assert_eq!(memory.shares.held(), 0);
     }
@@ -95,7 +94,7 @@ mod tests {
         drop(first);
         assert!(other.hold(2 * STEP) && second.hold(2 * STEP));
         assert!(!other.hold(2 * STEP + 1), "nothing is free");
-        assert_eq!(memory.shares.held(), 4 * STEP, "who is refused keeps what it has");
+        assert_eq!(memory.shares.held(), 4, "who is refused keeps what it has");
         drop((second, other.into_share()));
         assert_eq!(memory.shares.held(), 0);
     }

@@ -36,7 +36,6 @@ fn others() -> Vec<(Failure, Retry, Verdict)> {
             Retry::Never,
             Verdict::Neutral,
         ),
-        (Error::Overloaded { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
         (Error::UnknownProvider { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
         (Error::CircuitOpen { provider: provider(), limited: true, retry_after: BUDGET }.into(), Retry::Never, Verdict::Neutral),
     ]
@@ -77,8 +76,9 @@ fn transient_failures_are_retried_and_others_are_not() {
 }
 
 #[test]
-fn a_lack_of_room_for_the_reply_runs_no_fallback_whatever_its_list_says() {
+fn a_lack_of_room_for_the_reply_says_nothing_of_the_provider_and_runs_no_fallback_whatever_its_list_says() {
     let failure = Failure::from(Error::Overloaded { provider: "a".into() });
+    judged(&failure, Retry::Never, Verdict::Neutral);
     for listed in [None, Some(&[429, 503][..])] {
         assert!(!falls_back(&target(listed), true, "m", &failure));
     }
