@@ -27,7 +27,7 @@ pub use embedding::{Embed, Embedded, Inputs};
 pub use error::StreamError;
 pub use exchange::{Deadline, Exchange, Hit, Kept, Metadata, RequestId, Tries};
 pub use frame::{Frame, Frames};
-pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX};
+pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX, Sizes};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 pub use name::{NAME_RULE, is_hidden, is_name};
 pub use reply::{FrameStream, Reply, ReplyStream, Whole};

@@ -39,7 +39,7 @@ enum Command {
     },
     /// Compile one plugin; the server starts this command as a child process.
     #[command(hide = true)]
-    CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64 },
+    CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64, code_bytes: u64 },
 }
 
 /// Runs the command that the command line names.
@@ -58,8 +58,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),
         Command::NewKey { name } => new_key(&name),
-        Command::CompileComponent { out, memory_bytes, cpu_seconds } => {
-            let done = sandbox::compile_child(&out, memory_bytes, cpu_seconds);
+        Command::CompileComponent { out, memory_bytes, cpu_seconds, code_bytes } => {
+            let done = sandbox::compile_child(&out, sandbox::ChildLimits { memory_bytes, cpu_seconds, code_bytes });
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
     }

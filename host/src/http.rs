@@ -4,11 +4,14 @@
 //! Invariant: nothing outside this room names hyper's server side, and nowhere else does a failure become a status.
 
 mod access;
+mod bodies;
 mod body;
 mod cors;
 mod echo;
 mod error;
 mod gateway;
+mod head;
+mod json_body;
 pub mod keys;
 mod limits;
 mod listen;
@@ -28,7 +31,7 @@ mod toggles;
 pub use access::may_listen;
 pub use cors::{ORIGINS_MAX, Origins};
 pub use gateway::{Server, openapi_document};
-pub use keys::{Key, Keys};
+pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
 pub use listen::{Drain, Error};
 pub use shared::{Config, State};

@@ -13,6 +13,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod fair;
+pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod llm;

@@ -73,6 +73,7 @@ fn exchange() -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
         kept: Default::default(),
     }

@@ -32,6 +32,7 @@ mod contract {
 }
 
 mod abuse;
+mod bodies;
 mod browser;
 mod chaos;
 mod clients;
@@ -47,6 +48,7 @@ mod hostile;
 mod ledger;
 mod listening;
 mod llm;
+mod loading;
 mod openapi;
 mod outputs;
 mod providers_table;

@@ -26,6 +26,8 @@ pub struct Exchange {
     pub caller: Option<Arc<str>>,
     /// Whose share of the server it uses.
     pub client: Client,
+    /// For whom the caller asks, if the operator tells end users apart: no name, but what the ledger knows the end user by.
+    pub end_user: Option<Arc<str>>,
     /// The API id that the client sent as `model`.
     pub pipeline: Arc<str>,
     pub deadline: Deadline,

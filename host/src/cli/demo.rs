@@ -62,6 +62,7 @@ impl Demo {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
+        app.plugins_loaded().await;
         announce(format!("listening on http://{}\n{}\n", app.local_addr(), sample_request(app.local_addr())));
         app.serve(stop_signal()).await
     }

@@ -1,5 +1,5 @@
 //! `cofferdam serve`: reads the configuration, starts the runtime and the server, and stops it on a signal.
-//! The address is printed only after the server accepts connections, because other programs wait for that line.
+//! The address is printed only after the server accepts connections, because other programs wait for that line; it does not wait for plugins.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -53,6 +53,8 @@ pub(super) enum Refusal {
     Overloaded { key: &'static str },
     #[error(transparent)]
     RateLimited(ledger::Refused),
+    #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]
+    HeadTooLarge { limit: usize },
     #[error("the body is larger than {limit} bytes (`{key}`)")]
     BodyTooLarge { limit: usize, key: &'static str },
     #[error("the body did not arrive in time (`limits.http.body_time`)")]

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -23,7 +24,7 @@ use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Surface};
 use super::shared::{Config, RequestShares, Shared, State};
 use super::surface::SURFACES;
-use super::{openapi, quota, request_body, respond, run_chat};
+use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
 
@@ -53,6 +54,8 @@ impl Server {
             state,
             openapi: LazyLock::new(openapi_document),
             draining: AtomicBool::new(false),
+            plugins_tried: AtomicBool::new(false),
+            parses: Arc::new(Semaphore::new(limits.parses)),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }
@@ -159,6 +162,7 @@ async fn dispatch(
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
+    heads::check(head, shared.limits.header_bytes)?;
     let (route, segment) = found?;
     log.route = route.name;
     let nobody = Origins::default();

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::chat::Sizes;
+
 /// Limits of the server and of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +16,24 @@ pub struct Limits {
     pub idle_time: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes that the bodies of all requests hold together, with what is made of them: of a value 128 bytes beside its text.
+    pub bodies_bytes: usize,
+    /// Objects and lists inside each other in a JSON body.
+    pub body_depth: usize,
+    /// Values in a JSON body: objects, lists, texts, numbers and words. The numbers of embeddings' lists of tokens are not counted.
+    pub body_values: usize,
+    /// Fields of a JSON body that this program does not know, in objects of which it knows others: it keeps them one by one.
+    pub body_fields: usize,
+    /// Messages of a chat, items of a response's input.
+    pub messages: usize,
+    /// Parts of all messages together.
+    pub parts: usize,
+    /// Calls of tools in all messages together.
+    pub tool_calls: usize,
+    /// Tools that are offered to the model.
+    pub tools: usize,
+    /// Bodies of more than 64 KiB that are parsed at once, on threads of their own; others wait.
+    pub parses: usize,
     /// From a request's head to its body's last byte.
     pub body_time: Duration,
     /// Requests at once whose bodies are still coming in; more are answered 503 at once. Clients share them.
@@ -55,6 +75,22 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             // A full context of a million tokens is 4 MB of text; a few inline images make it more.
             body_bytes: 16 << 20,
+            // Sixteen of the largest bodies, of which one caller alone gets eight. Nothing is ever made of a body that takes more than four
+            // times what it reserved, so this is a gigabyte at the worst.
+            bodies_bytes: 256 << 20,
+            // A deep schema of a tool has twenty. JSON parsers commonly stop at 128, ours among them.
+            body_depth: 100,
+            // A conversation of five thousand turns with calls of tools has half of it.
+            body_values: 100_000,
+            // Two of the client's own in each of as many messages as there may be.
+            body_fields: 20_000,
+            messages: 10_000,
+            parts: 20_000,
+            tool_calls: 10_000,
+            // OpenAI takes 128.
+            tools: 1_000,
+            // Parsing must not take the processor from what is being served.
+            parses: 2,
             // 16 MiB over a 3 Mbit/s line.
             body_time: Duration::from_secs(45),
             // Most bodies are there with their head, and the rest come as fast as the line allows. With `requests` it is no more than
@@ -83,6 +119,22 @@ impl Default for Limits {
             streams: 100,
             // OpenAI's own limit.
             embedding_inputs: 2_048,
+        }
+    }
+}
+
+impl Limits {
+    /// What a JSON body may hold.
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes {
+            depth: self.body_depth,
+            values: self.body_values,
+            fields: self.body_fields,
+            messages: self.messages,
+            parts: self.parts,
+            tool_calls: self.tool_calls,
+            tools: self.tools,
+            inputs: self.embedding_inputs,
         }
     }
 }

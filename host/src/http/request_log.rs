@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::bodies::Reserved;
 use super::error::Refusal;
+use super::keys::{self, EndUserFrom, EndUsers};
 use super::listen::Peer;
 use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
@@ -36,18 +39,24 @@ pub(super) struct RequestLog {
     pub(super) caller: Option<Arc<str>>,
     /// Whose share of the server it uses.
     pub(super) client: Client,
+    /// For whom the caller asks, if end users are told apart.
+    pub(super) end_user: Option<Arc<str>>,
     /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,
     /// Tries at providers, for an answer that says why none of them came to anything.
     pub(super) tries: Tries,
+    /// What its body holds, and what was made of it.
+    pub(super) body: Option<Arc<Reserved>>,
     method: Method,
     status: u16,
     outcome: &'static str,
     peer: Peer,
     /// First among the bodies that come in, then among the requests that are answered.
     place: Option<Place>,
+    /// Whether it must take a place among the answered when its body is in.
+    awaits_body: bool,
     /// Whether it costs its caller tokens.
     metered: bool,
 }
@@ -61,15 +70,18 @@ impl RequestLog {
             id,
             caller: None,
             client: Client::Address(peer.network),
+            end_user: None,
             pipeline: None,
             began,
             route: "none",
             tries: Tries::default(),
+            body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
             peer,
             place: None,
+            awaits_body: false,
             metered: false,
         }
     }
@@ -91,6 +103,7 @@ impl RequestLog {
         }
         let share = shares.bodies.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.bodies" })?;
         self.hold(share);
+        self.awaits_body = true;
         Ok(())
     }
 
@@ -99,6 +112,11 @@ impl RequestLog {
         let share = self.shared.shares.places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.requests" })?;
         self.hold(share);
         Ok(())
+    }
+
+    /// The body is there whose request was let in by `awaits_body`: it takes a place among those that are answered.
+    pub(super) fn body_is_in(&mut self) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.awaits_body) { self.take_place() } else { Ok(()) }
     }
 
     /// As `take_place`, on `/api`.
@@ -134,10 +152,23 @@ impl RequestLog {
         self.shared.state.ledger.admit(caller).map_err(Refusal::RateLimited)
     }
 
+    /// Counts the request against the limits of its caller's end user, if end users are told apart. `user` is the body's field of that name.
+    pub(super) fn meter_end_user(&mut self, headers: &HeaderMap, user: Option<&str>) -> Result<(), Refusal> {
+        let Some((EndUsers { from, .. }, caller)) = self.shared.keys.end_users.as_ref().zip(self.caller.as_ref()) else { return Ok(()) };
+        let name = match from {
+            EndUserFrom::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+            EndUserFrom::UserField => user.map(str::as_bytes),
+        };
+        let end_user = keys::end_user(caller, name.unwrap_or_default());
+        self.shared.state.ledger.admit_end_user(caller, &end_user).map_err(Refusal::RateLimited)?;
+        self.end_user = Some(end_user);
+        Ok(())
+    }
+
     /// What its caller has left; none if it has no limits or nothing is counted.
     pub(super) fn standing(&self) -> Option<Standing> {
         let caller = self.caller.as_ref().filter(|_| self.metered)?;
-        self.shared.state.ledger.standing(caller)
+        self.shared.state.ledger.standing(caller, self.end_user.as_deref())
     }
 
     /// The answer's status is known; a stream may still end in other ways than well.

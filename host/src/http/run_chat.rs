@@ -1,19 +1,16 @@
-//! What all endpoints that ask a model share: the body is read, the request becomes an exchange, the pipeline runs, and headers say who
-//! answered. The form of a request or of a reply is the endpoints' own.
+//! What all endpoints that ask a model share: the request becomes an exchange, the pipeline runs, and headers say who answered. The form of a request or of a reply is the endpoints' own.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request::Parts;
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
-use super::{request_body, respond, toggles};
+use super::{respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::{Deadline, Exchange, Kept, Metadata, Reply};
 use crate::pipeline::Outcome;
@@ -28,16 +25,6 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The longest name, or list of skipped plugins, that a header tells: 16 plugins of 64 characters fit.
 const NAME_BYTES: usize = 2 << 10;
 
-/// The request's whole body, which says it is JSON or does not say. With its last byte the request takes its place among those that are
-/// answered: a client that only begins to send holds none.
-pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming, log: &mut RequestLog) -> Result<Bytes, Refusal> {
-    let limits = &shared.limits;
-    request_body::expect_json(&head.headers)?;
-    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    log.take_place()?;
-    Ok(bytes)
-}
-
 /// Runs the request through the pipeline that its `model` names.
 pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
     let ChatRequest { model, messages, stream, toggles, params } = request;
@@ -46,10 +33,13 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));
     let toggles = toggles::read(toggles.as_ref(), headers)?;
+    let user = params.iter().find(|(name, _)| name == "user").and_then(|(_, json)| serde_json::from_str::<String>(json.get()).ok());
+    record.meter_end_user(headers, user.as_deref())?;
     let exchange = Exchange {
         id: Arc::clone(&record.id),
         caller: record.caller.clone(),
         client: record.client.clone(),
+        end_user: record.end_user.clone(),
         pipeline: Arc::clone(&pipeline.id),
         deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
         stream,

@@ -2,10 +2,11 @@
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::cors::Origins;
 use super::keys::Keys;
@@ -50,12 +51,31 @@ pub(super) struct Shared {
     pub(super) openapi: LazyLock<Bytes>,
     pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
+    /// Turns to parse a large body.
+    pub(super) parses: Arc<Semaphore>,
+    /// Every plugin that a pipeline names was tried once.
+    pub(super) plugins_tried: AtomicBool,
+}
+
+impl Shared {
+    /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.
+    pub(super) fn loaded(&self) -> bool {
+        let tried = || {
+            let plugins = self.state.registry.snapshot();
+            !self.state.catalog.list().iter().any(|pipeline| pipeline.definition.plugins().any(|name| plugins.is_loading(name)))
+        };
+        let loaded = self.plugins_tried.load(Ordering::Relaxed) || tried();
+        self.plugins_tried.store(loaded, Ordering::Relaxed);
+        loaded
+    }
 }
 
 /// What clients share while they are answered.
 pub(super) struct RequestShares {
     /// `limits.bodies`
     pub(super) bodies: Shares,
+    /// `limits.bodies_bytes`
+    pub(super) bodies_bytes: Shares,
     /// `limits.requests`
     pub(super) places: Shares,
     /// `limits.admin_requests`
@@ -66,8 +86,9 @@ pub(super) struct RequestShares {
 
 impl RequestShares {
     pub(super) fn new(limits: &Limits) -> Self {
-        let Limits { bodies, requests, admin_requests, answer_bytes, .. } = *limits;
-        let [bodies, places, admin_places, answers] = [bodies, requests, admin_requests, answer_bytes].map(Shares::new);
-        Self { bodies, places, admin_places, answers }
+        let Limits { bodies, bodies_bytes, requests, admin_requests, answer_bytes, .. } = *limits;
+        let [bodies, bodies_bytes, places, admin_places, answers] =
+            [bodies, bodies_bytes, requests, admin_requests, answer_bytes].map(Shares::new);
+        Self { bodies, bodies_bytes, places, admin_places, answers }
     }
 }

@@ -1,7 +1,8 @@
 //! The memory of replies that are coming in: what is counted and for how long, and what a client gets for whose reply there is none.
 
-use cofferdam::chat::{Embed, Inputs, Tries};
-use cofferdam::llm::Asker;
+use cofferdam::chat::{Embed, Inputs, Tries, Usage};
+use cofferdam::llm::{Ask, Asker, Hold, Used};
+use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::upstream::{Script, Signal, delta, finish};
@@ -19,6 +20,45 @@ fn three_steps() -> Limits {
 
 fn from(client: &str) -> Exchange {
     Exchange { client: Client::Key(client.into()), ..exchange() }
+}
+
+/// What the tries were charged and what was reserved for them, in the order in which they were over.
+type Charged = Arc<Mutex<Vec<(Usage, Usage)>>>;
+
+/// Reserves for every try what its prompt has, and 70 tokens of completion.
+#[derive(Default)]
+struct Reserving(Charged);
+
+struct Reserved {
+    charged: Charged,
+    prompt: u64,
+}
+
+impl Observer for Reserving {
+    fn attempt(&self, _: &str, _: &str, _: &'static str, _: f64) {}
+
+    fn reserve<'a>(&'a self, ask: &'a Ask<'a>) -> BoxFuture<'a, Result<Option<Box<dyn Hold>>, Error>> {
+        let hold: Box<dyn Hold> = Box::new(Reserved { charged: Arc::clone(&self.0), prompt: ask.prompt });
+        Box::pin(std::future::ready(Ok(Some(hold))))
+    }
+}
+
+impl Hold for Reserved {
+    fn expected(&self) -> Usage {
+        Usage { prompt: self.prompt, completion: 70, ..Usage::default() }
+    }
+
+    fn extend(&mut self, _: u64) -> bool {
+        true
+    }
+
+    fn settle(self: Box<Self>, used: &Used<'_>) {
+        self.charged.lock().expect("no panic").push((used.usage, self.expected()));
+    }
+
+    fn release(self: Box<Self>) {
+        self.charged.lock().expect("no panic").push((Usage::default(), self.expected()));
+    }
 }
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -115,6 +155,24 @@ async fn a_lack_of_room_is_not_held_against_the_provider_and_asks_no_other() {
 }
 
 #[tokio::test]
+async fn a_reply_that_is_lost_for_lack_of_room_is_charged_what_was_reserved() {
+    let (upstream, ledger) = (Upstream::start().await, Arc::new(Reserving::default()));
+    let llm = watched(&[&upstream], three_steps(), ledger.clone());
+    upstream.next(large());
+    let first = from("a");
+    asks(&llm, &first, Mode::Whole).await.expect("there is room");
+    ledger.0.lock().expect("no panic").clear();
+    let event = Script::stream().event(&delta(&"x".repeat(LARGE))).hang();
+    for (script, mode) in [(large(), Mode::Whole), (large(), Mode::Stream), (event, Mode::Stream)] {
+        upstream.next(script);
+        is_overloaded(asks(&llm, &from("b"), mode).await);
+    }
+    let charged = ledger.0.lock().expect("no panic").clone();
+    assert_eq!(charged.len(), 3);
+    assert!(charged.iter().all(|(charged, reserved)| charged == reserved), "{charged:?}");
+}
+
+#[tokio::test]
 async fn a_stream_whose_event_finds_no_room_ends() {
     let upstream = Upstream::start().await;
     let llm = with_limits(&[&upstream], three_steps());
@@ -162,7 +220,7 @@ async fn vectors_find_room_or_are_refused_and_hold_nothing_once_they_are_read() 
     let vectors = Script::reply(200, &JSON, vectors.to_owned() + &" ".repeat(LARGE));
     let embed = Embed { inputs: Inputs::Texts(vec!["hi".into()]), dimensions: None, user: None };
     let (client, tries, deadline) = (Client::Key("b".into()), Tries::default(), Deadline::after(Duration::from_secs(60)));
-    let asker = Asker { model: "m", caller: None, client: &client, deadline, tries: &tries };
+    let asker = Asker { model: "m", caller: None, end_user: None, client: &client, deadline, tries: &tries };
     let target = target("a");
     let first = from("a");
     upstream.next(vectors.clone()).next(vectors.clone()).next(large()).next(vectors);

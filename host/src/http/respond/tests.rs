@@ -158,6 +158,15 @@ fn refusals() -> Vec<Refusal> {
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),
+        used_up(ledger::Limit::UsdPerDay, 3_600_000),
+        used_up(ledger::Limit::UsdPerMonth, 86_400_000),
+        Refusal::RateLimited(ledger::Refused { end_user: true, ..refused(ledger::Limit::TokensPerDay, 3_600_000) }),
+        Refusal::RateLimited(ledger::Refused { why: ledger::Why::UnderWay, ..refused(ledger::Limit::TokensPerDay, 1_000) }),
+        Refusal::RateLimited(ledger::Refused {
+            why: ledger::Why::NoPrice { model: "a/gpt".into() },
+            ..refused(ledger::Limit::UsdPerDay, 0)
+        }),
+        Refusal::HeadTooLarge { limit: 10 },
         Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
         Refusal::BodySlow,
         Refusal::BodyBroken,
@@ -173,7 +182,12 @@ fn refusals() -> Vec<Refusal> {
 }
 
 fn used_up(limit: ledger::Limit, millis: u64) -> Refusal {
-    Refusal::RateLimited(ledger::Refused { caller: "team-a".into(), limit, allowed: 60, retry_after: Duration::from_millis(millis) })
+    Refusal::RateLimited(refused(limit, millis))
+}
+
+fn refused(limit: ledger::Limit, millis: u64) -> ledger::Refused {
+    let (why, retry_after) = (ledger::Why::UsedUp, Duration::from_millis(millis));
+    ledger::Refused { caller: "team-a".into(), end_user: false, limit, allowed: 60, why, retry_after }
 }
 
 fn fault_kinds() -> Vec<FaultKind> {
@@ -189,6 +203,7 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::Invalid("status 200".into()),
         FaultKind::Reported("no configuration".into()),
         FaultKind::NotLoaded,
+        FaultKind::Loading,
         FaultKind::NoHook,
         FaultKind::Busy,
         FaultKind::Host("pool /secret".into()),
@@ -212,6 +227,9 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Overloaded { provider: provider() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::MissingSecret::NotSet },
         llm::Error::UnknownProvider { provider: provider() },
+        llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Wait, retry_after: limit },
+        llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Later, retry_after: limit },
+        llm::Error::OverBudget { message: "no price".into(), remedy: llm::BudgetRemedy::OtherModel, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]

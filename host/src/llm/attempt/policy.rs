@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::Failure;
-use crate::llm::error::{Error, Phase};
+use crate::llm::error::{BudgetRemedy, Error, Phase};
 use crate::llm::target::Target;
 
 /// What follows from a failure.
@@ -57,7 +57,9 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
             };
         }
         // The provider was not asked.
-        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return judgment(Retry::Never, Verdict::Neutral),
+        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } | Error::OverBudget { .. } => {
+            return judgment(Retry::Never, Verdict::Neutral);
+        }
         // The provider answered, but how well is not known.
         Error::Overloaded { .. } => return judgment(Retry::Never, Verdict::Neutral),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
@@ -85,6 +87,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         Error::Status { status, code, .. } => (status, code.as_deref()),
         // The status that the client would get: the operator's list decides whether another target may be tried.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
+        // A budget with nothing left has nothing for another target either; but another one may have a price.
+        Error::OverBudget { remedy, .. } => return *remedy == BudgetRemedy::OtherModel,
         // There is no more room for what another target would send, and this one's reply was paid for already.
         Error::Overloaded { .. } => return false,
         _ => return true,

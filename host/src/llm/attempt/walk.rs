@@ -43,10 +43,6 @@ impl Attempts {
         Self { rng: Mutex::new(Rng::with_seed(seed)), ..self }
     }
 
-    pub(in crate::llm) fn observer(&self) -> &dyn Observer {
-        &*self.observer
-    }
-
     /// Every circuit that remembers a failure.
     pub(in crate::llm) fn circuits(&self) -> Vec<CircuitState> {
         self.circuits.states()

@@ -5,10 +5,12 @@ use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
+use crate::chat::codec::Form;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::json_body::Reading;
+use crate::http::respond;
 use crate::http::route::Call;
-use crate::http::{request_body, respond};
 use crate::pipeline::{Origin, Pipeline};
 
 /// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
@@ -58,12 +60,11 @@ pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
 
 /// 201 for a new one, 200 for a changed one; warnings beside it.
 pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let (limits, catalog) = (&call.shared.limits, &call.shared.state.catalog);
-    request_body::expect_json(&call.head.headers)?;
-    let bytes = request_body::collect(call.body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
-    let source: Value = request_body::json(&bytes)?;
-    let put = catalog.put(&call.id, &source).await?;
-    let mut reply = catalog.get(&call.id).map_or_else(|| json!({"id": call.id}), |pipeline| shown(&pipeline));
+    let Call { shared, head, body, log, id } = call;
+    let catalog = &shared.state.catalog;
+    let source: Value = Reading { shared, head, body, log }.value(Form::Closed).await?;
+    let put = catalog.put(&id, &source).await?;
+    let mut reply = catalog.get(&id).map_or_else(|| json!({"id": id}), |pipeline| shown(&pipeline));
     reply["warnings"] = json!(put.warnings);
     Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
 }

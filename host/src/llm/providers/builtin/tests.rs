@@ -23,6 +23,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         metadata: Default::default(),
         hits: hits.iter().map(hit).collect(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
         kept: Default::default(),
     }

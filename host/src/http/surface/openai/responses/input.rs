@@ -2,6 +2,8 @@
 //! reasoning and its calls.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::content::content;
 use super::field::{is_null, need, read};
@@ -10,15 +12,17 @@ use crate::chat::{Content, FunctionCall, Json, Message, Part, ToolCall};
 use crate::http::error::Refusal;
 
 #[derive(Deserialize)]
-struct Item {
+struct Item<'a> {
     r#type: Option<String>,
     role: Option<String>,
-    content: Option<Json>,
-    id: Option<Json>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    id: Option<IgnoredAny>,
     call_id: Option<String>,
     name: Option<String>,
     arguments: Option<String>,
-    output: Option<Json>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
 }
 
 /// The messages that the input stands for.
@@ -26,7 +30,7 @@ pub(super) fn messages(input: &Json) -> Result<Vec<Message>, Refusal> {
     if input.get().starts_with('"') {
         return Ok(vec![Message::text("user", read::<String>("input", input)?)]);
     }
-    let items: Vec<Json> = read("input", input).map_err(|_| Refusal::field("input", "must be a string or a list of items"))?;
+    let items: Vec<&RawValue> = read("input", input).map_err(|_| Refusal::field("input", "must be a string or a list of items"))?;
     let mut talk = Talk::default();
     for (index, json) in items.iter().enumerate() {
         talk.item(&format!("input[{index}]"), json)?;
@@ -45,8 +49,8 @@ struct Talk {
 }
 
 impl Talk {
-    fn item(&mut self, at: &str, json: &Json) -> Result<(), Refusal> {
-        let item: Item = read(at, json)?;
+    fn item(&mut self, at: &str, json: &RawValue) -> Result<(), Refusal> {
+        let item: Item<'_> = read(at, json)?;
         match item.r#type.as_deref() {
             Some("message") => self.message(at, item),
             None if item.role.is_some() => self.message(at, item),
@@ -65,13 +69,13 @@ impl Talk {
         }
     }
 
-    fn message(&mut self, at: &str, item: Item) -> Result<(), Refusal> {
+    fn message(&mut self, at: &str, item: Item<'_>) -> Result<(), Refusal> {
         let role = need(at, "role", item.role)?;
         if !["user", "assistant", "system", "developer"].contains(&role.as_str()) {
             let message = format!("`{role}` is not a role; roles are user, assistant, system and developer");
             return Err(Refusal::field(format!("{at}.role"), message));
         }
-        let content = content(&format!("{at}.content"), &need(at, "content", item.content.filter(|json| !is_null(json)))?)?;
+        let content = content(&format!("{at}.content"), need(at, "content", item.content.filter(|json| !is_null(json)))?)?;
         if role != "assistant" {
             // Reasoning that led to nothing.
             self.reasoning = Reasoning::default();
@@ -87,7 +91,7 @@ impl Talk {
         Ok(())
     }
 
-    fn call(&mut self, at: &str, item: Item) -> Result<(), Refusal> {
+    fn call(&mut self, at: &str, item: Item<'_>) -> Result<(), Refusal> {
         let call = FunctionCall {
             id: need(at, "call_id", item.call_id)?,
             name: need(at, "name", item.name)?,
@@ -103,9 +107,9 @@ impl Talk {
         Ok(())
     }
 
-    fn output(&mut self, at: &str, item: Item) -> Result<(), Refusal> {
+    fn output(&mut self, at: &str, item: Item<'_>) -> Result<(), Refusal> {
         let tool_call_id = Some(need(at, "call_id", item.call_id)?);
-        let content = content(&format!("{at}.output"), &need(at, "output", item.output.filter(|json| !is_null(json)))?)?;
+        let content = content(&format!("{at}.output"), need(at, "output", item.output.filter(|json| !is_null(json)))?)?;
         self.reasoning = Reasoning::default();
         self.push(Message { role: "tool".into(), content, tool_call_id, ..Message::default() });
         Ok(())

@@ -3,6 +3,7 @@
 //! dropped: only that server could open it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::field::read;
 use crate::chat::codec::{json_string, raw_json};
@@ -49,7 +50,7 @@ pub(super) fn seal(blocks: &[Json]) -> String {
 
 impl Reasoning {
     /// Adds the reasoning item that stands at the path `at`.
-    pub(super) fn add(&mut self, at: &str, json: &Json) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, at: &str, json: &RawValue) -> Result<(), Refusal> {
         let Item { summary, content, encrypted_content } = read(at, json)?;
         let texts = content.filter(|list| !list.is_empty()).or(summary).unwrap_or_default();
         self.texts.extend(texts.into_iter().map(|SummaryText { text }| text).filter(|text| !text.is_empty()));

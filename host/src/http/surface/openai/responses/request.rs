@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -47,10 +48,12 @@ const CHAT_NAMES: [(&str, &str); 10] = [
     ("n", "a response is one answer; send the request several times"),
 ];
 
-/// Reads a request's body.
-pub(super) fn read_body(body: &[u8]) -> Result<Asked, Failure> {
+/// Reads a request's body, which is dropped first: every field is kept until it is read.
+pub(super) fn read_body(body: Bytes) -> Result<Asked, Failure> {
     let mut draft = Draft::new();
-    for (name, value) in codec::parse_fields(body)? {
+    let fields = codec::parse_fields(&body)?;
+    drop(body);
+    for (name, value) in fields {
         if !draft.whole(&name, &value)? && !draft.passed(&name, &value)? && !is_null(&value) {
             if let Some((_, remedy)) = CHAT_NAMES.iter().find(|(chat, _)| *chat == name) {
                 return Err(Refusal::field(name, format!("is a field of the chat endpoint; {remedy}")).into());

@@ -11,10 +11,11 @@ use crate::chat::codec::raw_json;
 use crate::http::error::Refusal;
 
 #[derive(Deserialize)]
-struct Tool {
+struct Tool<'a> {
     name: Option<String>,
     description: Option<String>,
-    parameters: Option<Json>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
     strict: Option<bool>,
 }
 
@@ -52,34 +53,32 @@ struct Kind {
 
 /// The list in the chat endpoint's form; none if it is empty.
 pub(super) fn tools(json: &Json, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
-    let list: Vec<Json> = read::<Option<_>>("tools", json)?.unwrap_or_default();
-    let mut tools: Vec<Tool> = Vec::with_capacity(list.len());
+    let list: Vec<&RawValue> = read::<Option<_>>("tools", json)?.unwrap_or_default();
+    let mut tools: Vec<Tool<'_>> = Vec::with_capacity(list.len());
     for (index, json) in list.iter().enumerate() {
         let at = format!("tools[{index}]");
         only_functions(&at, json)?;
-        let tool: Tool = read(&at, json)?;
+        let tool: Tool<'_> = read(&at, json)?;
         need(&at, "name", tool.name.as_ref())?;
         tools.push(tool);
     }
     let named = tools.iter().map(|tool| (tool.name.as_deref().unwrap_or_default(), tool));
-    let echo_of = |(name, tool): (_, &Tool)| raw_json(&echoed(name, tool));
-    echo.set("tools", &named.clone().map(echo_of).collect::<Vec<_>>());
-    let sent = |(name, tool): (_, &Tool)| raw_json(&sent(name, tool));
-    Ok((!tools.is_empty()).then(|| raw_json(&named.map(sent).collect::<Vec<_>>())))
+    echo.set("tools", &named.clone().map(|(name, tool)| echoed(name, tool)).collect::<Vec<_>>());
+    Ok((!tools.is_empty()).then(|| raw_json(&named.map(|(name, tool)| sent(name, tool)).collect::<Vec<_>>())))
 }
 
-fn echoed<'a>(name: &'a str, tool: &'a Tool) -> Echoed<'a> {
+fn echoed<'a>(name: &'a str, tool: &'a Tool<'_>) -> Echoed<'a> {
     let Tool { description, parameters, strict, .. } = tool;
-    Echoed { r#type: "function", name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict }
+    Echoed { r#type: "function", name, description: description.as_deref(), parameters: *parameters, strict: *strict }
 }
 
-fn sent<'a>(name: &'a str, tool: &'a Tool) -> Sent<'a> {
+fn sent<'a>(name: &'a str, tool: &'a Tool<'_>) -> Sent<'a> {
     let Tool { description, parameters, strict, .. } = tool;
-    let function = Function { name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict };
+    let function = Function { name, description: description.as_deref(), parameters: *parameters, strict: *strict };
     Sent { r#type: "function", function }
 }
 
-fn only_functions(at: &str, json: &Json) -> Result<(), Refusal> {
+fn only_functions(at: &str, json: &RawValue) -> Result<(), Refusal> {
     let Kind { r#type } = read(at, json)?;
     if r#type == "function" {
         return Ok(());
@@ -95,9 +94,10 @@ pub(super) fn choice(json: &Json, echo: &mut Echo) -> Result<(Json, bool), Refus
         name: String,
     }
     #[derive(Deserialize)]
-    struct Allowed {
+    struct Allowed<'a> {
         mode: String,
-        tools: Vec<Json>,
+        #[serde(borrow)]
+        tools: Vec<&'a RawValue>,
     }
     const AT: &str = "tool_choice";
     let function = |name: &str| serde_json::json!({"type": "function", "function": {"name": name}});
@@ -116,7 +116,7 @@ pub(super) fn choice(json: &Json, echo: &mut Echo) -> Result<(Json, bool), Refus
             (serde_json::json!({"type": "function", "name": name}), function(&name))
         }
         "allowed_tools" => {
-            let Allowed { mode, tools } = read(AT, json)?;
+            let Allowed { mode, tools }: Allowed<'_> = read(AT, json)?;
             let (mut echoed, mut sent) = (Vec::new(), Vec::new());
             for (index, json) in tools.iter().enumerate() {
                 let at = format!("{AT}.tools[{index}]");

@@ -8,7 +8,7 @@ fn asked(extra: &Value) -> Result<Asked, Refusal> {
     let mut body = json!({"model": "m", "input": "hi"});
     body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
     body.as_object_mut().expect("an object").retain(|_, value| value != "LEFT OUT");
-    read_body(body.to_string().as_bytes()).map_err(|failure| match failure {
+    read_body(body.to_string().into()).map_err(|failure| match failure {
         Failure::Refused(refusal) => refusal,
         other => panic!("{other}"),
     })
@@ -183,12 +183,12 @@ fn a_response_repeats_its_request_and_says_what_holds_without_it() {
 fn a_schema_keeps_the_order_of_its_properties() {
     let body = br#"{"model":"m","input":"hi","text":{"format":{"type":"json_schema","name":"n","schema":{"z":1,"a":2}}},
         "tools":[{"type":"function","name":"f","parameters":{"z":1,"a":2}}]}"#;
-    let asked = read_body(body).unwrap_or_else(|failure| panic!("{failure}"));
+    let asked = read_body(Bytes::from_static(body)).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(asked.chat.params.iter().all(|(_, json)| json.get().contains(r#"{"z":1,"a":2}"#)), "{:?}", asked.chat.params);
 }
 
 #[test]
 fn a_body_that_is_no_json_is_told_so() {
-    assert!(matches!(read_body(b"{"), Err(Failure::Invalid(invalid)) if invalid.param.is_none()));
-    assert!(matches!(read_body(b"[]"), Err(Failure::Invalid(_))));
+    assert!(matches!(read_body(Bytes::from_static(b"{")), Err(Failure::Invalid(invalid)) if invalid.param.is_none()));
+    assert!(matches!(read_body(Bytes::from_static(b"[]")), Err(Failure::Invalid(_))));
 }
