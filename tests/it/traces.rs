@@ -39,7 +39,7 @@ fn server(a: &Upstream, b: &Upstream, endpoint: &str, more: &str) -> Server {
         b.url()
     );
     let server = Server::with(&config).env("COFFERDAM_LOG", "warn");
-    KEYS.into_iter().fold(server, |server, (name, value)| server.env(name, value)).start()
+    KEYS.into_iter().fold(server, |server, (name, value)| server.env(name, value)).start_loading()
 }
 
 fn endpoint(collector: &Upstream) -> String {
