@@ -112,6 +112,7 @@ async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duratio
         skipped: Vec::new(),
         end_user: None,
         tries: Default::default(),
+        kept: Default::default(),
     };
     let (started, processor) = (Instant::now(), processor_time());
     for _ in 0..CALLS {

@@ -25,7 +25,7 @@ pub use completion::{Choice, Completion};
 pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
 pub use error::StreamError;
-pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId, Tries};
+pub use exchange::{Deadline, Exchange, Hit, Kept, Metadata, RequestId, Tries};
 pub use frame::{Frame, Frames};
 pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX, Sizes};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};

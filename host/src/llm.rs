@@ -23,6 +23,7 @@ mod post;
 mod provider;
 mod provider_error;
 mod providers;
+mod received;
 mod relay;
 mod secrets;
 mod target;
@@ -42,6 +43,7 @@ use attempt::walk::{Attempts, Of, Walk};
 use attempt::{Attempt, Backend, Failure};
 use provider::embeddings::Embeddings;
 use provider::{Call, Chat, Provider};
+use received::ReplyMemory;
 use transport::Tls;
 
 pub use adapter::Unsupported;
@@ -85,10 +87,10 @@ impl Llm {
     /// # Errors
     /// `Unreachable` if a provider's `base_url` is no http or https URL.
     pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
-        let tls = Arc::new(Tls::default());
+        let (tls, memory) = (Arc::new(Tls::default()), ReplyMemory::new(config.limits.replies_bytes));
         let vendor = |name: &str, entry: &ProviderConfig| {
             let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
-            Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, &tls, &observer)?)))
+            Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, (&memory, &tls), &observer)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), vendor(name, entry)?)));
         let providers = providers.collect::<Result<_, Error>>()?;

@@ -6,6 +6,7 @@ mod cancel;
 mod fallback;
 mod limits;
 mod oauth;
+mod received;
 mod requests;
 mod streams;
 
@@ -74,6 +75,7 @@ fn exchange() -> Exchange {
         skipped: Vec::new(),
         end_user: None,
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

@@ -72,6 +72,7 @@ fn exchange(question: &str) -> Exchange {
         skipped: Vec::new(),
         end_user: None,
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
     ("sandbox", &["fair", "chat", "telemetry", "files"]),
     ("rag", &["fair", "chat", "telemetry"]),
-    ("llm", &["chat", "telemetry", "files"]),
+    ("llm", &["fair", "chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),

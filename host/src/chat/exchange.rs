@@ -1,9 +1,11 @@
 //! One request on its way through the pipeline, and what travels with it.
 //! A stage takes it by value and gives it back, so that nobody looks at a stale copy.
 
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,6 +45,8 @@ pub struct Exchange {
     pub skipped: Vec<Arc<str>>,
     /// Tries at providers so far; the last one answered.
     pub tries: Tries,
+    /// What lasts as long as the exchange.
+    pub kept: Kept,
 }
 
 /// A retrieved chunk.
@@ -83,6 +87,24 @@ impl Tries {
     /// How many were begun.
     pub fn begun(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is kept until the exchange is over, such as the share of memory that its reply takes. What it is, only those know who count it:
+/// their rooms are above this one.
+#[derive(Default)]
+pub struct Kept(Mutex<Vec<Box<dyn Any + Send>>>);
+
+impl Kept {
+    pub fn add(&self, what: impl Any + Send) {
+        // A panic elsewhere leaves a list of what is kept, which is as good as before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
     }
 }
 

@@ -90,6 +90,11 @@ impl Framer {
         Some(first)
     }
 
+    /// Bytes of the event that has not ended yet.
+    pub fn bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Set once nothing more will come; what was completed before it has been given out.
     pub fn end(&self) -> Option<End> {
         self.end

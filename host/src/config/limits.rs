@@ -26,6 +26,7 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
     keys.duration("total", &mut limits.total, millis(1)..=seconds(86_400));
     keys.bytes("event_bytes", &mut limits.event_bytes, KIB..=256 * MIB);
     keys.bytes("reply_bytes", &mut limits.reply_bytes, KIB..=GIB);
+    keys.bytes("replies_bytes", &mut limits.replies_bytes, 64 * KIB..=1_024 * GIB);
     // 0: a new connection for every attempt.
     keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
     keys.count("retries", &mut limits.retries, 0..=5);

@@ -12,7 +12,7 @@ use super::request_log::RequestLog;
 use super::shared::Shared;
 use super::{respond, toggles};
 use crate::chat::codec::ChatRequest;
-use crate::chat::{Deadline, Exchange, Metadata, Reply};
+use crate::chat::{Deadline, Exchange, Kept, Metadata, Reply};
 use crate::pipeline::Outcome;
 
 const PROVIDER: HeaderName = HeaderName::from_static("x-cofferdam-provider");
@@ -50,6 +50,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         hits: Vec::new(),
         skipped: Vec::new(),
         tries: record.tries.clone(),
+        kept: Kept::default(),
     };
     let outcome = shared.state.runner.run(pipeline, toggles, exchange).await?;
     debug_assert_eq!(stream, !matches!(outcome.reply, Reply::Whole(_)), "a reply has the form that was asked for");

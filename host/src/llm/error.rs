@@ -38,6 +38,12 @@ pub enum Error {
     /// The reply is not what the API promises: no JSON, no event, too large.
     #[error("provider `{provider}` sent a reply that cannot be used: {cause}")]
     InvalidReply { provider: String, cause: String },
+    /// The reply did not fit into what this server may hold, or into what its client may.
+    #[error(
+        "the server holds as many bytes of replies as it can, or as many of yours, and had no room for one of provider `{provider}` \
+         (`limits.providers.replies_bytes`); try again shortly"
+    )]
+    Overloaded { provider: String },
     /// The secret that the pipeline names has no value.
     #[error("the secret `{name}` for provider `{provider}` {cause}")]
     SecretMissing { provider: String, name: String, cause: MissingSecret },
@@ -67,6 +73,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::InvalidReply { .. } => "garbled",
+            Self::Overloaded { .. } => "overloaded",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
             Self::OverBudget { .. } => "over_budget",

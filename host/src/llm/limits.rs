@@ -18,6 +18,8 @@ pub struct Limits {
     pub event_bytes: usize,
     /// A reply in one piece.
     pub reply_bytes: usize,
+    /// All replies that are being received, whole or by events; shared between clients.
+    pub replies_bytes: usize,
     /// Idle connections kept per provider host.
     pub idle_connections: usize,
     /// Retries at the same target.
@@ -46,6 +48,8 @@ impl Default for Limits {
             total: Duration::from_secs(600),
             event_bytes: 4 << 20,
             reply_bytes: 32 << 20,
+            // Sixteen of the largest replies at one time; most replies are so small that they are not counted at all.
+            replies_bytes: 512 << 20,
             idle_connections: 64,
             // As OpenAI's own clients do.
             retries: 2,

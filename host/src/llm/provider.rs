@@ -20,6 +20,7 @@ use super::error::{Error, Phase};
 use super::limits::Limits;
 use super::meter::{self, Meter, Who};
 use super::providers::builtin;
+use super::received::{Received, ReplyMemory};
 use super::relay::Relay;
 use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
 use super::target::{Mode, Target};
@@ -64,13 +65,13 @@ impl Provider {
         entry: &ProviderConfig,
         dialect: Box<dyn Dialect>,
         limits: &Limits,
-        tls: &Arc<Tls>,
+        (memory, tls): (&ReplyMemory, &Arc<Tls>),
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         let tokens = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls));
         Ok(Self {
             tokens: entry.oauth.as_ref().map(tokens).transpose()?,
-            endpoint: Endpoint::new(name, entry, dialect, limits, Arc::clone(tls))?,
+            endpoint: Endpoint::new(name, entry, dialect, limits, (memory, tls))?,
             unsupported: entry.unsupported,
             observer: Arc::clone(observer),
             secret_key_name: entry.secret_key_name.clone(),
@@ -194,24 +195,34 @@ impl Call for Chat<'_> {
             Who { pipeline: &exchange.pipeline, caller, provider: &endpoint.name, operation: Self::OPERATION, system: endpoint.system };
         let mut meter = Meter::new(Arc::clone(observer), &who, model, prompt, hold);
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
+        let mut received = endpoint.memory.reply(&exchange.client);
         if mode == Mode::Whole {
-            let whole = within(end, endpoint.whole(key, &mut reading, connection, request, &mut meter), in_time).await?;
+            let whole = within(end, endpoint.whole(key, &mut reading, &mut received, connection, request, &mut meter), in_time).await?;
+            keep(received, exchange);
             return Ok(Reply::Whole(whole));
         }
         let first = Instant::now() + limits.first_byte;
         let late = || if first < end { endpoint.timeout(Phase::FirstByte, limits.first_byte) } else { in_time() };
-        match within(first.min(end), endpoint.open(key, reading, meter, connection, request), late).await? {
+        match within(first.min(end), endpoint.open(key, reading, meter, received, connection, request), late).await? {
             Opened::Events(begun) => {
                 let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
                 Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
             }
             Opened::Json(json) => {
-                let (body, mut reading, mut meter) = *json;
-                let whole = within(end, endpoint.read_whole(key, &mut reading, body, &mut meter), in_time).await?;
+                let (body, mut reading, mut meter, mut received) = *json;
+                let whole = within(end, endpoint.read_whole(key, &mut reading, &mut received, body, &mut meter), in_time).await?;
+                keep(received, exchange);
                 let completion = parsed(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 Ok(streamed(completion, exchange))
             }
         }
+    }
+}
+
+/// A whole reply is in memory, or what hooks and encoders made of it, until the exchange is over.
+fn keep(received: Received, exchange: &Exchange) {
+    if let Some(share) = received.into_share() {
+        exchange.kept.add(share);
     }
 }
 

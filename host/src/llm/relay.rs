@@ -14,6 +14,7 @@ use super::decoder::StreamDecoder;
 use super::error_body;
 use super::meter::Meter;
 use super::provider_error::DecodeError;
+use super::received::Received;
 use super::secrets::Redactor;
 use super::transport::Body;
 use crate::chat::sse::{End, Framer};
@@ -33,6 +34,8 @@ pub(super) struct Relay {
     provider: Arc<str>,
     /// None when the stream is over.
     body: Option<Body>,
+    /// What of it is in memory: the event that has not ended, and the frames that the client was given last.
+    received: Received,
     framer: Framer,
     redactor: Redactor,
     decoder: StreamDecoder,
@@ -54,6 +57,7 @@ enum Over {
 /// A stream that has been decoded as far as its first event that says something.
 pub(super) struct Begun {
     pub(super) body: Body,
+    pub(super) received: Received,
     pub(super) framer: Framer,
     /// Every block passes it before it is decoded.
     pub(super) redactor: Redactor,
@@ -67,14 +71,26 @@ pub(super) struct Begun {
 
 impl Relay {
     pub(super) fn new(provider: Arc<str>, begun: Begun, idle: Duration, end: Instant) -> Self {
-        let Begun { body, framer, redactor, decoder, frames, ended, meter } = begun;
+        let Begun { body, received, framer, redactor, decoder, frames, ended, meter } = begun;
         // Without a meter the use is reported.
         let (clock, meter) = (Clock::new(idle, end), (!ended).then_some(meter));
         let over = ended.then_some(Over::Well);
-        let mut relay = Self { provider, body: Some(body), framer, redactor, decoder, frames, over, clock, meter };
+        let mut relay = Self { provider, body: Some(body), received, framer, redactor, decoder, frames, over, clock, meter };
         relay.check_budget();
         relay.check_end();
         relay
+    }
+
+    /// Takes one read in.
+    fn take(&mut self, read: Bytes) {
+        let block = self.framer.push(read);
+        if !self.received.hold(self.framer.bytes() + block.as_ref().map_or(0, Bytes::len)) {
+            return self.fail("overloaded", "sent an event for which the server has no room now (`limits.providers.replies_bytes`)");
+        }
+        match block {
+            Some(block) => self.decode(block),
+            None => self.check_end(),
+        }
     }
 
     /// Ends a reply that is longer than was reserved for it if its caller's budget has nothing left.
@@ -144,15 +160,15 @@ impl Relay {
 
     /// Reads once.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Asked for more, so that the frames before have gone on their way. What was enough for them is enough without them.
+        let _ = self.received.hold(self.framer.bytes());
         let Some(body) = &mut self.body else { return Poll::Ready(()) };
         match body.poll_data(cx) {
             Poll::Ready(Some(Ok(read))) => {
                 if self.clock.read() {
                     self.fail("deadline", "did not finish in time");
-                } else if let Some(block) = self.framer.push(read) {
-                    self.decode(block);
                 } else {
-                    self.check_end();
+                    self.take(read);
                 }
             }
             Poll::Ready(Some(Err(_))) => self.fail(CUT.0, CUT.1),

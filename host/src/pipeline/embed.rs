@@ -11,10 +11,10 @@ impl Runner {
     ///
     /// # Errors
     /// The provider's or the embedder's; `Deadline` when the time is over.
-    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>, client: &Client) -> Result<Embedded, Error> {
+    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let work = async {
             if self.llm.is_builtin(&target.provider) {
-                return self.embed_here(&target.provider, embed, client).await;
+                return self.embed_here(&target.provider, embed, asker.client).await;
             }
             Ok(self.llm.embed(target, &embed, asker).await?)
         };

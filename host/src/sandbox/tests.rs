@@ -114,6 +114,7 @@ fn exchange() -> Exchange {
         skipped: Vec::new(),
         end_user: None,
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 

@@ -10,10 +10,14 @@ use crate::upstream::{Script, Upstream, delta};
 
 /// A client of HTTP/2 that has asked for a chat, got the head of its answer, and opens no window for the rest.
 async fn without_window(server: &Server, from: &str) -> Raw {
+    asked_without_window(server, from, &question()).await
+}
+
+async fn asked_without_window(server: &Server, from: &str, body: &str) -> Raw {
     let mut client = Raw::connect_from(server, from).await;
     client.send(frame::without_window()).await;
     client.send(frame::post(1, "/v1/chat/completions")).await;
-    client.send(frame::last(1, question().as_bytes())).await;
+    client.send(frame::last(1, body.as_bytes())).await;
     client.frame(Kind::Headers).await;
     client
 }
@@ -111,6 +115,31 @@ async fn the_bytes_of_answers_that_wait_are_limited_and_shared() {
     let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     other.send(head + &body).await;
     assert_eq!(other.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_bytes_of_replies_that_are_received_are_limited_and_shared() {
+    let upstream = Upstream::start().await;
+    let server = server("\n[limits.providers]\nreplies_bytes = \"192KiB\"", &upstream);
+    let event = delta(&"x".repeat(100_000));
+    upstream.next(Script::stream().event(&event).hang());
+    let streamed = question().replace("\"model\"", "\"stream\":true,\"model\"");
+    let unread = asked_without_window(&server, "127.0.0.1", &streamed).await;
+    let other = || async {
+        let mut other = Raw::connect_from(&server, "127.0.0.2").await;
+        let body = question();
+        let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+        other.send(head + &body).await;
+        other.reply().await
+    };
+    upstream.next(long(100_000)).next(long(10_000));
+    let refused = other().await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{refused:?}");
+    assert!(refused.text().contains("\"overloaded\"") && refused.text().contains("limits.providers.replies_bytes"), "{refused:?}");
+    assert_eq!(other().await.status, 200, "small replies need no room");
+    upstream.always(long(100_000));
+    drop(unread);
+    in_time(async { while other().await.status != 200 {} }).await;
 }
 
 #[tokio::test]

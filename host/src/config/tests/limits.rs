@@ -49,6 +49,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.providers", "total", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
     ("limits.providers", "event_bytes", "\"1KiB\"", "\"256MiB\"", "0", "\"257MiB\""),
     ("limits.providers", "reply_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.providers", "replies_bytes", "\"64KiB\"", "\"1TiB\"", "65535", "\"2TiB\""),
     ("limits.providers", "idle_connections", "0", "10_000", "-1", "10_001"),
     ("limits.providers", "retries", "0", "5", "-1", "6"),
     ("limits.providers", "retry_budget", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),

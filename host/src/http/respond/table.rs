@@ -166,6 +166,7 @@ fn provider(error: &llm::Error) -> ErrorResponse {
         llm::Error::InvalidReply { provider, .. } => {
             ErrorResponse::new(502, PROVIDER, "provider_garbled", format!("provider `{provider}` sent a reply that cannot be used"))
         }
+        llm::Error::Overloaded { .. } => ErrorResponse::new(503, SERVER, "overloaded", error.to_string()).after(1),
         llm::Error::SecretMissing { .. } => ErrorResponse::new(500, SERVER, "provider_secret_missing", error.to_string()).hopeless(),
         // The provider's own message went to the request that got it; here stands why its circuit is open.
         llm::Error::CircuitOpen { limited: true, retry_after, .. } => {

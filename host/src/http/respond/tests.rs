@@ -225,6 +225,7 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::FirstByte, limit },
         llm::Error::Timeout { provider: provider(), phase: llm::Phase::Deadline, limit },
         llm::Error::InvalidReply { provider: provider(), cause: "<html>".into() },
+        llm::Error::Overloaded { provider: provider() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::MissingSecret::NotSet },
         llm::Error::UnknownProvider { provider: provider() },
         llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Wait, retry_after: limit },

@@ -61,6 +61,8 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } | Error::OverBudget { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
+        // The provider answered, but how well is not known.
+        Error::Overloaded { .. } => return judgment(Retry::Never, Verdict::Neutral),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
@@ -90,6 +92,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
         // A budget with nothing left has nothing for another target either; but another one may have a price.
         Error::OverBudget { remedy, .. } => return *remedy == BudgetRemedy::OtherModel,
+        // There is no more room for what another target would send, and this one's reply was paid for already.
+        Error::Overloaded { .. } => return false,
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));

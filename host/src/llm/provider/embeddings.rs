@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::endpoint::within;
 use super::{Call, Provider};
 use crate::chat::codec::{self, Form};
-use crate::chat::{Deadline, Embed, Embedded, Inputs, Sizes, Tries, Usage};
+use crate::chat::{Client, Deadline, Embed, Embedded, Inputs, Sizes, Tries, Usage};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::budget::Ask;
@@ -26,6 +26,8 @@ pub struct Asker<'a> {
     pub model: &'a str,
     pub caller: Option<&'a str>,
     pub end_user: Option<&'a Arc<str>>,
+    /// Whose share of the server it uses.
+    pub client: &'a Client,
     pub deadline: Deadline,
     /// Counts the tries.
     pub tries: &'a Tries,
@@ -70,7 +72,8 @@ impl Call for Embeddings<'_> {
             let request = endpoint.request(wire, key)?;
             let connection = endpoint.transport.connection().await?;
             let (_, body) = endpoint.send(key, connection, request, &mut meter.sent).await?;
-            let bytes = endpoint.read(body).await?;
+            let mut received = endpoint.memory.reply(asker.client);
+            let bytes = endpoint.read(body, &mut received).await?;
             let sizes = Sizes { values: Sizes::REPLY.values + VALUES_OF_VECTOR * embed.inputs.count(), ..Sizes::REPLY };
             let counted = codec::count(&bytes, Form::Vectors, &sizes);
             counted.map_err(|_| endpoint.invalid_reply("a reply with too much in it to be vectors"))?;

@@ -16,6 +16,7 @@ use crate::llm::config::ProviderConfig;
 use crate::llm::error::{Error, Phase};
 use crate::llm::error_body::{self, Asked};
 use crate::llm::limits::Limits;
+use crate::llm::received::ReplyMemory;
 use crate::llm::secrets::Secret;
 use crate::llm::transport::{Tls, Transport};
 
@@ -27,6 +28,8 @@ pub(super) struct Endpoint {
     pub(super) dialect: Box<dyn Dialect>,
     pub(super) transport: Transport,
     pub(super) limits: Limits,
+    /// What all providers' replies may hold.
+    pub(super) memory: ReplyMemory,
     /// Keys are tokens of OAuth, which every vendor takes in the same header.
     bearer: bool,
     /// The path of `base_url`, without a slash at its end.
@@ -43,13 +46,13 @@ impl Endpoint {
         entry: &ProviderConfig,
         dialect: Box<dyn Dialect>,
         limits: &Limits,
-        tls: Arc<Tls>,
+        (memory, tls): (&ReplyMemory, &Arc<Tls>),
     ) -> Result<Self, Error> {
         let base_url = &entry.base_url;
         let invalid = |cause: String| Error::Unreachable { provider: name.to_owned(), cause };
         let base: Uri = base_url.parse().map_err(|error| invalid(format!("its base_url `{base_url}` is no URL: {error}")))?;
         let provider: Arc<str> = name.into();
-        let transport = Transport::new(Arc::clone(&provider), &base, limits, tls)?;
+        let transport = Transport::new(Arc::clone(&provider), &base, limits, Arc::clone(tls))?;
         // The authority without a user's name, which is no part of a Host header.
         let host = base.authority().map_or("", |a| a.as_str()).rsplit('@').next().unwrap_or_default();
         let mut headers = HeaderMap::with_capacity(8);
@@ -63,6 +66,7 @@ impl Endpoint {
             dialect,
             transport,
             limits: limits.clone(),
+            memory: memory.clone(),
             bearer: entry.oauth.is_some(),
             base_path: single_slashes(base.path().trim_end_matches('/')),
             headers,
@@ -120,6 +124,10 @@ impl Endpoint {
 
     pub(super) fn invalid_reply(&self, cause: impl Into<String>) -> Error {
         Error::InvalidReply { provider: self.name.to_string(), cause: cause.into() }
+    }
+
+    pub(super) fn overloaded(&self) -> Error {
+        Error::Overloaded { provider: self.name.to_string() }
     }
 
     fn unreachable(&self, cause: &str) -> Error {

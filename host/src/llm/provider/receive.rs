@@ -16,6 +16,7 @@ use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
 use crate::llm::json_repair::JsonRepair;
 use crate::llm::meter::Meter;
+use crate::llm::received::Received;
 use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
 use crate::llm::transport::{Body, Connection};
@@ -29,7 +30,7 @@ const ERROR_BYTES: usize = 64 << 10;
 /// A stream's beginning, or the whole reply of a server that cannot stream.
 pub(super) enum Opened {
     Events(Box<Begun>),
-    Json(Box<(Body, Decoding, Meter)>),
+    Json(Box<(Body, Decoding, Meter, Received)>),
 }
 
 /// # Errors
@@ -47,6 +48,7 @@ impl Endpoint {
         &self,
         key: Option<&Secret>,
         reading: &mut Decoding,
+        received: &mut Received,
         connection: Connection,
         request: Request<Full<Bytes>>,
         meter: &mut Meter,
@@ -55,7 +57,7 @@ impl Endpoint {
         if is_type(media_type(&head), "text/event-stream") {
             return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
-        self.read_whole(key, reading, body, meter).await
+        self.read_whole(key, reading, received, body, meter).await
     }
 
     /// Reads a body that should be a whole reply, and counts it.
@@ -63,10 +65,11 @@ impl Endpoint {
         &self,
         key: Option<&Secret>,
         reading: &mut Decoding,
+        received: &mut Received,
         body: Body,
         meter: &mut Meter,
     ) -> Result<Whole, Failure> {
-        let bytes = Redactor::new(key).redact(self.read(body).await?);
+        let bytes = Redactor::new(key).redact(self.read(body, received).await?);
         meter.tally.generated(bytes.len());
         let failed = |meter: &mut Meter, error| {
             meter.judge(&error);
@@ -103,13 +106,14 @@ impl Endpoint {
         key: Option<&Secret>,
         reading: Decoding,
         mut meter: Meter,
+        mut received: Received,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Opened, Failure> {
         let (head, mut body) = self.send(key, connection, request, &mut meter.sent).await?;
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
-            json if is_type(json, "application/json") => return Ok(Opened::Json(Box::new((body, reading, meter)))),
+            json if is_type(json, "application/json") => return Ok(Opened::Json(Box::new((body, reading, meter, received)))),
             other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut decoder = StreamDecoder::new(reading);
@@ -122,6 +126,10 @@ impl Endpoint {
                 Some(read) => framer.push(read),
                 None => framer.finish(),
             };
+            let block_bytes = block.as_ref().map_or(0, Bytes::len);
+            if !received.hold(framer.bytes() + block_bytes + frames.bytes()) {
+                return Err(self.overloaded().into());
+            }
             if let Some(block) = block {
                 let decoded = decoder.decode(redactor.redact(block), &mut frames, &mut meter.tally);
                 decoded.map_err(|error| {
@@ -149,7 +157,7 @@ impl Endpoint {
             }
         };
         meter.begun = true;
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, ended, meter })))
+        Ok(Opened::Events(Box::new(Begun { body, received, framer, redactor, decoder, frames, ended, meter })))
     }
 
     /// The head and body of a reply with a status of success. `sent` is true as long as the provider may work for the request.
@@ -185,7 +193,7 @@ impl Endpoint {
     }
 
     /// The whole body; without a copy if it came in one read.
-    pub(super) async fn read(&self, mut body: Body) -> Result<Bytes, Error> {
+    pub(super) async fn read(&self, mut body: Body, received: &mut Received) -> Result<Bytes, Error> {
         let limit = self.limits.reply_bytes;
         let too_large = || self.invalid_reply(format!("more than {limit} bytes (`limits.providers.reply_bytes`)"));
         let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
@@ -197,6 +205,9 @@ impl Endpoint {
             let read = read.map_err(|error| self.transport.unreachable(&error))?;
             if first.len().max(all.len()) + read.len() > limit {
                 return Err(too_large());
+            }
+            if !received.hold(first.len().max(all.len()) + read.len()) {
+                return Err(self.overloaded());
             }
             if first.is_empty() {
                 first = read;

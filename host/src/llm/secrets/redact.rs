@@ -42,6 +42,7 @@ impl Secret {
             | Error::UnsupportedField { .. }
             | Error::NoEmbeddings { .. }
             | Error::OverBudget { .. }
+            | Error::Overloaded { .. }
             | Error::CircuitOpen { .. } => {}
         }
         error

@@ -72,8 +72,9 @@ pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure>
     log.pipeline = Some(model.as_str().into());
     log.meter_end_user(&head.headers, embed.user.as_deref())?;
     let deadline = Deadline::after(shared.limits.request_time.saturating_sub(log.began.elapsed()));
-    let asker = Asker { model: &model, caller: log.caller.as_deref(), end_user: log.end_user.as_ref(), deadline, tries: &log.tries };
-    let embedded = shared.state.runner.embed(&target, embed, &asker, &log.client).await?;
+    let (caller, end_user) = (log.caller.as_deref(), log.end_user.as_ref());
+    let asker = Asker { model: &model, caller, end_user, client: &log.client, deadline, tries: &log.tries };
+    let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }
 

@@ -76,6 +76,15 @@ fn transient_failures_are_retried_and_others_are_not() {
 }
 
 #[test]
+fn a_lack_of_room_for_the_reply_says_nothing_of_the_provider_and_runs_no_fallback_whatever_its_list_says() {
+    let failure = Failure::from(Error::Overloaded { provider: "a".into() });
+    judged(&failure, Retry::Never, Verdict::Neutral);
+    for listed in [None, Some(&[429, 503][..])] {
+        assert!(!falls_back(&target(listed), true, "m", &failure));
+    }
+}
+
+#[test]
 fn a_wait_within_the_budget_is_waited_and_a_longer_one_makes_the_provider_unavailable() {
     for (number, limited) in [(429, true), (408, false), (500, false), (503, false), (529, false)] {
         for (time, waits) in [(BUDGET, true), (BUDGET + Duration::from_millis(1), false)] {

@@ -25,6 +25,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         skipped: Vec::new(),
         end_user: None,
         tries: Default::default(),
+        kept: Default::default(),
     }
 }
 
