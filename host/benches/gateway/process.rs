@@ -85,7 +85,9 @@ impl Process {
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
         let mut command = on_cores("0,1", binary().as_os_str());
         command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
-        Self::start(command, Some(folder))
+        let gateway = Self::start(command, Some(folder));
+        gateway.wait_until_ready();
+        gateway
     }
 
     /// Who asks for the hook of `victim`, so many times at once, until it is dropped.
