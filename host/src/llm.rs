@@ -9,6 +9,7 @@ mod config;
 mod decoder;
 mod error;
 mod error_body;
+mod fit;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
@@ -48,7 +49,7 @@ pub use post::Post;
 pub use provider::embeddings::Asker;
 pub use providers::anthropic::AnthropicOptions;
 pub use providers::azure::{AzureOptions, MaxTokensField};
-pub use providers::openai::OpenAiOptions;
+pub use providers::openai::{CustomTools, OpenAiOptions};
 pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use target::{Chain, Mode, Target};
 pub use used::Used;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{AnthropicOptions, AzureOptions, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported};
+use crate::llm::{AnthropicOptions, AzureOptions, CustomTools, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -151,6 +151,7 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let text = "[providers.anthropic]\nmax_tokens = 9000\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
                 [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
                 max_tokens_field = \"max_tokens\"\nstream_usage = false\n[providers.openai]\nstream_usage = false\n\
+                [providers.vllm]\nkind = \"openai\"\nbase_url = \"http://v/v1\"\ncustom_tools = \"as-sent\"\n\
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
@@ -170,8 +171,9 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let azure =
         ProviderConfig { options: Options::AzureOpenAi(options), ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com") };
     assert_eq!(providers["azure-openai"], azure);
-    assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false }));
-    assert_eq!(ProviderConfig::new(Kind::OpenAi, "").options, Options::OpenAi(OpenAiOptions { stream_usage: true }));
+    assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false, ..OpenAiOptions::default() }));
+    assert_eq!(ProviderConfig::new(Kind::OpenAi, "").options, Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::Auto }));
+    assert_eq!(providers["vllm"].options, Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::AsSent }));
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
     let config = parse(text);
@@ -184,7 +186,7 @@ fn an_option_that_cannot_be_is_refused() {
     wrong(
         "[providers.openai]\nmax_tokens = 1",
         "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models, \
-         stream_usage",
+         stream_usage, custom_tools",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",
@@ -194,6 +196,10 @@ fn an_option_that_cannot_be_is_refused() {
     let many = |n: usize| format!("[providers.openai]\nmodels = [{}]", "\"m\",".repeat(n));
     assert_eq!(parse(&many(200)).llm.providers["openai"].models.len(), 200);
     wrong(&many(201), "2: providers.openai.models[200]: a provider offers at most 200 models");
+    wrong(
+        "[providers.openai]\ncustom_tools = \"no\"",
+        "2: providers.openai.custom_tools: expected \"auto\" or \"as-sent\" or \"as-functions\", found \"no\"",
+    );
     let azure = |option: &str| format!("[providers.azure-openai]\nbase_url = \"http://h\"\n{option}");
     wrong(
         &azure("api_version = \"a b\""),

@@ -17,6 +17,11 @@ pub(super) trait Dialect: Send + Sync {
     /// `UnsupportedField` names a field that the vendor cannot take.
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField>;
 
+    /// What of OpenAI's own form the vendor takes as it is; the rest is said in another way before `encode_chat`.
+    fn takes(&self) -> Takes {
+        Takes::default()
+    }
+
     /// The vendor's embeddings, if it has any.
     fn embeddings(&self) -> Option<&dyn Embeddings> {
         None
@@ -40,6 +45,17 @@ pub(super) trait Embeddings: Send + Sync {
     /// # Errors
     /// See [`DecodeError`].
     fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
+}
+
+/// What of OpenAI's form, where it has several for one thing, a vendor takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// Tools of the type `custom`.
+    pub(super) custom_tools: bool,
+    /// `functions` and `function_call`, which were before tools.
+    pub(super) functions: bool,
+    /// Pictures and files in the results of tools.
+    pub(super) media_in_results: bool,
 }
 
 /// A chat request in canonical form.

@@ -122,7 +122,7 @@ impl ProviderConfig {
     /// How the provider is spoken to; none for the one inside this program.
     pub(super) fn dialect(&self) -> Option<Box<dyn Dialect>> {
         Some(match &self.options {
-            Options::OpenAi(options) => Box::new(OpenAi::at(&self.base_url, options.stream_usage)),
+            Options::OpenAi(options) => Box::new(OpenAi::at(&self.base_url, options)),
             Options::Anthropic(options) => Box::new(Anthropic::new(options.max_tokens)),
             Options::Gemini => Box::new(Gemini::new()),
             Options::AzureOpenAi(options) => Box::new(Azure::new(options)),

@@ -21,7 +21,7 @@ use judge::{Kind, judge};
 const URL: &str = "http://127.0.0.1/openai/v1";
 
 fn like_openai() -> openai::OpenAi {
-    openai::OpenAi::at(URL, true)
+    openai::OpenAi::at(URL, &openai::OpenAiOptions::default())
 }
 
 fn like_azure() -> azure::Azure {

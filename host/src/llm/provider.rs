@@ -16,6 +16,7 @@ use super::adapter::{CompletionRequest, Dialect, Unsupported};
 use super::attempt::{Attempt, Failure, Observer, Request};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
+use super::fit::{Fitted, fitted};
 use super::limits::Limits;
 use super::meter::Meter;
 use super::providers::builtin;
@@ -173,10 +174,11 @@ impl Call for Chat<'_> {
         let end = Instant::now() + time;
         let in_time = || endpoint.timeout(phase, time);
         let name = fallback_name(model);
+        let Fitted { messages, params, back } = fitted(&exchange.messages, &exchange.params, endpoint.dialect.takes());
         let chat = CompletionRequest {
             model,
-            messages: &exchange.messages,
-            params: &exchange.params,
+            messages: &messages,
+            params: &params,
             stream: mode == Mode::Stream,
             unsupported: *unsupported,
             name: name.clone(),
@@ -188,19 +190,21 @@ impl Call for Chat<'_> {
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
         if mode == Mode::Whole {
             let whole = within(end, endpoint.whole(key, &mut reading, connection, request), in_time).await?;
-            return Ok(Reply::Whole(whole.counted(meter)));
+            let whole = back.whole(whole.counted(meter)).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
+            return Ok(Reply::Whole(whole));
         }
         let first = Instant::now() + limits.first_byte;
         let late = || if first < end { endpoint.timeout(Phase::FirstByte, limits.first_byte) } else { in_time() };
         match within(first.min(end), endpoint.open(key, reading, meter, connection, request), late).await? {
             Opened::Events(begun) => {
                 let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
-                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
+                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange)).through(|frames| back.stream(frames))))
             }
             Opened::Json(body, mut reading) => {
                 let whole = within(end, endpoint.read_whole(key, &mut reading, body), in_time).await?;
-                let completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
+                let mut completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 whole.counted(meter);
+                back.completion(&mut completion);
                 Ok(streamed(completion, exchange))
             }
         }

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
-use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, Takes, UnsupportedField};
 use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 use stream::AnthropicDecoder;
 
@@ -62,6 +62,10 @@ impl Dialect for Anthropic {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let (http_request, context) = request::encode(request, self.max_tokens)?;
         Ok((http_request, Decoding::Translated(Box::new(AnthropicDecoder::new(request.name.clone(), context)))))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes { media_in_results: true, ..Takes::default() }
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens; keys have a header of their own.

@@ -11,7 +11,7 @@ mod state;
 mod whole;
 
 pub(in crate::llm) use dialect::Object;
-pub use dialect::OpenAiOptions;
+pub use dialect::{CustomTools, OpenAiOptions};
 pub(in crate::llm) use dialect::{INFO, OpenAi};
 pub(in crate::llm) use dialect::{params, wants_usage};
 pub(in crate::llm) use embeddings::{decode_embeddings, embeddings_body, vectors};

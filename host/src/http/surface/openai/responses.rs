@@ -2,6 +2,7 @@
 //! sends the whole input each time. A request becomes a chat request, a chat reply becomes a response.
 //! Source: OpenAI API reference, "Responses" and "Responses, streaming events".
 
+mod called;
 mod chunk;
 mod content;
 mod echo;
@@ -10,6 +11,8 @@ mod extra;
 mod field;
 mod input;
 mod item;
+mod kept;
+mod names;
 mod object;
 mod reasoning;
 mod request;
@@ -34,8 +37,8 @@ use writer::Writer;
 
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let Asked { chat, echo, include } = request::read_body(&run_chat::body(shared, head, body).await?)?;
-    let frame = Frame::new(chat.model.clone(), echo);
+    let Asked { chat, echo, include, names } = request::read_body(&run_chat::body(shared, head, body).await?)?;
+    let frame = Frame::new(chat.model.clone(), echo).with_names(names);
     let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
     run_chat::response(outcome, |reply, provider| {
         let reply = match reply {

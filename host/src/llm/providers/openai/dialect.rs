@@ -17,9 +17,10 @@ use super::errors::{in_band, provider_error};
 use crate::chat::codec::request_json;
 use crate::chat::{Embedded, Fields, Json};
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
 };
 use crate::llm::call_id;
+use crate::llm::fit::hoisted;
 use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 
 /// The host of OpenAI's own API; those of regions end in it.
@@ -33,17 +34,30 @@ pub(in crate::llm) const INFO: VendorInfo =
 pub struct OpenAiOptions {
     /// Usage is asked for with every stream; some old servers refuse the question.
     pub stream_usage: bool,
+    pub custom_tools: CustomTools,
+}
+
+/// How tools of the type `custom` are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CustomTools {
+    /// As they are to OpenAI itself, and as functions to other servers, of which few know anything else.
+    #[default]
+    Auto,
+    AsSent,
+    AsFunctions,
 }
 
 impl Default for OpenAiOptions {
     fn default() -> Self {
-        Self { stream_usage: true }
+        Self { stream_usage: true, custom_tools: CustomTools::default() }
     }
 }
 
 impl OpenAiOptions {
     pub(in crate::llm) fn visit(&mut self, keys: &mut impl OptionKeys) {
         keys.flag("stream_usage", &mut self.stream_usage);
+        let words = [("auto", CustomTools::Auto), ("as-sent", CustomTools::AsSent), ("as-functions", CustomTools::AsFunctions)];
+        keys.choice("custom_tools", &mut self.custom_tools, &words);
     }
 }
 
@@ -53,23 +67,37 @@ pub(in crate::llm) struct OpenAi {
     stream_usage: bool,
     /// It is OpenAI itself, which refuses long ids of calls. Other servers may need them whole, as a gateway to Gemini does.
     short_ids: bool,
+    /// It takes tools of the type `custom`.
+    custom_tools: bool,
 }
 
 impl OpenAi {
     /// The server at `base_url`.
-    pub(in crate::llm) fn at(base_url: &str, stream_usage: bool) -> Self {
+    pub(in crate::llm) fn at(base_url: &str, options: &OpenAiOptions) -> Self {
         let host = base_url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-        let short_ids = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
-        Self { stream_usage, short_ids }
+        let openai = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
+        let custom_tools = match options.custom_tools {
+            CustomTools::Auto => openai,
+            CustomTools::AsSent => true,
+            CustomTools::AsFunctions => false,
+        };
+        Self { stream_usage: options.stream_usage, short_ids: openai, custom_tools }
     }
 }
 
 impl Dialect for OpenAi {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
-        let messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
+        let mut messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
+        if let Some(hoisted) = hoisted(&messages) {
+            messages = hoisted.into();
+        }
         let body = request_json(request.model, &messages, &params(request, self.stream_usage), request.stream);
         let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
         Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes { custom_tools: self.custom_tools, functions: true, media_in_results: true }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -195,7 +223,7 @@ mod tests {
 
     #[test]
     fn golden() {
-        crate::llm::golden::check(&OpenAi::at("http://127.0.0.1/v1", true), "openai");
+        crate::llm::golden::check(&OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()), "openai");
     }
 
     #[test]
@@ -206,7 +234,7 @@ mod tests {
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
             let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, true).encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+            let (wire, _) = OpenAi::at(base_url, &OpenAiOptions::default()).encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [
@@ -221,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_key_is_a_bearer_token() {
-        assert_eq!(OpenAi::at("http://127.0.0.1/v1", true).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+        assert_eq!(OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
     }
 }
 

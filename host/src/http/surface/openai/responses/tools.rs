@@ -1,11 +1,14 @@
-//! `tools` and `tool_choice`: flat here, nested in the chat endpoint. Only functions are taken, for the server runs no tools of its own.
-//! The response repeats them as they were sent.
+//! `tools` and `tool_choice`: flat here, nested in the chat endpoint. Tools that the client runs are taken: functions, custom tools, those of a
+//! namespace, its local shell. Tools that OpenAI's servers run have no counterpart; clients offer them unasked, so they are left out, and refused
+//! only if one of them must be called. The response repeats what was taken.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::echo::Echo;
 use super::field::{need, read};
+use super::names::Names;
 use crate::chat::Json;
 use crate::chat::codec::raw_json;
 use crate::http::error::Refusal;
@@ -16,6 +19,10 @@ struct Tool {
     description: Option<String>,
     parameters: Option<Json>,
     strict: Option<bool>,
+    /// Of a custom tool.
+    format: Option<Value>,
+    /// Of a namespace.
+    tools: Option<Vec<Json>>,
 }
 
 #[derive(Serialize)]
@@ -50,22 +57,104 @@ struct Kind {
     r#type: String,
 }
 
-/// The list in the chat endpoint's form; none if it is empty.
-pub(super) fn tools(json: &Json, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
+/// The list in the chat endpoint's form; none if nothing of it is left.
+pub(super) fn tools(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
     let list: Vec<Json> = read::<Option<_>>("tools", json)?.unwrap_or_default();
-    let mut tools: Vec<Tool> = Vec::with_capacity(list.len());
+    let mut offered = Vec::with_capacity(list.len());
     for (index, json) in list.iter().enumerate() {
         let at = format!("tools[{index}]");
-        only_functions(&at, json)?;
-        let tool: Tool = read(&at, json)?;
-        need(&at, "name", tool.name.as_ref())?;
-        tools.push(tool);
+        let Kind { r#type } = read(&at, json)?;
+        let tool: Tool = if ["function", "custom", "namespace"].contains(&r#type.as_str()) { read(&at, json)? } else { Tool::none() };
+        if r#type == "function" || r#type == "custom" {
+            names.plain(need(&at, "name", tool.name.as_ref())?);
+        }
+        offered.push((at, r#type, tool, json));
     }
-    let named = tools.iter().map(|tool| (tool.name.as_deref().unwrap_or_default(), tool));
-    let echo_of = |(name, tool): (_, &Tool)| raw_json(&echoed(name, tool));
-    echo.set("tools", &named.clone().map(echo_of).collect::<Vec<_>>());
-    let sent = |(name, tool): (_, &Tool)| raw_json(&sent(name, tool));
-    Ok((!tools.is_empty()).then(|| raw_json(&named.map(sent).collect::<Vec<_>>())))
+    let mut list = Offered { names, sent: Vec::new(), echoed: Vec::new() };
+    for (at, r#type, tool, json) in &offered {
+        list.tool(at, r#type, tool, json)?;
+    }
+    let Offered { sent, echoed, .. } = list;
+    echo.set("tools", &echoed);
+    Ok((!sent.is_empty()).then(|| raw_json(&sent)))
+}
+
+struct Offered<'a> {
+    names: &'a mut Names,
+    sent: Vec<Json>,
+    /// What the response repeats.
+    echoed: Vec<Json>,
+}
+
+impl Offered<'_> {
+    fn tool(&mut self, at: &str, kind: &str, tool: &Tool, json: &Json) -> Result<(), Refusal> {
+        match kind {
+            "function" => {
+                self.function(at, None, tool)?;
+                self.echoed.push(raw_json(&echoed(tool.name.as_deref().unwrap_or_default(), tool)));
+            }
+            "custom" => {
+                self.custom(at, None, tool)?;
+                self.echoed.push(json.clone());
+            }
+            "namespace" => {
+                self.namespace(at, tool)?;
+                self.echoed.push(json.clone());
+            }
+            "local_shell" => {
+                self.sent.push(local_shell(&self.names.local_shell()));
+                self.echoed.push(json.clone());
+            }
+            other => tracing::debug!(tool = other, "a tool that no provider of the chat endpoint has is left out"),
+        }
+        Ok(())
+    }
+
+    fn namespace(&mut self, at: &str, tool: &Tool) -> Result<(), Refusal> {
+        let namespace = need(at, "name", tool.name.as_deref())?;
+        for (index, json) in tool.tools.iter().flatten().enumerate() {
+            let at = format!("{at}.tools[{index}]");
+            let Kind { r#type } = read(&at, json)?;
+            match r#type.as_str() {
+                "function" => self.function(&at, Some(namespace), &read(&at, json)?)?,
+                "custom" => self.custom(&at, Some(namespace), &read(&at, json)?)?,
+                other => tracing::debug!(tool = other, "a tool that no provider of the chat endpoint has is left out"),
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, at: &str, namespace: Option<&str>, tool: &Tool) -> Result<(), Refusal> {
+        let name = self.names.chat_name(namespace, need(at, "name", tool.name.as_deref())?);
+        let Tool { description, parameters, strict, .. } = tool;
+        let function = Function { name: &name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict };
+        self.sent.push(raw_json(&Sent { r#type: "function", function }));
+        Ok(())
+    }
+
+    fn custom(&mut self, at: &str, namespace: Option<&str>, tool: &Tool) -> Result<(), Refusal> {
+        let name = self.names.chat_name(namespace, need(at, "name", tool.name.as_deref())?);
+        let mut custom = json!({ "name": name });
+        if let Some(description) = &tool.description {
+            custom["description"] = description.as_str().into();
+        }
+        if let Some(format) = tool.format.as_ref().filter(|format| format.is_object()) {
+            custom["format"] = if format["type"] == "grammar" {
+                json!({"type": "grammar", "grammar": {"syntax": format["syntax"], "definition": format["definition"]}})
+            } else {
+                format.clone()
+            };
+        }
+        self.sent.push(raw_json(&json!({"type": "custom", "custom": custom})));
+        Ok(())
+    }
+}
+
+impl Tool {
+    /// Of a kind that is not read.
+    fn none() -> Self {
+        Self { name: None, description: None, parameters: None, strict: None, format: None, tools: None }
+    }
 }
 
 fn echoed<'a>(name: &'a str, tool: &'a Tool) -> Echoed<'a> {
@@ -73,34 +162,24 @@ fn echoed<'a>(name: &'a str, tool: &'a Tool) -> Echoed<'a> {
     Echoed { r#type: "function", name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict }
 }
 
-fn sent<'a>(name: &'a str, tool: &'a Tool) -> Sent<'a> {
-    let Tool { description, parameters, strict, .. } = tool;
-    let function = Function { name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict };
-    Sent { r#type: "function", function }
-}
-
-fn only_functions(at: &str, json: &Json) -> Result<(), Refusal> {
-    let Kind { r#type } = read(at, json)?;
-    if r#type == "function" {
-        return Ok(());
-    }
-    let message = format!("`{type}` is a tool of OpenAI's own; this server takes tools of type `function`, which the client runs");
-    Err(Refusal::field(format!("{at}.type"), message))
+/// The client's shell as a function; its properties are those of the action that the client runs.
+fn local_shell(name: &str) -> Json {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    let variables = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let properties = json!({"command": strings, "working_directory": {"type": "string"}, "timeout_ms": {"type": "integer"}, "env": variables});
+    let parameters = json!({"type": "object", "properties": properties, "required": ["command"]});
+    let description = "Runs a command on the user's machine and gives its output. `command` holds the program and its arguments.";
+    raw_json(&json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}))
 }
 
 /// The choice in the chat endpoint's form, and whether it makes no sense without tools.
-pub(super) fn choice(json: &Json, echo: &mut Echo) -> Result<(Json, bool), Refusal> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-    }
+pub(super) fn choice(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<(Json, bool), Refusal> {
     #[derive(Deserialize)]
     struct Allowed {
         mode: String,
         tools: Vec<Json>,
     }
     const AT: &str = "tool_choice";
-    let function = |name: &str| serde_json::json!({"type": "function", "function": {"name": name}});
     if json.get().starts_with('"') {
         let word: String = read(AT, json)?;
         if !["none", "auto", "required"].contains(&word.as_str()) {
@@ -110,29 +189,46 @@ pub(super) fn choice(json: &Json, echo: &mut Echo) -> Result<(Json, bool), Refus
         return Ok((json.clone(), word == "required"));
     }
     let Kind { r#type } = read(AT, json)?;
-    let (echoed, sent) = match r#type.as_str() {
-        "function" => {
-            let Named { name } = read(AT, json)?;
-            (serde_json::json!({"type": "function", "name": name}), function(&name))
-        }
-        "allowed_tools" => {
-            let Allowed { mode, tools } = read(AT, json)?;
-            let (mut echoed, mut sent) = (Vec::new(), Vec::new());
-            for (index, json) in tools.iter().enumerate() {
-                let at = format!("{AT}.tools[{index}]");
-                only_functions(&at, json)?;
-                let Named { name } = read(&at, json)?;
-                echoed.push(serde_json::json!({"type": "function", "name": name}));
-                sent.push(function(&name));
+    if r#type != "allowed_tools" {
+        let (echoed, sent) = named(AT, json, names)?;
+        echo.set(AT, &echoed);
+        return Ok((raw_json(&sent), true));
+    }
+    let Allowed { mode, tools } = read(AT, json)?;
+    let (mut echoed, mut sent) = (Vec::new(), Vec::new());
+    for (index, json) in tools.iter().enumerate() {
+        let (ours, theirs) = named(&format!("{AT}.tools[{index}]"), json, names)?;
+        echoed.push(ours);
+        sent.push(theirs);
+    }
+    echo.set(AT, &json!({"type": "allowed_tools", "mode": mode, "tools": echoed}));
+    Ok((raw_json(&json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": sent}})), true))
+}
+
+/// The choice of one tool: as the response repeats it, and in the chat endpoint's form.
+fn named(at: &str, json: &Json, names: &mut Names) -> Result<(Value, Value), Refusal> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        namespace: Option<String>,
+    }
+    let Kind { r#type } = read(at, json)?;
+    match r#type.as_str() {
+        kind @ ("function" | "custom") => {
+            let Named { name, namespace } = read(at, json)?;
+            let chat = names.chat_name(namespace.as_deref(), &name);
+            let mut echoed = json!({"type": kind, "name": name});
+            if let Some(namespace) = namespace {
+                echoed["namespace"] = namespace.into();
             }
-            let sent = serde_json::json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": sent}});
-            (serde_json::json!({"type": "allowed_tools", "mode": mode, "tools": echoed}), sent)
+            Ok((echoed, json!({"type": kind, kind: {"name": chat}})))
         }
+        "local_shell" => Ok((json!({"type": "local_shell"}), json!({"type": "function", "function": {"name": names.local_shell()}}))),
         other => {
-            let message = format!("`{other}` is not a choice here; this server takes functions and allowed_tools of functions");
-            return Err(Refusal::field(format!("{AT}.type"), message));
+            let message = format!(
+                "`{other}` cannot be chosen: this server has no tools of its own; choose a tool that the client runs, of the type function or custom"
+            );
+            Err(Refusal::field(format!("{at}.type"), message))
         }
-    };
-    echo.set(AT, &echoed);
-    Ok((raw_json(&sent), true))
+    }
 }

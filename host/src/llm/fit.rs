@@ -1,0 +1,50 @@
+//! A request in forms that the vendor's dialect has, for what OpenAI's API has in several: custom tools, the functions that were before tools,
+//! pictures in the results of tools. The reply comes back in the form that the client used.
+//! Invariant: a request without any of these, and its reply, pass untouched and uncopied.
+
+mod back;
+mod custom;
+mod functions;
+mod input;
+mod results;
+
+use std::borrow::Cow;
+
+use super::adapter::Takes;
+use crate::chat::{Fields, Message};
+
+pub(super) use back::Back;
+pub(super) use results::hoisted;
+
+/// A request as the dialect takes it.
+pub(super) struct Fitted<'a> {
+    pub(super) messages: Cow<'a, [Message]>,
+    pub(super) params: Cow<'a, Fields>,
+    /// Undoes it in the reply.
+    pub(super) back: Back,
+}
+
+/// The request for a dialect that takes no more than `takes`.
+pub(super) fn fitted<'a>(messages: &'a [Message], params: &'a Fields, takes: Takes) -> Fitted<'a> {
+    let mut fitted = Fitted { messages: messages.into(), params: Cow::Borrowed(params), back: Back::default() };
+    if !takes.functions {
+        fitted.back.old = functions::as_tools(&mut fitted.messages, &mut fitted.params);
+    }
+    if !takes.custom_tools {
+        fitted.back.custom = custom::as_functions(&mut fitted.messages, &mut fitted.params);
+    }
+    if !takes.media_in_results
+        && let Some(messages) = hoisted(&fitted.messages)
+    {
+        fitted.messages = messages.into();
+    }
+    fitted
+}
+
+/// The field of that name, unless it is null.
+fn param<'a>(params: &'a Fields, name: &str) -> Option<&'a str> {
+    params.iter().find_map(|(key, json)| (key == name && json.get() != "null").then(|| json.get()))
+}
+
+#[cfg(test)]
+mod tests;
