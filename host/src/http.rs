@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod cors;
+mod encoded;
 mod error;
 mod gateway;
 pub mod keys;

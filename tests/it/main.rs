@@ -42,6 +42,7 @@ mod deploy;
 mod dialects;
 mod embeddings;
 mod fallback;
+mod field;
 mod hooks;
 mod hostile;
 mod ledger;

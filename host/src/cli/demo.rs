@@ -23,6 +23,7 @@ const KNOWLEDGE: [(&str, &str); 3] = [
     ("returns.md", include_str!("demo/returns.md")),
 ];
 const CONFIG: &str = include_str!("demo/cofferdam.toml");
+const CONFIG_FILE: &str = "cofferdam.toml";
 
 #[derive(Args)]
 pub(super) struct Demo {
@@ -62,6 +63,7 @@ impl Demo {
         }
         println!("listening on http://{}", app.local_addr());
         println!("{}", sample_request(app.local_addr()));
+        println!("To go on from here: cofferdam serve --config {}", directory.join(CONFIG_FILE).display());
         app.serve(stop_signal()).await
     }
 }
@@ -105,6 +107,8 @@ fn prepare(directory: &Path) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(directory.join("plugins"))?;
     std::fs::write(mark, "")?;
+    // Beside the data, so that a server of the user's own goes on with both.
+    std::fs::write(directory.join(CONFIG_FILE), CONFIG)?;
     Ok(())
 }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::llm::{AnthropicOptions, AzureOptions, CustomTools, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported};
+use crate::llm::{
+    AnthropicOptions, AzureOptions, CustomTools, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported,
+};
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
 
@@ -172,7 +174,10 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
         ProviderConfig { options: Options::AzureOpenAi(options), ..ProviderConfig::new(Kind::AzureOpenAi, "https://r.openai.azure.com") };
     assert_eq!(providers["azure-openai"], azure);
     assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false, ..OpenAiOptions::default() }));
-    assert_eq!(ProviderConfig::new(Kind::OpenAi, "").options, Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::Auto }));
+    assert_eq!(
+        ProviderConfig::new(Kind::OpenAi, "").options,
+        Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::Auto })
+    );
     assert_eq!(providers["vllm"].options, Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::AsSent }));
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));

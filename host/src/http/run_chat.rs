@@ -13,7 +13,7 @@ use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
-use super::{request_body, respond, toggles};
+use super::{encoded, respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::{Deadline, Exchange, Metadata, Reply};
 use crate::pipeline::Outcome;
@@ -27,9 +27,7 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The request's whole body, which says it is JSON or does not say.
 pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming) -> Result<Bytes, Refusal> {
-    let limits = &shared.limits;
-    request_body::expect_json(&head.headers)?;
-    request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await
+    encoded::json_bytes(shared, head, body).await
 }
 
 /// Runs the request through the pipeline that its `model` names.

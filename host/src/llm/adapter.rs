@@ -56,6 +56,8 @@ pub(super) struct Takes {
     pub(super) functions: bool,
     /// Pictures and files in the results of tools.
     pub(super) media_in_results: bool,
+    /// Whole numbers as clients write them, such as `40.0`: the vendor's own reader judges them.
+    pub(super) any_numbers: bool,
 }
 
 /// A chat request in canonical form.
@@ -151,7 +153,10 @@ impl EmbeddingsRequest<'_> {
     /// If the client sent token ids, which are those of another vendor's tokeniser.
     pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
         match self.tokens {
-            Some(_) => Err(UnsupportedField::new("input", "must be text: this model has tokens of its own")),
+            Some(_) => Err(UnsupportedField::new(
+                "input",
+                "must be text: this model has tokens of its own; with LangChain's OpenAIEmbeddings, send check_embedding_ctx_length=False",
+            )),
             None => Ok(()),
         }
     }

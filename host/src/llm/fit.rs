@@ -1,11 +1,12 @@
 //! A request in forms that the vendor's dialect has, for what OpenAI's API has in several: custom tools, the functions that were before tools,
-//! pictures in the results of tools. The reply comes back in the form that the client used.
+//! pictures in the results of tools, whole numbers. The reply comes back in the form that the client used.
 //! Invariant: a request without any of these, and its reply, pass untouched and uncopied.
 
 mod back;
 mod custom;
 mod functions;
 mod input;
+mod numbers;
 mod results;
 
 use std::borrow::Cow;
@@ -32,6 +33,9 @@ pub(super) fn fitted<'a>(messages: &'a [Message], params: &'a Fields, takes: Tak
     }
     if !takes.custom_tools {
         fitted.back.custom = custom::as_functions(&mut fitted.messages, &mut fitted.params);
+    }
+    if !takes.any_numbers {
+        numbers::as_whole(&mut fitted.params);
     }
     if !takes.media_in_results
         && let Some(messages) = hoisted(&fitted.messages)

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 
-use super::adapter::{CompletionRequest, Dialect, Unsupported};
+use super::adapter::{CompletionRequest, Dialect, Unsupported, UnsupportedField};
 use super::attempt::{Attempt, Failure, Observer, Request};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
@@ -156,7 +156,11 @@ impl Request for Chat<'_> {
 
 impl Call for Chat<'_> {
     fn builtin(attempt: &Attempt<'_, Self>) -> Result<Reply, Failure> {
-        Ok(builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode))
+        let refused = |UnsupportedField { param, message }| {
+            let provider = attempt.target.provider.clone();
+            Failure::from(Error::UnsupportedField { provider, param, message })
+        };
+        builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode).map_err(refused)
     }
 
     /// Within the total limit and what is left of the exchange's time.

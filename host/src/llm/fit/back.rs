@@ -60,8 +60,11 @@ impl Back {
             let ToolCall::Function(FunctionCall { id, name, arguments, extra }) = call else { continue };
             if self.custom.contains(name.as_str()) {
                 let custom = json!({"name": name, "input": input::whole(arguments)});
-                let mut fields =
-                    vec![("id".to_owned(), json_string(id)), ("type".to_owned(), json_string("custom")), ("custom".to_owned(), raw_json(&custom))];
+                let mut fields = vec![
+                    ("id".to_owned(), json_string(id)),
+                    ("type".to_owned(), json_string("custom")),
+                    ("custom".to_owned(), raw_json(&custom)),
+                ];
                 fields.append(extra);
                 *call = ToolCall::Other(object(&fields));
                 changed = true;
@@ -173,7 +176,8 @@ impl Restoring {
         self.growing = open;
         let ended: BTreeMap<(u32, u32), Growing> = ended;
         let rest = ended.into_iter().map(|((choice, index), growing)| (choice, index, growing.end())).filter(|(.., rest)| !rest.is_empty());
-        rest.map(|(choice, index, rest)| Delta::Piece { choice, piece: call(index, None, &json!({ "input": rest }), &Fields::new()) }).collect()
+        rest.map(|(choice, index, rest)| Delta::Piece { choice, piece: call(index, None, &json!({ "input": rest }), &Fields::new()) })
+            .collect()
     }
 }
 

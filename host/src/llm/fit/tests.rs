@@ -37,7 +37,7 @@ fn custom() -> Value {
 #[test]
 fn what_a_dialect_takes_is_neither_copied_nor_changed() {
     let (messages, params) = request(&custom(), &hi());
-    let all = Takes { custom_tools: true, functions: true, media_in_results: true };
+    let all = Takes { custom_tools: true, functions: true, media_in_results: true, any_numbers: true };
     for (messages, params, takes) in [(&messages, &params, all), (&messages, &Fields::new(), Takes::default())] {
         let fitted = fitted(messages, params, takes);
         assert!(matches!(fitted, Fitted { messages: Cow::Borrowed(_), params: Cow::Borrowed(_), .. }));
@@ -69,7 +69,8 @@ fn the_choice_of_a_custom_tool_and_calls_of_it_become_a_functions() {
         assert_eq!(fit(&extra, &hi(), Takes::default()).1["tool_choice"], expected);
     }
     let call = json!({"id": "c", "type": "custom", "custom": {"name": "patch", "input": "a\"b"}, "extra_content": {"k": 1}});
-    let messages = json!([{"role": "assistant", "content": null, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]);
+    let messages =
+        json!([{"role": "assistant", "content": null, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]);
     let (sent, ..) = fit(&json!({}), &messages, Takes::default());
     let expected = json!([{"id": "c", "type": "function", "function": {"name": "patch", "arguments": "{\"input\":\"a\\\"b\"}"}, "extra_content": {"k": 1}}]);
     assert_eq!(sent[0]["tool_calls"], expected);
@@ -97,7 +98,8 @@ fn a_whole_reply_calls_the_custom_tool_and_one_without_such_a_call_keeps_its_byt
         {"id": "b", "type": "function", "function": {"name": "patch", "arguments": "{\"input\":\"+x\\n\"}"}, "extra_content": {"k": 1}},
     ]);
     let told_calls = told(&back, completion(&calls))["message"]["tool_calls"].clone();
-    let expected = json!([calls[0], {"id": "b", "type": "custom", "custom": {"name": "patch", "input": "+x\n"}, "extra_content": {"k": 1}}]);
+    let expected =
+        json!([calls[0], {"id": "b", "type": "custom", "custom": {"name": "patch", "input": "+x\n"}, "extra_content": {"k": 1}}]);
     assert_eq!(told_calls, expected);
     assert!(told(&back, completion(&json!([calls[0]]))).is_string());
 }
@@ -126,10 +128,23 @@ fn old_functions_are_tools_on_the_wire_and_function_call_in_the_reply() {
 fn an_old_history_has_ids_that_fit_together() {
     let called = |name: &str| json!({"role": "assistant", "content": null, "function_call": {"name": name, "arguments": "{}"}});
     let result = |name: &str| json!({"role": "function", "name": name, "content": "found"});
-    let (sent, ..) = fit(&json!({}), &json!([called("a"), result("a"), called("b"), called("a"), result("a"), result("b"), result("c")]), Takes::default());
+    let (sent, ..) = fit(
+        &json!({}),
+        &json!([called("a"), result("a"), called("b"), called("a"), result("a"), result("b"), result("c")]),
+        Takes::default(),
+    );
     let ids: Vec<&Value> = [0, 2, 3].map(|at: usize| &sent[at]["tool_calls"][0]["id"]).into();
     assert_eq!([1, 5, 4].map(|at: usize| &sent[at]["tool_call_id"]).to_vec(), ids);
     assert_eq!((&sent[1]["role"], &sent[6]["role"], &sent[0]["function_call"]), (&json!("tool"), &json!("function"), &Value::Null));
+}
+
+#[test]
+fn a_whole_number_is_whole_however_it_is_written() {
+    let given = json!({"top_k": 40.0, "max_tokens": 1e3, "n": 1, "seed": -7.0, "top_logprobs": 2.5, "temperature": 1.0, "max_completion_tokens": null});
+    let (_, params, _) = fit(&given, &hi(), Takes::default());
+    let expected = json!({"top_k": 40, "max_tokens": 1000, "n": 1, "seed": -7, "top_logprobs": 2.5, "temperature": 1.0, "max_completion_tokens": null});
+    assert_eq!(params.to_string(), expected.to_string());
+    assert_eq!(fit(&given, &hi(), Takes { any_numbers: true, ..Takes::default() }).1, given);
 }
 
 #[test]
@@ -142,7 +157,8 @@ fn pictures_in_results_follow_the_results_behind_a_line_that_names_the_call() {
     let after = json!({"role": "assistant", "content": "so"});
     let messages = json!([calls, result("a", json!([text("seen"), image])), result("b", json!([image])), after]);
     let (sent, ..) = fit(&json!({}), &messages, Takes::default());
-    let lifted = json!({"role": "user", "content": [text("The result of tool call \"a\":"), image, text("The result of tool call \"b\":"), image]});
+    let lifted =
+        json!({"role": "user", "content": [text("The result of tool call \"a\":"), image, text("The result of tool call \"b\":"), image]});
     let stand_in = result("b", json!([text("The result is in the next user message.")]));
     assert_eq!(sent, json!([calls, result("a", json!([text("seen")])), stand_in, lifted, after]));
     assert_eq!(fit(&json!({}), &messages, Takes { media_in_results: true, ..Takes::default() }).0, messages);
@@ -212,8 +228,14 @@ async fn an_input_of_another_form_comes_before_the_end_even_without_a_reason() {
 #[tokio::test]
 async fn a_stream_for_an_old_client_says_function_call_of_its_first_call() {
     let (.., back) = fit(&functions(), &hi(), Takes::default());
-    let pieces =
-        vec![call(0, "search"), arguments(0, "{\"q\":"), arguments(0, "1}"), call(1, "search"), arguments(1, "{}"), Piece::Finish("tool_calls".into())];
+    let pieces = vec![
+        call(0, "search"),
+        arguments(0, "{\"q\":"),
+        arguments(0, "1}"),
+        call(1, "search"),
+        arguments(1, "{}"),
+        Piece::Finish("tool_calls".into()),
+    ];
     let choices = streamed(back, pieces).await;
     let said: Vec<Value> = choices.as_array().expect("a list").iter().map(|choice| choice["delta"].clone()).collect();
     let expected = [

@@ -14,7 +14,7 @@ use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::route::Call;
 use crate::http::shared::Shared;
-use crate::http::{request_body, respond};
+use crate::http::{encoded, request_body, respond};
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K};
 use crate::pipeline::{self, Pipeline};
 use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
@@ -120,10 +120,8 @@ fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'st
 
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let shared = call.shared;
-    let limits = &shared.limits;
     let pipeline = api(shared, &call.id)?;
-    request_body::expect_json(&call.head.headers)?;
-    let bytes = request_body::collect(call.body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let bytes = encoded::json_bytes(call.shared, call.head, call.body).await?;
     let question: Question = request_body::json(&bytes)?;
     let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::route::Call;
-use crate::http::{request_body, respond};
+use crate::http::{encoded, request_body, respond};
 use crate::pipeline::{Origin, Pipeline};
 
 /// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
@@ -58,9 +58,8 @@ pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
 
 /// 201 for a new one, 200 for a changed one; warnings beside it.
 pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let (limits, catalog) = (&call.shared.limits, &call.shared.state.catalog);
-    request_body::expect_json(&call.head.headers)?;
-    let bytes = request_body::collect(call.body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let catalog = &call.shared.state.catalog;
+    let bytes = encoded::json_bytes(call.shared, call.head, call.body).await?;
     let source: Value = request_body::json(&bytes)?;
     let put = catalog.put(&call.id, &source).await?;
     let mut reply = catalog.get(&call.id).map_or_else(|| json!({"id": call.id}), |pipeline| shown(&pipeline));

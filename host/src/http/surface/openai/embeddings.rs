@@ -11,7 +11,7 @@ use crate::chat::{Deadline, Embed, Embedded, Inputs};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::route::Call;
-use crate::http::{request_body, respond};
+use crate::http::{encoded, request_body, respond};
 use crate::llm::Asker;
 
 /// The body. A field that must be there is optional here, so that the error for its absence can name a remedy.
@@ -50,8 +50,7 @@ enum Format {
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
     let limits = &shared.limits;
-    request_body::expect_json(&head.headers)?;
-    let bytes = request_body::collect(body, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+    let bytes = encoded::json_bytes(shared, head, body).await?;
     let wire: Wire = request_body::json(&bytes)?;
     let model = wire.model.ok_or_else(|| Refusal::field("model", "is missing; GET /v1/models lists the ids"))?;
     let input = wire.input.ok_or_else(|| Refusal::field("input", "is missing: a text, or a list of texts"))?;

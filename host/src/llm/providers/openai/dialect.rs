@@ -97,7 +97,7 @@ impl Dialect for OpenAi {
     }
 
     fn takes(&self) -> Takes {
-        Takes { custom_tools: self.custom_tools, functions: true, media_in_results: true }
+        Takes { custom_tools: self.custom_tools, functions: true, media_in_results: true, any_numbers: true }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -234,7 +234,9 @@ mod tests {
             let name = crate::chat::Name { id: "i".into(), model: "m".into(), created: 1 };
             let unsupported = crate::llm::adapter::Unsupported::Refuse;
             let request = CompletionRequest { model: "m", messages: &messages, params: &Vec::new(), stream: false, unsupported, name };
-            let (wire, _) = OpenAi::at(base_url, &OpenAiOptions::default()).encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+            let (wire, _) = OpenAi::at(base_url, &OpenAiOptions::default())
+                .encode_chat(&request)
+                .unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
             String::from_utf8_lossy(&wire.body).contains(&long)
         };
         for (base_url, as_sent) in [
@@ -249,7 +251,10 @@ mod tests {
 
     #[test]
     fn a_key_is_a_bearer_token() {
-        assert_eq!(OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()).credentials("k"), (header::AUTHORIZATION, "Bearer k".to_owned()));
+        assert_eq!(
+            OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()).credentials("k"),
+            (header::AUTHORIZATION, "Bearer k".to_owned())
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::field::{need, read};
 use crate::chat::codec::{parse_fields, raw_json};
@@ -27,11 +28,11 @@ struct Any {
 }
 
 /// A string or a list of parts, which stands at the path `at`.
-pub(super) fn content(at: &str, json: &Json) -> Result<Content, Refusal> {
+pub(super) fn content(at: &str, json: &RawValue) -> Result<Content, Refusal> {
     if json.get().starts_with('"') {
         return Ok(Content::Text(read(at, json)?));
     }
-    let list: Vec<Json> = read(at, json).map_err(|_| Refusal::field(at, "must be a string or a list of content parts"))?;
+    let list: Vec<&RawValue> = read(at, json).map_err(|_| Refusal::field(at, "must be a string or a list of content parts"))?;
     let mut parts = Vec::with_capacity(list.len());
     for (index, json) in list.iter().enumerate() {
         parts.push(part(&format!("{at}[{index}]"), json)?);
@@ -47,7 +48,7 @@ fn plain(mut parts: Vec<Part>) -> Content {
     }
 }
 
-fn part(at: &str, json: &Json) -> Result<Part, Refusal> {
+fn part(at: &str, json: &RawValue) -> Result<Part, Refusal> {
     let any: Any = read(at, json)?;
     Ok(match any.r#type.as_str() {
         "input_text" | "output_text" | "text" => Part::Text { text: need(at, "text", any.text)?, extra: extra(json) },
@@ -71,7 +72,7 @@ fn part(at: &str, json: &Json) -> Result<Part, Refusal> {
 }
 
 /// Such as a mark for the provider's cache.
-fn extra(json: &Json) -> Fields {
+fn extra(json: &RawValue) -> Fields {
     let mut fields = parse_fields(json.get().as_bytes()).unwrap_or_default();
     fields.retain(|(name, _)| !OF_REPLIES.contains(&name.as_str()));
     fields

@@ -1,13 +1,12 @@
 //! Typed reads of JSON that is kept as bytes. A mistake is refused with the path of its field.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::Json;
 use crate::http::error::Refusal;
 
 /// The value that stands at the path `at`.
-pub(super) fn read<T: DeserializeOwned>(at: &str, json: &RawValue) -> Result<T, Refusal> {
+pub(super) fn read<'a, T: Deserialize<'a>>(at: &str, json: &'a RawValue) -> Result<T, Refusal> {
     let reader = &mut serde_json::Deserializer::from_str(json.get());
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let path = error.path().to_string();
@@ -30,7 +29,7 @@ pub(super) fn need<T>(at: &str, name: &str, value: Option<T>) -> Result<T, Refus
     value.ok_or_else(|| Refusal::field(format!("{at}.{name}"), "is missing"))
 }
 
-pub(super) fn is_null(json: &Json) -> bool {
+pub(super) fn is_null(json: &RawValue) -> bool {
     json.get() == "null"
 }
 

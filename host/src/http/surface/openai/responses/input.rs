@@ -2,7 +2,9 @@
 //! reasoning and its calls.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::content::content;
 use super::field::{is_null, need, read};
@@ -31,34 +33,38 @@ const OF_HOSTED_TOOLS: [&str; 10] = [
 #[derive(Deserialize)]
 struct Head {
     r#type: Option<String>,
-    role: Option<Json>,
-    id: Option<Json>,
+    role: Option<IgnoredAny>,
+    id: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Said<'a> {
     role: Option<String>,
-    content: Option<Json>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
 }
 
 /// A call of a function, of a custom tool or of the client's shell.
 #[derive(Deserialize)]
-struct Call {
+struct Call<'a> {
     call_id: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
     arguments: Option<String>,
     input: Option<String>,
-    action: Option<Json>,
-    extra_content: Option<Json>,
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Output {
+struct Output<'a> {
     call_id: Option<String>,
     /// The call's id, as the first clients with a shell sent it.
     id: Option<String>,
-    output: Option<Json>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
 }
 
 /// The messages that the input stands for.
@@ -66,7 +72,7 @@ pub(super) fn messages(input: &Json, names: &mut Names) -> Result<Vec<Message>, 
     if input.get().starts_with('"') {
         return Ok(vec![Message::text("user", read::<String>("input", input)?)]);
     }
-    let items: Vec<Json> = read("input", input).map_err(|_| Refusal::field("input", "must be a string or a list of items"))?;
+    let items: Vec<&RawValue> = read("input", input).map_err(|_| Refusal::field("input", "must be a string or a list of items"))?;
     let mut talk = Talk { names, messages: Vec::new(), led: Reasoning::default(), reasoning: Reasoning::default() };
     for (index, json) in items.iter().enumerate() {
         talk.item(&format!("input[{index}]"), json)?;
@@ -86,7 +92,7 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    fn item(&mut self, at: &str, json: &Json) -> Result<(), Refusal> {
+    fn item(&mut self, at: &str, json: &RawValue) -> Result<(), Refusal> {
         let Head { r#type, role, id } = read(at, json)?;
         match r#type.as_deref() {
             Some("message") => self.message(at, read(at, json)?),
@@ -108,13 +114,13 @@ impl Talk<'_> {
         }
     }
 
-    fn message(&mut self, at: &str, said: Said) -> Result<(), Refusal> {
+    fn message(&mut self, at: &str, said: Said<'_>) -> Result<(), Refusal> {
         let role = need(at, "role", said.role)?;
         if !["user", "assistant", "system", "developer"].contains(&role.as_str()) {
             let message = format!("`{role}` is not a role; roles are user, assistant, system and developer");
             return Err(Refusal::field(format!("{at}.role"), message));
         }
-        let content = content(&format!("{at}.content"), &need(at, "content", said.content.filter(|json| !is_null(json)))?)?;
+        let content = content(&format!("{at}.content"), need(at, "content", said.content.filter(|json| !is_null(json)))?)?;
         if role != "assistant" {
             self.said_last();
             self.push(Message { role, content, ..Message::default() });
@@ -129,7 +135,7 @@ impl Talk<'_> {
         Ok(())
     }
 
-    fn call(&mut self, at: &str, kind: &str, call: Call) -> Result<(), Refusal> {
+    fn call(&mut self, at: &str, kind: &str, call: Call<'_>) -> Result<(), Refusal> {
         let Call { call_id, namespace, name, arguments, input, action, extra_content } = call;
         let id = need(at, "call_id", call_id)?;
         let name = match kind {
@@ -137,7 +143,7 @@ impl Talk<'_> {
             _ => self.names.chat_name(namespace.as_deref(), &need(at, "name", name)?),
         };
         let arguments = match kind {
-            "local_shell_call" => shell_arguments(&format!("{at}.action"), &need(at, "action", action)?)?,
+            "local_shell_call" => shell_arguments(&format!("{at}.action"), need(at, "action", action)?)?,
             "custom_tool_call" => need(at, "input", input)?,
             _ => need(at, "arguments", arguments)?,
         };
@@ -145,7 +151,8 @@ impl Talk<'_> {
             self.push(Message { role: "assistant".into(), ..Message::default() });
         }
         self.led.append(&mut self.reasoning);
-        let extra_content = extra_content.filter(|json| !is_null(json)).or_else(|| self.led.kept.of_call(&id).cloned());
+        let extra_content =
+            extra_content.filter(|json| !is_null(json)).map(ToOwned::to_owned).or_else(|| self.led.kept.of_call(&id).cloned());
         let extra: Fields = extra_content.into_iter().map(|json| (EXTRA_CONTENT.to_owned(), json)).collect();
         let last = self.messages.last_mut().expect("there is one now");
         last.tool_calls.push(match kind {
@@ -159,10 +166,10 @@ impl Talk<'_> {
         Ok(())
     }
 
-    fn output(&mut self, at: &str, output: Output) -> Result<(), Refusal> {
+    fn output(&mut self, at: &str, output: Output<'_>) -> Result<(), Refusal> {
         let Output { call_id, id, output } = output;
         let tool_call_id = Some(need(at, "call_id", call_id.or(id))?);
-        let content = content(&format!("{at}.output"), &need(at, "output", output.filter(|json| !is_null(json)))?)?;
+        let content = content(&format!("{at}.output"), need(at, "output", output.filter(|json| !is_null(json)))?)?;
         self.said_last();
         self.push(Message { role: "tool".into(), content, tool_call_id, ..Message::default() });
         Ok(())
@@ -191,7 +198,7 @@ impl Talk<'_> {
 }
 
 /// What the client's shell ran, as a model called for it.
-fn shell_arguments(at: &str, action: &Json) -> Result<String, Refusal> {
+fn shell_arguments(at: &str, action: &RawValue) -> Result<String, Refusal> {
     let mut action: serde_json::Map<String, serde_json::Value> = read(at, action)?;
     action.retain(|name, value| name != "type" && !value.is_null());
     Ok(serde_json::Value::Object(action).to_string())
@@ -333,7 +340,10 @@ mod tests {
             function("c", "local_shell", r#"{"command":["ls"],"env":{}}"#),
         ]);
         let tool = |id: &str| json!({"role": "tool", "content": "ok", "tool_call_id": id});
-        assert_eq!(mapped(&input), Ok(json!([{"role": "assistant", "content": null, "tool_calls": calls}, tool("a"), tool("b"), tool("c")])));
+        assert_eq!(
+            mapped(&input),
+            Ok(json!([{"role": "assistant", "content": null, "tool_calls": calls}, tool("a"), tool("b"), tool("c")]))
+        );
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! back as its `encrypted_content` (`kept.rs`).
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::extra::TEXT;
 use super::field::read;
 use super::kept::Kept;
+use crate::chat::Fields;
 use crate::chat::codec::json_string;
-use crate::chat::{Fields, Json};
 use crate::http::error::Refusal;
 
 /// The reasoning before the message that comes next.
@@ -33,7 +34,7 @@ struct SummaryText {
 
 impl Reasoning {
     /// Adds the reasoning item that stands at the path `at`.
-    pub(super) fn add(&mut self, at: &str, json: &Json) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, at: &str, json: &RawValue) -> Result<(), Refusal> {
         let Item { summary, content, encrypted_content } = read(at, json)?;
         let texts = content.filter(|list| !list.is_empty()).or(summary).unwrap_or_default();
         self.texts.extend(texts.into_iter().map(|SummaryText { text }| text).filter(|text| !text.is_empty()));
@@ -64,6 +65,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::chat::Json;
     use crate::chat::codec::{json as raw, raw_json};
 
     fn value(json: &Json) -> Value {

@@ -14,15 +14,17 @@ use crate::chat::codec::raw_json;
 use crate::http::error::Refusal;
 
 #[derive(Deserialize)]
-struct Tool {
+struct Tool<'a> {
     name: Option<String>,
     description: Option<String>,
-    parameters: Option<Json>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
     strict: Option<bool>,
     /// Of a custom tool.
     format: Option<Value>,
     /// Of a namespace.
-    tools: Option<Vec<Json>>,
+    #[serde(borrow)]
+    tools: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -59,12 +61,12 @@ struct Kind {
 
 /// The list in the chat endpoint's form; none if nothing of it is left.
 pub(super) fn tools(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
-    let list: Vec<Json> = read::<Option<_>>("tools", json)?.unwrap_or_default();
+    let list: Vec<&RawValue> = read::<Option<_>>("tools", json)?.unwrap_or_default();
     let mut offered = Vec::with_capacity(list.len());
     for (index, json) in list.iter().enumerate() {
         let at = format!("tools[{index}]");
         let Kind { r#type } = read(&at, json)?;
-        let tool: Tool = if ["function", "custom", "namespace"].contains(&r#type.as_str()) { read(&at, json)? } else { Tool::none() };
+        let tool: Tool<'_> = if ["function", "custom", "namespace"].contains(&r#type.as_str()) { read(&at, json)? } else { Tool::none() };
         if r#type == "function" || r#type == "custom" {
             names.plain(need(&at, "name", tool.name.as_ref())?);
         }
@@ -87,7 +89,7 @@ struct Offered<'a> {
 }
 
 impl Offered<'_> {
-    fn tool(&mut self, at: &str, kind: &str, tool: &Tool, json: &Json) -> Result<(), Refusal> {
+    fn tool(&mut self, at: &str, kind: &str, tool: &Tool<'_>, json: &RawValue) -> Result<(), Refusal> {
         match kind {
             "function" => {
                 self.function(at, None, tool)?;
@@ -95,22 +97,22 @@ impl Offered<'_> {
             }
             "custom" => {
                 self.custom(at, None, tool)?;
-                self.echoed.push(json.clone());
+                self.echoed.push(json.to_owned());
             }
             "namespace" => {
                 self.namespace(at, tool)?;
-                self.echoed.push(json.clone());
+                self.echoed.push(json.to_owned());
             }
             "local_shell" => {
                 self.sent.push(local_shell(&self.names.local_shell()));
-                self.echoed.push(json.clone());
+                self.echoed.push(json.to_owned());
             }
             other => tracing::debug!(tool = other, "a tool that no provider of the chat endpoint has is left out"),
         }
         Ok(())
     }
 
-    fn namespace(&mut self, at: &str, tool: &Tool) -> Result<(), Refusal> {
+    fn namespace(&mut self, at: &str, tool: &Tool<'_>) -> Result<(), Refusal> {
         let namespace = need(at, "name", tool.name.as_deref())?;
         for (index, json) in tool.tools.iter().flatten().enumerate() {
             let at = format!("{at}.tools[{index}]");
@@ -124,15 +126,15 @@ impl Offered<'_> {
         Ok(())
     }
 
-    fn function(&mut self, at: &str, namespace: Option<&str>, tool: &Tool) -> Result<(), Refusal> {
+    fn function(&mut self, at: &str, namespace: Option<&str>, tool: &Tool<'_>) -> Result<(), Refusal> {
         let name = self.names.chat_name(namespace, need(at, "name", tool.name.as_deref())?);
         let Tool { description, parameters, strict, .. } = tool;
-        let function = Function { name: &name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict };
+        let function = Function { name: &name, description: description.as_deref(), parameters: *parameters, strict: *strict };
         self.sent.push(raw_json(&Sent { r#type: "function", function }));
         Ok(())
     }
 
-    fn custom(&mut self, at: &str, namespace: Option<&str>, tool: &Tool) -> Result<(), Refusal> {
+    fn custom(&mut self, at: &str, namespace: Option<&str>, tool: &Tool<'_>) -> Result<(), Refusal> {
         let name = self.names.chat_name(namespace, need(at, "name", tool.name.as_deref())?);
         let mut custom = json!({ "name": name });
         if let Some(description) = &tool.description {
@@ -150,23 +152,24 @@ impl Offered<'_> {
     }
 }
 
-impl Tool {
+impl Tool<'_> {
     /// Of a kind that is not read.
     fn none() -> Self {
         Self { name: None, description: None, parameters: None, strict: None, format: None, tools: None }
     }
 }
 
-fn echoed<'a>(name: &'a str, tool: &'a Tool) -> Echoed<'a> {
+fn echoed<'a>(name: &'a str, tool: &'a Tool<'_>) -> Echoed<'a> {
     let Tool { description, parameters, strict, .. } = tool;
-    Echoed { r#type: "function", name, description: description.as_deref(), parameters: parameters.as_deref(), strict: *strict }
+    Echoed { r#type: "function", name, description: description.as_deref(), parameters: *parameters, strict: *strict }
 }
 
 /// The client's shell as a function; its properties are those of the action that the client runs.
 fn local_shell(name: &str) -> Json {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     let variables = json!({"type": "object", "additionalProperties": {"type": "string"}});
-    let properties = json!({"command": strings, "working_directory": {"type": "string"}, "timeout_ms": {"type": "integer"}, "env": variables});
+    let properties =
+        json!({"command": strings, "working_directory": {"type": "string"}, "timeout_ms": {"type": "integer"}, "env": variables});
     let parameters = json!({"type": "object", "properties": properties, "required": ["command"]});
     let description = "Runs a command on the user's machine and gives its output. `command` holds the program and its arguments.";
     raw_json(&json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}))
@@ -175,9 +178,10 @@ fn local_shell(name: &str) -> Json {
 /// The choice in the chat endpoint's form, and whether it makes no sense without tools.
 pub(super) fn choice(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<(Json, bool), Refusal> {
     #[derive(Deserialize)]
-    struct Allowed {
+    struct Allowed<'a> {
         mode: String,
-        tools: Vec<Json>,
+        #[serde(borrow)]
+        tools: Vec<&'a RawValue>,
     }
     const AT: &str = "tool_choice";
     if json.get().starts_with('"') {
@@ -194,7 +198,7 @@ pub(super) fn choice(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<
         echo.set(AT, &echoed);
         return Ok((raw_json(&sent), true));
     }
-    let Allowed { mode, tools } = read(AT, json)?;
+    let Allowed { mode, tools }: Allowed<'_> = read(AT, json)?;
     let (mut echoed, mut sent) = (Vec::new(), Vec::new());
     for (index, json) in tools.iter().enumerate() {
         let (ours, theirs) = named(&format!("{AT}.tools[{index}]"), json, names)?;
@@ -206,7 +210,7 @@ pub(super) fn choice(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<
 }
 
 /// The choice of one tool: as the response repeats it, and in the chat endpoint's form.
-fn named(at: &str, json: &Json, names: &mut Names) -> Result<(Value, Value), Refusal> {
+fn named(at: &str, json: &RawValue, names: &mut Names) -> Result<(Value, Value), Refusal> {
     #[derive(Deserialize)]
     struct Named {
         name: String,

@@ -148,7 +148,8 @@ fn tools_that_the_client_runs_have_a_form_and_those_of_openai_s_servers_are_left
     let plain = json!({"type": "custom", "name": "note", "format": {"type": "text"}});
     let namespace = json!({"type": "namespace", "name": "mcp__x", "description": "d", "tools": [tool(), custom, {"type": "web_search"}]});
     let shell = json!({"type": "local_shell"});
-    let hosted = ["web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "mcp", "tool_search", "computer"];
+    let hosted =
+        ["web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "mcp", "tool_search", "computer"];
     let mut tools = vec![namespace.clone(), tool(), custom.clone(), plain.clone(), shell.clone()];
     tools.extend(hosted.map(|kind| json!({"type": kind, "name": 7})));
     let asked = asked(&json!({"tools": tools, "tool_choice": {"type": "custom", "name": "patch", "namespace": "mcp__x"}})).expect("taken");
