@@ -56,6 +56,10 @@ pub(super) struct Takes {
     pub(super) functions: bool,
     /// Pictures and files in the results of tools.
     pub(super) media_in_results: bool,
+    /// A `tool_choice` of the type `allowed_tools`.
+    pub(super) allowed_tools: bool,
+    /// `parallel_tool_calls`: it can be told to make one call at a time.
+    pub(super) one_call: bool,
     /// Whole numbers as clients write them, such as `40.0`: the vendor's own reader judges them.
     pub(super) any_numbers: bool,
 }

@@ -1,18 +1,22 @@
 //! A request in forms that the vendor's dialect has, for what OpenAI's API has in several: custom tools, the functions that were before tools,
-//! pictures in the results of tools, whole numbers. The reply comes back in the form that the client used.
+//! pictures in the results of tools, whole numbers, one call at a time. The reply comes back in the form that the client used.
 //! Invariant: a request without any of these, and its reply, pass untouched and uncopied.
 
+mod allowed;
 mod back;
 mod custom;
 mod functions;
 mod input;
 mod numbers;
+mod param;
 mod results;
 
 use std::borrow::Cow;
 
 use super::adapter::Takes;
 use crate::chat::{Fields, Message};
+
+use param::param;
 
 pub(super) use back::Back;
 pub(super) use results::hoisted;
@@ -34,6 +38,13 @@ pub(super) fn fitted<'a>(messages: &'a [Message], params: &'a Fields, takes: Tak
     if !takes.custom_tools {
         fitted.back.custom = custom::as_functions(&mut fitted.messages, &mut fitted.params);
     }
+    if !takes.allowed_tools {
+        allowed::as_list(&mut fitted.params);
+    }
+    if !takes.one_call && param(&fitted.params, "parallel_tool_calls") == Some("false") {
+        fitted.params.to_mut().retain(|(name, _)| name != "parallel_tool_calls");
+        fitted.back.one_call = true;
+    }
     if !takes.any_numbers {
         numbers::as_whole(&mut fitted.params);
     }
@@ -43,11 +54,6 @@ pub(super) fn fitted<'a>(messages: &'a [Message], params: &'a Fields, takes: Tak
         fitted.messages = messages.into();
     }
     fitted
-}
-
-/// The field of that name, unless it is null.
-fn param<'a>(params: &'a Fields, name: &str) -> Option<&'a str> {
-    params.iter().find_map(|(key, json)| (key == name && json.get() != "null").then(|| json.get()))
 }
 
 #[cfg(test)]

@@ -17,11 +17,13 @@ pub(in crate::llm) struct Back {
     pub(super) custom: HashSet<String>,
     /// The client knows `function_call` and no tools.
     pub(super) old: bool,
+    /// The client wants one call at a time, and the vendor cannot be told: of several the first counts.
+    pub(super) one_call: bool,
 }
 
 impl Back {
     fn is_nothing(&self) -> bool {
-        self.custom.is_empty() && !self.old
+        self.custom.is_empty() && !self.old && !self.one_call
     }
 
     /// A reply in one piece.
@@ -55,8 +57,12 @@ impl Back {
     }
 
     fn custom_calls(&self, choice: &mut Choice) -> bool {
-        let mut changed = false;
-        for call in &mut choice.message.tool_calls {
+        let calls = &mut choice.message.tool_calls;
+        let mut changed = self.one_call && calls.len() > 1;
+        if changed {
+            calls.truncate(1);
+        }
+        for call in calls {
             let ToolCall::Function(FunctionCall { id, name, arguments, extra }) = call else { continue };
             if self.custom.contains(name.as_str()) {
                 let custom = json!({"name": name, "input": input::whole(arguments)});
@@ -151,6 +157,7 @@ impl Restoring {
             // A message of the old form has one call.
             Piece::Call { .. } | Piece::Arguments { .. } if back.old => {}
             Piece::Finish(reason) if back.old && reason == "tool_calls" => say(Piece::Finish("function_call".to_owned())),
+            Piece::Call { index, .. } | Piece::Arguments { index, .. } if back.one_call && *index > 0 => {}
             Piece::Call { index, id, name, extra } if back.custom.contains(name.as_str()) => {
                 growing.entry((choice, *index)).or_default();
                 say(call(*index, Some(id), &json!({"name": name, "input": ""}), extra));

@@ -8,15 +8,13 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::param;
+use super::input::INPUT;
+use super::param::param;
 use crate::chat::codec::{parse_fields, raw_json};
 use crate::chat::{Fields, FunctionCall, Json, Message, ToolCall};
 
 /// The word that is in every custom tool, so that requests without it are not read.
 const MARK: &str = "\"custom\"";
-
-/// The property that holds the text.
-pub(super) const INPUT: &str = "input";
 
 /// What the model is told of the property.
 const INPUT_NOTE: &str = "Put the whole text, as it is, into `input`.";

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::param;
+use super::param::param;
 use crate::chat::codec::raw_json;
 use crate::chat::{Fields, FunctionCall, Json, Message, ToolCall};
 

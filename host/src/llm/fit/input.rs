@@ -5,14 +5,18 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::custom::INPUT;
+/// The property that holds the text.
+pub(super) const INPUT: &str = "input";
 
 /// Bytes of arguments of another form that are held; longer ones go out as they came.
 const HELD_BYTES: usize = 4 << 20;
 
 /// The text that the whole arguments hold.
 pub(super) fn whole(arguments: &str) -> String {
-    let fields = serde_json::from_str::<HashMap<String, Value>>(arguments).unwrap_or_default();
+    let Ok(fields) = serde_json::from_str::<HashMap<String, Value>>(arguments) else { return arguments.to_owned() };
+    if fields.is_empty() {
+        return String::new();
+    }
     let named = fields.get(INPUT);
     // Some models give the one property a name of their own.
     let only = named.or_else(|| fields.values().next().filter(|_| fields.len() == 1));
@@ -188,6 +192,7 @@ mod tests {
     fn arguments_of_another_form_are_taken_as_they_are_or_for_their_only_text() {
         for (arguments, text) in [
             ("", ""),
+            ("{}", ""),
             ("*** Begin Patch", "*** Begin Patch"),
             ("{\"patch\":\"x\"}", "x"),
             ("{\"a\":\"x\",\"input\":\"y\"}", "y"),

@@ -37,7 +37,7 @@ fn custom() -> Value {
 #[test]
 fn what_a_dialect_takes_is_neither_copied_nor_changed() {
     let (messages, params) = request(&custom(), &hi());
-    let all = Takes { custom_tools: true, functions: true, media_in_results: true, any_numbers: true };
+    let all = Takes { custom_tools: true, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true };
     for (messages, params, takes) in [(&messages, &params, all), (&messages, &Fields::new(), Takes::default())] {
         let fitted = fitted(messages, params, takes);
         assert!(matches!(fitted, Fitted { messages: Cow::Borrowed(_), params: Cow::Borrowed(_), .. }));
@@ -66,7 +66,7 @@ fn the_choice_of_a_custom_tool_and_calls_of_it_become_a_functions() {
     for (choice, expected) in [(chosen.clone(), function.clone()), (allowed(&chosen), allowed(&function)), (json!("auto"), json!("auto"))] {
         let mut extra = custom();
         extra["tool_choice"] = choice;
-        assert_eq!(fit(&extra, &hi(), Takes::default()).1["tool_choice"], expected);
+        assert_eq!(fit(&extra, &hi(), Takes { allowed_tools: true, ..Takes::default() }).1["tool_choice"], expected);
     }
     let call = json!({"id": "c", "type": "custom", "custom": {"name": "patch", "input": "a\"b"}, "extra_content": {"k": 1}});
     let messages =
@@ -145,6 +145,33 @@ fn a_whole_number_is_whole_however_it_is_written() {
     let expected = json!({"top_k": 40, "max_tokens": 1000, "n": 1, "seed": -7, "top_logprobs": 2.5, "temperature": 1.0, "max_completion_tokens": null});
     assert_eq!(params.to_string(), expected.to_string());
     assert_eq!(fit(&given, &hi(), Takes { any_numbers: true, ..Takes::default() }).1, given);
+}
+
+#[test]
+fn allowed_tools_are_a_shorter_list() {
+    let mut given = custom();
+    let allowed = json!([{"type": "custom", "custom": {"name": "patch"}}]);
+    given["tool_choice"] = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": allowed}});
+    let (_, params, _) = fit(&given, &hi(), Takes::default());
+    assert_eq!((params["tools"].as_array().map(Vec::len), &params["tool_choice"]), (Some(1), &json!("required")));
+    assert_eq!(params["tools"][0]["function"]["name"], "patch");
+    assert_eq!(fit(&given, &hi(), Takes { allowed_tools: true, custom_tools: true, ..Takes::default() }).1, given);
+}
+
+#[tokio::test]
+async fn a_client_that_wants_one_call_gets_the_first_of_several() {
+    let given = json!({"parallel_tool_calls": false});
+    let (_, params, back) = fit(&given, &hi(), Takes::default());
+    assert_eq!(params, json!({}));
+    let calls = json!([
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]);
+    assert_eq!(told(&back, completion(&calls))["message"]["tool_calls"], json!([calls[0]]));
+    let pieces = vec![call(0, "f"), arguments(0, "{}"), call(1, "g"), arguments(1, "{}"), Piece::Finish("tool_calls".into())];
+    let choices = streamed(back, pieces).await;
+    assert!(!choices.to_string().contains("\"g\"") && choices.to_string().contains("\"f\""), "{choices}");
+    assert_eq!(fit(&given, &hi(), Takes { one_call: true, ..Takes::default() }).1, given);
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Dialect for Anthropic {
     }
 
     fn takes(&self) -> Takes {
-        Takes { media_in_results: true, ..Takes::default() }
+        Takes { media_in_results: true, one_call: true, ..Takes::default() }
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens; keys have a header of their own.

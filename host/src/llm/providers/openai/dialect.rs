@@ -97,7 +97,8 @@ impl Dialect for OpenAi {
     }
 
     fn takes(&self) -> Takes {
-        Takes { custom_tools: self.custom_tools, functions: true, media_in_results: true, any_numbers: true }
+        let Self { custom_tools, .. } = *self;
+        Takes { custom_tools, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

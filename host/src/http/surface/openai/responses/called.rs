@@ -1,4 +1,5 @@
-//! A call as the client knows it: of a function, of a custom tool, of its local shell; with the namespace that the tool was offered in.
+//! A call as the client knows it: of a function, of a custom tool, of its local shell.
+//! Invariant: it has the name and the namespace under which the client offered the tool.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

@@ -11,6 +11,7 @@ use super::field::{is_null, need, read};
 use super::kept::EXTRA_CONTENT;
 use super::names::Names;
 use super::reasoning::Reasoning;
+use super::tools::ADDITIONAL;
 use crate::chat::codec::raw_json;
 use crate::chat::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
 use crate::http::error::Refusal;
@@ -103,6 +104,8 @@ impl Talk<'_> {
             Some("item_reference") => Err(reference(at)),
             None if id.is_some() => Err(reference(at)),
             None => Err(Refusal::field(format!("{at}.type"), "is missing; a message may do without it, but needs `role` and `content`")),
+            // Read with the other tools, before the input.
+            Some(ADDITIONAL) => Ok(()),
             Some(kind) if OF_HOSTED_TOOLS.contains(&kind) => Ok(()),
             Some(other) => {
                 let message = format!(

@@ -6,6 +6,9 @@ use std::collections::{HashMap, HashSet};
 /// Characters of a name that OpenAI takes.
 const NAME_CHARS: usize = 64;
 
+/// The namespace of tools that stand in none; a tool of it has no other name.
+const DEFAULT: &str = "functions";
+
 /// Bytes of `_` and of the largest number behind a name.
 const NUMBER_BYTES: usize = 11;
 
@@ -43,7 +46,11 @@ impl Names {
         if let Some(chat) = self.within.get(&known) {
             return chat.clone();
         }
-        let joined = if namespace.ends_with("__") { format!("{namespace}{name}") } else { format!("{namespace}__{name}") };
+        let joined = match namespace {
+            DEFAULT => name.to_owned(),
+            _ if namespace.ends_with("__") => format!("{namespace}{name}"),
+            _ => format!("{namespace}__{name}"),
+        };
         let chat = self.free(&joined);
         self.tools.insert(chat.clone(), Tool::Within { namespace: namespace.to_owned(), name: name.to_owned() });
         self.within.insert(known, chat.clone());
@@ -98,6 +105,10 @@ mod tests {
         assert_eq!(names.chat_name(Some("mcp__a"), "run"), taken);
         assert_eq!(names.chat_name(Some("mcp__b__"), "run"), "mcp__b__run");
         assert_eq!((names.chat_name(None, "shell"), names.chat_name(Some(""), "shell")), ("shell".into(), "shell".into()));
+        assert_eq!(
+            (names.chat_name(Some("functions"), "exec"), names.chat_name(Some("functions"), "shell")),
+            ("exec".into(), "shell_2".into())
+        );
         assert_eq!(names.tool("mcp__b__run"), Some(&Tool::Within { namespace: "mcp__b__".into(), name: "run".into() }));
         assert_eq!(names.tool("shell"), None);
         assert_eq!((names.local_shell().as_str(), names.tool("local_shell")), ("local_shell", Some(&Tool::LocalShell)));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::echo::Echo;
 use super::field::{is_null, read};
@@ -57,9 +58,10 @@ const CHAT_NAMES: [(&str, &str); 10] = [
 pub(super) fn read_body(body: &[u8]) -> Result<Asked, Failure> {
     let mut draft = Draft::new();
     let fields = codec::parse_fields(body)?;
-    // They name what the input and the choice speak of.
-    let (tools, others): (Fields, Fields) = fields.into_iter().partition(|(name, _)| name == "tools");
-    for (name, value) in tools.into_iter().chain(others) {
+    let field = |name: &str| fields.iter().find_map(|(key, value)| (key == name).then_some(&**value));
+    // First, for they name what the input and the choice speak of.
+    draft.tools(field("tools"), field("input"))?;
+    for (name, value) in fields.into_iter().filter(|(name, _)| name != "tools") {
         if !draft.whole(&name, &value)? && !draft.passed(&name, &value)? && !is_null(&value) {
             if let Some((_, remedy)) = CHAT_NAMES.iter().find(|(chat, _)| *chat == name) {
                 return Err(Refusal::field(name, format!("is a field of the chat endpoint; {remedy}")).into());
@@ -119,7 +121,6 @@ impl Draft {
             "instructions" => self.instructions = self.echoed("instructions", value)?,
             "stream" => self.stream = read::<Option<bool>>(name, value)?.unwrap_or(false),
             "pipeline" => self.toggles = Some(value.clone()),
-            "tools" => self.tools(value)?,
             "tool_choice" if !is_null(value) => self.choice = Some(tools::choice(value, &mut self.names, &mut self.echo)?),
             "parallel_tool_calls" => self.parallel = self.echoed::<bool>("parallel_tool_calls", value)?.map(|_| value.clone()),
             "text" => text::text(value, &mut self.params, &mut self.echo)?,
@@ -189,8 +190,8 @@ impl Draft {
         Ok(self.echoed::<String>(name, value)?.is_some())
     }
 
-    fn tools(&mut self, value: &Json) -> Result<(), Refusal> {
-        if let Some(tools) = tools::tools(value, &mut self.names, &mut self.echo)? {
+    fn tools(&mut self, tools: Option<&RawValue>, input: Option<&RawValue>) -> Result<(), Refusal> {
+        if let Some(tools) = tools::tools(tools, input, &mut self.names, &mut self.echo)? {
             self.params.push(("tools".into(), tools));
             self.tools = true;
         }

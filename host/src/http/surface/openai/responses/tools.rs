@@ -2,6 +2,8 @@
 //! namespace, its local shell. Tools that OpenAI's servers run have no counterpart; clients offer them unasked, so they are left out, and refused
 //! only if one of them must be called. The response repeats what was taken.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -12,6 +14,9 @@ use super::names::Names;
 use crate::chat::Json;
 use crate::chat::codec::raw_json;
 use crate::http::error::Refusal;
+
+/// The kind of an input item that offers tools.
+pub(super) const ADDITIONAL: &str = "additional_tools";
 
 #[derive(Deserialize)]
 struct Tool<'a> {
@@ -59,12 +64,19 @@ struct Kind {
     r#type: String,
 }
 
-/// The list in the chat endpoint's form; none if nothing of it is left.
-pub(super) fn tools(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<Option<Json>, Refusal> {
-    let list: Vec<&RawValue> = read::<Option<_>>("tools", json)?.unwrap_or_default();
-    let mut offered = Vec::with_capacity(list.len());
-    for (index, json) in list.iter().enumerate() {
-        let at = format!("tools[{index}]");
+/// The list in the chat endpoint's form; none if nothing of it is left. The input may add tools in items of its own; one that is there already
+/// takes the other's place.
+pub(super) fn tools(
+    tools: Option<&RawValue>,
+    input: Option<&RawValue>,
+    names: &mut Names,
+    echo: &mut Echo,
+) -> Result<Option<Json>, Refusal> {
+    let list: Vec<&RawValue> = tools.map(|json| read::<Option<_>>("tools", json)).transpose()?.flatten().unwrap_or_default();
+    let own = list.len();
+    let list = list.into_iter().enumerate().map(|(index, json)| (format!("tools[{index}]"), json)).chain(additional(input)?);
+    let mut offered = Vec::with_capacity(own);
+    for (at, json) in list {
         let Kind { r#type } = read(&at, json)?;
         let tool: Tool<'_> = if ["function", "custom", "namespace"].contains(&r#type.as_str()) { read(&at, json)? } else { Tool::none() };
         if r#type == "function" || r#type == "custom" {
@@ -72,18 +84,46 @@ pub(super) fn tools(json: &Json, names: &mut Names, echo: &mut Echo) -> Result<O
         }
         offered.push((at, r#type, tool, json));
     }
-    let mut list = Offered { names, sent: Vec::new(), echoed: Vec::new() };
-    for (at, r#type, tool, json) in &offered {
+    let mut list = Offered { names, sent: Vec::new(), places: HashMap::new(), echoed: Vec::new() };
+    for (at, r#type, tool, json) in &offered[..own] {
         list.tool(at, r#type, tool, json)?;
     }
-    let Offered { sent, echoed, .. } = list;
-    echo.set("tools", &echoed);
+    echo.set("tools", &std::mem::take(&mut list.echoed));
+    for (at, r#type, tool, json) in &offered[own..] {
+        list.tool(at, r#type, tool, json)?;
+    }
+    let sent = list.sent;
     Ok((!sent.is_empty()).then(|| raw_json(&sent)))
+}
+
+/// The tools in items of the input, each with its path.
+fn additional(input: Option<&RawValue>) -> Result<Vec<(String, &RawValue)>, Refusal> {
+    #[derive(Deserialize)]
+    struct Item<'a> {
+        r#type: Option<String>,
+        #[serde(borrow)]
+        tools: Option<&'a RawValue>,
+    }
+    let mut found = Vec::new();
+    // Few inputs hold any, and a long one is best not read twice.
+    let Some(input) = input.filter(|input| input.get().starts_with('[') && input.get().contains(ADDITIONAL)) else { return Ok(found) };
+    for (index, json) in read::<Vec<&RawValue>>("input", input)?.into_iter().enumerate() {
+        // An item of another form is for the reader of the input to refuse.
+        let Ok(Item { r#type: Some(kind), tools: Some(tools) }) = serde_json::from_str::<Item<'_>>(json.get()) else { continue };
+        if kind == ADDITIONAL {
+            let at = format!("input[{index}].tools");
+            let list: Vec<&RawValue> = read(&at, tools)?;
+            found.extend(list.into_iter().enumerate().map(|(place, json)| (format!("{at}[{place}]"), json)));
+        }
+    }
+    Ok(found)
 }
 
 struct Offered<'a> {
     names: &'a mut Names,
     sent: Vec<Json>,
+    /// Where in `sent` each name stands.
+    places: HashMap<String, usize>,
     /// What the response repeats.
     echoed: Vec<Json>,
 }
@@ -104,12 +144,23 @@ impl Offered<'_> {
                 self.echoed.push(json.to_owned());
             }
             "local_shell" => {
-                self.sent.push(local_shell(&self.names.local_shell()));
+                let name = self.names.local_shell();
+                self.send(&name, local_shell(&name));
                 self.echoed.push(json.to_owned());
             }
             other => tracing::debug!(tool = other, "a tool that no provider of the chat endpoint has is left out"),
         }
         Ok(())
+    }
+
+    fn send(&mut self, name: &str, tool: Json) {
+        match self.places.get(name) {
+            Some(place) => self.sent[*place] = tool,
+            None => {
+                self.places.insert(name.to_owned(), self.sent.len());
+                self.sent.push(tool);
+            }
+        }
     }
 
     fn namespace(&mut self, at: &str, tool: &Tool<'_>) -> Result<(), Refusal> {
@@ -130,7 +181,8 @@ impl Offered<'_> {
         let name = self.names.chat_name(namespace, need(at, "name", tool.name.as_deref())?);
         let Tool { description, parameters, strict, .. } = tool;
         let function = Function { name: &name, description: description.as_deref(), parameters: *parameters, strict: *strict };
-        self.sent.push(raw_json(&Sent { r#type: "function", function }));
+        let sent = raw_json(&Sent { r#type: "function", function });
+        self.send(&name, sent);
         Ok(())
     }
 
@@ -147,7 +199,7 @@ impl Offered<'_> {
                 format.clone()
             };
         }
-        self.sent.push(raw_json(&json!({"type": "custom", "custom": custom})));
+        self.send(&name, raw_json(&json!({"type": "custom", "custom": custom})));
         Ok(())
     }
 }

@@ -175,6 +175,28 @@ fn tools_that_the_client_runs_have_a_form_and_those_of_openai_s_servers_are_left
 }
 
 #[test]
+fn tools_that_the_input_adds_are_offered_with_the_others_and_the_newest_of_a_name_counts() {
+    let named = |name: &str, description: &str| json!({"type": "function", "name": name, "description": description});
+    let adds = |tools: Value| json!({"type": "additional_tools", "id": "at_1", "role": "developer", "tools": tools});
+    let group = |name: &str, tools: Value| json!({"type": "namespace", "name": name, "tools": tools});
+    let input = json!([
+        adds(json!([group("functions", json!([{"type": "custom", "name": "exec"}, named("wait", "old")])), group("clock", json!([named("sleep", "d")]))])),
+        {"role": "user", "content": "hi"},
+        adds(json!([group("functions", json!([named("wait", "new")])), {"type": "web_search"}])),
+    ]);
+    let taken = asked(&json!({"input": input, "tools": [named("f", "d")]})).expect("taken");
+    let sent = params(&taken);
+    let names = sent["tools"].as_array().expect("a list").iter().map(|tool| {
+        let tool = if tool["type"] == "custom" { &tool["custom"] } else { &tool["function"] };
+        (tool["name"].as_str().unwrap_or_default(), tool["description"].as_str().unwrap_or_default())
+    });
+    assert_eq!(names.collect::<Vec<_>>(), [("f", "d"), ("exec", ""), ("wait", "new"), ("clock__sleep", "d")]);
+    assert_eq!((taken.chat.messages.len(), echo(&taken)["tools"].as_array().map(Vec::len)), (1, Some(1)));
+    let refused = asked(&json!({"input": [adds(json!([{"type": "function"}])), {"role": "user", "content": "hi"}]}));
+    assert!(matches!(refused, Err(Refusal::Field { param, .. }) if param == "input[0].tools[0].name"));
+}
+
+#[test]
 fn a_call_in_the_input_has_the_name_that_its_tool_was_offered_under_wherever_the_tools_stand() {
     let body = json!({"model": "m", "input": [{"type": "function_call", "call_id": "c", "namespace": "n", "name": "f", "arguments": "{}"}],
         "tools": [{"type": "namespace", "name": "n", "tools": [tool()]}, {"type": "function", "name": "n__f"}]});
