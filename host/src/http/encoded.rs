@@ -90,7 +90,7 @@ fn read(
     let mut whole = Vec::new();
     let mut step = vec![0; STEP_BYTES];
     loop {
-        let broken = |error: std::io::Error| Refusal::field("body", format!("is no {name} data, which its content-encoding says: {error}"));
+        let broken = |_| Refusal::field("body", format!("is no whole {name} data, which its `content-encoding` says it is"));
         let bytes = decoder.read(&mut step).map_err(broken)?;
         if bytes == 0 {
             return Ok(whole.into());
