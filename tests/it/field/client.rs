@@ -1,6 +1,7 @@
 //! Cases on the side of the client: tools, fields, bodies, documents and models as clients have them by default.
 //! Each test says the number of its case; the tests of a room hold the details.
 
+mod agents;
 mod compressed;
 mod kept;
 mod knowledge;
