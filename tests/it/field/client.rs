@@ -3,6 +3,7 @@
 
 mod agents;
 mod compressed;
+mod guards;
 mod kept;
 mod knowledge;
 mod models;
