@@ -153,7 +153,7 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let text = "[providers.anthropic]\nmax_tokens = 9000\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
                 [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
                 max_tokens_field = \"max_tokens\"\nstream_usage = false\n[providers.openai]\nstream_usage = false\n\
-                [providers.vllm]\nkind = \"openai\"\nbase_url = \"http://v/v1\"\ncustom_tools = \"as-sent\"\n\
+                [providers.vllm]\nkind = \"openai\"\nbase_url = \"http://v/v1\"\ncustom_tools = \"as-sent\"\nleave_out = [\"verbosity\"]\n\
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
@@ -176,9 +176,10 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false, ..OpenAiOptions::default() }));
     assert_eq!(
         ProviderConfig::new(Kind::OpenAi, "").options,
-        Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::Auto })
+        Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::Auto, leave_out: Vec::new() })
     );
-    assert_eq!(providers["vllm"].options, Options::OpenAi(OpenAiOptions { stream_usage: true, custom_tools: CustomTools::AsSent }));
+    let vllm = OpenAiOptions { custom_tools: CustomTools::AsSent, leave_out: vec!["verbosity".into()], ..OpenAiOptions::default() };
+    assert_eq!(providers["vllm"].options, Options::OpenAi(vllm));
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
     let config = parse(text);
@@ -191,7 +192,7 @@ fn an_option_that_cannot_be_is_refused() {
     wrong(
         "[providers.openai]\nmax_tokens = 1",
         "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models, \
-         stream_usage, custom_tools",
+         stream_usage, custom_tools, leave_out",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",
@@ -205,6 +206,13 @@ fn an_option_that_cannot_be_is_refused() {
         "[providers.openai]\ncustom_tools = \"no\"",
         "2: providers.openai.custom_tools: expected \"auto\" or \"as-sent\" or \"as-functions\", found \"no\"",
     );
+    wrong(
+        "[providers.openai]\nleave_out = [\"model\"]",
+        "2: providers.openai.leave_out[0]: expected the name of a field that a request can do without, such as \"prompt_cache_key\", found \"model\"",
+    );
+    let left_out = |count: usize| format!("[providers.openai]\nleave_out = [{}]", vec!["\"x\""; count].join(", "));
+    parse(&left_out(32));
+    wrong(&left_out(33), "2: providers.openai.leave_out[32]: there may be at most 32");
     let azure = |option: &str| format!("[providers.azure-openai]\nbase_url = \"http://h\"\n{option}");
     wrong(
         &azure("api_version = \"a b\""),

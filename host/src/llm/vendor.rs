@@ -33,6 +33,9 @@ pub trait OptionKeys {
     /// A text that need not be there; `expected` says what it would be.
     fn optional_text(&mut self, key: &'static str, value: &mut Option<String>, is_valid: fn(&str) -> bool, expected: &str);
 
+    /// A list of texts; `expected` says what each would be.
+    fn texts(&mut self, key: &'static str, values: &mut Vec<String>, most: usize, is_valid: fn(&str) -> bool, expected: &str);
+
     /// A text that `base_url` is made of, in place of `base_url`; `conflict` goes behind "stands beside base_url;".
     fn base_url_from(&mut self, key: &'static str, url: fn(&str) -> Option<String>, expected: &str, conflict: &str);
 }

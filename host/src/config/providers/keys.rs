@@ -7,7 +7,7 @@ use super::oauth;
 use super::values::text;
 use crate::config::json::quote;
 use crate::config::print::Printer;
-use crate::config::section::Section;
+use crate::config::section::{Entry, Section};
 use crate::config::walk::Walk;
 use crate::llm::{OptionKeys, ProviderConfig, SECRET_NAME, Unsupported, is_secret_name};
 
@@ -100,6 +100,22 @@ impl OptionKeys for OptionReader<'_, '_> {
         }
     }
 
+    fn texts(&mut self, key: &'static str, values: &mut Vec<String>, most: usize, is_valid: fn(&str) -> bool, expected: &str) {
+        let Some(entry) = self.section.take(key) else { return };
+        let items = entry.list();
+        if let Some(one_too_many) = items.get(most) {
+            one_too_many.problem(format!("there may be at most {most}"));
+        }
+        let valid = |item: &Entry<'_>| {
+            let found = item.text().filter(|text| is_valid(text)).map(str::to_owned);
+            if found.is_none() {
+                item.wrong(expected);
+            }
+            found
+        };
+        *values = items.iter().take(most).filter_map(valid).collect();
+    }
+
     fn base_url_from(&mut self, key: &'static str, url: fn(&str) -> Option<String>, expected: &str, conflict: &str) {
         let Some(entry) = self.section.take(key) else { return };
         self.says_where = true;
@@ -128,6 +144,11 @@ impl OptionKeys for Printer {
         if let Some(value) = value {
             self.entry(key, &quote(value));
         }
+    }
+
+    fn texts(&mut self, key: &'static str, values: &mut Vec<String>, _most: usize, _is_valid: fn(&str) -> bool, _expected: &str) {
+        let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
+        self.entry(key, &format!("[{}]", quoted.join(", ")));
     }
 
     /// `base_url` itself is printed.

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::input::{self, Growing};
+use super::input::{self, Growing, HELD_BYTES};
 use crate::chat::codec::{self, Invalid, json_string, object, raw_json};
 use crate::chat::{Choice, Completion, Delta, Fields, Frame, FrameStream, Frames, FunctionCall, Json, Piece, StreamError, ToolCall, Whole};
+
+/// Calls of custom tools in one stream; what comes after so many leaves as it came.
+const CALLS_MAX: usize = 4096;
 
 /// What a reply must be told as.
 #[derive(Debug, Default)]
@@ -84,7 +87,7 @@ impl Back {
         if self.is_nothing() {
             return frames;
         }
-        let mut restoring = Restoring { back: self, growing: BTreeMap::new() };
+        let mut restoring = Restoring { back: self, growing: BTreeMap::new(), held: 0 };
         Box::pin(frames.map(move |item| item.and_then(|frames| restoring.frames(frames))))
     }
 }
@@ -106,6 +109,8 @@ struct Restoring {
     back: Back,
     /// The calls of custom tools, by choice and number, as their input grows.
     growing: BTreeMap<(u32, u32), Growing>,
+    /// Bytes that they hold together.
+    held: usize,
 }
 
 impl Restoring {
@@ -147,7 +152,7 @@ impl Restoring {
     }
 
     fn piece(&mut self, choice: u32, piece: &Piece, out: &mut Vec<Delta>) {
-        let Self { back, growing } = self;
+        let Self { back, growing, held } = self;
         let mut say = |piece| out.push(Delta::Piece { choice, piece });
         match piece {
             Piece::Call { index, name, .. } if back.old && *index == 0 => {
@@ -158,12 +163,18 @@ impl Restoring {
             Piece::Call { .. } | Piece::Arguments { .. } if back.old => {}
             Piece::Finish(reason) if back.old && reason == "tool_calls" => say(Piece::Finish("function_call".to_owned())),
             Piece::Call { index, .. } | Piece::Arguments { index, .. } if back.one_call && *index > 0 => {}
-            Piece::Call { index, id, name, extra } if back.custom.contains(name.as_str()) => {
+            Piece::Call { index, id, name, extra } if back.custom.contains(name.as_str()) && growing.len() < CALLS_MAX => {
                 growing.entry((choice, *index)).or_default();
                 say(call(*index, Some(id), &json!({"name": name, "input": ""}), extra));
             }
             Piece::Arguments { index, text } if growing.contains_key(&(choice, *index)) => {
-                let more = growing.entry((choice, *index)).or_default().push(text);
+                let grown = growing.entry((choice, *index)).or_default();
+                let others = held.saturating_sub(grown.held());
+                let mut more = grown.push(text);
+                if others + grown.held() > HELD_BYTES {
+                    more += &grown.give_up();
+                }
+                *held = others + grown.held();
                 if !more.is_empty() {
                     say(call(*index, None, &json!({ "input": more }), &Fields::new()));
                 }

@@ -9,7 +9,10 @@ use serde_json::Value;
 pub(super) const INPUT: &str = "input";
 
 /// Bytes of arguments of another form that are held; longer ones go out as they came.
-const HELD_BYTES: usize = 4 << 20;
+pub(super) const HELD_BYTES: usize = 4 << 20;
+
+/// Bytes that the property may take to begin, white space included.
+const BEGINNING_BYTES: usize = 1 << 10;
 
 /// The text that the whole arguments hold.
 pub(super) fn whole(arguments: &str) -> String {
@@ -59,18 +62,28 @@ impl Growing {
                     self.held.drain(..bytes);
                     self.state = State::Text;
                 }
+                // Each byte of a beginning is looked at again with the next piece.
+                Beginning::Part if self.held.len() > BEGINNING_BYTES => self.state = State::Other,
                 Beginning::Part => {}
                 Beginning::None => self.state = State::Other,
             }
         }
         match self.state {
             State::Text => self.text(),
-            _ if self.held.len() > HELD_BYTES => {
-                self.state = State::Plain;
-                std::mem::take(&mut self.held)
-            }
+            _ if self.held.len() > HELD_BYTES => self.give_up(),
             _ => String::new(),
         }
+    }
+
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// What is held, as it came; nothing is held from here on.
+    pub(super) fn give_up(&mut self) -> String {
+        self.state = State::Plain;
+        std::mem::take(&mut self.held)
     }
 
     /// The rest.
@@ -204,6 +217,13 @@ mod tests {
             let out = growing.push(arguments);
             assert_eq!((out + &growing.end(), whole(arguments)), (text.to_owned(), text.to_owned()), "{arguments}");
         }
+    }
+
+    #[test]
+    fn white_space_without_end_is_not_looked_at_again_and_again() {
+        let mut growing = Growing::default();
+        assert!((0..1_000_000).all(|_| growing.push(" ").is_empty()));
+        assert_eq!(growing.push("{\"input\":\"x\"}") + &growing.end(), "x");
     }
 
     #[test]

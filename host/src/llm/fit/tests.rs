@@ -242,6 +242,21 @@ async fn a_streamed_input_leaves_as_it_grows_and_other_calls_stay() {
 }
 
 #[tokio::test]
+async fn the_inputs_of_all_calls_hold_no_more_than_one_may() {
+    let (.., back) = fit(&custom(), &hi(), Takes::default());
+    let half = "x".repeat(input::HELD_BYTES / 2 + 1);
+    let pieces = vec![call(0, "patch"), arguments(0, &half), call(1, "patch"), arguments(1, &half), Piece::Finish("tool_calls".into())];
+    let choices = streamed(back, pieces).await;
+    let inputs: Vec<usize> = choices
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|choice| choice["delta"]["tool_calls"][0]["custom"]["input"].as_str().map(str::len))
+        .collect();
+    assert_eq!(inputs, [0, 0, half.len(), half.len()], "the second goes out as it came, the first at the end");
+}
+
+#[tokio::test]
 async fn an_input_of_another_form_comes_before_the_end_even_without_a_reason() {
     for finish in [true, false] {
         let (.., back) = fit(&custom(), &hi(), Takes::default());

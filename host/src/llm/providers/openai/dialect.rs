@@ -35,6 +35,17 @@ pub struct OpenAiOptions {
     /// Usage is asked for with every stream; some old servers refuse the question.
     pub stream_usage: bool,
     pub custom_tools: CustomTools,
+    /// Fields that are never sent: some servers refuse what they do not know, and clients send it unasked.
+    pub leave_out: Vec<String>,
+}
+
+/// Fields that an operator may list.
+const LEFT_OUT_MAX: usize = 32;
+
+/// Whether a request is still one without the field of that name.
+fn can_be_left_out(name: &str) -> bool {
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name && !["input", "messages", "model", "stream"].contains(&name)
 }
 
 /// How tools of the type `custom` are sent.
@@ -49,7 +60,7 @@ pub enum CustomTools {
 
 impl Default for OpenAiOptions {
     fn default() -> Self {
-        Self { stream_usage: true, custom_tools: CustomTools::default() }
+        Self { stream_usage: true, custom_tools: CustomTools::default(), leave_out: Vec::new() }
     }
 }
 
@@ -58,6 +69,8 @@ impl OpenAiOptions {
         keys.flag("stream_usage", &mut self.stream_usage);
         let words = [("auto", CustomTools::Auto), ("as-sent", CustomTools::AsSent), ("as-functions", CustomTools::AsFunctions)];
         keys.choice("custom_tools", &mut self.custom_tools, &words);
+        let expected = "the name of a field that a request can do without, such as \"prompt_cache_key\"";
+        keys.texts("leave_out", &mut self.leave_out, LEFT_OUT_MAX, can_be_left_out, expected);
     }
 }
 
@@ -69,6 +82,7 @@ pub(in crate::llm) struct OpenAi {
     short_ids: bool,
     /// It takes tools of the type `custom`.
     custom_tools: bool,
+    leave_out: Vec<String>,
 }
 
 impl OpenAi {
@@ -81,7 +95,7 @@ impl OpenAi {
             CustomTools::AsSent => true,
             CustomTools::AsFunctions => false,
         };
-        Self { stream_usage: options.stream_usage, short_ids: openai, custom_tools }
+        Self { stream_usage: options.stream_usage, short_ids: openai, custom_tools, leave_out: options.leave_out.clone() }
     }
 }
 
@@ -91,7 +105,9 @@ impl Dialect for OpenAi {
         if let Some(hoisted) = hoisted(&messages) {
             messages = hoisted.into();
         }
-        let body = request_json(request.model, &messages, &params(request, self.stream_usage), request.stream);
+        let mut params = params(request, self.stream_usage);
+        params.retain(|(name, _)| !self.leave_out.contains(name));
+        let body = request_json(request.model, &messages, &params, request.stream);
         let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
         Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
     }
@@ -116,6 +132,12 @@ impl Dialect for OpenAi {
 
 impl Embeddings for OpenAi {
     fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        let leaves_out = |name: &str| self.leave_out.iter().any(|left_out| left_out == name);
+        let request = &EmbeddingsRequest {
+            dimensions: request.dimensions.filter(|_| !leaves_out("dimensions")),
+            user: request.user.filter(|_| !leaves_out("user")),
+            ..*request
+        };
         Ok(HttpRequest { path: "/embeddings".into(), headers: Vec::new(), body: embeddings_body(request) })
     }
 
@@ -256,6 +278,40 @@ mod tests {
             OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions::default()).credentials("k"),
             (header::AUTHORIZATION, "Bearer k".to_owned())
         );
+    }
+}
+
+#[cfg(test)]
+mod left_out_tests {
+    use super::*;
+    use crate::chat::Name;
+    use crate::chat::codec::{json, parse_request};
+    use crate::llm::adapter::Unsupported;
+
+    fn server() -> OpenAi {
+        let leave_out = ["prompt_cache_key", "stream_options", "user"].map(str::to_owned).into();
+        OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions { leave_out, ..OpenAiOptions::default() })
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_never_sent_to_it() {
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":7,"prompt_cache_key":"k","user":"u"}"#;
+        let asked = parse_request(body).expect("a request");
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        let (messages, params) = (&asked.messages, &asked.params);
+        let request = CompletionRequest { model: "m", messages, params, stream: true, unsupported: Unsupported::Refuse, name };
+        let (sent, _) = server().encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+        assert_eq!(&sent.body[..], br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,"seed":7}"#);
+        let tokens = json("[[1]]".into()).expect("JSON");
+        let request = EmbeddingsRequest { model: "m", inputs: &[], tokens: Some(&tokens), dimensions: Some(8), user: Some("u") };
+        let sent = server().encode_embeddings(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+        assert_eq!(&sent.body[..], br#"{"model":"m","input":[[1]],"dimensions":8}"#);
+    }
+
+    #[test]
+    fn a_field_that_makes_the_request_cannot_be_left_out() {
+        assert!(["encoding_format", "n", "X1"].into_iter().all(can_be_left_out));
+        assert!(!["", "model", "messages", "input", "stream", "a b", &"x".repeat(65)].into_iter().any(can_be_left_out));
     }
 }
 
