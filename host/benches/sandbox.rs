@@ -1,5 +1,6 @@
 //! A fresh hook call through our code against the same by a bare wasmtime loop: same engine settings, same component, same input.
-//! Prints both times and their ratio; the ratio is the figure, for it holds on any machine.
+//! Prints both times and their ratio; the ratio is the figure, for it holds on any machine. Then what it costs a call to run on a thread of the
+//! guests': a conversation that is just short enough to be handed over inline against one that is not.
 
 #[path = "../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs one component of the many")]
@@ -8,7 +9,7 @@ mod components;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::chat::{Deadline, Exchange, Message};
+use cofferdam::chat::{Client, Deadline, Exchange, Message};
 use cofferdam::sandbox::{Compiler, Hook, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
@@ -36,7 +37,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(folder.path().join("plugins")).expect("a folder");
     std::fs::write(folder.path().join("plugins/noop-pre.wasm"), &bytes).expect("the component can be written");
-    let (ours, bare) = runtime.block_on(async {
+    let (ours, bare, [inline, apart]) = runtime.block_on(async {
         let setup = RegistryConfig {
             plugin_dir: folder.path().join("plugins"),
             cache_dir: folder.path().join("compiled"),
@@ -44,18 +45,33 @@ fn main() {
             limits: ServerLimits::default(),
             compiler: Compiler::InProcess,
         };
-        let (registry, _watcher) = Registry::open(setup, Metrics::new()).await.expect("a registry");
+        let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
+        registry.loaded().await;
         let bare = Bare::new(&bytes);
         let (mut ours_best, mut bare_best) = (Duration::MAX, Duration::MAX);
         for _ in 0..ROUNDS {
-            ours_best = ours_best.min(ours(&registry).await);
+            ours_best = ours_best.min(ours(&registry, messages()).await.0);
             bare_best = bare_best.min(bare.round().await);
         }
-        (ours_best / CALLS, bare_best / CALLS)
+        let mut places = [(Duration::MAX, Duration::MAX); 2];
+        for _ in 0..ROUNDS {
+            for (best, bytes) in places.iter_mut().zip([INLINE_BYTES, INLINE_BYTES + 1_024]) {
+                let (wall, processor) = ours(&registry, vec![Message::text("user", "x".repeat(bytes))]).await;
+                *best = (best.0.min(wall / CALLS), best.1.min(processor / CALLS));
+            }
+        }
+        (ours_best / CALLS, bare_best / CALLS, places)
     });
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     println!("sandbox: fresh noop pre-hook over two messages, best of {ROUNDS} rounds of {CALLS} calls");
     println!("sandbox: ours {:.1} us, bare wasmtime {:.1} us, ratio {ratio:.2} (limit 1.5)", us(ours), us(bare));
+    println!(
+        "sandbox: 64 KiB of conversation, one call after the other: inline {:.1} us ({:.1} us of processor time), on a thread of the guests' {:.1} us ({:.1} us)",
+        us(inline.0),
+        us(inline.1),
+        us(apart.0),
+        us(apart.1)
+    );
 }
 
 fn us(time: Duration) -> f64 {
@@ -66,29 +82,44 @@ fn messages() -> Vec<Message> {
     vec![Message::text("system", "You are a helpful assistant."), Message::text("user", "Write me a poem about the sea. ".repeat(14))]
 }
 
-async fn ours(registry: &Registry) -> Duration {
+/// A message so long is still handed over inline.
+const INLINE_BYTES: usize = (64 << 10) - 512;
+
+/// The processor time of this process.
+fn processor_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let spent =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok());
+    Duration::from_nanos(spent.sum())
+}
+
+/// The wall clock and the processor time of a round.
+async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duration) {
     let plugins = registry.snapshot();
     let plugin = plugins.get("noop-pre", Hook::Pre).expect("the plugin is loaded");
     let mut exchange = Exchange {
         id: "bench".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "bench".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
         model: None,
-        messages: messages(),
+        messages,
         params: Vec::new(),
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     };
-    let started = Instant::now();
+    let (started, processor) = (Instant::now(), processor_time());
     for _ in 0..CALLS {
-        let outcome = plugin.pre_hook(&mut exchange, "gpt-4o").await.expect("no fault");
-        assert!(matches!(outcome, PreOutcome::Proceed));
+        let outcome;
+        (exchange, outcome) = plugin.pre_hook(exchange, "gpt-4o").await;
+        assert!(matches!(outcome, Ok(PreOutcome::Proceed)));
     }
-    started.elapsed()
+    (started.elapsed(), processor_time() - processor)
 }
 
 /// The least that one can do with wasmtime and still be safe: fuel, a memory limit, a time limit, empty WASI.

@@ -13,7 +13,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::chat::Usage;
 use crate::config::Config;
+use crate::files;
 use crate::http::{self, Server};
 use crate::ledger::flusher::Flusher;
 use crate::ledger::{self, Ledger};
@@ -28,6 +30,7 @@ use crate::telemetry::{self, Metrics};
 pub struct App {
     server: Server,
     knowledge: Arc<Knowledge>,
+    registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     secrets: llm::Secrets,
     /// The task that sends traces, and what stops it.
@@ -40,7 +43,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything; once it returns, connections are accepted by the kernel.
+    /// Opens everything; once it returns, connections are accepted by the kernel. Plugins are loaded meanwhile: `plugins_loaded` waits for
+    /// them, and `/readyz` and requests say so until then.
     ///
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
@@ -55,7 +59,6 @@ impl App {
     /// # Errors
     /// As `open`.
     pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&config.data_dir).with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
         let data_dir = locked(&config.data_dir)?;
         let database = config.data_dir.join("cofferdam.db");
         let metrics = Metrics::new();
@@ -64,7 +67,8 @@ impl App {
         let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;
         let allowances = config.keys.client.iter().map(|key| (key.name.clone(), key.allowance)).collect();
-        let charging = ledger::Config { allowances, prices: config.prices, limits: config.ledger };
+        let end_users = config.keys.end_users.as_ref().map(|end_users| end_users.limits.clone());
+        let charging = ledger::Config { allowances, end_users, prices: config.prices, limits: config.ledger };
         let ledger = Ledger::open(usage, charging, ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
@@ -76,20 +80,25 @@ impl App {
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).await.context("the sandbox cannot be set up")?;
+        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
-        let state = http::State { catalog, runner, registry, knowledge: shown, ledger, metrics: metrics.clone() };
+        let state = http::State { catalog, runner, registry: registry.clone(), knowledge: shown, ledger, metrics: metrics.clone() };
         let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys, cors_origins: config.cors_origins };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
+        Ok(Self { server, knowledge, registry, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Waits until every file that was in the plugin directory at the start is live or was refused.
+    pub async fn plugins_loaded(&self) {
+        self.registry.loaded().await;
     }
 
     /// For the demo, which fills it.
@@ -132,12 +141,17 @@ impl App {
     }
 }
 
-/// Takes the data directory for this process.
+/// Takes the data directory for this process. It is made if it is missing, and closed to other users: it holds what clients uploaded and
+/// machine code that is trusted, and whoever can open the lock can keep every server from starting.
 ///
 /// # Errors
-/// Another server has it.
+/// Another server has it, or it cannot be used.
 pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
-    let file = File::create(data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
+    let exposed = files::private_directory(data_dir).with_context(|| format!("data_dir {} cannot be made", data_dir.display()))?;
+    if let Some(exposed) = exposed {
+        tracing::warn!(data_dir = %data_dir.display(), "other users can reach data_dir: {exposed}");
+    }
+    let file = files::private_file(&data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
     file.try_lock().with_context(|| format!("data_dir {} is in use by another server; give each its own", data_dir.display()))?;
     Ok(file)
 }
@@ -154,14 +168,19 @@ impl llm::Observer for Attempts {
         self.metrics.llm_attempt(provider, outcome, seconds);
     }
 
+    fn reserve<'a>(&'a self, ask: &'a llm::Ask<'a>) -> BoxFuture<'a, Result<Option<Box<dyn llm::Hold>>, llm::Error>> {
+        let llm::Ask { caller, end_user, provider, model, prompt, completion, choices } = *ask;
+        Box::pin(async move {
+            let ask = ledger::reservation::Ask { caller, end_user, provider, model, prompt, completion, choices };
+            let reserved = self.ledger.reserve(&ask).await.map_err(|refused| over_budget(&refused))?;
+            let held = |reservation| Box::new(Held { reservation, metrics: self.metrics.clone() }) as Box<dyn llm::Hold>;
+            Ok(reserved.map(held))
+        })
+    }
+
     fn used(&self, used: &llm::Used<'_>) {
-        let llm::Used { pipeline, caller, provider, operation, system, model, usage, estimated } = *used;
-        // The convention wants the provider's own count.
-        if !estimated {
-            let of = telemetry::Operation { name: operation, system, model };
-            self.metrics.operation_tokens(of, usage.prompt, usage.completion);
-        }
-        self.ledger.used(&ledger::Entry { pipeline, caller, provider, model, usage, estimated });
+        count(&self.metrics, used);
+        self.ledger.used(&entry(used));
     }
 
     fn circuits(&self, provider: &str, open: usize) {
@@ -175,6 +194,53 @@ impl llm::Observer for Attempts {
     fn first_chunk(&self, of: telemetry::Operation<'_>, seconds: f64) {
         self.metrics.first_chunk(of, seconds);
     }
+}
+
+/// Plugs a reservation of the ledger into the llm room's port.
+struct Held {
+    reservation: ledger::reservation::Reservation,
+    metrics: Arc<Metrics>,
+}
+
+impl llm::Hold for Held {
+    fn expected(&self) -> Usage {
+        self.reservation.expected()
+    }
+
+    fn extend(&mut self, completion: u64) -> bool {
+        self.reservation.extend(completion)
+    }
+
+    fn settle(self: Box<Self>, used: &llm::Used<'_>) {
+        count(&self.metrics, used);
+        self.reservation.settle(&entry(used));
+    }
+
+    fn release(self: Box<Self>) {
+        self.reservation.release();
+    }
+}
+
+fn entry<'a>(used: &llm::Used<'a>) -> ledger::Entry<'a> {
+    let llm::Used { pipeline, caller, provider, model, usage, estimated, .. } = *used;
+    ledger::Entry { pipeline, caller, provider, model, usage, estimated }
+}
+
+/// In OpenTelemetry's terms. The convention wants the provider's own count.
+fn count(metrics: &Metrics, used: &llm::Used<'_>) {
+    let llm::Used { operation, system, model, usage, estimated, .. } = *used;
+    if !estimated {
+        metrics.operation_tokens(telemetry::Operation { name: operation, system, model }, usage.prompt, usage.completion);
+    }
+}
+
+fn over_budget(refused: &ledger::Refused) -> llm::Error {
+    let remedy = match refused.remedy() {
+        ledger::Remedy::Wait => llm::BudgetRemedy::Wait,
+        ledger::Remedy::Later => llm::BudgetRemedy::Later,
+        ledger::Remedy::OtherModel => llm::BudgetRemedy::OtherModel,
+    };
+    llm::Error::OverBudget { message: refused.to_string(), remedy, retry_after: refused.retry_after }
 }
 
 /// Plugs the llm room's transport into the telemetry room's port.
@@ -206,7 +272,6 @@ fn this_program() -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Usage;
     use crate::llm::Observer as _;
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! There is no IO in it, and what it does not model survives as its JSON.
 
 pub mod chunk;
+mod client;
 pub mod codec;
 pub mod completion;
 pub mod decode;
@@ -19,14 +20,15 @@ pub mod stream;
 pub mod usage;
 
 pub use chunk::{ChunkWriter, Name};
+pub use client::Client;
 pub use completion::{Choice, Completion};
 pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
 pub use error::StreamError;
 pub use exchange::{Deadline, Exchange, Hit, Metadata, RequestId, Tries};
 pub use frame::{Frame, Frames};
-pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX};
+pub use limits::{CHOICES_MAX, HEAD_BYTES_MAX, Sizes};
 pub use message::{Content, Fields, FunctionCall, Json, Message, Part, ToolCall};
-pub use name::{NAME_RULE, is_name};
+pub use name::{NAME_RULE, is_hidden, is_name};
 pub use reply::{FrameStream, Reply, ReplyStream, Whole};
 pub use usage::Usage;

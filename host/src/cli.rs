@@ -3,6 +3,7 @@
 
 mod demo;
 mod exit;
+mod output;
 mod serve;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 use crate::{http, sandbox};
 use exit::{bad_config, failed};
+use output::{answer, ended};
 
 /// A WebAssembly-sandboxed plugin host for LLM traffic.
 #[derive(Parser)]
@@ -37,18 +39,27 @@ enum Command {
     },
     /// Compile one plugin; the server starts this command as a child process.
     #[command(hide = true)]
-    CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64 },
+    CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64, code_bytes: u64 },
 }
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        // A wrong command line, of which standard error says what is wrong, or a question for help.
+        Err(error) if error.use_stderr() => {
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+        Err(help) => return ended(help.print()),
+    };
+    match command {
         Command::Serve(args) => args.run(),
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),
         Command::NewKey { name } => new_key(&name),
-        Command::CompileComponent { out, memory_bytes, cpu_seconds } => {
-            let done = sandbox::compile_child(&out, memory_bytes, cpu_seconds);
+        Command::CompileComponent { out, memory_bytes, cpu_seconds, code_bytes } => {
+            let done = sandbox::compile_child(&out, sandbox::ChildLimits { memory_bytes, cpu_seconds, code_bytes });
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
     }
@@ -56,18 +67,15 @@ pub fn main() -> ExitCode {
 
 fn check_config(file: &std::path::Path) -> ExitCode {
     match Config::load(Some(file)) {
-        Ok(config) => {
-            print!("{}", config.effective());
-            ExitCode::SUCCESS
-        }
+        Ok(config) => answer(&config.effective()),
         Err(error) => bad_config(&error),
     }
 }
 
 fn new_key(name: &str) -> ExitCode {
     let (key, sha256) = http::keys::generate();
-    println!("key (shown once, give it to the client): {key}");
-    println!("for cofferdam.toml, under [keys], in `client` or `admin`:");
-    println!("    {{ name = {name:?}, sha256 = \"{}\" }}", http::keys::format(&sha256));
-    ExitCode::SUCCESS
+    let sha256 = http::keys::format(&sha256);
+    answer(&format!(
+        "key (shown once, give it to the client): {key}\nfor cofferdam.toml, under [keys], in `client` or `admin`:\n    {{ name = {name:?}, sha256 = \"{sha256}\" }}\n"
+    ))
 }

@@ -62,6 +62,7 @@ pub struct Config {
     /// How many pipelines the API may keep in the database.
     pub pipelines_max: usize,
     pub telemetry: crate::telemetry::Export,
+    pub log: crate::telemetry::LogLimits,
 }
 
 /// Why there is no configuration.
@@ -104,7 +105,7 @@ impl Config {
             let with_keys = !config.keys.is_empty();
             keys.table("http", |keys| http::read(keys, &mut config.cors_origins, with_keys));
             keys.table("limits", |keys| config.limits(keys));
-            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry));
+            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
@@ -132,7 +133,7 @@ impl Config {
         keys::print(&mut printer, &self.keys);
         printer.table("http", |keys| http::print(keys, &self.cors_origins));
         printer.table("limits", |keys| config.limits(keys));
-        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry));
+        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
@@ -195,6 +196,7 @@ impl Default for Config {
             // One for each team and purpose; each of them is a row in the database and an entry of `/v1/models`.
             pipelines_max: 256,
             telemetry: crate::telemetry::Export::default(),
+            log: crate::telemetry::LogLimits::default(),
         }
     }
 }

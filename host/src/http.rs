@@ -4,16 +4,21 @@
 //! Invariant: nothing outside this room names hyper's server side, and nowhere else does a failure become a status.
 
 mod access;
+mod bodies;
 mod body;
 mod cors;
+mod echo;
 mod encoded;
 mod error;
 mod gateway;
+mod head;
+mod json_body;
 pub mod keys;
 mod limits;
 mod listen;
 mod openapi;
 mod operation;
+mod place;
 mod quota;
 mod request_body;
 mod request_log;
@@ -27,7 +32,7 @@ mod toggles;
 pub use access::may_listen;
 pub use cors::{ORIGINS_MAX, Origins};
 pub use gateway::{Server, openapi_document};
-pub use keys::{Key, Keys};
+pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
 pub use listen::{Drain, Error};
 pub use shared::{Config, State};

@@ -1,17 +1,24 @@
-//! What was used, by whom, at what price, and what each caller may still use. It learns of every reply when that is over, adds up in memory,
-//! and writes the sums to its store every few seconds. No request waits for the store, and what cannot be written is kept for the next time.
+//! What was used, by whom, at what price, and what each caller may still use. It reserves what an attempt may use before that is sent, learns
+//! of every reply when it is over, adds up in memory, and writes the sums to its store every few seconds. Of a budget a part is written down
+//! before it is used, so that a request hardly ever waits for the store; what cannot be written is kept for the next time.
 
+mod account;
+mod accounts;
 mod allowance;
 mod bucket;
+mod budget;
 pub mod clock;
+mod end_users;
 mod error;
 pub mod flusher;
-mod meter;
+mod open;
 mod pending;
 mod price;
+pub mod reservation;
 mod store;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,15 +26,18 @@ use tokio::sync::Semaphore;
 
 use crate::chat::Usage;
 use crate::telemetry::Metrics;
+use account::Denied;
+use accounts::{Accounts, Scope};
+use budget::{Amount, Cover};
 use clock::{Clock, Day};
-use meter::Meter;
 use pending::{Pending, short};
 
-pub use allowance::{Allowance, Left, Limit, Refused, Standing};
+pub use accounts::EndUserLimits;
+pub use allowance::{Allowance, Left, Limit, Refused, Remedy, Standing, Why};
 pub use error::Error;
 pub use pending::Entry;
 pub use price::{Price, Prices};
-pub use store::{Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
+pub use store::{BudgetRow, Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
 
 /// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider reports beyond this is a
 /// mistake, and must not fill the sums.
@@ -40,12 +50,18 @@ const REPORTS_MAX: usize = 2;
 pub struct Ledger {
     pending: Mutex<Pending>,
     /// Of the callers that have limits.
-    meters: HashMap<Arc<str>, Meter>,
+    accounts: Mutex<Accounts>,
     prices: Prices,
     limits: Limits,
     store: Arc<dyn UsageStore>,
     /// The day for which old rows were deleted last; held while the store is written, so that a reader finds every reply once.
     writing: tokio::sync::Mutex<Option<Day>>,
+    /// Held while budgets are written, so that they are written in their order.
+    covering: tokio::sync::Mutex<()>,
+    /// A write of budgets is on its way that no request waits for.
+    covers_ahead: AtomicBool,
+    /// The last write of budgets failed: requests do not wait for another one until one has succeeded.
+    uncovered: AtomicBool,
     reports: Arc<Semaphore>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -54,8 +70,10 @@ pub struct Ledger {
 /// What the operator decides.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// By the key's name. A caller that is not here has no limits.
+    /// By the key's name. A caller that is not here has no limits, nor have its end users.
     pub allowances: BTreeMap<Arc<str>, Allowance>,
+    /// None if end users are not told apart.
+    pub end_users: Option<EndUserLimits>,
     pub prices: Prices,
     pub limits: Limits,
 }
@@ -65,12 +83,18 @@ pub struct Config {
 pub struct Limits {
     /// Rows of one day: combinations of pipeline, caller, provider and model. What comes after them is counted under `other`.
     pub rows: usize,
-    /// From one writing to the next; a killed process loses no more.
+    /// From one writing to the next; a killed process loses no more of the report.
     pub flush: Duration,
     /// Days that are kept, today included.
     pub days: u32,
     /// Rows of one report.
     pub report_rows: usize,
+    /// Tokens that are reserved at least for the completion of a request that names no `max_tokens`.
+    pub completion_tokens: u64,
+    /// A budget of a day or a month is written down in so many parts, each before it is used; a killed process costs a caller one of them.
+    pub budget_parts: u64,
+    /// How long a request waits at most until its budget is written down; then it goes on without.
+    pub budget_wait: Duration,
 }
 
 impl Default for Limits {
@@ -84,49 +108,34 @@ impl Default for Limits {
             days: 400,
             // About 15 MB of JSON.
             report_rows: 50_000,
+            // A long answer of a chat. The mean of what a caller gets takes its place when that is more.
+            completion_tokens: 1_000,
+            // Six percent of a budget, and at most some thirty writes of a budget that is used up in small requests.
+            budget_parts: 16,
+            // Some hundred times what a healthy disk takes.
+            budget_wait: Duration::from_secs(1),
         }
     }
 }
 
 impl Ledger {
-    /// Reads what each caller used today, so that a restart gives nobody a second budget.
-    ///
-    /// # Errors
-    /// `Store`.
-    pub async fn open(store: Arc<dyn UsageStore>, config: Config, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let now = clock();
-        // As many as a day can have: `rows`, and `other` of every caller that there ever was.
-        let written = store.read(now.day(), now.day(), None, usize::MAX).await?;
-        let mut used: HashMap<&str, u64> = HashMap::new();
-        for row in &written {
-            let used = used.entry(&row.caller).or_default();
-            *used = used.saturating_add(row.sums.prompt).saturating_add(row.sums.completion);
+    /// A reply for which nothing was reserved is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
+    pub fn used(&self, entry: &Entry<'_>) {
+        let usage = believable(&entry.usage);
+        if let Some(scope) = entry.caller.and_then(|caller| self.scope(caller, None)) {
+            let amount = Amount::new(price::price(&self.prices, entry.provider, entry.model), &usage);
+            lock(&self.accounts).settle(&scope, &accounts::BothHeld::default(), &amount, None, (self.clock)());
         }
-        let limited = config.allowances.into_iter().filter(|(_, allowance)| !allowance.is_unlimited());
-        let meters = limited.map(|(caller, allowance)| {
-            let used = used.get(&*caller).copied().unwrap_or(0);
-            (caller, Meter::new(allowance, used, now))
-        });
-        let (meters, pending) = (meters.collect(), Mutex::new(Pending::open(config.limits.rows, now.day(), &written)));
-        let writing = tokio::sync::Mutex::default();
-        let reports = Arc::new(Semaphore::new(REPORTS_MAX));
-        Ok(Self { pending, meters, prices: config.prices, limits: config.limits, store, writing, reports, clock, metrics })
+        self.count(&Entry { usage, ..*entry });
     }
 
-    /// A reply is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
-    pub fn used(&self, entry: &Entry<'_>) {
-        let now = (self.clock)();
-        let Usage { prompt, completion, cached, reasoning } = entry.usage;
-        let [prompt, completion, cached, reasoning] = [prompt, completion, cached, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
-        let usage = Usage { prompt, completion, cached, reasoning };
-        let entry = Entry { usage, ..*entry };
-        if let Some(meter) = entry.caller.and_then(|caller| self.meters.get(caller)) {
-            meter.charge(usage.total(), now);
-        }
-        let cost = price::cost(&self.prices, entry.provider, entry.model, &usage);
-        lock(&self.pending).add(now.day(), &entry, cost);
+    /// Adds one reply to the sums.
+    fn count(&self, entry: &Entry<'_>) {
+        let (now, usage) = ((self.clock)(), &entry.usage);
+        let cost = price::price(&self.prices, entry.provider, entry.model).map(|price| price.of(usage));
+        lock(&self.pending).add(now.day(), entry, cost);
         let names = [entry.pipeline, entry.caller.unwrap_or_default(), entry.provider, short(entry.model)];
-        self.metrics.tokens(names, [prompt, completion, cached, reasoning]);
+        self.metrics.tokens(names, [usage.prompt, usage.completion, usage.cached, usage.reasoning]);
     }
 
     /// Lets one request of this caller in, and counts it against its limits.
@@ -134,16 +143,34 @@ impl Ledger {
     /// # Errors
     /// The limit that is used up, and for how long.
     pub fn admit(&self, caller: &str) -> Result<(), Refused> {
-        let Some(meter) = self.meters.get(caller) else { return Ok(()) };
-        meter.admit((self.clock)()).map_err(|(limit, allowed, retry_after)| {
-            self.metrics.rate_limited(caller, limit.key());
-            Refused { caller: caller.to_owned(), limit, allowed, retry_after }
-        })
+        let admitted = lock(&self.accounts).admit(caller, (self.clock)());
+        admitted.map_err(|denied| self.refused(caller, denied, false))
     }
 
-    /// What this caller has left; none if it has no limits.
-    pub fn standing(&self, caller: &str) -> Option<Standing> {
-        Some(self.meters.get(caller)?.standing((self.clock)()))
+    /// Lets one request of this caller's end user in, and counts it against that one's limits.
+    ///
+    /// # Errors
+    /// The limit that is used up, and for how long.
+    pub fn admit_end_user(&self, caller: &str, end_user: &Arc<str>) -> Result<(), Refused> {
+        let Some(scope) = self.scope(caller, Some(end_user)) else { return Ok(()) };
+        let admitted = lock(&self.accounts).admit_end_user(&scope, (self.clock)());
+        admitted.map_err(|denied| self.refused(caller, denied, true))
+    }
+
+    /// What this caller, and its end user if it has one, has left; none if there are no limits.
+    pub fn standing(&self, caller: &str, end_user: Option<&str>) -> Option<Standing> {
+        lock(&self.accounts).standing(caller, end_user, (self.clock)())
+    }
+
+    fn scope(&self, caller: &str, end_user: Option<&Arc<str>>) -> Option<Scope> {
+        let key = Arc::clone(lock(&self.accounts).key(caller)?);
+        Some(Scope { key, end_user: end_user.cloned() })
+    }
+
+    fn refused(&self, caller: &str, denied: Denied, end_user: bool) -> Refused {
+        let Denied { limit, allowed, why, retry_after } = denied;
+        self.metrics.rate_limited(caller, limit.key());
+        Refused { caller: caller.to_owned(), end_user, limit, allowed, why, retry_after }
     }
 
     /// The day that it is in UTC.
@@ -163,7 +190,23 @@ impl Ledger {
         written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
 
+    /// As `flush`, at the end: of the budgets no more than what is used is left written down.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn close(self: &Arc<Self>) -> Result<(), Error> {
+        self.flush().await?;
+        let (ledger, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
+        let written = tokio::task::spawn_blocking(move || runtime.block_on(ledger.write_covers(true)));
+        written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
+    }
+
     async fn write(&self) -> Result<(), Error> {
+        let rows = self.write_rows().await;
+        self.write_covers(false).await.and(rows)
+    }
+
+    async fn write_rows(&self) -> Result<(), Error> {
         let mut forgotten = self.writing.lock().await;
         let rows = lock(&self.pending).take();
         if !rows.is_empty()
@@ -175,9 +218,28 @@ impl Ledger {
         let today = self.today();
         if *forgotten != Some(today) {
             self.store.forget_before(today.back(self.limits.days - 1)).await?;
+            self.store.forget_budgets_before(today.month()).await?;
             *forgotten = Some(today);
         }
         Ok(())
+    }
+
+    async fn write_covers(&self, exact: bool) -> Result<(), Error> {
+        let _alone = self.covering.lock().await;
+        let (covers, gone) = lock(&self.accounts).begin_covers(exact, (self.clock)());
+        if covers.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let row = |(scope, cover): &(Scope, Cover)| accounts::row(scope, cover);
+        let (rows, names) = (covers.iter().map(row).collect::<Vec<_>>(), gone.iter().map(Scope::name).collect::<Vec<_>>());
+        let written = self.store.put_budgets(&rows, &names).await;
+        let mut accounts = lock(&self.accounts);
+        self.uncovered.store(written.is_err(), Ordering::Relaxed);
+        match written {
+            Ok(()) => accounts.end_covers(&covers),
+            Err(_) => accounts.retry_covers(&covers, gone),
+        }
+        Ok(written?)
     }
 
     /// What was used from one day to another, both included, to the last reply: everything is written before it is read. With `group` the rows
@@ -198,6 +260,13 @@ impl Ledger {
         });
         report.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
+}
+
+/// Counts that somebody can have used.
+fn believable(usage: &Usage) -> Usage {
+    let Usage { prompt, completion, cached, reasoning } = *usage;
+    let [prompt, completion, cached, reasoning] = [prompt, completion, cached, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
+    Usage { prompt, completion, cached, reasoning }
 }
 
 /// A panic elsewhere leaves sums that are right as far as they go.

@@ -5,10 +5,15 @@
 //! 3. `pipeline` finds the definition that the request names, which `storage` keeps, and passes the exchange through its `stages`.
 //! 4. The stages ask `rag` for knowledge, `sandbox` for the result of a hook and `llm` for the reply; `http` writes it, `ledger` counts it.
 
+// What panics when nobody reads it, or waits for ever, must not end or stop a server: commands write through `cli::output`, the rest logs.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod fair;
+pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod llm;

@@ -4,6 +4,7 @@
 mod adapter;
 mod attempt;
 mod base64;
+mod budget;
 mod call_id;
 mod config;
 mod decoder;
@@ -32,18 +33,19 @@ mod vendor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::chat::{Completion, Embed, Embedded, Exchange, Message, Reply, Usage};
-use attempt::walk::{Attempts, Walk};
-use attempt::{Attempt, Backend, Failure, Request as _};
-use provider::embeddings::{Embeddings, prompt_tokens};
+use crate::chat::{Completion, Embed, Embedded, Exchange, Message, Reply};
+use attempt::walk::{Attempts, Of, Walk};
+use attempt::{Attempt, Backend, Failure};
+use provider::embeddings::Embeddings;
 use provider::{Call, Chat, Provider};
 use transport::Tls;
 
 pub use adapter::Unsupported;
-pub use attempt::circuits::{CircuitPhase, CircuitState};
+pub use attempt::circuits::{CircuitPhase, CircuitState, Whose};
 pub use attempt::{Answered, Observer};
+pub use budget::{Ask, Hold};
 pub use config::{Config, Kind, Options, ProviderConfig};
-pub use error::{Error, Phase};
+pub use error::{BudgetRemedy, Error, Phase};
 pub use limits::Limits;
 pub use post::Post;
 pub use provider::embeddings::Asker;
@@ -143,24 +145,19 @@ impl Llm {
     /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answered<Reply>, Error> {
         let chat = Chat { exchange, mode };
-        let (chain, chosen) = (chain.into(), exchange.model.as_deref());
-        Walk::new(self, &self.attempts, &chat, chain, exchange.deadline, &exchange.tries, chosen).run().await
+        let Exchange { deadline, tries, .. } = exchange;
+        let of = Of { caller: exchange.caller.as_deref(), deadline: *deadline, tries, chosen: exchange.model.as_deref() };
+        Walk::new(self, &self.attempts, &chat, chain.into(), of).run().await
     }
 
-    /// Asks `target` for vectors, and reports to the observer what that used.
+    /// Asks `target` for vectors.
     ///
     /// # Errors
     /// As for a reply; `NoEmbeddings` if the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
-        let (request, chain) = (Embeddings(embed), std::slice::from_ref(target).into());
-        let embedded = Walk::new(self, &self.attempts, &request, chain, asker.deadline, asker.tries, None).run().await?.reply;
-        let (prompt, estimated) = prompt_tokens(embed, &embedded);
-        let usage = Usage { prompt, ..Usage::default() };
-        let Target { provider, model, .. } = target;
-        let (operation, system) = (Embeddings::OPERATION, self.system(provider));
-        let used = Used { pipeline: asker.model, caller: asker.caller, provider, operation, system, model, usage, estimated };
-        self.attempts.observer().used(&used);
-        Ok(embedded)
+        let (request, chain) = (Embeddings { embed, asker }, std::slice::from_ref(target).into());
+        let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, chosen: None };
+        Ok(Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply)
     }
 
     /// OpenTelemetry's name of the provider's kind.

@@ -1,7 +1,8 @@
 //! Running code that nobody vetted. Every call gets a fresh instance under limits of fuel, memory, time and bytes, and may call of the host
 //! only what `capability` lists and the operator allows.
 //!
-//! A call is read in `plugin` (the hooks), `call` (one call), `store` (what the guest's store holds) and `outcome` (what it decided);
+//! A call is read in `plugin` (the hooks), `call` (one call), `guests` (the threads it may run on), `clocks` (its times), `store` (what the
+//! guest's store holds) and `outcome` (what it decided);
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
@@ -16,21 +17,27 @@ mod engine;
 mod env;
 mod fault;
 mod grant;
+mod guests;
 mod hook;
 mod imports;
 mod inspect;
 mod limiter;
 mod limits;
+mod nested;
 mod outcome;
+mod outline;
+mod pace;
 mod plugin;
+mod queue;
 mod refusal;
 mod registry;
 mod shapes;
 mod store;
+mod ticker;
 mod wasi;
 
 pub use capability::check_grant;
-pub use compile::{Compiler, child as compile_child};
+pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};

@@ -93,15 +93,11 @@ pub enum Error {
 
 /// Applies the operator's `on_failure`, here and nowhere else: returns the fault, or notes that the plugin was skipped.
 fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
-    if fault.kind == FaultKind::NotLoaded {
+    if matches!(fault.kind, FaultKind::NotLoaded | FaultKind::Loading) {
         // No plugin was there to count it.
         metrics.plugin(&fault.plugin).call(&HookCall { hook: fault.hook.word(), outcome: fault.kind.word(), ..HookCall::default() });
     }
-    let policy = match fault.kind {
-        // The plugin was never tried. If it were skipped, a flood of requests could switch a guard off.
-        FaultKind::Busy => OnFailure::Reject,
-        _ => plugins.on_failure(&fault.plugin),
-    };
+    let policy = if fault.kind.is_the_plugins_own() { plugins.on_failure(&fault.plugin) } else { OnFailure::Reject };
     match policy {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {

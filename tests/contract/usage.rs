@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam::ledger::clock::Day;
-use cofferdam::ledger::{Group, SUM_MAX, Sums, UsageStore, UseRow};
+use cofferdam::ledger::{BudgetRow, Group, SUM_MAX, Sums, UsageStore, UseRow};
 
 use super::backends::Backend;
 
@@ -15,6 +15,7 @@ on_every_backend!(
     days_before_one_are_forgotten,
     names_of_any_letters_are_kept_apart,
     additions_at_once_lose_nothing,
+    a_budget_is_replaced_and_found_after_reopening,
 );
 
 async fn store(backend: &impl Backend) -> Arc<dyn UsageStore> {
@@ -144,4 +145,27 @@ async fn additions_at_once_lose_nothing(backend: impl Backend) {
     }
     let found = usage.read(day("2026-01-01"), day("2026-01-01"), None, 9).await.unwrap();
     assert_eq!(found.iter().map(|row| row.sums.replies).collect::<Vec<_>>(), [80, 160]);
+}
+
+async fn a_budget_is_replaced_and_found_after_reopening(backend: impl Backend) {
+    let usage = store(&backend).await;
+    let row =
+        |account: &str, limit: &str, begun: &str, used| BudgetRow { account: account.into(), limit: limit.into(), begun: day(begun), used };
+    let month = row("key/a", "usd_per_month", "2026-01-01", 7);
+    usage
+        .put_budgets(&[row("key/a", "tokens_per_day", "2026-01-02", 100), month.clone(), row("user/a/x", "t", "2025-12-31", 1)], &[])
+        .await
+        .unwrap();
+    let next = row("key/a", "tokens_per_day", "2026-01-03", 5);
+    let most = row("user/a/y", "t", "2026-01-03", u64::MAX);
+    usage.put_budgets(&[next.clone(), most.clone()], &["user/a/nobody".into()]).await.unwrap();
+    drop(usage);
+    let usage = store(&backend).await;
+    let most = BudgetRow { used: SUM_MAX, ..most };
+    let old = row("user/a/x", "t", "2025-12-31", 1);
+    assert_eq!(usage.budgets().await.unwrap(), [next.clone(), month.clone(), old, most.clone()]);
+    usage.forget_budgets_before(day("2026-01-01")).await.unwrap();
+    assert_eq!(usage.budgets().await.unwrap(), [next.clone(), month.clone(), most]);
+    usage.put_budgets(&[], &["user/a/y".into()]).await.unwrap();
+    assert_eq!(usage.budgets().await.unwrap(), [next, month]);
 }

@@ -1,5 +1,5 @@
-//! Makes the component `table_growth.wasm` of `table_growth.wat`, in cargo's `OUT_DIR`, when the guests are built as components.
-//! All other guests are Rust and need nothing of this.
+//! Makes the components of WebAssembly text, in cargo's `OUT_DIR`, when the guests are built as components: what stable Rust cannot express, or
+//! would express in other instructions. All other guests are Rust and need nothing of this.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -8,19 +8,36 @@ use std::{env, fs};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+/// Modules that are guests.
+const MODULES: [&str; 7] = ["table_growth", "memory_fill", "grow_loop", "page_toucher", "start_loop", "realloc_loop", "post_return"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=table_growth.wat");
+    for name in MODULES {
+        println!("cargo::rerun-if-changed={name}.wat");
+    }
+    println!("cargo::rerun-if-changed=nothing.wat");
+    println!("cargo::rerun-if-changed=adapter_strings.wat");
     println!("cargo::rerun-if-changed=../../wit");
     if env::var_os("CARGO_FEATURE_COMPONENT").is_none() {
         return Ok(());
     }
-    let mut module = wat::parse_file("table_growth.wat")?;
+    let out: PathBuf = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into();
+    for name in MODULES {
+        fs::write(out.join(name).with_extension("wasm"), component(name, "pre")?)?;
+    }
+    // No tool of ours composes components, so the text of one is taken and the other put into it.
+    let text = wasmprinter::print_bytes(component("nothing", "bare-pre")?)?;
+    let open = text.trim_end().strip_suffix(')').ok_or("a component ends with its bracket")?;
+    let composed = format!("{open}{})", fs::read_to_string("adapter_strings.wat")?);
+    fs::write(out.join("adapter_strings.wasm"), wat::parse_str(composed)?)?;
+    Ok(())
+}
+
+fn component(name: &str, world: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut module = wat::parse_file(format!("{name}.wat"))?;
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir("../../wit")?;
-    let world = resolve.select_world(&[package], Some("pre"))?;
+    let world = resolve.select_world(&[package], Some(world))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
-    let component = ComponentEncoder::default().validate(true).module(&module)?.encode()?;
-    let out: PathBuf = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into();
-    fs::write(out.join("table_growth.wasm"), component)?;
-    Ok(())
+    Ok(ComponentEncoder::default().validate(true).module(&module)?.encode()?)
 }

@@ -45,7 +45,7 @@ fn versions(text: &str) -> (&str, &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_replacements_under_sixteen_streaming_clients_fail_and_mix_nothing() {
-    let server = Server::with(CONFIG).plugin("stamp_1").start();
+    let server = Server::with(CONFIG).plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..16)
@@ -69,8 +69,8 @@ async fn fifty_replacements_under_sixteen_streaming_clients_fail_and_mix_nothing
     let mut hash = client.get("/api/v1/plugins").await.json()["data"][0]["hash"].clone();
     for round in 0..50 {
         let component = ["stamp_2", "stamp_1"][round % 2];
-        deploy(&components().path(component), &server.plugin_dir(), "stamp_1");
-        hash = wait_for(&client, "stamp_1.wasm", |entry| entry["hash"] != hash && entry["state"] == "live").await["hash"].clone();
+        deploy(&components().path(component), &server.plugin_dir(), "stamp");
+        hash = wait_for(&client, "stamp.wasm", |entry| entry["hash"] != hash && entry["state"] == "live").await["hash"].clone();
     }
     stop.store(true, Ordering::Relaxed);
     let mut seen = std::collections::BTreeSet::new();
@@ -83,7 +83,7 @@ async fn fifty_replacements_under_sixteen_streaming_clients_fail_and_mix_nothing
 
 #[tokio::test]
 async fn a_broken_file_leaves_the_old_plugin_live_and_the_list_says_why() {
-    let server = Server::with(CONFIG).plugin("stamp_1").start();
+    let server = Server::with(CONFIG).plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let before = client.get("/api/v1/plugins").await.json()["data"][0]["hash"].clone();
     let good = components().bytes("stamp_1");
@@ -94,14 +94,14 @@ async fn a_broken_file_leaves_the_old_plugin_live_and_the_list_says_why() {
         (b"\x7fELF", "never loaded"),
     ];
     for (bytes, reason) in cases {
-        std::fs::write(server.plugin_dir().join("stamp_1.wasm"), bytes).expect("written");
+        std::fs::write(server.plugin_dir().join("stamp.wasm"), bytes).expect("written");
         let says = |entry: &Value| entry["reason"].as_str().is_some_and(|text| text.contains(reason));
-        let entry = wait_for(&client, "stamp_1.wasm", says).await;
+        let entry = wait_for(&client, "stamp.wasm", says).await;
         assert_eq!((&entry["state"], &entry["hash"], &entry["name"]), (&json!("stale"), &before, &json!("stamp")));
         client.chat("stamped", "hello", json!({})).await.ok();
     }
-    deploy(&components().path("stamp_1"), &server.plugin_dir(), "stamp_1");
-    let entry = wait_for(&client, "stamp_1.wasm", |entry| entry["state"] == "live").await;
+    deploy(&components().path("stamp_1"), &server.plugin_dir(), "stamp");
+    let entry = wait_for(&client, "stamp.wasm", |entry| entry["state"] == "live").await;
     assert_eq!((&entry["hash"], &entry["reason"]), (&before, &Value::Null));
 }
 
@@ -110,10 +110,10 @@ async fn a_plugin_is_gone_with_its_file_and_back_with_it() {
     let server = Server::with(CONFIG).start();
     let client = Client::of(server.address);
     assert_eq!(client.chat("stamped", "hello", json!({})).await.refused(503), "plugin_not_loaded");
-    deploy(&components().path("stamp_1"), &server.plugin_dir(), "late");
-    wait_for(&client, "late.wasm", |entry| entry["state"] == "live").await;
+    deploy(&components().path("stamp_1"), &server.plugin_dir(), "stamp");
+    wait_for(&client, "stamp.wasm", |entry| entry["state"] == "live").await;
     client.chat("stamped", "hello", json!({})).await.ok();
-    std::fs::remove_file(server.plugin_dir().join("late.wasm")).expect("removed");
+    std::fs::remove_file(server.plugin_dir().join("stamp.wasm")).expect("removed");
     server.wait_for_log("plugin removed");
     let gone = async { while client.chat("stamped", "hello", json!({})).await.status == 200 {} };
     tokio::time::timeout(PATIENCE, gone).await.expect("the plugin goes");
@@ -121,20 +121,12 @@ async fn a_plugin_is_gone_with_its_file_and_back_with_it() {
 }
 
 #[tokio::test]
-async fn a_name_belongs_to_the_file_that_had_it_first_and_to_the_second_when_that_is_gone() {
-    let server = Server::with("[limits.plugins]\ndebounce = \"20ms\"\npoll = \"1s\"").plugin("noop_pre").start();
-    let client = Client::of(server.address);
-    deploy(&components().path("second_name"), &server.plugin_dir(), "a_second_name");
-    let entry = wait_for(&client, "a_second_name.wasm", |entry| entry["state"] == "refused").await;
-    assert!(entry["reason"].as_str().expect("a reason").contains("noop_pre.wasm has the name"), "{entry}");
-    std::fs::remove_file(server.plugin_dir().join("noop_pre.wasm")).expect("removed");
-    wait_for(&client, "a_second_name.wasm", |entry| entry["state"] == "live").await;
-}
-
-#[tokio::test]
 async fn limits_of_the_directory_hold_at_their_edge() {
     let bytes = components().bytes("noop_pre").len();
-    let fits = Server::with(&format!("[limits.plugins]\nfile_bytes = {bytes}\nfiles = 1")).plugin("noop_pre").plugin("stamp_1").start();
+    let fits = Server::with(&format!("[limits.plugins]\nfile_bytes = {bytes}\nfiles = 1"))
+        .plugin("noop_pre")
+        .plugin_as("stamp_1", "stamp")
+        .start();
     let plugins = Client::of(fits.address).get("/api/v1/plugins").await.json();
     assert_eq!((plugins["data"].as_array().map(Vec::len), &plugins["data"][0]["state"]), (Some(1), &json!("live")), "{plugins}");
     let over = Server::with(&format!("[limits.plugins]\nfile_bytes = {}", bytes - 1)).plugin("noop_pre").start();
@@ -159,7 +151,7 @@ async fn a_link_out_of_the_directory_is_refused_and_one_within_it_is_not() {
 
 #[tokio::test]
 async fn a_restart_finds_compiled_code_and_damaged_code_is_made_anew() {
-    let server = Server::with(CONFIG).plugin("stamp_1").start();
+    let server = Server::with(CONFIG).plugin_as("stamp_1", "stamp").start();
     let folder = server.folder.clone();
     let compiled = folder.path().join("data/compiled");
     let code = || -> Vec<_> { std::fs::read_dir(&compiled).expect("a folder").map(|e| e.expect("an entry").path()).collect() };

@@ -89,7 +89,7 @@ async fn metadata_travels_from_the_pre_hook_to_the_post_hook() {
 async fn a_hook_that_answers_keeps_the_model_out_of_it() {
     let upstream = Upstream::start().await;
     let stages = hook("responder", "pre_hook") + &hook("stamp", "post_hook");
-    let server = Server::with(&config(&stages, &upstream.url())).plugin("responder").plugin("stamp_1").start();
+    let server = Server::with(&config(&stages, &upstream.url())).plugin("responder").plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let text = client.chat("p", "hi", json!({})).await.ok().content();
     assert!(text.starts_with("No model was asked: hi [v=none/"), "post-hooks still run: {text}");

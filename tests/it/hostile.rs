@@ -136,6 +136,179 @@ async fn an_endless_loop_in_describe_is_refused_at_load_and_stalls_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_component_whose_parts_hand_each_other_strings_is_refused_at_load() {
+    let server = Server::with(&config("adapter-strings", "pre_hook", LIMITS, "skip")).plugin("adapter_strings").start();
+    let client = Client::of(server.address);
+    let plugins = client.get("/api/v1/plugins").await.ok().json();
+    let plugin = &plugins["data"][0];
+    assert_eq!(plugin["state"], "refused");
+    assert!(plugin["reason"].as_str().expect("a reason").contains("deploy each part as a plugin of its own"), "{plugin}");
+    client.chat("calm", "hello", json!({})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_while_it_is_handed_the_request_and_one_after_it_returned_run_out_of_fuel() {
+    ends_in("realloc_loop", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
+    ends_in("post_return", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_while_it_is_instantiated_is_refused_at_load() {
+    let server = Server::with(&config("start-loop", "pre_hook", LIMITS, "reject")).plugin("start_loop").start();
+    let client = Client::of(server.address);
+    let plugin = &client.get("/api/v1/plugins").await.ok().json()["data"][0];
+    assert_eq!(plugin["state"], "refused");
+    assert!(plugin["reason"].as_str().expect("a reason").contains("fuel"), "{plugin}");
+    client.chat("calm", "hello", json!({})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn megabytes_of_tiny_json_values_are_checked_without_being_built() {
+    ends_in("dense_json", "pre_hook", r#"{ time = "20s", fuel = 2_000_000_000 }"#, "plugin_invalid_outcome").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn growing_by_nothing_without_end_runs_out_of_fuel() {
+    ends_in("grow_loop", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_of_a_whole_memory_costs_a_unit_of_fuel_for_each_byte() {
+    ends_in("memory_fill", "pre_hook", r#"{ fuel = 65_000_000, time = "20s" }"#, "plugin_fuel_exhausted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_touch_of_every_page_is_paid_by_its_plugin() {
+    ends_in("page_toucher", "pre_hook", r#"{ time = "1ms" }"#, "plugin_time_exhausted").await;
+}
+
+/// What `/metrics` says of that name and these labels.
+fn counted(metrics: &str, of: &str) -> u64 {
+    metrics.lines().find_map(|line| line.strip_prefix(of)?.trim().parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_the_host_most_is_done_on_threads_of_the_guests() {
+    let limits = r#"{ time = "20s" }"#;
+    for guest in ["memory_fill", "page_toucher"] {
+        let plugin = guest.replace('_', "-");
+        let config = "[limits.plugins]\nstarve_time = \"60s\"\n".to_owned() + &config(&plugin, "pre_hook", limits, "reject");
+        let server = Server::with(&config).plugin(guest).start();
+        let client = Client::of(server.address);
+        for _ in 0..40 {
+            client.chat("victim", "hello", json!({})).await.ok();
+        }
+        let metrics = client.get("/metrics").await.text();
+        let place =
+            |place: &str| counted(&metrics, &format!("cofferdam_plugin_call_places_total{{plugin=\"{plugin}\",place=\"{place}\"}}"));
+        assert_eq!((place("apart"), place("inline"), place("handed_over")), (41, 0, 0), "{guest}, asked once who it is");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_was_quick_runs_inline_and_is_handed_over_when_it_is_not() {
+    let config = config("turncoat", "pre_hook", r#"{ time = "50ms", fuel = 1_000_000_000_000 }"#, "reject");
+    let server = Server::with(&config).plugin("turncoat").start();
+    let client = Client::of(server.address);
+    let count = async |place: &str| {
+        let of = format!("cofferdam_plugin_call_places_total{{plugin=\"turncoat\",place=\"{place}\"}}");
+        counted(&client.get("/metrics").await.text(), &of)
+    };
+    let mut tried = 0;
+    // On a machine that is busy a short call may count as a long one; in the end it is known to be quick.
+    while count("inline").await == 0 {
+        client.chat("victim", "hello", json!({})).await.ok();
+        tried += 1;
+        assert!(tried < 100_000, "it never runs inline");
+    }
+    assert!(tried > 16, "it had to earn that: {tried}");
+    loop {
+        let before = count("handed_over").await;
+        assert_eq!(client.chat("victim", "spin", json!({})).await.refused(502), "plugin_time_exhausted");
+        if count("handed_over").await > before {
+            break;
+        }
+        client.chat("victim", "hello", json!({})).await.ok();
+    }
+    let (apart, inline) = (count("apart").await, count("inline").await);
+    client.chat("victim", "hello", json!({})).await.ok();
+    assert_eq!((count("apart").await, count("inline").await), (apart + 1, inline), "it has to earn it anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_guests_spin_on_every_thread_of_theirs_the_server_answers() {
+    let limits = "[limits.plugins]\nthreads = 2\nstarve_time = \"60s\"\n";
+    for guest in ["endless_loop", "hostcall_loop", "grow_loop"] {
+        let plugin = guest.replace('_', "-");
+        let spin = config(&plugin, "pre_hook", r#"{ fuel = 1_000_000_000_000_000, time = "600s" }"#, "reject");
+        let server = Server::with(&(limits.to_owned() + &spin)).plugin(guest).start();
+        let client = Client::of(server.address);
+        let spinning: Vec<_> = (0..8)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.chat("victim", "hello", json!({})).await })
+            })
+            .collect();
+        while counted(&client.get("/metrics").await.text(), "cofferdam_http_requests_in_flight") < 8 {}
+        for _ in 0..20 {
+            client.get("/healthz").await.ok();
+            client.chat("calm", "hello", json!({})).await.ok();
+        }
+        assert!(spinning.iter().all(|answer| !answer.is_finished()), "{guest}: all that while they spun");
+        spinning.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_nobody_could_run_is_not_skipped() {
+    // One thread, and calls that each need far more of it than they may wait for it: one runs, the others starve.
+    let limits = "[limits.plugins]\nthreads = 1\nstarve_time = \"20ms\"\n";
+    let spin = config("endless-loop", "pre_hook", r#"{ fuel = 1_000_000_000_000_000, time = "400ms" }"#, "skip");
+    let server = Server::with(&(limits.to_owned() + &spin)).plugin("endless_loop").start();
+    let client = Client::of(server.address);
+    let asked = (0..8).map(|_| client.chat("victim", "hello", json!({})));
+    let (mut skipped, mut busy) = (0, 0);
+    for answer in futures_util::future::join_all(asked).await {
+        if answer.status == 200 {
+            assert_eq!(answer.header("x-cofferdam-skipped"), Some("endless-loop"));
+            skipped += 1;
+        } else {
+            assert_eq!((answer.refused(503).as_str(), answer.header("retry-after")), ("plugin_busy", Some("1")));
+            busy += 1;
+        }
+    }
+    assert!(busy >= 5, "{busy} starved, {skipped} ran for all their time");
+    let metrics = client.get("/metrics").await.text();
+    assert_eq!(counted(&metrics, r#"cofferdam_plugin_skips_total{plugin="endless-loop",hook="pre_hook"}"#), skipped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_is_heard_while_other_plugins_are_busy() {
+    let busy = config("endless-loop", "pre_hook", r#"{ fuel = 1_000_000_000_000_000, time = "600s" }"#, "reject").replace(
+        "[[pipelines]]\n        id = \"calm\"",
+        "[plugins.rejecter]\n        on_failure = \"skip\"\n        limits = { time = \"20ms\" }\n        [[pipelines]]\n        id = \"calm\"",
+    );
+    let guarded = busy.replace(
+        "id = \"calm\"\n        pipeline = [",
+        "id = \"calm\"\n        pipeline = [ { stage = \"pre_hook\", config = { function_id = \"rejecter\" } },",
+    );
+    let limits = "[limits.plugins]\nthreads = 1\nstarve_time = \"60s\"\n";
+    let server = Server::with(&(limits.to_owned() + &guarded)).plugin("endless_loop").plugin("rejecter").start();
+    let client = Client::of(server.address);
+    let spinning: Vec<_> = (0..16)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.chat("victim", "hello", json!({})).await })
+        })
+        .collect();
+    while counted(&client.get("/metrics").await.text(), "cofferdam_http_requests_in_flight") < 16 {}
+    for _ in 0..30 {
+        assert_eq!(client.chat("calm", "hello", json!({})).await.refused(451), "rejected_by_test");
+    }
+    spinning.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_log_lines_is_cut_counted_and_made_harmless() {
     let limits = r#"{ fuel = 10_000_000_000, time = "20s", log_lines = 5, log_line_bytes = 40, output = "2MiB" }"#;
     let server = Server::with(&config("log-flood", "pre_hook", limits, "reject")).plugin("log_flood").start();
@@ -164,7 +337,7 @@ async fn an_honest_plugin_runs_beside_a_hostile_one_in_one_directory() {
         "[[pipelines]]\n        id = \"calm\"\n        pipeline = [",
         "[[pipelines]]\n        id = \"calm\"\n        pipeline = [ { stage = \"post_hook\", config = { function_id = \"stamp\" } },",
     );
-    let server = Server::with(&both).plugin("endless_loop").plugin("stamp_1").start();
+    let server = Server::with(&both).plugin("endless_loop").plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let (hostile, calm) = tokio::join!(client.chat("victim", "hello", json!({})), client.chat("calm", "hello", json!({})));
     hostile.ok();

@@ -1,6 +1,8 @@
 //! Limits per key and the report of what was used, through the real server: status, headers, who is refused and who is not.
-//! What a reply adds to the ledger is in `replies`; the edges of token limits are tested by the room itself, with a clock that can be moved.
+//! What a reply adds to the ledger is in `replies`, what is reserved before it in `budgets`, end users in `end_users`; the edges of token limits are tested by the room itself, with a clock that can be moved.
 
+mod budgets;
+mod end_users;
 mod replies;
 
 use cofferdam::ledger::clock::{Day, system};

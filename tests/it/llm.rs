@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cofferdam::chat::{Deadline, Exchange, Message, Reply, StreamError, Whole};
+use cofferdam::chat::{Client, Deadline, Exchange, Message, Reply, StreamError, Whole};
 use cofferdam::llm::{
     Answered, Chain, CircuitPhase, Config, Error, Kind, Limits, Llm, MissingSecret, Mode, Observer, Phase, ProviderConfig, Secret, Target,
 };
@@ -62,6 +62,7 @@ fn exchange() -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "support".into(),
         deadline: Deadline::after(Duration::from_secs(60)),
         stream: false,
@@ -71,6 +72,7 @@ fn exchange() -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }

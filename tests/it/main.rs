@@ -32,6 +32,7 @@ mod contract {
 }
 
 mod abuse;
+mod bodies;
 mod browser;
 mod chaos;
 mod clients;
@@ -48,9 +49,12 @@ mod hostile;
 mod ledger;
 mod listening;
 mod llm;
+mod loading;
 mod openapi;
+mod outputs;
 mod providers_table;
 mod responses;
+mod retrieval;
 mod sandbox_limits;
 mod secrets;
 mod simulated;

@@ -1,7 +1,7 @@
 //! The sandbox's limits at their edges: limits of one call on the sandbox itself, because there a search for the edge costs milliseconds;
 //! limits of all calls through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
-mod compile;
+pub(crate) mod compile;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -50,7 +50,9 @@ impl Sandbox {
 
     async fn open(&self) -> (Arc<Registry>, Watcher) {
         assert!(self.folder.path().exists());
-        Registry::open(self.setup.clone(), Metrics::new()).await.expect("a registry")
+        let opened = Registry::open(self.setup.clone(), Metrics::new()).expect("a registry");
+        opened.0.loaded().await;
+        opened
     }
 }
 
@@ -58,6 +60,7 @@ fn exchange(question: &str) -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
+        client: cofferdam::chat::Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
@@ -67,6 +70,7 @@ fn exchange(question: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }
@@ -74,7 +78,7 @@ fn exchange(question: &str) -> Exchange {
 async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
     let plugins = registry.snapshot();
     let plugin = plugins.get(plugin, Hook::Pre).unwrap_or_else(|_| panic!("{:?}", registry.status()));
-    plugin.pre_hook(&mut exchange(question), "model").await.map_err(|fault| fault.kind)
+    plugin.pre_hook(exchange(question), "model").await.1.map_err(|fault| fault.kind)
 }
 
 /// Searches the least value of a limit that lets the guest through, and checks the fault under it. A guest that describes itself does so

@@ -101,7 +101,7 @@ async fn uploads_that_cannot_be_read_say_so() {
 
 #[tokio::test]
 async fn a_locked_stage_cannot_be_switched_off() {
-    let server = Server::with(CONFIG).plugin("stamp_1").start();
+    let server = Server::with(CONFIG).plugin_as("stamp_1", "stamp").start();
     let client = Client::of(server.address);
     let refused = client.chat("guarded", "x", json!({"pipeline": {"post_hook": false}})).await;
     assert_eq!((refused.refused(403).as_str(), &refused.json()["error"]["param"]), ("stage_locked", &json!("pipeline.post_hook")));
@@ -261,7 +261,8 @@ async fn a_definition_of_a_million_mistakes_is_answered_briefly() {
 
 #[tokio::test]
 async fn a_body_of_repeated_keys_is_read_in_one_pass() {
-    let server = Server::with(CONFIG).start();
+    // More than is taken by default.
+    let server = Server::with(&format!("{CONFIG}\n[limits.http]\nbody_values = 1_000_000\nbody_fields = 1_000_000\n")).start();
     // Half repeated, half distinct: removing one by one would shift the rest each time, for minutes.
     let distinct: String = (0..200_000).map(|i| format!("\"k{i}\":0,")).collect();
     let body = format!(r#"{{{}{distinct}"model":"kb","messages":[{{"role":"user","content":"x"}}]}}"#, "\"\":0,".repeat(400_000));

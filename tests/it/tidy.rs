@@ -13,22 +13,25 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
+    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry", "files"]),
     ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     // The ports that it implements are the rooms' own.
-    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry"]),
-    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
+    ("storage", &["pipeline", "rag", "ledger", "chat", "telemetry", "files"]),
+    ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "fair", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("sandbox", &["chat", "telemetry"]),
-    ("rag", &["chat", "telemetry"]),
-    ("llm", &["chat", "telemetry"]),
+    ("sandbox", &["fair", "chat", "telemetry", "files"]),
+    ("rag", &["fair", "chat", "telemetry"]),
+    ("llm", &["chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
+    // Below all that is shared between clients.
+    ("fair", &["chat"]),
     ("chat", &[]),
     ("telemetry", &[]),
+    ("files", &[]),
 ];
 
 const EVERYWHERE: &[&str] = &["*"];
@@ -37,6 +40,7 @@ const EVERYWHERE: &[&str] = &["*"];
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
     ("arc_swap", &["sandbox", "pipeline"]),
+    ("async_task", &["sandbox"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "chat"]),
     ("bytesize", &["config"]),
     ("clap", &["cli"]),
@@ -45,7 +49,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("flate2", &["http"]),
     ("form_urlencoded", &["http", "llm"]),
     ("futures_util", EVERYWHERE),
-    ("getrandom", &["http", "telemetry"]),
+    ("getrandom", &["http", "stages", "telemetry"]),
     ("http", &["config", "http", "llm"]),
     ("http_body_util", &["http", "llm"]),
     ("httpdate", &["llm"]),
@@ -67,13 +71,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["storage"]),
-    ("rustix", &["cli", "sandbox"]),
+    ("rustix", &["cli", "sandbox", "files"]),
     ("ruzstd", &["http"]),
     ("schemars", &["http"]),
     ("serde", &["cli", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
     ("serde_json", EVERYWHERE),
     ("serde_path_to_error", &["http", "chat"]),
     ("sha2", &["http", "sandbox", "rag", "storage"]),
+    ("socket2", &["http"]),
     ("subtle", &["http"]),
     ("tempfile", &["sandbox", "storage"]),
     ("text_splitter", &["rag"]),
@@ -86,6 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("unicode_segmentation", &["rag", "llm"]),
     ("usearch", &["storage"]),
     ("uuid", &["http", "stages", "rag", "llm"]),
+    ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
 ];

@@ -72,7 +72,7 @@ impl Components {
     }
 }
 
-/// The components that one of cargo's messages names: those that it linked, and the one that the build script of the guests made.
+/// The components that one of cargo's messages names: those that it linked, and those that the build script of the guests made.
 fn component_files(message: &Value) -> Vec<PathBuf> {
     match message["reason"].as_str() {
         Some("compiler-artifact") => {
@@ -80,8 +80,9 @@ fn component_files(message: &Value) -> Vec<PathBuf> {
             files.map(PathBuf::from).filter(|file| file.extension().is_some_and(|extension| extension == "wasm")).collect()
         }
         Some("build-script-executed") => {
-            let file = message["out_dir"].as_str().map(|folder| Path::new(folder).join("table_growth.wasm"));
-            file.filter(|file| file.exists()).into_iter().collect()
+            let folder = message["out_dir"].as_str().and_then(|folder| fs::read_dir(folder).ok());
+            let files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
+            files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm")).collect()
         }
         _ => Vec::new(),
     }

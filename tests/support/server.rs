@@ -15,6 +15,9 @@ use crate::components::components;
 /// Long enough for a loaded machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the server writes once every plugin file that was there at the start is live or was refused.
+const PLUGINS_TRIED: &str = "every plugin file was tried";
+
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -74,6 +77,11 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the server ends")
     }
@@ -82,7 +90,12 @@ impl Server {
 impl Builder {
     /// Puts a component into the plugin directory before the start.
     pub fn plugin(self, name: &str) -> Self {
-        deploy(&components().path(name), &self.folder.path().join("plugins"), name);
+        self.plugin_as(name, name)
+    }
+
+    /// As `plugin`, under another name.
+    pub fn plugin_as(self, name: &str, file: &str) -> Self {
+        deploy(&components().path(name), &self.folder.path().join("plugins"), file);
         self
     }
 
@@ -120,7 +133,20 @@ impl Builder {
         self
     }
 
+    /// Starts it and waits until every plugin was tried, which the log says, or until the server calls itself ready if its log is silent.
     pub fn start(self) -> Server {
+        let silent = self.environment.iter().any(|(name, value)| name == "COFFERDAM_LOG" && value == "warn");
+        let server = self.start_loading();
+        if silent {
+            server.wait_until_ready();
+        } else {
+            server.wait_for_log(PLUGINS_TRIED);
+        }
+        server
+    }
+
+    /// Starts it and waits until it listens, which may be before it has its plugins.
+    pub fn start_loading(self) -> Server {
         let (child, log) = self.spawn();
         Server::listening(child, log, self.folder)
     }
@@ -152,7 +178,30 @@ impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
         let (child, log) = started(serve_command(env!("CARGO_BIN_EXE_cofferdam").as_ref(), folder.path()));
-        Self::listening(child, log, Arc::new(folder))
+        let server = Self::listening(child, log, Arc::new(folder));
+        server.wait_for_log(PLUGINS_TRIED);
+        server
+    }
+
+    /// Waits until no plugin that a pipeline names is still to be tried.
+    pub fn wait_until_ready(&self) {
+        let started = std::time::Instant::now();
+        while !self.readiness().starts_with("HTTP/1.1 200") {
+            assert!(started.elapsed() < PATIENCE, "the server is not ready:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    /// The whole answer to `GET /readyz`, which is no error of the API if it is 503.
+    pub fn readiness(&self) -> String {
+        let ask = || {
+            let mut answer = String::new();
+            let mut stream = std::net::TcpStream::connect(self.address)?;
+            std::io::Write::write_all(&mut stream, b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        ask().unwrap_or_else(|error| panic!("the server does not say whether it is ready: {error}\n{}", self.log()))
     }
 
     fn listening(mut child: Child, log: Log, folder: Arc<TempDir>) -> Server {

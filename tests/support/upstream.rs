@@ -108,6 +108,11 @@ impl Upstream {
         self.respond(move |request| Some(answer(request)))
     }
 
+    /// Every request gets what is next from now on.
+    pub(crate) fn forget_responders(&self) {
+        self.state.responders.lock().expect("no panic").clear();
+    }
+
     fn respond(&self, responder: impl Fn(&Request) -> Option<Script> + Send + 'static) -> &Self {
         self.state.responders.lock().expect("no panic").push(Box::new(responder));
         self

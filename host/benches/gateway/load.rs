@@ -1,12 +1,13 @@
 //! The client's side: the same requests for whoever is measured, over connections that stay open.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -100,7 +101,11 @@ pub(super) async fn one_by_one(process: &Process, question: &Question, requests:
 }
 
 pub(super) async fn connect(process: &Process) -> SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(process.address).await.expect("a connection");
+    connect_to(process.address).await
+}
+
+pub(super) async fn connect_to(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(address).await.expect("a connection");
     stream.set_nodelay(true).expect("a socket option");
     let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("a handshake");
     tokio::spawn(connection);
@@ -109,11 +114,20 @@ pub(super) async fn connect(process: &Process) -> SendRequest<Full<Bytes>> {
 
 /// Sends the question and waits for the head of its answer.
 pub(super) async fn send(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Incoming {
-    let request = Request::post("/v1/chat/completions").header("host", "localhost").header("content-type", "application/json");
-    sender.ready().await.expect("the connection stays open");
-    let reply = sender.send_request(request.body(Full::new(question.body.clone())).expect("a request")).await.expect("a reply");
+    let reply = try_to_send(sender, question).await.expect("a reply");
     assert!(reply.status().is_success(), "{reply:?}");
     reply.into_body()
+}
+
+/// The same for an answer of any status; none if the connection ends.
+pub(super) async fn try_send(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> Option<Incoming> {
+    try_to_send(sender, question).await.ok().map(Response::into_body)
+}
+
+async fn try_to_send(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> hyper::Result<Response<Incoming>> {
+    let request = Request::post("/v1/chat/completions").header("host", "localhost").header("content-type", "application/json");
+    sender.ready().await?;
+    sender.send_request(request.body(Full::new(question.body.clone())).expect("a request")).await
 }
 
 /// The body at `path`.

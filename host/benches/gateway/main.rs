@@ -1,8 +1,10 @@
 //! The gateway against a bare hyper reverse proxy in front of the same mock upstream under the same load, by CPU time per request.
 //! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
 //! Prints ratios, added latency, the time to the first streamed byte, what each adapter adds, what a slow stream holds, idle memory and the
-//! binary's size. `COFFERDAM_BENCH_BINARY=PATH` measures another build of the gateway; the arguments `streams` and `crowd` measure a part.
+//! binary's size. `COFFERDAM_BENCH_BINARY=PATH` measures another build of the gateway; the arguments `streams` and `crowd` measure a part,
+//! and `beside` what others notice of hostile guests.
 
+mod beside;
 #[path = "../../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs two components of the many")]
 mod components;
@@ -31,17 +33,29 @@ fn main() {
     match arguments.next().as_deref() {
         Some("mock") => mock::mock(),
         Some("proxy") => peers::proxy(&arguments.next().expect("an upstream")),
+        Some("hammer") => {
+            let address = arguments.next().expect("an address");
+            beside::hammer(&address, arguments.next().and_then(|calls| calls.parse().ok()).expect("a number"));
+        }
+        Some("beside") => beside(),
         Some("crowd") => crowd(),
         Some("streams") => streams(),
         _ => bench(),
     }
 }
 
+/// What others notice of hostile guests.
+fn beside() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], "0,1");
+    runtime.block_on(beside::measure(&mock));
+}
+
 /// The slow streams alone.
 fn crowd() {
     process::pin_self(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mock = Process::peer("mock", &[], 1);
+    let mock = Process::peer("mock", &[], "1");
     let plain = Process::gateway(&mock, &[]);
     runtime.block_on(crowd::measure(&plain, &mock));
 }
@@ -50,8 +64,8 @@ fn crowd() {
 fn streams() {
     process::pin_self(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mock = Process::peer("mock", &[], 1);
-    let bare = Process::peer("proxy", &[&mock.address.to_string()], 0);
+    let mock = Process::peer("mock", &[], "1");
+    let bare = Process::peer("proxy", &[&mock.address.to_string()], "0");
     let plain = Process::gateway(&mock, &[]);
     runtime.block_on(async {
         compare("whole replies, no hooks", 2.0, &bare, &plain, &Question::short("openai", Shape::Whole), REQUESTS).await;
@@ -62,8 +76,8 @@ fn streams() {
 fn bench() {
     process::pin_self(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mock = Process::peer("mock", &[], 1);
-    let bare = Process::peer("proxy", &[&mock.address.to_string()], 0);
+    let mock = Process::peer("mock", &[], "1");
+    let bare = Process::peer("proxy", &[&mock.address.to_string()], "0");
     let plain = Process::gateway(&mock, &[]);
     let idle_mb = plain.resident_bytes() as f64 / 1e6;
     let hooked = Process::gateway(&mock, &["noop_pre", "noop_post"]);

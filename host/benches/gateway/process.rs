@@ -1,6 +1,6 @@
 //! Processes under measure: started on a core of their own, asked for CPU time and memory, killed at the end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,9 +20,9 @@ pub(super) struct Process {
 
 impl Process {
     /// The mock or the bare proxy: this benchmark's own binary.
-    pub(super) fn peer(role: &str, arguments: &[&str], core: u32) -> Self {
+    pub(super) fn peer(role: &str, arguments: &[&str], cores: &str) -> Self {
         let this = std::env::current_exe().expect("this program's path");
-        let mut command = on_core(core, this.as_os_str());
+        let mut command = on_cores(cores, this.as_os_str());
         command.arg(role).args(arguments);
         Self::start(command, None)
     }
@@ -36,7 +36,7 @@ impl Process {
             std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
             stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
         }
-        let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\n".to_owned();
+        let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\nbodies = 4096\n".to_owned();
         for (kind, base) in DIALECTS {
             config += &format!(
                 "[providers.{kind}]\nkind = \"{kind}\"\nbase_url = \"http://{}{base}\"\n[[pipelines]]\nid = \"{kind}\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"{kind}\", model = \"mock\" }} }} }} ]\n",
@@ -44,9 +44,53 @@ impl Process {
             );
         }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
-        let mut command = on_core(0, binary().as_os_str());
+        let mut command = on_cores("0", binary().as_os_str());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
+        let gateway = Self::start(command, Some(folder));
+        gateway.wait_until_ready();
+        gateway
+    }
+
+    /// The gateway listens before it has its plugins.
+    fn wait_until_ready(&self) {
+        let ready = || {
+            let mut answer = String::new();
+            let mut stream = std::net::TcpStream::connect(self.address)?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer.starts_with("HTTP/1.1 200"))
+        };
+        while !ready().expect("the gateway answers") {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The gateway on both cores, with that guest as a hook of the pipeline `victim`, a quick hook in `quick`, and none in `calm`.
+    pub(super) fn beside(mock: &Process, guest: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
+        for name in [guest, "noop_pre"] {
+            std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
+        }
+        let name = guest.replace('_', "-");
+        let mut config = format!("[plugins.{name}.limits]\nfuel = 1_000_000_000_000\n");
+        config += &format!("[providers.openai]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n", mock.address);
+        for (id, hook) in [("victim", Some(&*name)), ("quick", Some("noop-pre")), ("calm", None)] {
+            let hook =
+                hook.map(|name| format!("{{ stage = \"pre_hook\", config = {{ function_id = \"{name}\" }} }}, ")).unwrap_or_default();
+            config += &format!(
+                "[[pipelines]]\nid = \"{id}\"\npipeline = [ {hook}{{ stage = \"llm\", config = {{ primary = {{ provider = \"openai\", model = \"mock\" }} }} }} ]\n"
+            );
+        }
+        std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
+        let mut command = on_cores("0,1", binary().as_os_str());
         command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
         Self::start(command, Some(folder))
+    }
+
+    /// Who asks for the hook of `victim`, so many times at once, until it is dropped.
+    pub(super) fn hammer(gateway: &Process, calls: usize) -> Self {
+        Self::peer("hammer", &[&gateway.address.to_string(), &calls.to_string()], "0,1")
     }
 
     fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {
@@ -95,8 +139,8 @@ pub(super) fn pin_self(core: u32) {
     assert!(pinned.expect("taskset (util-linux) is installed").success(), "this machine has a core {core}");
 }
 
-fn on_core(core: u32, program: &std::ffi::OsStr) -> Command {
+fn on_cores(cores: &str, program: &std::ffi::OsStr) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string()]).arg(program);
+    command.args(["-c", cores]).arg(program);
     command
 }

@@ -3,24 +3,51 @@
 //! A text that fails is read again to name the field that is wrong.
 
 mod de;
+mod invalid;
+mod place;
 mod request;
+mod scan;
 mod ser;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
-use super::{Completion, Fields, Json, Message};
+use super::{Completion, Fields, Json, Message, Sizes};
 use de::AllFields;
 
+pub use de::borrowed_fields;
+pub use invalid::Invalid;
+pub use place::Form;
 pub use request::ChatRequest;
 
-/// What is wrong with a JSON text, and in which field.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Invalid {
-    /// The field's path, e.g. `messages[0].role`; none if the text is no JSON at all.
-    pub param: Option<String>,
-    pub message: String,
+/// A text that may be read, and how many values are in it.
+#[derive(Debug)]
+pub struct Checked {
+    pub text: Bytes,
+    pub values: usize,
+}
+
+/// Counts what a parser would make of a text, and leaves it as it is.
+///
+/// # Errors
+/// As `check`.
+pub fn count(text: &[u8], form: Form, sizes: &Sizes) -> Result<usize, Invalid> {
+    scan::scan(text, form, sizes).map(|found| found.values)
+}
+
+/// Looks at a text before it is read: its structure is counted, and known fields in another spelling are refused. It is not changed, but that
+/// halves of surrogate pairs become the replacement character, so that every reader of a string takes it, ours and a provider's.
+///
+/// # Errors
+/// Names the place that is too large, too deep or misspelled. A text that is no JSON passes.
+pub fn check(text: Bytes, form: Form, sizes: &Sizes) -> Result<Checked, Invalid> {
+    let found = scan::scan(&text, form, sizes)?;
+    if !found.halves {
+        return Ok(Checked { text, values: found.values });
+    }
+    let mut mended = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    scan::mend(&mut mended);
+    Ok(Checked { text: mended.freeze(), values: found.values })
 }
 
 /// Reads a request's body.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Fields, Json, Message};
+use super::{Client, Fields, Json, Message};
 
 /// Names the request in every reply, log line and plugin call.
 pub type RequestId = Arc<str>;
@@ -22,6 +22,10 @@ pub struct Exchange {
     pub id: RequestId,
     /// The name of the client key that was used; none if no keys are configured.
     pub caller: Option<Arc<str>>,
+    /// Whose share of the server it uses.
+    pub client: Client,
+    /// For whom the caller asks, if the operator tells end users apart: no name, but what the ledger knows the end user by.
+    pub end_user: Option<Arc<str>>,
     /// The API id that the client sent as `model`.
     pub pipeline: Arc<str>,
     pub deadline: Deadline,

@@ -9,11 +9,13 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::exit::failed;
+use super::output::announce;
 use super::serve::{run, stop_signal};
 use crate::app::{App, locked};
+use crate::chat::Client;
 use crate::config::Config;
 use crate::rag::{Document, Kind, Namespace};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{Log, LogFormat, LogLimits};
 
 const PLUGINS: [(&str, &str); 2] = [("redact-pii", "redact_pii.wasm"), ("detect-language", "detect_language.wasm")];
 const TARGET: &str = "wasm32-wasip2";
@@ -37,33 +39,38 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> ExitCode {
-        match telemetry::init(LogFormat::Text, Some("warn")) {
-            Ok(()) => run(self.serve()),
+        match Log::start(LogFormat::Text, Some("warn"), LogLimits::default(), None) {
+            Ok(log) => run(&log, self.serve(&log)),
             Err(error) => failed(&error),
         }
     }
 
-    async fn serve(self) -> anyhow::Result<()> {
+    async fn serve(self, log: &Log) -> anyhow::Result<()> {
         let root = workspace()?;
         let directory = root.join(&self.directory);
         prepare(&directory)?;
-        build_plugins(&root, &directory.join("plugins"))?;
+        build_plugins(&root, &directory.join("plugins"), log)?;
         let mut config = Config::parse(CONFIG, &directory).map_err(|problems| anyhow::anyhow!("{problems}"))?;
         config.listen = self.listen;
         // The port is probed first, because opening the app twice would meet the files and locks of the first time.
         if std::net::TcpListener::bind(config.listen).is_err() {
             config.listen.set_port(0);
         }
-        eprintln!("loading the plugins and the sample knowledge base …");
+        log.say("loading the plugins and the sample knowledge base …");
         let app = App::open(config).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
-            app.knowledge().add(&namespace, document).await.with_context(|| format!("{name} cannot be added"))?;
+            app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
-        println!("listening on http://{}", app.local_addr());
-        println!("{}", sample_request(app.local_addr()));
-        println!("To go on from here: cofferdam serve --config {}", directory.join(CONFIG_FILE).display());
+        app.plugins_loaded().await;
+        let addr = app.local_addr();
+        let onward = directory.join(CONFIG_FILE);
+        announce(format!(
+            "listening on http://{addr}\n{}\nTo go on from here: cofferdam serve --config {}\n",
+            sample_request(addr),
+            onward.display()
+        ));
         app.serve(stop_signal()).await
     }
 }
@@ -112,10 +119,10 @@ fn prepare(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build_plugins(root: &Path, into: &Path) -> anyhow::Result<()> {
+fn build_plugins(root: &Path, into: &Path, log: &Log) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    add_target()?;
-    eprintln!("building the sample plugins for {TARGET} …");
+    add_target(log)?;
+    log.say(&format!("building the sample plugins for {TARGET} …"));
     let mut build = Command::new(cargo);
     build.current_dir(root).args(["build", "--locked", "--profile", "plugin", "--target", TARGET]);
     build.args(PLUGINS.iter().flat_map(|(package, _)| ["-p", package]));
@@ -129,13 +136,13 @@ fn build_plugins(root: &Path, into: &Path) -> anyhow::Result<()> {
 }
 
 /// Installs the compile target with rustup if the compiler does not have it.
-fn add_target() -> anyhow::Result<()> {
+fn add_target(log: &Log) -> anyhow::Result<()> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let installed = libraries.is_ok_and(|out| Path::new(String::from_utf8_lossy(&out.stdout).trim()).exists());
     if installed {
         return Ok(());
     }
-    eprintln!("adding the target {TARGET} …");
+    log.say(&format!("adding the target {TARGET} …"));
     let added = Command::new("rustup").args(["target", "add", TARGET]).status();
     let added = added.with_context(|| format!("the target {TARGET} is missing and rustup cannot be started"))?;
     ensure!(added.success(), "rustup could not add the target {TARGET}");

@@ -1,5 +1,5 @@
 //! `cofferdam serve`: reads the configuration, starts the runtime and the server, and stops it on a signal.
-//! The address is printed only after the server accepts connections, because other programs wait for that line.
+//! The address is printed only after the server accepts connections, because other programs wait for that line; it does not wait for plugins.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::exit::{bad_config, failed};
+use super::output::announce;
 use crate::app::App;
 use crate::config::Config;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, Log, LogError, LogFormat};
 
 /// How long work on blocking threads may take after the drain.
 const LAST_WORK: Duration = Duration::from_secs(5);
@@ -29,11 +30,11 @@ pub(super) struct Serve {
     listen: Option<std::net::SocketAddr>,
     /// Log format.
     #[arg(long, value_enum, default_value = "text")]
-    log: Log,
+    log: Format,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Log {
+enum Format {
     Text,
     Json,
 }
@@ -41,8 +42,8 @@ enum Log {
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
         let format = match self.log {
-            Log::Text => LogFormat::Text,
-            Log::Json => LogFormat::Json,
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
         };
         serve(&self, format)
     }
@@ -63,14 +64,16 @@ fn serve(args: &Serve, format: LogFormat) -> ExitCode {
     }
     raise_open_files();
     let (collector, spans) = telemetry::queue(&config.telemetry).unzip();
-    if let Err(error) = telemetry::init_with(format, None, collector) {
-        return bad_config(&format!("COFFERDAM_LOG is no filter: {error}"));
-    }
-    run(async {
+    let log = match Log::start(format, None, config.log, collector) {
+        Ok(log) => log,
+        Err(error @ LogError::Filter(_)) => return bad_config(&error),
+        Err(error @ LogError::Thread(_)) => return failed(&telemetry::chain(&error)),
+    };
+    run(&log, async {
         let mut app = App::open(config).await?;
         spans.map_or(Ok(()), |spans| app.export(spans))?;
         // Test harnesses and service scripts wait for this line.
-        println!("listening on http://{}", app.local_addr());
+        announce(format!("listening on http://{}\n", app.local_addr()));
         app.serve(stop_signal()).await
     })
 }
@@ -83,8 +86,10 @@ fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Runs `work` to its end on a runtime with one thread per core.
-pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+/// Runs `work` to its end on a runtime with one thread per core. From here on nothing is written to standard error but through the log, because
+/// whoever reads that may have stopped to.
+pub(super) fn run(log: &Log, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    log.panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -94,7 +99,10 @@ pub(super) fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     runtime.shutdown_timeout(LAST_WORK);
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("{error:#}")),
+        Err(error) => {
+            log.say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -42,12 +42,26 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.bytes("header_bytes", &mut limits.header_bytes, 8 * KIB..=MIB);
     keys.duration("idle_time", &mut limits.idle_time, millis(1)..=seconds(3_600));
     keys.bytes("body_bytes", &mut limits.body_bytes, KIB..=GIB);
+    keys.bytes("bodies_bytes", &mut limits.bodies_bytes, MIB..=1_024 * GIB);
+    // Parsers of parts of a body stop at 128.
+    keys.count("body_depth", &mut limits.body_depth, 8..=127);
+    keys.count("body_values", &mut limits.body_values, 100..=10_000_000);
+    keys.count("body_fields", &mut limits.body_fields, 1..=1_000_000);
+    keys.count("messages", &mut limits.messages, 1..=1_000_000);
+    keys.count("parts", &mut limits.parts, 1..=1_000_000);
+    keys.count("tool_calls", &mut limits.tool_calls, 1..=1_000_000);
+    keys.count("tools", &mut limits.tools, 1..=1_000_000);
+    keys.count("parses", &mut limits.parses, 1..=1_000);
     keys.duration("body_time", &mut limits.body_time, millis(1)..=seconds(3_600));
+    keys.count("bodies", &mut limits.bodies, 1..=1_000_000);
     keys.bytes("response_bytes", &mut limits.response_bytes, KIB..=GIB);
     keys.bytes("upload_bytes", &mut limits.upload_bytes, KIB..=4 * GIB);
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
     keys.count("connections", &mut limits.connections, 1..=1_000_000);
     keys.count("requests", &mut limits.requests, 1..=1_000_000);
+    keys.count("admin_requests", &mut limits.admin_requests, 1..=100_000);
+    keys.duration("write_time", &mut limits.write_time, millis(1)..=seconds(3_600));
+    keys.bytes("answer_bytes", &mut limits.answer_bytes, 64 * KIB..=1_024 * GIB);
     keys.duration("request_time", &mut limits.request_time, millis(1)..=seconds(86_400));
     // None: whatever still runs is cut.
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));

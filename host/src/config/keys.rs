@@ -1,21 +1,53 @@
-//! `[keys]`: the hashes of the keys that are accepted, and the limits of each client key.
+//! `[keys]`: the hashes of the keys that are accepted, the limits of each client key, and those of its end users.
 //! No message repeats a value of `sha256`, because it may be a key that was pasted in place of its hash.
 
+use std::ops::RangeInclusive;
+
+use ::http::HeaderName;
 use serde_json::Value;
 
 use super::json::{quote, to_toml};
 use super::print::Printer;
 use super::section::{Entry, Section};
-use super::walk::Walk;
-use crate::http::{Key, Keys, keys};
-use crate::ledger::Allowance;
+use super::walk::{MICRO, Walk};
+use crate::http::{EndUserFrom, EndUsers, Key, Keys, keys};
+use crate::ledger::{Allowance, EndUserLimits};
+
+/// Before the name of the header that names end users.
+const HEADER: &str = "header:";
+
+/// From a cent to ten millions.
+const USD: RangeInclusive<u64> = MICRO / 100..=10_000_000 * MICRO;
 
 /// `[keys]`
 pub(super) fn read(section: &mut Section<'_>, keys: &mut Keys) {
     let (client, admin) = (section.take("client"), section.take("admin"));
     section.table("default_limits", |section| allowance(section, &mut keys.default_allowance));
-    keys.admin = admin.map(|entry| list(entry, None, &[])).unwrap_or_default();
-    keys.client = client.map(|entry| list(entry, Some(&keys.default_allowance), &keys.admin)).unwrap_or_default();
+    section.table("end_users", |section| keys.end_users = end_users(section));
+    keys.admin = admin.map(|entry| list(entry, None, &[], false)).unwrap_or_default();
+    let client = client.map(|entry| list(entry, Some(&keys.default_allowance), &keys.admin, keys.end_users.is_some()));
+    keys.client = client.unwrap_or_default();
+}
+
+/// `[keys.end_users]`
+fn end_users(section: &mut Section<'_>) -> Option<EndUsers> {
+    let from = section.need("from", "where a request names its end user: \"user\", or \"header:NAME\"");
+    let mut limits = EndUserLimits::default();
+    tracked(section, &mut limits);
+    section.table("limits", |section| allowance(section, &mut limits.allowance));
+    let from = from?;
+    let read = match from.text() {
+        Some("user") => Some(EndUserFrom::UserField),
+        text => text.and_then(|text| HeaderName::try_from(text.strip_prefix(HEADER)?).ok()).map(EndUserFrom::Header),
+    };
+    if read.is_none() {
+        from.wrong("\"user\", or \"header:NAME\" with the name of a header");
+    }
+    Some(EndUsers { from: read?, limits })
+}
+
+fn tracked(keys: &mut impl Walk, limits: &mut EndUserLimits) {
+    keys.count("tracked", &mut limits.tracked, 1..=1_000_000);
 }
 
 /// Prints the lists as comments, so that nobody takes a shortened hash for one that works. A client key is shown with the limits that apply
@@ -30,29 +62,45 @@ pub(super) fn print(printer: &mut Printer, keys: &Keys) {
         if !default.is_unlimited() {
             printer.table("default_limits", |printer| allowance(printer, &mut default));
         }
+        if let Some(EndUsers { from, mut limits }) = keys.end_users.clone() {
+            printer.named("end_users", |printer| {
+                let from = match from {
+                    EndUserFrom::UserField => "user".to_owned(),
+                    EndUserFrom::Header(name) => format!("{HEADER}{name}"),
+                };
+                printer.entry("from", &quote(&from));
+                tracked(printer, &mut limits);
+                printer.table("limits", |printer| allowance(printer, &mut limits.allowance));
+            });
+        }
     });
 }
 
-/// `limits` of one key, and `[keys.default_limits]`
+/// `limits` of one key, `[keys.default_limits]` and `[keys.end_users.limits]`
 fn allowance(keys: &mut impl Walk, allowance: &mut Allowance) {
     keys.optional("requests_per_minute", &mut allowance.requests_per_minute, 1..=1_000_000);
     keys.optional("tokens_per_minute", &mut allowance.tokens_per_minute, 1..=1_000_000_000);
     keys.optional("tokens_per_day", &mut allowance.tokens_per_day, 1..=1_000_000_000_000);
+    keys.dollars("usd_per_day", &mut allowance.usd_per_day, USD);
+    keys.dollars("usd_per_month", &mut allowance.usd_per_month, USD);
 }
 
 /// The prefix and eight digits.
 fn shortened(key: &Key) -> String {
-    let Allowance { requests_per_minute, tokens_per_minute, tokens_per_day } = key.allowance;
-    let limits =
+    let Allowance { requests_per_minute, tokens_per_minute, tokens_per_day, usd_per_day, usd_per_month } = key.allowance;
+    let whole =
         [("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute), ("tokens_per_day", tokens_per_day)];
-    let limits: Value = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?)))).collect();
+    let dollars = [("usd_per_day", usd_per_day), ("usd_per_month", usd_per_month)];
+    let whole = whole.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit?))));
+    let dollars = dollars.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), Value::from(limit? as f64 / MICRO as f64))));
+    let limits: Value = whole.chain(dollars).collect();
     let limits = if key.allowance.is_unlimited() { String::new() } else { format!(", limits = {}", to_toml(&limits)) };
     format!("{{ name = {}, sha256 = \"{:.15}…\"{limits} }}", quote(&key.name), keys::format(&key.sha256))
 }
 
 /// Reads a list of client keys, if there is a `default` for those that have no limits of their own, or of admin keys, which have no limits.
-/// `others` are the keys of the other list.
-fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Key> {
+/// `others` are the keys of the other list; with `end_users` every key has limits, those of its end users.
+fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key], end_users: bool) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     for entry in entry.list() {
         entry.table(|section| {
@@ -67,7 +115,7 @@ fn list(entry: Entry<'_>, default: Option<&Allowance>, others: &[Key]) -> Vec<Ke
             }
             let Some(entry) = own_name else { return };
             let name = name(&entry, &keys);
-            if !limits.is_unlimited() && others.iter().any(|key| entry.text() == Some(&*key.name)) {
+            if (end_users || !limits.is_unlimited()) && others.iter().any(|key| entry.text() == Some(&*key.name)) {
                 entry.problem("is the name of an admin key too; use is counted by name, so a key with limits needs one of its own");
             }
             if let (Some(name), Some(sha256)) = (name, hash) {

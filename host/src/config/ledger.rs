@@ -1,16 +1,13 @@
 //! `[limits.ledger]` and `[prices]`: the limits of the ledger, and what tokens cost.
 //! Prices are kept in whole millionths of a dollar, so that sums are exact.
 
-use super::print::Printer;
+use super::print::{self, Printer};
 use super::section::{Entry, Section};
-use super::walk::{Walk, millis, seconds};
+use super::walk::{MICRO, Walk, millis, seconds};
 use crate::ledger::{Limits, Price, Prices};
 
 /// Dollars for a million tokens; the most expensive models cost some hundreds.
 const PRICE_MAX: f64 = 1e6;
-
-/// Prices are kept in millionths of a dollar.
-const MICRO: u64 = 1_000_000;
 
 /// `[limits.ledger]`
 pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
@@ -18,6 +15,10 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("flush", &mut limits.flush, millis(100)..=seconds(3_600));
     keys.count("days", &mut limits.days, 1..=3_660);
     keys.count("report_rows", &mut limits.report_rows, 1..=1_000_000);
+    keys.count("completion_tokens", &mut limits.completion_tokens, 1..=1_000_000);
+    keys.count("budget_parts", &mut limits.budget_parts, 1..=10_000);
+    // 0: no request waits.
+    keys.duration("budget_wait", &mut limits.budget_wait, millis(0)..=seconds(60));
 }
 
 /// `[prices."MODEL"]` and `[prices."PROVIDER/MODEL"]`
@@ -42,7 +43,7 @@ pub(super) fn print_prices(printer: &mut Printer, prices: &Prices) {
     for (name, price) in prices {
         printer.named(name, |printer| {
             for (key, value) in [("input", price.input), ("cached_input", price.cached_input), ("output", price.output)] {
-                printer.entry(key, &format!("{}.{:06}", value / MICRO, value % MICRO));
+                printer.entry(key, &print::dollars(value));
             }
         });
     }

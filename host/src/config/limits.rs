@@ -44,12 +44,19 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
+    // 0: one for each processor.
+    keys.count("threads", &mut limits.threads, 0..=256);
+    keys.duration("starve_time", &mut limits.starve_time, millis(1)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
     keys.count("files", &mut limits.files, 1..=10_000);
     // The kernel counts CPU time in whole seconds.
     keys.duration("compile_time", &mut limits.compile_time, seconds(1)..=seconds(3_600));
     keys.bytes("compile_memory", &mut limits.compile_memory, 256 * MIB..=1_024 * GIB);
+    keys.count("compiles", &mut limits.compiles, 1..=64);
+    keys.bytes("image_bytes", &mut limits.image_bytes, 64 * KIB..=4 * GIB);
+    keys.bytes("compiled_file_bytes", &mut limits.compiled_file_bytes, MIB..=4 * GIB);
+    keys.bytes("compiled_bytes", &mut limits.compiled_bytes, MIB..=1_024 * GIB);
     keys.count("compiled", &mut limits.compiled, 0..=100_000);
     keys.duration("debounce", &mut limits.debounce, millis(1)..=seconds(60));
     keys.duration("poll", &mut limits.poll, millis(100)..=seconds(3_600));

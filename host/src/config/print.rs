@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::json::{quote, quote_key, to_toml};
-use super::walk::{GIB, KIB, MIB, Number, Walk};
+use super::walk::{GIB, KIB, MIB, MICRO, Number, Walk};
 
 /// Writes one table after the other.
 #[derive(Default)]
@@ -65,6 +65,12 @@ impl Walk for Printer {
         }
     }
 
+    fn dollars(&mut self, key: &'static str, value: &mut Option<u64>, _allowed: RangeInclusive<u64>) {
+        if let Some(micros) = value {
+            self.entry(key, &dollars(*micros));
+        }
+    }
+
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
         if let Some((word, _)) = words.iter().find(|(_, of)| of == value) {
             self.entry(key, &quote(word));
@@ -97,6 +103,11 @@ impl Walk for Printer {
 /// "1m 30s"
 pub(super) fn duration(value: Duration) -> String {
     quote(&humantime::format_duration(value).to_string())
+}
+
+/// "2.500000"
+pub(super) fn dollars(micros: u64) -> String {
+    format!("{}.{:06}", micros / MICRO, micros % MICRO)
 }
 
 /// "32MiB" if the value is a whole number of such units, else the number of bytes.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::print;
 use super::section::{Entry, Section};
-use super::walk::{Number, Walk};
+use super::walk::{MICRO, Number, Walk};
 
 impl Walk for Section<'_> {
     fn duration(&mut self, key: &'static str, value: &mut Duration, allowed: RangeInclusive<Duration>) {
@@ -48,6 +48,18 @@ impl Walk for Section<'_> {
         self.count(key, &mut read, allowed);
         // 0 is in no allowed range, so it stands for a value that was not read.
         *value = Some(read).filter(|read| *read > 0);
+    }
+
+    fn dollars(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>) {
+        let Some(entry) = self.take(key) else { return };
+        let micros = entry.fraction().filter(|dollars| dollars.is_finite()).map(|dollars| (dollars * MICRO as f64).round() as u64);
+        match micros.filter(|micros| allowed.contains(micros)) {
+            Some(read) => *value = Some(read),
+            None => {
+                let [least, most] = [allowed.start(), allowed.end()].map(|micros| *micros as f64 / MICRO as f64);
+                entry.wrong(&format!("a number of US dollars from {least} to {most}"));
+            }
+        }
     }
 
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {

@@ -1,4 +1,4 @@
-//! `[telemetry]`: where traces are sent, and how many of them wait for how long.
+//! `[telemetry]`: where traces are sent, how many of them wait for how long, and how much of the log may wait.
 //! No message repeats a URL that holds a user or password, nor a value that stands where the name of a secret belongs.
 
 use ::http::Uri;
@@ -6,12 +6,12 @@ use ::http::Uri;
 use super::json::quote;
 use super::print::Printer;
 use super::section::{Entry, Section};
-use super::walk::{Walk, millis, seconds};
+use super::walk::{GIB, KIB, Walk, millis, seconds};
 use crate::chat::is_name;
 use crate::llm::{SECRET_NAME, is_secret_name};
-use crate::telemetry::Export;
+use crate::telemetry::{Export, LogLimits};
 
-pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
+pub(super) fn read(section: &mut Section<'_>, export: &mut Export, log: &mut LogLimits) {
     export.otlp_endpoint = section.take("otlp_endpoint").and_then(|entry| url(&entry));
     if let Some(entry) = section.take("otlp_headers_secret") {
         match entry.text() {
@@ -27,9 +27,10 @@ pub(super) fn read(section: &mut Section<'_>, export: &mut Export) {
         }
     }
     limits(section, export);
+    log_limits(section, log);
 }
 
-pub(super) fn print(printer: &mut Printer, export: &Export) {
+pub(super) fn print(printer: &mut Printer, export: &Export, mut log: LogLimits) {
     if let Some(url) = &export.otlp_endpoint {
         printer.entry("otlp_endpoint", &quote(url));
     }
@@ -38,6 +39,7 @@ pub(super) fn print(printer: &mut Printer, export: &Export) {
     }
     printer.entry("service_name", &quote(&export.service_name));
     limits(printer, &mut export.clone());
+    log_limits(printer, &mut log);
 }
 
 fn limits(keys: &mut impl Walk, export: &mut Export) {
@@ -45,6 +47,12 @@ fn limits(keys: &mut impl Walk, export: &mut Export) {
     keys.count("otlp_batch", &mut export.otlp_batch, 1..=10_000);
     keys.duration("otlp_delay", &mut export.otlp_delay, millis(0)..=seconds(60));
     keys.duration("otlp_timeout", &mut export.otlp_timeout, millis(1)..=seconds(60));
+}
+
+fn log_limits(keys: &mut impl Walk, log: &mut LogLimits) {
+    keys.bytes("log_queue", &mut log.log_queue, 64 * KIB..=GIB);
+    // 0: what waits at the end is lost.
+    keys.duration("log_flush", &mut log.log_flush, millis(0)..=seconds(60));
 }
 
 /// The URL of a collector. A user or password in it would be a secret in the file, so the message does not repeat such a text.

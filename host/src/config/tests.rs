@@ -399,7 +399,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     wrong("lisen = 1", "1: lisen: unknown key; did you mean `listen`?");
     wrong("[plugins.p.limits]\nfule = 5", "2: plugins.p.limits.fule: unknown key; did you mean `fuel`?");
     wrong("[limits.https]", "1: limits.https: unknown key; did you mean `http`?");
-    wrong("[keys]\nusers = []", "2: keys.users: unknown key; known here are client, admin, default_limits");
+    wrong("[keys]\nusers = []", "2: keys.users: unknown key; known here are client, admin, default_limits, end_users");
     wrong(
         "[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"builtin\", model = \"m\" } } }]\nname = \"b\"",
         "4: pipelines[0].name: unknown key; known here are id, pipeline",

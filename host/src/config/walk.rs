@@ -18,6 +18,8 @@ pub(super) trait Walk: Sized {
     fn count<N: Number>(&mut self, key: &'static str, value: &mut N, allowed: RangeInclusive<u64>);
     /// A whole number that may be absent.
     fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
+    /// US dollars that may be absent, in millionths.
+    fn dollars(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]);
     /// Text such as "127.0.0.1:8080".
@@ -55,6 +57,9 @@ pub(super) const fn millis(n: u64) -> Duration {
 pub(super) const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
+
+/// Dollars are kept in millionths.
+pub(super) const MICRO: u64 = 1_000_000;
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;

@@ -1,5 +1,5 @@
-//! An answer's bytes on their way to the connection. The body holds the request's log entry, so that a stream's line is written when the stream
-//! ends, and the stream itself, so that a client that leaves drops the work behind it, the stream before the log entry.
+//! An answer's bytes on their way to the connection. The body holds the request's log entry, so that its line is written when the answer
+//! ends, and a stream itself, so that a client that leaves drops the work behind it, the stream before the log entry.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -30,33 +30,55 @@ pub(super) struct Event {
     pub(super) ended: Option<&'static str>,
 }
 
-/// Bytes of a whole answer that hyper gets at once.
+/// Bytes that hyper gets at once. It asks for the next ones when the last are nearly sent, so that a body lasts until a slow client has its
+/// answer, and the connection holds few bytes of it twice.
 const SLICE_BYTES: usize = 64 << 10;
 
 /// The body as hyper takes it.
 pub(super) struct Body {
     content: Content,
-    /// Of a stream; that of a whole answer is written when it is handed over.
+    /// Of a stream: what hyper was not yet given of its last event.
+    rest: Bytes,
     record: Option<RequestLog>,
 }
 
 impl Body {
     /// `record` has the status already.
     pub(super) fn new(content: Content, mut record: RequestLog) -> Self {
-        let streams = matches!(content, Content::Stream(_));
-        if !streams {
+        let over = match &content {
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Over => true,
+            Content::Stream(_) => false,
+        };
+        if over {
             record.ended("done");
         }
-        Self { content, record: streams.then_some(record) }
+        Self { content, rest: Bytes::new(), record: (!over).then_some(record) }
+    }
+
+    fn next_slice(&mut self) -> Option<Bytes> {
+        let Content::Whole(bytes) = &mut self.content else { return None };
+        let piece = bytes.split_to(bytes.len().min(SLICE_BYTES));
+        if bytes.is_empty() {
+            // Before the client can have the last byte, so that whoever has it finds the request in the log.
+            self.content = Content::Over;
+            if let Some(mut record) = self.record.take() {
+                record.ended("done");
+            }
+        }
+        Some(piece).filter(|piece| !piece.is_empty())
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(self.rest.split_to(self.rest.len().min(SLICE_BYTES))));
+        }
         let Content::Stream(events) = &mut self.content else { return Poll::Ready(None) };
         let item = {
             let _inside = self.record.as_ref().map(|record| record.span.enter());
             std::task::ready!(events.as_mut().poll_next(cx))
         };
-        let Some(Event { bytes, ended }) = item else {
+        let Some(Event { mut bytes, ended }) = item else {
             // The stream goes first: what it used is counted before the request is over.
             self.content = Content::Over;
             self.record = None;
@@ -66,6 +88,7 @@ impl Body {
             // Clients hang up at the last event; they have all there is.
             record.ended(outcome);
         }
+        self.rest = bytes.split_off(bytes.len().min(SLICE_BYTES));
         Poll::Ready(Some(bytes))
     }
 }
@@ -75,14 +98,8 @@ impl hyper::body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Content::Whole(bytes) = &mut self.content {
-            // In slices: hyper asks for the next when the last is nearly sent, so that this body, and with it the request's place
-            // and record, lasts until a slow client has its answer.
-            let piece = bytes.split_to(bytes.len().min(SLICE_BYTES));
-            if bytes.is_empty() {
-                self.content = Content::Over;
-            }
-            return Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))));
+        if let Content::Whole(_) = &self.content {
+            return Poll::Ready(self.next_slice().map(|piece| Ok(Frame::data(piece))));
         }
         self.poll_stream(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -112,7 +129,7 @@ mod tests {
     use super::*;
 
     async fn sent(content: Content) -> String {
-        let bytes = Body { content, record: None }.collect().await.expect("infallible").to_bytes();
+        let bytes = Body { content, rest: Bytes::new(), record: None }.collect().await.expect("infallible").to_bytes();
         String::from_utf8(bytes.into()).expect("UTF-8")
     }
 
@@ -124,9 +141,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_large_is_given_in_slices() {
+        let large = Bytes::from(vec![b'x'; 2 * SLICE_BYTES + 1]);
+        let event = Event { bytes: large.clone(), ended: Some("done") };
+        for content in [Content::Whole(large), Content::Stream(Box::pin(stream::iter([event])))] {
+            let mut body = Body { content, rest: Bytes::new(), record: None };
+            let mut sizes = Vec::new();
+            while let Some(frame) = body.frame().await {
+                sizes.push(frame.expect("infallible").into_data().expect("data").len());
+            }
+            assert_eq!(sizes, [SLICE_BYTES, SLICE_BYTES, 1]);
+        }
+    }
+
+    #[tokio::test]
     async fn a_whole_answer_tells_its_length_and_its_end() {
         use hyper::body::Body as _;
-        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), record: None };
+        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), rest: Bytes::new(), record: None };
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
         let frame = body.frame().await.expect("a frame").expect("infallible").into_data();
         assert_eq!(frame.ok(), Some(Bytes::from_static(b"{}")));

@@ -4,30 +4,13 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::http::request::Parts;
 use hyper::{HeaderMap, header};
 
 use super::error::Refusal;
-use super::request_body::{collect, expect_json, shown};
-use super::shared::Shared;
+use super::request_body::shown;
 
 /// Bytes that are decoded between two looks at the limit.
 const STEP_BYTES: usize = 64 << 10;
-
-/// The whole body of a request that says it is JSON or does not say, as it was before it was compressed. That is done on a thread that may block.
-pub(super) async fn json_bytes(shared: &Shared, head: &Parts, body: &mut Incoming) -> Result<Bytes, Refusal> {
-    const KEY: &str = "limits.http.body_bytes";
-    let limit = shared.limits.body_bytes;
-    let encoding = Encoding::of(&head.headers)?;
-    expect_json(&head.headers)?;
-    let bytes = collect(body, limit, KEY, shared.limits.body_time).await?;
-    if encoding == Encoding::Plain {
-        return Ok(bytes);
-    }
-    let decoding = tokio::task::spawn_blocking(move || encoding.decoded(bytes, limit, KEY, |_| Ok(())));
-    decoding.await.unwrap_or(Err(Refusal::BodyBroken))
-}
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

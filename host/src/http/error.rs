@@ -1,5 +1,6 @@
 //! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
+use super::echo::Echo;
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
 
@@ -48,10 +49,12 @@ pub(super) enum Refusal {
     ForeignHost(String),
     #[error("without keys the server takes no requests from pages of other sites (`{0}`); configure `[keys]`")]
     ForeignOrigin(String),
-    #[error("the server has as many requests as it can take (`limits.http.requests`); try again shortly")]
-    Overloaded,
+    #[error("the server has as many requests as it can take, or as many of yours (`{key}`); try again shortly")]
+    Overloaded { key: &'static str },
     #[error(transparent)]
     RateLimited(ledger::Refused),
+    #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]
+    HeadTooLarge { limit: usize },
     #[error("the body is larger than {limit} bytes (`{key}`)")]
     BodyTooLarge { limit: usize, key: &'static str },
     #[error("the body did not arrive in time (`limits.http.body_time`)")]
@@ -66,15 +69,15 @@ pub(super) enum Refusal {
     #[error("{param}: {message}")]
     Field { param: String, message: String },
     #[error("there is no model `{0}`; GET /v1/models lists the ids")]
-    NoModel(String),
+    NoModel(Echo),
     #[error("there is no model `{0}` for embeddings; the operator names them under `[[embeddings]]`")]
-    NoEmbedding(String),
+    NoEmbedding(Echo),
     #[error("there is no API `{0}`; PUT /api/v1/gateway/apis/{0}/pipeline makes it")]
-    NoApi(String),
+    NoApi(Echo),
     #[error("the multipart body cannot be read: {0}")]
-    Multipart(String),
+    Multipart(Echo),
     #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]
-    NotUtf8 { name: String, at: usize },
+    NotUtf8 { name: Echo, at: usize },
 }
 
 impl From<Refusal> for Failure {
@@ -92,6 +95,6 @@ impl From<pipeline::Error> for Failure {
 impl Refusal {
     /// A field that is invalid; the message goes after its name.
     pub(super) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Field { param: param.into(), message: message.into() }
+        Self::Field { param: Echo::from(param.into()).into(), message: message.into() }
     }
 }

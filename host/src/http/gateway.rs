@@ -1,9 +1,9 @@
-//! One request from its head to its answer: its id, its log, its route, who may come in, a permit, the handler, the answer.
+//! One request from its head to its answer: its id, its log, its route, who may come in, a place, the handler, the answer.
 //! All of it is one future, polled by the connection: nothing is spawned, so a client that hangs up drops everything.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -18,12 +19,12 @@ use super::access::{self, Access};
 use super::body::{Body, Content};
 use super::cors::Origins;
 use super::error::{Failure, Refusal};
-use super::listen::{self, Drain, Error, Handler};
+use super::listen::{self, Drain, Error, Handler, Peer};
 use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Surface};
-use super::shared::{Config, Shared, State};
+use super::shared::{Config, RequestShares, Shared, State};
 use super::surface::SURFACES;
-use super::{openapi, quota, request_body, respond, run_chat};
+use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
 
@@ -46,13 +47,15 @@ impl Server {
             return Err(Error::NeedsKeys(listen));
         }
         let shared = Shared {
+            shares: RequestShares::new(&limits),
             limits: limits.clone(),
             keys,
             cors_origins,
             state,
             openapi: LazyLock::new(openapi_document),
-            in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            plugins_tried: AtomicBool::new(false),
+            parses: Arc::new(Semaphore::new(limits.parses)),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }
@@ -79,13 +82,13 @@ pub fn openapi_document() -> bytes::Bytes {
 impl Handler for Shared {
     type Body = Body;
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant) -> Response<Body> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
         let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
         let (surface, found) = route::find(SURFACES, &head.method, head.uri.path());
         let origins = surface.cors.then_some(&self.cors_origins);
-        let mut log = RequestLog::open(Arc::clone(&self), id, &head, began);
+        let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
         let span = log.span.clone();
         let answering = async {
             if let Some(response) = origins.and_then(|origins| preflight(origins, &head)) {
@@ -105,6 +108,9 @@ impl Handler for Shared {
                     response
                 }
             };
+            if let Err(refusal) = finish(&mut response, &head.method, &mut log) {
+                response = respond::failure(&refusal.into(), surface.errors);
+            }
             if let Some(origins) = origins {
                 origins.open(&head.headers, response.headers_mut());
             }
@@ -116,13 +122,7 @@ impl Handler for Shared {
             quota::add_headers(response.headers_mut(), &standing);
         }
         log.answered(response.status().as_u16());
-        let (mut parts, mut content) = response.into_parts();
-        if head.method == Method::HEAD
-            && let Content::Whole(bytes) = &content
-        {
-            parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
-            content = Content::Over;
-        }
+        let (parts, content) = response.into_parts();
         Response::from_parts(parts, Body::new(content, log))
     }
 
@@ -130,10 +130,27 @@ impl Handler for Shared {
         self.state.metrics.connections(change);
     }
 
+    fn connection_cut(&self, reason: &'static str) {
+        self.state.metrics.cut(reason);
+    }
+
     /// From here on `/readyz` says so.
     fn drain_begins(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
+}
+
+/// Makes an answer ready to be sent: of one to HEAD only the head is, and the bytes of another are counted.
+fn finish(response: &mut Response<Content>, method: &Method, log: &mut RequestLog) -> Result<(), Refusal> {
+    let Content::Whole(bytes) = response.body_mut() else { return Ok(()) };
+    let bytes = std::mem::take(bytes);
+    if method == Method::HEAD {
+        response.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
+        *response.body_mut() = Content::Over;
+    } else {
+        *response.body_mut() = Content::Whole(log.hold_answer(bytes)?);
+    }
+    Ok(())
 }
 
 /// The way to the handler. What costs least to refuse is refused first.
@@ -145,16 +162,20 @@ async fn dispatch(
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
+    heads::check(head, shared.limits.header_bytes)?;
     let (route, segment) = found?;
     log.route = route.name;
     let nobody = Origins::default();
     let origins = if surface.cors { &shared.cors_origins } else { &nobody };
-    log.caller = access::authorize(route.access, &shared.keys, origins, head)?;
+    log.is_of(access::authorize(route.access, &shared.keys, origins, head)?);
     if route.metered {
         log.meter()?;
     }
-    if route.access != Access::Open {
-        log.take_permit()?;
+    match route.access {
+        Access::Open => {}
+        Access::Admin => log.take_admin_place()?,
+        Access::Client if route.operation.body.is_some() => log.awaits_body()?,
+        Access::Client => log.take_place()?,
     }
     let id = route::percent_decoded(segment).unwrap_or_default();
     log.pipeline = is_name(&id).then(|| (&*id).into());

@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use hyper::header::HeaderName;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::ledger::Allowance;
+use crate::ledger::{Allowance, EndUserLimits};
 
 /// Shows whoever finds a leaked key what it is.
 const PREFIX: &str = "cfd_";
+
+/// Bytes of the hash of an end user's name; two of them are the same by chance in no system that there is.
+const END_USER_BYTES: usize = 16;
 
 /// One key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,23 @@ pub struct Keys {
     pub admin: Vec<Key>,
     /// What client keys without limits of their own may use; it stands in each of them already.
     pub default_allowance: Allowance,
+    /// How requests say for whom they are, if end users are told apart.
+    pub end_users: Option<EndUsers>,
+}
+
+/// How the end users of client keys are told apart, and what each of them may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndUsers {
+    pub from: EndUserFrom,
+    pub limits: EndUserLimits,
+}
+
+/// Where a request names its end user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndUserFrom {
+    Header(HeaderName),
+    /// The body's field `user`.
+    UserField,
 }
 
 /// What a key opens.
@@ -72,6 +93,13 @@ pub fn generate() -> (String, [u8; 32]) {
 /// What is kept of a key.
 pub fn hash(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
+}
+
+/// What the ledger knows an end user of a key by: no name and as long as any other, whatever the request says. Requests that name nobody
+/// are those of one end user.
+pub(super) fn end_user(caller: &str, name: &[u8]) -> Arc<str> {
+    let hash = Sha256::new().chain_update(caller).chain_update([0]).chain_update(name).finalize();
+    HEXLOWER.encode(&hash[..END_USER_BYTES]).into()
 }
 
 /// What is kept of a key, from the text in the operator's file: 64 hex digits, as `sha256sum` prints them, with or without `sha256:` before
@@ -121,6 +149,15 @@ mod tests {
         assert_eq!(parse(&text), Some(sha256));
         assert_eq!(parse(&text[7..]), Some(sha256));
         assert_eq!(parse(&text[7..].to_uppercase()), Some(sha256));
+    }
+
+    #[test]
+    fn end_users_of_two_keys_are_two_and_no_name_is_kept() {
+        let long = end_user("a", &[b'x'; 100_000]);
+        assert_eq!((long.len(), end_user("a", b"x").len()), (32, 32));
+        assert_ne!(end_user("a", b"x"), end_user("b", b"x"));
+        assert_ne!(end_user("a", b"bx"), end_user("ab", b"x"));
+        assert_eq!(end_user("a", b""), end_user("a", b""));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::chat::Sizes;
+
 /// Limits of the server and of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -14,18 +16,44 @@ pub struct Limits {
     pub idle_time: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes that the bodies of all requests hold together, with what is made of them: of a value 128 bytes beside its text.
+    pub bodies_bytes: usize,
+    /// Objects and lists inside each other in a JSON body.
+    pub body_depth: usize,
+    /// Values in a JSON body: objects, lists, texts, numbers and words. The numbers of embeddings' lists of tokens are not counted.
+    pub body_values: usize,
+    /// Fields of a JSON body that this program does not know, in objects of which it knows others: it keeps them one by one.
+    pub body_fields: usize,
+    /// Messages of a chat, items of a response's input.
+    pub messages: usize,
+    /// Parts of all messages together.
+    pub parts: usize,
+    /// Calls of tools in all messages together.
+    pub tool_calls: usize,
+    /// Tools that are offered to the model.
+    pub tools: usize,
+    /// Bodies of more than 64 KiB that are parsed at once, on threads of their own; others wait.
+    pub parses: usize,
     /// From a request's head to its body's last byte.
     pub body_time: Duration,
+    /// Requests at once whose bodies are still coming in; more are answered 503 at once. Clients share them.
+    pub bodies: usize,
     /// Bytes of a streamed response that `/v1/responses` holds, because its last events say it all once more.
     pub response_bytes: usize,
     /// Bytes of a knowledge upload with everything around its files.
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
-    /// Connections at once; more wait in the system's backlog.
+    /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
-    /// Requests at once on `/v1` and `/api`; more are answered 503 at once.
+    /// Requests at once on `/v1`, from their body's last byte to their answer's; more are answered 503 at once. Clients share them.
     pub requests: usize,
+    /// Requests at once on `/api`, which those on `/v1` take no place from. Clients share them.
+    pub admin_requests: usize,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_time: Duration,
+    /// Bytes of all whole answers that wait to be sent; more are answered 503. Clients share them.
+    pub answer_bytes: usize,
     /// A whole exchange, its stream included.
     pub request_time: Duration,
     /// How long requests may go on after the signal to stop.
@@ -47,8 +75,27 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             // A full context of a million tokens is 4 MB of text; a few inline images make it more.
             body_bytes: 16 << 20,
+            // Sixteen of the largest bodies, of which one caller alone gets eight. Nothing is ever made of a body that takes more than four
+            // times what it reserved, so this is a gigabyte at the worst.
+            bodies_bytes: 256 << 20,
+            // A deep schema of a tool has twenty. JSON parsers commonly stop at 128, ours among them.
+            body_depth: 100,
+            // A conversation of five thousand turns with calls of tools has half of it.
+            body_values: 100_000,
+            // Two of the client's own in each of as many messages as there may be.
+            body_fields: 20_000,
+            messages: 10_000,
+            parts: 20_000,
+            tool_calls: 10_000,
+            // OpenAI takes 128.
+            tools: 1_000,
+            // Parsing must not take the processor from what is being served.
+            parses: 2,
             // 16 MiB over a 3 Mbit/s line.
             body_time: Duration::from_secs(45),
+            // Most bodies are there with their head, and the rest come as fast as the line allows. With `requests` it is no more than
+            // `connections`, so that even clients that send and read nothing leave room for others to connect.
+            bodies: 512,
             // Two million tokens of text; the longest reply of a model is a tenth of that.
             response_bytes: 8 << 20,
             // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
@@ -58,6 +105,12 @@ impl Default for Limits {
             connections: 1024,
             // Half of the connections may work while the others idle.
             requests: 512,
+            // Operators and their scripts; an upload may take minutes.
+            admin_requests: 64,
+            // As long as a phone is without a net in a tunnel.
+            write_time: Duration::from_secs(30),
+            // Eight of the largest replies (`limits.providers.reply_bytes`) to clients that are slow; others hold theirs for milliseconds.
+            answer_bytes: 256 << 20,
             // OpenAI's own clients wait ten minutes.
             request_time: Duration::from_secs(600),
             // What supervisors commonly wait before they kill.
@@ -66,6 +119,22 @@ impl Default for Limits {
             streams: 100,
             // OpenAI's own limit.
             embedding_inputs: 2_048,
+        }
+    }
+}
+
+impl Limits {
+    /// What a JSON body may hold.
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes {
+            depth: self.body_depth,
+            values: self.body_values,
+            fields: self.body_fields,
+            messages: self.messages,
+            parts: self.parts,
+            tool_calls: self.tool_calls,
+            tools: self.tools,
+            inputs: self.embedding_inputs,
         }
     }
 }

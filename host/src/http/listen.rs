@@ -5,9 +5,15 @@ mod activity;
 mod connection;
 mod error;
 mod handler;
+mod offer;
+mod peer;
+mod roster;
 mod server;
+mod socket;
+mod streams;
 
 pub use error::Error;
 pub(super) use handler::Handler;
+pub(super) use peer::Peer;
 pub use server::Drain;
 pub(super) use server::Server;

@@ -1,5 +1,5 @@
-//! Reading a request's body: whole, within a limit of bytes and of time, and as JSON if it is that.
-//! Invariant: no more memory is taken on a client's word for a length than `TRUSTED_BYTES`.
+//! Reading a request's body: whole, within a limit of bytes and of time.
+//! Invariant: memory is reserved before it is taken, on a client's word for a length too.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -8,34 +8,41 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, header};
-use serde::de::DeserializeOwned;
 
+use super::bodies::Reserved;
 use super::error::Refusal;
 
-/// Memory that is taken at once because a client announced a body of that length.
-const TRUSTED_BYTES: usize = 1 << 20;
 /// Bytes that are read and dropped after a refusal, so that a client in the middle of sending gets to read the answer and not a reset.
 const DISCARD_BYTES: usize = 32 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// The whole body. If it came in one piece, as small ones do, it is not copied.
-pub(super) async fn collect(body: &mut Incoming, limit: usize, key: &'static str, time: Duration) -> Result<Bytes, Refusal> {
+/// The whole body, for which `reserved` holds as many bytes. If it came in one piece, as small ones do, it is not copied.
+pub(super) async fn collect(
+    body: &mut Incoming,
+    reserved: &Reserved,
+    limit: usize,
+    key: &'static str,
+    time: Duration,
+) -> Result<Bytes, Refusal> {
     let too_large = Refusal::BodyTooLarge { limit, key };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {
         return Err(too_large);
     }
+    reserved.grow(announced)?;
     let reading = async {
         let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
         if body.is_end_stream() && first.len() <= limit {
+            reserved.grow(first.len().saturating_sub(announced))?;
             return Ok(first);
         }
-        let mut whole = Vec::with_capacity(announced.min(TRUSTED_BYTES).max(first.len()));
+        let mut whole = Vec::with_capacity(announced.max(first.len()));
         let mut piece = Some(first);
         while let Some(bytes) = piece {
             if bytes.len() > limit - whole.len() {
                 return Err(too_large);
             }
+            reserved.grow((whole.len() + bytes.len()).saturating_sub(reserved.bytes()))?;
             whole.extend_from_slice(&bytes);
             piece = next(body).await?;
         }
@@ -115,18 +122,6 @@ pub(super) fn shown(value: &header::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect()
 }
 
-/// The body as JSON; an error names its field.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let reader = &mut serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
-        let param = error.path().to_string();
-        let param = if param == "." { "body".to_owned() } else { param };
-        Refusal::field(param, error.inner().to_string())
-    })?;
-    reader.end().map_err(|error| Refusal::field("body", error.to_string()))?;
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,22 +151,5 @@ mod tests {
         let mut twice = headers(header::CONTENT_ENCODING, "identity");
         twice.append(header::CONTENT_ENCODING, "gzip".parse().expect("a value"));
         assert!(matches!(expect_plain(&twice), Err(Refusal::ContentEncoding(e)) if e == "gzip"));
-    }
-
-    #[test]
-    fn a_mistake_in_json_names_its_field() {
-        #[derive(Debug, serde::Deserialize)]
-        struct Form {
-            #[expect(dead_code, reason = "only parsed")]
-            name: String,
-        }
-        let param = |text: &str| match json::<Form>(text.as_bytes()) {
-            Err(Refusal::Field { param, .. }) => param,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(param(r#"{"name": 1}"#), "name");
-        assert_eq!(param("{}"), "body");
-        assert_eq!(param("no"), "body");
-        assert_eq!(param(r#"{"name": "a"} x"#), "body");
     }
 }

@@ -1,18 +1,24 @@
-//! What is written of one request: its span, its permit among those under way, one log line and the metrics when it is over.
-//! Over is when the answer was handed to the connection; for a stream, when its last event was. Dropping the log writes it, so nothing is lost
-//! when a client leaves and the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
+//! What is written of one request: its span, its place among those under way, one log line and the metrics when it is over.
+//! Over is when the answer's last piece was handed to the connection. Dropping the log writes it, so nothing is lost when a client leaves and
+//! the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::bodies::Reserved;
 use super::error::Refusal;
+use super::keys::{self, EndUserFrom, EndUsers};
+use super::listen::Peer;
+use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
-use crate::chat::{RequestId, Tries};
+use crate::chat::{Client, RequestId, Tries};
+use crate::fair::Share;
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
 
@@ -22,56 +28,121 @@ const CLIENT_GONE: u16 = 499;
 /// W3C Trace Context; goes no further than our own traces.
 const TRACEPARENT: &str = "traceparent";
 
+/// Bytes of an answer that are not worth counting: its head and what the connection keeps of it are as much.
+const UNCOUNTED_BYTES: usize = 1 << 10;
+
 /// The log of one request; it writes itself when it is dropped.
 pub(super) struct RequestLog {
     pub(super) shared: Arc<Shared>,
     pub(super) id: RequestId,
     pub(super) span: Span,
     pub(super) caller: Option<Arc<str>>,
+    /// Whose share of the server it uses.
+    pub(super) client: Client,
+    /// For whom the caller asks, if end users are told apart.
+    pub(super) end_user: Option<Arc<str>>,
     /// The one that the request names, if that is a valid name.
     pub(super) pipeline: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) route: &'static str,
     /// Tries at providers, for an answer that says why none of them came to anything.
     pub(super) tries: Tries,
+    /// What its body holds, and what was made of it.
+    pub(super) body: Option<Arc<Reserved>>,
     method: Method,
     status: u16,
     outcome: &'static str,
-    /// Whether it holds one of `limits.requests`.
-    permitted: bool,
+    peer: Peer,
+    /// First among the bodies that come in, then among the requests that are answered.
+    place: Option<Place>,
+    /// Whether it must take a place among the answered when its body is in.
+    awaits_body: bool,
     /// Whether it costs its caller tokens.
     metered: bool,
 }
 
 impl RequestLog {
-    pub(super) fn open(shared: Arc<Shared>, id: RequestId, head: &Parts, began: Instant) -> Self {
+    pub(super) fn open(shared: Arc<Shared>, id: RequestId, head: &Parts, began: Instant, peer: Peer) -> Self {
         let traceparent = head.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         Self {
             span: request_span(&id, traceparent),
             shared,
             id,
             caller: None,
+            client: Client::Address(peer.network),
+            end_user: None,
             pipeline: None,
             began,
             route: "none",
             tries: Tries::default(),
+            body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
-            permitted: false,
+            peer,
+            place: None,
+            awaits_body: false,
             metered: false,
         }
     }
 
-    /// Takes a permit, of which there are `limits.requests`; it is held until the log is written.
-    pub(super) fn take_permit(&mut self) -> Result<(), Refusal> {
-        if self.shared.in_flight.fetch_add(1, Ordering::Relaxed) >= self.shared.limits.requests {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::Overloaded);
+    /// Says who sends the request, now that it is known.
+    pub(super) fn is_of(&mut self, caller: Option<Arc<str>>) {
+        if let Some(name) = &caller {
+            self.client = Client::Key(Arc::clone(name));
         }
-        self.permitted = true;
-        self.shared.state.metrics.in_flight(1);
+        self.caller = caller;
+    }
+
+    /// Lets a request in that has a body: it takes a place among those whose bodies come in, and none of those that are answered until its
+    /// body is there. If there is none of those now, it is refused before the client has sent it all.
+    pub(super) fn awaits_body(&mut self) -> Result<(), Refusal> {
+        let shares = &self.shared.shares;
+        if !shares.places.has_room(&self.client, 1) {
+            return Err(Refusal::Overloaded { key: "limits.http.requests" });
+        }
+        let share = shares.bodies.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.bodies" })?;
+        self.hold(share);
+        self.awaits_body = true;
         Ok(())
+    }
+
+    /// Takes a place among the requests that are answered, which is held until the answer's last byte is written.
+    pub(super) fn take_place(&mut self) -> Result<(), Refusal> {
+        let share = self.shared.shares.places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.requests" })?;
+        self.hold(share);
+        Ok(())
+    }
+
+    /// The body is there whose request was let in by `awaits_body`: it takes a place among those that are answered.
+    pub(super) fn body_is_in(&mut self) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.awaits_body) { self.take_place() } else { Ok(()) }
+    }
+
+    /// As `take_place`, on `/api`.
+    pub(super) fn take_admin_place(&mut self) -> Result<(), Refusal> {
+        let share =
+            self.shared.shares.admin_places.take(&self.client, 1).ok_or(Refusal::Overloaded { key: "limits.http.admin_requests" })?;
+        self.hold(share);
+        Ok(())
+    }
+
+    fn hold(&mut self, share: Share) {
+        self.peer.let_in();
+        // The one before it is given back only now.
+        self.place = Some(Place::new(share, &self.shared.state.metrics));
+    }
+
+    /// An answer's bytes, which count among those that wait to be sent, and which hold the request's place, until nobody has them any more.
+    pub(super) fn hold_answer(&mut self, bytes: Bytes) -> Result<Bytes, Refusal> {
+        if bytes.len() <= UNCOUNTED_BYTES {
+            return Ok(bytes);
+        }
+        let answers = &self.shared.shares.answers;
+        // One that is larger than a client's share is sent alone.
+        let amount = bytes.len().min(answers.most());
+        let share = answers.take(&self.client, amount).ok_or(Refusal::Overloaded { key: "limits.http.answer_bytes" })?;
+        Ok(Bytes::from_owner(CountedAnswer { bytes, _share: share, _place: self.place.take() }))
     }
 
     /// Counts the request against its caller's limits, if there are any.
@@ -81,10 +152,23 @@ impl RequestLog {
         self.shared.state.ledger.admit(caller).map_err(Refusal::RateLimited)
     }
 
+    /// Counts the request against the limits of its caller's end user, if end users are told apart. `user` is the body's field of that name.
+    pub(super) fn meter_end_user(&mut self, headers: &HeaderMap, user: Option<&str>) -> Result<(), Refusal> {
+        let Some((EndUsers { from, .. }, caller)) = self.shared.keys.end_users.as_ref().zip(self.caller.as_ref()) else { return Ok(()) };
+        let name = match from {
+            EndUserFrom::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+            EndUserFrom::UserField => user.map(str::as_bytes),
+        };
+        let end_user = keys::end_user(caller, name.unwrap_or_default());
+        self.shared.state.ledger.admit_end_user(caller, &end_user).map_err(Refusal::RateLimited)?;
+        self.end_user = Some(end_user);
+        Ok(())
+    }
+
     /// What its caller has left; none if it has no limits or nothing is counted.
     pub(super) fn standing(&self) -> Option<Standing> {
         let caller = self.caller.as_ref().filter(|_| self.metered)?;
-        self.shared.state.ledger.standing(caller)
+        self.shared.state.ledger.standing(caller, self.end_user.as_deref())
     }
 
     /// The answer's status is known; a stream may still end in other ways than well.
@@ -101,10 +185,6 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         let metrics = &self.shared.state.metrics;
-        if self.permitted {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
-            metrics.in_flight(-1);
-        }
         let time = self.began.elapsed();
         metrics.request(self.route, self.status, time.as_secs_f64());
         let Self { span, method, route, status, outcome, caller, pipeline, .. } = &*self;

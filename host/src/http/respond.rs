@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::body::Content;
+use super::echo::cut;
 use super::error::{Failure, Refusal};
 use crate::chat::codec::to_json;
 use crate::telemetry::chain;
@@ -17,6 +18,11 @@ pub(super) use error_response::{Envelope, ErrorResponse, openai_envelope};
 
 /// OpenAI's clients obey it before their own rules on statuses.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Characters of a message, which may list every problem of a definition.
+const MESSAGE_CHARS: usize = 4_000;
+/// Characters of a code and of the name of a field.
+const WORD_CHARS: usize = 200;
 
 /// How a surface writes an error's body, as JSON.
 pub(super) type ErrorEncoder = fn(&ErrorResponse) -> Bytes;
@@ -38,7 +44,7 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Cont
 
 /// The answer to a request that failed. What is the fault of the server or of a provider is logged here, once.
 pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> Response<Content> {
-    let error = table::response(failure);
+    let error = short(table::response(failure));
     if error.status >= 500 && !matches!(failure, Failure::Refused(_)) {
         tracing::warn!(status = error.status, code = %error.code, "the request failed: {}", chain(failure));
     }
@@ -61,6 +67,19 @@ pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> Response<Conte
         _ => {}
     }
     response
+}
+
+/// What a message may quote, for example the names of fields, is the client's. Here all of it passes, whoever made it.
+fn short(mut error: ErrorResponse) -> ErrorResponse {
+    if error.message.len() > MESSAGE_CHARS {
+        error.message = cut(&error.message, MESSAGE_CHARS).into_owned().into();
+    }
+    for text in [Some(&mut error.code), error.param.as_mut()].into_iter().flatten() {
+        if text.len() > WORD_CHARS {
+            *text = cut(text, WORD_CHARS).into_owned().into();
+        }
+    }
+    error
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
-//! What all endpoints that ask a model share: the body is read, the request becomes an exchange, the pipeline runs, and headers say who
-//! answered. The form of a request or of a reply is the endpoints' own.
+//! What all endpoints that ask a model share: the request becomes an exchange, the pipeline runs, and headers say who answered. The form of a request or of a reply is the endpoints' own.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request::Parts;
 
 use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
-use super::{encoded, respond, toggles};
+use super::{respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::{Deadline, Exchange, Metadata, Reply};
 use crate::pipeline::Outcome;
@@ -25,22 +22,24 @@ const SKIPPED: HeaderName = HeaderName::from_static("x-cofferdam-skipped");
 /// Tells nginx and its kin to pass events on as they come.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The request's whole body, which says it is JSON or does not say.
-pub(super) async fn body(shared: &Shared, head: &Parts, body: &mut Incoming) -> Result<Bytes, Refusal> {
-    encoded::json_bytes(shared, head, body).await
-}
+/// The longest name, or list of skipped plugins, that a header tells: 16 plugins of 64 characters fit.
+const NAME_BYTES: usize = 2 << 10;
 
 /// Runs the request through the pipeline that its `model` names.
 pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
     let ChatRequest { model, messages, stream, toggles, params } = request;
     let Some(pipeline) = shared.state.catalog.named(&model) else {
-        return Err(Refusal::NoModel(model).into());
+        return Err(Refusal::NoModel(model.into()).into());
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));
     let toggles = toggles::read(toggles.as_ref(), headers)?;
+    let user = params.iter().find(|(name, _)| name == "user").and_then(|(_, json)| serde_json::from_str::<String>(json.get()).ok());
+    record.meter_end_user(headers, user.as_deref())?;
     let exchange = Exchange {
         id: Arc::clone(&record.id),
         caller: record.caller.clone(),
+        client: record.client.clone(),
+        end_user: record.end_user.clone(),
         pipeline: Arc::clone(&pipeline.id),
         deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
         stream,
@@ -89,8 +88,11 @@ pub(super) fn add_attempts(headers: &mut HeaderMap, tries: u32) {
     }
 }
 
-/// A header of a name out of a configuration; one that no header can hold is left out, for it would only be a hint.
+/// A header of a name out of a configuration or of a hook; one that no header can hold is left out, for it would only be a hint.
 fn name(headers: &mut HeaderMap, header: HeaderName, value: String) {
+    if value.len() > NAME_BYTES {
+        return;
+    }
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(header, value);
     }

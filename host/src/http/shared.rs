@@ -2,14 +2,16 @@
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::cors::Origins;
 use super::keys::Keys;
 use super::limits::Limits;
+use crate::fair::Shares;
 use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::Knowledge;
@@ -47,7 +49,46 @@ pub(super) struct Shared {
     pub(super) state: State,
     /// What `/openapi.json` says; written when somebody asks.
     pub(super) openapi: LazyLock<Bytes>,
-    /// Requests under way on `/v1` and `/api`.
-    pub(super) in_flight: AtomicUsize,
+    pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
+    /// Turns to parse a large body.
+    pub(super) parses: Arc<Semaphore>,
+    /// Every plugin that a pipeline names was tried once.
+    pub(super) plugins_tried: AtomicBool,
+}
+
+impl Shared {
+    /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.
+    pub(super) fn loaded(&self) -> bool {
+        let tried = || {
+            let plugins = self.state.registry.snapshot();
+            !self.state.catalog.list().iter().any(|pipeline| pipeline.definition.plugins().any(|name| plugins.is_loading(name)))
+        };
+        let loaded = self.plugins_tried.load(Ordering::Relaxed) || tried();
+        self.plugins_tried.store(loaded, Ordering::Relaxed);
+        loaded
+    }
+}
+
+/// What clients share while they are answered.
+pub(super) struct RequestShares {
+    /// `limits.bodies`
+    pub(super) bodies: Shares,
+    /// `limits.bodies_bytes`
+    pub(super) bodies_bytes: Shares,
+    /// `limits.requests`
+    pub(super) places: Shares,
+    /// `limits.admin_requests`
+    pub(super) admin_places: Shares,
+    /// `limits.answer_bytes`
+    pub(super) answers: Shares,
+}
+
+impl RequestShares {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { bodies, bodies_bytes, requests, admin_requests, answer_bytes, .. } = *limits;
+        let [bodies, bodies_bytes, places, admin_places, answers] =
+            [bodies, bodies_bytes, requests, admin_requests, answer_bytes].map(Shares::new);
+        Self { bodies, bodies_bytes, places, admin_places, answers }
+    }
 }

@@ -1,5 +1,5 @@
 //! A rate as a bucket: it holds a minute's worth, is filled evenly, and may be overdrawn by what could not be known before.
-//! It counts in whole numbers, so that nothing is lost to rounding.
+//! What requests under way have reserved is still in it and is not left. It counts in whole numbers, so that nothing is lost to rounding.
 
 use std::time::Duration;
 
@@ -16,19 +16,37 @@ pub(super) struct Bucket {
     per_minute: i128,
     /// In parts; negative if more was charged than was there.
     level: i128,
+    /// In parts; what requests under way may use of it.
+    reserved: i128,
     /// When `level` was true.
     at: Duration,
 }
 
 impl Bucket {
     pub(super) fn full(per_minute: u64, now: Duration) -> Self {
-        Self { per_minute: per_minute.into(), level: i128::from(per_minute) * UNIT, at: now }
+        Self { per_minute: per_minute.into(), level: i128::from(per_minute) * UNIT, reserved: 0, at: now }
     }
 
     /// Whole units that are there.
     pub(super) fn left(&mut self, now: Duration) -> u64 {
         self.fill(now);
-        u64::try_from(self.level.max(0) / UNIT).unwrap_or(u64::MAX)
+        u64::try_from((self.level - self.reserved).max(0) / UNIT).unwrap_or(u64::MAX)
+    }
+
+    /// Whether something would be left if nothing were reserved.
+    pub(super) fn is_filled(&mut self, now: Duration) -> bool {
+        self.fill(now);
+        self.level >= UNIT
+    }
+
+    /// Keeps units for a request that is under way, even if they are not there.
+    pub(super) fn reserve(&mut self, units: u64) {
+        self.reserved += i128::from(units) * UNIT;
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn release(&mut self, units: u64) {
+        self.reserved = (self.reserved - i128::from(units) * UNIT).max(0);
     }
 
     /// Takes units, even if they are not there.
@@ -38,7 +56,7 @@ impl Bucket {
         self.level = (self.level - i128::from(units) * UNIT).max(floor);
     }
 
-    /// How long until one whole unit is there; zero if it is.
+    /// How long until one whole unit is there, even if all that is reserved is used; zero if it is.
     pub(super) fn until_one(&mut self, now: Duration) -> Duration {
         self.until(UNIT, now)
     }
@@ -50,7 +68,9 @@ impl Bucket {
 
     fn until(&mut self, level: i128, now: Duration) -> Duration {
         self.fill(now);
-        let missing = (level - self.level).max(0);
+        // A debt that is only reserved is no longer waited for than one that was made.
+        let left = (self.level - self.reserved).max(-DEBT_MINUTES * self.per_minute * UNIT);
+        let missing = (level - left).max(0);
         let nanos = (missing + self.per_minute - 1) / self.per_minute;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
@@ -106,6 +126,23 @@ mod tests {
         let most = took.windows(600).map(|minute| minute.iter().sum::<u64>()).max();
         assert_eq!(most, Some(60 + 59));
         assert_eq!(took[600..].windows(600).map(|minute| minute.iter().sum::<u64>()).max(), Some(60));
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_left_and_comes_back_without_more() {
+        let mut bucket = Bucket::full(60, Duration::ZERO);
+        bucket.reserve(70);
+        assert_eq!((bucket.left(Duration::ZERO), bucket.is_filled(Duration::ZERO)), (0, true));
+        // Ten that are missing, and one more.
+        assert_eq!(bucket.until_one(Duration::ZERO), 11 * SECOND);
+        bucket.charge(30, Duration::ZERO);
+        bucket.release(70);
+        assert_eq!(bucket.left(Duration::ZERO), 30);
+        bucket.reserve(u64::MAX);
+        assert_eq!(bucket.until_one(Duration::ZERO), 3_601 * SECOND);
+        bucket.release(u64::MAX);
+        bucket.release(1);
+        assert_eq!(bucket.left(Duration::ZERO), 30);
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl Moment {
         Day(u32::try_from(self.unix.as_secs() / DAY_SECONDS).unwrap_or(u32::MAX))
     }
 
+    /// How long until the month is over; never zero.
+    pub fn to_next_month(self) -> Duration {
+        let today = self.day();
+        let days = today.next_month().since(today).unwrap_or(1).saturating_sub(1);
+        self.to_midnight() + Duration::from_secs(u64::from(days) * DAY_SECONDS)
+    }
+
     /// How long until the day is over; never zero.
     pub fn to_midnight(self) -> Duration {
         Duration::from_secs(DAY_SECONDS) - (self.unix - Duration::from_secs(self.unix.as_secs() / DAY_SECONDS * DAY_SECONDS))
@@ -65,6 +72,27 @@ impl Day {
         Self(self.0.saturating_sub(days))
     }
 
+    /// The first day of its month.
+    pub fn month(self) -> Self {
+        self.date().map_or(self, |date| Self::of(date.first_of_month()))
+    }
+
+    /// The first day of the month after its own.
+    pub fn next_month(self) -> Self {
+        let next = self.date().and_then(|date| date.last_of_month().tomorrow().ok());
+        next.map_or(Self(self.0.saturating_add(1)), Self::of)
+    }
+
+    /// None after the year 9999.
+    fn date(self) -> Option<Date> {
+        Span::new().try_days(self.0).and_then(|days| EPOCH.checked_add(days)).ok()
+    }
+
+    /// Not before 1970.
+    fn of(date: Date) -> Self {
+        Self(u32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(0))
+    }
+
     /// How many days lie from `earlier` to this one; none if it is later.
     pub fn since(self, earlier: Self) -> Option<u32> {
         self.0.checked_sub(earlier.0)
@@ -74,8 +102,7 @@ impl Day {
 impl fmt::Display for Day {
     /// After the year 9999 its last day is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = Span::new().try_days(self.0).and_then(|days| EPOCH.checked_add(days)).unwrap_or(Date::MAX);
-        fmt::Display::fmt(&date, f)
+        fmt::Display::fmt(&self.date().unwrap_or(Date::MAX), f)
     }
 }
 
@@ -124,6 +151,19 @@ mod tests {
         let at = |seconds: u64| Moment { unix: Duration::from_secs(seconds), ..Moment::default() };
         assert_eq!((at(86_399).day(), at(86_400).day()), (Day(0), Day(1)));
         assert_eq!((at(86_399).to_midnight(), at(86_400).to_midnight()), (Duration::from_secs(1), Duration::from_secs(86_400)));
+        let of =
+            |text: &str| Moment { unix: Duration::from_secs(u64::from(Day::parse(text).unwrap().0) * 86_400 + 1), ..Moment::default() };
+        for (day, first, next, seconds) in [
+            ("2026-11-01", "2026-11-01", "2026-12-01", 30 * 86_400 - 1),
+            ("2026-11-30", "2026-11-01", "2026-12-01", 86_399),
+            ("2026-12-31", "2026-12-01", "2027-01-01", 86_399),
+            ("2028-02-29", "2028-02-01", "2028-03-01", 86_399),
+        ] {
+            let now = of(day);
+            assert_eq!((now.day().month().to_string(), now.day().next_month().to_string()), (first.into(), next.into()));
+            assert_eq!(now.to_next_month(), Duration::from_secs(seconds));
+        }
+        assert_eq!((Day(u32::MAX).month(), Day(u32::MAX).next_month()), (Day(u32::MAX), Day(u32::MAX)));
         assert_eq!((Day(3).back(2), Day(3).back(9), Day(3).since(Day(1)), Day(1).since(Day(3))), (Day(1), Day(0), Some(2), None));
     }
 }

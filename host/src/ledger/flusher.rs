@@ -29,7 +29,7 @@ impl Flusher {
 
     /// Writes what is left.
     pub async fn finish(&self) {
-        flush(&self.ledger).await;
+        close(&self.ledger).await;
     }
 }
 
@@ -41,7 +41,7 @@ impl Drop for Flusher {
         let ledger = &self.ledger;
         std::thread::scope(|scope| {
             let last = std::thread::Builder::new().spawn_scoped(scope, || match tokio::runtime::Builder::new_current_thread().build() {
-                Ok(runtime) => runtime.block_on(flush(ledger)),
+                Ok(runtime) => runtime.block_on(close(ledger)),
                 Err(error) => tracing::error!("what was used last could not be written: {error}"),
             });
             match last {
@@ -50,6 +50,12 @@ impl Drop for Flusher {
                 Err(error) => tracing::error!("what was used last could not be written: {error}"),
             }
         });
+    }
+}
+
+async fn close(ledger: &Arc<Ledger>) {
+    if let Err(error) = ledger.close().await {
+        tracing::error!("what was used last could not be written down: {error}");
     }
 }
 

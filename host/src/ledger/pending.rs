@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::clock::Day;
+use super::price::PICO;
 use super::store::{Sums, UseRow};
 use crate::chat::Usage;
 
@@ -14,9 +15,6 @@ const OTHER: &str = "other";
 
 /// Bytes of a model's name that are kept; it may come from a client.
 pub(super) const MODEL_BYTES: usize = 200;
-
-/// Millionths of a millionth of a dollar in a millionth of one.
-const PICO: u128 = 1_000_000;
 
 /// One reply that is over.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::chat::Usage;
 
+/// Millionths of a millionth of a dollar in a millionth of one.
+pub(super) const PICO: u128 = 1_000_000;
+
 /// Dollars for a million tokens, counted in millionths of a dollar. A token then costs as many millionths of a millionth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
@@ -26,13 +29,12 @@ impl Price {
     }
 }
 
-/// What a reply cost; none if the operator names no price for it.
-pub(super) fn cost(prices: &Prices, provider: &str, model: &str, usage: &Usage) -> Option<u128> {
+/// What a model costs; none if the operator names no price for it.
+pub(super) fn price<'a>(prices: &'a Prices, provider: &str, model: &str) -> Option<&'a Price> {
     if prices.is_empty() {
         return None;
     }
-    let price = prices.get(&format!("{provider}/{model}")).or_else(|| prices.get(model))?;
-    Some(price.of(usage))
+    prices.get(&format!("{provider}/{model}")).or_else(|| prices.get(model))
 }
 
 #[cfg(test)]
@@ -44,7 +46,7 @@ mod tests {
         let price = |input| Price { input, cached_input: 0, output: 0 };
         let prices = Prices::from([("gpt-4o".into(), price(1)), ("azure/gpt-4o".into(), price(2)), ("meta/llama".into(), price(3))]);
         let usage = Usage { prompt: 1, ..Usage::default() };
-        let cost = |provider, model| cost(&prices, provider, model, &usage);
+        let cost = |provider, model| super::price(&prices, provider, model).map(|price| price.of(&usage));
         assert_eq!((cost("openai", "gpt-4o"), cost("azure", "gpt-4o"), cost("vllm", "meta/llama")), (Some(1), Some(2), Some(3)));
         assert_eq!((cost("openai", "gpt-4"), cost("openai", "")), (None, None));
     }

@@ -22,6 +22,28 @@ pub trait UsageStore: Send + Sync + 'static {
 
     /// Deletes the rows of the days before `day`.
     fn forget_before(&self, day: Day) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Puts each row in place of the one of the same account and limit, and deletes all rows of the accounts that are `gone`. When this
+    /// returns, a killed process loses nothing of it. If it fails, nothing was changed.
+    fn put_budgets<'a>(&'a self, rows: &'a [BudgetRow], gone: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Every row of `put_budgets`, by account and limit in the order of their bytes.
+    fn budgets(&self) -> BoxFuture<'_, Result<Vec<BudgetRow>, StoreError>>;
+
+    /// Deletes the rows of `put_budgets` that begin before `day`.
+    fn forget_budgets_before(&self, day: Day) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// How much of one budget is used at the most: what was used, what was under way, and what was written down in advance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRow {
+    pub account: String,
+    /// Its key in the operator's file.
+    pub limit: String,
+    /// The first day of the day or month that the budget is for.
+    pub begun: Day,
+    /// Tokens, or millionths of a dollar; stays at `SUM_MAX` if it is more.
+    pub used: u64,
 }
 
 /// One row: the names under which was counted, and the sums.

@@ -1,5 +1,7 @@
 //! The room as a whole: a real file, a clock that the test moves, metrics that are read as they are shown.
 
+mod reservations;
+
 use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt;
@@ -150,7 +152,7 @@ async fn a_budget_is_read_back_also_from_what_was_counted_under_other() {
 
 #[tokio::test]
 async fn requests_and_tokens_of_the_minute_are_kept_apart() {
-    let allowance = Allowance { requests_per_minute: Some(2), tokens_per_minute: Some(600), tokens_per_day: None };
+    let allowance = Allowance { requests_per_minute: Some(2), tokens_per_minute: Some(600), ..Allowance::default() };
     let house = House::new(allowing("a", allowance)).await;
     assert_eq!((house.ledger.admit("a"), house.ledger.admit("a")), (Ok(()), Ok(())));
     let refused = house.ledger.admit("a").unwrap_err();
@@ -160,9 +162,9 @@ async fn requests_and_tokens_of_the_minute_are_kept_apart() {
     assert_eq!((refused.limit, refused.retry_after), (Limit::TokensPerMinute, Duration::from_millis(600)));
     house.wait(30);
     assert_eq!(house.ledger.admit("a"), Ok(()));
-    let tokens = house.ledger.standing("a").and_then(|standing| standing.tokens);
+    let tokens = house.ledger.standing("a", None).and_then(|standing| standing.tokens);
     assert_eq!(tokens.map(|left| (left.limit, left.remaining)), Some((600, 295)));
-    assert_eq!((house.ledger.standing("b"), house.ledger.admit("b")), (None, Ok(())));
+    assert_eq!((house.ledger.standing("b", None), house.ledger.admit("b")), (None, Ok(())));
 }
 
 #[tokio::test]
@@ -306,6 +308,8 @@ fn a_flusher_that_outlives_its_runtime_still_writes_what_is_left() {
 #[derive(Default)]
 struct Slow {
     reading: std::sync::atomic::AtomicUsize,
+    /// The one read by which a ledger is opened is over.
+    opened: std::sync::atomic::AtomicBool,
     go: tokio::sync::Notify,
 }
 
@@ -316,7 +320,7 @@ impl UsageStore for Slow {
 
     fn read(&self, _: Day, _: Day, group: Option<Group>, _: usize) -> futures_util::future::BoxFuture<'_, Result<Vec<UseRow>, StoreError>> {
         Box::pin(async move {
-            if group.is_some() {
+            if group.is_some() && self.opened.swap(true, std::sync::atomic::Ordering::SeqCst) {
                 self.reading.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 self.go.notified().await;
             }
@@ -325,6 +329,18 @@ impl UsageStore for Slow {
     }
 
     fn forget_before(&self, _: Day) -> futures_util::future::BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put_budgets<'a>(&'a self, _: &'a [BudgetRow], _: &'a [String]) -> futures_util::future::BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn budgets(&self) -> futures_util::future::BoxFuture<'_, Result<Vec<BudgetRow>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget_budgets_before(&self, _: Day) -> futures_util::future::BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }

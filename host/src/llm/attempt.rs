@@ -4,12 +4,15 @@
 mod circuit;
 pub(super) mod circuits;
 mod policy;
+mod shared;
 pub(super) mod walk;
 
 use std::future::Future;
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::budget::{Ask, Hold};
 use super::error::Error;
 use super::target::Target;
 use super::used::Used;
@@ -80,10 +83,19 @@ pub trait Observer: Send + Sync {
     /// `outcome` is `ok`, `cancelled` or an [`Error::outcome`]; the time is in seconds.
     fn attempt(&self, provider: &str, model: &str, outcome: &'static str, seconds: f64);
 
-    /// A reply is over, and this is what it used. Called once for each answered exchange, also if the client left before the end.
+    /// Reserves for a try what it may use; none if nothing limits its caller.
+    ///
+    /// # Errors
+    /// `OverBudget`.
+    fn reserve<'a>(&'a self, _: &'a Ask<'a>) -> BoxFuture<'a, Result<Option<Box<dyn Hold>>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// A reply for which nothing was reserved is over, and this is what it used. Called once for each answered exchange, also if the client
+    /// left before the end.
     fn used(&self, _: &Used<'_>) {}
 
-    /// How many circuits of a provider, one for each of its keys, are open now. Called whenever that number changes.
+    /// How many circuits of a provider, those of its callers and those of its keys, are open now. Called whenever that number changes.
     fn circuits(&self, provider: &str, open: usize) {
         let _ = (provider, open);
     }

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use super::adapter::{DecodeError, Decoding, ReplyDecoder};
 use super::meter::Tally;
 use super::providers::openai::{Events, OpenAiNormalizer};
-use crate::chat::{Delta, Frame, Frames, Piece, sse};
+use crate::chat::codec::{self, Form};
+use crate::chat::{Delta, Frame, Frames, Piece, Sizes, sse};
+
+/// A longer block is counted before it is decoded; in a shorter one there is nothing to speak of.
+const COUNTED_BYTES: usize = 64 << 10;
 
 /// How one stream is decoded.
 pub(super) struct StreamDecoder {
@@ -32,6 +36,9 @@ impl StreamDecoder {
     /// # Errors
     /// An event that ends the stream; what was appended before it still counts.
     pub(super) fn decode(&mut self, block: Bytes, frames: &mut Frames, tally: &mut Tally) -> Result<(), DecodeError> {
+        if block.len() > COUNTED_BYTES {
+            count(&block)?;
+        }
         match &mut self.decoding {
             Decoding::OpenAi(normalizer) => {
                 let mut events = Events::default();
@@ -73,6 +80,15 @@ impl StreamDecoder {
         }
         frames.end
     }
+}
+
+/// Refuses events with more in them than a whole reply may have.
+fn count(block: &Bytes) -> Result<(), DecodeError> {
+    for event in sse::events(block) {
+        let data = event.data.as_deref().unwrap_or_default();
+        codec::count(data, Form::Reply, &Sizes::REPLY).map_err(|_| DecodeError::Malformed("an event with too much in it".into()))?;
+    }
+    Ok(())
 }
 
 fn end_normalized(normalizer: &mut OpenAiNormalizer, marked: bool, frames: &mut Frames, tally: &mut Tally) -> bool {

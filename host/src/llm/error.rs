@@ -44,11 +44,14 @@ pub enum Error {
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
+    /// The caller's budget has nothing left for this try.
+    #[error("{message}")]
+    OverBudget { message: String, remedy: BudgetRemedy, retry_after: Duration },
     /// Nobody was asked, because the circuit of every target is open and the provider itself said so; this one closes first.
     #[error("provider `{provider}` is not asked again for {} ms, as it wanted", retry_after.as_millis())]
     CircuitOpen {
         provider: String,
-        /// The provider reported a rate limit or a quota, not a refused key.
+        /// The provider reported a rate limit or a quota, not an overload.
         limited: bool,
         retry_after: Duration,
     },
@@ -66,9 +69,21 @@ impl Error {
             Self::InvalidReply { .. } => "garbled",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
+            Self::OverBudget { .. } => "over_budget",
             Self::CircuitOpen { .. } => "benched",
         }
     }
+}
+
+/// What a client whose budget has nothing left should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetRemedy {
+    /// Wait a little.
+    Wait,
+    /// Nothing that a program can do: the budget is renewed much later.
+    Later,
+    /// Ask another model: the budget is in dollars, and this one has no price.
+    OtherModel,
 }
 
 /// What took too long; the text is the key of the limit.

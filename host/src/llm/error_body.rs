@@ -11,6 +11,9 @@ use super::{Error, Secret};
 /// Characters of a provider's message that are passed on.
 const MESSAGE_CHARS: usize = 500;
 
+/// Bytes of an error that comes as a success.
+const TREE_BYTES: usize = 64 << 10;
+
 /// Who was asked, and the key that must not leave.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -29,6 +32,11 @@ pub(super) fn read(
     let error = serde_json::from_slice(body).map_or_else(|_| plain(body), |json| read(status, &json));
     let asked_for = retry_after(headers, SystemTime::now()).or(error.retry_after);
     status_error(asked, status, ProviderError { retry_after: asked_for, ..error })
+}
+
+/// A reply that says of itself that it is an error, as a tree; nothing if it is too long to be one, for a tree takes many times its bytes.
+pub(super) fn tree(body: &[u8]) -> serde_json::Result<Value> {
+    if body.len() > TREE_BYTES { Ok(Value::Null) } else { serde_json::from_slice(body) }
 }
 
 /// The error for what a provider says.

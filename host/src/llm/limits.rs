@@ -26,7 +26,8 @@ pub struct Limits {
     pub retry_budget: Duration,
     /// The longest pause before the first retry; doubles with each further one.
     pub retry_backoff: Duration,
-    /// Failures in a row that open the circuit of a provider and key; with 0 no circuit opens, whatever the provider says.
+    /// Failures in a row that open a caller's circuit of a provider and key, and those of two callers that open everyone's; with 0 no circuit
+    /// opens, whatever the provider says.
     pub circuit_failures: u32,
     /// How long a circuit stays open at first; doubles with each probe that fails.
     pub circuit_time: Duration,

@@ -86,7 +86,7 @@ impl Post {
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         let connection = self.transport.connection().await?;
-        let (head, mut body) = self.transport.send(connection, request).await?.into_parts();
+        let (head, mut body) = self.transport.send(connection, request, &mut false).await?.into_parts();
         let mut answer = BytesMut::new();
         while let Some(read) = body.data().await {
             let read = read.map_err(|error| self.transport.unreachable(&error))?;

@@ -14,11 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use super::adapter::{CompletionRequest, Dialect, Unsupported, UnsupportedField};
 use super::attempt::{Attempt, Failure, Observer, Request};
+use super::budget::{self, Ask};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
 use super::fit::{Fitted, fitted};
 use super::limits::Limits;
-use super::meter::Meter;
+use super::meter::{self, Meter, Who};
 use super::providers::builtin;
 use super::relay::Relay;
 use super::secrets::{OAuthConfig, Secret, Secrets, Tokens};
@@ -27,7 +28,7 @@ use super::transport::Tls;
 use crate::chat::stream::{streamed, wants_usage};
 use crate::chat::{Deadline, Exchange, Name, Reply, ReplyStream};
 use endpoint::{Endpoint, within};
-use receive::Opened;
+use receive::{Opened, parsed};
 
 /// One entry under `[providers]` that is asked over HTTP.
 pub(super) struct Provider {
@@ -188,13 +189,20 @@ impl Call for Chat<'_> {
             name: name.clone(),
         };
         let (wire, mut reading) = endpoint.dialect.encode_chat(&chat).map_err(|field| endpoint.unsupported_field(field))?;
-        let sent_bytes = wire.body.len();
+        let prompt = meter::tokens(wire.body.len() as u64);
         let request = endpoint.request(wire, key)?;
-        let meter = |tally| Meter::new(tally, Arc::clone(observer), exchange, (&endpoint.name, endpoint.system), model, sent_bytes);
+        let (caller, end_user) = (exchange.caller.as_deref(), exchange.end_user.as_ref());
+        let (completion, choices) = budget::wanted(exchange);
+        let ask = Ask { caller, end_user, provider: &endpoint.name, model, prompt, completion, choices };
+        // It is ready at once, but for a caller who needs more of a budget than is written down.
+        let hold = observer.reserve(&ask).await?;
+        let who =
+            Who { pipeline: &exchange.pipeline, caller, provider: &endpoint.name, operation: Self::OPERATION, system: endpoint.system };
+        let mut meter = Meter::new(Arc::clone(observer), &who, model, prompt, hold);
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
         if mode == Mode::Whole {
-            let whole = within(end, endpoint.whole(key, &mut reading, connection, request), in_time).await?;
-            let whole = back.whole(whole.counted(meter)).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
+            let whole = within(end, endpoint.whole(key, &mut reading, connection, request, &mut meter), in_time).await?;
+            let whole = back.whole(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
             return Ok(Reply::Whole(whole));
         }
         let first = Instant::now() + limits.first_byte;
@@ -204,10 +212,10 @@ impl Call for Chat<'_> {
                 let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
                 Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange)).through(|frames| back.stream(frames))))
             }
-            Opened::Json(body, mut reading) => {
-                let whole = within(end, endpoint.read_whole(key, &mut reading, body), in_time).await?;
-                let mut completion = whole.parsed().map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
-                whole.counted(meter);
+            Opened::Json(json) => {
+                let (body, mut reading, mut meter) = *json;
+                let whole = within(end, endpoint.read_whole(key, &mut reading, body, &mut meter), in_time).await?;
+                let mut completion = parsed(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
                 back.completion(&mut completion);
                 Ok(streamed(completion, exchange))
             }

@@ -68,14 +68,23 @@ impl Relay {
         let Begun { body, framer, redactor, decoder, frames, meter } = begun;
         let (clock, meter) = (Clock::new(idle, end), Some(meter));
         let mut relay = Self { provider, body: Some(body), framer, redactor, decoder, frames, over: None, clock, meter };
+        relay.check_budget();
         relay.check_end();
         relay
+    }
+
+    /// Ends a reply that is longer than was reserved for it if its caller's budget has nothing left.
+    fn check_budget(&mut self) {
+        if self.meter.as_mut().is_some_and(|meter| !meter.extend()) {
+            self.fail("insufficient_quota", "was stopped, because the budget of the key or of its end user is used up");
+        }
     }
 
     /// Decodes whole events.
     fn decode(&mut self, block: Bytes) {
         let Some(meter) = &mut self.meter else { return };
         if let Err(error) = self.decoder.decode(self.redactor.redact(block), &mut self.frames, &mut meter.tally) {
+            meter.judge(&error);
             let (code, what) = match error {
                 DecodeError::Error(status, _) => ("upstream_error", format!("failed in the middle of the stream ({})", status.as_u16())),
                 DecodeError::Malformed(cause) => {
@@ -85,6 +94,7 @@ impl Relay {
             };
             self.fail(code, &what);
         }
+        self.check_budget();
         self.check_end();
     }
 

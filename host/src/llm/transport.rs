@@ -61,21 +61,31 @@ impl Transport {
     }
 
     /// Sends `request` and waits for the head of its reply. If a kept connection turns out to be closed before anything was sent, the next
-    /// one is used.
+    /// one is used. `sent` is true as long as the provider may have seen something of the request.
     ///
     /// # Errors
     /// `Unreachable` when the connection breaks, and those of [`Transport::connection`].
-    pub(super) async fn send(&self, mut connection: Connection, mut request: Request<Full<Bytes>>) -> Result<Response<Body>, Error> {
+    pub(super) async fn send(
+        &self,
+        mut connection: Connection,
+        mut request: Request<Full<Bytes>>,
+        sent: &mut bool,
+    ) -> Result<Response<Body>, Error> {
         loop {
+            *sent = true;
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {
                     let lease = Some(Lease { sender: connection.sender, pool: Arc::clone(&self.pool) });
                     return Ok(response.map(|incoming| Body { incoming, lease }));
                 }
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if !connection.fresh => request = unsent,
-                    _ => return Err(self.unreachable(&failed.into_error())),
-                },
+                Err(mut failed) => {
+                    let unsent = failed.take_message();
+                    *sent = unsent.is_none();
+                    match unsent {
+                        Some(unsent) if !connection.fresh => request = unsent,
+                        _ => return Err(self.unreachable(&failed.into_error())),
+                    }
+                }
             }
             connection = self.connection().await?;
         }

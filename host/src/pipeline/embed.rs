@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::run::Runner;
-use crate::chat::{Embed, Embedded, Inputs};
+use crate::chat::{Client, Embed, Embedded, Inputs};
 use crate::llm::{self, Asker, Target};
 
 /// Some clients cut texts into OpenAI's tokens unasked, so the remedy names the best-known one.
@@ -11,14 +11,14 @@ const TEXTS_ONLY: &str = "must be text: to this model, whose tokens are its own,
     (with LangChain's OpenAIEmbeddings, check_embedding_ctx_length=False)";
 
 impl Runner {
-    /// The vectors of `embed`'s inputs.
+    /// The vectors of `embed`'s inputs. The embedder inside this program is shared between clients.
     ///
     /// # Errors
     /// The provider's or the embedder's; `Deadline` when the time is over.
-    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
+    pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>, client: &Client) -> Result<Embedded, Error> {
         let work = async {
             if self.llm.is_builtin(&target.provider) {
-                return self.embed_here(&target.provider, embed).await;
+                return self.embed_here(&target.provider, embed, client).await;
             }
             Ok(self.llm.embed(target, &embed, asker).await?)
         };
@@ -26,7 +26,7 @@ impl Runner {
     }
 
     /// By the embedder that also searches the knowledge base. It counts no tokens.
-    async fn embed_here(&self, provider: &str, embed: Embed) -> Result<Embedded, Error> {
+    async fn embed_here(&self, provider: &str, embed: Embed, client: &Client) -> Result<Embedded, Error> {
         let unsupported =
             |param: &str, message: String| llm::Error::UnsupportedField { provider: provider.to_owned(), param: param.into(), message };
         let dimensions = self.knowledge.dimensions();
@@ -35,7 +35,7 @@ impl Runner {
         }
         match embed.inputs {
             Inputs::Tokens { .. } => Err(unsupported("input", TEXTS_ONLY.into()).into()),
-            Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts).await?, prompt_tokens: 0 }),
+            Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts, client).await?, prompt_tokens: 0 }),
         }
     }
 }

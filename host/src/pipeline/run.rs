@@ -93,12 +93,12 @@ impl Runner {
         &self,
         stage: &HookStage,
         plugins: &Plugins,
-        mut exchange: Exchange,
+        exchange: Exchange,
         reply: Reply,
         answered_by: Option<&(String, String)>,
     ) -> Result<(Exchange, Reply), Error> {
-        let (raw, mut completion) = opened(reply, answered_by)?;
-        let changed = after::run(stage, plugins, &mut exchange, &mut completion, &self.metrics).await?;
+        let (raw, completion) = opened(reply, answered_by)?;
+        let (exchange, completion, changed) = after::run(stage, plugins, exchange, completion, &self.metrics).await?;
         let whole = match raw {
             // Untouched and wanted whole: the provider's own bytes are the most faithful answer.
             Some(raw) if !changed && !exchange.stream => Whole::Raw(raw),

@@ -1,7 +1,7 @@
 //! The values of the room: a document on its way in, a query, and what was found. Every one of them belongs to exactly one namespace.
 
 use super::Error;
-use crate::chat::Hit;
+use crate::chat::{Client, Hit};
 
 /// Where a document belongs. What is in one namespace is never found from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +63,8 @@ pub struct Query {
     pub top_k: usize,
     /// The least score of a hit: cosine similarity, -1 to 1.
     pub score_threshold: f32,
+    /// Whose share of the queue it waits in.
+    pub client: Client,
 }
 
 /// What was found.

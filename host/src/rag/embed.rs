@@ -1,18 +1,22 @@
 //! Texts to vectors, on threads of their own: an embedder computes for tens of milliseconds, which would hold up tokio's threads.
-//! A query goes before documents, and documents take turns, so that nobody waits behind a whole book.
+//! Queries go before documents, clients take turns, and so do the documents of one client: nobody waits behind a whole book, and nobody
+//! behind all that another client asks.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Error, Limits};
+use crate::chat::Client;
+use crate::fair::{Lanes, Share, Shares};
 
 /// Texts that one thread takes at a time. A query waits for at most so many; an embedder that gains from batches still gets some.
 const BATCH_TEXTS: usize = 2;
+/// Batches of queries after which a document has its turn, if one waits: else the queries of one client could keep another one's documents
+/// out for ever. A query waits for at most one batch more.
+const QUERIES_IN_A_ROW: usize = 8;
 
 /// Turns texts into vectors. Its calls block and come from several threads at once.
 pub trait Embedder: Send + Sync + 'static {
@@ -40,10 +44,8 @@ pub(super) enum Priority {
 /// The threads that embed, and the permits that bound how many may wait for them.
 pub(super) struct Workers {
     shared: Arc<Shared>,
-    /// Permits of each priority.
-    permits: usize,
-    queries: Semaphore,
-    documents: Semaphore,
+    queries: Shares,
+    documents: Shares,
 }
 
 struct Shared {
@@ -54,8 +56,10 @@ struct Shared {
 
 #[derive(Default)]
 struct Queues {
-    queries: VecDeque<Request>,
-    documents: VecDeque<Request>,
+    queries: Lanes<Request>,
+    documents: Lanes<Request>,
+    /// Batches of queries since the last one of a document.
+    queries_in_a_row: usize,
     closed: bool,
 }
 
@@ -90,40 +94,36 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("embed-{number}"));
             thread.spawn(move || shared.work()).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
         }
-        let permits = limits.queue.min(Semaphore::MAX_PERMITS);
-        Ok(Self { shared, permits, queries: Semaphore::new(permits), documents: Semaphore::new(permits) })
+        Ok(Self { shared, queries: Shares::new(limits.queue), documents: Shares::new(limits.queue) })
     }
 
     /// A permit to wait in the queue, to be held until the work is done. It is given or refused at once, so that the caller can try elsewhere.
     ///
     /// # Errors
-    /// `Busy`.
-    pub(super) fn permit(&self, priority: Priority) -> Result<SemaphorePermit<'_>, Error> {
+    /// `Busy`: the queue is full, or it is the client's share of it that is.
+    pub(super) fn permit(&self, priority: Priority, client: &Client) -> Result<Share, Error> {
         let permits = match priority {
             Priority::Query => &self.queries,
             Priority::Document => &self.documents,
         };
-        permits.try_acquire().map_err(|_| Error::Busy)
+        permits.take(client, 1).ok_or(Error::Busy)
     }
 
     /// Permits that are held, of both priorities.
     pub(super) fn held(&self) -> usize {
-        2 * self.permits - self.queries.available_permits() - self.documents.available_permits()
+        self.queries.held() + self.documents.held()
     }
 
     /// The texts' vectors in their order; blank texts must not be among them. Dropping the future takes what is left out of the queue.
     ///
     /// # Errors
     /// `Embed`, at the first text that fails.
-    pub(super) async fn embed(&self, priority: Priority, texts: Arc<Vec<String>>) -> Result<Vec<Vec<f32>>, Error> {
+    pub(super) async fn embed(&self, priority: Priority, client: &Client, texts: Arc<Vec<String>>) -> Result<Vec<Vec<f32>>, Error> {
         let count = texts.len();
         let (results, batches) = unbounded_channel();
         if count > 0 {
             let mut queues = self.shared.queues();
-            match priority {
-                Priority::Query => queues.queries.push_back(Request { texts, next: 0, results }),
-                Priority::Document => queues.documents.push_back(Request { texts, next: 0, results }),
-            }
+            queues.of(priority).push(client, Request { texts, next: 0, results });
             drop(queues);
             self.shared.work.notify_all();
         }
@@ -193,22 +193,37 @@ impl Shared {
 }
 
 impl Queues {
-    /// The next batch: of the oldest query, or of the document whose turn it is.
-    fn take(&mut self) -> Option<Batch> {
-        loop {
-            let queue = if self.queries.is_empty() { &mut self.documents } else { &mut self.queries };
-            let mut request = queue.pop_front()?;
-            if request.results.is_closed() {
-                continue;
-            }
-            let range = request.next..(request.next + BATCH_TEXTS).min(request.texts.len());
-            let batch = Batch { texts: Arc::clone(&request.texts), range: range.clone(), results: request.results.clone() };
-            request.next = range.end;
-            if request.next < request.texts.len() {
-                queue.push_back(request);
-            }
-            return Some(batch);
+    fn of(&mut self, priority: Priority) -> &mut Lanes<Request> {
+        match priority {
+            Priority::Query => &mut self.queries,
+            Priority::Document => &mut self.documents,
         }
+    }
+
+    /// Whose turn it is.
+    fn next_priority(&mut self) -> Priority {
+        if self.queries.is_empty() || (self.queries_in_a_row >= QUERIES_IN_A_ROW && !self.documents.is_empty()) {
+            self.queries_in_a_row = 0;
+            return Priority::Document;
+        }
+        self.queries_in_a_row += 1;
+        Priority::Query
+    }
+
+    /// The next batch, of the client whose turn it is.
+    fn take(&mut self) -> Option<Batch> {
+        // Who went away waits for nothing, and takes nobody's turn.
+        self.queries.retain(|request| !request.results.is_closed());
+        self.documents.retain(|request| !request.results.is_closed());
+        let priority = self.next_priority();
+        let (client, mut request) = self.of(priority).take()?;
+        let range = request.next..(request.next + BATCH_TEXTS).min(request.texts.len());
+        let batch = Batch { texts: Arc::clone(&request.texts), range: range.clone(), results: request.results.clone() };
+        request.next = range.end;
+        if request.next < request.texts.len() {
+            self.of(priority).push(&client, request);
+        }
+        Some(batch)
     }
 }
 

@@ -12,8 +12,8 @@ pub enum Error {
     /// A limit would be passed; nothing was stored.
     #[error("{what} is over the limit of {limit} (`{key}`)")]
     TooLarge { what: String, limit: usize, key: &'static str },
-    /// Too many documents and queries wait already.
-    #[error("the embedder's queue is full (`limits.rag.queue`); try again shortly")]
+    /// Too many documents and queries wait already, or too many of this client's.
+    #[error("the embedder's queue is full, or your share of it is (`limits.rag.queue`); try again shortly")]
     Busy,
     #[error("the embedder failed: {0}")]
     Embed(String),

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use super::embed::{Priority, Workers};
 use super::store::{DocumentInfo, DocumentStore, NewDocument, Put, VectorSpace};
 use super::{Document, Embedder, Error, Found, Limits, Namespace, Query, Receipt, chunk};
+use crate::chat::Client;
 
 /// All documents of all namespaces. Cheap to share behind an `Arc`.
 pub struct Knowledge {
@@ -45,15 +46,15 @@ impl Knowledge {
     ///
     /// # Errors
     /// `Empty`, `TooLarge` and `Busy` by the document and the moment; the others are ours. Nothing was stored then.
-    pub async fn add(&self, namespace: &Namespace, document: Document) -> Result<Receipt, Error> {
+    pub async fn add(&self, namespace: &Namespace, document: Document, client: &Client) -> Result<Receipt, Error> {
         let Parts { store, workers } = &self.parts;
-        let _permit = workers.permit(Priority::Document)?;
+        let _permit = workers.permit(Priority::Document, client)?;
         let (info, chunks) = self.split(document).await?;
         // Before it is embedded, which may take minutes; `put` counts again.
         if store.chunk_count(namespace, &info.name).await? + chunks.len() > self.limits.chunks_per_namespace {
             return Err(self.full(namespace));
         }
-        let vectors = workers.embed(Priority::Document, Arc::clone(&chunks)).await?;
+        let vectors = workers.embed(Priority::Document, client, Arc::clone(&chunks)).await?;
         self.get_ready(namespace).await?;
         let (document_id, bytes, count) = (info.id.clone(), info.bytes, chunks.len());
         let document = NewDocument { info, space: self.space.clone(), chunks, vectors };
@@ -67,10 +68,10 @@ impl Knowledge {
     ///
     /// # Errors
     /// `Busy` by the moment, `Embed`.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
+    pub async fn embed(&self, texts: Vec<String>, client: &Client) -> Result<Vec<Vec<f32>>, Error> {
         let workers = &self.parts.workers;
-        let _permit = workers.permit(Priority::Document)?;
-        workers.embed(Priority::Document, Arc::new(texts)).await
+        let _permit = workers.permit(Priority::Document, client)?;
+        workers.embed(Priority::Document, client, Arc::new(texts)).await
     }
 
     /// The length of every vector.
@@ -99,8 +100,8 @@ impl Knowledge {
         }
         self.get_ready(namespace).await?;
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
-        let _permit = workers.permit(Priority::Query)?;
-        let vector = workers.embed(Priority::Query, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
+        let _permit = workers.permit(Priority::Query, &query.client)?;
+        let vector = workers.embed(Priority::Query, &query.client, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
         // At least one, for the best score.
         let mut hits = store.nearest(namespace, &self.space, vector, top_k.max(1)).await?;
         let best_score = hits.first().map(|hit| hit.score);
@@ -153,7 +154,7 @@ impl Parts {
     async fn get_ready(&self, namespace: &Namespace, space: &VectorSpace) -> Result<(), Error> {
         for id in self.store.stale(namespace, &space.model).await? {
             let texts = self.store.texts(&id).await?;
-            let vectors = self.workers.embed(Priority::Document, Arc::new(texts)).await?;
+            let vectors = self.workers.embed(Priority::Document, &Client::Host, Arc::new(texts)).await?;
             // It may have been replaced meanwhile; then the vectors of the new one are its writer's concern.
             self.store.set_vectors(namespace, &id, space, vectors).await?;
         }

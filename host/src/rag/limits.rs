@@ -15,7 +15,7 @@ pub struct Limits {
     /// Bytes of a query that are embedded; the embedder reads 128 tokens anyway.
     pub query_bytes: usize,
     /// Documents that may be on their way in at once, and, counted apart so that uploads never refuse a chat,
-    /// queries that may wait for the embedder.
+    /// queries that may wait for the embedder. Clients share both; one alone gets three quarters.
     pub queue: usize,
     /// Threads that embed.
     pub embed_threads: usize,

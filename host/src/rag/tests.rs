@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fake::Fake;
 use super::*;
+use crate::chat::Client;
 
 /// A folder with a database and a room over it that can be closed and opened again.
 struct House {
@@ -46,7 +47,7 @@ impl House {
     }
 
     async fn add(&self, name: &str, text: &str) -> Receipt {
-        self.knowledge().add(&space("default"), document(name, text)).await.unwrap()
+        self.knowledge().add(&space("default"), document(name, text), &Client::Host).await.unwrap()
     }
 
     async fn search(&self, text: &str) -> Found {
@@ -68,7 +69,7 @@ fn document(name: &str, text: &str) -> Document {
 }
 
 fn query(text: &str) -> Query {
-    Query { text: text.into(), top_k: 5, score_threshold: 0.2 }
+    Query { text: text.into(), top_k: 5, score_threshold: 0.2, client: Client::Host }
 }
 
 fn sources(found: &Found) -> Vec<&str> {
@@ -167,7 +168,7 @@ async fn namespaces_and_apis_do_not_see_each_other() {
     let spaces = [("support", "default"), ("support", "other"), ("sales", "default"), ("supportd", "efault")];
     for (api, name) in spaces {
         let space = Namespace { api: api.into(), name: name.into() };
-        house.knowledge().add(&space, document("a.txt", &format!("The secret of {api} {name}."))).await.unwrap();
+        house.knowledge().add(&space, document("a.txt", &format!("The secret of {api} {name}.")), &Client::Host).await.unwrap();
     }
     for (api, name) in spaces {
         let found = house.knowledge().search(&Namespace { api: api.into(), name: name.into() }, query("the secret")).await.unwrap();
@@ -219,7 +220,7 @@ async fn a_document_that_cannot_be_embedded_leaves_nothing_behind() {
     let house = House::with(embedder.clone(), Limits::default());
     house.add("a.txt", "the old words").await;
     embedder.broken.store(true, Ordering::SeqCst);
-    let error = house.knowledge().add(&space("default"), document("a.txt", "the new words")).await.unwrap_err();
+    let error = house.knowledge().add(&space("default"), document("a.txt", "the new words"), &Client::Host).await.unwrap_err();
     assert!(matches!(error, Error::Embed(cause) if cause == "broken"));
     embedder.broken.store(false, Ordering::SeqCst);
     let found = house.search("old new words").await;
@@ -246,7 +247,7 @@ async fn searches_see_a_document_whole_while_many_tasks_write() {
         let house = Arc::clone(&house);
         tokio::spawn(async move {
             for _ in 0..40 {
-                let wanted = Query { text: "shared words of".into(), top_k: 50, score_threshold: 0.3 };
+                let wanted = Query { text: "shared words of".into(), top_k: 50, score_threshold: 0.3, client: Client::Host };
                 let found = house.knowledge().search(&space("default"), wanted).await.unwrap();
                 let version = |text: &str| text.split_whitespace().find(|word| word.starts_with("version")).map(str::to_owned);
                 let versions: std::collections::BTreeSet<_> = found.hits.iter().map(|hit| version(&hit.text)).collect();

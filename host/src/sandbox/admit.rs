@@ -2,27 +2,42 @@
 //! Every refusal says what to do. Nothing is published here: a plugin that fails was never there.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use serde_json::Map;
-use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store};
 
 use super::bindings::{described, types};
 use super::call::{Callee, Shared, Verdict};
+use super::capability::log::harmless;
 use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
 use super::inspect::inspect;
+use super::outline::Outline;
 use super::plugin::{Export, Plugin};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, not_compiled, short};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, imports};
-use crate::chat::{NAME_RULE, is_name};
+use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, imports, nested};
+use crate::chat::{Client, NAME_RULE, is_name};
 
-/// Characters of each of a plugin's own texts that are kept.
-const TEXT_CHARS_MAX: usize = 500;
+/// The interfaces of which a plugin exports one or both.
+const HOOKS: [&str; 2] = ["cofferdam:hooks/pre-hook@0.1.0", "cofferdam:hooks/post-hook@0.1.0"];
+/// Bytes of each of a plugin's own texts that are kept.
+const TEXT_BYTES_MAX: usize = 500;
+/// Bytes of the schema of its configuration, which stands in every list of plugins.
+const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// A describe call may take this many times a hook's limit of time.
 const DESCRIBE_TIMES: u32 = 10;
+
+/// What of a component is known without compiling it.
+#[derive(Clone, Default)]
+pub(super) struct Looked {
+    wanted: Vec<Capability>,
+    /// Some of what it exports, for messages.
+    exports: String,
+}
 
 /// Makes plugins of bytes.
 pub(super) struct Admission {
@@ -30,6 +45,7 @@ pub(super) struct Admission {
     pub(super) cache: Cache,
     pub(super) configs: BTreeMap<String, PluginConfig>,
     calls_per_plugin: usize,
+    limits: ServerLimits,
     capabilities: &'static [Capability],
     /// What every plugin gets; its capabilities are added to a copy.
     linker: Linker<State>,
@@ -40,47 +56,86 @@ impl Admission {
         shared: Arc<Shared>,
         cache: Cache,
         configs: BTreeMap<String, PluginConfig>,
-        calls_per_plugin: usize,
+        limits: ServerLimits,
         capabilities: &'static [Capability],
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self { shared, cache, configs, calls_per_plugin, capabilities, linker })
+        Ok(Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, linker })
     }
 
-    /// Admits the component or says why not. `stem` is the file's name without `.wasm`, the plugin's name if it gives none.
-    pub(super) async fn admit(&self, stem: &str, bytes: &[u8], hash: &str) -> Result<Plugin, Refusal> {
+    /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
+    ///
+    /// # Errors
+    /// Why they can be no plugin of that file.
+    pub(super) fn look(&self, stem: &str, bytes: &[u8]) -> Result<Looked, Refusal> {
+        if !is_name(stem) {
+            return Err(format!("it is called `{stem}` after its file; rename the file to {NAME_RULE}").into());
+        }
         inspect(bytes)?;
-        let component = self.cache.load(&self.shared.engine, bytes, hash).await?;
-        let wanted = imports::check(&component, &self.shared.engine, self.capabilities)?;
-        // Its name is what it is asked for, so the file's name stands for it; cargo writes `_` there for a `-` of the package's. It gets its
-        // configuration once its name is certain.
-        let guess = own_name(stem);
-        let own = self.configs.get(&guess).or_else(|| self.configs.get(stem)).cloned().unwrap_or_default();
-        let linked = self.link(&component, &wanted, &guess, &PluginConfig { config: Map::new(), ..own.clone() })?;
+        nested::check(bytes)?;
+        let outline = Outline::read(bytes).map_err(|why| not_compiled(&why))?;
+        let (image, limit) = (outline.image_bytes, self.limits.image_bytes);
+        if image > limit {
+            let key = "limits.plugins.image_bytes";
+            return Err(
+                format!("its initial memories and tables take {image} bytes with their gaps, more than {limit} (raise `{key}`)").into()
+            );
+        }
+        let wanted = imports::check(&outline.imports, self.capabilities)?;
+        self.linker(&wanted, &own_name(stem), self.own(stem))?;
+        if !outline.exports.iter().any(|name| HOOKS.contains(name)) {
+            return Err(no_hook(&outline.exports).into());
+        }
+        Ok(Looked { wanted, exports: imports::shown(&outline.exports).unwrap_or_default() })
+    }
+
+    /// Admits the component that was compiled of what was looked at, or says why not.
+    pub(super) async fn admit(&self, stem: &str, component: &Component, looked: &Looked, hash: &str) -> Result<Plugin, Refusal> {
+        // Its name is what it is asked for, so the file's name stands for it. It gets its configuration once its name is certain.
+        let (guess, own) = (own_name(stem), self.own(stem));
+        let without_config = PluginConfig { config: Map::new(), ..own.clone() };
+        let linked = self.link(component, &looked.wanted, &guess, &without_config)?;
         if let (None, None) = hooks(&linked) {
-            return Err(self.no_hook(&component).into());
+            return Err(other_shape(&looked.exports).into());
         }
-        let description = self.describe(&guess, &own, linked).await?;
+        let description = self.describe(&guess, own, linked).await?;
+        if let Some(Description { name, .. }) = &description
+            && *name != guess
+        {
+            // A name brings a place in pipelines and the operator's configuration, perhaps secrets: a component cannot just claim it.
+            return Err(format!(
+                "it calls itself `{name}`, but only {name}.wasm may have that name; if it is that plugin, rename the file"
+            )
+            .into());
+        }
         let name = description.as_ref().map_or(stem, |d| &d.name);
-        if self.configs.contains_key(name) && own_name(stem) != own_name(name) {
-            // A name brings the operator's configuration, perhaps secrets, and a place in pipelines: a component cannot just claim it.
-            return Err(format!("it calls itself `{name}`, which the configuration knows; only {name}.wasm may have that name").into());
-        }
-        if !is_name(name) {
-            return Err(format!("it is called `{name}` after its file; rename the file to {NAME_RULE}").into());
-        }
         let own = self.configs.get(name).cloned().unwrap_or_default();
-        let (pre, post) = hooks(&self.link(&component, &wanted, name, &own)?);
+        let (pre, post) = hooks(&self.link(component, &looked.wanted, name, &own)?);
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.config_schema));
         Ok(Plugin { callee, summary, config_schema, hash: hash.into(), pre, post })
     }
 
-    /// Gives the component what it wants and may have.
-    fn link(&self, component: &Component, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<InstancePre<State>, Refusal> {
+    /// Seconds of a processor that the operator gives a component's compiling.
+    pub(super) fn compile_time(&self) -> Duration {
+        self.limits.compile_time
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// What the operator decided about the plugin of that file. A component that describes itself has `-` where cargo wrote `_`.
+    fn own(&self, stem: &str) -> &PluginConfig {
+        static DEFAULT: LazyLock<PluginConfig> = LazyLock::new(PluginConfig::default);
+        self.configs.get(&own_name(stem)).or_else(|| self.configs.get(stem)).unwrap_or(&DEFAULT)
+    }
+
+    /// What every plugin gets, and what this one wants and may have.
+    fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
         let given = Given { config: &own.config, grants: &own.grants };
         for capability in wanted {
@@ -91,23 +146,11 @@ impl Admission {
                 LinkError::Host(error) => Refusal::Transient(format!("the host failed to link {}: {error:#}", capability.interface)),
             })?;
         }
-        linker.instantiate_pre(component).map_err(|error| mismatch(&error).into())
+        Ok(linker)
     }
 
-    fn no_hook(&self, component: &Component) -> String {
-        let ty = component.component_type();
-        let exports: Vec<&str> = ty.exports(&self.shared.engine).map(|(name, _)| name).take(8).collect();
-        let ours =
-            exports.iter().any(|name| name.starts_with("cofferdam:hooks/pre-hook@") || name.starts_with("cofferdam:hooks/post-hook@"));
-        let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        if ours {
-            return format!(
-                "its hook has another shape than cofferdam:hooks@0.1.0 (it exports {found}); rebuild it against this version of the contract"
-            );
-        }
-        format!(
-            "it exports {found}, but a plugin exports cofferdam:hooks/pre-hook@0.1.0 or cofferdam:hooks/post-hook@0.1.0; see wit/ for the contract"
-        )
+    fn link(&self, component: &Component, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<InstancePre<State>, Refusal> {
+        self.linker(wanted, name, own)?.instantiate_pre(component).map_err(|error| mismatch(&error).into())
     }
 
     /// Asks the component who it is, under the limits that a hook of the plugin would have.
@@ -118,30 +161,48 @@ impl Admission {
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
-        let describe = async |store: &mut Store<State>| {
-            let instance = plugin.instantiate_async(&mut *store).await?;
-            instance.cofferdam_hooks_plugin().call_describe(store).await
-        };
-        let called = match call.permits().await {
-            Ok(_permits) => {
-                let ran = call.run(describe).await;
-                call.settle(ran, |described| check_description(described).map_err(FaultKind::Invalid))
+        let called = match call.guest(&Client::Host).await {
+            Ok(guest) => {
+                let work = async move {
+                    let describe = async |store: &mut Store<State>| {
+                        let instance = plugin.instantiate_async(&mut *store).await?;
+                        instance.cofferdam_hooks_plugin().call_describe(store).await
+                    };
+                    let ran = guest.run(describe).await;
+                    ((), ran.check(|described| check_description(described).map_err(FaultKind::Invalid)))
+                };
+                call.settle(0, work).await.1
             }
             Err(fault) => Err(fault),
         };
         called.map(Some).map_err(|fault| match fault.kind {
             FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-                Refusal::Transient(fault.to_string())
+                Refusal::Transient(short(&fault.to_string()))
             }
-            _ => Refusal::Invalid(fault.to_string()),
+            _ => fault.to_string().into(),
         })
     }
 }
 
+/// Why a component is no plugin.
+fn no_hook(exports: &[&str]) -> String {
+    let found = imports::shown(exports).unwrap_or_else(|| "nothing".to_owned());
+    if exports.iter().any(|name| name.starts_with("cofferdam:hooks/pre-hook@") || name.starts_with("cofferdam:hooks/post-hook@")) {
+        return other_shape(&found);
+    }
+    format!(
+        "it exports {found}, but a plugin exports cofferdam:hooks/pre-hook@0.1.0 or cofferdam:hooks/post-hook@0.1.0; see wit/ for the contract"
+    )
+}
+
+fn other_shape(exports: &str) -> String {
+    format!("its hook has another shape than cofferdam:hooks@0.1.0 (it exports {exports}); rebuild it against this version of the contract")
+}
+
 /// Its pre-hook and its post-hook.
-fn hooks(linked: &InstancePre<State>) -> (Option<Export>, Option<Export>) {
+fn hooks(linked: &InstancePre<State>) -> (Option<Arc<Export>>, Option<Arc<Export>>) {
     let find = |interface: &str, function: &str| Export::find(linked, interface, function);
-    (find("cofferdam:hooks/pre-hook@0.1.0", "on-request"), find("cofferdam:hooks/post-hook@0.1.0", "on-reply"))
+    (find(HOOKS[0], "on-request"), find(HOOKS[1], "on-reply"))
 }
 
 fn mismatch(error: &wasmtime::Error) -> String {
@@ -180,8 +241,11 @@ fn check_description(mut description: Description) -> Result<Description, String
     let name = &description.name;
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        return Err(format!("its describe() names it `{shown}`; a name is 1 to 64 lower-case letters, digits or `-`"));
+        return Err(format!("its describe() names it `{}`; a name is 1 to 64 lower-case letters, digits or `-`", harmless(name, 64)));
+    }
+    let schema_bytes = description.config_schema.as_ref().map_or(0, String::len);
+    if schema_bytes > SCHEMA_BYTES_MAX {
+        return Err(format!("the config-schema of its describe() has {schema_bytes} bytes; a plugin's may have {SCHEMA_BYTES_MAX}"));
     }
     if let Some(schema) = &description.config_schema
         && let Err(error) = serde_json::from_str::<serde_json::Value>(schema)
@@ -189,12 +253,35 @@ fn check_description(mut description: Description) -> Result<Description, String
         return Err(format!("the config-schema of its describe() is no valid JSON: {error}"));
     }
     for text in [&mut description.version, &mut description.summary] {
-        let cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect();
-        *text = cut;
+        *text = harmless(text, TEXT_BYTES_MAX);
     }
     Ok(description)
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(schema: Option<String>, text: &str) -> Description {
+        Description { name: "p".into(), version: text.into(), summary: text.into(), config_schema: schema }
+    }
+
+    #[test]
+    fn a_plugins_own_texts_are_cut_and_made_harmless() {
+        let texts = check_description(described(None, &format!("{}\n\x1b[2J", "é".repeat(247)))).expect("valid");
+        assert_eq!(texts.summary, format!("{}\u{fffd}\u{fffd}[2J", "é".repeat(247)), "499 bytes before they were cleaned");
+        let texts = check_description(described(None, &"x".repeat(8 << 20))).expect("valid");
+        assert_eq!(texts.version, "x".repeat(TEXT_BYTES_MAX) + "…");
+    }
+
+    #[test]
+    fn the_schema_of_a_plugins_configuration_is_limited_at_its_edge() {
+        let schema = |bytes: usize| Some(format!("\"{}\"", "x".repeat(bytes - 2)));
+        assert!(check_description(described(schema(SCHEMA_BYTES_MAX), "1")).is_ok());
+        assert!(check_description(described(schema(SCHEMA_BYTES_MAX + 1), "1")).is_err_and(|why| why.contains("config-schema")));
+    }
 }

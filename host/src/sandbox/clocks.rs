@@ -1,23 +1,37 @@
-//! The two clocks of a call: one counts the guest's own running, the other its waiting in host calls; exactly one of them runs at a time.
-//! They are switched around host functions that wait (`waiting`), not for every host call: a guest makes thousands of short ones, and a guest
-//! that sleeps on a clock of WASI's waits for nobody, so that its sleep counts as running.
+//! The clocks of a call: the guest's own running, its waiting in host calls, and the time in which it could run and nobody ran it. Exactly one
+//! of them counts at a time. A turn, which is one poll of the guest, is charged by the processor time that it took, so that a busy machine never
+//! uses up a guest's `time`. Between turns the call is asleep until it is woken, and starved from then on until it is polled. A guest that
+//! sleeps on a clock of WASI's waits for nobody, so that its sleep counts as running.
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Exhausted, Limits};
+
+/// How long one turn should last. Fuel and epochs end it in the guest's code, this at its host calls.
+pub(super) const TURN: Duration = Duration::from_micros(500);
+/// At most so much is charged for a turn on a thread that others share, where the processor's clock is not read because reading it takes as
+/// long as a tenth of a short call. What is not charged is small against any `time`, and there is only one such turn of a call.
+const SHARED_TURN_CHARGE: Duration = Duration::from_millis(1);
 
 /// One call's clocks, shared with the host functions of that call.
 #[derive(Debug)]
 pub(super) struct Clocks {
     time: Duration,
     wait: Duration,
+    starve_time: Duration,
+    /// The call has a thread of the guests' for its turns.
+    apart: AtomicBool,
     reading: Mutex<Reading>,
+    /// Who polls the call.
+    poller: AtomicWaker,
 }
 
 /// What a call took so far.
@@ -27,32 +41,81 @@ pub(super) struct Spent {
     pub(super) running: Duration,
     /// Its waiting in host calls.
     pub(super) waiting: Duration,
+    /// It could run, and nobody ran it.
+    pub(super) starved: Duration,
+}
+
+/// Why a call was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// It used up a limit of its own.
+    Limit(Exhausted),
+    /// Nobody had time to run it.
+    Starved,
 }
 
 #[derive(Debug)]
 struct Reading {
     /// Up to `since`.
     spent: Spent,
-    /// When the clock that runs now started.
     since: Instant,
+    phase: Phase,
+    /// It is inside a host function that waits.
     waits: bool,
+    /// It was woken during the turn that runs now.
+    woken: bool,
+    /// When the last turn began.
+    turn: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It can run and has no turn.
+    Ready,
+    Turn,
+    /// It waits to be woken.
+    Asleep,
 }
 
 impl Clocks {
-    /// Clocks that stand still until `start`.
-    pub(super) fn new(limits: &Limits) -> Self {
-        let reading = Reading { spent: Spent::default(), since: Instant::now(), waits: false };
-        Self { time: limits.time, wait: limits.wait, reading: Mutex::new(reading) }
+    /// Clocks that stand still until `start`. `starve_time` is all plugins'.
+    pub(super) fn new(limits: &Limits, starve_time: Duration) -> Self {
+        let now = Instant::now();
+        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
+        Self {
+            time: limits.time,
+            wait: limits.wait,
+            starve_time,
+            apart: AtomicBool::new(false),
+            reading: Mutex::new(reading),
+            poller: AtomicWaker::new(),
+        }
     }
 
-    /// Starts the clock of the guest's running. The time since `new`, in which the call may have waited for its permits, is not the guest's.
+    /// The call can run from now on. The time since `new`, in which it may have waited for its permits, has a limit of its own.
     pub(super) fn start(&self) {
         self.reading().since = Instant::now();
     }
 
-    /// Both readings as of now.
+    /// From now on its turns are on a thread of the guests'.
+    pub(super) fn apart(&self) {
+        self.apart.store(true, Ordering::Relaxed);
+    }
+
+    /// All readings as of the end of the last turn.
     pub(super) fn spent(&self) -> Spent {
-        self.reading().at(Instant::now())
+        self.reading().spent
+    }
+
+    /// Whether the turn that runs now, or has just ended, has lasted long enough for others to have theirs.
+    pub(super) fn turn_is_long(&self) -> bool {
+        self.reading().turn.elapsed() >= TURN
+    }
+
+    /// Whether it can run, and nobody has run it for so long that it is to be ended.
+    pub(super) fn has_starved(&self) -> bool {
+        let reading = self.reading();
+        reading.phase == Phase::Ready && reading.spent.starved + reading.since.elapsed() > self.starve_time
     }
 
     /// Awaits what a host function waits for, on the clock of waiting.
@@ -62,45 +125,80 @@ impl Clocks {
         work.await
     }
 
-    /// Drives the guest until it is done or one of its two limits is reached. To end the guest, drop its store after this.
+    /// Drives the guest until it is done or one of its limits is reached. To end the guest, drop its store after this.
     ///
     /// # Errors
-    /// The limit that was reached.
-    pub(super) async fn bound<T>(&self, guest: impl Future<Output = T>) -> Result<T, Exhausted> {
+    /// What was reached.
+    pub(super) async fn bound<T>(self: &Arc<Self>, guest: impl Future<Output = T>) -> Result<T, Over> {
         let mut guest = pin!(guest);
         // Never registered for a guest that is done at once, as most are.
         let mut alarm = pin!(sleep_until(Instant::now()));
+        let waker = Waker::from(self.clone());
         poll_fn(|context| {
-            if let Poll::Ready(value) = guest.as_mut().poll(context) {
+            self.poller.register(context.waker());
+            if let Err(over) = self.begin_turn() {
+                return Poll::Ready(Err(over));
+            }
+            let processor = self.apart.load(Ordering::Relaxed).then(processor_time);
+            let polled = guest.as_mut().poll(&mut Context::from_waker(&waker));
+            let processor = processor.map(|before| processor_time().saturating_sub(before));
+            self.end_turn(processor, polled.is_pending());
+            if let Poll::Ready(value) = polled {
                 return Poll::Ready(Ok(value));
             }
-            let (due, limit) = self.due();
-            // Looked at here and not by the alarm alone: a guest that only yields must not outlive its time on a busy machine.
-            if Instant::now() >= due {
-                return Poll::Ready(Err(limit));
+            match self.due() {
+                Err(limit) => Poll::Ready(Err(Over::Limit(limit))),
+                // It is polled again at once.
+                Ok(None) => Poll::Pending,
+                Ok(Some(due)) => {
+                    if alarm.deadline() != due {
+                        alarm.as_mut().reset(due);
+                    }
+                    // One more turn then, so that what is done at the last moment is done.
+                    if alarm.as_mut().poll(context).is_ready() {
+                        context.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
             }
-            if alarm.deadline() != due {
-                alarm.as_mut().reset(due);
-            }
-            alarm.as_mut().poll(context).map(|()| Err(limit))
         })
         .await
     }
 
-    /// When the clock that runs now reaches its limit.
-    fn due(&self) -> (Instant, Exhausted) {
-        let reading = self.reading();
-        if reading.waits {
-            (reading.since + self.wait.saturating_sub(reading.spent.waiting), Exhausted::Wait(self.wait))
-        } else {
-            (reading.since + self.time.saturating_sub(reading.spent.running), Exhausted::Time(self.time))
-        }
-    }
-
-    fn switch(&self, waits: bool) {
+    /// # Errors
+    /// The call was starved for too long.
+    fn begin_turn(&self) -> Result<(), Over> {
         let now = Instant::now();
         let mut reading = self.reading();
-        *reading = Reading { spent: reading.at(now), since: now, waits };
+        reading.charge(now);
+        (reading.phase, reading.woken, reading.turn) = (Phase::Turn, false, now);
+        if reading.spent.starved > self.starve_time { Err(Over::Starved) } else { Ok(()) }
+    }
+
+    fn end_turn(&self, processor: Option<Duration>, pending: bool) {
+        let now = Instant::now();
+        let mut reading = self.reading();
+        let wall = now.saturating_duration_since(reading.since);
+        reading.spent.running += processor.unwrap_or(if pending { wall.min(SHARED_TURN_CHARGE) } else { wall });
+        reading.since = now;
+        reading.phase = if reading.woken { Phase::Ready } else { Phase::Asleep };
+    }
+
+    /// When a call that is asleep has slept or waited for too long.
+    ///
+    /// # Errors
+    /// It has already run or waited for too long.
+    fn due(&self) -> Result<Option<Instant>, Exhausted> {
+        let reading = self.reading();
+        let (running, waiting) = (reading.spent.running, reading.spent.waiting);
+        if running >= self.time {
+            return Err(Exhausted::Time(self.time));
+        }
+        if reading.waits && waiting >= self.wait {
+            return Err(Exhausted::Wait(self.wait));
+        }
+        let left = if reading.waits { self.wait - waiting } else { self.time - running };
+        Ok((reading.phase == Phase::Asleep).then(|| reading.since + left))
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
@@ -108,18 +206,44 @@ impl Clocks {
     }
 }
 
+/// What the guest waits for wakes the clocks, and they wake whoever polls the call.
+impl Wake for Clocks {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut reading = self.reading();
+        match reading.phase {
+            Phase::Turn => reading.woken = true,
+            Phase::Asleep => {
+                reading.charge(Instant::now());
+                reading.phase = Phase::Ready;
+            }
+            Phase::Ready => {}
+        }
+        drop(reading);
+        self.poller.wake();
+    }
+}
+
 impl Reading {
-    fn at(&self, now: Instant) -> Spent {
+    /// Charges the time between two turns.
+    fn charge(&mut self, now: Instant) {
         let more = now.saturating_duration_since(self.since);
-        let Spent { running, waiting } = self.spent;
-        if self.waits { Spent { running, waiting: waiting + more } } else { Spent { running: running + more, waiting } }
+        match self.phase {
+            Phase::Ready => self.spent.starved += more,
+            Phase::Asleep if self.waits => self.spent.waiting += more,
+            Phase::Asleep | Phase::Turn => self.spent.running += more,
+        }
+        self.since = now;
     }
 }
 
 impl Spent {
     /// The wall clock around the call.
     pub(super) fn whole(self) -> Duration {
-        self.running + self.waiting
+        self.running + self.waiting + self.starved
     }
 }
 
@@ -128,15 +252,30 @@ struct Waiting<'a>(&'a Clocks);
 
 impl<'a> Waiting<'a> {
     fn begin(clocks: &'a Clocks) -> Self {
-        clocks.switch(true);
+        clocks.reading().waits = true;
         Self(clocks)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.switch(false);
+        self.0.reading().waits = false;
     }
+}
+
+/// The processor time of this thread.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default());
+    Duration::new(seconds, nanos)
+}
+
+/// Elsewhere the wall clock stands for it: a starved guest then seems to run.
+#[cfg(not(target_os = "linux"))]
+fn processor_time() -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 #[cfg(test)]
@@ -147,50 +286,62 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(500);
     const WAIT: Duration = Duration::from_secs(5);
+    const STARVE: Duration = Duration::from_secs(1);
     const TICK: Duration = Duration::from_millis(1);
 
-    fn clocks() -> Clocks {
-        Clocks::new(&Limits { time: TIME, wait: WAIT, ..Limits::default() })
+    fn clocks() -> Arc<Clocks> {
+        Arc::new(Clocks::new(&Limits { time: TIME, wait: WAIT, ..Limits::default() }, STARVE))
+    }
+
+    async fn sleeps(time: Duration) {
+        sleep_until(Instant::now() + time).await;
     }
 
     async fn waits(clocks: &Clocks, time: Duration) {
-        clocks.waiting(sleep_until(Instant::now() + time)).await;
+        clocks.waiting(sleeps(time)).await;
+    }
+
+    fn spent(running: Duration, waiting: Duration, starved: Duration) -> Spent {
+        Spent { running, waiting, starved }
     }
 
     #[tokio::test(start_paused = true)]
     async fn running_and_waiting_are_counted_apart() {
         let clocks = clocks();
-        advance(TIME / 2).await;
-        waits(&clocks, WAIT / 2).await;
-        advance(TIME / 4).await;
-        assert_eq!(clocks.spent(), Spent { running: TIME * 3 / 4, waiting: WAIT / 2 });
+        let guest = async {
+            sleeps(TIME / 2).await;
+            waits(&clocks, WAIT / 2).await;
+            sleeps(TIME / 4).await;
+        };
+        assert_eq!(clocks.bound(guest).await, Ok(()));
+        assert_eq!(clocks.spent(), spent(TIME * 3 / 4, WAIT / 2, Duration::ZERO));
         assert_eq!(clocks.spent().whole(), TIME * 3 / 4 + WAIT / 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_waits_of_a_call_together_are_limited_to_the_millisecond() {
-        for (last, expected) in [(WAIT / 2, Ok(())), (WAIT / 2 + TICK, Err(Exhausted::Wait(WAIT)))] {
+        for (last, expected) in [(WAIT / 2, Ok(())), (WAIT / 2 + TICK, Err(Over::Limit(Exhausted::Wait(WAIT))))] {
             let clocks = clocks();
             let guest = async {
                 waits(&clocks, WAIT / 2).await;
                 waits(&clocks, last).await;
             };
             assert_eq!(clocks.bound(guest).await, expected, "{last:?}");
-            assert_eq!(clocks.spent(), Spent { running: Duration::ZERO, waiting: WAIT }, "{last:?}");
+            assert_eq!(clocks.spent(), spent(Duration::ZERO, WAIT, Duration::ZERO), "{last:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn running_is_limited_to_the_millisecond_however_long_the_guest_waits() {
-        for (last, expected) in [(TIME / 2, Ok(())), (TIME / 2 + TICK, Err(Exhausted::Time(TIME)))] {
+        for (last, expected) in [(TIME / 2, Ok(())), (TIME / 2 + TICK, Err(Over::Limit(Exhausted::Time(TIME))))] {
             let clocks = clocks();
             let guest = async {
-                sleep_until(Instant::now() + TIME / 2).await;
+                sleeps(TIME / 2).await;
                 waits(&clocks, WAIT).await;
-                sleep_until(Instant::now() + last).await;
+                sleeps(last).await;
             };
             assert_eq!(clocks.bound(guest).await, expected, "{last:?}");
-            assert_eq!(clocks.spent(), Spent { running: TIME, waiting: WAIT }, "{last:?}");
+            assert_eq!(clocks.spent(), spent(TIME, WAIT, Duration::ZERO), "{last:?}");
         }
     }
 
@@ -202,6 +353,61 @@ mod tests {
                 advance(TICK).await;
             }
         };
-        assert_eq!(clocks.bound::<()>(guest).await, Err(Exhausted::Time(TIME)));
+        assert_eq!(clocks.bound::<()>(guest).await, Err(Over::Limit(Exhausted::Time(TIME))));
+    }
+
+    /// A guest that can always run, and has a turn of no length after each of these times without one.
+    async fn starved(clocks: &Arc<Clocks>, turns: &[Duration]) -> Result<(), Over> {
+        let mut left = turns.len();
+        let guest = poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            Poll::Pending
+        });
+        clocks.start();
+        let mut bound = pin!(clocks.bound(guest));
+        for time in turns {
+            if let Poll::Ready(over) = poll_fn(|context| Poll::Ready(bound.as_mut().poll(context))).await {
+                return over;
+            }
+            advance(*time).await;
+        }
+        bound.await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_waits_for_its_turns_is_no_running_and_is_limited_to_the_millisecond() {
+        for (last, expected) in [(STARVE / 2, Ok(())), (STARVE / 2 + TICK, Err(Over::Starved))] {
+            let clocks = clocks();
+            assert_eq!(starved(&clocks, &[STARVE / 2, last]).await, expected, "{last:?}");
+            assert_eq!(clocks.spent(), spent(Duration::ZERO, Duration::ZERO, STARVE / 2 + last), "{last:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleep_ends_when_the_call_is_woken_and_not_when_it_has_its_turn() {
+        let clocks = clocks();
+        clocks.start();
+        let mut bound = pin!(clocks.bound(sleeps(TIME / 2)));
+        assert!(poll_fn(|context| Poll::Ready(bound.as_mut().poll(context))).await.is_pending());
+        // The timer wakes it; nobody runs it for as long again.
+        sleeps(TIME / 2).await;
+        advance(TIME / 2).await;
+        assert_eq!(bound.await, Ok(()));
+        assert_eq!(clocks.spent(), spent(TIME / 2, Duration::ZERO, TIME / 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_on_a_thread_of_others_is_charged_no_more_than_it_can_have_taken() {
+        let clocks = clocks();
+        let guest = async {
+            // As if the thread were interrupted for that long.
+            advance(TIME * 2).await;
+        };
+        assert_eq!(clocks.bound(guest).await, Ok(()));
+        assert_eq!(clocks.spent().running, SHARED_TURN_CHARGE);
     }
 }

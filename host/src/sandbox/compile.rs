@@ -1,33 +1,39 @@
 //! Components to machine code, off the serving threads and outside this process, kept by content hash for the next start.
-//! Compiling hostile input can eat memory and time, so a child process with limits does it. No machine code is mapped but from a file that
-//! this host wrote, whose name holds the hash of its content.
+//! Compiling hostile input can eat memory, time and disk, so a child process with limits does it. No machine code is mapped but from a file
+//! that this host wrote, whose name holds the hash of its content.
+
+mod child;
+mod refused;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use self::refused::Refused;
 use super::ServerLimits;
-use super::engine::engine;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, not_compiled};
+use crate::files;
 
-/// Bytes of machine code that one component may become; Python's are 40 MB.
-const CODE_BYTES_MAX: u64 = 1 << 30;
+pub use child::{ChildLimits, child};
 
 /// How the name of a file begins that is not whole yet.
 const UNFINISHED: &str = ".compiling-";
+/// How the name of a file with machine code ends.
+const CODE: &str = ".cwasm";
 
 /// Which process compiles.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// A child: this program's path; it is called with `compile-component FILE BYTES SECONDS` and calls [`child`].
+    /// A child: this program's path; it is called with `compile-component` and calls [`child`].
     Child(PathBuf),
     /// This process, for benchmarks and tools that trust their input.
     InProcess,
@@ -39,63 +45,122 @@ pub(super) struct Cache {
     directory: PathBuf,
     compiler: Compiler,
     limits: ServerLimits,
+    /// Hashes of the components whose code is in use or is about to be.
+    needed: Mutex<HashSet<String>>,
+    refused: Mutex<Refused>,
+}
+
+/// A file of machine code that no live plugin needs.
+struct Idle {
+    used: SystemTime,
+    path: PathBuf,
+    bytes: u64,
 }
 
 impl Cache {
     pub(super) fn new(directory: PathBuf, compiler: Compiler, limits: ServerLimits) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&directory)?;
-        only_ours(&directory)?;
-        Ok(Self { directory, compiler, limits })
+        if let Some(exposed) = files::private_directory(&directory)? {
+            tracing::warn!(directory = %directory.display(), "other users can reach the compiled code: {exposed}");
+        }
+        // What a killed server left half written. Nothing of this one is on its way yet.
+        for entry in std::fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        let refused = Mutex::new(Refused::read(&directory));
+        Ok(Self { directory, compiler, limits, needed: Mutex::default(), refused })
     }
 
-    /// The component of these bytes: from the cache if it is there and whole, else compiled and kept.
+    /// Whether there may be code for the component.
+    pub(super) fn has(&self, engine: &Engine, hash: &str) -> bool {
+        let prefix = prefix(engine, hash);
+        let entries = std::fs::read_dir(&self.directory);
+        entries
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))))
+    }
+
+    /// Why the component was refused by an earlier compiler of this version under these limits.
+    pub(super) fn refused(&self, engine: &Engine, hash: &str) -> Option<String> {
+        lock(&self.refused).reason(&self.version(engine), hash)
+    }
+
+    /// The component of these bytes, compiled within `time` of a processor, and kept.
     ///
     /// # Errors
-    /// A sentence for the plugin's author.
-    pub(super) async fn load(&self, engine: &Engine, bytes: &[u8], hash: &str) -> Result<Component, Refusal> {
-        if let Some(component) = self.cached(engine, hash) {
-            return Ok(component);
+    /// A sentence for the plugin's author, or `Slow` if the operator allows more time than this.
+    pub(super) async fn compile(&self, engine: &Engine, bytes: &[u8], hash: &str, time: Duration) -> Result<Component, Refusal> {
+        let compiled = self.compiled(engine, bytes, hash, time).await;
+        if let Err(Refusal::Invalid(reason)) = &compiled
+            && let Err(error) = lock(&self.refused).remember(&self.directory, &self.version(engine), hash, reason)
+        {
+            tracing::warn!(%error, "what was refused cannot be kept, and is compiled again at the next start");
         }
+        compiled
+    }
+
+    async fn compiled(&self, engine: &Engine, bytes: &[u8], hash: &str, time: Duration) -> Result<Component, Refusal> {
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory).map_err(|e| self.unwritable(&e))?;
         match &self.compiler {
-            Compiler::Child(program) => self.in_child(program, bytes, file.path()).await?,
+            Compiler::Child(program) => child::run(program, bytes, file.path(), &self.limits, time).await?,
             Compiler::InProcess => {
-                let code = engine.precompile_component(bytes).map_err(|e| Refusal::Invalid(not_compiled(&format!("{e:#}"))))?;
+                let code = engine.precompile_component(bytes).map_err(|e| not_compiled(&format!("{e:#}")))?;
+                child::fits(code.len(), self.limits.compiled_file_bytes)?;
                 file.as_file().write_all(&code).map_err(|e| self.unwritable(&e))?;
             }
         }
         self.keep(engine, file, hash)
     }
 
-    /// Removes what a killed compiler left, and the oldest code over the limit. The code of `live` components stays.
-    pub(super) fn prune(&self, live: &HashSet<&str>) -> std::io::Result<()> {
-        let mut idle = Vec::new();
+    /// Names the components whose code must stay; all other code is idle and may go.
+    pub(super) fn need(&self, hashes: HashSet<String>) {
+        *lock(&self.needed) = hashes;
+    }
+
+    /// Removes the oldest idle code over the limits.
+    pub(super) fn prune(&self) -> std::io::Result<()> {
+        self.make_room(0).map(drop)
+    }
+
+    /// Removes idle code, the oldest first, until `more` bytes fit; says whether they do.
+    fn make_room(&self, more: u64) -> std::io::Result<bool> {
+        let needed = lock(&self.needed).clone();
+        let (mut idle, mut total) = (Vec::new(), more);
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(UNFINISHED) {
-                std::fs::remove_file(entry.path())?;
-            } else if !live.contains(name.split('.').next().unwrap_or_default()) {
-                idle.push((entry.metadata()?.modified()?, entry.path()));
+            if !name.ends_with(CODE) {
+                continue;
+            }
+            let data = entry.metadata()?;
+            total = total.saturating_add(data.len());
+            if !needed.contains(name.split('.').next().unwrap_or_default()) {
+                idle.push(Idle { used: data.modified()?, path: entry.path(), bytes: data.len() });
             }
         }
-        idle.sort();
-        let kept = self.limits.compiled.saturating_sub(live.len());
-        let over = idle.len().saturating_sub(kept);
-        idle.drain(..over).try_for_each(|(_, path)| std::fs::remove_file(path))
+        idle.sort_by(|one, other| (one.used, &one.path).cmp(&(other.used, &other.path)));
+        let mut surplus = idle.len().saturating_sub(self.limits.compiled.saturating_sub(needed.len()));
+        for idle in idle {
+            if surplus == 0 && total <= self.limits.compiled_bytes {
+                break;
+            }
+            std::fs::remove_file(&idle.path)?;
+            surplus = surplus.saturating_sub(1);
+            total = total.saturating_sub(idle.bytes);
+        }
+        Ok(total <= self.limits.compiled_bytes)
     }
 
     /// Looks for `HASH.ENGINE.CODEHASH.cwasm`. The code's own hash is in the name, so that a damaged file is never run.
-    fn cached(&self, engine: &Engine, hash: &str) -> Option<Component> {
+    pub(super) fn cached(&self, engine: &Engine, hash: &str) -> Option<Component> {
         let prefix = prefix(engine, hash);
         let entries = std::fs::read_dir(&self.directory).ok()?;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(code_hash) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".cwasm")) else { continue };
+            let Some(code_hash) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(CODE)) else { continue };
             let path = entry.path();
-            if hash_file(&path).is_ok_and(|found| found == code_hash)
-                && let Ok(component) = open(engine, &path)
-            {
+            if let Some(component) = whole(&path, code_hash).and_then(|file| open(engine, &file, &path).ok()) {
                 return Some(component);
             }
             tracing::warn!(file = name, "compiled code is damaged and is made anew");
@@ -108,49 +173,24 @@ impl Cache {
 
     fn keep(&self, engine: &Engine, file: tempfile::NamedTempFile, hash: &str) -> Result<Component, Refusal> {
         file.as_file().sync_all().map_err(|e| self.unwritable(&e))?;
-        let code_hash = hash_file(file.path()).map_err(|e| self.unwritable(&e))?;
-        let path = self.directory.join(format!("{}{code_hash}.cwasm", prefix(engine, hash)));
-        file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
-        open(engine, &path).map_err(|e| Refusal::Invalid(not_compiled(&format!("{e:#}"))))
+        let bytes = file.as_file().metadata().map_err(|e| self.unwritable(&e))?.len();
+        if !self.make_room(bytes).map_err(|e| self.unwritable(&e))? {
+            let limit = self.limits.compiled_bytes;
+            return Err(Refusal::Transient(format!(
+                "its {bytes} bytes of machine code do not fit beside those of the other plugins into {limit} bytes (raise `limits.plugins.compiled_bytes`)"
+            )));
+        }
+        let code_hash = hash_file(&mut File::open(file.path()).map_err(|e| self.unwritable(&e))?).map_err(|e| self.unwritable(&e))?;
+        let path = self.directory.join(format!("{}{code_hash}{CODE}", prefix(engine, hash)));
+        let file = file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
+        Ok(open(engine, &file, &path).map_err(|e| not_compiled(&format!("{e:#}")))?)
     }
 
-    async fn in_child(&self, program: &Path, bytes: &[u8], out: &Path) -> Result<(), Refusal> {
-        let spawned = tokio::process::Command::new(program)
-            .arg("compile-component")
-            .arg(out)
-            .arg(self.limits.compile_memory.to_string())
-            .arg(self.limits.compile_time.as_secs().to_string())
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn();
-        let mut child = spawned.map_err(|e| Refusal::Transient(format!("the compiler could not be started: {e}")))?;
-        let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
-        let work = async {
-            // A child that gave up early closes its end of the pipe; what it printed is the better message.
-            let _ = stdin.write_all(bytes).await;
-            drop(stdin);
-            child.wait_with_output().await
-        };
-        // Twice the CPU time: a busy machine gives a niced child half of it or less.
-        let limit = self.limits.compile_time * 2;
-        let done = tokio::time::timeout(limit, work).await;
-        let output = done
-            .map_err(|_| format!("compiling took longer than {} s (`limits.plugins.compile_time`)", limit.as_secs()))?
-            .map_err(|e| Refusal::Transient(format!("the compiler was lost: {e}")))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let printed = String::from_utf8_lossy(&output.stderr);
-        Err(Refusal::Invalid(match printed.trim() {
-            printed if printed.is_empty() || printed.contains("memory allocation") => format!(
-                "compiling it went over the limit of time or memory (`limits.plugins.compile_time`, `compile_memory`): {}",
-                output.status
-            ),
-            printed => not_compiled(printed),
-        }))
+    /// What must be the same for a refusal to hold: the compiler, and the limits that it was given.
+    fn version(&self, engine: &Engine) -> String {
+        let ServerLimits { compile_time, compile_memory, compiled_file_bytes, .. } = self.limits;
+        let (program, engine) = (env!("CARGO_PKG_VERSION"), engine_hash(engine));
+        format!("{program} {engine} {} {compile_memory} {compiled_file_bytes}", compile_time.as_secs())
     }
 
     fn unwritable(&self, error: &std::io::Error) -> Refusal {
@@ -158,46 +198,36 @@ impl Cache {
     }
 }
 
-/// What the child process does: it limits itself, reads a component from stdin and writes machine code to `out`.
-///
-/// # Errors
-/// What the compiler said; the caller prints it on stderr.
-pub fn child(out: &Path, memory_bytes: u64, cpu_seconds: u64) -> Result<(), String> {
-    use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
-    // Private writable memory: the pool's reserved address space does not count, the compiler's heap does.
-    let limits = [(Resource::Data, memory_bytes), (Resource::Cpu, cpu_seconds), (Resource::Fsize, CODE_BYTES_MAX), (Resource::Core, 0)];
-    for (resource, limit) in limits {
-        // If the server itself runs under a tighter limit, that one holds.
-        let limit = getrlimit(resource).maximum.map_or(limit, |hard| limit.min(hard));
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(|e| format!("no limit could be set: {e}"))?;
-    }
-    // Serving comes first. If the kernel refuses, compiling only takes a larger share of the processor.
-    let _ = nice(10);
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    let engine = engine(1).map_err(|e| format!("{e:#}"))?;
-    let code = engine.precompile_component(&bytes).map_err(|e| format!("{e:#}"))?;
-    std::fs::write(out, code).map_err(|e| e.to_string())
-}
-
 #[expect(unsafe_code, reason = "the one exception: mapping compiled code, which is sound only for code that we wrote ourselves")]
-fn open(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file lies in a directory that only the host may write, was written whole before its rename, is named by the
-    // hash of its content, which was just checked, and is never written again. wasmtime checks that it fits this engine.
+fn open(engine: &Engine, file: &File, path: &Path) -> wasmtime::Result<Component> {
+    // Whatever the name leads to by now, what was looked at is what is mapped.
+    let descriptor = Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(file).to_string());
+    let path = if cfg!(target_os = "linux") { &descriptor } else { path };
+    // SAFETY: the file lies in a directory that only the host may write, belongs to this user alone, was written whole before its rename,
+    // is named by the hash of its content, which was just checked, and is never written again. wasmtime checks that it fits this engine.
     let component = unsafe { Component::deserialize_file(engine, path) }?;
     component.initialize_copy_on_write_image()?;
     Ok(component)
 }
 
-fn prefix(engine: &Engine, hash: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{hash}.{:016x}.", hasher.finish())
+/// The file, if nobody else can have written it and its content has that hash.
+fn whole(path: &Path, code_hash: &str) -> Option<File> {
+    let mut file = files::open(path).ok()?;
+    (files::is_ours(&file).ok()? && hash_file(&mut file).ok()? == code_hash).then_some(file)
 }
 
-fn hash_file(path: &Path) -> std::io::Result<String> {
+fn prefix(engine: &Engine, hash: &str) -> String {
+    format!("{hash}.{}.", engine_hash(engine))
+}
+
+fn engine_hash(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn hash_file(file: &mut File) -> std::io::Result<String> {
     let mut hasher = Sha256::new();
-    let mut file = std::fs::File::open(path)?;
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer)? {
@@ -207,25 +237,10 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The compiler's message in one line, and what to do about it.
-fn not_compiled(message: &str) -> String {
-    let cut_off = ["unexpected end", "unexpected-eof", "is out of bounds (bound"].iter().any(|mark| message.contains(mark));
-    let hint = if cut_off {
-        "the file is truncated; copy it again, best under another name followed by a rename"
-    } else {
-        "rebuild it for the target wasm32-wasip2 with current tools"
-    };
-    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
-    format!("it is not a valid component: {} ({hint})", lines.join(" "))
+/// A panic elsewhere leaves whole entries.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(unix)]
-fn only_ours(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
-}
-
-#[cfg(not(unix))]
-fn only_ours(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! The contract's shapes, as a guest returned them, to domain values. Every text that claims to be JSON is checked on the way, so that
 //! nothing invalid leaves this file.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
 use super::bindings::types as wit;
 use crate::chat::codec::json;
 use crate::chat::{Content, Fields, FunctionCall, Message, Metadata, Part, ToolCall};
@@ -64,13 +68,13 @@ fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fie
 
 /// A text that claims to be JSON.
 fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
-    parsed(&text, what)?;
+    valid(&text, what)?;
     kept(text, what)
 }
 
 /// A text that claims to be a JSON object.
 fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
-    if !parsed(&text, what)?.is_object() {
+    if valid(&text, what)? != Shape::Object {
         return Err(format!("{what} is no JSON object"));
     }
     kept(text, what)
@@ -80,9 +84,66 @@ fn kept(text: String, what: &str) -> Checked<crate::chat::Json> {
     json(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
 }
 
-/// Parsed whole: to keep a text as it is checks its brackets only, not depth, numbers and escapes.
-fn parsed(text: &str, what: &str) -> Checked<serde_json::Value> {
+/// Read whole: to keep a text as it is checks its brackets only, not depth, numbers and escapes.
+fn valid(text: &str, what: &str) -> Checked<Shape> {
     serde_json::from_str(text).map_err(|error| format!("{what} is no valid JSON: {error}"))
+}
+
+/// What a JSON text is. Nothing of it is kept, because what a guest returned in a megabyte would be thirty of values.
+#[derive(PartialEq)]
+enum Shape {
+    Object,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Shape, E> {
+        Ok(Shape::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+        while list.next_element::<Shape>()?.is_some() {}
+        Ok(Shape::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+        while map.next_entry::<Shape, Shape>()?.is_some() {}
+        Ok(Shape::Object)
+    }
 }
 
 /// Checked changes to a keyed set; `None` removes the key.
@@ -114,5 +175,23 @@ pub(super) fn apply_fields(changes: Changes, fields: &mut Fields) {
             (None, Some(value)) => fields.push((name, value)),
             (_, None) => fields.retain(|(known, _)| *known != name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_whole_and_as_strictly_as_if_it_were_kept() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        let (within, beyond) = (deep(127), deep(128));
+        for text in ["null", "true", "1", "-1", "1.5e3", "18446744073709551616", r#""\u00e9""#, "[]", r#"{"a":[{}]}"#, &within] {
+            assert_eq!((valid(text, "x").is_ok(), serde_json::from_str::<serde_json::Value>(text).is_ok()), (true, true), "{text}");
+        }
+        for text in ["", "nul", "01", "1e999", r#""\ud800""#, r#""\x""#, "[1,]", r#"{"a" 1}"#, "{1:2}", "1 2", &beyond] {
+            assert_eq!((valid(text, "x").is_ok(), serde_json::from_str::<serde_json::Value>(text).is_ok()), (false, false), "{text}");
+        }
+        assert!(object("[]".into(), "x").is_err() && object(" {}".into(), "x").is_ok());
     }
 }

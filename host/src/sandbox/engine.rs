@@ -42,6 +42,8 @@ fn config(pool: Option<u32>) -> Config {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed);
     config.consume_fuel(true);
+    // Fuel bounds what a guest does, and this how long a turn of it lasts; `ticker` moves the epoch.
+    config.epoch_interruption(true);
     // The contract is synchronous. Without this, guests reach less of the runtime's code, and a call takes two microseconds less.
     config.concurrency_support(false);
     config.wasm_memory64(false);

@@ -16,5 +16,5 @@ pub(super) struct CallEnv {
     pub(super) request: RequestId,
     pub(super) limits: Limits,
     pub(super) log: Log,
-    pub(super) clocks: Clocks,
+    pub(super) clocks: Arc<Clocks>,
 }

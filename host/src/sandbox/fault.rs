@@ -30,12 +30,17 @@ pub enum FaultKind {
     /// What it returned cannot be used.
     #[error("its outcome is invalid: {0}")]
     Invalid(String),
-    /// All permits for calls were taken for too long, or all memory for calls is in use.
-    #[error("no place or memory for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`)")]
+    /// Nobody could run it: permits, memory or processor time were short.
+    #[error(
+        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`, `threads`, `starve_time`)"
+    )]
     Busy,
     /// No plugin of that name is loaded.
     #[error("it is not loaded; GET /api/v1/plugins says what is, and why a file was refused")]
     NotLoaded,
+    /// Its file is there and nobody has tried it yet, or the machine was at fault that it could not be.
+    #[error("it is still being loaded; try again in a moment, and see GET /api/v1/plugins")]
+    Loading,
     /// It is loaded but has no such hook.
     #[error("it has no such hook")]
     NoHook,
@@ -55,7 +60,7 @@ pub enum Exhausted {
     Table(usize),
     #[error("it recursed too deeply for its stack")]
     Stack,
-    #[error("it took longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
+    #[error("it ran longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
     #[error("it waited longer than {} ms in host calls (raise `plugins.NAME.limits.wait`)", .0.as_millis())]
     Wait(std::time::Duration),
@@ -90,6 +95,15 @@ pub struct Rejection {
 }
 
 impl FaultKind {
+    /// Whether the plugin was heard, or is not there to be heard. If not, nobody could run it, and what it would have said is unknown: a guard
+    /// that is passed over then could be switched off by whoever keeps the server busy.
+    pub fn is_the_plugins_own(&self) -> bool {
+        match self {
+            Self::Busy | Self::Loading | Self::Host(_) => false,
+            Self::Reported(_) | Self::Exhausted(_) | Self::Trapped(_) | Self::Invalid(_) | Self::NotLoaded | Self::NoHook => true,
+        }
+    }
+
     /// One word for metrics and logs.
     pub fn word(&self) -> &'static str {
         match self {
@@ -99,6 +113,7 @@ impl FaultKind {
             Self::Invalid(_) => "invalid",
             Self::Busy => "busy",
             Self::NotLoaded => "not_loaded",
+            Self::Loading => "loading",
             Self::NoHook => "no_hook",
             Self::Host(_) => "host",
         }

@@ -79,7 +79,11 @@ impl Drop for Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // The guest set itself this limit, and is told so. What fails after this is the machine's failure.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let more = desired.saturating_sub(current);
         if self.memory.saturating_add(more) > self.memory_max {
             return Err(self.deny(Denied::Own(Exhausted::Memory(self.memory_max))));
@@ -91,13 +95,25 @@ impl ResourceLimiter for Limiter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    /// The system had no memory for what was allowed. Were the guest told, it would fail for it and be blamed.
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(self.deny(Denied::Shared))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let sum = self.table_elements.saturating_add(desired.saturating_sub(current));
         if sum > self.table_elements_max {
             return Err(self.deny(Denied::Own(Exhausted::Table(self.table_elements_max))));
         }
         self.table_elements = sum;
         Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(self.deny(Denied::Shared))
     }
 }
 
@@ -120,6 +136,16 @@ mod tests {
         assert!(limiter.table_growing(0, 10, None).expect("at the edge"));
         assert!(limiter.table_growing(0, 1, None).is_err());
         assert_eq!(limiter.denied, Some(Denied::Own(Exhausted::Table(10))));
+    }
+
+    #[test]
+    fn a_maximum_of_the_guests_own_is_no_fault_and_a_machine_without_memory_is_nobodys() {
+        let mut limiter = Limiter::new(100, 10, Budget::new(usize::MAX));
+        assert!(!limiter.memory_growing(0, 60, Some(59)).expect("no trap"));
+        assert!(!limiter.table_growing(0, 6, Some(5)).expect("no trap"));
+        assert_eq!((limiter.memory(), limiter.denied), (0, None));
+        assert!(limiter.memory_grow_failed(wasmtime::Error::msg("no memory")).is_err());
+        assert_eq!(limiter.denied, Some(Denied::Shared));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct Limits {
     pub memory: usize,
     /// Elements of all tables together.
     pub table_elements: usize,
-    /// The guest's own running by the wall clock, its sleeping included.
+    /// The guest's own running, in processor time, and its sleeping. What it waits for its turns is not in it.
     pub time: Duration,
     /// Its waiting in host calls for what the host does on its behalf, all of them together.
     pub wait: Duration,
@@ -55,6 +55,10 @@ pub struct ServerLimits {
     pub calls_per_plugin: u32,
     /// How long a call may wait for its permits.
     pub queue_time: Duration,
+    /// Threads for calls that are not known to be short; 0: one for each processor.
+    pub threads: usize,
+    /// How long a call that could run may be without a thread that runs it, in all.
+    pub starve_time: Duration,
     /// Bytes of linear memory of all running calls together.
     pub memory: usize,
     /// Bytes of a file in the plugin directory.
@@ -65,12 +69,30 @@ pub struct ServerLimits {
     pub compile_time: Duration,
     /// Bytes of private memory (`RLIMIT_DATA`) that compiling one component may take.
     pub compile_memory: u64,
+    /// Components that are compiled at once; one more whose first try was too short is compiled beside them.
+    pub compiles: usize,
+    /// Bytes that a component's initial memories and tables may take in its machine code, gaps included.
+    pub image_bytes: u64,
+    /// Bytes of machine code that one component may become.
+    pub compiled_file_bytes: u64,
+    /// Bytes of all machine code that is kept.
+    pub compiled_bytes: u64,
     /// Components whose machine code is kept for restarts and for going back to an older version.
     pub compiled: usize,
     /// Time without a further change in the directory before it is read.
     pub debounce: Duration,
     /// Time between two scans without a reported change, for file systems that report none.
     pub poll: Duration,
+}
+
+impl ServerLimits {
+    /// The number behind `threads`.
+    pub(super) fn guest_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
 }
 
 impl Default for ServerLimits {
@@ -81,12 +103,22 @@ impl Default for ServerLimits {
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
             queue_time: Duration::from_secs(1),
+            threads: 0,
+            // As `queue_time`: a client that waits longer is better told to come back.
+            starve_time: Duration::from_secs(1),
             // A Python component is 18 MB, a SpiderMonkey one 12 MB.
             file_bytes: 32 << 20,
             files: 256,
             // Python takes 20 s of one core.
             compile_time: Duration::from_secs(120),
             compile_memory: 4 << 30,
+            // Each takes one processor, at a low priority.
+            compiles: 2,
+            // Python's is the largest in use, some dozens of MB.
+            image_bytes: 128 << 20,
+            // Python's are 40 MB.
+            compiled_file_bytes: 256 << 20,
+            compiled_bytes: 2 << 30,
             // Small ones are 200 KB, those of JavaScript and Python engines up to 40 MB.
             compiled: 256,
             debounce: Duration::from_millis(200),

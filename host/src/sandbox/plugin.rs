@@ -1,5 +1,7 @@
 //! One loaded plugin and its hooks: each hands the guest the exchange in the contract's shapes and applies what the guest decided.
-//! After a fault the exchange is as it was before.
+//! A call takes the exchange along, because it may go to another thread, and gives it back; after a fault it is as it was before.
+
+use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
@@ -18,12 +20,11 @@ pub struct Plugin {
     pub(super) config_schema: Option<String>,
     /// SHA-256 of the component in hex.
     pub(super) hash: String,
-    pub(super) pre: Option<Export>,
-    pub(super) post: Option<Export>,
+    pub(super) pre: Option<Arc<Export>>,
+    pub(super) post: Option<Arc<Export>>,
 }
 
 /// A hook that a component exports.
-#[derive(Clone)]
 pub(super) struct Export {
     component: InstancePre<State>,
     function: ComponentExportIndex,
@@ -41,43 +42,58 @@ impl Plugin {
     }
 
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
-    ///
-    /// # Errors
-    /// A fault; the exchange is then unchanged.
-    pub async fn pre_hook(&self, exchange: &mut Exchange, model: &str) -> Result<PreOutcome, Fault> {
+    /// The exchange comes back; after a fault it is unchanged.
+    pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
         let call = self.callee.call(Hook::Pre, &exchange.id);
-        let hook = self.pre.as_ref().ok_or_else(|| call.failed(FaultKind::NoHook))?;
-        let _permits = call.permits().await?;
-        let ran = {
-            let request = Request::of(exchange, model);
-            call.run(async |store: &mut Store<State>| hook.call(store, (&request,)).await).await
+        let Some(hook) = self.pre.clone() else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
+        let guest = match call.guest(&exchange.client).await {
+            Ok(guest) => guest,
+            Err(fault) => return (exchange, Err(fault)),
         };
-        call.settle(ran, |outcome| settle_pre(outcome, exchange))
+        let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
+        let work = async move {
+            let ran = {
+                let request = Request::of(&exchange, &model);
+                guest.run(async |store: &mut Store<State>| hook.call(store, (&request,)).await).await
+            };
+            let checked = ran.check(|outcome| settle_pre(outcome, &mut exchange));
+            (exchange, checked)
+        };
+        call.settle(bytes, work).await
     }
 
-    /// Runs the post-hook on the completion and applies what it decided.
-    ///
-    /// # Errors
-    /// A fault; exchange and completion are then unchanged.
-    pub async fn post_hook(&self, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
+    /// Runs the post-hook on the completion and applies what it decided. Both come back; after a fault they are unchanged.
+    pub async fn post_hook(
+        &self,
+        mut exchange: Exchange,
+        mut completion: Completion,
+    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
         let call = self.callee.call(Hook::Post, &exchange.id);
-        let hook = self.post.as_ref().ok_or_else(|| call.failed(FaultKind::NoHook))?;
-        let _permits = call.permits().await?;
-        let ran = {
-            let reply = Reply::of(exchange, completion);
-            call.run(async |store: &mut Store<State>| hook.call(store, (&reply,)).await).await
+        let Some(hook) = self.post.clone() else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
+        let guest = match call.guest(&exchange.client).await {
+            Ok(guest) => guest,
+            Err(fault) => return ((exchange, completion), Err(fault)),
         };
-        call.settle(ran, |outcome| settle_post(outcome, exchange, completion))
+        let bytes = Reply::bytes(&exchange, &completion);
+        let work = async move {
+            let ran = {
+                let reply = Reply::of(&exchange, &completion);
+                guest.run(async |store: &mut Store<State>| hook.call(store, (&reply,)).await).await
+            };
+            let checked = ran.check(|outcome| settle_post(outcome, &mut exchange, &mut completion));
+            ((exchange, completion), checked)
+        };
+        call.settle(bytes, work).await
     }
 }
 
 impl Export {
     /// The function of the interface, if the component exports both.
-    pub(super) fn find(component: &InstancePre<State>, interface: &str, function: &str) -> Option<Self> {
+    pub(super) fn find(component: &InstancePre<State>, interface: &str, function: &str) -> Option<Arc<Self>> {
         let exports = component.component();
         let interface = exports.get_export_index(None, interface)?;
         let function = exports.get_export_index(Some(&interface), function)?;
-        Some(Self { component: component.clone(), function })
+        Some(Arc::new(Self { component: component.clone(), function }))
     }
 
     /// Calls it in a new instance.

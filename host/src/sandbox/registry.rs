@@ -1,10 +1,12 @@
 //! The plugin directory and what of it is live: scan, compare, admit, publish by swapping one `Arc`.
-//! A bad file never replaces a good one.
+//! A bad file never replaces a good one, and no file waits for another one's compiling longer than for its first try.
 
+mod known;
 mod live;
 mod open;
 mod scan;
 mod watch;
+mod work;
 
 pub use live::{PluginStatus, Plugins, Registry};
 pub use open::{OpenError, RegistryConfig};

@@ -116,6 +116,49 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What lowering a message costs beside its texts, in bytes of text: some allocations of the guest's.
+const MESSAGE_BYTES: usize = 256;
+
+impl Request<'_> {
+    /// About how many bytes it takes to hand this over.
+    pub(super) fn bytes(exchange: &Exchange) -> usize {
+        let metadata: usize = exchange.metadata.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+        exchange.messages.iter().map(message_bytes).sum::<usize>() + fields_bytes(&exchange.params) + metadata
+    }
+}
+
+impl Reply<'_> {
+    /// About how many bytes it takes to hand this over.
+    pub(super) fn bytes(exchange: &Exchange, completion: &Completion) -> usize {
+        let metadata: usize = exchange.metadata.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+        completion.choices.iter().map(|choice| message_bytes(&choice.message)).sum::<usize>() + metadata
+    }
+}
+
+fn message_bytes(message: &chat::Message) -> usize {
+    let content = match &message.content {
+        Content::Null => 0,
+        Content::Text(text) => text.len(),
+        Content::Parts(parts) => parts.iter().map(part_bytes).sum(),
+    };
+    let calls = message.tool_calls.iter().map(|call| match call {
+        ToolCall::Other(raw) => MESSAGE_BYTES + raw.get().len(),
+        ToolCall::Function(call) => MESSAGE_BYTES + call.arguments.len() + fields_bytes(&call.extra),
+    });
+    MESSAGE_BYTES + content + calls.sum::<usize>() + fields_bytes(&message.extra)
+}
+
+fn part_bytes(part: &Part) -> usize {
+    match part {
+        Part::Text { text, extra } => MESSAGE_BYTES + text.len() + fields_bytes(extra),
+        Part::Other(raw) => MESSAGE_BYTES + raw.get().len(),
+    }
+}
+
+fn fields_bytes(list: &Fields) -> usize {
+    list.iter().map(|(name, value)| name.len() + value.get().len()).sum()
+}
+
 impl<'a> Reply<'a> {
     pub(super) fn of(exchange: &'a Exchange, completion: &'a Completion) -> Self {
         Self {

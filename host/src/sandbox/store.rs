@@ -1,9 +1,9 @@
 //! What one call's store holds, and the only place that makes such a store.
 //! A store serves one call: nothing of a guest is left when it is dropped.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use wasmtime::component::ResourceTable;
@@ -12,12 +12,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::env::CallEnv;
 use super::limiter::{Budget, Limiter};
-use super::{Limits, wasi};
+use super::ticker::TICKS_PER_TURN;
+use super::wasi;
 
-/// Operators between two looks at the clock and at other tasks: a fraction of a millisecond.
-const FUEL_YIELD: u64 = 200_000;
-/// Host calls between two chances for other tasks: the longest takes a fraction of a millisecond.
-const HOSTCALLS_PER_YIELD: u32 = 16;
+/// Operators of one turn: some hundred microseconds. A single operator that costs more, as to fill a memory does, is begun in a turn of its own.
+const FUEL_PER_TURN: u64 = 500_000;
 /// Resources that a call may hold open; hooks need a few streams.
 const HANDLES_MAX: usize = 1_000;
 
@@ -39,11 +38,13 @@ pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) ->
     let mut store = Store::new(engine, State { wasi: None, table, limiter, env });
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(limits.output);
-    store.call_hook_async(HostcallWatch::new(&limits));
+    store.call_hook_async(HostcallWatch { hostcall_bytes: limits.hostcall_bytes, output: limits.output });
     store.set_max_component_handles(HANDLES_MAX);
     // Before instantiation: start functions run on it too.
     store.set_fuel(limits.fuel)?;
-    store.fuel_async_yield_interval(Some(FUEL_YIELD))?;
+    store.fuel_async_yield_interval(Some(FUEL_PER_TURN))?;
+    store.set_epoch_deadline(TICKS_PER_TURN);
+    store.epoch_deadline_async_yield_and_update(TICKS_PER_TURN);
     Ok(store)
 }
 
@@ -55,17 +56,10 @@ impl WasiView for State {
 }
 
 /// Looks at every host call: they cost no fuel, so without it a guest that only calls the host would never yield. It bounds the bytes that
-/// one host call is handed, and lets the call's clocks and other tasks have their turn now and then.
+/// one host call is handed, and ends a turn that has lasted long enough, by the clock: one call may take as long as thousands.
 struct HostcallWatch {
     hostcall_bytes: usize,
     output: usize,
-    hostcalls: AtomicU32,
-}
-
-impl HostcallWatch {
-    fn new(limits: &Limits) -> Self {
-        Self { hostcall_bytes: limits.hostcall_bytes, output: limits.output, hostcalls: AtomicU32::new(0) }
-    }
 }
 
 type Handled<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send + 'a>>;
@@ -85,10 +79,9 @@ impl CallHookHandler<State> for HostcallWatch {
         match event {
             CallHook::CallingHost => {
                 store.set_hostcall_fuel(self.hostcall_bytes);
-                let count = self.hostcalls.fetch_add(1, Ordering::Relaxed) + 1;
-                if count.is_multiple_of(HOSTCALLS_PER_YIELD) {
+                if store.data().env.clocks.turn_is_long() {
                     return Box::pin(async {
-                        tokio::task::yield_now().await;
+                        next_turn().await;
                         Ok(())
                     });
                 }
@@ -99,6 +92,19 @@ impl CallHookHandler<State> for HostcallWatch {
         }
         Box::pin(Done)
     }
+}
+
+/// Ends the turn: ready when polled again, and polled again at once.
+pub(super) async fn next_turn() {
+    let mut ended = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut ended, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A future that is over. It has no size, so that boxing it allocates nothing.

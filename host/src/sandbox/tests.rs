@@ -1,6 +1,7 @@
 //! Capabilities, grants and the clock of waiting, on a capability that only tests have: `pause` must be granted and makes a guest wait.
 //! Its guests are a few lines of WebAssembly text.
 
+mod advisories;
 mod guest;
 mod pause;
 
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::admit::Admission;
 use super::call::Shared;
@@ -17,11 +17,14 @@ use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
 use super::grant::GrantRule;
+use super::guests::Guests;
 use super::limiter::Budget;
 use super::plugin::Plugin;
 use super::refusal::Refusal;
+use super::ticker::Ticker;
 use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
-use crate::chat::{Deadline, Exchange, Message};
+use crate::chat::{Client, Deadline, Exchange, Message};
+use crate::fair::Shares;
 use crate::telemetry::Metrics;
 
 /// What a capability that needs a grant looks like in the list.
@@ -49,24 +52,36 @@ impl Sandbox {
     fn new(napper: PluginConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
-        let cache = Cache::new(folder.path().into(), Compiler::InProcess, limits.clone()).expect("a folder of its own");
+        let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
+        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
         let shared = Shared {
-            engine: engine(limits.calls).expect("an engine"),
-            permits: Semaphore::new(1),
+            guests: Guests::here(),
+            ticker: Ticker::start(&engine, permits.clone()).expect("a thread"),
+            engine,
+            permits,
             memory: Budget::new(limits.memory),
             queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
             metrics: metrics.clone(),
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
-        let admission = Admission::new(Arc::new(shared), cache, configs, 1, WITH_PAUSE).expect("a linker");
+        let limits = ServerLimits { calls_per_plugin: 1, ..limits };
+        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE).expect("a linker");
         Self { admission, metrics, _folder: folder }
     }
 
     /// `hash` names compiled code, so each component has one of its own.
     async fn admit(&self, component: &[u8], hash: &str) -> Result<Plugin, String> {
-        self.admission.admit("napper", component, hash).await.map_err(|refusal| match refusal {
+        let (of, time) = (&self.admission, Duration::from_secs(60));
+        let admit = async {
+            let looked = of.look("napper", component)?;
+            let component = of.cache.compile(of.engine(), component, hash, time).await?;
+            of.admit("napper", &component, &looked, hash).await
+        };
+        admit.await.map_err(|refusal| match refusal {
             Refusal::Invalid(reason) | Refusal::Transient(reason) => reason,
+            Refusal::Slow => "slow".to_owned(),
         })
     }
 }
@@ -87,6 +102,7 @@ fn exchange() -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
@@ -96,12 +112,13 @@ fn exchange() -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }
 
 async fn ask(plugin: &Plugin) -> Result<PreOutcome, Fault> {
-    plugin.pre_hook(&mut exchange(), "model").await
+    plugin.pre_hook(exchange(), "model").await.1
 }
 
 #[tokio::test]

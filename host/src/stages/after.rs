@@ -6,29 +6,30 @@ use crate::chat::{Completion, Exchange};
 use crate::sandbox::{Hook, Plugins, PostOutcome};
 use crate::telemetry::Metrics;
 
-/// Runs the stage; says whether any plugin changed the completion.
+/// Runs the stage; says whether any plugin changed the completion, which comes back with the exchange.
 ///
 /// # Errors
 /// A plugin's rejection, or its fault if the operator wants faults to reject.
 pub async fn run(
     stage: &HookStage,
     plugins: &Plugins,
-    exchange: &mut Exchange,
-    completion: &mut Completion,
+    mut exchange: Exchange,
+    mut completion: Completion,
     metrics: &Metrics,
-) -> Result<bool, Error> {
+) -> Result<(Exchange, Completion, bool), Error> {
     let mut changed = false;
     for name in &stage.plugins {
-        let outcome = match plugins.get(name, Hook::Post) {
+        let outcome;
+        ((exchange, completion), outcome) = match plugins.get(name, Hook::Post) {
             Ok(plugin) => plugin.post_hook(exchange, completion).await,
-            Err(fault) => Err(fault),
+            Err(fault) => ((exchange, completion), Err(fault)),
         };
         match outcome {
             Ok(PostOutcome::Keep) => {}
             Ok(PostOutcome::Replaced) => changed = true,
             Ok(PostOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
-            Err(fault) => settle(fault, plugins, exchange, metrics)?,
+            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
         }
     }
-    Ok(changed)
+    Ok((exchange, completion, changed))
 }

@@ -13,9 +13,10 @@ use crate::telemetry::Metrics;
 /// A plugin's rejection, or its fault under `on_failure = "reject"`.
 pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange: Exchange, metrics: &Metrics) -> Result<Flow, Error> {
     for name in &stage.plugins {
-        let outcome = match plugins.get(name, Hook::Pre) {
-            Ok(plugin) => plugin.pre_hook(&mut exchange, model).await,
-            Err(fault) => Err(fault),
+        let outcome;
+        (exchange, outcome) = match plugins.get(name, Hook::Pre) {
+            Ok(plugin) => plugin.pre_hook(exchange, model).await,
+            Err(fault) => (exchange, Err(fault)),
         };
         match outcome {
             Ok(PreOutcome::Proceed) => {}

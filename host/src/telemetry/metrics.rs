@@ -62,6 +62,7 @@ struct Families {
     llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
     spans: Counters<1>,
+    cuts: Counters<1>,
 }
 
 /// The handles of one provider.
@@ -83,6 +84,7 @@ impl Metrics {
         let search_seconds =
             with_unit(r, "rag_search", "Time of a search, its embedding included", Unit::Seconds, Histogram::new(SEARCH_SECONDS));
         let search_hits = plain(r, "rag_search_hits", "Chunks found by a search", Histogram::new(HITS));
+        plain(r, "log_lines_dropped", "Log lines that were lost", super::log::dropped());
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
@@ -125,6 +127,11 @@ impl Metrics {
     /// `change` is 1 when a connection opens and -1 when it has closed.
     pub fn connections(&self, change: i64) {
         self.connections.inc_by(change);
+    }
+
+    /// A connection, or one stream of it, was cut: `unread` if its client took nothing, `crowded` if its place was needed.
+    pub fn cut(&self, reason: &'static str) {
+        self.families.cuts.get_or_create(&[("reason", reason.into())]).inc();
     }
 
     /// The figures of one plugin, for whoever calls it to keep.
@@ -221,8 +228,9 @@ impl Families {
             ),
             llm_attempts: plain(r, "llm_attempts", "Tries at providers", Family::default()),
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
-            llm_circuits: plain(r, "llm_circuit_open", "Keys of a provider that are left in peace", Family::default()),
+            llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
+            cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),
         }
     }

@@ -168,8 +168,15 @@ mod tests {
             let request = request_span("req-1", None);
             let _in_request = request.enter();
             let call = plugin_span("redact-pii", "0.1.0", "post_hook");
-            let figures =
-                HookCall { hook: "post_hook", outcome: "ok", seconds: 0.000_021, waited: 0.000_007, fuel: 1_234, peak_memory: 65_536 };
+            let figures = HookCall {
+                hook: "post_hook",
+                outcome: "ok",
+                seconds: 0.000_021,
+                waited: 0.000_007,
+                fuel: 1_234,
+                peak_memory: 65_536,
+                ..HookCall::default()
+            };
             plugin_done(&call, &figures);
             let attempt = llm_span(Operation { name: "chat", system: "openai", model: "gpt-4o" }, "my-vllm", 2);
             llm_done(&attempt, "status", Some(429), 0.25);

@@ -42,13 +42,66 @@ async fn a_key_whose_quota_is_used_up_is_left_in_peace_and_its_client_is_told_wh
 }
 
 #[tokio::test]
-async fn a_refused_key_is_a_503_while_it_is_left_in_peace() {
-    let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
+async fn a_key_that_is_refused_again_and_again_sends_requests_to_the_fallback_at_once() {
+    let Gateway { a, b, client, server: _server } = gateway(QUICK).await;
     a.always(Script::json(401, &refusal("wrong key")));
-    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
+    b.always(Script::says("from b"));
+    for _ in 0..5 {
+        assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth");
+    }
+    let answer = client.chat("p", "hi", json!({})).await.ok();
+    assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("from b", Some("1")));
+    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(502), "provider_auth", "which says what is wrong");
+}
+
+#[tokio::test]
+async fn a_provider_that_named_a_time_is_a_503_while_it_is_left_in_peace() {
+    let Gateway { a, client, server: _server, .. } = gateway(QUICK).await;
+    a.always(Script::reply(503, &[("retry-after", "3600")], ""));
+    assert_eq!(client.chat("alone", "hi", json!({})).await.refused(503), "provider_failed");
     let left_alone = client.chat_stream("alone", "hi", json!({})).await.answer().await;
     assert_eq!((left_alone.refused(503).as_str(), left_alone.header("retry-after")), ("provider_benched", Some("3600")));
     assert_eq!(a.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_provider_answers_to_one_callers_words_keeps_no_other_caller_out() {
+    // Each key is its name.
+    let key = |name: &str| {
+        use sha2::Digest;
+        let hash: String = sha2::Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{{ name = \"{name}\", sha256 = \"{hash}\" }}")
+    };
+    let keys = format!("{QUICK}\n[keys]\nclient = [ {}, {} ]", key("poisoner"), key("neighbour"));
+    let Gateway { a, b, client, server } = gateway(&keys).await;
+    let refused = [
+        Script::json(401, &refusal("this key may not use logprobs")),
+        Script::json(402, &refusal("fewer max_tokens, please")),
+        Script::json(403, &refusal("that file is not yours")),
+        Script::reply(500, &[], "choked"),
+        Script::reply(429, &[("retry-after", "3600")], ""),
+        Script::json(429, &json!({"error": {"message": "quota of that model", "code": "insufficient_quota"}})),
+        Script::default().cut(),
+        Script::reply(200, &[("content-type", "application/json")], "{"),
+    ];
+    let of = |key: &str| client.clone().header("authorization", &format!("Bearer {key}"));
+    let (poisoner, neighbour) = (of("poisoner"), of("neighbour"));
+    for (at, script) in refused.into_iter().enumerate() {
+        let poison = format!("poison {at}");
+        let says = poison.clone();
+        a.when(move |request| String::from_utf8_lossy(&request.body).contains(&says), script);
+        for _ in 0..6 {
+            poisoner.chat("alone", &poison, json!({})).await;
+        }
+    }
+    a.always(Script::says("from a"));
+    b.always(Script::says("from b"));
+    // The poisoner's own circuit is open: it goes to the fallback, or is told to come back. Everyone else is answered by the primary.
+    assert_eq!(poisoner.chat("p", "hi", json!({})).await.ok().content(), "from b");
+    let answer = neighbour.chat("p", "hi", json!({})).await.ok();
+    assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("from a", Some("1")));
+    assert_eq!(neighbour.chat("alone", "hi", json!({})).await.ok().content(), "from a");
+    server.wait_for_log("by poisoner");
 }
 
 #[tokio::test]

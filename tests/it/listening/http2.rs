@@ -127,3 +127,13 @@ async fn readiness_ends_with_the_drain_where_a_connection_still_asks() {
     drop(client);
     assert!(server.wait().success());
 }
+
+#[tokio::test]
+async fn a_host_beside_the_authority_must_be_the_same() {
+    let server = alone("");
+    let sender = connect(&server).await;
+    for (host, status) in [("localhost", 200), ("LOCALHOST:80", 200), ("evil.example", 400), ("localhost:81", 400)] {
+        let request = Request::get("http://localhost/healthz").header("host", host).body(Full::default()).expect("a request");
+        assert_eq!(in_time(sender.clone().send_request(request)).await.expect("an answer").status(), status, "{host}");
+    }
+}

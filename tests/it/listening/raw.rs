@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection in bytes. What is sent is exactly what the test wrote.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::in_time;
 use crate::server::Server;
@@ -40,7 +40,14 @@ impl Reply {
 
 impl Raw {
     pub(super) async fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.address).await.expect("it listens");
+        Self::connect_from(server, "127.0.0.1").await
+    }
+
+    /// As another peer: all of 127.0.0.0/8 is this machine.
+    pub(super) async fn connect_from(server: &Server, address: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((address.parse::<std::net::Ipv4Addr>().expect("an address"), 0).into()).expect("a free port");
+        let stream = socket.connect(server.address).await.expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");
         Self { stream, read: Vec::new() }
     }
@@ -111,6 +118,7 @@ pub(super) mod frame {
     #[repr(u8)]
     pub(in super::super) enum Kind {
         Data = 0,
+        Headers = 1,
         Reset = 3,
         Settings = 4,
         GoAway = 7,
@@ -139,6 +147,16 @@ pub(super) mod frame {
         let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
         let block = fields.map(|(name, value)| [vec![0], text(name), text(value)].concat()).concat();
         of(HEADERS, END_HEADERS | end, stream, &block)
+    }
+
+    /// How a client begins whose streams have no window: it takes nothing of any answer.
+    pub(in super::super) fn without_window() -> Vec<u8> {
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &window(0)[..]].concat()
+    }
+
+    /// SETTINGS with that window for each stream.
+    pub(in super::super) fn window(bytes: u32) -> Vec<u8> {
+        of(Kind::Settings as u8, 0, 0, &[&[0, 4], &bytes.to_be_bytes()[..]].concat())
     }
 
     pub(in super::super) fn get(stream: u32, path: &str) -> Vec<u8> {

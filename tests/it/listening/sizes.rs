@@ -165,3 +165,54 @@ async fn a_client_in_the_middle_of_sending_too_much_reads_the_answer_and_no_rese
     client.send(Method::POST, "/nowhere", Some("application/json"), large.clone()).await.refused(404);
     client.send(Method::PUT, "/v1/chat/completions", Some("application/json"), large).await.refused(405);
 }
+
+#[tokio::test]
+async fn a_head_is_limited_at_the_byte_however_it_is_read() {
+    let server = alone("");
+    let request = |bytes: usize| {
+        let rest = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: \r\n\r\n".len();
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(bytes - rest))
+    };
+    let limit = 64 << 10;
+    for (bytes, status) in [(limit, 200), (limit + 1, 431), (70_000, 431), (100_000, 431), (130_000, 431)] {
+        for pieces in [1, 2, 7] {
+            let mut client = Raw::connect(&server).await;
+            let request = request(bytes).into_bytes();
+            for piece in request.chunks(request.len().div_ceil(pieces)) {
+                // It may have had enough before the end.
+                if client.try_send(piece).await.is_err() {
+                    break;
+                }
+            }
+            assert_eq!(client.bare_reply().await.status, status, "{bytes} bytes in {pieces} pieces");
+        }
+    }
+    let mut client = Raw::connect(&server).await;
+    client.send(format!("GET /v1/models?x={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(65_000))).await;
+    assert_eq!(client.reply().await.status, 200, "a target is a part of it");
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = alone("");
+    for (target, hosts, status) in [
+        ("/healthz", "host: localhost\r\n", 200),
+        ("/healthz", "host: localhost\r\nhost: evil.example\r\n", 400),
+        ("/healthz", "host: localhost\r\nHost: localhost\r\n", 400),
+        ("/v1/models", "host: localhost\r\nhost: evil.example\r\n", 400),
+        ("http://localhost/healthz", "host: localhost\r\n", 200),
+        ("http://localhost/healthz", "host: localhost:80\r\n", 200),
+        ("http://localhost/healthz", "host: 127.0.0.1\r\n", 400),
+        ("http://localhost/healthz", "host: evil.example\r\n", 400),
+        ("http://evil.example/healthz", "host: localhost\r\n", 400),
+    ] {
+        let mut client = Raw::connect(&server).await;
+        client.send(format!("GET {target} HTTP/1.1\r\n{hosts}\r\n")).await;
+        let reply = client.reply().await;
+        assert_eq!(reply.status, status, "{target} {hosts}");
+        if status == 400 {
+            let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+            assert_eq!((&json["error"]["code"], &json["error"]["param"]), (&json!("invalid_value"), &json!("host")));
+        }
+    }
+}

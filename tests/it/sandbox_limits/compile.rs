@@ -25,7 +25,7 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A component that holds one core module with so many functions, each a kilobyte of arithmetic and branches on its parameter.
-fn heavy(functions: usize) -> Vec<u8> {
+pub(crate) fn heavy(functions: usize) -> Vec<u8> {
     // block; local.get 0; i32.const 7; i32.mul; local.tee 0; br_if 0; local.get 0; i32.const 3; i32.rem_u; local.set 0; end
     let round = [0x02, 0x40, 0x20, 0, 0x41, 7, 0x6c, 0x22, 0, 0x0d, 0, 0x20, 0, 0x41, 3, 0x70, 0x21, 0, 0x0b];
     let function = sized(&[&[0][..], &round.repeat(54), &[0x20, 0, 0x0b]].concat());
@@ -38,7 +38,10 @@ fn heavy(functions: usize) -> Vec<u8> {
         section(10, functions, &function.repeat(functions)),
     ]
     .concat();
-    [b"\0asm\x0d\0\x01\0\x01".to_vec(), sized(&module)].concat()
+    // An instance of nothing, exported as the hook's interface, so that nothing but the compiler finds a fault.
+    let hook = b"cofferdam:hooks/pre-hook@0.1.0";
+    let export = [&[0][..], &leb(hook.len()), hook, &[5, 0, 0]].concat();
+    [b"\0asm\x0d\0\x01\0\x01".to_vec(), sized(&module), section(5, 1, &[1, 0]), section(11, 1, &export)].concat()
 }
 
 /// What becomes of the component under those limits: its state, and why it was refused.
@@ -53,20 +56,21 @@ async fn loaded(bytes: &[u8], limits: ServerLimits) -> (&'static str, String) {
     };
     std::fs::create_dir(&setup.plugin_dir).expect("a folder");
     std::fs::write(setup.plugin_dir.join("it.wasm"), bytes).expect("written");
-    let (registry, _watcher) = Registry::open(setup, Metrics::new()).await.expect("a registry");
+    let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
+    registry.loaded().await;
     let status = registry.status();
     let left = std::fs::read_dir(folder.path().join("compiled")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
-    let left: Vec<_> = left.filter(|name| !name.to_string_lossy().ends_with(".cwasm")).collect();
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".compiling-")).collect();
     assert!(left.is_empty(), "nothing half compiled is left: {left:?}");
     (status[0].state, status[0].reason.clone().unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compiling_within_its_limits_works() {
-    let (state, reason) = loaded(&components().bytes("noop_pre"), ServerLimits::default()).await;
+    let (state, reason) = loaded(&components().bytes("bare"), ServerLimits::default()).await;
     assert_eq!((state, reason.as_str()), ("live", ""));
     let (state, reason) = loaded(&heavy(10), ServerLimits::default()).await;
-    assert!(state == "refused" && reason.contains("it exports nothing"), "it compiles, and is no plugin: {reason}");
+    assert!(state == "refused" && reason.contains("its hook has another shape"), "it compiles, and is no plugin: {reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

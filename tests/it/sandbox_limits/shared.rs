@@ -34,7 +34,8 @@ async fn all_calls_share_one_budget_of_memory() {
     let one = 17 * (64 << 10);
     for (memory, expected) in [(2 * one, None), (2 * one - 1, Some(FaultKind::Busy))] {
         let mut sandbox = sandbox(&["sleeper", "noop_pre"]).limit("sleeper", held());
-        sandbox.setup.limits = ServerLimits { memory, ..ServerLimits::default() };
+        // One thread, so that the sleeper has its memory when the other asks for some.
+        sandbox.setup.limits = ServerLimits { memory, threads: 1, ..ServerLimits::default() };
         let (registry, _watcher) = sandbox.open().await;
         let (_, second) = tokio::join!(ask(&registry, "sleeper", "hi"), ask(&registry, "noop-pre", "hi"));
         assert_eq!(second.err(), expected, "{memory} bytes for two calls");
@@ -56,10 +57,11 @@ async fn one_hostcall_takes_no_more_than_its_bytes() {
 #[tokio::test]
 async fn machine_code_is_kept_up_to_its_number_and_the_live_plugins_stay() {
     for (compiled, files) in [(1, 1), (2, 2)] {
-        let server =
-            Server::with(&format!("[limits.plugins]\ndebounce = \"20ms\"\npoll = \"1s\"\ncompiled = {compiled}")).plugin("stamp_1").start();
+        let server = Server::with(&format!("[limits.plugins]\ndebounce = \"20ms\"\npoll = \"1s\"\ncompiled = {compiled}"))
+            .plugin_as("stamp_1", "stamp")
+            .start();
         let client = Client::of(server.address);
-        deploy(&components().path("stamp_2"), &server.plugin_dir(), "stamp_1");
+        deploy(&components().path("stamp_2"), &server.plugin_dir(), "stamp");
         let folder = server.folder.path().join("data/compiled");
         let settled = async {
             loop {

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clean;
 use super::document::{dead_links, rows};
 use super::keys::{keys, stage_keys};
 use super::source::{Source, exists, files, read, under};
+use super::{clean, rust};
 
 /// A README is read before anything else, so it ends before a reader does.
 const README_LINES_MAX: usize = 150;
@@ -14,7 +14,7 @@ const ARCHITECTURE_LINES_MAX: usize = 199;
 
 /// The tables whose keys are limits.
 fn is_limit(path: &str) -> bool {
-    path.contains("limits.") || path.starts_with("telemetry.otlp_")
+    path.contains("limits.") || ["telemetry.otlp_", "telemetry.log_"].iter().any(|start| path.starts_with(start))
 }
 
 fn documents() -> Vec<Source> {
@@ -34,6 +34,20 @@ fn every_link_between_documents_leads_somewhere() {
     let all = documents();
     assert!(all.len() > 20, "found only {} documents", all.len());
     clean(all.iter().flat_map(|document| dead_links(document, &all, exists)));
+}
+
+/// A promise that no test holds is a hope.
+#[test]
+fn every_test_and_file_that_a_promise_of_security_names_is_there() {
+    let (document, sources) = (read("SECURITY.md"), rust());
+    let words: Vec<&str> = document.split('`').skip(1).step_by(2).collect();
+    let is_test = |word: &&&str| word.matches('_').count() > 3 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let tests: Vec<&str> = words.iter().filter(is_test).copied().collect();
+    assert!(tests.len() > 30, "read only {tests:?}");
+    let missing = |test: &&&str| !sources.iter().any(|source| source.text.contains(&format!("fn {test}(")));
+    clean(tests.iter().filter(missing).map(|test| format!("SECURITY.md: there is no test `{test}`")));
+    let paths = words.iter().filter(|word| word.contains('/') && word.ends_with(".rs"));
+    clean(paths.filter(|path| !exists(path)).map(|path| format!("SECURITY.md: there is no file `{path}`")));
 }
 
 #[test]

@@ -119,13 +119,8 @@ fn read_choice<'de, A: MapAccess<'de>>(mut map: A) -> Result<Choice, A::Error> {
     Ok(Choice { index, message: message.ok_or_else(|| A::Error::missing_field("message"))?, finish_reason, extra })
 }
 
-fn read_all<'de, A: MapAccess<'de>>(mut map: A) -> Result<AllFields, A::Error> {
-    let mut fields = Fields::new();
-    while let Some(field) = map.next_entry()? {
-        fields.push(field);
-    }
-    last_wins(&mut fields);
-    Ok(AllFields(fields))
+fn read_all<'de, A: MapAccess<'de>>(map: A) -> Result<AllFields, A::Error> {
+    read_fields(map).map(AllFields)
 }
 
 impl<'de> Deserialize<'de> for Content {
@@ -159,29 +154,28 @@ impl<'de> Deserialize<'de> for Content {
 
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Json::deserialize(deserializer)?;
-        let AllFields(mut fields) = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+        // Borrowed, because a part may be as long as the whole text.
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let mut fields = borrowed_fields(raw).map_err(D::Error::custom)?;
         match take_string(&mut fields, "type").as_deref() {
             None => Err(D::Error::missing_field("type")),
             Some("text") => match take_string(&mut fields, "text") {
-                Some(text) => Ok(Part::Text { text, extra: fields }),
+                Some(text) => Ok(Part::Text { text, extra: owned(fields) }),
                 None => Err(D::Error::custom("missing field `text`")),
             },
-            Some(_) => Ok(Part::Other(raw)),
+            Some(_) => Ok(Part::Other(raw.to_owned())),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for ToolCall {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Json::deserialize(deserializer)?;
-        let AllFields(mut fields) = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
-        let function = fields.iter().position(|(key, _)| key == "function");
-        let Some(function) = function else {
-            return Ok(ToolCall::Other(raw));
-        };
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let other = || Ok(ToolCall::Other(raw.to_owned()));
+        let mut fields = borrowed_fields(raw).map_err(D::Error::custom)?;
+        let Some(function) = fields.iter().position(|(key, _)| key == "function") else { return other() };
         let (_, function) = fields.remove(function);
-        let AllFields(mut function) = serde_json::from_str(function.get()).map_err(D::Error::custom)?;
+        let mut function = borrowed_fields(function).map_err(D::Error::custom)?;
         // What OpenAI's own clients read of the arguments, and send back with them.
         function.retain(|(name, _)| name != "parsed_arguments");
         take_string(&mut fields, "type");
@@ -190,15 +184,49 @@ impl<'de> Deserialize<'de> for ToolCall {
         let arguments = take_string(&mut function, "arguments");
         match (id, name, arguments) {
             (Some(id), Some(name), arguments) if function.is_empty() => {
-                Ok(ToolCall::Function(FunctionCall { id, name, arguments: arguments.unwrap_or_default(), extra: fields }))
+                Ok(ToolCall::Function(FunctionCall { id, name, arguments: arguments.unwrap_or_default(), extra: owned(fields) }))
             }
-            _ => Ok(ToolCall::Other(raw)),
+            _ => other(),
         }
     }
 }
 
+/// The fields of an object in their order, where they stand in its text; of fields with one name the last counts.
+///
+/// # Errors
+/// If it is no object.
+pub fn borrowed_fields(raw: &RawValue) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = Vec<(String, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            read_fields(map)
+        }
+    }
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Object)
+}
+
+fn read_fields<'de, V: Deserialize<'de>, A: MapAccess<'de>>(mut map: A) -> Result<Vec<(String, V)>, A::Error> {
+    let mut fields = Vec::new();
+    while let Some(field) = map.next_entry()? {
+        fields.push(field);
+    }
+    last_wins(&mut fields);
+    Ok(fields)
+}
+
+fn owned(fields: Vec<(String, &RawValue)>) -> Fields {
+    fields.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+}
+
 /// Of fields with one name the last stays, as parsers commonly have it: hooks must see what the provider will see.
-fn last_wins(fields: &mut Fields) {
+fn last_wins<V>(fields: &mut Vec<(String, V)>) {
+    if fields.len() < 2 {
+        return;
+    }
     let mut seen = HashSet::with_capacity(fields.len());
     // Back to front, so that popping meets the fields in their order.
     let mut last: Vec<bool> = fields.iter().rev().map(|(name, _)| seen.insert(name.as_str())).collect();
@@ -207,9 +235,9 @@ fn last_wins(fields: &mut Fields) {
 }
 
 /// Takes the field out if it is there and a string.
-fn take_string(fields: &mut Fields, name: &str) -> Option<String> {
+fn take_string(fields: &mut Vec<(String, &RawValue)>, name: &str) -> Option<String> {
     let at = fields.iter().position(|(key, _)| key == name)?;
-    let text = serde_json::from_str::<String>(RawValue::get(&fields[at].1)).ok()?;
+    let text = serde_json::from_str::<String>(fields[at].1.get()).ok()?;
     fields.remove(at);
     Some(text)
 }

@@ -20,12 +20,25 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "header_bytes", "\"8KiB\"", "\"1MiB\"", "8191", "1_048_577"),
     ("limits.http", "idle_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
     ("limits.http", "body_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.http", "bodies_bytes", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
+    ("limits.http", "body_depth", "8", "127", "7", "128"),
+    ("limits.http", "body_values", "100", "10_000_000", "99", "10_000_001"),
+    ("limits.http", "body_fields", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "messages", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "parts", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "tool_calls", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "tools", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "parses", "1", "1_000", "0", "1_001"),
     ("limits.http", "body_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
     ("limits.http", "response_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
     ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
     ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "bodies", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "admin_requests", "1", "100_000", "0", "100_001"),
+    ("limits.http", "write_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.http", "answer_bytes", "\"64KiB\"", "\"1TiB\"", "65535", "\"2TiB\""),
     ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
     ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "streams", "1", "10_000", "0", "10_001"),
@@ -46,8 +59,14 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.plugins", "calls", "1", "10_000", "0", "10_001"),
     ("limits.plugins", "calls_per_plugin", "1", "10_000", "0", "10_001"),
     ("limits.plugins", "memory", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
+    ("limits.plugins", "compiles", "1", "64", "0", "65"),
+    ("limits.plugins", "image_bytes", "\"64KiB\"", "\"4GiB\"", "65535", "\"5GiB\""),
+    ("limits.plugins", "compiled_file_bytes", "\"1MiB\"", "\"4GiB\"", "\"1023KiB\"", "\"5GiB\""),
+    ("limits.plugins", "compiled_bytes", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
     ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
     ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
+    ("limits.plugins", "threads", "0", "256", "-1", "257"),
+    ("limits.plugins", "starve_time", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
     ("limits.plugins", "file_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.plugins", "files", "1", "10_000", "0", "10_001"),
     ("limits.plugins", "compile_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
@@ -58,9 +77,16 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.ledger", "flush", "\"100ms\"", "\"1h\"", "\"99ms\"", "\"2h\""),
     ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
     ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "completion_tokens", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "budget_parts", "1", "10_000", "0", "10_001"),
+    ("limits.ledger", "budget_wait", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),
     ("keys.default_limits", "tokens_per_minute", "1", "1_000_000_000", "0", "1_000_000_001"),
     ("keys.default_limits", "tokens_per_day", "1", "1_000_000_000_000", "0", "1_000_000_000_001"),
+    ("keys.default_limits", "usd_per_day", "0.01", "10_000_000", "0.009999", "10_000_000.000001"),
+    ("keys.default_limits", "usd_per_month", "0.01", "1e7", "0", "10_000_001"),
+    ("telemetry", "log_queue", "\"64KiB\"", "\"1GiB\"", "\"63KiB\"", "\"2GiB\""),
+    ("telemetry", "log_flush", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("telemetry", "otlp_queue", "1", "1_000_000", "0", "1_000_001"),
     ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
     ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
@@ -90,7 +116,7 @@ fn every_limit_is_read_and_has_two_edges() {
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     let config = parse(
-        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3",
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
     );
     let effective = config.effective();
     let table = |name: &str| {
@@ -102,18 +128,18 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
             .filter_map(|l| Some(l.split_once(" = ")?.0.to_owned()))
             .collect::<BTreeSet<_>>()
     };
-    let check = |name: &str, limits: &dyn Debug| {
-        let fields = format!("{limits:#?}");
+    let check_all = |name: &str, limits: &[&dyn Debug]| {
+        let fields: String = limits.iter().map(|limits| format!("{limits:#?}\n")).collect();
         let fields = fields.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(field, _)| field.to_owned());
         assert_eq!(fields.collect::<BTreeSet<_>>(), table(name), "{name}");
     };
+    let check = |name: &str, limits: &dyn Debug| check_all(name, &[limits]);
     check("limits.http", &config.http);
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);
-    check("telemetry", &config.telemetry);
-    check("telemetry", &config.telemetry);
+    check_all("telemetry", &[&config.telemetry, &config.log]);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

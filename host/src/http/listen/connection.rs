@@ -3,21 +3,23 @@
 //! known and none for an HTTP/2 client that stays silent.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Frame, SizeHint};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::activity::{Action, ActiveRequest, Activity};
+use super::activity::{Action, ActiveRequest, Activity, UNREAD};
 use super::handler::Handler;
+use super::peer::Peer;
+use super::socket::Socket;
+use super::streams::{ActiveBody, Streams};
 use crate::http::limits::Limits;
 
 /// hyper's least buffer.
@@ -30,22 +32,25 @@ const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How connections are spoken to, made once for all of them. HTTP/2 streams run as tasks that end with their connection.
-pub(super) struct Protocols {
+/// Bytes of an answer that an HTTP/2 stream holds ready for its client.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// How connections are spoken to, made once for all of them.
+pub(super) struct Protocols<H> {
     /// For connections whose first bytes leave open what they speak, and for those that speak HTTP/2.
-    either: Builder<TokioExecutor>,
-    http1: Builder<TokioExecutor>,
+    either: Builder<Streams<H>>,
+    http1: Builder<Streams<H>>,
 }
 
-impl Protocols {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self { either: protocol(limits), http1: protocol(limits).http1_only() }
+impl<H: Handler> Protocols<H> {
+    pub(super) fn new(limits: &Limits, handler: &Arc<H>) -> Self {
+        Self { either: protocol(limits, handler), http1: protocol(limits, handler).http1_only() }
     }
 }
 
-fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
+fn protocol<H: Handler>(limits: &Limits, handler: &Arc<H>) -> Builder<Streams<H>> {
     let header_bytes = limits.header_bytes.max(HEADER_BYTES_MIN);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Streams::new(Arc::clone(handler), limits.write_time));
     // Without half-close a client that stops sending has left, and its work is dropped.
     builder.http1().half_close(false).header_read_timeout(None).max_buf_size(header_bytes).max_headers(HEADERS_MAX);
     builder
@@ -54,6 +59,7 @@ fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(limits.streams)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     builder
 }
@@ -68,31 +74,37 @@ async fn speaks_http1(stream: &TcpStream) -> bool {
 
 /// Serves one connection to its end; dropping the future cuts it and drops what it was doing.
 pub(super) async fn run<H: Handler>(
-    stream: TcpStream,
+    (stream, network): (TcpStream, IpAddr),
+    activity: Arc<Activity>,
     handler: &Arc<H>,
-    protocols: &Protocols,
+    protocols: &Protocols<H>,
     limits: &Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let activity = Arc::new(Activity::new(Instant::now()));
     let service = service_fn(|request| {
         let began = Instant::now();
         let active = ActiveRequest::begin(Arc::clone(&activity), began);
+        let peer = Peer { network, activity: Arc::clone(&activity), request: active.request };
         let handler = Arc::clone(handler);
         // Boxed, because hyper keeps room for the future as long as the connection lives, and a stream needs only its body.
-        Box::pin(async move { Ok::<_, Infallible>(handler.answer(request, began).await.map(|body| ActiveBody { body, _active: active })) })
+        Box::pin(async move { Ok::<_, Infallible>(handler.answer(request, began, peer).await.map(|body| ActiveBody::new(body, active))) })
     });
+    let crowded = || {
+        handler.connection_cut("crowded");
+        tracing::debug!("a connection was cut: it was idle and its room was needed");
+    };
     let mut early = stopping.clone();
     let http1 = tokio::select! {
         biased;
         http1 = speaks_http1(&stream) => http1,
         _ = early.wait_for(|stopping| *stopping) => false,
+        () = activity.given_way() => return crowded(),
         () = tokio::time::sleep_until(activity.first_head_due(limits)) => {
             return tracing::debug!("a connection was cut: no request came in time");
         }
     };
     let protocol = if http1 { &protocols.http1 } else { &protocols.either };
-    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(Socket::new(stream, Arc::clone(&activity))), service));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
     let mut check = pin!(tokio::time::sleep_until(activity.first_check(limits)));
     let mut draining = false;
@@ -105,6 +117,7 @@ pub(super) async fn run<H: Handler>(
                 }
                 return;
             }
+            () = activity.given_way() => return crowded(),
             _ = stop.as_mut(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
@@ -117,33 +130,13 @@ pub(super) async fn run<H: Handler>(
                     check.as_mut().reset(next);
                 }
                 Action::Cut(why) => {
+                    if why == UNREAD {
+                        handler.connection_cut("unread");
+                    }
                     tracing::debug!("a connection was cut: {why}");
                     return;
                 }
             },
         }
-    }
-}
-
-/// An answer's body, which keeps its connection marked as busy until it is dropped.
-struct ActiveBody<B> {
-    body: B,
-    _active: ActiveRequest,
-}
-
-impl<B: Body + Unpin> Body for ActiveBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

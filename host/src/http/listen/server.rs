@@ -1,4 +1,4 @@
-//! The listening socket: accepting connections, and draining them at the end. An error of one connection never ends the loop; only a broken
+//! The listening socket: accepting connections, closing idle ones for new ones, and draining all at the end. An error of one connection never ends the loop; only a broken
 //! listening socket does. On the signal to stop no new connection is taken, what runs is finished within `drain_time`, the rest is cut.
 
 use std::io;
@@ -8,16 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::activity::Activity;
 use super::connection::{self, Protocols};
 use super::error::Error;
 use super::handler::Handler;
+use super::peer::network;
+use super::roster::Roster;
 use crate::http::limits::Limits;
 
 /// Pause after an accept that failed because files or memory were short; trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections over the limit, for the moment until an idle one has closed. If all are busy, somebody who asks for the server's health is let
+/// in here.
+const SPARE_CONNECTIONS: usize = 16;
+
+/// What the system holds of a connection that it cannot send yet. A client that takes half as much in `write_time` is not cut.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;
 
 /// A server that listens and does not yet serve.
 pub(in crate::http) struct Server<H> {
@@ -36,7 +48,7 @@ pub struct Drain {
 /// What every connection needs.
 struct Shared<H> {
     limits: Limits,
-    protocols: Protocols,
+    protocols: Protocols<H>,
     handler: Arc<H>,
 }
 
@@ -48,8 +60,9 @@ impl<H: Handler> Server<H> {
     pub(in crate::http) async fn bind(listen: SocketAddr, limits: Limits, handler: Arc<H>) -> Result<Self, Error> {
         let refused = |source| Error::Bind { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        bound_unsent(&listener).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let protocols = Protocols::new(&limits);
+        let protocols = Protocols::new(&limits, &handler);
         Ok(Self { listener, address, shared: Arc::new(Shared { limits, protocols, handler }) })
     }
 
@@ -65,12 +78,13 @@ impl<H: Handler> Server<H> {
     pub(in crate::http) async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Drain, Error> {
         let Self { listener, shared, .. } = self;
         let mut shutdown = pin!(shutdown);
-        let permits = Arc::new(Semaphore::new(shared.limits.connections));
+        let roster = Arc::new(Roster::default());
+        let permits = Arc::new(Semaphore::new(shared.limits.connections + SPARE_CONNECTIONS));
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         loop {
             let next = async {
-                let permit = Arc::clone(&permits).acquire_owned().await.expect("nobody closes the semaphore");
+                let permit = permit(&permits, &roster).await;
                 (listener.accept().await, permit)
             };
             let (accepted, permit) = tokio::select! {
@@ -79,14 +93,21 @@ impl<H: Handler> Server<H> {
                 next = next => next,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    if roster.len() >= shared.limits.connections {
+                        // If nobody can go, the new one takes one of the spare ones.
+                        roster.make_room();
+                    }
                     // Events of a stream must not wait for more bytes; a socket that refuses is one that is gone already.
                     let _ = stream.set_nodelay(true);
                     let counted = CountedConnection::new(Arc::clone(&shared.handler));
                     let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
+                    let (network, activity) = (network(peer.ip()), Arc::new(Activity::new(Instant::now())));
+                    let member = roster.enter(network, Arc::clone(&activity));
                     connections.spawn(async move {
-                        connection::run(stream, &shared.handler, &shared.protocols, &shared.limits, stopping).await;
-                        drop((counted, permit));
+                        let Shared { handler, protocols, limits } = &*shared;
+                        connection::run((stream, network), activity, handler, protocols, limits, stopping).await;
+                        drop((member, counted, permit));
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(Error::Accept(error)),
@@ -103,6 +124,30 @@ impl<H: Handler> Server<H> {
         drop(listener);
         stop.send_replace(true);
         Ok(drain(connections, shared.limits.drain_time).await)
+    }
+}
+
+/// Lets the system take few bytes of a connection that its client does not read, megabytes otherwise. This holds for all connections of the
+/// listener. It also makes the system tell of each step of a slow client, so that it is not taken for one that stands still.
+#[cfg(target_os = "linux")]
+fn bound_unsent(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES)
+}
+
+/// The option is Linux's; elsewhere the system's own bounds hold.
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(_: &TcpListener) -> io::Result<()> {
+    Ok(())
+}
+
+/// Room for one connection more. While all are busy nobody can be told to go, so this is tried again: one may become idle and stay open.
+async fn permit(permits: &Arc<Semaphore>, roster: &Roster) -> OwnedSemaphorePermit {
+    let mut acquire = pin!(Arc::clone(permits).acquire_owned());
+    loop {
+        if let Ok(permit) = tokio::time::timeout(ACCEPT_PAUSE, acquire.as_mut()).await {
+            return permit.expect("nobody closes the semaphore");
+        }
+        roster.make_room();
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
-use crate::ledger::Limit;
-use crate::llm::Phase;
+use crate::ledger::Remedy;
+use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
@@ -53,8 +53,9 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoAdminKeys => (403, PERMISSION, "no_admin_keys"),
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
-        Refusal::Overloaded => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
+        Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
         Refusal::BodySlow => (408, REQUEST, "body_timeout"),
         Refusal::BodyBroken => (400, REQUEST, "body_incomplete"),
@@ -73,10 +74,19 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
 
 /// As OpenAI does: a client waits for a rate, and does not wait for a budget.
 fn used_up(refused: &ledger::Refused, message: String) -> ErrorResponse {
-    let response = |code: &'static str| ErrorResponse::new(429, RATE, code, message).after(whole_seconds(refused.retry_after));
-    match refused.limit {
-        Limit::RequestsPerMinute | Limit::TokensPerMinute => response("rate_limit_exceeded"),
-        Limit::TokensPerDay => response("insufficient_quota").hopeless(),
+    let remedy = match refused.remedy() {
+        Remedy::Wait => BudgetRemedy::Wait,
+        Remedy::Later => BudgetRemedy::Later,
+        Remedy::OtherModel => BudgetRemedy::OtherModel,
+    };
+    over_budget(message, remedy, refused.retry_after)
+}
+
+fn over_budget(message: String, remedy: BudgetRemedy, retry_after: Duration) -> ErrorResponse {
+    match remedy {
+        BudgetRemedy::Wait => ErrorResponse::new(429, RATE, "rate_limit_exceeded", message).after(whole_seconds(retry_after)),
+        BudgetRemedy::Later => ErrorResponse::new(429, RATE, "insufficient_quota", message).after(whole_seconds(retry_after)).hopeless(),
+        BudgetRemedy::OtherModel => ErrorResponse::new(403, PERMISSION, "model_not_priced", message).hopeless(),
     }
 }
 
@@ -121,6 +131,7 @@ fn faulted(fault: &Fault) -> ErrorResponse {
         FaultKind::Invalid(_) => blamed("plugin_invalid_outcome".into()).hopeless(),
         FaultKind::Busy => ErrorResponse::new(503, PLUGIN, "plugin_busy", message()).after(1),
         FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()),
+        FaultKind::Loading => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).after(1),
         FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()),
         FaultKind::Host(_) => {
             let message = format!("the host failed while it ran plugin `{}`; its log says why, under this request's id", fault.plugin);
@@ -163,6 +174,7 @@ fn provider(error: &llm::Error) -> ErrorResponse {
         llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
         }
+        llm::Error::OverBudget { message, remedy, retry_after } => over_budget(message.clone(), *remedy, *retry_after),
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),
     }
 }

@@ -34,12 +34,41 @@ fn the_envelope_has_all_four_keys_and_the_headers_go_with_it() {
         r#"{"error":{"message":"the API key is not valid","type":"authentication_error","param":null,"code":"invalid_api_key"}}"#;
     assert_eq!(&body[..], expected.as_bytes());
 
-    let response = written(&Failure::Refused(Refusal::Overloaded));
+    let response = written(&Failure::Refused(Refusal::Overloaded { key: "limits.http.requests" }));
     assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1")));
     let response = written(&Failure::Refused(Refusal::Method { path: "/v1/models".into(), allow: "GET, HEAD".into() }));
     assert_eq!(response.headers()["allow"], "GET, HEAD");
     let response = written(&fault(FaultKind::Exhausted(Exhausted::Stack)));
     assert_eq!(response.headers()["x-should-retry"], "false");
+}
+
+#[test]
+fn no_answer_repeats_more_of_a_client_s_words_than_it_takes_to_recognise_them() {
+    let long = || "w".repeat(1 << 20);
+    let failures = [
+        Failure::Refused(Refusal::NoModel(long().into())),
+        Failure::Refused(Refusal::NoEmbedding(long().into())),
+        Failure::Refused(Refusal::NoApi(long().into())),
+        Failure::Refused(Refusal::Multipart(long().into())),
+        Failure::Refused(Refusal::NotUtf8 { name: long().into(), at: 3 }),
+        Failure::Refused(Refusal::field(long(), long())),
+        Failure::Refused(Refusal::ContentType { got: long(), want: "application/json" }),
+        Failure::Refused(Refusal::ForeignHost(long())),
+        Failure::Invalid(Invalid { param: Some(long()), message: long() }),
+        Failure::Put(PutError::Invalid(vec![Problem { path: long(), message: long() }])),
+        Failure::Upload { stored: vec![long()], source: rag::Error::Unsupported { name: long() } },
+        rejection(long(), long()),
+    ];
+    for failure in failures {
+        let response = written(&failure);
+        let Content::Whole(body) = response.body() else { panic!("a whole body") };
+        assert!(body.len() < 5_000, "{} bytes", body.len());
+    }
+}
+
+fn rejection(code: String, message: String) -> Failure {
+    let rejection = Rejection { status: 403, code, message, retry_after: None };
+    Failure::from(pipeline::Error::Rejected { plugin: "guard".into(), rejection })
 }
 
 #[test]
@@ -125,10 +154,19 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NoAdminKeys,
         Refusal::ForeignHost("evil.example".into()),
         Refusal::ForeignOrigin("https://evil.example".into()),
-        Refusal::Overloaded,
+        Refusal::Overloaded { key: "limits.http.requests" },
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),
+        used_up(ledger::Limit::UsdPerDay, 3_600_000),
+        used_up(ledger::Limit::UsdPerMonth, 86_400_000),
+        Refusal::RateLimited(ledger::Refused { end_user: true, ..refused(ledger::Limit::TokensPerDay, 3_600_000) }),
+        Refusal::RateLimited(ledger::Refused { why: ledger::Why::UnderWay, ..refused(ledger::Limit::TokensPerDay, 1_000) }),
+        Refusal::RateLimited(ledger::Refused {
+            why: ledger::Why::NoPrice { model: "a/gpt".into() },
+            ..refused(ledger::Limit::UsdPerDay, 0)
+        }),
+        Refusal::HeadTooLarge { limit: 10 },
         Refusal::BodyTooLarge { limit: 10, key: "limits.http.body_bytes" },
         Refusal::BodySlow,
         Refusal::BodyBroken,
@@ -144,7 +182,12 @@ fn refusals() -> Vec<Refusal> {
 }
 
 fn used_up(limit: ledger::Limit, millis: u64) -> Refusal {
-    Refusal::RateLimited(ledger::Refused { caller: "team-a".into(), limit, allowed: 60, retry_after: Duration::from_millis(millis) })
+    Refusal::RateLimited(refused(limit, millis))
+}
+
+fn refused(limit: ledger::Limit, millis: u64) -> ledger::Refused {
+    let (why, retry_after) = (ledger::Why::UsedUp, Duration::from_millis(millis));
+    ledger::Refused { caller: "team-a".into(), end_user: false, limit, allowed: 60, why, retry_after }
 }
 
 fn fault_kinds() -> Vec<FaultKind> {
@@ -160,6 +203,7 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::Invalid("status 200".into()),
         FaultKind::Reported("no configuration".into()),
         FaultKind::NotLoaded,
+        FaultKind::Loading,
         FaultKind::NoHook,
         FaultKind::Busy,
         FaultKind::Host("pool /secret".into()),
@@ -182,6 +226,9 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::InvalidReply { provider: provider(), cause: "<html>".into() },
         llm::Error::SecretMissing { provider: provider(), name: "OPENAI_API_KEY".into(), cause: llm::MissingSecret::NotSet },
         llm::Error::UnknownProvider { provider: provider() },
+        llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Wait, retry_after: limit },
+        llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Later, retry_after: limit },
+        llm::Error::OverBudget { message: "no price".into(), remedy: llm::BudgetRemedy::OtherModel, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]

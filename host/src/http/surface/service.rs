@@ -43,7 +43,11 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 parameters: &[],
                 answers: &[
                     Answer { status: 200, description: "They should.", contents: &[Media::Json(schema::<health::Status>)] },
-                    Answer { status: 503, description: "The server is about to stop.", contents: &[Media::Json(schema::<health::Status>)] },
+                    Answer {
+                        status: 503,
+                        description: "The server still loads plugins, or is about to stop.",
+                        contents: &[Media::Json(schema::<health::Status>)],
+                    },
                 ],
             },
             handler: |call| Box::pin(health::ready(call)),

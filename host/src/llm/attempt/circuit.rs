@@ -1,5 +1,5 @@
-//! One circuit breaker: closed while a provider answers, open after it failed too often or asked for a pause, half-open for one probe at a
-//! time. Pure: the time is an argument, and the outcome of a try from before the circuit opened never closes it.
+//! One caller's circuit breaker: closed while a provider answers, open after it failed too often or asked for a pause, half-open for one
+//! probe at a time. Pure: the time is an argument, and the outcome of a try from before the circuit opened never closes it.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::llm::limits::Limits;
 #[derive(Clone, Copy)]
 pub(super) struct BreakerConfig {
     /// Failures in a row that open it; with 0 it never opens.
-    failures_max: u32,
+    pub(super) failures_max: u32,
     /// How long it stays open at first.
-    open_time: Duration,
-    open_time_max: Duration,
+    pub(super) open_time: Duration,
+    pub(super) open_time_max: Duration,
 }
 
 /// Starts closed.
 pub(super) struct Circuit {
-    /// In a row, while it is closed.
+    /// In a row; while it is half-open, only probes that were refused.
     failures: u32,
     open: Option<OpenState>,
     /// Counts how often it opened, so that the outcome of an earlier try is recognised.
@@ -46,8 +46,15 @@ pub(super) enum Cause {
     Failures,
     /// The provider reported a rate limit or a quota.
     Limited,
-    /// The provider refused the key or named a time to wait.
+    /// The provider named a time to wait.
     Reported,
+}
+
+impl Cause {
+    /// Of what the provider said itself.
+    pub(super) fn stated(limited: bool) -> Self {
+        if limited { Self::Limited } else { Self::Reported }
+    }
 }
 
 /// Allows one try; needed again to record its outcome.
@@ -140,17 +147,28 @@ impl Circuit {
                 self.failures = 0;
                 if self.open.take().is_some() { Change::Closed } else { Change::None }
             }
-            (Verdict::Failure, Some(failure)) if self.open.is_none() => {
-                self.failures += 1;
-                if self.failures < config.failures_max { Change::None } else { self.open(now, time, time, Cause::Failures, failure) }
-            }
             (Verdict::Failure, Some(failure)) if probe => self.open(now, time, time, Cause::Failures, failure),
+            (Verdict::Failure, Some(failure)) if self.open.is_none() => self.failed(now, time, failure, config),
+            // A refusal may be of what this request asked for, so one of them says as little of a half-open circuit as of a closed one.
+            (Verdict::Refused, Some(failure)) if probe || self.open.is_none() => self.failed(now, time, failure, config),
             (Verdict::Unavailable { limited, retry_after }, Some(failure)) => {
-                let cause = if *limited { Cause::Limited } else { Cause::Reported };
                 let open_for = retry_after.map_or(time, |after| after.min(config.open_time_max));
-                self.open(now, open_for, time, cause, failure)
+                self.open(now, open_for, time, Cause::stated(*limited), failure)
             }
             _ => Change::None,
+        }
+    }
+
+    /// Counts a failure, and opens it if that was one too many.
+    fn failed(&mut self, now: Instant, time: Duration, failure: &Failure, config: &BreakerConfig) -> Change {
+        self.failures += 1;
+        if self.failures < config.failures_max { Change::None } else { self.open(now, time, time, Cause::Failures, failure) }
+    }
+
+    /// Another caller was answered, so if failures were counted here, the next try may see whether they are over.
+    pub(super) fn others_were_answered(&mut self, now: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.cause == Cause::Failures) {
+            open.until = open.until.min(now);
         }
     }
 

@@ -1,5 +1,5 @@
-//! All circuit breakers, one for each provider and key, shared by all requests. Only those with something to remember are kept.
-//! Holds the names of keys, never their values.
+//! All circuit breakers: for each provider and key one that all requests share, and one for each caller. Only those with something to remember
+//! are kept. What one caller does opens its own circuit and no other's. Holds the names of keys, never their values.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,10 +7,14 @@ use tokio::time::Instant;
 
 use super::circuit::{BreakerConfig, Change, Circuit, Open, Ticket};
 use super::policy::Verdict;
+use super::shared::{self, Caller, Outcome, Shared};
 use super::{Failure, Observer};
 use crate::llm::limits::Limits;
 
-/// The circuits that requests share.
+/// In log lines: all callers. Where there are no keys, nobody is told from the others.
+const EVERYONE: &str = "everyone";
+
+/// The circuits of all requests.
 pub(super) struct Circuits {
     config: BreakerConfig,
     observer: Arc<dyn Observer>,
@@ -25,17 +29,21 @@ struct Table {
     generation: u64,
 }
 
-/// Whose circuit it is: a provider, and the name of the secret that holds its key; for targets that name none, that of the provider's entry.
+/// Whose circuits they are: a provider, and the name of the secret that holds its key, for targets that name none that of the provider's entry;
+/// and who asks, by the name of the client's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account<'a> {
     pub(super) provider: &'a str,
     pub(super) key_name: Option<&'a str>,
+    pub(super) caller: Option<&'a str>,
 }
 
+/// The circuits of one provider and key. There are no more callers than the operator has made keys.
 struct Kept {
     provider: String,
     key_name: Option<String>,
-    circuit: Circuit,
+    shared: Shared,
+    callers: Vec<(Caller, Circuit)>,
 }
 
 /// A circuit that remembers a failure, for the operator.
@@ -44,9 +52,18 @@ pub struct CircuitState {
     pub provider: String,
     /// The name of the secret, never its value.
     pub key_name: Option<String>,
+    pub whose: Whose,
     pub state: CircuitPhase,
     /// The end of its open time; none while it is closed.
     pub until: Option<Instant>,
+}
+
+/// Whose requests a circuit keeps from a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Everyone,
+    /// The name of a client key; none if no keys are configured.
+    Caller(Option<String>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +75,17 @@ pub enum CircuitPhase {
     HalfOpen,
 }
 
+#[derive(Clone, Copy)]
+struct Tickets {
+    own: Ticket,
+    shared: shared::Ticket,
+}
+
 /// Allows one try. If it is dropped without an outcome, as when the client hangs up, that says nothing about the provider.
 pub(super) struct Permit<'a> {
     circuits: &'a Circuits,
     account: Account<'a>,
-    ticket: Ticket,
+    tickets: Tickets,
     recorded: bool,
 }
 
@@ -73,33 +96,35 @@ impl Circuits {
 
     /// Allows a try there now.
     pub(super) fn admit<'a>(&'a self, account: Account<'a>) -> Result<Permit<'a>, Open> {
-        let ticket = self.with(account, |circuit| circuit.admit(Instant::now()))?;
-        Ok(Permit { circuits: self, account, ticket, recorded: false })
+        let mut table = self.lock();
+        let generation = table.generation;
+        let tickets = match table.of(account) {
+            Some(kept) => kept.admit(Instant::now(), account.caller, generation)?,
+            None => Tickets::new(generation),
+        };
+        drop(table);
+        Ok(Permit { circuits: self, account, tickets, recorded: false })
     }
 
     /// Whether no try is allowed there now.
     pub(super) fn is_open_for(&self, account: Account<'_>) -> bool {
-        self.with(account, |circuit| circuit.is_open(Instant::now()))
+        let now = Instant::now();
+        self.lock().of(account).is_some_and(|kept| kept.is_open_for(now, account.caller))
     }
 
-    /// Allows a try there although the circuit is open.
+    /// Allows a try there although a circuit is open.
     pub(super) fn force<'a>(&'a self, account: Account<'a>) -> Permit<'a> {
-        Permit { circuits: self, account, ticket: self.with(account, |circuit| circuit.force()), recorded: false }
+        let mut table = self.lock();
+        let generation = table.generation;
+        let tickets = table.of(account).map_or(Tickets::new(generation), |kept| kept.force(account.caller, generation));
+        drop(table);
+        Permit { circuits: self, account, tickets, recorded: false }
     }
 
     /// Every circuit that remembers a failure.
     pub(super) fn states(&self) -> Vec<CircuitState> {
         let now = Instant::now();
-        let state = |kept: &Kept| {
-            let until = kept.circuit.open_until();
-            let state = match until {
-                None => CircuitPhase::Closed,
-                Some(until) if now < until => CircuitPhase::Open,
-                Some(_) => CircuitPhase::HalfOpen,
-            };
-            CircuitState { provider: kept.provider.clone(), key_name: kept.key_name.clone(), state, until }
-        };
-        self.lock().kept.iter().map(state).collect()
+        self.lock().kept.iter().flat_map(|kept| kept.states(now)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -107,63 +132,75 @@ impl Circuits {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, account: Account<'_>, act: impl FnOnce(&mut Circuit) -> T) -> T {
-        let mut table = self.lock();
-        let generation = table.generation;
-        match table.kept.iter_mut().find(|kept| kept.is_of(account)) {
-            Some(kept) => act(&mut kept.circuit),
-            None => act(&mut Circuit::new(generation)),
-        }
-    }
-
-    fn record(&self, account: Account<'_>, ticket: Ticket, verdict: &Verdict, failure: Option<&Failure>) {
+    fn record(&self, account: Account<'_>, tickets: Tickets, verdict: &Verdict, failure: Option<&Failure>) {
         if !self.config.is_enabled() {
             return;
         }
+        let counts = matches!(verdict, Verdict::Failure | Verdict::Refused | Verdict::Unavailable { .. });
         let mut table = self.lock();
-        let Some(at) = table.find(account, matches!(verdict, Verdict::Failure | Verdict::Unavailable { .. })) else { return };
-        let circuit = &mut table.kept[at].circuit;
-        let change = circuit.record(Instant::now(), ticket, verdict, failure, &self.config);
-        let (generation, is_clean) = (circuit.generation(), circuit.is_clean());
+        let generation = table.generation;
+        let Some(at) = table.find(account, counts) else { return };
+        let kept = &mut table.kept[at];
+        let [own, shared] = kept.record(Instant::now(), account.caller, tickets, (verdict, failure), generation, &self.config);
+        let (generation, is_clean) = (kept.generation(), kept.is_clean());
         table.generation = table.generation.max(generation);
         if is_clean {
             table.kept.swap_remove(at);
         }
-        if change != Change::None {
+        if [own, shared] != [Change::None; 2] {
             // Reported under the lock, so that the last number reported is the last one that was true.
             self.observer.circuits(account.provider, table.open(account.provider));
-            log(account, change, failure);
+            log(account, account.caller.unwrap_or(EVERYONE), own, failure);
+            log(account, EVERYONE, shared, failure);
         }
     }
 }
 
+impl Tickets {
+    fn new(generation: u64) -> Self {
+        Self { own: Circuit::new(generation).force(), shared: shared::Ticket::new(generation) }
+    }
+}
+
 impl Table {
-    /// The circuit's index; with `add`, one that is not kept yet is added.
+    fn of(&mut self, account: Account<'_>) -> Option<&mut Kept> {
+        self.kept.iter_mut().find(|kept| kept.is_of(account))
+    }
+
+    /// The index of the account's circuits; with `add`, they are added if they are not kept yet.
     fn find(&mut self, account: Account<'_>, add: bool) -> Option<usize> {
         let at = self.kept.iter().position(|kept| kept.is_of(account));
         if at.is_some() || !add {
             return at;
         }
         let (provider, key_name) = (account.provider.to_owned(), account.key_name.map(str::to_owned));
-        self.kept.push(Kept { provider, key_name, circuit: Circuit::new(self.generation) });
+        self.kept.push(Kept { provider, key_name, shared: Shared::new(self.generation), callers: Vec::new() });
         Some(self.kept.len() - 1)
     }
 
     fn open(&self, provider: &str) -> usize {
-        self.kept.iter().filter(|kept| kept.provider == provider && kept.circuit.open_until().is_some()).count()
+        self.kept.iter().filter(|kept| kept.provider == provider).map(Kept::open).sum()
     }
 }
 
-fn log(account: Account<'_>, change: Change, failure: Option<&Failure>) {
+/// `caller`: whom the circuit keeps from the provider.
+fn log(account: Account<'_>, caller: &str, change: Change, failure: Option<&Failure>) {
     let (provider, key) = (account.provider, account.key_name.unwrap_or("none"));
     let why = failure.map(|failure| failure.error.to_string()).unwrap_or_default();
     match change {
         Change::None => {}
         Change::Opened { open_for } => {
             let ms = open_for.as_millis();
-            tracing::warn!(llm.provider = provider, llm.key_name = key, "provider `{provider}` is left in peace for {ms} ms: {why}");
+            tracing::warn!(
+                llm.provider = provider,
+                llm.key_name = key,
+                caller,
+                "provider `{provider}` is left in peace for {ms} ms by {caller}: {why}"
+            );
         }
-        Change::Closed => tracing::info!(llm.provider = provider, llm.key_name = key, "provider `{provider}` answers again"),
+        Change::Closed => {
+            tracing::info!(llm.provider = provider, llm.key_name = key, caller, "provider `{provider}` answers {caller} again")
+        }
     }
 }
 
@@ -171,20 +208,101 @@ impl Kept {
     fn is_of(&self, account: Account<'_>) -> bool {
         self.provider == account.provider && self.key_name.as_deref() == account.key_name
     }
+
+    fn own(&mut self, caller: Option<&str>) -> Option<&mut Circuit> {
+        self.callers.iter_mut().find_map(|(name, circuit)| (name.as_deref() == caller).then_some(circuit))
+    }
+
+    fn admit(&mut self, now: Instant, caller: Option<&str>, generation: u64) -> Result<Tickets, Open> {
+        // The caller's own circuit is asked last, because a half-open one lets the next probe in by being asked.
+        if let Some(open) = self.shared.closed_to(now, caller) {
+            return Err(open);
+        }
+        let own = match self.own(caller) {
+            Some(circuit) => circuit.admit(now)?,
+            None => Circuit::new(generation).force(),
+        };
+        Ok(Tickets { own, shared: self.shared.admit(caller) })
+    }
+
+    fn is_open_for(&mut self, now: Instant, caller: Option<&str>) -> bool {
+        self.own(caller).is_some_and(|circuit| circuit.is_open(now)) || self.shared.closed_to(now, caller).is_some()
+    }
+
+    fn force(&mut self, caller: Option<&str>, generation: u64) -> Tickets {
+        let own = self.own(caller).map_or(Circuit::new(generation).force(), |circuit| circuit.force());
+        Tickets { own, shared: self.shared.force() }
+    }
+
+    /// Records the outcome of a try of `caller`. Returns what it changed for the caller and for everyone.
+    fn record(
+        &mut self,
+        now: Instant,
+        caller: Option<&str>,
+        tickets: Tickets,
+        (verdict, failure): (&Verdict, Option<&Failure>),
+        generation: u64,
+        config: &BreakerConfig,
+    ) -> [Change; 2] {
+        let mut own = Change::None;
+        let mut until = None;
+        if *verdict == Verdict::Success {
+            for (_, circuit) in self.callers.iter_mut().filter(|(name, _)| name.as_deref() != caller) {
+                circuit.others_were_answered(now);
+            }
+        } else if self.own(caller).is_none() && *verdict != Verdict::Neutral {
+            self.callers.push((caller.map(Into::into), Circuit::new(generation)));
+        }
+        if let Some(circuit) = self.own(caller) {
+            own = circuit.record(now, tickets.own, verdict, failure, config);
+            until = circuit.open_until();
+        }
+        self.callers.retain(|(_, circuit)| !circuit.is_clean());
+        [own, self.shared.record(now, tickets.shared, &Outcome { caller, verdict, failure, until }, config)]
+    }
+
+    fn generation(&self) -> u64 {
+        self.callers.iter().map(|(_, circuit)| circuit.generation()).fold(self.shared.generation(), u64::max)
+    }
+
+    fn is_clean(&self) -> bool {
+        self.callers.is_empty() && self.shared.is_clean()
+    }
+
+    /// How many of its circuits are open.
+    fn open(&self) -> usize {
+        let own = self.callers.iter().filter(|(_, circuit)| circuit.open_until().is_some()).count();
+        own + usize::from(self.shared.open_until().is_some())
+    }
+
+    /// Those that remember a failure; the one that all callers share only while it is open.
+    fn states(&self, now: Instant) -> Vec<CircuitState> {
+        let state = |whose, until: Option<Instant>| {
+            let state = match until {
+                None => CircuitPhase::Closed,
+                Some(until) if now < until => CircuitPhase::Open,
+                Some(_) => CircuitPhase::HalfOpen,
+            };
+            CircuitState { provider: self.provider.clone(), key_name: self.key_name.clone(), whose, state, until }
+        };
+        let own = |(caller, circuit): &(Caller, Circuit)| state(Whose::Caller(caller.as_deref().map(str::to_owned)), circuit.open_until());
+        let shared = self.shared.open_until().map(|until| state(Whose::Everyone, Some(until)));
+        self.callers.iter().map(own).chain(shared).collect()
+    }
 }
 
 impl Permit<'_> {
     /// Records the outcome of the try.
     pub(super) fn record(mut self, verdict: &Verdict, failure: Option<&Failure>) {
         self.recorded = true;
-        self.circuits.record(self.account, self.ticket, verdict, failure);
+        self.circuits.record(self.account, self.tickets, verdict, failure);
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.recorded {
-            self.circuits.record(self.account, self.ticket, &Verdict::Neutral, None);
+            self.circuits.record(self.account, self.tickets, &Verdict::Neutral, None);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::Failure;
-use crate::llm::error::{Error, Phase};
+use crate::llm::error::{BudgetRemedy, Error, Phase};
 use crate::llm::target::Target;
 
 /// What follows from a failure.
@@ -35,6 +35,8 @@ pub(super) enum Verdict {
     Success,
     /// It failed.
     Failure,
+    /// It refused the key or the account, or what this request asked for: vendors answer both with the same statuses. It counts like a failure.
+    Refused,
     /// It reported itself that it is of no use to ask again before this time has passed, or before somebody mends the key or the account.
     /// `limited`: because of a rate limit or a quota.
     Unavailable { limited: bool, retry_after: Option<Duration> },
@@ -55,7 +57,9 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
             };
         }
         // The provider was not asked.
-        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => return judgment(Retry::Never, Verdict::Neutral),
+        Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } | Error::OverBudget { .. } => {
+            return judgment(Retry::Never, Verdict::Neutral);
+        }
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
@@ -67,8 +71,7 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
     match status {
         _ if exhausted => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
         _ if too_long(code) => judgment(Retry::Never, Verdict::Success),
-        402 => judgment(Retry::Never, Verdict::Unavailable { limited: true, retry_after }),
-        401 | 403 => judgment(Retry::Never, Verdict::Unavailable { limited: false, retry_after }),
+        401..=403 => judgment(Retry::Never, Verdict::Refused),
         429 => transient(true, Verdict::Failure),
         409 | 425 => transient(false, Verdict::Success),
         408 | 500..=599 => transient(false, Verdict::Failure),
@@ -82,6 +85,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         Error::Status { status, code, .. } => (status, code.as_deref()),
         // The status that the client would get: the operator's list decides whether another target may be tried.
         Error::UnsupportedField { .. } | Error::NoEmbeddings { .. } => (&400, None),
+        // A budget with nothing left has nothing for another target either; but another one may have a price.
+        Error::OverBudget { remedy, .. } => return *remedy == BudgetRemedy::OtherModel,
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));

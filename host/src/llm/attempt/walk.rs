@@ -43,10 +43,6 @@ impl Attempts {
         Self { rng: Mutex::new(Rng::with_seed(seed)), ..self }
     }
 
-    pub(in crate::llm) fn observer(&self) -> &dyn Observer {
-        &*self.observer
-    }
-
     /// Every circuit that remembers a failure.
     pub(in crate::llm) fn circuits(&self) -> Vec<CircuitState> {
         self.circuits.states()
@@ -67,16 +63,25 @@ impl Attempts {
     }
 }
 
+/// What a walk is told of its exchange.
+#[derive(Clone, Copy)]
+pub(in crate::llm) struct Of<'a> {
+    /// The name of the client's key.
+    pub(in crate::llm) caller: Option<&'a str>,
+    pub(in crate::llm) deadline: Deadline,
+    /// Counts the tries that begin.
+    pub(in crate::llm) tries: &'a Tries,
+    /// A hook's choice of model.
+    pub(in crate::llm) chosen: Option<&'a str>,
+}
+
 /// What is the same for all tries of one exchange.
 pub(in crate::llm) struct Walk<'a, B, R> {
     backend: &'a B,
     attempts: &'a Attempts,
     request: &'a R,
     chain: Chain<'a>,
-    deadline: Deadline,
-    tries: Tries,
-    /// A hook's choice of model.
-    chosen: Option<&'a str>,
+    of: Of<'a>,
     /// Indices of the chain's targets in the order in which they are tried. What is called a position is an index of this list.
     order: Vec<usize>,
 }
@@ -108,17 +113,8 @@ struct Failed<'a> {
 }
 
 impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
-    /// `chosen`: a hook's choice of model. `tries` counts the tries that begin.
-    pub(in crate::llm) fn new(
-        backend: &'a B,
-        attempts: &'a Attempts,
-        request: &'a R,
-        chain: Chain<'a>,
-        deadline: Deadline,
-        tries: &Tries,
-        chosen: Option<&'a str>,
-    ) -> Self {
-        Self { backend, attempts, request, chain, deadline, tries: tries.clone(), chosen, order: attempts.order(chain) }
+    pub(in crate::llm) fn new(backend: &'a B, attempts: &'a Attempts, request: &'a R, chain: Chain<'a>, of: Of<'a>) -> Self {
+        Self { backend, attempts, request, chain, of, order: attempts.order(chain) }
     }
 
     /// # Errors
@@ -160,18 +156,18 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
                 self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
-        let number = self.tries.begin();
+        let number = self.of.tries.begin();
         let of = Operation { name: R::OPERATION, system: self.backend.system(&target.provider), model };
         let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, number);
         let others = u32::try_from(self.order.len() - position - 1).unwrap_or(u32::MAX);
-        let attempt = Attempt { target, model, request: self.request, deadline: self.deadline, others };
+        let attempt = Attempt { target, model, request: self.request, deadline: self.of.deadline, others };
         let result = self.backend.attempt(attempt).instrument(measured.span.clone()).await;
         measured.end(&result, self.request.streams());
         match result {
             Ok(reply) => {
                 permit.record(&Verdict::Success, None);
                 let (provider, model) = (target.provider.clone(), model.to_owned());
-                Ok(Answered { reply, provider, model, attempts: self.tries.begun() })
+                Ok(Answered { reply, provider, model, attempts: self.of.tries.begun() })
             }
             Err(failure) => {
                 let Judgment { retry, verdict } = policy::judge(&failure, self.attempts.limits.retry_budget);
@@ -181,9 +177,9 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
         }
     }
 
-    /// Whose circuit a try at `target` counts for.
+    /// Whose circuits a try at `target` counts for.
     fn account(&self, target: &'a Target) -> Account<'a> {
-        Account { provider: &target.provider, key_name: self.backend.key_name(target) }
+        Account { provider: &target.provider, key_name: self.backend.key_name(target), caller: self.of.caller }
     }
 
     fn target(&self, position: usize) -> &'a Target {
@@ -237,7 +233,7 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
 
     /// The next try when none is under way.
     fn next(&mut self) -> Option<Start<'a>> {
-        if self.last.is_some() && self.walk.deadline.remaining().is_zero() {
+        if self.last.is_some() && self.walk.of.deadline.remaining().is_zero() {
             return None;
         }
         let next = self.next_target(false).or_else(|| self.retry_last()).or_else(|| self.skipped_after_all())?;
@@ -339,7 +335,7 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         let backoff = limits.retry_backoff.saturating_mul(1 << failed.before);
         let jitter = self.walk.attempts.random(|rng| policy::jitter(backoff, rng));
         let pause = (least + jitter).min(left);
-        if pause >= self.walk.deadline.remaining() {
+        if pause >= self.walk.of.deadline.remaining() {
             return None;
         }
         self.paused += pause;
@@ -354,7 +350,7 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         let walk = self.walk;
         let target = walk.target(position);
         let equal = walk.order[position] < walk.chain.weights.len().max(1);
-        let chosen = walk.chosen.filter(|_| equal && !self.chosen);
+        let chosen = walk.of.chosen.filter(|_| equal && !self.chosen);
         self.chosen |= equal;
         Start { position, target, model: chosen.unwrap_or(&target.model), before: 0, entry: Entry::Now(permit) }
     }

@@ -1,18 +1,23 @@
 //! Vectors from a provider, with the same retries and the same circuits as chat replies. There are no fallbacks, because the vectors of two
 //! models do not lie in one space.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
-use tracing::Span;
 
 use super::endpoint::within;
 use super::{Call, Provider};
-use crate::chat::{Deadline, Embed, Embedded, Inputs, Tries};
+use crate::chat::codec::{self, Form};
+use crate::chat::{Deadline, Embed, Embedded, Inputs, Sizes, Tries, Usage};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
+use crate::llm::budget::Ask;
 use crate::llm::error::{Error, Phase};
-use crate::llm::meter;
+use crate::llm::meter::{self, Meter, Who};
 use crate::llm::secrets::Secret;
-use crate::telemetry::llm_used;
+
+/// Values of a reply for one vector, its numbers not counted: an object, a list, and fields of which vendors have two or three.
+const VALUES_OF_VECTOR: usize = 8;
 
 /// Who wants vectors, and by when.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +25,17 @@ pub struct Asker<'a> {
     /// The name that the client gave.
     pub model: &'a str,
     pub caller: Option<&'a str>,
+    pub end_user: Option<&'a Arc<str>>,
     pub deadline: Deadline,
     /// Counts the tries.
     pub tries: &'a Tries,
 }
 
 /// Texts or tokens, whose vectors are asked for.
-pub(in crate::llm) struct Embeddings<'a>(pub(in crate::llm) &'a Embed);
+pub(in crate::llm) struct Embeddings<'a> {
+    pub(in crate::llm) embed: &'a Embed,
+    pub(in crate::llm) asker: &'a Asker<'a>,
+}
 
 impl Request for Embeddings<'_> {
     type Reply = Embedded;
@@ -41,7 +50,7 @@ impl Call for Embeddings<'_> {
 
     /// Within the total limit and what is left of the exchange's time.
     async fn post(provider: &Provider, attempt: &Attempt<'_, Self>, key: Option<&Secret>) -> Result<Embedded, Failure> {
-        let (endpoint, embed) = (&provider.endpoint, attempt.request.0);
+        let (endpoint, &Embeddings { embed, asker }) = (&provider.endpoint, attempt.request);
         let (inputs, tokens) = match &embed.inputs {
             Inputs::Texts(texts) => (texts.as_slice(), None),
             Inputs::Tokens { json, .. } => (&[][..], Some(&**json)),
@@ -50,40 +59,58 @@ impl Call for Embeddings<'_> {
         let none = || Error::NoEmbeddings { provider: endpoint.name.to_string() };
         let embeddings = endpoint.dialect.embeddings().ok_or_else(none)?;
         let wire = embeddings.encode_embeddings(&ask).map_err(|field| endpoint.unsupported_field(field))?;
+        let (Asker { caller, end_user, .. }, model) = (*asker, attempt.model);
+        let prompt = expected_tokens(&embed.inputs);
+        let ask = Ask { caller, end_user, provider: &endpoint.name, model, prompt, completion: Some(0), choices: 1 };
+        let hold = provider.observer.reserve(&ask).await?;
+        let (operation, system) = (Self::OPERATION, endpoint.system);
+        let who = Who { pipeline: asker.model, caller, provider: &endpoint.name, operation, system };
+        let mut meter = Meter::new(Arc::clone(&provider.observer), &who, model, prompt, hold);
         let post = async {
             let request = endpoint.request(wire, key)?;
             let connection = endpoint.transport.connection().await?;
-            let (_, body) = endpoint.send(key, connection, request).await?;
+            let (_, body) = endpoint.send(key, connection, request, &mut meter.sent).await?;
             let bytes = endpoint.read(body).await?;
-            embeddings.decode_embeddings(embed.inputs.count(), &bytes).map_err(|error| endpoint.failure(key, error))
+            let sizes = Sizes { values: Sizes::REPLY.values + VALUES_OF_VECTOR * embed.inputs.count(), ..Sizes::REPLY };
+            let counted = codec::count(&bytes, Form::Vectors, &sizes);
+            counted.map_err(|_| endpoint.invalid_reply("a reply with too much in it to be vectors"))?;
+            let decoded = embeddings.decode_embeddings(embed.inputs.count(), &bytes);
+            decoded.map_err(|error| {
+                meter.judge(&error);
+                endpoint.failure(key, error)
+            })
         };
         let (left, total) = (attempt.deadline.remaining(), endpoint.limits.total);
         let (time, phase) = if left <= total { (left, Phase::Deadline) } else { (total, Phase::Total) };
         let embedded = within(Instant::now() + time, post, || endpoint.timeout(phase, time)).await?;
+        // Some vendors report no count; then the tokens are estimated.
         if embedded.prompt_tokens > 0 {
-            llm_used(&Span::current(), embedded.prompt_tokens, 0);
+            meter.tally.reported(Usage { prompt: embedded.prompt_tokens, ..Usage::default() });
         }
+        meter.tally.complete();
+        meter.begun = true;
         Ok(embedded)
     }
 }
 
-/// How many tokens the inputs count as, and whether that is an estimate: some vendors report no count.
-pub(in crate::llm) fn prompt_tokens(embed: &Embed, embedded: &Embedded) -> (u64, bool) {
-    match embedded.prompt_tokens {
-        0 => (meter::tokens(embed.inputs.bytes() as u64), true),
-        reported => (reported, false),
+/// Texts are estimated from their bytes; tokens are counted, for each of a list but the first stands behind a comma.
+fn expected_tokens(inputs: &Inputs) -> u64 {
+    match inputs {
+        Inputs::Texts(_) => meter::tokens(inputs.bytes() as u64),
+        Inputs::Tokens { json, .. } => json.get().bytes().filter(|byte| *byte == b',').count() as u64 + 1,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::codec;
 
     #[test]
-    fn texts_without_a_count_are_guessed_from_their_bytes() {
-        let embed = Embed { inputs: Inputs::Texts(vec!["four".into(), "eleven more".into()]), dimensions: None, user: None };
-        let embedded = |prompt_tokens| Embedded { vectors: Vec::new(), prompt_tokens };
-        assert_eq!(prompt_tokens(&embed, &embedded(7)), (7, false));
-        assert_eq!(prompt_tokens(&embed, &embedded(0)), (4, true));
+    fn texts_are_guessed_from_their_bytes_and_tokens_are_counted() {
+        let texts = Inputs::Texts(vec!["four".into(), "eleven more".into()]);
+        assert_eq!(expected_tokens(&texts), 4);
+        let tokens = Inputs::Tokens { json: codec::json("[[1,2],[3]]".into()).expect("JSON"), count: 2 };
+        assert_eq!(expected_tokens(&tokens), 3);
     }
 }

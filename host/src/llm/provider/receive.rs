@@ -6,15 +6,15 @@ use http::{Request, header, response};
 use http_body_util::Full;
 
 use super::endpoint::Endpoint;
-use crate::chat::codec::{self, Invalid};
+use crate::chat::codec::{self, Form, Invalid};
 use crate::chat::sse::{End, Framer};
-use crate::chat::{Completion, Frames, Usage, Whole};
+use crate::chat::{Completion, Frames, Sizes, Usage, Whole};
 use crate::llm::Error;
 use crate::llm::adapter::Decoding;
 use crate::llm::attempt::Failure;
 use crate::llm::decoder::StreamDecoder;
 use crate::llm::error_body;
-use crate::llm::meter::{Meter, Tally};
+use crate::llm::meter::Meter;
 use crate::llm::relay::Begun;
 use crate::llm::secrets::{Redactor, Secret};
 use crate::llm::transport::{Body, Connection};
@@ -28,30 +28,15 @@ const ERROR_BYTES: usize = 64 << 10;
 /// A stream's beginning, or the whole reply of a server that cannot stream.
 pub(super) enum Opened {
     Events(Box<Begun>),
-    Json(Body, Decoding),
+    Json(Box<(Body, Decoding, Meter)>),
 }
 
-/// A whole reply and what it used.
-pub(super) struct Answered {
-    whole: Whole,
-    tally: Tally,
-}
-
-impl Answered {
-    /// # Errors
-    /// A provider's own bytes that are no completion.
-    pub(super) fn parsed(&self) -> Result<Completion, Invalid> {
-        match &self.whole {
-            Whole::Raw(bytes) => codec::parse_completion(bytes),
-            Whole::Parsed(completion) => Ok(completion.clone()),
-        }
-    }
-
-    /// The reply, after its use was reported.
-    pub(super) fn counted(mut self, meter: impl FnOnce(Tally) -> Meter) -> Whole {
-        self.tally.complete();
-        drop(meter(self.tally));
-        self.whole
+/// # Errors
+/// A provider's own bytes that are no completion.
+pub(super) fn parsed(whole: Whole) -> Result<Completion, Invalid> {
+    match whole {
+        Whole::Raw(bytes) => codec::parse_completion(&bytes),
+        Whole::Parsed(completion) => Ok(completion),
     }
 }
 
@@ -63,36 +48,51 @@ impl Endpoint {
         reading: &mut Decoding,
         connection: Connection,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answered, Failure> {
-        let (head, body) = self.send(key, connection, request).await?;
+        meter: &mut Meter,
+    ) -> Result<Whole, Failure> {
+        let (head, body) = self.send(key, connection, request, &mut meter.sent).await?;
         if is_type(media_type(&head), "text/event-stream") {
             return Err(self.invalid_reply("a stream where a whole reply was asked for").into());
         }
-        self.read_whole(key, reading, body).await
+        self.read_whole(key, reading, body, meter).await
     }
 
-    /// Reads a body that should be a whole reply.
-    pub(super) async fn read_whole(&self, key: Option<&Secret>, reading: &mut Decoding, body: Body) -> Result<Answered, Failure> {
+    /// Reads a body that should be a whole reply, and counts it.
+    pub(super) async fn read_whole(
+        &self,
+        key: Option<&Secret>,
+        reading: &mut Decoding,
+        body: Body,
+        meter: &mut Meter,
+    ) -> Result<Whole, Failure> {
         let bytes = Redactor::new(key).redact(self.read(body).await?);
-        let mut tally = Tally::default();
-        tally.generated(bytes.len());
+        meter.tally.generated(bytes.len());
+        let failed = |meter: &mut Meter, error| {
+            meter.judge(&error);
+            self.failure(key, error)
+        };
+        // Half a surrogate pair is left as it is: what passes untouched is the provider's word.
+        codec::count(&bytes, Form::Reply, &Sizes::REPLY).map_err(|_| self.invalid_reply("a reply with too much in it to be one"))?;
         let whole = match reading {
             Decoding::OpenAi(normalizer) => {
-                let whole = normalizer.whole(&bytes).map_err(|error| self.failure(key, error))?;
-                normalizer.report(&mut tally);
+                let whole = normalizer.whole(&bytes).map_err(|error| failed(meter, error))?;
+                normalizer.report(&mut meter.tally);
                 whole
             }
             Decoding::Translated(reader) => {
-                let completion = reader.whole(&bytes).map_err(|error| self.failure(key, error))?;
-                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| tally.reported(usage));
+                let completion = reader.whole(&bytes).map_err(|error| failed(meter, error))?;
+                completion.usage.as_deref().and_then(Usage::read).into_iter().for_each(|usage| meter.tally.reported(usage));
                 Whole::Parsed(completion)
             }
         };
+        let tally = &mut meter.tally;
         if let Whole::Parsed(completion) = &whole {
             tally.named(&completion.model);
             completion.choices.iter().filter_map(|choice| choice.finish_reason.as_deref()).for_each(|reason| tally.finished(reason));
         }
-        Ok(Answered { whole, tally })
+        tally.complete();
+        meter.begun = true;
+        Ok(whole)
     }
 
     /// Waits for the first event that says something; what comes before it is kept.
@@ -100,19 +100,19 @@ impl Endpoint {
         &self,
         key: Option<&Secret>,
         reading: Decoding,
-        meter: impl FnOnce(Tally) -> Meter,
+        mut meter: Meter,
         connection: Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Opened, Failure> {
-        let (head, mut body) = self.send(key, connection, request).await?;
+        let (head, mut body) = self.send(key, connection, request, &mut meter.sent).await?;
         match media_type(&head) {
             events if is_type(events, "text/event-stream") => {}
-            json if is_type(json, "application/json") => return Ok(Opened::Json(body, reading)),
+            json if is_type(json, "application/json") => return Ok(Opened::Json(Box::new((body, reading, meter)))),
             other => return Err(self.invalid_reply(format!("content-type `{other}` where a stream was asked for")).into()),
         }
         let mut decoder = StreamDecoder::new(reading);
         let (mut framer, mut frames) = (Framer::new(self.limits.event_bytes), Frames::default());
-        let (mut tally, redactor) = (Tally::default(), Redactor::new(key));
+        let redactor = Redactor::new(key);
         loop {
             let read = body.data().await.transpose().map_err(|error| self.transport.unreachable(&error))?;
             let over = read.is_none();
@@ -121,7 +121,11 @@ impl Endpoint {
                 None => framer.finish(),
             };
             if let Some(block) = block {
-                decoder.decode(redactor.redact(block), &mut frames, &mut tally).map_err(|error| self.failure(key, error))?;
+                let decoded = decoder.decode(redactor.redact(block), &mut frames, &mut meter.tally);
+                decoded.map_err(|error| {
+                    meter.judge(&error);
+                    self.failure(key, error)
+                })?;
             }
             if decoder.says_something() {
                 break;
@@ -137,20 +141,24 @@ impl Endpoint {
                 return Err(self.invalid_reply("the stream ended before its first event").into());
             }
         }
-        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter: meter(tally) })))
+        meter.begun = true;
+        Ok(Opened::Events(Box::new(Begun { body, framer, redactor, decoder, frames, meter })))
     }
 
-    /// The head and body of a reply with a status of success.
+    /// The head and body of a reply with a status of success. `sent` is true as long as the provider may work for the request.
     pub(super) async fn send(
         &self,
         key: Option<&Secret>,
         via: Connection,
         request: Request<Full<Bytes>>,
+        sent: &mut bool,
     ) -> Result<(response::Parts, Body), Failure> {
-        let (head, mut body) = self.transport.send(via, request).await?.into_parts();
+        let (head, mut body) = self.transport.send(via, request, sent).await?.into_parts();
         if head.status.is_success() {
             return Ok((head, body));
         }
+        // No vendor charges for what it refuses.
+        *sent = false;
         if head.status.is_redirection() {
             return Err(self.invalid_reply(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }

@@ -14,6 +14,7 @@ use crate::chat::codec::{request_json, to_json};
 use crate::llm::adapter::{
     CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
 };
+use crate::llm::error_body::tree;
 use crate::llm::model_path::segments;
 use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, vectors, wants_usage};
 use crate::llm::vendor::{OptionKeys, VendorInfo};
@@ -120,7 +121,7 @@ fn native_vectors(inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError> {
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
     let reply: Reply = serde_json::from_slice(body).map_err(malformed)?;
     if reply.success == Some(false) {
-        let (status, error) = errors::in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        let (status, error) = errors::in_band(&tree(body).map_err(malformed)?);
         return Err(DecodeError::Error(status, error));
     }
     let data = reply.result.and_then(|result| result.data).ok_or_else(|| DecodeError::Malformed("it has no `result.data`".into()))?;

@@ -41,6 +41,7 @@ impl Secret {
             | Error::UnknownProvider { .. }
             | Error::UnsupportedField { .. }
             | Error::NoEmbeddings { .. }
+            | Error::OverBudget { .. }
             | Error::CircuitOpen { .. } => {}
         }
         error

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::secret::{MissingSecret, Secret, Secrets, is_name};
+use crate::files::{self, Refused};
 
 /// How long a value is used before its file is read again. Such directories are in memory, and a read is microseconds.
 const FRESH: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ impl Files {
             kept.until = now + FRESH;
         }
         let (value, open) = match read(&self.dir.join(name)) {
-            Ok((value, metadata)) => (value, metadata.permissions().mode() & OTHERS_READ != 0),
+            Ok(read) => read,
             Err(ErrorKind::NotFound) => {
                 self.kept().remove(name);
                 return None;
@@ -96,23 +96,21 @@ impl Files {
     }
 }
 
-/// Follows links: Kubernetes puts each secret's file behind two of them.
-fn read(path: &Path) -> Result<(Result<Secret, MissingSecret>, Metadata), ErrorKind> {
-    let kind = |error: std::io::Error| error.kind();
-    let metadata = std::fs::metadata(path).map_err(kind)?;
-    // To open a pipe would wait for its other end.
-    if !metadata.is_file() {
-        return Ok((Err(MissingSecret::NotAFile), metadata));
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(kind)?;
-    let value = match String::from_utf8(bytes) {
-        Ok(text) if text.len() as u64 > BYTES_MAX => Err(MissingSecret::TooLarge),
-        Ok(text) => Secret::new(&text),
-        Err(error) if error.as_bytes().len() as u64 > BYTES_MAX => Err(MissingSecret::TooLarge),
-        Err(_) => Err(MissingSecret::NotText),
+/// The value, and whether every user of the machine can read it. Links are followed: Kubernetes puts each secret's file behind two of them.
+fn read(path: &Path) -> Result<(Result<Secret, MissingSecret>, bool), ErrorKind> {
+    let file = match files::open(path) {
+        Ok(file) => file,
+        Err(Refused::Io(error)) => return Err(error.kind()),
+        Err(Refused::NotAFile | Refused::Outside | Refused::TooLarge(_)) => return Ok((Err(MissingSecret::NotAFile), false)),
     };
-    Ok((value, metadata))
+    let open = file.metadata().map_err(|error| error.kind())?.permissions().mode() & OTHERS_READ != 0;
+    let value = match files::read(&file, BYTES_MAX) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| MissingSecret::NotText).and_then(|text| Secret::new(&text)),
+        Err(Refused::TooLarge(_)) => Err(MissingSecret::TooLarge),
+        Err(Refused::Io(error)) => return Err(error.kind()),
+        Err(Refused::NotAFile | Refused::Outside) => Err(MissingSecret::NotAFile),
+    };
+    Ok((value, open))
 }
 
 #[cfg(test)]
@@ -153,6 +151,20 @@ mod tests {
         assert_eq!(value(&files, "BINARY", now), Some(Err(MissingSecret::NotText)));
         assert_eq!(value(&files, "BLANK", now), Some(Err(MissingSecret::NotSet)));
         assert_eq!(value(&files, "DIR", now), Some(Err(MissingSecret::NotAFile)));
+    }
+
+    #[test]
+    fn a_pipe_a_socket_or_a_device_in_place_of_a_secret_is_none_and_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("PIPE"), fifo, mode, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("SOCKET")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("DEVICE")).unwrap();
+        std::os::unix::fs::symlink("PIPE", dir.path().join("LINK")).unwrap();
+        let files = Files::new(dir.path().into());
+        for name in ["PIPE", "SOCKET", "DEVICE", "LINK"] {
+            assert_eq!(value(&files, name, Instant::now()), Some(Err(MissingSecret::NotAFile)), "{name}");
+        }
     }
 
     #[test]

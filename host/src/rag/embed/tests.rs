@@ -46,9 +46,19 @@ fn texts(texts: &[&str]) -> Arc<Vec<String>> {
     Arc::new(texts.iter().map(ToString::to_string).collect())
 }
 
-fn spawn(workers: &Arc<Workers>, priority: Priority, of: &[&str]) -> tokio::task::JoinHandle<Result<Vec<Vec<f32>>, Error>> {
-    let (workers, of) = (Arc::clone(workers), texts(of));
-    tokio::spawn(async move { workers.embed(priority, of).await })
+type Waiting = tokio::task::JoinHandle<Result<Vec<Vec<f32>>, Error>>;
+
+fn spawn(workers: &Arc<Workers>, priority: Priority, of: &[&str]) -> Waiting {
+    spawn_for(workers, &Client::Host, priority, of)
+}
+
+fn spawn_for(workers: &Arc<Workers>, client: &Client, priority: Priority, of: &[&str]) -> Waiting {
+    let (workers, client, of) = (Arc::clone(workers), client.clone(), texts(of));
+    tokio::spawn(async move { workers.embed(priority, &client, of).await })
+}
+
+fn client(name: &str) -> Client {
+    Client::Key(name.into())
 }
 
 fn one_thread() -> Limits {
@@ -95,14 +105,14 @@ async fn one_document_is_spread_over_as_many_threads_as_the_limit_says() {
 #[tokio::test]
 async fn a_queue_that_is_full_is_busy_for_its_own_kind_only() {
     let (workers, _asks, _open) = start(&Limits { queue: 2, ..one_thread() });
-    let first = workers.permit(Priority::Document).unwrap();
-    let _second = workers.permit(Priority::Document).unwrap();
-    assert!(matches!(workers.permit(Priority::Document), Err(Error::Busy)));
-    let query = workers.permit(Priority::Query).unwrap();
+    let first = workers.permit(Priority::Document, &Client::Host).unwrap();
+    let _second = workers.permit(Priority::Document, &Client::Host).unwrap();
+    assert!(matches!(workers.permit(Priority::Document, &Client::Host), Err(Error::Busy)));
+    let query = workers.permit(Priority::Query, &Client::Host).unwrap();
     assert_eq!(workers.held(), 3);
     drop((first, query));
     assert_eq!(workers.held(), 1);
-    assert!(workers.permit(Priority::Document).is_ok());
+    assert!(workers.permit(Priority::Document, &Client::Host).is_ok());
 }
 
 #[tokio::test]
@@ -125,9 +135,70 @@ async fn a_failure_a_panic_and_a_broken_vector_are_errors_and_the_thread_lives_o
     let (workers, _asks, open) = start(&one_thread());
     for (text, expected) in [("fail", "it failed"), ("panic", "it panicked"), ("short", "too few vectors"), ("broken", "broken ones")] {
         open.send(()).unwrap();
-        let error = workers.embed(Priority::Document, texts(&[text])).await.unwrap_err();
+        let error = workers.embed(Priority::Document, &Client::Host, texts(&[text])).await.unwrap_err();
         assert!(matches!(&error, Error::Embed(cause) if cause.contains(expected)), "{error}");
     }
     open.send(()).unwrap();
-    assert!(workers.embed(Priority::Query, texts(&["fine"])).await.is_ok());
+    assert!(workers.embed(Priority::Query, &Client::Host, texts(&["fine"])).await.is_ok());
+}
+
+#[tokio::test]
+async fn one_client_s_queries_wait_behind_one_of_each_other_client() {
+    for priority in [Priority::Query, Priority::Document] {
+        let (workers, mut asks, open) = start(&one_thread());
+        let (flood, other) = (client("flood"), client("other"));
+        let first = spawn_for(&workers, &flood, priority, &["flood 0"]);
+        assert_eq!(asks.recv().await.unwrap(), ["flood 0"]);
+        let many: Vec<_> = (1..6).map(|n| spawn_for(&workers, &flood, priority, &[&format!("flood {n}")])).collect();
+        tokio::task::yield_now().await;
+        let one = spawn_for(&workers, &other, priority, &["other"]);
+        tokio::task::yield_now().await;
+        for expected in ["flood 1", "other", "flood 2"] {
+            open.send(()).unwrap();
+            assert_eq!(asks.recv().await.unwrap(), [expected]);
+        }
+        for _ in 0..4 {
+            open.send(()).unwrap();
+        }
+        for done in many.into_iter().chain([first, one]) {
+            assert!(done.await.unwrap().is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn queries_that_never_end_do_not_keep_documents_out() {
+    let (workers, mut asks, open) = start(&one_thread());
+    let queries: Vec<_> = (0..2 * QUERIES_IN_A_ROW).map(|_| spawn(&workers, Priority::Query, &["query"])).collect();
+    let document = spawn_for(&workers, &client("other"), Priority::Document, &["document"]);
+    assert_eq!(asks.recv().await.unwrap(), ["query"]);
+    while workers.shared.queues().documents.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut before = 1;
+    loop {
+        open.send(()).unwrap();
+        match &*asks.recv().await.unwrap() {
+            [text] if text == "query" => before += 1,
+            other => break assert_eq!(other, ["document"]),
+        }
+    }
+    assert_eq!(before, QUERIES_IN_A_ROW);
+    for _ in 0..=QUERIES_IN_A_ROW {
+        open.send(()).unwrap();
+    }
+    assert!(document.await.unwrap().is_ok());
+    for query in queries {
+        assert!(query.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_fills_its_share_of_the_queue_leaves_room_for_another() {
+    let (workers, _asks, _open) = start(&Limits { queue: 8, ..one_thread() });
+    for priority in [Priority::Query, Priority::Document] {
+        let held: Vec<_> = std::iter::from_fn(|| workers.permit(priority, &client("flood")).ok()).collect();
+        assert_eq!(held.len(), 6);
+        assert!(workers.permit(priority, &client("other")).is_ok());
+    }
 }

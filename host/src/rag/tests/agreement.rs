@@ -14,8 +14,11 @@ async fn fill(house: &House, name: &str, first: usize, count: usize) {
 async fn hits(house: &House) -> Vec<(String, u32, f32)> {
     let mut all = Vec::new();
     for text in ["fact number7 about thing7", "number1003 thing33", "number250", "number1290 about thing29", "number42"] {
-        let found =
-            house.knowledge().search(&space("default"), Query { text: text.into(), top_k: 20, score_threshold: -1.0 }).await.unwrap();
+        let found = house
+            .knowledge()
+            .search(&space("default"), Query { text: text.into(), top_k: 20, score_threshold: -1.0, client: Client::Host })
+            .await
+            .unwrap();
         all.extend(found.hits.into_iter().map(|hit| (hit.source, hit.ordinal, hit.score)));
     }
     assert_eq!(all.len(), 100);
@@ -92,7 +95,7 @@ async fn documents_of_another_model_are_embedded_again_at_first_use() {
     let mut house = House::with(Arc::new(Fake::named("old")), Limits::default());
     fill(&house, "facts.txt", 0, 1000).await;
     house.add("pumps.txt", "The pump runs at night.").await;
-    house.knowledge().add(&space("other"), document("walls.txt", "Caulk the walls.")).await.unwrap();
+    house.knowledge().add(&space("other"), document("walls.txt", "Caulk the walls."), &Client::Host).await.unwrap();
 
     // The new model fails at first: what was there stays, and the next use tries again.
     let embedder = Arc::new(Fragile::default());
@@ -104,6 +107,6 @@ async fn documents_of_another_model_are_embedded_again_at_first_use() {
     let found = house.search("the pump runs at night").await;
     assert_eq!((found.hits[0].source.as_str(), found.hits[0].score > 0.99), ("pumps.txt", true));
     assert_eq!(house.count("documents WHERE model = 'old'"), 1, "a namespace that is not used costs nothing");
-    house.knowledge().add(&space("other"), document("more.txt", "More about walls.")).await.unwrap();
+    house.knowledge().add(&space("other"), document("more.txt", "More about walls."), &Client::Host).await.unwrap();
     assert_eq!(house.count("documents WHERE model = 'old'"), 0);
 }

@@ -7,7 +7,7 @@ fn limited(limits: Limits) -> House {
 }
 
 async fn refused(house: &House, document: Document) -> &'static str {
-    match house.knowledge().add(&space("default"), document).await {
+    match house.knowledge().add(&space("default"), document, &Client::Host).await {
         Err(Error::TooLarge { key, .. }) => key,
         other => panic!("{other:?}"),
     }
@@ -21,7 +21,9 @@ async fn a_document_over_its_limits_is_refused_and_not_stored() {
     let house = limited(Limits { chunks_per_document: 1, ..Limits::default() });
     assert_eq!(refused(&house, document("b.txt", &"A sentence of words. ".repeat(60))).await, "limits.rag.chunks_per_document");
     assert_eq!(house.count("documents"), 0);
-    assert!(matches!(house.knowledge().add(&space("default"), document("c.md", " ")).await, Err(Error::Empty { name }) if name == "c.md"));
+    assert!(
+        matches!(house.knowledge().add(&space("default"), document("c.md", " "), &Client::Host).await, Err(Error::Empty { name }) if name == "c.md")
+    );
 }
 
 #[tokio::test]
@@ -31,7 +33,7 @@ async fn a_namespace_takes_just_its_chunks_and_a_replaced_document_makes_room() 
     house.add("b.txt", "two").await;
     assert_eq!(refused(&house, document("c.txt", "three")).await, "limits.rag.chunks_per_namespace");
     assert!(house.add("b.txt", "two again").await.replaced);
-    house.knowledge().add(&space("other"), document("c.txt", "three")).await.unwrap();
+    house.knowledge().add(&space("other"), document("c.txt", "three"), &Client::Host).await.unwrap();
     assert_eq!(house.count("documents"), 3);
 }
 
@@ -41,7 +43,9 @@ async fn documents_that_come_at_once_do_not_pass_the_limit_together() {
     let adds: Vec<_> = (0..8)
         .map(|n| {
             let house = Arc::clone(&house);
-            tokio::spawn(async move { house.knowledge().add(&space("default"), document(&format!("{n}.txt"), "a chunk")).await.is_ok() })
+            tokio::spawn(async move {
+                house.knowledge().add(&space("default"), document(&format!("{n}.txt"), "a chunk"), &Client::Host).await.is_ok()
+            })
         })
         .collect();
     let mut taken = 0;
@@ -108,9 +112,9 @@ async fn a_full_queue_is_busy_at_once_and_uploads_do_not_refuse_a_query() {
     house.add("a.txt", "the first words").await;
 
     let space = space("default");
-    let mut add = Box::pin(house.knowledge().add(&space, document("b.txt", "more words")));
+    let mut add = Box::pin(house.knowledge().add(&space, document("b.txt", "more words"), &Client::Host));
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(add.as_mut().poll(context).is_pending())).await);
-    assert!(matches!(house.knowledge().add(&space, document("c.txt", "no room")).await, Err(Error::Busy)));
+    assert!(matches!(house.knowledge().add(&space, document("c.txt", "no room"), &Client::Host).await, Err(Error::Busy)));
     let waiting = Arc::clone(&house);
     let search = tokio::spawn(async move { waiting.search("words").await });
     open.send(()).unwrap();

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
@@ -15,6 +16,20 @@ pub struct Plugins {
     pub(super) by_name: HashMap<Arc<str>, Arc<Plugin>>,
     /// Names whose `on_failure` is `skip`, loaded or not.
     pub(super) skippable: Arc<HashSet<String>>,
+    pub(super) pending: Pending,
+}
+
+/// Plugins of which nobody knows yet whether they are any good. One of these is not missing, so it is not skipped either.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// The directory was not read yet.
+    All,
+    Some {
+        /// Not tried yet.
+        new: HashSet<String>,
+        /// Tried, and the machine was at fault that it came to nothing.
+        failed: HashSet<String>,
+    },
 }
 
 /// The plugins of one directory.
@@ -22,6 +37,8 @@ pub struct Plugins {
 pub struct Registry {
     live: ArcSwap<Plugins>,
     status: ArcSwap<Vec<PluginStatus>>,
+    /// Whether every file that was there at the start was tried.
+    loaded: watch::Sender<bool>,
 }
 
 /// One line of `GET /api/v1/plugins`.
@@ -47,9 +64,13 @@ pub struct PluginStatus {
 
 impl Plugins {
     /// # Errors
-    /// A fault of kind `NotLoaded`, for `hook`.
+    /// A fault of kind `NotLoaded` or `Loading`, for `hook`.
     pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
-        let missing = || Fault { plugin: name.into(), version: "unknown".into(), hook, kind: FaultKind::NotLoaded };
+        let missing = || {
+            let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));
+            let kind = if failed || self.is_loading(name) { FaultKind::Loading } else { FaultKind::NotLoaded };
+            Fault { plugin: name.into(), version: "unknown".into(), hook, kind }
+        };
         self.by_name.get(name).ok_or_else(missing)
     }
 
@@ -57,9 +78,24 @@ impl Plugins {
         self.by_name.contains_key(name)
     }
 
+    /// Whether no plugin of that name is live, and a file that may be it is still to be tried.
+    pub fn is_loading(&self, name: &str) -> bool {
+        !self.has(name)
+            && match &self.pending {
+                Pending::All => true,
+                Pending::Some { new, .. } => new.contains(name),
+            }
+    }
+
     /// What a fault of that plugin does to a request; also for a plugin that is not there.
     pub fn on_failure(&self, name: &str) -> OnFailure {
         if self.skippable.contains(name) { OnFailure::Skip } else { OnFailure::Reject }
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self::Some { new: HashSet::new(), failed: HashSet::new() }
     }
 }
 
@@ -74,8 +110,18 @@ impl Registry {
         self.status.load_full()
     }
 
+    /// Waits until every file that was there when the registry was opened is live or was refused.
+    pub async fn loaded(&self) {
+        // It ends early only with the registry, which the caller holds.
+        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
+    }
+
     pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {
         self.live.store(Arc::new(plugins));
         self.status.store(Arc::new(status));
+    }
+
+    pub(super) fn set_loaded(&self) {
+        self.loaded.send_replace(true);
     }
 }

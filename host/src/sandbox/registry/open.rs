@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::live::Registry;
 use super::scan::Scanner;
 use super::watch::Watcher;
+use crate::fair::Shares;
 use crate::sandbox::admit::Admission;
 use crate::sandbox::call::Shared;
 use crate::sandbox::compile::{Cache, Compiler};
 use crate::sandbox::engine::engine;
+use crate::sandbox::guests::Guests;
 use crate::sandbox::limiter::Budget;
+use crate::sandbox::ticker::Ticker;
 use crate::sandbox::{PluginConfig, ServerLimits, capability};
 use crate::telemetry::Metrics;
 
@@ -34,16 +35,21 @@ pub struct RegistryConfig {
 pub enum OpenError {
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
+    #[error("the thread that loads plugins cannot be started: {0}")]
+    Thread(std::io::Error),
+    #[error("no threads for plugins can be started (`limits.plugins.threads`): {0}")]
+    Threads(std::io::Error),
     #[error("the directory {path} cannot be used: {cause}")]
     Directory { path: PathBuf, cause: std::io::Error },
 }
 
 impl Registry {
-    /// Reads the directory once, then returns; the watcher that comes with it reads again on every change until it is dropped.
+    /// Begins to read the directory and returns; `loaded` says when every file was tried. The watcher that comes with it reads again on
+    /// every change until it is dropped.
     ///
     /// # Errors
     /// When the engine or a directory cannot be used. A bad plugin is no error: its status says why it was refused.
-    pub async fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
+    pub fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
         let unusable = |path: &PathBuf| {
             let path = path.clone();
             move |cause| OpenError::Directory { path, cause }
@@ -51,18 +57,23 @@ impl Registry {
         std::fs::create_dir_all(&config.plugin_dir).map_err(unusable(&config.plugin_dir))?;
         let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
+        let engine = engine(config.limits.calls).map_err(broken)?;
+        let permits = Shares::new(config.limits.calls as usize);
         let shared = Shared {
-            engine: engine(config.limits.calls).map_err(broken)?,
-            permits: Semaphore::new(config.limits.calls as usize),
+            guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
+            ticker: Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?,
+            engine,
+            permits,
             memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
+            starve_time: config.limits.starve_time,
             metrics: metrics.clone(),
         };
-        let calls = config.limits.calls_per_plugin as usize;
-        let admission = Admission::new(Arc::new(shared), cache, config.plugins, calls, capability::ALL).map_err(broken)?;
+        let limits = config.limits.clone();
+        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, registry.clone(), metrics);
-        let watcher = Watcher::start(scanner, &config.limits).await;
+        let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
         Ok((registry, watcher))
     }
 }

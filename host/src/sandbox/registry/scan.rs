@@ -1,58 +1,35 @@
-//! One scan of the directory: a new file is read once, hashed and admitted; a file that went away is taken out.
+//! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::live::{PluginStatus, Plugins, Registry};
-use crate::sandbox::admit::Admission;
-use crate::sandbox::plugin::Plugin;
-use crate::sandbox::refusal::Refusal;
+use super::known::{Files, Holders, Known, pending, stamp, stem};
+use super::live::{Pending, Plugins, Registry};
+use super::work::{Done, Job, Lane, Work};
+use crate::files::{self, Refused};
+use crate::sandbox::admit::{Admission, own_name};
+use crate::sandbox::refusal::{Refusal, short};
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
-
-/// How often a file is tried that fails for a reason of the machine's.
-const TRIES_MAX: u8 = 3;
 
 /// Reads the directory and keeps what it knows of each file.
 pub(super) struct Scanner {
     directory: PathBuf,
     limits: ServerLimits,
-    admission: Admission,
+    admission: Arc<Admission>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    files: BTreeMap<String, Known>,
+    files: Files,
+    work: Work,
     skippable: Arc<HashSet<String>>,
-}
-
-/// What is known of one file.
-#[derive(Default)]
-struct Known {
-    stamp: Option<Stamp>,
-    /// The hash of the bytes that were tried last.
-    hash: String,
-    live: Option<Arc<Plugin>>,
-    refusal: Option<String>,
-    compiling: bool,
-    /// Its file is no longer there.
-    gone: bool,
-    /// It was refused because another file has its plugin's name.
-    name_taken: bool,
-    /// Tries of these bytes that failed for a reason of the machine's.
-    tries: u8,
-}
-
-/// What changes when a file changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    modified: Option<std::time::SystemTime>,
-    #[cfg(unix)]
-    inode: (u64, i64, i64),
+    listed: bool,
+    loaded: bool,
 }
 
 impl Scanner {
@@ -67,35 +44,58 @@ impl Scanner {
         let directory = directory.canonicalize().unwrap_or(directory);
         let skip = |(name, config): (&String, &PluginConfig)| (config.on_failure == OnFailure::Skip).then(|| name.clone());
         let skippable = Arc::new(admission.configs.iter().filter_map(skip).collect());
-        Self { directory, limits, admission, registry, metrics, files: BTreeMap::new(), skippable }
+        let admission = Arc::new(admission);
+        let (files, work) = (Files::new(), Work::default());
+        let scanner = Self { directory, limits, admission, registry, metrics, files, work, skippable, listed: false, loaded: false };
+        scanner.publish();
+        scanner
     }
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Reads the directory and publishes what changed.
-    pub(super) async fn scan(&mut self) {
+    /// Reads the directory, queues what changed and publishes the rest.
+    pub(super) fn scan(&mut self) {
         let found = match self.list() {
             Ok(found) => found,
             // A directory that is gone for a moment, as in a remount, takes no plugin away.
             Err(error) => return tracing::error!(directory = %self.directory.display(), %error, "the plugin directory cannot be read"),
         };
-        // A plugin whose file was renamed serves until the new file is admitted, so gone files are removed at the end of the scan.
-        self.files.iter_mut().for_each(|(file, known)| known.gone = !found.iter().any(|(name, _)| name == file));
-        let mut changed = false;
-        for (file, path) in found {
-            changed |= self.visit(file, &path).await;
+        // Every file is known before one of them is looked at: whose name is whose does not depend on their order.
+        for (file, known) in &mut self.files {
+            known.gone = !found.contains_key(file);
         }
-        changed |= self.remove_gone();
-        if changed || self.files.is_empty() {
-            self.publish();
-            let live: HashSet<&str> =
-                self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| plugin.hash.as_str()).collect();
-            if let Err(error) = self.admission.cache.prune(&live) {
-                tracing::warn!(%error, "old compiled code cannot be removed");
+        for file in found.keys() {
+            if !self.files.contains_key(file) {
+                self.files.insert(file.clone(), Known::found());
             }
         }
+        let first = !self.listed;
+        self.listed = true;
+        if first {
+            self.publish();
+        }
+        for (file, path) in found {
+            self.visit(&file, &path);
+        }
+        self.start();
+        self.publish_all();
+    }
+
+    /// Waits until a file was admitted or refused, and publishes that.
+    pub(super) async fn settle(&mut self) {
+        let (job, done) = self.work.ended().await;
+        self.settled(job, done);
+        self.start();
+        self.publish_all();
+    }
+
+    /// Whether every file of the first scan was tried, for the first time that it is so.
+    pub(super) fn is_loaded_now(&mut self) -> bool {
+        let now = !self.loaded && self.listed && !self.files.values().any(|known| known.loading);
+        self.loaded |= now;
+        now
     }
 
     /// Warns of entries of the operator's file that no plugin has the name of: a misspelt name leaves a plugin with default limits.
@@ -106,185 +106,166 @@ impl Scanner {
         }
     }
 
-    /// Takes out the files that are gone; returns whether there were any.
-    fn remove_gone(&mut self) -> bool {
-        let before = self.files.len();
-        self.files.retain(|file, known| {
-            if let (true, Some(plugin)) = (known.gone, &known.live) {
-                tracing::info!(file, plugin = plugin.name(), "plugin removed");
-            }
-            !known.gone
-        });
-        let changed = before != self.files.len();
-        if changed {
-            self.retry_taken_names();
-        }
-        changed
-    }
-
-    /// Has the next scan try again the files that were refused because their name was taken.
-    fn retry_taken_names(&mut self) {
-        let refused = self.files.values_mut().filter(|known| known.name_taken);
-        refused.for_each(|known| (known.stamp, known.hash) = (None, String::new()));
-    }
-
-    /// The files that may be plugins, by name.
-    fn list(&self) -> std::io::Result<Vec<(String, PathBuf)>> {
-        let mut found = Vec::new();
+    /// The files that may be plugins, by name. No more of them are held than may be, however many there are.
+    fn list(&self) -> std::io::Result<BTreeMap<String, PathBuf>> {
+        let mut found: BTreeMap<(bool, String), PathBuf> = BTreeMap::new();
+        let (mut over, limit) = (false, self.limits.files);
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             // Hidden names are copies in progress, or directories in which mounted volumes keep their versions.
             if !name.starts_with('.') && name.ends_with(".wasm") {
-                found.push((name, entry.path()));
+                // What the operator named is not crowded out by names that come before it.
+                found.insert((!self.is_wanted(stem(&name)), name), entry.path());
+            }
+            if found.len() > limit {
+                found.pop_last();
+                over = true;
             }
         }
-        found.sort();
-        if found.len() > self.limits.files {
-            let limit = self.limits.files;
+        if over {
             tracing::error!(limit, "more plugin files than `limits.plugins.files`; those last by name are left out");
-            found.truncate(limit);
         }
-        Ok(found)
+        Ok(found.into_iter().map(|((_, name), path)| (name, path)).collect())
     }
 
-    /// Looks at one file; returns whether anything is to be published.
-    async fn visit(&mut self, file: String, path: &Path) -> bool {
-        let stamp = stamp(path);
-        let known = self.files.entry(file.clone()).or_default();
-        if known.stamp.is_some() && known.stamp == stamp {
-            return false;
+    fn is_wanted(&self, stem: &str) -> bool {
+        self.admission.configs.contains_key(stem) || self.admission.configs.contains_key(&own_name(stem))
+    }
+
+    /// Looks at one file if it changed, and queues it if it may become a plugin.
+    fn visit(&mut self, file: &str, path: &Path) {
+        let (stamp, now) = (stamp(path), Instant::now());
+        if !self.known(file).is_due(stamp, now) {
+            return;
         }
-        known.stamp = stamp;
-        let bytes = match self.read(path) {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                self.refuse(&file, reason);
-                return true;
-            }
-        };
+        if let Err(refusal) = self.queue(file, path) {
+            self.refuse(file, refusal);
+        }
+    }
+
+    fn queue(&mut self, file: &str, path: &Path) -> Result<(), Refusal> {
+        let stem = stem(file);
+        let bytes = self.read(path)?;
         let hash = HEXLOWER.encode(&Sha256::digest(&bytes));
-        let known = self.files.entry(file.clone()).or_default();
+        let known = self.known(file);
         if known.hash == hash {
-            let runs = known.live.as_ref().is_some_and(|live| live.hash == hash);
-            return runs && known.refusal.take().is_some();
-        }
-        known.hash.clone_from(&hash);
-        known.compiling = true;
-        self.publish();
-        let stem = file.strip_suffix(".wasm").unwrap_or(&file).to_owned();
-        let admitted = match self.admission.admit(&stem, &bytes, &hash).await {
-            Ok(plugin) => self.unique(&file, plugin),
-            Err(refusal) => Err(refusal),
-        };
-        let known = self.files.entry(file.clone()).or_default();
-        known.compiling = false;
-        match admitted {
-            Err(Refusal::Transient(reason)) => {
-                known.tries += 1;
-                if known.tries < TRIES_MAX {
-                    // The file counts as unknown again, so that the next scan tries it, at the latest the next poll.
-                    (known.stamp, known.hash) = (None, String::new());
-                }
-                self.refuse(&file, reason);
-            }
-            Err(Refusal::Invalid(reason)) => self.refuse(&file, reason),
-            Ok(plugin) => {
-                tracing::info!(file, plugin = plugin.name(), version = &*plugin.callee.version, hash, "plugin loaded");
-                self.metrics.plugin_load("loaded");
-                let renamed = known.live.as_ref().is_some_and(|before| before.name() != plugin.name());
-                known.live = Some(Arc::new(plugin));
+            // The bytes are those that were tried last, or are on their way.
+            if known.live.as_ref().is_some_and(|live| live.hash == hash) {
                 known.refusal = None;
-                known.tries = 0;
-                if renamed {
-                    self.retry_taken_names();
-                }
-                self.publish();
+            }
+            return Ok(());
+        }
+        self.work.cancel(file);
+        self.known(file).hash.clone_from(&hash);
+        let looked = self.admission.look(stem, &bytes)?;
+        let (engine, cache) = (self.admission.engine(), &self.admission.cache);
+        if let Some(reason) = cache.refused(engine, &hash) {
+            return Err(reason.into());
+        }
+        let lane = if cache.has(engine, &hash) { Lane::Cached } else { Lane::Quick };
+        let job =
+            Job { file: file.to_owned(), stem: stem.to_owned(), hash, looked, lane, wanted: self.is_wanted(stem), bytes: bytes.len() };
+        self.work.add(job);
+        self.known(file).loading = true;
+        Ok(())
+    }
+
+    /// Starts what there are places for.
+    fn start(&mut self) {
+        while let Some(job) = self.work.next(self.limits.compiles) {
+            if job.lane == Lane::Cached {
+                self.work.start(self.admission.clone(), job, Vec::new());
+                continue;
+            }
+            // Only now, so that a long queue holds no bytes.
+            let bytes = self.read(&self.directory.join(&job.file));
+            match bytes {
+                Ok(bytes) if HEXLOWER.encode(&Sha256::digest(&bytes)) == job.hash => self.work.start(self.admission.clone(), job, bytes),
+                // It has changed; the next scan looks at it.
+                Ok(_) => (self.known(&job.file).stamp, self.known(&job.file).hash) = (None, String::new()),
+                Err(refusal) => self.refuse(&job.file, refusal),
             }
         }
-        true
+    }
+
+    fn settled(&mut self, job: Job, done: Done) {
+        let Some(known) = self.files.get_mut(&job.file).filter(|known| known.hash == job.hash) else { return };
+        match done {
+            Done::Aborted => {}
+            Done::Again(lane) => self.work.add(Job { lane, ..job }),
+            Done::Refused(refusal) => self.refuse(&job.file, refusal),
+            Done::Admitted(plugin) => {
+                let (file, hash) = (job.file, job.hash);
+                tracing::info!(file, plugin = plugin.name(), version = &*plugin.callee.version, hash, "plugin loaded");
+                known.admitted(*plugin);
+                self.metrics.plugin_load("loaded");
+            }
+        }
     }
 
     /// Bytes of a regular file inside the directory, read once; only these bytes are used from here on.
-    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let target = path.canonicalize().map_err(|e| format!("the file cannot be opened: {e}"))?;
-        if !target.starts_with(&self.directory) {
-            return Err("the file is a link to a place outside the plugin directory; copy the component itself".into());
-        }
-        // This comes before opening, because opening a pipe would wait for somebody to write to it.
-        if !std::fs::metadata(&target).is_ok_and(|data| data.is_file()) {
-            return Err("this is not a regular file".into());
-        }
-        let file = std::fs::File::open(&target).map_err(|e| format!("the file cannot be opened: {e}"))?;
-        let mut bytes = Vec::new();
-        let limit = self.limits.file_bytes;
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit + 1), &mut bytes)
-            .map_err(|e| format!("the file cannot be read: {e}"))?;
-        if bytes.len() as u64 > limit {
-            return Err(format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)"));
-        }
-        Ok(bytes)
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
+        let bytes = files::open_within(&self.directory, path).and_then(|file| files::read(&file, self.limits.file_bytes));
+        bytes.map_err(|refused| match refused {
+            Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
+            Refused::NotAFile => "this is not a regular file".to_owned().into(),
+            Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
+            Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
+        })
     }
 
-    /// A name belongs to the file that had it first.
-    fn unique(&mut self, file: &str, plugin: Plugin) -> Result<Plugin, Refusal> {
-        let has_name = |known: &Known| !known.gone && known.live.as_ref().is_some_and(|live| live.name() == plugin.name());
-        let holder = self.files.iter().find(|(other, known)| *other != file && has_name(known)).map(|(other, _)| other.clone());
-        let name_taken = holder.is_some();
-        self.files.entry(file.to_owned()).or_default().name_taken = name_taken;
-        match holder {
-            Some(other) => Err(format!("{other} has the name `{}` already; remove one of the two files", plugin.name()).into()),
-            None => Ok(plugin),
-        }
-    }
-
-    fn refuse(&mut self, file: &str, reason: String) {
+    fn refuse(&mut self, file: &str, refusal: Refusal) {
+        let (poll, now) = (self.limits.poll, Instant::now());
+        let (reason, again) = match refusal {
+            Refusal::Invalid(reason) => (reason, false),
+            Refusal::Transient(reason) => (reason, true),
+            Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`)".to_owned(), true),
+        };
+        let reason = short(&reason);
         tracing::error!(file, reason, "plugin file refused");
         self.metrics.plugin_load("refused");
-        self.files.entry(file.to_owned()).or_default().refusal = Some(reason);
+        let known = self.known(file);
+        known.refused(reason);
+        if again {
+            known.try_again(poll, now);
+        }
+    }
+
+    fn known(&mut self, file: &str) -> &mut Known {
+        self.files.entry(file.to_owned()).or_default()
+    }
+
+    /// Publishes, takes out the files that are gone, and removes code that nobody needs.
+    fn publish_all(&mut self) {
+        // A plugin whose file was renamed serves until the new file was tried.
+        let successor = |gone: &str, files: &Files| {
+            let name = own_name(stem(gone));
+            files.iter().any(|(file, known)| !known.gone && known.loading && own_name(stem(file)) == name)
+        };
+        let over: Vec<String> =
+            self.files.iter().filter(|(file, known)| known.gone && !successor(file, &self.files)).map(|(file, _)| file.clone()).collect();
+        for file in over {
+            self.work.cancel(&file);
+            if let Some(plugin) = self.files.remove(&file).and_then(|known| known.live) {
+                tracing::info!(file, plugin = plugin.name(), "plugin removed");
+            }
+        }
+        Holders::of(&self.files).log(&mut self.files);
+        self.publish();
+        let live = self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| plugin.hash.as_str());
+        let on_its_way = self.files.values().filter(|known| known.loading).map(|known| known.hash.as_str());
+        self.admission.cache.need(live.chain(on_its_way).chain(self.work.hashes()).map(str::to_owned).collect());
+        if let Err(error) = self.admission.cache.prune() {
+            tracing::warn!(%error, "old compiled code cannot be removed");
+        }
     }
 
     fn publish(&self) {
-        // Plugins whose file is gone come first, so that a file that took over the name replaces them.
-        let (gone, there): (Vec<&Known>, Vec<&Known>) = self.files.values().partition(|known| known.gone);
-        let live = gone.into_iter().chain(there).filter_map(|known| known.live.clone());
-        let by_name = live.map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
-        let plugins = Plugins { by_name, skippable: self.skippable.clone() };
-        self.registry.publish(plugins, self.files.iter().map(|(file, known)| known.status(file)).collect());
+        let holders = Holders::of(&self.files);
+        let status = holders.status(&self.files);
+        let by_name = holders.plugins.into_iter().map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
+        let pending = if self.listed { pending(&self.files) } else { Pending::All };
+        self.registry.publish(Plugins { by_name, skippable: self.skippable.clone(), pending }, status);
     }
-}
-
-impl Known {
-    fn status(&self, file: &str) -> PluginStatus {
-        let live = self.live.as_ref();
-        PluginStatus {
-            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name().to_owned()),
-            version: live.map(|plugin| plugin.callee.version.to_string()),
-            summary: live.and_then(|plugin| plugin.summary.clone()),
-            file: file.to_owned(),
-            hash: live.map(|plugin| plugin.hash.clone()),
-            hooks: live.map(|plugin| plugin.hooks()).unwrap_or_default(),
-            state: match (self.compiling, live.is_some(), self.refusal.is_some()) {
-                (true, ..) => "compiling",
-                (_, true, true) => "stale",
-                (_, true, false) => "live",
-                (_, false, _) => "refused",
-            },
-            reason: self.refusal.clone(),
-            config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
-        }
-    }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let data = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        bytes: data.len(),
-        modified: data.modified().ok(),
-        #[cfg(unix)]
-        inode: {
-            use std::os::unix::fs::MetadataExt;
-            (data.ino(), data.ctime(), data.ctime_nsec())
-        },
-    })
 }

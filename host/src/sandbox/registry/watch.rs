@@ -1,12 +1,14 @@
 //! When to scan the directory: after the kernel's events, gathered for a moment, and now and then anyway, because events can be lost.
-//! One thread owns all loading, so that compiling and waiting for a guest's `describe` never hold up a request.
+//! One thread with a runtime of its own does all loading, so that neither compiling nor a guest's `describe` holds up a request.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
 
+use super::live::Registry;
 use super::scan::Scanner;
 use crate::sandbox::ServerLimits;
 
@@ -15,51 +17,68 @@ const DEBOUNCES_MAX: u32 = 10;
 
 /// Keeps the directory watched until it is dropped.
 pub struct Watcher {
-    hints: Sender<Hint>,
-}
-
-enum Hint {
-    Look,
-    Stop,
+    /// Dropped with it, which ends the thread.
+    _stop: oneshot::Sender<()>,
 }
 
 impl Watcher {
-    /// Starts the thread and waits for its first scan.
-    pub(super) async fn start(scanner: Scanner, limits: &ServerLimits) -> Self {
-        let (hints, received) = channel();
-        let (first_scan, scanned) = oneshot::channel();
-        let (runtime, debounce, poll) = (tokio::runtime::Handle::current(), limits.debounce, limits.poll);
+    /// Starts the thread; its first scan begins at once.
+    ///
+    /// # Errors
+    /// The system gives no thread or no runtime.
+    pub(super) fn start(scanner: Scanner, registry: Arc<Registry>, limits: &ServerLimits) -> std::io::Result<Self> {
+        let hints = Arc::new(Notify::new());
+        let (stop, stopped) = oneshot::channel();
+        let (debounce, poll) = (limits.debounce, limits.poll);
         let events = events(&scanner, hints.clone());
-        std::thread::Builder::new()
-            .name("plugin-loader".into())
-            .spawn(move || {
-                let _events = events;
-                let mut scanner = scanner;
-                runtime.block_on(scanner.scan());
-                scanner.warn_of_unused_entries();
-                // If the server was stopped meanwhile, nobody waits for this any more.
-                let _ = first_scan.send(());
-                while wait(&received, debounce, poll) {
-                    runtime.block_on(scanner.scan());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
+            let _events = events;
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = stopped => {}
+                    () = load(scanner, &registry, &hints, debounce, poll) => {}
                 }
-            })
-            .expect("a thread can be started while the server starts");
-        scanned.await.expect("the loader answers after its first scan");
-        Self { hints }
+            });
+        })?;
+        Ok(Self { _stop: stop })
     }
 }
 
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let _ = self.hints.send(Hint::Stop);
+/// Scans and admits for ever.
+async fn load(mut scanner: Scanner, registry: &Registry, hints: &Notify, debounce: Duration, poll: Duration) {
+    scanner.scan();
+    let mut next = Instant::now() + poll;
+    // The moment at which hints are acted upon, and the latest one if they keep coming.
+    let mut gathered: Option<(Instant, Instant)> = None;
+    loop {
+        if scanner.is_loaded_now() {
+            scanner.warn_of_unused_entries();
+            tracing::info!("every plugin file was tried");
+            registry.set_loaded();
+        }
+        let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
+        tokio::select! {
+            () = scanner.settle() => {}
+            () = hints.notified() => {
+                let now = Instant::now();
+                let latest = gathered.map_or(now + debounce * DEBOUNCES_MAX, |(_, latest)| latest);
+                gathered = Some((now + debounce, latest));
+            }
+            () = sleep_until(due) => {
+                scanner.scan();
+                (gathered, next) = (None, Instant::now() + poll);
+            }
+        }
     }
 }
 
-fn events(scanner: &Scanner, hints: Sender<Hint>) -> Option<notify::RecommendedWatcher> {
+fn events(scanner: &Scanner, hints: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let on_event = move |event: notify::Result<notify::Event>| {
         // Reading the directory makes events too, and acting on those would never end.
         if !event.is_ok_and(|event| event.kind.is_access()) {
-            let _ = hints.send(Hint::Look);
+            hints.notify_one();
         }
     };
     let started = notify::recommended_watcher(on_event).and_then(|mut watcher| {
@@ -67,22 +86,4 @@ fn events(scanner: &Scanner, hints: Sender<Hint>) -> Option<notify::RecommendedW
         Ok(watcher)
     });
     started.inspect_err(|error| tracing::warn!(%error, "the plugin directory is polled; watching it failed")).ok()
-}
-
-/// Waits for a reason to look and then for quiet; false when it is time to stop.
-fn wait(hints: &Receiver<Hint>, debounce: Duration, poll: Duration) -> bool {
-    match hints.recv_timeout(poll) {
-        Ok(Hint::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-        Err(RecvTimeoutError::Timeout) => return true,
-        Ok(Hint::Look) => {}
-    }
-    let latest = Instant::now() + debounce * DEBOUNCES_MAX;
-    while Instant::now() < latest {
-        match hints.recv_timeout(debounce) {
-            Ok(Hint::Look) => {}
-            Ok(Hint::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-            Err(RecvTimeoutError::Timeout) => break,
-        }
-    }
-    true
 }

@@ -29,7 +29,39 @@ pub(super) fn naps(pauses: &[u32]) -> Vec<u8> {
                 {calls}
                 (i32.const 0)))"#
     );
-    component(true, world, &module)
+    component(true, StringEncoding::UTF8, world, &module)
+}
+
+/// A pre-hook with that body and those further items of its core module. It answers with what lies at address 0, which is zeros, and so an
+/// outcome that changes nothing, unless a data segment says otherwise. Its memory has four pages.
+pub(super) fn pre_hook(encoding: StringEncoding, body: &str, more: &str) -> Vec<u8> {
+    let allocate = "(local $start i32)
+        (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+        (global.set $free (i32.add (local.get $start) (local.get 3)))
+        (local.get $start)";
+    hook_of(encoding, allocate, body, more)
+}
+
+/// A pre-hook that tells the host to write everything to that address.
+pub(super) fn allocating_at(encoding: StringEncoding, address: &str) -> Vec<u8> {
+    hook_of(encoding, &format!("(i32.const {address})"), "", "")
+}
+
+fn hook_of(encoding: StringEncoding, allocate: &str, body: &str, more: &str) -> Vec<u8> {
+    let world = "package test:hook@0.1.0; world guest { export cofferdam:hooks/pre-hook@0.1.0; }";
+    let module = format!(
+        r#"(module
+            (memory (export "memory") 4)
+            (table $functions 1 funcref)
+            (global $free (mut i32) (i32.const 65536))
+            (global $mark (mut i32) (i32.const 0))
+            (func $allocate (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {allocate})
+            (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param i32) (result i32)
+                {body}
+                (i32.const 0))
+            {more})"#
+    );
+    component(true, encoding, world, &module)
 }
 
 /// A component that imports one function `f` of that interface and exports nothing.
@@ -38,11 +70,11 @@ pub(super) fn importing(interface: &str) -> Vec<u8> {
     let (name, version) = name.split_once('@').expect("a version");
     let world = format!("package {package}@{version}; interface {name} {{ f: func(); }} world guest {{ import {name}; }}");
     let module = format!(r#"(module (import "{interface}" "f" (func $f)) (func $start (call $f)) (start $start))"#);
-    component(false, &world, &module)
+    component(false, StringEncoding::UTF8, &world, &module)
 }
 
 /// `contract`: whether the world names interfaces of ours.
-fn component(contract: bool, world: &str, module: &str) -> Vec<u8> {
+fn component(contract: bool, encoding: StringEncoding, world: &str, module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("WebAssembly text");
     let mut resolve = Resolve::default();
     if contract {
@@ -50,6 +82,6 @@ fn component(contract: bool, world: &str, module: &str) -> Vec<u8> {
     }
     let package = resolve.push_str("guest.wit", world).expect("a package");
     let world = resolve.select_world(&[package], Some("guest")).expect("a world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    embed_component_metadata(&mut module, &resolve, world, encoding).expect("metadata");
     ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode()).expect("a component")
 }

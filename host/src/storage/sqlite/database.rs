@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::error::Error;
 use super::migrations;
+use crate::files;
 
 /// Readers at once. A report over a year holds one for a while, and searches must not wait for it.
 const READERS: usize = 3;
@@ -34,9 +35,7 @@ pub(super) struct Reader<'a> {
 impl Database {
     /// Blocks, as everything here does but `on_blocking_thread`.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| Error::Folder { path: folder.into(), source })?;
-        }
+        for_us_alone(path).map_err(|source| Error::Folder { path: path.into(), source })?;
         let opened = |connection: rusqlite::Result<Connection>| connection.map_err(|source| Error::Open { path: path.into(), source });
         let mut writer = opened(connect(path))?;
         migrations::run(&mut writer, migrations::STEPS)?;
@@ -71,6 +70,16 @@ impl Database {
         let done = tokio::task::spawn_blocking(move || work(&database)).await;
         done.unwrap_or_else(|e| Err(Error::Ended(e))).map_err(E::from)
     }
+}
+
+/// Makes the file before SQLite does, which gives its journals the modes that the file has.
+fn for_us_alone(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    files::private_file(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    ["-wal", "-shm", "-journal"].iter().try_for_each(|journal| files::tighten(&path.with_file_name(format!("{name}{journal}"))))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -131,6 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn the_file_and_its_journals_are_for_their_owner_alone_also_if_they_were_open_to_others() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cofferdam.db");
+        for _ in 0..2 {
+            let _database = Database::open(&path).unwrap();
+            let entries: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(entries.len(), 3, "{entries:?}");
+            for entry in &entries {
+                assert_eq!(std::fs::metadata(entry).unwrap().permissions().mode() & 0o777, 0o600, "{}", entry.display());
+                // As an earlier version left them.
+                std::fs::set_permissions(entry, std::fs::Permissions::from_mode(0o644)).unwrap();
+            }
+        }
+    }
+
+    #[test]
     fn a_file_that_is_no_database_is_refused_by_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cofferdam.db");
@@ -156,7 +182,7 @@ mod tests {
         let version = |database: Database| -> i64 { database.reader().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
         std::thread::scope(|scope| {
             let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| Database::open(&path).map(version))).collect();
-            assert!(openers.into_iter().all(|opener| opener.join().unwrap().unwrap() == 3));
+            assert!(openers.into_iter().all(|opener| opener.join().unwrap().unwrap() == migrations::STEPS.len() as i64));
         });
     }
 

@@ -9,8 +9,8 @@ use crate::{ledger, pipeline, rag};
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder of the file is not there and cannot be made.
-    #[error("cannot make the folder {}", .path.display())]
+    /// The file or its folder is not there and cannot be made, or is something else.
+    #[error("cannot make {}", .path.display())]
     Folder { path: PathBuf, source: std::io::Error },
     /// The file is not there and cannot be made, or is no SQLite file.
     #[error("cannot open {}", .path.display())]

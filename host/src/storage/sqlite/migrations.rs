@@ -49,6 +49,14 @@ pub(super) const STEPS: &[&str] = &[
          cost       INTEGER NOT NULL,
          PRIMARY KEY (day, pipeline, caller, provider, model)
      ) STRICT, WITHOUT ROWID;",
+    // One row for each budget of a key or an end user, replaced each time. It is written before a provider is asked.
+    "CREATE TABLE budgets (
+         account TEXT NOT NULL,
+         budget  TEXT NOT NULL,     -- the limit's key in the operator's file
+         begun   TEXT NOT NULL,     -- the first day of its day or month, 2026-11-01, in UTC
+         used    INTEGER NOT NULL,  -- tokens, or millionths of a dollar
+         PRIMARY KEY (account, budget)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Does the steps that the file lacks, each in its own transaction.
@@ -84,13 +92,13 @@ mod tests {
         connection.execute("INSERT INTO pipelines VALUES ('support', '{}')", []).unwrap();
         assert_eq!(version(&connection), 1);
         run(&mut connection, STEPS).unwrap();
-        assert_eq!(version(&connection), 3);
+        assert_eq!(version(&connection), STEPS.len() as i64);
         let rows: (String, i64) = connection
             .query_row("SELECT id, (SELECT count(*) FROM chunks) FROM pipelines", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(rows, ("support".into(), 0));
         run(&mut connection, STEPS).unwrap();
-        assert_eq!(version(&connection), 3);
+        assert_eq!(version(&connection), STEPS.len() as i64);
     }
 
     #[test]

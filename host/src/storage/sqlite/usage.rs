@@ -10,9 +10,9 @@ use rusqlite::{Row, TransactionBehavior, params};
 use super::database::Database;
 use super::error::Error;
 use crate::ledger::clock::Day;
-use crate::ledger::{Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
+use crate::ledger::{BudgetRow, Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
 
-/// The table `use_by_day`.
+/// The tables `use_by_day` and `budgets`.
 pub(super) struct Usage {
     database: Arc<Database>,
 }
@@ -39,6 +39,54 @@ impl UsageStore for Usage {
             Ok(())
         }))
     }
+
+    fn put_budgets<'a>(&'a self, rows: &'a [BudgetRow], gone: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (rows, gone) = (rows.to_vec(), gone.to_vec());
+        Box::pin(self.database.on_blocking_thread(move |database| put_budgets(database, &rows, &gone)))
+    }
+
+    fn budgets(&self) -> BoxFuture<'_, Result<Vec<BudgetRow>, StoreError>> {
+        Box::pin(self.database.on_blocking_thread(budgets))
+    }
+
+    fn forget_budgets_before(&self, day: Day) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.database.on_blocking_thread(move |database| {
+            database.writer().execute("DELETE FROM budgets WHERE begun < ?1", [day.to_string()])?;
+            Ok(())
+        }))
+    }
+}
+
+fn put_budgets(database: &Database, rows: &[BudgetRow], gone: &[String]) -> Result<(), Error> {
+    let mut writer = database.writer();
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for account in gone {
+        transaction.prepare_cached("DELETE FROM budgets WHERE account = ?1")?.execute([account])?;
+    }
+    for BudgetRow { account, limit, begun, used } in rows {
+        let values = params![account, limit, begun.to_string(), (*used).min(SUM_MAX) as i64];
+        transaction.prepare_cached("INSERT OR REPLACE INTO budgets VALUES (?1, ?2, ?3, ?4)")?.execute(values)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn budgets(database: &Database) -> Result<Vec<BudgetRow>, Error> {
+    let reader = database.reader();
+    let mut statement = reader.prepare_cached("SELECT account, budget, begun, used FROM budgets ORDER BY account, budget")?;
+    let row = |row: &Row<'_>| {
+        let used = u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+        Ok(BudgetRow { account: row.get(0)?, limit: row.get(1)?, begun: day_of(&row.get::<_, String>(2)?, "budgets")?, used })
+    };
+    let rows = statement.query_map([], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+fn day_of(text: &str, table: &str) -> rusqlite::Result<Day> {
+    Day::parse(text).ok_or_else(|| {
+        let why = format!("`{text}` in `{table}` is no day").into();
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why)
+    })
 }
 
 fn add(database: &Database, rows: &[UseRow]) -> Result<(), Error> {
@@ -81,10 +129,7 @@ fn read(database: &Database, from: Day, to: Day, group: Option<Group>, most: usi
     let row = |row: &Row<'_>| {
         let name = |at: usize| row.get(at);
         let [day, pipeline, caller, provider, model]: [String; 5] = [name(0)?, name(1)?, name(2)?, name(3)?, name(4)?];
-        let day = Day::parse(&day).ok_or_else(|| {
-            let why = format!("`{day}` in `use_by_day` is no day").into();
-            rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why)
-        })?;
+        let day = day_of(&day, "use_by_day")?;
         Ok(UseRow { day, pipeline, caller, provider, model, sums: sums_of(row, 5)? })
     };
     let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -13,7 +13,8 @@ use crate::telemetry::handles::{Handles, Named};
 
 /// A hook in Rust takes tens of microseconds, one in Python milliseconds; the default limit is half a second.
 const CALL_SECONDS: [f64; 14] = [5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 2e-2, 1e-1, 5e-1, 2.0];
-/// Most calls wait for nothing; those that do wait for a disk or for another service. The default limit is five seconds.
+/// Most calls wait for nothing; those that do wait for a disk or for another service. The default limit is five seconds. The same for the time
+/// without a thread, whose limit is one second.
 const WAIT_SECONDS: [f64; 10] = [0.0, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 5e-1, 1.0, 2.0, 5.0];
 /// Around the default limit of 200 million operators.
 const CALL_FUEL: [f64; 11] = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8];
@@ -32,6 +33,10 @@ pub struct HookCall {
     pub seconds: f64,
     /// Of these, what the plugin waited in host calls.
     pub waited: f64,
+    /// Of these, what it could run and nobody ran it.
+    pub starved: f64,
+    /// Where it ran: `inline`, `handed_over` or `apart`; empty if it did not.
+    pub place: &'static str,
     /// WebAssembly operators.
     pub fuel: u64,
     /// Bytes of linear memory at most.
@@ -53,6 +58,8 @@ struct Families {
     calls: Counters<3>,
     seconds: Histograms<2>,
     waited: Histograms<2>,
+    starved: Histograms<2>,
+    places: Counters<2>,
     fuel: Histograms<2>,
     bytes: Histograms<2>,
     skips: Counters<2>,
@@ -65,11 +72,13 @@ struct Plugin {
     /// Hooks times outcomes.
     calls: Handles<(&'static str, &'static str), Counter, 16>,
     hooks: Handles<&'static str, Hook, 4>,
+    places: Handles<&'static str, Counter, 4>,
 }
 
 struct Hook {
     seconds: Histogram,
     waited: Histogram,
+    starved: Histogram,
     fuel: Histogram,
     bytes: Histogram,
 }
@@ -87,6 +96,14 @@ impl Plugins {
                 seconds(),
                 histograms(|| Histogram::new(WAIT_SECONDS)),
             ),
+            starved: with_unit(
+                r,
+                "plugin_call_starved",
+                "Time of a hook call in which it could run and had no thread",
+                seconds(),
+                histograms(|| Histogram::new(WAIT_SECONDS)),
+            ),
+            places: plain(r, "plugin_call_places", "Hook calls by where they ran", Family::default()),
             fuel: plain(r, "plugin_call_fuel", "WebAssembly operators of a hook call", histograms(|| Histogram::new(CALL_FUEL))),
             bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
@@ -111,12 +128,16 @@ impl PluginFigures {
     pub fn call(&self, call: &HookCall) {
         let plugin = &self.0;
         plugin.calls.with((call.hook, call.outcome), || plugin.families.call(&plugin.name, call.hook, call.outcome), Counter::inc);
+        if !call.place.is_empty() {
+            plugin.places.with(call.place, || plugin.families.place(&plugin.name, call.place), Counter::inc);
+        }
         plugin.hooks.with(
             call.hook,
             || plugin.families.hook(&plugin.name, call.hook),
             |figures| {
                 figures.seconds.observe(call.seconds);
                 figures.waited.observe(call.waited);
+                figures.starved.observe(call.starved);
                 figures.fuel.observe(call.fuel as f64);
                 figures.bytes.observe(call.peak_memory as f64);
             },
@@ -139,11 +160,16 @@ impl Families {
         self.calls.get_or_create_owned(&[("plugin", plugin.into()), ("hook", hook.into()), ("outcome", outcome.into())])
     }
 
+    fn place(&self, plugin: &str, place: &str) -> Counter {
+        self.places.get_or_create_owned(&[("plugin", plugin.into()), ("place", place.into())])
+    }
+
     fn hook(&self, plugin: &str, hook: &str) -> Hook {
         let labels = [("plugin", plugin.to_owned()), ("hook", hook.to_owned())];
         Hook {
             seconds: self.seconds.get_or_create_owned(&labels),
             waited: self.waited.get_or_create_owned(&labels),
+            starved: self.starved.get_or_create_owned(&labels),
             fuel: self.fuel.get_or_create_owned(&labels),
             bytes: self.bytes.get_or_create_owned(&labels),
         }
@@ -152,6 +178,6 @@ impl Families {
 
 impl Plugin {
     fn new(name: &str, families: Arc<Families>) -> Self {
-        Self { name: name.to_owned(), families, calls: Handles::new(), hooks: Handles::new() }
+        Self { name: name.to_owned(), families, calls: Handles::new(), hooks: Handles::new(), places: Handles::new() }
     }
 }

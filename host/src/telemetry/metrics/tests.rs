@@ -52,9 +52,24 @@ fn a_hook_call_shows_outcome_time_fuel_and_memory() {
     check(
         |m| {
             let plugin = m.plugin("redact-pii");
-            let call = HookCall { hook: "post_hook", outcome: "ok", seconds: 0.000_018, waited: 0.0, fuel: 40_000, peak_memory: 1_114_112 };
+            let call = HookCall {
+                hook: "post_hook",
+                outcome: "ok",
+                seconds: 0.000_018,
+                fuel: 40_000,
+                peak_memory: 1_114_112,
+                ..HookCall::default()
+            };
             plugin.call(&call);
-            plugin.call(&HookCall { outcome: "fuel", seconds: 0.2, waited: 0.15, fuel: 200_000_000, ..call });
+            plugin.call(&HookCall {
+                outcome: "fuel",
+                seconds: 0.2,
+                waited: 0.15,
+                starved: 0.25,
+                place: "apart",
+                fuel: 200_000_000,
+                ..call
+            });
             plugin.skipped("post_hook");
             plugin.log_dropped(12);
             m.plugin_load("loaded");
@@ -65,6 +80,8 @@ fn a_hook_call_shows_outcome_time_fuel_and_memory() {
             r#"cofferdam_plugin_call_seconds_bucket{le="0.00002",plugin="redact-pii",hook="post_hook"} 1"#,
             r#"cofferdam_plugin_call_wait_seconds_bucket{le="0.0",plugin="redact-pii",hook="post_hook"} 1"#,
             r#"cofferdam_plugin_call_wait_seconds_sum{plugin="redact-pii",hook="post_hook"} 0.15"#,
+            r#"cofferdam_plugin_call_starved_seconds_sum{plugin="redact-pii",hook="post_hook"} 0.25"#,
+            r#"cofferdam_plugin_call_places_total{plugin="redact-pii",place="apart"} 1"#,
             r#"cofferdam_plugin_call_fuel_count{plugin="redact-pii",hook="post_hook"} 2"#,
             r#"cofferdam_plugin_call_memory_bytes_bucket{le="2097152.0",plugin="redact-pii",hook="post_hook"} 2"#,
             r#"cofferdam_plugin_skips_total{plugin="redact-pii",hook="post_hook"} 1"#,
@@ -124,7 +141,8 @@ fn threads_lose_no_count() {
             scope.spawn(|| {
                 for _ in 0..500 {
                     metrics.request("chat_completions", 200, 0.01);
-                    let call = HookCall { hook: "pre_hook", outcome: "ok", seconds: 1e-5, waited: 0.0, fuel: 10, peak_memory: 10 };
+                    let call =
+                        HookCall { hook: "pre_hook", outcome: "ok", seconds: 1e-5, fuel: 10, peak_memory: 10, ..HookCall::default() };
                     metrics.plugin("p").call(&call);
                 }
             });

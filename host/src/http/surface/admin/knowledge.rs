@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::upload::{self, Upload};
+use crate::chat::codec::Form;
 use crate::chat::{Hit, is_name};
+use crate::http::bodies::Reserved;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::json_body::Reading;
+use crate::http::respond;
 use crate::http::route::Call;
 use crate::http::shared::Shared;
-use crate::http::{encoded, request_body, respond};
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K};
 use crate::pipeline::{self, Pipeline};
 use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
@@ -85,7 +88,9 @@ struct StoredDocument {
 pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let shared = call.shared;
     let pipeline = api(shared, &call.id)?;
-    let Upload { namespace, documents } = upload::read(&shared.limits, call.head, call.body).await?;
+    let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &call.log.client));
+    call.log.body = Some(Arc::clone(&reserved));
+    let Upload { namespace, documents } = upload::read(&shared.limits, call.head, call.body, &reserved).await?;
     let namespace = within(&pipeline, namespace)?;
     let mut data = Vec::with_capacity(documents.len());
     let mut stored = Vec::new();
@@ -93,7 +98,7 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     let end = Instant::now() + shared.limits.request_time;
     for document in documents {
         let name = document.name.clone();
-        let added = timely(end, shared.state.knowledge.add(&namespace, document)).await;
+        let added = timely(end, shared.state.knowledge.add(&namespace, document, &call.log.client)).await;
         shared.state.metrics.rag_document(outcome(&added));
         match added? {
             Ok(Receipt { document_id, chunks, bytes, replaced }) => {
@@ -119,14 +124,13 @@ fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'st
 }
 
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let shared = call.shared;
-    let pipeline = api(shared, &call.id)?;
-    let bytes = encoded::json_bytes(call.shared, call.head, call.body).await?;
-    let question: Question = request_body::json(&bytes)?;
+    let Call { shared, head, body, log, id } = call;
+    let pipeline = api(shared, &id)?;
+    let question: Question = Reading { shared, head, body, log: &mut *log }.value(Form::Closed).await?;
     let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
-    let query = Query { text: text.clone(), top_k, score_threshold };
+    let query = Query { text: text.clone(), top_k, score_threshold, client: log.client.clone() };
     let found = timely(Instant::now() + shared.limits.request_time, shared.state.knowledge.search(&namespace, query)).await??;
     let reply = Found {
         object: "list",

@@ -5,10 +5,12 @@ use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
+use crate::chat::codec::Form;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::json_body::Reading;
+use crate::http::respond;
 use crate::http::route::Call;
-use crate::http::{encoded, request_body, respond};
 use crate::pipeline::{Origin, Pipeline};
 
 /// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
@@ -52,17 +54,17 @@ pub(super) struct Stage {
 }
 
 pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let pipeline = call.shared.state.catalog.get(&call.id).ok_or_else(|| Refusal::NoApi(call.id.into_owned()))?;
+    let pipeline = call.shared.state.catalog.get(&call.id).ok_or_else(|| Refusal::NoApi(call.id.as_ref().into()))?;
     Ok(respond::json(StatusCode::OK, &shown(&pipeline)))
 }
 
 /// 201 for a new one, 200 for a changed one; warnings beside it.
 pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let catalog = &call.shared.state.catalog;
-    let bytes = encoded::json_bytes(call.shared, call.head, call.body).await?;
-    let source: Value = request_body::json(&bytes)?;
-    let put = catalog.put(&call.id, &source).await?;
-    let mut reply = catalog.get(&call.id).map_or_else(|| json!({"id": call.id}), |pipeline| shown(&pipeline));
+    let Call { shared, head, body, log, id } = call;
+    let catalog = &shared.state.catalog;
+    let source: Value = Reading { shared, head, body, log }.value(Form::Closed).await?;
+    let put = catalog.put(&id, &source).await?;
+    let mut reply = catalog.get(&id).map_or_else(|| json!({"id": id}), |pipeline| shown(&pipeline));
     reply["warnings"] = json!(put.warnings);
     Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
 }

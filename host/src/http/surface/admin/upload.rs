@@ -9,6 +9,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use schemars::JsonSchema;
 
+use crate::http::bodies::Reserved;
 use crate::http::error::{Failure, Refusal};
 use crate::http::limits::Limits;
 use crate::http::request_body;
@@ -38,7 +39,7 @@ pub(super) struct Upload {
     pub(super) documents: Vec<Document>,
 }
 
-pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> Result<Upload, Failure> {
+pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming, reserved: &Reserved) -> Result<Upload, Failure> {
     request_body::expect_plain(&head.headers)?;
     let value = head.headers.get(CONTENT_TYPE);
     let boundary = value.and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok()).ok_or_else(|| Refusal::ContentType {
@@ -46,9 +47,12 @@ pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming) -> 
         want: "multipart/form-data; boundary=…",
     })?;
     let too_large = Refusal::BodyTooLarge { limit: limits.upload_bytes, key: KEY };
-    if hyper::body::Body::size_hint(body).lower() > limits.upload_bytes as u64 {
+    let announced = hyper::body::Body::size_hint(body);
+    if announced.lower() > limits.upload_bytes as u64 {
         return Err(too_large.into());
     }
+    // What has no length may be as long as any.
+    reserved.grow(announced.exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limits.upload_bytes))?;
     let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES);
     let stream = http_body_util::BodyDataStream::new(body);
     let parts = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(sizes));
@@ -120,7 +124,7 @@ fn refusal(error: &multer::Error, limits: &Limits) -> Refusal {
         multer::Error::FieldSizeExceeded { field_name, .. } => Refusal::field(field_name.clone().unwrap_or_default(), "is too long"),
         multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream => Refusal::BodyBroken,
         // The library may add errors; whatever they are, the form cannot be read.
-        other => Refusal::Multipart(other.to_string()),
+        other => Refusal::Multipart(other.to_string().into()),
     }
 }
 

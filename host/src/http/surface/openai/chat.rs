@@ -9,15 +9,18 @@ use futures_util::Stream;
 use hyper::Response;
 use serde_json::json;
 
+use crate::chat::codec::Form;
 use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec, sse};
 use crate::http::body::{Content, Event};
 use crate::http::error::Failure;
+use crate::http::json_body::Reading;
 use crate::http::route::Call;
 use crate::http::run_chat;
 
 pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let request = codec::parse_request(&run_chat::body(shared, head, body).await?)?;
+    let reading = Reading { shared, head, body, log };
+    let request = reading.parsed(Form::Chat, |text| Ok(codec::parse_request(&text)?)).await?;
     let outcome = run_chat::run(shared, &head.headers, log, request).await?;
     run_chat::response(outcome, |reply, _| Ok(content(reply)))
 }

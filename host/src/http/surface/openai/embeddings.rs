@@ -1,27 +1,34 @@
 //! `POST /v1/embeddings`: texts to vectors, by a provider or by the embedder inside this program.
 //! Invariant: there are as many vectors as inputs, in their order. Source: OpenAI API reference, "Create embeddings".
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use data_encoding::BASE64;
 use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::chat::codec::{self, Form};
 use crate::chat::{Deadline, Embed, Embedded, Inputs};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::json_body::{self, Reading};
+use crate::http::respond;
 use crate::http::route::Call;
-use crate::http::{encoded, request_body, respond};
 use crate::llm::Asker;
 
 /// The body. A field that must be there is optional here, so that the error for its absence can name a remedy.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "EmbeddingsRequest")]
-pub(super) struct Wire {
+pub(super) struct Wire<'a> {
     #[schemars(required, with = "String")]
     model: Option<String>,
     #[schemars(required, with = "InputForms")]
-    input: Option<Box<RawValue>>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
     dimensions: Option<u32>,
     /// `float`, the default, or `base64`
     encoding_format: Option<String>,
@@ -47,30 +54,43 @@ enum Format {
     Base64,
 }
 
+/// A request, read.
+struct Asked {
+    model: String,
+    embed: Embed,
+    format: Format,
+}
+
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let limits = &shared.limits;
-    let bytes = encoded::json_bytes(shared, head, body).await?;
-    let wire: Wire = request_body::json(&bytes)?;
+    let most = shared.limits.embedding_inputs;
+    let reading = Reading { shared, head, body, log: &mut *log };
+    let Asked { model, embed, format } = reading.parsed(Form::Embeddings, move |text| Ok(asked(&text, most)?)).await?;
+    let Some(target) = shared.state.catalog.embedding(&model) else {
+        return Err(Refusal::NoEmbedding(model.into()).into());
+    };
+    log.pipeline = Some(model.as_str().into());
+    log.meter_end_user(&head.headers, embed.user.as_deref())?;
+    let deadline = Deadline::after(shared.limits.request_time.saturating_sub(log.began.elapsed()));
+    let asker = Asker { model: &model, caller: log.caller.as_deref(), end_user: log.end_user.as_ref(), deadline, tries: &log.tries };
+    let embedded = shared.state.runner.embed(&target, embed, &asker, &log.client).await?;
+    Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
+}
+
+fn asked(text: &[u8], most: usize) -> Result<Asked, Refusal> {
+    let wire: Wire<'_> = json_body::value(text)?;
     let model = wire.model.ok_or_else(|| Refusal::field("model", "is missing; GET /v1/models lists the ids"))?;
     let input = wire.input.ok_or_else(|| Refusal::field("input", "is missing: a text, or a list of texts"))?;
-    let Some(target) = shared.state.catalog.embedding(&model) else {
-        return Err(Refusal::NoEmbedding(model).into());
-    };
     let format = match wire.encoding_format.as_deref() {
         None | Some("float") => Format::Float,
         Some("base64") => Format::Base64,
-        Some(_) => return Err(Refusal::field("encoding_format", "must be \"float\" or \"base64\"").into()),
+        Some(_) => return Err(Refusal::field("encoding_format", "must be \"float\" or \"base64\"")),
     };
     if wire.dimensions == Some(0) {
-        return Err(Refusal::field("dimensions", "must be at least 1").into());
+        return Err(Refusal::field("dimensions", "must be at least 1"));
     }
-    let embed = Embed { inputs: inputs(&input, limits.embedding_inputs)?, dimensions: wire.dimensions, user: wire.user };
-    log.pipeline = Some(model.as_str().into());
-    let deadline = Deadline::after(limits.request_time.saturating_sub(log.began.elapsed()));
-    let asker = Asker { model: &model, caller: log.caller.as_deref(), deadline, tries: &log.tries };
-    let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
-    Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
+    let embed = Embed { inputs: inputs(input, most)?, dimensions: wire.dimensions, user: wire.user };
+    Ok(Asked { model, embed, format })
 }
 
 /// A text, a list of texts, a list of token ids, or a list of such lists.
@@ -79,15 +99,11 @@ fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
     let forms = || field("must be a text, a list of texts, or lists of token ids".into());
     let first = json.get().trim_start_matches(['[', ' ', '\t', '\r', '\n']).chars().next();
     let inputs = if first.is_some_and(|c| c == '-' || c.is_ascii_digit()) {
-        let read = |json: &RawValue| {
-            serde_json::from_str::<Vec<Vec<u32>>>(json.get())
-                .or_else(|_| serde_json::from_str::<Vec<u32>>(json.get()).map(|tokens| vec![tokens]))
-        };
-        let lists = read(json).map_err(|_| forms())?;
-        if lists.iter().any(Vec::is_empty) {
+        let (count, json) = tokens(json.get()).ok_or_else(forms)?;
+        if json.contains("[]") {
             return Err(field("has an empty list of tokens".into()));
         }
-        Inputs::Tokens { count: lists.len(), json: serde_json::value::to_raw_value(&lists).expect("numbers are JSON") }
+        Inputs::Tokens { count, json: codec::json(json).expect("lists of numbers are JSON") }
     } else if json.get().starts_with('"') {
         Inputs::Texts(vec![serde_json::from_str(json.get()).map_err(|_| forms())?])
     } else {
@@ -103,6 +119,48 @@ fn inputs(json: &RawValue, most: usize) -> Result<Inputs, Refusal> {
         count if count > most => Err(field(format!("has more than {most} texts (`limits.http.embedding_inputs`)"))),
         _ => Ok(inputs),
     }
+}
+
+/// The number of lists and their JSON without blanks. The numbers are looked at and not kept: there may be millions.
+fn tokens(text: &str) -> Option<(usize, String)> {
+    #[derive(Deserialize)]
+    struct Lists(#[serde(deserialize_with = "counted::<Tokens, _>")] usize);
+    #[derive(Deserialize)]
+    struct Tokens(
+        #[expect(dead_code, reason = "only looked at")]
+        #[serde(deserialize_with = "counted::<u32, _>")]
+        usize,
+    );
+    let mut json = String::with_capacity(text.len() + "[]".len());
+    let lists = serde_json::from_str::<Lists>(text).map(|Lists(count)| count);
+    if lists.is_err() {
+        serde_json::from_str::<Tokens>(text).ok()?;
+        json.push('[');
+    }
+    json.extend(text.split_ascii_whitespace());
+    if lists.is_err() {
+        json.push(']');
+    }
+    Some((lists.unwrap_or(1), json))
+}
+
+/// The length of a list whose elements are none the less what they must be.
+fn counted<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    struct Elements<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+        type Value = usize;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while list.next_element::<T>()?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        }
+    }
+    deserializer.deserialize_seq(Elements(PhantomData::<T>))
 }
 
 /// The answer, written straight from the vectors: a tree of JSON values would be many times their size.

@@ -24,9 +24,11 @@ mod writer;
 
 use hyper::Response;
 
+use crate::chat::codec::Form;
 use crate::chat::{Reply, Whole, codec};
 use crate::http::body::Content;
 use crate::http::error::Failure;
+use crate::http::json_body::Reading;
 use crate::http::route::Call;
 use crate::http::run_chat;
 use crate::{llm, pipeline};
@@ -37,7 +39,8 @@ use writer::Writer;
 
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let Asked { chat, echo, include, names } = request::read_body(&run_chat::body(shared, head, body).await?)?;
+    let reading = Reading { shared, head, body, log };
+    let Asked { chat, echo, include, names } = reading.parsed(Form::Response, request::read_body).await?;
     let frame = Frame::new(chat.model.clone(), echo).with_names(names);
     let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
     run_chat::response(outcome, |reply, provider| {

@@ -16,7 +16,7 @@ use crate::telemetry::CONTENT_TYPE;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Status {
-    /// `ok`, `ready` or `draining`
+    /// `ok`, `ready`, `loading` or `draining`
     status: &'static str,
 }
 
@@ -25,10 +25,16 @@ pub(super) async fn alive(_call: Call<'_>) -> Result<Response<Content>, Failure>
     Ok(respond::json(StatusCode::OK, &Status { status: "ok" }))
 }
 
-/// Requests may be sent here: the server is not about to stop. The plugins are loaded, for it listens only after that.
+/// Requests may be sent here: the server is not about to stop, and no plugin that a pipeline names still waits for its first try.
 pub(super) async fn ready(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let draining = call.shared.draining.load(Ordering::Relaxed);
-    let (code, status) = if draining { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ready") };
+    let status = if call.shared.draining.load(Ordering::Relaxed) {
+        "draining"
+    } else if call.shared.loaded() {
+        "ready"
+    } else {
+        "loading"
+    };
+    let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(respond::json(code, &Status { status }))
 }
 

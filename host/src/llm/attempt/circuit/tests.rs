@@ -125,6 +125,38 @@ fn what_the_provider_reports_opens_it_at_once_for_as_long_as_it_says_up_to_the_m
 }
 
 #[test]
+fn a_refusal_counts_like_a_failure() {
+    let mut story = Story::new();
+    let verdicts = [Verdict::Refused, Verdict::Failure, Verdict::Refused];
+    assert_eq!(verdicts.map(|verdict| story.tries(&verdict)), [Change::None, Change::None, Change::Opened { open_for: OPEN_TIME }]);
+    assert_eq!(story.admit().expect_err("it is open").cause, Cause::Failures);
+}
+
+#[test]
+fn a_refused_probe_says_nothing_until_as_many_of_them_are_refused_as_open_it() {
+    let refused = Verdict::Refused;
+    let mut story = Story::opened().after(OPEN_TIME);
+    assert_eq!([story.tries(&refused), story.tries(&refused)], [Change::None; 2], "the next one may probe at once");
+    assert_eq!(story.tries(&refused), Change::Opened { open_for: OPEN_TIME * 2 });
+    let mut story = Story::opened().after(OPEN_TIME);
+    story.tries(&refused);
+    assert_eq!(story.tries(&Verdict::Success), Change::Closed);
+}
+
+#[test]
+fn an_answer_for_another_caller_makes_it_half_open_if_failures_opened_it() {
+    let mut story = Story::opened();
+    story.circuit.others_were_answered(story.now);
+    let probe = story.admit().expect("the next try is a probe");
+    assert!(story.is_open(), "one at a time");
+    assert_eq!(story.record(probe, &Verdict::Failure), Change::Opened { open_for: OPEN_TIME * 2 });
+    let mut story = Story::new();
+    story.tries(&LIMITED);
+    story.circuit.others_were_answered(story.now);
+    assert!(story.is_open(), "what the provider said to this caller stands");
+}
+
+#[test]
 fn a_try_that_was_forced_closes_it_or_changes_nothing() {
     let mut story = Story::opened();
     let forced = story.circuit.force();

@@ -17,7 +17,7 @@ impl Observer for Gauge {
 }
 
 fn account<'a>(provider: &'a str, key_name: Option<&'a str>) -> Account<'a> {
-    Account { provider, key_name }
+    Account { provider, key_name, caller: None }
 }
 
 fn failure() -> Failure {

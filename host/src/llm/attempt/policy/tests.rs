@@ -48,13 +48,12 @@ fn judged(failure: &Failure, retry: Retry, verdict: Verdict) {
 
 #[test]
 fn transient_failures_are_retried_and_others_are_not() {
-    let unavailable = |limited| Verdict::Unavailable { limited, retry_after: None };
     let at_once = Retry::After(Duration::ZERO);
     for (number, retry, verdict) in [
         (400, Retry::Never, Verdict::Success),
-        (401, Retry::Never, unavailable(false)),
-        (402, Retry::Never, unavailable(true)),
-        (403, Retry::Never, unavailable(false)),
+        (401, Retry::Never, Verdict::Refused),
+        (402, Retry::Never, Verdict::Refused),
+        (403, Retry::Never, Verdict::Refused),
         (404, Retry::Never, Verdict::Success),
         (405, Retry::Never, Verdict::Success),
         (408, at_once, Verdict::Failure),

@@ -1,5 +1,6 @@
 //! The walk with scripted providers on a paused clock: which provider is asked when, and what comes of it.
 
+mod callers;
 mod chaos;
 mod circuits;
 mod hedges;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::llm::Whose;
 use crate::llm::error::Phase;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,7 +108,8 @@ impl World {
     }
 
     async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Answered<()>, Error> {
-        Walk::new(self, &self.attempts, &Ping, chain.into(), Deadline::after(time), &Tries::default(), None).run().await
+        let of = Of { caller: None, deadline: Deadline::after(time), tries: &Tries::default(), chosen: None };
+        Walk::new(self, &self.attempts, &Ping, chain.into(), of).run().await
     }
 
     /// Who was asked since the last look, in order.
@@ -210,7 +213,8 @@ async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and
     world.then("b", [status(500), status(404)]);
     world.then("a", [status(404)]);
     let tries = Tries::default();
-    let walk = Walk::new(&world, &world.attempts, &Ping, chain, Deadline::after(SECOND), &tries, Some("chosen"));
+    let of = Of { caller: None, deadline: Deadline::after(SECOND), tries: &tries, chosen: Some("chosen") };
+    let walk = Walk::new(&world, &world.attempts, &Ping, chain, of);
     is_from(&walk.run().await, "c", 4);
     assert_eq!(*world.asked.lock().unwrap(), ["b/chosen at 0", "b/chosen at 0", "a/model-a at 0", "c/model-c at 0"]);
 }

@@ -6,13 +6,14 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Deadline, Hit, sse};
+use crate::chat::{Client, Deadline, Hit, sse};
 
 fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
     let hit = |&(source, text, score): &(&str, &str, f32)| Hit { source: source.into(), ordinal: 0, text: text.into(), score };
     Exchange {
         id: "r".into(),
         caller: None,
+        client: Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(9)),
         stream: false,
@@ -22,6 +23,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         metadata: Default::default(),
         hits: hits.iter().map(hit).collect(),
         skipped: Vec::new(),
+        end_user: None,
         tries: Default::default(),
     }
 }

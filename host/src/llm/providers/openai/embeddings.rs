@@ -10,6 +10,7 @@ use crate::chat::Embedded;
 use crate::chat::codec::to_json;
 use crate::llm::adapter::{DecodeError, EmbeddingsRequest};
 use crate::llm::base64;
+use crate::llm::error_body::tree;
 
 /// The body of `POST /embeddings`.
 pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes {
@@ -65,7 +66,7 @@ pub(in crate::llm) fn decode_embeddings(inputs: usize, body: &[u8], in_band: InB
     let malformed = |error: serde_json::Error| DecodeError::Malformed(format!("no embeddings: {error}"));
     let reply: Reply<'_> = serde_json::from_slice(body).map_err(malformed)?;
     if reply.error.is_some() || reply.success == Some(false) {
-        let (status, error) = in_band(&serde_json::from_slice(body).map_err(malformed)?);
+        let (status, error) = in_band(&tree(body).map_err(malformed)?);
         return Err(DecodeError::Error(status, error));
     }
     let entries = reply.data.ok_or_else(|| DecodeError::Malformed("it has no `data`".into()))?;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use usearch::{IndexOptions, MetricKind, ScalarKind};
 
 use super::super::error::Error;
+use crate::files;
 use crate::rag::VectorSpace;
 
 /// Up to this number every vector is compared, which takes about a millisecond and misses none; over it the graph is walked.
@@ -154,7 +155,7 @@ impl VectorIndex {
 /// Puts the content in place in one step. No fsync: what a power cut tears has a wrong checksum.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    files::private_directory(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.persist(path).map_err(|e| e.error)?;

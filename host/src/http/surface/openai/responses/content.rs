@@ -6,15 +6,15 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{need, read};
-use crate::chat::codec::{parse_fields, raw_json};
-use crate::chat::{Content, Fields, Json, Part};
+use crate::chat::codec::{borrowed_fields, raw_json};
+use crate::chat::{Content, Fields, Part};
 use crate::http::error::Refusal;
 
 /// Of a text part: what is a reply's and no provider wants back.
 const OF_REPLIES: [&str; 4] = ["type", "text", "annotations", "logprobs"];
 
 #[derive(Deserialize)]
-struct Any {
+struct Any<'a> {
     r#type: String,
     text: Option<String>,
     refusal: Option<String>,
@@ -24,7 +24,8 @@ struct Any {
     filename: Option<String>,
     file_data: Option<String>,
     file_url: Option<String>,
-    input_audio: Option<Json>,
+    #[serde(borrow)]
+    input_audio: Option<&'a RawValue>,
 }
 
 /// A string or a list of parts, which stands at the path `at`.
@@ -49,7 +50,7 @@ fn plain(mut parts: Vec<Part>) -> Content {
 }
 
 fn part(at: &str, json: &RawValue) -> Result<Part, Refusal> {
-    let any: Any = read(at, json)?;
+    let any: Any<'_> = read(at, json)?;
     Ok(match any.r#type.as_str() {
         "input_text" | "output_text" | "text" => Part::Text { text: need(at, "text", any.text)?, extra: extra(json) },
         "refusal" => Part::Other(raw_json(&json!({"type": "refusal", "refusal": need(at, "refusal", any.refusal)?}))),
@@ -57,9 +58,9 @@ fn part(at: &str, json: &RawValue) -> Result<Part, Refusal> {
         "input_file" => file(at, any)?,
         "input_audio" => {
             #[derive(serde::Serialize)]
-            struct Audio {
+            struct Audio<'a> {
                 r#type: &'static str,
-                input_audio: Json,
+                input_audio: &'a RawValue,
             }
             Part::Other(raw_json(&Audio { r#type: "input_audio", input_audio: need(at, "input_audio", any.input_audio)? }))
         }
@@ -73,12 +74,11 @@ fn part(at: &str, json: &RawValue) -> Result<Part, Refusal> {
 
 /// Such as a mark for the provider's cache.
 fn extra(json: &RawValue) -> Fields {
-    let mut fields = parse_fields(json.get().as_bytes()).unwrap_or_default();
-    fields.retain(|(name, _)| !OF_REPLIES.contains(&name.as_str()));
-    fields
+    let fields = borrowed_fields(json).unwrap_or_default().into_iter();
+    fields.filter(|(name, _)| !OF_REPLIES.contains(&name.as_str())).map(|(name, value)| (name, value.to_owned())).collect()
 }
 
-fn image(at: &str, any: Any) -> Result<Part, Refusal> {
+fn image(at: &str, any: Any<'_>) -> Result<Part, Refusal> {
     if any.file_id.is_some() {
         return Err(Refusal::field(
             format!("{at}.file_id"),
@@ -93,7 +93,7 @@ fn image(at: &str, any: Any) -> Result<Part, Refusal> {
 }
 
 /// An id is passed on: the provider may have the file.
-fn file(at: &str, any: Any) -> Result<Part, Refusal> {
+fn file(at: &str, any: Any<'_>) -> Result<Part, Refusal> {
     if any.file_url.is_some() {
         return Err(Refusal::field(format!("{at}.file_url"), "is not taken: this server fetches no files; send `file_data`"));
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -54,10 +55,11 @@ const CHAT_NAMES: [(&str, &str); 10] = [
     ("n", "a response is one answer; send the request several times"),
 ];
 
-/// Reads a request's body.
-pub(super) fn read_body(body: &[u8]) -> Result<Asked, Failure> {
+/// Reads a request's body, which is dropped first: every field is kept until it is read.
+pub(super) fn read_body(body: Bytes) -> Result<Asked, Failure> {
     let mut draft = Draft::new();
-    let fields = codec::parse_fields(body)?;
+    let fields = codec::parse_fields(&body)?;
+    drop(body);
     let field = |name: &str| fields.iter().find_map(|(key, value)| (key == name).then_some(&**value));
     // First, for they name what the input and the choice speak of.
     draft.tools(field("tools"), field("input"))?;

@@ -61,7 +61,7 @@ async fn under_random_failures_every_exchange_ends_and_every_try_has_one_outcome
             tokio::time::advance(60 * SECOND).await;
         }
         assert_eq!(replies + errors, EXCHANGES);
-        assert!(replies > EXCHANGES / 3 && errors > EXCHANGES / 3, "{replies} {errors}");
+        assert!(replies > EXCHANGES / 3 && errors > EXCHANGES / 4, "{replies} {errors}");
         let (asked, outcomes) = (world.asked(), world.outcomes());
         assert_eq!(asked.len(), outcomes.len(), "each try has one outcome");
         assert_eq!(outcomes.iter().filter(|outcome| outcome.ends_with(" ok")).count(), replies);

@@ -66,7 +66,7 @@ async fn a_hedge_runs_whatever_its_statuses_and_only_if_its_circuit_is_closed() 
     let picky = Target { on_status: Some(vec![]), ..target("b") };
     let world = World::new().acts("a", [Act::Hang]);
     is_from(&world.answers(hedged(&[target("a"), picky])).await, "b", 2);
-    let world = World::new().acts("b", [status(401)]);
+    let world = World::with(Limits { circuit_failures: 1, ..Limits::default() }).acts("b", [status(401)]);
     is_status(world.answers(&[target("b")]).await, 401);
     world.then("a", [Act::Hang]);
     is_from(&world.answers(hedged(&[target("a"), target("b"), target("c")])).await, "c", 2);

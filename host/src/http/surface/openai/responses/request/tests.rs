@@ -8,7 +8,7 @@ fn asked(extra: &Value) -> Result<Asked, Refusal> {
     let mut body = json!({"model": "m", "input": "hi"});
     body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
     body.as_object_mut().expect("an object").retain(|_, value| value != "LEFT OUT");
-    read_body(body.to_string().as_bytes()).map_err(|failure| match failure {
+    read_body(body.to_string().into()).map_err(|failure| match failure {
         Failure::Refused(refusal) => refusal,
         other => panic!("{other}"),
     })
@@ -200,7 +200,7 @@ fn tools_that_the_input_adds_are_offered_with_the_others_and_the_newest_of_a_nam
 fn a_call_in_the_input_has_the_name_that_its_tool_was_offered_under_wherever_the_tools_stand() {
     let body = json!({"model": "m", "input": [{"type": "function_call", "call_id": "c", "namespace": "n", "name": "f", "arguments": "{}"}],
         "tools": [{"type": "namespace", "name": "n", "tools": [tool()]}, {"type": "function", "name": "n__f"}]});
-    let asked = read_body(body.to_string().as_bytes()).unwrap_or_else(|failure| panic!("{failure}"));
+    let asked = read_body(body.to_string().into()).unwrap_or_else(|failure| panic!("{failure}"));
     let crate::chat::ToolCall::Function(call) = &asked.chat.messages[0].tool_calls[0] else { panic!("a function") };
     assert_eq!((call.name.as_str(), &params(&asked)["tools"][0]["function"]["name"]), ("n__f_2", &json!("n__f_2")));
 }
@@ -258,12 +258,12 @@ fn a_response_repeats_its_request_and_says_what_holds_without_it() {
 fn a_schema_keeps_the_order_of_its_properties() {
     let body = br#"{"model":"m","input":"hi","text":{"format":{"type":"json_schema","name":"n","schema":{"z":1,"a":2}}},
         "tools":[{"type":"function","name":"f","parameters":{"z":1,"a":2}}]}"#;
-    let asked = read_body(body).unwrap_or_else(|failure| panic!("{failure}"));
+    let asked = read_body(Bytes::from_static(body)).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(asked.chat.params.iter().all(|(_, json)| json.get().contains(r#"{"z":1,"a":2}"#)), "{:?}", asked.chat.params);
 }
 
 #[test]
 fn a_body_that_is_no_json_is_told_so() {
-    assert!(matches!(read_body(b"{"), Err(Failure::Invalid(invalid)) if invalid.param.is_none()));
-    assert!(matches!(read_body(b"[]"), Err(Failure::Invalid(_))));
+    assert!(matches!(read_body(Bytes::from_static(b"{")), Err(Failure::Invalid(invalid)) if invalid.param.is_none()));
+    assert!(matches!(read_body(Bytes::from_static(b"[]")), Err(Failure::Invalid(_))));
 }

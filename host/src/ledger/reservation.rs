@@ -1,0 +1,178 @@
+//! What one attempt at a provider may use, kept for it from before it is sent until it is over. Invariant: it is given back exactly once,
+//! whatever happens. One that is dropped, because a client hung up or something panicked, is charged all that it had reserved.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::account::Denied;
+use super::accounts::{BothHeld, Scope, Unreserved};
+use super::budget::Amount;
+use super::pending::{Entry, short};
+use super::price::Price;
+use super::{Error, Ledger, Refused, Why, believable, lock};
+use crate::chat::Usage;
+
+/// By so many tokens of completion a reservation grows beyond what was generated.
+const STEP: u64 = 256;
+
+/// One attempt that is about to be made, and who makes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub caller: Option<&'a str>,
+    /// As `admit_end_user` knows the end user.
+    pub end_user: Option<&'a Arc<str>>,
+    pub provider: &'a str,
+    pub model: &'a str,
+    /// Tokens, estimated.
+    pub prompt: u64,
+    /// The most tokens that each choice of the reply can have; none if nobody set a limit.
+    pub completion: Option<u64>,
+    pub choices: u64,
+}
+
+impl Ledger {
+    /// Keeps for one attempt what it may use, until the reservation is settled, released or dropped. None if nothing limits its caller.
+    /// Waits for the store only if more is asked for than was written down in advance.
+    ///
+    /// # Errors
+    /// The limit of which nothing is left, or that is in dollars while the model has no price.
+    pub async fn reserve(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Option<Reservation>, Refused> {
+        let Some(scope) = ask.caller.and_then(|caller| self.scope(caller, ask.end_user)) else { return Ok(None) };
+        let price = super::price::price(&self.prices, ask.provider, ask.model).copied();
+        let completion = {
+            let mut accounts = lock(&self.accounts);
+            if price.is_none()
+                && let Some((denied, end_user)) = accounts.in_dollars(&scope, (self.clock)())
+            {
+                let model = short(ask.model);
+                let denied = Denied { why: Why::NoPrice { model: format!("{}/{model}", ask.provider) }, ..denied };
+                return Err(self.refused(&scope.key, denied, end_user));
+            }
+            ask.completion.unwrap_or_else(|| accounts.mean_completion(&scope.key).max(self.limits.completion_tokens))
+        };
+        let completion = completion.saturating_mul(ask.choices);
+        let expected = believable(&Usage { prompt: ask.prompt, completion, ..Usage::default() });
+        let amount = Amount::new(price.as_ref(), &expected);
+        let mut until = None;
+        loop {
+            let covered = !self.uncovered.load(Ordering::Relaxed);
+            let reserved = lock(&self.accounts).reserve(&scope, amount, (self.clock)(), covered);
+            match reserved {
+                Ok(held) => {
+                    let bounded = ask.completion.is_some();
+                    let reservation = Reservation::new(Arc::clone(self), scope, price, held, &expected, bounded);
+                    self.cover_ahead(&reservation);
+                    return Ok(Some(reservation));
+                }
+                Err(Unreserved::Denied { denied, end_user }) => return Err(self.refused(&scope.key, denied, end_user)),
+                Err(Unreserved::Uncovered) => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + self.limits.budget_wait);
+                    if !matches!(timeout_at(until, self.cover()).await, Ok(Ok(()))) && !self.uncovered.swap(true, Ordering::Relaxed) {
+                        tracing::error!("budgets cannot be written down in time; what they allow holds until this process ends");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes down what is asked for. Once begun this goes on to its end even if the caller goes away.
+    async fn cover(self: &Arc<Self>) -> Result<(), Error> {
+        let ledger = Arc::clone(self);
+        let written = tokio::spawn(async move { ledger.write_covers(false).await });
+        written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
+    }
+
+    /// Has the next part of the budgets written down before a request must wait for it.
+    fn cover_ahead(self: &Arc<Self>, reservation: &Reservation) {
+        if lock(&self.accounts).is_short(&reservation.scope) && !self.covers_ahead.swap(true, Ordering::Relaxed) {
+            let ledger = Arc::clone(self);
+            tokio::spawn(async move {
+                ledger.covers_ahead.store(false, Ordering::Relaxed);
+                if let Err(error) = ledger.write_covers(false).await {
+                    tracing::error!("budgets could not be written down: {error}");
+                }
+            });
+        }
+    }
+}
+
+/// Tokens and dollars that are kept for one attempt.
+pub struct Reservation {
+    ledger: Arc<Ledger>,
+    scope: Scope,
+    price: Option<Price>,
+    held: BothHeld,
+    /// What `held` is, of the key or of the end user.
+    part: Amount,
+    /// What earlier parts were, all of which are used.
+    spent: Amount,
+    prompt: u64,
+    completion: u64,
+    /// The provider was told to generate no more than that.
+    bounded: bool,
+    open: bool,
+}
+
+impl Reservation {
+    fn new(ledger: Arc<Ledger>, scope: Scope, price: Option<Price>, held: BothHeld, expected: &Usage, bounded: bool) -> Self {
+        let Usage { prompt, completion, .. } = *expected;
+        let part = Amount::new(price.as_ref(), expected);
+        Self { ledger, scope, price, held, part, spent: Amount::default(), prompt, completion, bounded, open: true }
+    }
+
+    /// Tokens that are reserved, of the prompt and of the completion.
+    pub fn expected(&self) -> Usage {
+        Usage { prompt: self.prompt, completion: self.completion, ..Usage::default() }
+    }
+
+    /// The completion has so many tokens by now, by our own count. If that is more than is reserved, more is reserved, as far as something is
+    /// left. False if a budget of the day, the month or of dollars has nothing left, so that the reply should end.
+    pub fn extend(&mut self, completion: u64) -> bool {
+        // A count from bytes may be too high by half, so a limit that the provider was sent is trusted until the count says that it is not kept.
+        let most = if self.bounded { self.completion.saturating_mul(2).saturating_add(STEP) } else { self.completion };
+        if completion <= most {
+            return true;
+        }
+        self.bounded = false;
+        let of = |completion| Amount::new(self.price.as_ref(), &Usage { completion, ..Usage::default() });
+        // What was generated is used, and the next step is reserved.
+        let (past, part) = (of(completion - self.completion), of(STEP));
+        let used = Amount { tokens: self.part.tokens.saturating_add(past.tokens), cost: self.part.cost.saturating_add(past.cost) };
+        self.spent = Amount { tokens: self.spent.tokens.saturating_add(used.tokens), cost: self.spent.cost.saturating_add(used.cost) };
+        let goes_on = lock(&self.ledger.accounts).extend(&self.scope, &mut self.held, &used, part, (self.ledger.clock)());
+        (self.part, self.completion) = if goes_on { (part, completion + STEP) } else { (Amount::default(), completion) };
+        goes_on
+    }
+
+    /// The attempt is over: what it used is charged and counted.
+    pub fn settle(mut self, entry: &Entry<'_>) {
+        let usage = believable(&entry.usage);
+        let learn = (!entry.estimated).then_some(usage.completion);
+        self.close(&usage, learn);
+        self.ledger.count(&Entry { usage, ..*entry });
+    }
+
+    /// The provider did no work for it: nothing is charged or counted.
+    pub fn release(mut self) {
+        self.close(&Usage::default(), None);
+    }
+
+    fn close(&mut self, usage: &Usage, learn: Option<u64>) {
+        if !std::mem::replace(&mut self.open, false) {
+            return;
+        }
+        let all = Amount::new(self.price.as_ref(), usage);
+        let used = Amount { tokens: all.tokens.saturating_sub(self.spent.tokens), cost: all.cost.saturating_sub(self.spent.cost) };
+        let now = (self.ledger.clock)();
+        lock(&self.ledger.accounts).settle(&self.scope, &self.held, &used, learn, now);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let expected = self.expected();
+        self.close(&expected, None);
+    }
+}

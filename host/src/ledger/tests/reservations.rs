@@ -1,0 +1,258 @@
+//! What is reserved, settled and written down in advance, with a store that works, one that fails and one that does not answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::ledger::reservation::{Ask, Reservation};
+
+fn asking(completion: Option<u64>) -> Ask<'static> {
+    Ask { caller: Some("a"), end_user: None, provider: "openai", model: "m", prompt: 10, completion, choices: 1 }
+}
+
+fn daily(tokens: u64) -> Config {
+    allowing("a", Allowance { tokens_per_day: Some(tokens), ..Allowance::default() })
+}
+
+async fn reserved(ledger: &Arc<Ledger>, completion: u64) -> Reservation {
+    ledger.reserve(&asking(Some(completion))).await.expect("it fits").expect("the key has limits")
+}
+
+fn left(ledger: &Ledger) -> u64 {
+    ledger.standing("a", None).and_then(|standing| standing.tokens).expect("a limit").remaining
+}
+
+#[tokio::test]
+async fn a_reservation_is_given_back_once_whatever_happens() {
+    let house = House::new(daily(1_000)).await;
+    let settled = reserved(&house.ledger, 90).await;
+    assert_eq!(left(&house.ledger), 900);
+    settled.settle(&reply(Some("a"), "m", 10, 10));
+    assert_eq!(left(&house.ledger), 980);
+    reserved(&house.ledger, 90).await.release();
+    assert_eq!(left(&house.ledger), 980);
+    drop(reserved(&house.ledger, 90).await);
+    assert_eq!(left(&house.ledger), 880, "nobody said what it used");
+    let panics = reserved(&house.ledger, 70).await;
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = panics;
+        panic!("in the middle of a reply");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(left(&house.ledger), 800);
+    assert_eq!(names(&house.today().await), ["support/a/openai/m 1"]);
+}
+
+#[tokio::test]
+async fn who_has_no_limits_reserves_nothing() {
+    let house = House::new(daily(1_000)).await;
+    for caller in [None, Some("b")] {
+        assert!(house.ledger.reserve(&Ask { caller, ..asking(None) }).await.expect("no limit").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_completion_without_a_limit_is_expected_to_be_as_those_before_it() {
+    let limits = Limits { completion_tokens: 50, ..Limits::default() };
+    let house = House::new(Config { limits, ..daily(1_000_000) }).await;
+    let expected = async |ask: Ask<'static>| {
+        let reservation = house.ledger.reserve(&ask).await.expect("it fits").expect("the key has limits");
+        let expected = reservation.expected();
+        reservation.release();
+        (expected.prompt, expected.completion)
+    };
+    assert_eq!(expected(asking(None)).await, (10, 50), "at least `completion_tokens`");
+    reserved(&house.ledger, 4_000).await.settle(&reply(Some("a"), "m", 10, 3_000));
+    assert_eq!(expected(Ask { choices: 3, ..asking(None) }).await, (10, 9_000));
+    reserved(&house.ledger, 90).await.settle(&Entry { estimated: true, ..reply(Some("a"), "m", 10, 90) });
+    assert_eq!(expected(asking(None)).await, (10, 3_000), "a guess teaches nothing");
+    assert_eq!(expected(Ask { choices: 2, ..asking(Some(7)) }).await, (10, 14));
+    assert_eq!(expected(Ask { choices: u64::MAX, ..asking(Some(u64::MAX)) }).await, (10, TOKENS_MAX));
+}
+
+#[tokio::test]
+async fn a_reply_past_what_was_expected_reserves_more_and_ends_with_the_budget() {
+    let limits = Limits { completion_tokens: 100, ..Limits::default() };
+    let house = House::new(Config { limits, ..daily(600) }).await;
+    let mut reservation = house.ledger.reserve(&asking(None)).await.expect("it fits").expect("the key has limits");
+    assert!(reservation.extend(100));
+    assert_eq!(left(&house.ledger), 490);
+    assert!(reservation.extend(101));
+    assert_eq!(left(&house.ledger), 489 - 256);
+    assert!(reservation.extend(357) && !reservation.extend(613));
+    reservation.settle(&reply(Some("a"), "m", 10, 650));
+    let refused = house.ledger.reserve(&asking(None)).await.err().expect("it is used up");
+    assert_eq!((refused.limit, &refused.why, refused.remedy()), (Limit::TokensPerDay, &Why::UsedUp, Remedy::Later));
+    house.wait(3_600);
+    let mut bounded = reserved(&house.ledger, 100).await;
+    assert!(bounded.extend(456), "a count from bytes is not exact, and the provider was told the limit");
+    assert_eq!(left(&house.ledger), 490);
+    assert!(bounded.extend(457), "it does not keep it");
+    assert_eq!(left(&house.ledger), 0);
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_the_process_is_killed_is_used_after_it() {
+    let house = House::new(daily(1_000)).await;
+    let held = reserved(&house.ledger, 790).await;
+    let house = house.restarted(daily(1_000)).await;
+    let part = 1_000 / 16;
+    assert!((200 - part..=200).contains(&left(&house.ledger)), "{}", left(&house.ledger));
+    drop(held);
+    house.ledger.close().await.unwrap();
+    let before = left(&house.ledger);
+    let house = house.restarted(daily(1_000)).await;
+    assert_eq!(left(&house.ledger), before, "a server that stops writes down what is used and no more");
+    house.wait(3_600);
+    let house = house.restarted(daily(1_000)).await;
+    assert_eq!(left(&house.ledger), 1_000, "yesterday does not count");
+}
+
+#[tokio::test]
+async fn dollars_are_reserved_at_the_price_and_refused_without_one() {
+    let price = Price { input: 1_000_000, cached_input: 0, output: 10_000_000 };
+    let allowance = Allowance { usd_per_month: Some(10_000), ..Allowance::default() };
+    let config = || Config { prices: [("m".into(), price)].into(), ..allowing("a", allowance) };
+    let house = House::new(config()).await;
+    let refused = house.ledger.reserve(&Ask { model: "n", ..asking(Some(1)) }).await.err().expect("no price");
+    assert_eq!((refused.remedy(), refused.why), (Remedy::OtherModel, Why::NoPrice { model: "openai/n".into() }));
+    // A cent: a thousand tokens at ten millionths each.
+    let first = reserved(&house.ledger, 600).await;
+    let second = reserved(&house.ledger, 600).await;
+    let refused = house.ledger.reserve(&asking(Some(1))).await.err().expect("all is reserved");
+    assert_eq!((refused.limit, &refused.why, refused.remedy()), (Limit::UsdPerMonth, &Why::UnderWay, Remedy::Wait));
+    first.settle(&reply(Some("a"), "m", 10, 500));
+    second.settle(&reply(Some("a"), "m", 10, 498));
+    house.ledger.close().await.unwrap();
+    let house = house.restarted(config()).await;
+    // 9,980 millionths and 20 for the prompts.
+    let refused = house.ledger.admit("a").unwrap_err();
+    assert_eq!(
+        (refused.limit, refused.allowed, refused.retry_after),
+        (Limit::UsdPerMonth, 10_000, Duration::from_secs(9 * 86_400 + 3_600))
+    );
+}
+
+fn with_end_users(tracked: usize) -> Config {
+    let allowance = Allowance { tokens_per_day: Some(100), ..Allowance::default() };
+    let end_users = Some(EndUserLimits { allowance, tracked });
+    Config { end_users, ..allowing("a", Allowance::default()) }
+}
+
+async fn uses(ledger: &Arc<Ledger>, end_user: &str) -> Result<(), Limit> {
+    let end_user = Arc::from(end_user);
+    let ask = Ask { end_user: Some(&end_user), ..asking(Some(200)) };
+    ledger.admit_end_user("a", &end_user).map_err(|refused| refused.limit)?;
+    let reservation = ledger.reserve(&ask).await.map_err(|refused| refused.limit)?;
+    reservation.expect("it has limits").settle(&reply(Some("a"), "m", 10, 100));
+    Ok(())
+}
+
+#[tokio::test]
+async fn end_users_are_remembered_and_those_that_were_let_go_are_not() {
+    let house = House::new(with_end_users(2)).await;
+    for end_user in ["x", "y", "z"] {
+        assert_eq!(uses(&house.ledger, end_user).await, Ok(()));
+    }
+    assert_eq!(uses(&house.ledger, "z").await, Err(Limit::TokensPerDay));
+    house.ledger.close().await.unwrap();
+    let accounts: Vec<_> = house.ledger.store.budgets().await.unwrap().into_iter().map(|row| row.account).collect();
+    assert_eq!(accounts, ["user/a/y", "user/a/z"]);
+    let house = house.restarted(with_end_users(2)).await;
+    assert_eq!((uses(&house.ledger, "y").await, uses(&house.ledger, "x").await), (Err(Limit::TokensPerDay), Ok(())));
+    house.wait(3_600);
+    assert_eq!(uses(&house.ledger, "y").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_write_lets_requests_go_on_within_their_budget() {
+    let house = House::new(daily(1_000)).await;
+    let database = rusqlite::Connection::open(house.database()).unwrap();
+    database.execute_batch("ALTER TABLE budgets RENAME TO elsewhere").unwrap();
+    let held = reserved(&house.ledger, 990).await;
+    assert_eq!(house.ledger.reserve(&asking(Some(1))).await.err().expect("all is reserved").why, Why::UnderWay);
+    assert!(house.ledger.flush().await.is_err());
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO budgets").unwrap();
+    house.ledger.flush().await.unwrap();
+    let house = house.restarted(daily(1_000)).await;
+    assert_eq!(left(&house.ledger), 0, "what could not be written was kept");
+    drop(held);
+}
+
+/// Keeps budgets in memory, counts the writes, and after the first one does not answer unless it is told to.
+struct Silent {
+    writes: AtomicUsize,
+    answers: bool,
+}
+
+impl UsageStore for Silent {
+    fn add<'a>(&'a self, _: &'a [UseRow]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn read(&self, _: Day, _: Day, _: Option<Group>, _: usize) -> BoxFuture<'_, Result<Vec<UseRow>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget_before(&self, _: Day) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put_budgets<'a>(&'a self, _: &'a [BudgetRow], _: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
+        let first = self.writes.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(async move { if first || self.answers { Ok(()) } else { std::future::pending().await } })
+    }
+
+    fn budgets(&self) -> BoxFuture<'_, Result<Vec<BudgetRow>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget_budgets_before(&self, _: Day) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn over(store: &Arc<Silent>, config: Config) -> Arc<Ledger> {
+    let clock: Clock = Arc::new(|| Moment { steady: Duration::from_secs(1), unix: Duration::from_secs(20_778 * 86_400) });
+    let store = Arc::clone(store) as Arc<dyn UsageStore>;
+    Arc::new(Ledger::open(store, config, clock, Metrics::new()).await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_waited_for_as_long_as_the_limit_says_and_once() {
+    for wait in [Duration::ZERO, Duration::from_millis(1_500)] {
+        let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: false });
+        let limits = Limits { budget_wait: wait, ..Limits::default() };
+        let ledger = over(&store, Config { limits, ..daily(100_000) }).await;
+        let begun = Instant::now();
+        let _small = reserved(&ledger, 500).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "the first part is written down");
+        let _large = reserved(&ledger, 50_000).await;
+        assert!((wait..wait + Duration::from_millis(2)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        let waited = begun.elapsed();
+        let _again = reserved(&ledger, 10_000).await;
+        assert_eq!(begun.elapsed(), waited, "nobody waits again while nothing is written");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_used_up_with_few_writes_that_no_request_waits_for() {
+    let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: true });
+    let ledger = over(&store, daily(1_600_000)).await;
+    let mut asked_in_time = 0;
+    for _ in 0..16_000 {
+        // Ready at once, or it would have to wait for the store.
+        let reservation = ledger.reserve(&asking(Some(90))).now_or_never().expect("it is written down already").expect("it fits");
+        reservation.expect("the key has limits").settle(&reply(Some("a"), "m", 10, 90));
+        asked_in_time += 1;
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asked_in_time, 16_000);
+    assert!(ledger.admit("a").is_err());
+    let writes = store.writes.load(Ordering::SeqCst);
+    assert!((16..=40).contains(&writes), "{writes} writes of 16 parts");
+}

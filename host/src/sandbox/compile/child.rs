@@ -1,0 +1,192 @@
+//! The process that compiles one component: how it is started and watched, and what it does.
+//! It limits itself before it reads the first byte, and nothing that it prints or writes is taken on trust or without a limit.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::sandbox::ServerLimits;
+use crate::sandbox::engine::engine;
+use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled};
+
+/// A tenth of what a serving thread gets of a processor that both want. With less, a busy machine would never finish.
+const NICE: i32 = 10;
+
+/// A child may take so many times its CPU time by the clock: a busy machine gives a niced child a tenth of a processor. The first try, which
+/// is only to let the quick ones pass, ends sooner.
+const CLOCK: u32 = 10;
+const FIRST_CLOCK: u32 = 2;
+
+/// What a child may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildLimits {
+    /// Bytes of private memory.
+    pub memory_bytes: u64,
+    /// Seconds of a processor.
+    pub cpu_seconds: u64,
+    /// Bytes of machine code.
+    pub code_bytes: u64,
+}
+
+/// Has a child compile `bytes` into the file `out` within `time` of a processor.
+pub(super) async fn run(program: &Path, bytes: &[u8], out: &Path, limits: &ServerLimits, time: Duration) -> Result<(), Refusal> {
+    let spawned = tokio::process::Command::new(program)
+        .arg("compile-component")
+        .arg(out)
+        .arg(limits.compile_memory.to_string())
+        .arg(time.as_secs().to_string())
+        .arg(limits.compiled_file_bytes.to_string())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = spawned.map_err(|e| Refusal::Transient(format!("the compiler could not be started: {e}")))?;
+    let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
+    let mut stderr = child.stderr.take().expect("stderr was asked to be a pipe");
+    let work = async {
+        let give = async {
+            // A child that gave up early closes its end of the pipe; what it printed is the better message.
+            let _ = stdin.write_all(bytes).await;
+            drop(stdin);
+        };
+        let listen = async {
+            let mut printed = Vec::new();
+            let _ = (&mut stderr).take(REASON_BYTES_MAX as u64).read_to_end(&mut printed).await;
+            // The rest is read too, so that the child does not wait for it, and kept nowhere.
+            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+            printed
+        };
+        let ((), printed) = tokio::join!(give, listen);
+        child.wait().await.map(|status| (status, printed))
+    };
+    let limit = time * if time < limits.compile_time { FIRST_CLOCK } else { CLOCK };
+    let (status, printed) = tokio::time::timeout(limit, work)
+        .await
+        // It did not use up its time, the machine did not give it any: that is nothing to hold against the component.
+        .map_err(|_| {
+            if time < limits.compile_time {
+                return Refusal::Slow;
+            }
+            let limit = limit.as_secs();
+            Refusal::Transient(format!("compiling took longer than {limit} s on a busy machine (`limits.plugins.compile_time`)"))
+        })?
+        .map_err(|e| Refusal::Transient(format!("the compiler was lost: {e}")))?;
+    if status.success() { Ok(()) } else { Err(judged(status, &String::from_utf8_lossy(&printed), limits, time)) }
+}
+
+/// Why a child failed.
+fn judged(status: ExitStatus, printed: &str, limits: &ServerLimits, time: Duration) -> Refusal {
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    let died_of = |of: Signal| signal == Some(of.as_raw());
+    let printed = printed.trim();
+    if died_of(Signal::XCPU) {
+        if time < limits.compile_time {
+            return Refusal::Slow;
+        }
+        return format!("compiling it took more than {} s of a processor (`limits.plugins.compile_time`)", time.as_secs()).into();
+    }
+    if died_of(Signal::XFSZ) {
+        return too_much_code(None, limits.compiled_file_bytes).into();
+    }
+    if printed.contains("memory allocation") {
+        return format!("compiling it took more than {} bytes of memory (`limits.plugins.compile_memory`)", limits.compile_memory).into();
+    }
+    // The kernel kills who takes the memory that all programs share; so may the operator.
+    if died_of(Signal::KILL) {
+        return Refusal::Transient("the compiler was killed, perhaps for lack of memory".into());
+    }
+    match printed {
+        "" => format!("the compiler failed: {status}").into(),
+        printed => match printed.split_once(CODE_BYTES) {
+            Some((_, bytes)) => too_much_code(bytes.parse().ok(), limits.compiled_file_bytes).into(),
+            None => not_compiled(printed).into(),
+        },
+    }
+}
+
+/// What a child prints before the number of bytes, if there is too much machine code.
+const CODE_BYTES: &str = "bytes of machine code: ";
+
+/// Whether so much code may be kept.
+///
+/// # Errors
+/// A sentence for the plugin's author.
+pub(super) fn fits(bytes: usize, limit: u64) -> Result<(), String> {
+    if bytes as u64 <= limit { Ok(()) } else { Err(too_much_code(Some(bytes as u64), limit)) }
+}
+
+fn too_much_code(bytes: Option<u64>, limit: u64) -> String {
+    let found = bytes.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes, more"));
+    format!("it becomes {found} than {limit} bytes of machine code (raise `limits.plugins.compiled_file_bytes`)")
+}
+
+/// What the child process does: it limits itself, reads a component from stdin and writes machine code to `out`.
+///
+/// # Errors
+/// What the compiler said; the caller prints it on stderr.
+pub fn child(out: &Path, limits: ChildLimits) -> Result<(), String> {
+    // A server that is killed takes its children along.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // Private writable memory: the pool's reserved address space does not count, the compiler's heap does.
+    limit(Resource::Data, limits.memory_bytes, 0)?;
+    // A second between the two, so that the signal of the first says why it ended.
+    limit(Resource::Cpu, limits.cpu_seconds, 1)?;
+    limit(Resource::Fsize, limits.code_bytes, 0)?;
+    limit(Resource::Core, 0, 0)?;
+    // If the kernel refuses, compiling only takes a larger share of the processor.
+    let _ = nice(NICE);
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(|e| e.to_string())?;
+    let short = |error: wasmtime::Error| format!("{error:#}").chars().take(REASON_BYTES_MAX).collect::<String>();
+    let engine = engine(1).map_err(short)?;
+    let code = engine.precompile_component(&bytes).map_err(short)?;
+    if fits(code.len(), limits.code_bytes).is_err() {
+        return Err(format!("{CODE_BYTES}{}", code.len()));
+    }
+    std::fs::write(out, code).map_err(|e| e.to_string())
+}
+
+/// Sets the limit, and the one that cannot be raised again so much above it. If the server itself runs under a tighter one, that one holds.
+fn limit(resource: Resource, value: u64, above: u64) -> Result<(), String> {
+    let hard = getrlimit(resource).maximum;
+    let within = |value: u64| hard.map_or(value, |hard| value.min(hard));
+    let limit = Rlimit { current: Some(within(value)), maximum: Some(within(value + above)) };
+    setrlimit(resource, limit).map_err(|e| format!("no limit could be set: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn judge(raw: i32, printed: &str, time: u64) -> Refusal {
+        let limits = ServerLimits { compile_time: Duration::from_secs(20), compiled_file_bytes: 7, ..ServerLimits::default() };
+        judged(ExitStatus::from_raw(raw), printed, &limits, Duration::from_secs(time))
+    }
+
+    #[test]
+    fn what_a_child_died_of_decides_whether_its_component_is_tried_again() {
+        let (xcpu, xfsz, kill, abort) = (Signal::XCPU.as_raw(), Signal::XFSZ.as_raw(), Signal::KILL.as_raw(), Signal::ABORT.as_raw());
+        assert!(matches!(judge(xcpu, "", 10), Refusal::Slow));
+        assert!(matches!(judge(xcpu, "", 20), Refusal::Invalid(why) if why.contains("compile_time")));
+        assert!(matches!(judge(xfsz, "", 20), Refusal::Invalid(why) if why.contains("more than 7 bytes")));
+        assert!(matches!(judge(abort, "memory allocation of 9 bytes failed", 20), Refusal::Invalid(why) if why.contains("compile_memory")));
+        assert!(matches!(judge(kill, "", 20), Refusal::Transient(_)));
+        assert!(
+            matches!(judge(1 << 8, "error: bytes of machine code: 8", 20), Refusal::Invalid(why) if why.contains("8 bytes, more than 7"))
+        );
+        assert!(matches!(judge(1 << 8, "error: bad section", 20), Refusal::Invalid(why) if why.contains("bad section")));
+    }
+
+    #[test]
+    fn machine_code_is_limited_at_its_edge() {
+        assert_eq!(fits(7, 7), Ok(()));
+        assert!(fits(8, 7).is_err_and(|why| why.contains("compiled_file_bytes")));
+    }
+}

@@ -1,0 +1,85 @@
+//! The cache of compiled code at its limits, with files that only look like code where code is not needed.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::sandbox::engine::engine;
+
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+fn cache(directory: &Path, limits: ServerLimits) -> Cache {
+    Cache::new(directory.into(), Compiler::InProcess, limits).unwrap()
+}
+
+fn code(directory: &Path, hash: &str, bytes: usize, age: u64) -> PathBuf {
+    let path = directory.join(format!("{hash}.engine.code{CODE}"));
+    std::fs::write(&path, vec![0; bytes]).unwrap();
+    let old = SystemTime::now() - Duration::from_secs(age);
+    File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+    path
+}
+
+#[test]
+fn the_oldest_code_goes_until_all_of_it_fits_and_what_is_needed_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path(), ServerLimits { compiled_bytes: 100, ..ServerLimits::default() });
+    let paths = [("needed", 4), ("old", 3), ("older", 5), ("new", 1)].map(|(hash, age)| code(folder.path(), hash, 30, age));
+    cache.need(["needed".to_owned()].into());
+    cache.prune().unwrap();
+    let there = || paths.each_ref().map(|path| path.exists());
+    assert_eq!(there(), [true, true, false, true], "90 of 100 bytes are left");
+    assert!(cache.make_room(10).unwrap());
+    assert_eq!(there(), [true, true, false, true], "to the byte");
+    assert!(cache.make_room(11).unwrap());
+    assert_eq!(there(), [true, false, false, true]);
+    assert!(cache.make_room(70).unwrap());
+    assert_eq!(there(), [true, false, false, false]);
+    assert!(!cache.make_room(71).unwrap(), "what is needed is never removed");
+    assert_eq!(there(), [true, false, false, false]);
+}
+
+#[tokio::test]
+async fn code_over_a_limit_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, second) = (engine(1).unwrap(), Duration::from_secs(1));
+    let size = engine.precompile_component(COMPONENT).unwrap().len() as u64;
+    let kept = |folder: &Path| {
+        std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "cwasm")).count()
+    };
+    let over = cache(folder.path(), ServerLimits { compiled_file_bytes: size - 1, ..ServerLimits::default() });
+    assert!(
+        matches!(over.compile(&engine, COMPONENT, "a", second).await, Err(Refusal::Invalid(why)) if why.contains("compiled_file_bytes"))
+    );
+    assert!(over.refused(&engine, "a").is_some(), "that would come again");
+    let full = cache(folder.path(), ServerLimits { compiled_bytes: size - 1, ..ServerLimits::default() });
+    assert!(matches!(full.compile(&engine, COMPONENT, "a", second).await, Err(Refusal::Transient(why)) if why.contains("compiled_bytes")));
+    assert_eq!((full.refused(&engine, "a"), kept(folder.path())), (None, 0));
+    let limits = ServerLimits { compiled_file_bytes: size, compiled_bytes: size, ..ServerLimits::default() };
+    let fits = cache(folder.path(), limits);
+    fits.compile(&engine, COMPONENT, "a", second).await.ok().unwrap();
+    assert_eq!(kept(folder.path()), 1);
+    assert!(fits.cached(&engine, "a").is_some() && fits.has(&engine, "a") && !fits.has(&engine, "b"));
+}
+
+#[tokio::test]
+async fn code_that_another_user_may_have_written_is_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(1).unwrap();
+    let cache = cache(folder.path(), ServerLimits::default());
+    cache.compile(&engine, COMPONENT, "a", Duration::from_secs(1)).await.ok().unwrap();
+    let path = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+    assert!(cache.cached(&engine, "a").is_none());
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_a_killed_server_left_half_written_goes_with_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join(format!("{UNFINISHED}abc"));
+    std::fs::write(&left, "half").unwrap();
+    cache(folder.path(), ServerLimits::default());
+    assert!(!left.exists());
+    assert_eq!(std::fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+}

@@ -1,0 +1,164 @@
+//! The threads on which guests run that are not known to be short. They have a lower priority than those that serve connections, so that a guest
+//! can delay another guest but no stream; each call has one turn after the other, in the order of `queue`. A call is polled, ended and dropped
+//! there, with all the memory that it made dirty.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use async_task::Runnable;
+use tokio::runtime::Handle;
+
+use super::clocks::Clocks;
+use super::pace::{Pace, Place};
+use super::queue::Queue;
+
+/// How much less than others these threads get when the processors are short: at 5, a third. More would give plugins too little beside other
+/// programs, and takes a stream's wait beside them down from two milliseconds to one.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Where calls can run.
+pub(super) struct Guests {
+    /// None: where they are asked for, as unit tests want it, whose clock stands still.
+    turns: Option<Arc<Turns>>,
+}
+
+/// A call, as a thread sees it.
+struct Call {
+    plugin: Arc<str>,
+    clocks: Arc<Clocks>,
+    /// Its level in the queue at its last turn.
+    level: AtomicUsize,
+}
+
+/// What the threads and those who ask share.
+struct Turns {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+struct Waiting {
+    calls: Queue<Runnable<Arc<Call>>>,
+    idle: usize,
+    closed: bool,
+}
+
+impl Guests {
+    /// Starts the threads, which use the timers and sockets of the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(threads: usize) -> std::io::Result<Self> {
+        let waiting = Waiting { calls: Queue::new(), idle: 0, closed: false };
+        let turns = Arc::new(Turns { waiting: Mutex::new(waiting), more: Condvar::new() });
+        let guests = Self { turns: Some(turns.clone()) };
+        for number in 0..threads {
+            let (turns, runtime) = (turns.clone(), Handle::current());
+            std::thread::Builder::new().name(format!("guest-{number}")).spawn(move || turns.work(&runtime))?;
+        }
+        Ok(guests)
+    }
+
+    /// No threads.
+    #[cfg(test)]
+    pub(super) fn here() -> Self {
+        Self { turns: None }
+    }
+
+    /// Runs a call to its end, and its first turn on the thread that asks if the plugin may do so with that many bytes. Dropping the future ends
+    /// the guest, on its own thread.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        plugin: &Arc<str>,
+        clocks: &Arc<Clocks>,
+        (pace, bytes): (&Pace, usize),
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> (T, Place) {
+        let mut guest = Box::pin(guest);
+        let Some(turns) = &self.turns else { return (guest.await, Place::Inline) };
+        let inline = pace.inline(bytes);
+        if inline {
+            let turn = poll_fn(|context| Poll::Ready(guest.as_mut().poll(context)));
+            if let Poll::Ready(done) = turn.await {
+                return (done, Place::Inline);
+            }
+            // At once: the plugin's other calls must not begin inline while this one goes on, and its caller may give it up.
+            pace.long_inline();
+        }
+        clocks.apart();
+        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level: AtomicUsize::new(usize::MAX) });
+        let schedule = {
+            let turns = turns.clone();
+            move |call| turns.push(call)
+        };
+        // A panic of the host's belongs to who asked, as it would if the guest ran there.
+        let (runnable, task) = async_task::Builder::new().propagate_panic(true).metadata(call).spawn(move |_| guest, schedule);
+        runnable.schedule();
+        (task.await, if inline { Place::HandedOver } else { Place::Apart })
+    }
+}
+
+/// The threads end after the turn at hand; waiting for them here could be waiting for oneself, since the last call may hold the last `Guests`.
+impl Drop for Guests {
+    fn drop(&mut self) {
+        if let Some(turns) = &self.turns {
+            turns.waiting().closed = true;
+            turns.more.notify_all();
+        }
+    }
+}
+
+impl Turns {
+    fn push(&self, call: Runnable<Arc<Call>>) {
+        // Kept beside the call, which is the queue's as soon as it is pushed.
+        let of = call.metadata().clone();
+        let (ran, was) = (of.clocks.spent().running, of.level.load(Ordering::Relaxed));
+        let mut waiting = self.waiting();
+        let level = waiting.calls.push(&of.plugin, call, ran, Some(was));
+        of.level.store(level, Ordering::Relaxed);
+        let idle = waiting.idle > 0;
+        drop(waiting);
+        if idle {
+            self.more.notify_one();
+        }
+    }
+
+    fn work(&self, runtime: &Handle) {
+        let _timers = runtime.enter();
+        step_back();
+        while let Some(call) = self.next() {
+            call.run();
+        }
+    }
+
+    fn next(&self) -> Option<Runnable<Arc<Call>>> {
+        let mut waiting = self.waiting();
+        loop {
+            if waiting.closed {
+                return None;
+            }
+            if let Some(call) = waiting.calls.pop(|call| call.metadata().clocks.has_starved()) {
+                return Some(call);
+            }
+            waiting.idle += 1;
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// On Linux a priority is a thread's own.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    // Where that is not allowed, guests compete with connections as equals.
+    let _ = rustix::process::nice(NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn step_back() {}

@@ -1,0 +1,182 @@
+//! Whether a plugin's calls are short enough to run where they are asked for. A plugin has to earn that by short calls on the guests' threads, and
+//! loses it by one long call; then it has to make twice as many, up to a bound, and gets back to the first price as slowly. So a plugin that means
+//! harm delays a connection by one turn in a thousand calls, and an honest quick one pays for no change of threads.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A call that ran no longer than this was short.
+const SHORT: Duration = Duration::from_micros(250);
+/// Of two calls in a row that ran inline one must take no longer than this: the thread of any one may have been interrupted.
+const INLINE: Duration = Duration::from_micros(500);
+/// Short calls in a row that a new plugin has to make, and the most that one has to make that was long.
+const FIRST_PRICE: u32 = 16;
+const PRICE_MAX: u32 = 4_096;
+/// Short calls inline that halve the price again: a busy machine makes some calls of a quick plugin look long.
+const FORGIVEN: u32 = 1_024;
+/// A conversation of more bytes than this is too long to be copied inline, whoever gets it.
+const BYTES_MAX: usize = 64 << 10;
+
+/// Where a call ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the thread that asked for it, in a single turn.
+    Inline,
+    /// There for one turn, and then on a thread of the guests'.
+    HandedOver,
+    /// On a thread of the guests' from the start.
+    Apart,
+}
+
+/// How one plugin's calls went.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Short calls that are still to be made.
+    owed: AtomicU32,
+    price: AtomicU32,
+    /// Short calls inline since the price last changed.
+    kept: AtomicU32,
+    /// The last call inline took longer than it must.
+    slow: AtomicBool,
+}
+
+impl Place {
+    /// For metrics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::HandedOver => "handed_over",
+            Self::Apart => "apart",
+        }
+    }
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            owed: AtomicU32::new(FIRST_PRICE),
+            price: AtomicU32::new(FIRST_PRICE),
+            kept: AtomicU32::new(0),
+            slow: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a call that is handed so many bytes may have its first turn inline.
+    pub(super) fn inline(&self, bytes: usize) -> bool {
+        bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0
+    }
+
+    /// A call was long that began inline.
+    pub(super) fn long_inline(&self) {
+        let price = self.price.load(Ordering::Relaxed).saturating_mul(2).min(PRICE_MAX);
+        self.price.store(price, Ordering::Relaxed);
+        self.owed.store(price, Ordering::Relaxed);
+        self.kept.store(0, Ordering::Relaxed);
+        self.slow.store(false, Ordering::Relaxed);
+    }
+
+    fn short_inline(&self) {
+        if self.slow.load(Ordering::Relaxed) {
+            self.slow.store(false, Ordering::Relaxed);
+        }
+        let price = self.price.load(Ordering::Relaxed);
+        if price > FIRST_PRICE && self.kept.fetch_add(1, Ordering::Relaxed) + 1 >= FORGIVEN {
+            self.kept.store(0, Ordering::Relaxed);
+            self.price.store((price / 2).max(FIRST_PRICE), Ordering::Relaxed);
+        }
+    }
+
+    /// A call is over that was handed so many bytes.
+    pub(super) fn ran(&self, place: Place, took: Duration, bytes: usize) {
+        match place {
+            Place::Inline if took > INLINE => {
+                if self.slow.swap(true, Ordering::Relaxed) {
+                    self.long_inline();
+                }
+            }
+            Place::Inline => self.short_inline(),
+            // It was counted when it was handed over.
+            Place::HandedOver => {}
+            // It says nothing about calls that are handed less.
+            Place::Apart if bytes > BYTES_MAX => {}
+            Place::Apart if took <= SHORT => {
+                let less = |owed: u32| owed.checked_sub(1);
+                let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            }
+            Place::Apart => self.owed.store(self.price.load(Ordering::Relaxed), Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many short calls the plugin makes until it runs inline.
+    fn earns(pace: &Pace) -> u32 {
+        let mut calls = 0;
+        while !pace.inline(0) {
+            pace.ran(Place::Apart, SHORT, 0);
+            calls += 1;
+        }
+        calls
+    }
+
+    #[test]
+    fn a_new_plugin_runs_apart_until_it_has_made_short_calls_in_a_row() {
+        let pace = Pace::new();
+        for _ in 0..FIRST_PRICE - 1 {
+            pace.ran(Place::Apart, SHORT, 0);
+        }
+        pace.ran(Place::Apart, SHORT + Duration::from_nanos(1), 0);
+        assert_eq!(earns(&pace), FIRST_PRICE, "the long one made it begin anew");
+        pace.ran(Place::Inline, INLINE, 0);
+        assert!(pace.inline(0));
+    }
+
+    #[test]
+    fn each_long_call_inline_doubles_what_is_to_be_earned_up_to_a_bound() {
+        let pace = Pace::new();
+        let mut prices = vec![earns(&pace)];
+        for _ in 0..10 {
+            pace.long_inline();
+            pace.ran(Place::HandedOver, Duration::from_secs(1), 0);
+            prices.push(earns(&pace));
+        }
+        assert_eq!(prices, [16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 4_096]);
+        let long = INLINE + Duration::from_nanos(1);
+        for took in [long, INLINE, long] {
+            pace.ran(Place::Inline, took, 0);
+            assert!(pace.inline(0), "one alone may have been interrupted");
+        }
+        pace.ran(Place::Inline, long, 0);
+        assert!(!pace.inline(0));
+    }
+
+    #[test]
+    fn a_thousand_short_calls_inline_make_up_for_one_long_one() {
+        let pace = Pace::new();
+        earns(&pace);
+        pace.long_inline();
+        assert_eq!(earns(&pace), 2 * FIRST_PRICE);
+        for _ in 0..FORGIVEN {
+            pace.ran(Place::Inline, SHORT, 0);
+        }
+        pace.long_inline();
+        assert_eq!(earns(&pace), 2 * FIRST_PRICE, "as if it had been the first");
+        for _ in 0..FORGIVEN - 1 {
+            pace.ran(Place::Inline, SHORT, 0);
+        }
+        pace.long_inline();
+        assert_eq!(earns(&pace), 4 * FIRST_PRICE);
+    }
+
+    #[test]
+    fn a_long_conversation_runs_apart_and_costs_nothing() {
+        let pace = Pace::new();
+        earns(&pace);
+        assert!(pace.inline(BYTES_MAX) && !pace.inline(BYTES_MAX + 1));
+        pace.ran(Place::Apart, Duration::from_secs(1), BYTES_MAX + 1);
+        assert!(pace.inline(0));
+    }
+}

@@ -1,0 +1,213 @@
+//! What is known of one file of the plugin directory, and which of several files has a plugin's name.
+//! A name belongs to the file of that name, whatever order files were read in and whatever state that file is in.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::live::{Pending, PluginStatus};
+use crate::sandbox::admit::own_name;
+use crate::sandbox::plugin::Plugin;
+
+/// Files by name.
+pub(super) type Files = BTreeMap<String, Known>;
+
+/// The pause before a file is tried again is doubled so many times at most.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// One file.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) stamp: Option<Stamp>,
+    /// The hash of the bytes that were tried last.
+    pub(super) hash: String,
+    pub(super) live: Option<Arc<Plugin>>,
+    pub(super) refusal: Option<String>,
+    /// It waits to be admitted, or is being admitted.
+    pub(super) loading: bool,
+    /// It was refused because the machine was at fault, and no later try has told yet whether it is any good.
+    pub(super) untried: bool,
+    /// Its file is no longer there.
+    pub(super) gone: bool,
+    /// Tries of these bytes that failed for a reason of the machine's, and when the next one is due.
+    tries: u32,
+    retry: Option<Instant>,
+    /// It was said in the log that another file has its plugin's name.
+    displaced: bool,
+}
+
+/// What changes when a file changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    bytes: u64,
+    modified: Option<std::time::SystemTime>,
+    inode: (u64, i64, i64),
+}
+
+/// The plugins that have their names, and the files that hold what another file has the name of.
+pub(super) struct Holders {
+    pub(super) plugins: Vec<Arc<Plugin>>,
+    /// File, and the one that has its plugin's name.
+    displaced: Vec<(String, String)>,
+}
+
+impl Known {
+    /// A file that was not looked at yet.
+    pub(super) fn found() -> Self {
+        Self { loading: true, ..Self::default() }
+    }
+
+    /// Whether the file must be looked at. Notes the stamp if so.
+    pub(super) fn is_due(&mut self, stamp: Option<Stamp>, now: Instant) -> bool {
+        let due = self.retry.is_some_and(|retry| retry <= now);
+        if self.stamp.is_some() && self.stamp == stamp && !due {
+            return false;
+        }
+        if due {
+            // The same bytes count as unknown.
+            self.hash.clear();
+        }
+        self.stamp = stamp;
+        self.retry = None;
+        true
+    }
+
+    /// Notes a failure of the machine's; the same bytes are tried again, each time later.
+    pub(super) fn try_again(&mut self, poll: Duration, now: Instant) {
+        self.retry = Some(now + poll * (1 << self.tries.min(DOUBLINGS_MAX)));
+        self.tries += 1;
+        self.untried = true;
+    }
+
+    pub(super) fn refused(&mut self, reason: String) {
+        (self.refusal, self.loading, self.untried) = (Some(reason), false, false);
+    }
+
+    pub(super) fn admitted(&mut self, plugin: Plugin) {
+        *self = Self {
+            live: Some(Arc::new(plugin)),
+            stamp: self.stamp.take(),
+            hash: std::mem::take(&mut self.hash),
+            gone: self.gone,
+            ..Self::default()
+        };
+    }
+
+    fn status(&self, file: &str, holder: Option<&String>) -> PluginStatus {
+        let live = self.live.as_ref().filter(|_| holder.is_none());
+        let reason = holder.map(|holder| format!("{holder} has the name of this plugin; remove one of the two files"));
+        PluginStatus {
+            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name().to_owned()),
+            version: live.map(|plugin| plugin.callee.version.to_string()),
+            summary: live.and_then(|plugin| plugin.summary.clone()),
+            file: file.to_owned(),
+            hash: live.map(|plugin| plugin.hash.clone()),
+            hooks: live.map(|plugin| plugin.hooks()).unwrap_or_default(),
+            state: match (self.loading, live.is_some(), self.refusal.is_some()) {
+                (true, ..) => "compiling",
+                (_, true, true) => "stale",
+                (_, true, false) => "live",
+                (_, false, _) => "refused",
+            },
+            reason: reason.or_else(|| self.refusal.clone()),
+            config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
+        }
+    }
+}
+
+impl Holders {
+    /// Decides who has each name. If two files stand for one name, as `a-b.wasm` and `a_b.wasm` do, the one that is spelled like it has it,
+    /// also if it was refused; else the first one. Files that are gone come last: they serve until their successor is admitted.
+    pub(super) fn of(files: &Files) -> Self {
+        let mut by_name: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (file, known) in files {
+            if let Some(plugin) = &known.live {
+                by_name.entry(plugin.name()).or_default().push(file);
+            }
+        }
+        let mut holders = Self { plugins: Vec::new(), displaced: Vec::new() };
+        for (name, mut claims) in by_name {
+            let exact = format!("{name}.wasm");
+            claims.sort_by_key(|file| (files[*file].gone, **file != exact));
+            let refused = files.get_key_value(&exact).filter(|(_, known)| !known.gone && known.live.is_none() && !known.loading);
+            let holder = match refused {
+                Some((exact, _)) => exact,
+                None => claims[0],
+            };
+            holders.plugins.extend(files[holder].live.clone());
+            holders.displaced.extend(claims.into_iter().filter(|file| *file != holder).map(|file| (file.clone(), holder.clone())));
+        }
+        holders
+    }
+
+    /// What each file came to.
+    pub(super) fn status(&self, files: &Files) -> Vec<PluginStatus> {
+        let holder = |file: &String| self.displaced.iter().find(|(displaced, _)| displaced == file).map(|(_, holder)| holder);
+        files.iter().map(|(file, known)| known.status(file, holder(file))).collect()
+    }
+
+    /// Says in the log what no longer serves, or serves again, because of another file's name.
+    pub(super) fn log(&self, files: &mut Files) {
+        for (file, known) in files.iter_mut() {
+            let holder = self.displaced.iter().find(|(displaced, _)| displaced == file).map(|(_, holder)| holder);
+            if let (Some(holder), false) = (holder, known.displaced) {
+                tracing::error!(file, holder, "the plugin of this file does not serve, for another file has its name");
+            }
+            known.displaced = holder.is_some();
+        }
+    }
+}
+
+/// Plugins whose file is there and which may still become live.
+pub(super) fn pending(files: &Files) -> Pending {
+    let names = |which: fn(&Known) -> bool| -> HashSet<String> {
+        let open = files.iter().filter(|(_, known)| known.live.is_none() && which(known));
+        open.flat_map(|(file, _)| [stem(file).to_owned(), own_name(stem(file))]).collect()
+    };
+    Pending::Some { new: names(|known| known.loading && !known.untried), failed: names(|known| known.untried) }
+}
+
+/// A file's name without its ending.
+pub(super) fn stem(file: &str) -> &str {
+    file.strip_suffix(".wasm").unwrap_or(file)
+}
+
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let data = std::fs::metadata(path).ok()?;
+    Some(Stamp { bytes: data.len(), modified: data.modified().ok(), inode: (data.ino(), data.ctime(), data.ctime_nsec()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_machine_failed_is_tried_again_each_time_later() {
+        let (mut known, poll, now) = (Known::default(), Duration::from_secs(5), Instant::now());
+        let stamp = || Some(Stamp { bytes: 1, modified: None, inode: (1, 1, 1) });
+        assert!(known.is_due(stamp(), now) && !known.is_due(stamp(), now));
+        for pause in [5, 10, 20, 40, 80, 160, 320, 320] {
+            known.hash = "tried".into();
+            known.try_again(poll, now);
+            assert!(!known.is_due(stamp(), now + Duration::from_secs(pause) - Duration::from_nanos(1)), "{pause}");
+            assert!(known.is_due(stamp(), now + Duration::from_secs(pause)), "{pause}");
+            assert_eq!((known.hash.as_str(), known.untried), ("", true));
+        }
+        known.refused("no".into());
+        assert!(!known.is_due(stamp(), now + Duration::from_secs(100_000)), "what is refused for its content is not tried again");
+        assert!(known.is_due(None, now), "a file that cannot be looked at is tried");
+    }
+
+    #[test]
+    fn a_plugin_is_pending_under_each_name_that_its_file_may_stand_for_until_it_was_tried() {
+        let mut files = Files::new();
+        files.insert("a_b.wasm".into(), Known::found());
+        files.insert("c.wasm".into(), Known { untried: true, ..Known::default() });
+        files.insert("d.wasm".into(), Known { refusal: Some("no".into()), ..Known::default() });
+        let Pending::Some { new, failed } = pending(&files) else { panic!("the directory was read") };
+        assert_eq!(new, ["a-b", "a_b"].map(str::to_owned).into());
+        assert_eq!(failed, ["c".to_owned()].into());
+    }
+}
