@@ -1,7 +1,7 @@
 //! Bodies that a client compressed: gzip and zstd, as OpenAI takes them.
 //! Invariant: no more is decoded than a body may be large, however little of it came over the wire, and it is reserved before it is kept.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use bytes::Bytes;
 use hyper::{HeaderMap, header};
@@ -11,6 +11,10 @@ use super::request_body::shown;
 
 /// Bytes that are decoded between two looks at the limit.
 const STEP_BYTES: usize = 64 << 10;
+
+/// The largest window of a frame of zstd, as RFC 9659 has it for bodies. A decoder holds back as much as a window before it gives anything
+/// out, and frames may name windows of terabytes.
+const WINDOW_BYTES: u64 = 8 << 20;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +77,15 @@ fn read(
     let mut whole = Vec::new();
     let mut step = vec![0; STEP_BYTES];
     loop {
-        let broken = |_| Refusal::field("body", format!("is no whole {name} data, which its `content-encoding` says it is"));
+        let broken = |error: std::io::Error| {
+            Refusal::field(
+                "body",
+                match error.kind() {
+                    ErrorKind::Unsupported => format!("is {name} data with a window of more than 8 MiB, which no body may have (RFC 9659)"),
+                    _ => format!("is no whole {name} data, which its `content-encoding` says it is"),
+                },
+            )
+        };
         let bytes = decoder.read(&mut step).map_err(broken)?;
         if bytes == 0 {
             return Ok(whole.into());
@@ -98,6 +110,7 @@ impl Read for Frames<'_> {
             let decoder = match &mut self.decoder {
                 Some(decoder) => decoder,
                 None if self.rest.is_empty() => return Ok(0),
+                None if window(self.rest).is_some_and(|bytes| bytes > WINDOW_BYTES) => return Err(ErrorKind::Unsupported.into()),
                 None => {
                     let begun = ruzstd::decoding::StreamingDecoder::new(self.rest).map_err(std::io::Error::other)?;
                     self.decoder.insert(begun)
@@ -112,6 +125,21 @@ impl Read for Frames<'_> {
             }
         }
     }
+}
+
+/// The window of the frame that begins here: the descriptor's, or of a frame that has none its whole content. None if no head is there.
+fn window(frame: &[u8]) -> Option<u64> {
+    let (descriptor, rest) = frame.get(4..)?.split_first()?;
+    if descriptor & 0x20 == 0 {
+        let window = *rest.first()?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let (bytes, more) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
+    let size = rest.get(dictionary..dictionary + bytes)?;
+    let size = size.iter().rev().fold(0_u64, |size, byte| size << 8 | u64::from(*byte));
+    Some(size.saturating_add(more))
 }
 
 #[cfg(test)]
@@ -164,6 +192,33 @@ mod tests {
         }
         assert_eq!(decoded(Encoding::Gzip, Vec::new(), 9).map_err(|_| ()), Err(()));
         assert_eq!(decoded(Encoding::Zstd, Vec::new(), 9), Ok(Bytes::new()));
+    }
+
+    /// A frame of blocks which each repeat one byte 128 KiB long. The head is what stands between the magic number and the blocks.
+    fn repeating(head: &[u8], blocks: usize) -> Vec<u8> {
+        let block = |last: u32| [&(last | 1 << 1 | (128 << 10) << 3).to_le_bytes()[..3], b" "].concat();
+        [&[0x28, 0xb5, 0x2f, 0xfd], head, &block(0).repeat(blocks - 1), &block(1)].concat()
+    }
+
+    #[test]
+    fn a_window_that_a_decoder_would_fill_before_it_gives_anything_out_is_refused_unread() {
+        let limit = 16 << 20;
+        let whole = |head: &[u8], blocks: usize| decoded(Encoding::Zstd, repeating(head, blocks), limit);
+        let eight = 13 << 3;
+        assert_eq!(whole(&[0, eight], 128).map(|body| body.len()), Ok(limit), "at the edge of both");
+        assert!(matches!(whole(&[0, eight], 129), Err(Refusal::BodyTooLarge { .. })));
+        assert_eq!(whole(&[0xa0, 0, 0, 128, 0], 64).map(|body| body.len()), Ok(8 << 20), "one segment is its own window");
+        let terabyte = 30 << 3;
+        let alone = [0xe0, 0, 0, 0, 0, 0, 1, 0, 0];
+        for head in
+            [&[0, eight + 1][..], &[0, terabyte], &[0, 255], &[0xa0, 1, 0, 128, 0], &alone, &[0xe3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]]
+        {
+            // Four gigabytes, if they were made.
+            let refused = whole(head, 32 << 10);
+            assert!(matches!(&refused, Err(Refusal::Field { message, .. }) if message.contains("8 MiB")), "{head:?} {refused:?}");
+        }
+        let second = [zstd(b"{}"), repeating(&[0, terabyte], 9)].concat();
+        assert!(matches!(decoded(Encoding::Zstd, second, limit), Err(Refusal::Field { message, .. }) if message.contains("8 MiB")));
     }
 
     #[test]
