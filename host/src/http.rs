@@ -8,6 +8,7 @@ mod bodies;
 mod body;
 mod cors;
 mod echo;
+mod encoded;
 mod error;
 mod gateway;
 mod head;

@@ -11,6 +11,7 @@ mod content_coding;
 mod decoder;
 mod error;
 mod error_body;
+mod fit;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
@@ -57,7 +58,7 @@ pub use post::Post;
 pub use provider::embeddings::Asker;
 pub use providers::anthropic::AnthropicOptions;
 pub use providers::azure::{AzureOptions, MaxTokensField};
-pub use providers::openai::{KeyHeader, OpenAiOptions};
+pub use providers::openai::{CustomTools, KeyHeader, OpenAiOptions};
 pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use target::{Chain, Mode, Target};
 pub use used::Used;

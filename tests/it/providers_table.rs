@@ -15,7 +15,7 @@ const KEPT: Cell = is("as sent", "fields_keep_their_order_and_bytes");
 const RESULTS: Cell = yes("calls_of_a_tool_and_its_results_go_round");
 const SCHEMA: Cell = yes("a_schema_reaches_the_provider_and_its_json_comes_back_as_content");
 
-const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
+const TABLE: [(&str, [Cell; PROVIDERS.len()]); 19] = [
     ("Text", [yes("a_whole_reply_arrives"); 5]),
     ("Streaming", [yes("a_streamed_reply_arrives"); 5]),
     (
@@ -31,7 +31,27 @@ const TABLE: [(&str, [Cell; PROVIDERS.len()]); 17] = [
     ("Tools", [yes("calls_of_a_tool_and_its_results_go_round"); 5]),
     ("Parallel tool calls", [yes("calls_of_a_tool_and_its_results_go_round"); 5]),
     ("Streamed tool calls", [yes("calls_of_a_tool_are_streamed_in_pieces_that_fit_together"); 5]),
-    ("Tool results", [RESULTS, RESULTS, is("text", "the_result_of_a_call_is_text"), RESULTS, RESULTS]),
+    ("Tool results", [RESULTS; 5]),
+    (
+        "Custom tools",
+        [
+            yes("a_chat_s_custom_tool_is_called_whole_and_streamed"),
+            is("as functions", "a_chat_s_custom_tool_is_called_whole_and_streamed"),
+            is("as functions", "a_chat_s_custom_tool_is_called_whole_and_streamed"),
+            KEPT,
+            is("as functions", "a_custom_tool_is_a_function_of_one_text_with_its_grammar_in_words"),
+        ],
+    ),
+    (
+        "`functions`, `function_call`",
+        [
+            AS_SENT,
+            is("as tools", "old_functions_are_taken_by_every_provider_and_answered_in_their_own_form"),
+            is("as tools", "old_functions_are_taken_by_every_provider_and_answered_in_their_own_form"),
+            KEPT,
+            is("as tools", "old_functions_are_tools_on_the_wire_and_function_call_in_the_reply"),
+        ],
+    ),
     (
         "JSON to a schema",
         [SCHEMA, SCHEMA, is("yes, beside tools since Gemini 3", "what_gemini_cannot_do_is_refused_by_name_or_left_out"), SCHEMA, SCHEMA],

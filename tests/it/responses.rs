@@ -203,7 +203,7 @@ async fn what_cannot_be_answered_is_refused_in_openais_envelope() {
         (json!({"conversation": "conv_1"}), "conversation"),
         (json!({"background": true}), "background"),
         (json!({"truncation": "auto"}), "truncation"),
-        (json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
+        (json!({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}), "tool_choice.type"),
         (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "input[0]"),
         (json!({"messages": []}), "messages"),
         (json!({"temperature": "hot"}), "temperature"),

@@ -25,6 +25,7 @@ const KNOWLEDGE: [(&str, &str); 3] = [
     ("returns.md", include_str!("demo/returns.md")),
 ];
 const CONFIG: &str = include_str!("demo/cofferdam.toml");
+const CONFIG_FILE: &str = "cofferdam.toml";
 
 #[derive(Args)]
 pub(super) struct Demo {
@@ -63,7 +64,13 @@ impl Demo {
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         app.plugins_loaded().await;
-        announce(format!("listening on http://{}\n{}\n", app.local_addr(), sample_request(app.local_addr())));
+        let addr = app.local_addr();
+        let onward = directory.join(CONFIG_FILE);
+        announce(format!(
+            "listening on http://{addr}\n{}\nTo go on from here: cofferdam serve --config {}\n",
+            sample_request(addr),
+            onward.display()
+        ));
         app.serve(stop_signal()).await
     }
 }
@@ -107,6 +114,8 @@ fn prepare(directory: &Path) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(directory.join("plugins"))?;
     std::fs::write(mark, "")?;
+    // Beside the data, so that a server of the user's own goes on with both.
+    std::fs::write(directory.join(CONFIG_FILE), CONFIG)?;
     Ok(())
 }
 

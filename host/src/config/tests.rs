@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::*;
 use crate::llm::{
-    AnthropicOptions, AzureOptions, KeyHeader, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig, Unsupported,
+    AnthropicOptions, AzureOptions, CustomTools, KeyHeader, Kind, MaxTokensField, OAuthConfig, OpenAiOptions, Options, ProviderConfig,
+    Unsupported,
 };
 use crate::pipeline::Origin;
 use crate::sandbox::OnFailure;
@@ -153,6 +154,7 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     let text = "[providers.anthropic]\nmax_tokens = 9000\nanthropic_beta = [\"context-1m-2025-08-07\", \"x\"]\nauth = \"bearer\"\nunsupported = \"drop\"\nsecret_key_name = \"CLAUDE\"\n[providers.gemini]\nmodels = [\"gemini-2.5-pro\", \"*\"]\n\
                 [providers.azure-openai]\nbase_url = \"https://r.openai.azure.com\"\napi_version = \"2024-10-21\"\nauth = \"bearer\"\n\
                 max_tokens_field = \"max_tokens\"\nstream_usage = false\n[providers.openai]\nstream_usage = false\n\
+                [providers.vllm]\nkind = \"openai\"\nbase_url = \"http://v/v1\"\ncustom_tools = \"as-sent\"\nleave_out = [\"verbosity\"]\n\
                 [providers.workers-ai]\naccount_id = \"abc123\"\n[providers.mine]\nkind = \"anthropic\"\nbase_url = \"http://h/v1\"";
     let providers = parse(text).llm.providers;
     let anthropic = ProviderConfig {
@@ -179,8 +181,15 @@ fn a_vendor_s_name_says_its_kind_and_its_options_are_read() {
     assert_eq!(providers["openai"].options, Options::OpenAi(OpenAiOptions { stream_usage: false, ..OpenAiOptions::default() }));
     assert_eq!(
         ProviderConfig::new(Kind::OpenAi, "").options,
-        Options::OpenAi(OpenAiOptions { stream_usage: true, auth: KeyHeader::Bearer })
+        Options::OpenAi(OpenAiOptions {
+            stream_usage: true,
+            custom_tools: CustomTools::Auto,
+            leave_out: Vec::new(),
+            auth: KeyHeader::Bearer
+        })
     );
+    let vllm = OpenAiOptions { custom_tools: CustomTools::AsSent, leave_out: vec!["verbosity".into()], ..OpenAiOptions::default() };
+    assert_eq!(providers["vllm"].options, Options::OpenAi(vllm));
     assert_eq!(providers["workers-ai"].base_url, "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1");
     assert_eq!((providers["mine"].kind(), providers["mine"].base_url.as_str()), (Kind::Anthropic, "http://h/v1"));
     let named = parse("[providers.x]\nkind = \"openai\"\nbase_url = \" http://h/v1/ \"\nauth = \"x-api-key\"").llm.providers;
@@ -203,7 +212,7 @@ fn an_option_that_cannot_be_is_refused() {
     wrong(
         "[providers.openai]\nmax_tokens = 1",
         "2: providers.openai.max_tokens: unknown key; known here are kind, base_url, secret_key_name, oauth, unsupported, models, \
-         stream_usage, auth",
+         stream_usage, auth, custom_tools, leave_out",
     );
     wrong(
         "[providers.openai]\nunsupported = \"ignore\"",
@@ -213,6 +222,17 @@ fn an_option_that_cannot_be_is_refused() {
     let many = |n: usize| format!("[providers.openai]\nmodels = [{}]", "\"m\",".repeat(n));
     assert_eq!(parse(&many(200)).llm.providers["openai"].models.len(), 200);
     wrong(&many(201), "2: providers.openai.models[200]: a provider offers at most 200 models");
+    wrong(
+        "[providers.openai]\ncustom_tools = \"no\"",
+        "2: providers.openai.custom_tools: expected \"auto\" or \"as-sent\" or \"as-functions\", found \"no\"",
+    );
+    wrong(
+        "[providers.openai]\nleave_out = [\"model\"]",
+        "2: providers.openai.leave_out[0]: expected the name of a field that a request can do without, such as \"prompt_cache_key\", found \"model\"",
+    );
+    let left_out = |count: usize| format!("[providers.openai]\nleave_out = [{}]", vec!["\"x\""; count].join(", "));
+    parse(&left_out(32));
+    wrong(&left_out(33), "2: providers.openai.leave_out[32]: there may be at most 32");
     let azure = |option: &str| format!("[providers.azure-openai]\nbase_url = \"http://h\"\n{option}");
     wrong(
         &azure("api_version = \"a b\""),

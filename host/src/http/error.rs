@@ -63,7 +63,7 @@ pub(super) enum Refusal {
     BodyBroken,
     #[error("the body's type is `{got}`; send `content-type: {want}`")]
     ContentType { got: String, want: &'static str },
-    #[error("the body's encoding is `{0}`; send it uncompressed")]
+    #[error("the body's encoding is `{0}`; send it uncompressed, or as gzip or zstd where a body is JSON")]
     ContentEncoding(String),
     /// A field or a header is invalid.
     #[error("{param}: {message}")]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bodies::Reserved;
+use super::encoded::Encoding;
 use super::error::{Failure, Refusal};
 use super::request_body::{collect, expect_json};
 use super::request_log::RequestLog;
@@ -19,6 +20,8 @@ use crate::chat::codec::{self, Checked, Form};
 /// Longer bodies are parsed on a thread of their own. A body of this length can hold this one up for some milliseconds at the worst, and one as
 /// clients send them for a tenth of one.
 const INLINE_BYTES: usize = 64 << 10;
+
+const KEY: &str = "limits.http.body_bytes";
 
 /// What a handler does to read a body, with its place in the request.
 pub(super) struct Reading<'a> {
@@ -37,13 +40,17 @@ impl Reading<'_> {
     {
         let Self { shared, head, body, log } = self;
         let limits = &shared.limits;
+        let encoding = Encoding::of(&head.headers)?;
         expect_json(&head.headers)?;
         let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &log.client));
-        let bytes = collect(body, &reserved, limits.body_bytes, "limits.http.body_bytes", limits.body_time).await?;
+        let bytes = collect(body, &reserved, limits.body_bytes, KEY, limits.body_time).await?;
         log.body = Some(Arc::clone(&reserved));
         log.body_is_in()?;
-        let (large, sizes) = (bytes.len() > INLINE_BYTES, limits.sizes());
+        // Few bytes may have been many before they were compressed.
+        let large = encoding != Encoding::Plain || bytes.len() > INLINE_BYTES;
+        let (sizes, most) = (limits.sizes(), limits.body_bytes);
         let work = move || {
+            let bytes = encoding.decoded(bytes, most, KEY, |bytes| reserved.grow(bytes))?;
             let Checked { text, values } = codec::check(bytes, form, &sizes)?;
             reserved.grow_by_values(values)?;
             parse(text)

@@ -22,6 +22,9 @@ use super::shared::Shared;
 /// What stands for the one variable segment of a path.
 const ID: &str = "{id}";
 
+/// The routes whose id may hold slashes: a provider's model is `PROVIDER/MODEL`, and not every client escapes the slash.
+const WITH_SLASHES: [&str; 1] = ["model"];
+
 /// Routes that are of one family.
 pub(super) struct Surface {
     /// In `/openapi.json`.
@@ -70,7 +73,8 @@ impl Route {
     fn id<'a>(&self, path: &'a str) -> Option<&'a str> {
         let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then_some("") };
         let id = path.strip_prefix(&self.path[..at])?.strip_suffix(&self.path[at + ID.len()..])?;
-        (!id.contains('/') && !path.ends_with('/')).then_some(id)
+        let one = !id.contains('/') || WITH_SLASHES.contains(&self.name);
+        (one && !path.ends_with('/')).then_some(id)
     }
 
     fn takes(&self, method: &Method) -> bool {
@@ -142,6 +146,7 @@ mod tests {
             ("GET", "/v1/models", "models", ""),
             ("HEAD", "/v1/models", "models", ""),
             ("GET", "/v1/models/a%2Fb", "model", "a%2Fb"),
+            ("GET", "/v1/models/a/b-1/c:free", "model", "a/b-1/c:free"),
             ("PUT", "/api/v1/gateway/apis/support/pipeline", "put_pipeline", "support"),
             ("GET", "/api/v1/gateway/apis/support/pipeline", "get_pipeline", "support"),
             ("POST", "/api/v1/gateway/apis/support/knowledge/upload", "knowledge_upload", "support"),
@@ -166,7 +171,8 @@ mod tests {
     #[test]
     fn other_paths_are_not_there_and_a_trailing_slash_makes_another_path() {
         let long = format!("/{}", "a/".repeat(500));
-        for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/b", "//v1/models", "/healthz/", "/V1/models", &long] {
+        for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/", "/v1/modelsa/b", "//v1/models", "/healthz/", "/V1/models", &long]
+        {
             let (_, found) = find(SURFACES, &Method::GET, path);
             assert!(matches!(found.map(|(route, _)| route.name), Err(Refusal::NotFound { ref path }) if path.len() <= 200), "{path}");
         }

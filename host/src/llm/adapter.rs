@@ -17,6 +17,11 @@ pub(super) trait Dialect: Send + Sync {
     /// `UnsupportedField` names a field that the vendor cannot take.
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField>;
 
+    /// What of OpenAI's own form the vendor takes as it is; the rest is said in another way before `encode_chat`.
+    fn takes(&self) -> Takes {
+        Takes::default()
+    }
+
     /// The vendor's embeddings, if it has any.
     fn embeddings(&self) -> Option<&dyn Embeddings> {
         None
@@ -40,6 +45,23 @@ pub(super) trait Embeddings: Send + Sync {
     /// # Errors
     /// See [`DecodeError`].
     fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
+}
+
+/// What of OpenAI's form, where it has several for one thing, a vendor takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// Tools of the type `custom`.
+    pub(super) custom_tools: bool,
+    /// `functions` and `function_call`, which were before tools.
+    pub(super) functions: bool,
+    /// Pictures and files in the results of tools.
+    pub(super) media_in_results: bool,
+    /// A `tool_choice` of the type `allowed_tools`.
+    pub(super) allowed_tools: bool,
+    /// `parallel_tool_calls`: it can be told to make one call at a time.
+    pub(super) one_call: bool,
+    /// Whole numbers as clients write them, such as `40.0`: the vendor's own reader judges them.
+    pub(super) any_numbers: bool,
 }
 
 /// A chat request in canonical form.
@@ -135,7 +157,10 @@ impl EmbeddingsRequest<'_> {
     /// If the client sent token ids, which are those of another vendor's tokeniser.
     pub(super) fn texts_only(&self) -> Result<(), UnsupportedField> {
         match self.tokens {
-            Some(_) => Err(UnsupportedField::new("input", "must be text: this model has tokens of its own")),
+            Some(_) => Err(UnsupportedField::new(
+                "input",
+                "must be text: this model has tokens of its own; with LangChain's OpenAIEmbeddings, send check_embedding_ctx_length=False",
+            )),
             None => Ok(()),
         }
     }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use crate::chat::{Message, ToolCall};
+use crate::chat::codec::{json_string, object, parse_fields};
+use crate::chat::{Json, Message, ToolCall};
 
 /// Characters of an id that OpenAI takes.
 const CHARS_MAX: usize = 40;
@@ -25,7 +26,10 @@ pub(super) fn made(reply: &str, choice: u32, call: u32) -> String {
 
 /// The messages with ids that OpenAI takes. An id that is too long is shortened alike in the call and in its result.
 pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
-    let fits = |call: &ToolCall| !matches!(call, ToolCall::Function(call) if shortened(&call.id).is_some());
+    let fits = |call: &ToolCall| match call {
+        ToolCall::Function(call) => shortened(&call.id).is_none(),
+        ToolCall::Other(json) => other_fitted(json).is_none(),
+    };
     let result_fits = |message: &Message| message.tool_call_id.as_deref().and_then(shortened).is_none();
     if messages.iter().all(|message| message.tool_calls.iter().all(fits) && result_fits(message)) {
         return messages.into();
@@ -34,7 +38,12 @@ pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
     for message in &mut messages {
         let calls = message.tool_calls.iter_mut().filter_map(|call| match call {
             ToolCall::Function(call) => Some(&mut call.id),
-            ToolCall::Other(_) => None,
+            ToolCall::Other(json) => {
+                if let Some(fitted) = other_fitted(json) {
+                    *json = fitted;
+                }
+                None
+            }
         });
         for id in calls.chain(&mut message.tool_call_id) {
             if let Some(short) = shortened(id) {
@@ -43,6 +52,15 @@ pub(super) fn fitted(messages: &[Message]) -> Cow<'_, [Message]> {
         }
     }
     messages.into()
+}
+
+/// A call of another kind with its id shortened; none if it is short enough.
+fn other_fitted(call: &Json) -> Option<Json> {
+    // Only a long text can hold a long id.
+    let mut fields = Some(call.get()).filter(|text| text.len() > CHARS_MAX).and_then(|text| parse_fields(text.as_bytes()).ok())?;
+    let (_, id) = fields.iter_mut().find(|(name, _)| name == "id")?;
+    *id = json_string(&shortened(&serde_json::from_str::<String>(id.get()).ok()?)?);
+    Some(object(&fields))
 }
 
 /// The shorter id; none if the id is short enough.
@@ -70,6 +88,19 @@ mod tests {
         let calls = Message { role: "assistant".into(), tool_calls: ids.iter().map(call).collect(), ..Message::default() };
         let result = |id: &&str| Message { tool_call_id: Some((*id).into()), ..Message::text("tool", "1") };
         std::iter::once(calls).chain(ids.iter().map(result)).collect()
+    }
+
+    #[test]
+    fn the_id_of_a_call_of_another_kind_is_shortened_with_its_result() {
+        let long = format!("call_1__thought__{}", "a".repeat(99));
+        let call = |id: &str| format!("{{\"id\":\"{id}\",\"type\":\"custom\",\"custom\":{{\"name\":\"f\",\"input\":\"x\"}}}}");
+        let other = ToolCall::Other(crate::chat::codec::json(call(&long)).expect("JSON"));
+        let calls = Message { role: "assistant".into(), tool_calls: vec![other], ..Message::default() };
+        let result = Message { tool_call_id: Some(long), ..Message::text("tool", "1") };
+        let messages = [calls, result];
+        let fitted = fitted(&messages);
+        let short = fitted[1].tool_call_id.as_deref().expect("an id");
+        assert!(matches!(&fitted[0].tool_calls[..], [ToolCall::Other(json)] if json.get() == call(short) && short.len() == CHARS_MAX));
     }
 
     fn ids(messages: &[Message]) -> (Vec<&str>, Vec<&str>) {

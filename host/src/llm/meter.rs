@@ -14,7 +14,7 @@ use crate::chat::Usage;
 use crate::telemetry::{llm_answered, llm_used};
 
 /// Bytes of English text or JSON in a token, by the vendors' own rule of thumb.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// Reasons kept for the trace: more choices than anybody asks for.
 const FINISHES_MAX: usize = 16;

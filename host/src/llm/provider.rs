@@ -12,11 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 
-use super::adapter::{CompletionRequest, Dialect, Unsupported};
+use super::adapter::{CompletionRequest, Dialect, Unsupported, UnsupportedField};
 use super::attempt::{Attempt, Failure, Observer, Request};
 use super::budget::{self, Ask};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
+use super::fit::{Fitted, fitted};
 use super::limits::Limits;
 use super::meter::{self, Meter, Who};
 use super::providers::builtin;
@@ -157,7 +158,11 @@ impl Request for Chat<'_> {
 
 impl Call for Chat<'_> {
     fn builtin(attempt: &Attempt<'_, Self>) -> Result<Reply, Failure> {
-        Ok(builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode))
+        let refused = |UnsupportedField { param, message }| {
+            let provider = attempt.target.provider.clone();
+            Failure::from(Error::UnsupportedField { provider, param, message })
+        };
+        builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode).map_err(refused)
     }
 
     /// Within the total limit and what is left of the exchange's time.
@@ -175,10 +180,11 @@ impl Call for Chat<'_> {
         let end = Instant::now() + time;
         let in_time = || endpoint.timeout(phase, time);
         let name = fallback_name(model);
+        let Fitted { messages, params, back } = fitted(&exchange.messages, &exchange.params, endpoint.dialect.takes());
         let chat = CompletionRequest {
             model,
-            messages: &exchange.messages,
-            params: &exchange.params,
+            messages: &messages,
+            params: &params,
             stream: mode == Mode::Stream,
             unsupported: *unsupported,
             name: name.clone(),
@@ -199,6 +205,7 @@ impl Call for Chat<'_> {
         if mode == Mode::Whole {
             let whole = within(end, endpoint.whole(key, &mut reading, &mut received, connection, request, &mut meter), in_time).await?;
             keep(received, exchange);
+            let whole = back.whole(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
             return Ok(Reply::Whole(whole));
         }
         let first = Instant::now() + limits.first_byte;
@@ -206,13 +213,14 @@ impl Call for Chat<'_> {
         match within(first.min(end), endpoint.open(key, reading, meter, received, connection, request), late).await? {
             Opened::Events(begun) => {
                 let relay = Relay::new(Arc::clone(&endpoint.name), *begun, limits.idle, end);
-                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange))))
+                Ok(Reply::Stream(ReplyStream::new(relay, name, wants_usage(exchange)).through(|frames| back.stream(frames))))
             }
             Opened::Json(json) => {
                 let (body, mut reading, mut meter, mut received) = *json;
                 let whole = within(end, endpoint.read_whole(key, &mut reading, &mut received, body, &mut meter), in_time).await?;
                 keep(received, exchange);
-                let completion = parsed(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
+                let mut completion = parsed(whole).map_err(|invalid| endpoint.invalid_reply(invalid.message))?;
+                back.completion(&mut completion);
                 Ok(streamed(completion, exchange))
             }
         }

@@ -6,6 +6,10 @@ use super::run::Runner;
 use crate::chat::{Client, Embed, Embedded, Inputs};
 use crate::llm::{self, Asker, Target};
 
+/// Some clients cut texts into OpenAI's tokens unasked, so the remedy names the best-known one.
+const TEXTS_ONLY: &str = "must be text: to this model, whose tokens are its own, these numbers mean other words; send texts \
+    (with LangChain's OpenAIEmbeddings, check_embedding_ctx_length=False)";
+
 impl Runner {
     /// The vectors of `embed`'s inputs. The embedder inside this program is shared between clients.
     ///
@@ -30,7 +34,7 @@ impl Runner {
             return Err(unsupported("dimensions", format!("this model's vectors have {dimensions} numbers")).into());
         }
         match embed.inputs {
-            Inputs::Tokens { .. } => Err(unsupported("input", "must be text: this model has its own tokens".into()).into()),
+            Inputs::Tokens { .. } => Err(unsupported("input", TEXTS_ONLY.into()).into()),
             Inputs::Texts(texts) => Ok(Embedded { vectors: self.knowledge.embed(texts, client).await?, prompt_tokens: 0 }),
         }
     }

@@ -114,7 +114,7 @@ async fn every_refusal_names_its_request() {
         (named("BREW /coffee", "\r\n"), 404),
         (named("POST /v1/chat/completions", "content-length: 1\r\n\r\n{"), 400),
         (named("POST /v1/chat/completions", "content-type: text/plain\r\ncontent-length: 2\r\n\r\n{}"), 415),
-        (named("POST /v1/chat/completions", "content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}"), 415),
+        (named("POST /v1/chat/completions", "content-encoding: br\r\ncontent-length: 2\r\n\r\n{}"), 415),
         (named("POST /v1/chat/completions", &format!("content-length: 1025\r\n\r\n{}", " ".repeat(1025))), 413),
         ("GET /healthz HTTP/1.1\r\nhost: evil.example\r\nx-request-id: mine\r\n\r\n".into(), 403),
         ("GET /healthz HTTP/1.1\r\nx-request-id: mine\r\n\r\n".into(), 403),

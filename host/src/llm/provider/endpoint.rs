@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
 use crate::llm::adapter::{DecodeError, Dialect, HttpRequest, UnsupportedField};
 use crate::llm::attempt::Failure;
-use crate::llm::config::ProviderConfig;
+use crate::llm::config::{Kind, ProviderConfig};
 use crate::llm::error::{Error, Phase};
 use crate::llm::error_body::{self, Asked};
 use crate::llm::limits::Limits;
@@ -34,6 +34,8 @@ pub(super) struct Endpoint {
     bearer: bool,
     /// The path of `base_url`, without a slash at its end.
     base_path: String,
+    /// It is a server of OpenAI's form at the root of its host, where most of them are not.
+    at_root: bool,
     /// The headers of every request.
     headers: HeaderMap,
 }
@@ -69,6 +71,7 @@ impl Endpoint {
             memory: memory.clone(),
             bearer: entry.oauth.is_some(),
             base_path: single_slashes(base.path().trim_end_matches('/')),
+            at_root: entry.kind() == Kind::OpenAi && base.path().trim_end_matches('/').is_empty(),
             headers,
         })
     }
@@ -94,6 +97,17 @@ impl Endpoint {
             request.headers_mut().insert(name, value);
         }
         Ok(request)
+    }
+
+    /// Tells the operator why a path may not be there.
+    pub(super) fn hint_at_404(&self, status: StatusCode) {
+        if status == StatusCode::NOT_FOUND && self.at_root {
+            let provider = &*self.name;
+            tracing::warn!(
+                llm.provider = provider,
+                "provider `{provider}` answered 404, and its base_url has no path; most servers that speak OpenAI's API want `/v1` at its end"
+            );
+        }
     }
 
     fn invalid_header(&self, name: &HeaderName) -> Error {

@@ -177,6 +177,7 @@ impl Endpoint {
         if head.status.is_redirection() {
             return Err(self.invalid_reply(format!("{}, which no API call should meet; correct its base_url", head.status)).into());
         }
+        self.hint_at_404(head.status);
         let mut text = BytesMut::new();
         let reading = async {
             while let Some(Ok(read)) = body.data().await {

@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
-use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, UnsupportedField};
+use crate::llm::adapter::{CompletionRequest, Decoding, Dialect, HttpRequest, ProviderError, Takes, UnsupportedField};
 use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 use stream::AnthropicDecoder;
 
@@ -75,6 +75,10 @@ impl Dialect for Anthropic {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
         let (http_request, context) = request::encode(request, self.options.max_tokens.into(), &self.options.betas)?;
         Ok((http_request, Decoding::Translated(Box::new(AnthropicDecoder::new(request.name.clone(), context)))))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes { media_in_results: true, one_call: true, ..Takes::default() }
     }
 
     /// Tokens of an OAuth sign-in are bearer tokens; keys have a header of their own.

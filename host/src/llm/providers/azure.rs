@@ -10,7 +10,7 @@ use http::{HeaderName, StatusCode, Uri, header};
 use crate::chat::codec::request_json;
 use crate::chat::{Embedded, Fields};
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
 };
 use crate::llm::model_path::{encoded, segment};
 use crate::llm::providers::openai::{OpenAiNormalizer, decode_embeddings, embeddings_body, params, wants_usage};
@@ -136,6 +136,10 @@ impl Dialect for Azure {
         let body = request_json(request.model, &history::accepted(request.messages), &self.fields(request), request.stream);
         let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
         Ok((HttpRequest { path, headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes { custom_tools: true, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

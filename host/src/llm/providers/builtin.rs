@@ -1,14 +1,19 @@
 //! The answerer inside this program: quotes the sentences of the retrieved chunks that fit the question best. No network, no model.
-//! Its usage is 0 tokens, because nothing is tokenised.
+//! What it cannot do is refused by the name of its field. It has no tokeniser, so its tokens are estimates, as everywhere in this room.
 
+mod asked;
 mod quote;
+mod sentences;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::chat::stream::streamed;
-use crate::chat::{Choice, Completion, Exchange, Json, Message, Reply, Whole, codec};
+use crate::chat::{Choice, Completion, Exchange, Json, Message, Reply, Usage, Whole, codec};
 use crate::llm::Mode;
+use crate::llm::adapter::UnsupportedField;
+use crate::llm::meter::{BYTES_PER_TOKEN, tokens};
 use crate::llm::vendor::{ANY_URL, VendorInfo};
+use asked::Asked;
 use quote::{Quote, quotes};
 
 /// The name for OpenTelemetry is ours; its conventions have none.
@@ -24,12 +29,29 @@ const QUESTION_BYTES: usize = 8 << 10;
 const ABOUT: &str = "I am Cofferdam's built-in answerer, no language model: I quote the documents I was given.";
 
 /// The reply to the newest user message.
-pub(in crate::llm) fn reply(model: &str, exchange: &Exchange, mode: Mode) -> Reply {
-    let completion = completion(if model.is_empty() { MODEL } else { model }, answer(exchange));
-    match mode {
+///
+/// # Errors
+/// `UnsupportedField` names what only a model could do.
+pub(in crate::llm) fn reply(model: &str, exchange: &Exchange, mode: Mode) -> Result<Reply, UnsupportedField> {
+    let asked = Asked::read(exchange)?;
+    let (text, reason) = cut(answer(exchange), &asked);
+    let completion = completion(if model.is_empty() { MODEL } else { model }, text, reason, exchange);
+    Ok(match mode {
         Mode::Whole => Reply::Whole(Whole::Parsed(completion)),
         Mode::Stream => streamed(completion, exchange),
+    })
+}
+
+/// The text up to the first stop sequence and to the limit of tokens, and why it ends there.
+fn cut(mut text: String, asked: &Asked) -> (String, &'static str) {
+    let stop = asked.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min();
+    text.truncate(stop.unwrap_or(text.len()));
+    let most = asked.max_tokens.map_or(usize::MAX, |tokens| usize::try_from(tokens.saturating_mul(BYTES_PER_TOKEN)).unwrap_or(usize::MAX));
+    if text.len() <= most {
+        return (text, "stop");
     }
+    text.truncate(text.floor_char_boundary(most));
+    (text, "length")
 }
 
 fn answer(exchange: &Exchange) -> String {
@@ -47,11 +69,16 @@ fn answer(exchange: &Exchange) -> String {
     format!("{}\n\n{ABOUT}", lines.collect::<Vec<_>>().join("\n\n"))
 }
 
-fn completion(model: &str, text: String) -> Completion {
+fn completion(model: &str, text: String, reason: &str, exchange: &Exchange) -> Completion {
+    let asked: usize = exchange.messages.iter().map(|message| message.joined_text().len()).sum();
+    let usage = Usage { prompt: tokens(asked as u64), completion: tokens(text.len() as u64), ..Usage::default() };
     let mut message = Message::text("assistant", text);
     // OpenAI's published schema requires the field.
     message.extra.push(("refusal".into(), json("null")));
-    completion_of(message, model)
+    let mut completion = completion_of(message, model);
+    completion.choices[0].finish_reason = Some(reason.to_owned());
+    completion.usage = Some(usage.json());
+    completion
 }
 
 /// A completion of one message that no model wrote.

@@ -12,8 +12,8 @@ mod state;
 mod whole;
 
 pub(in crate::llm) use dialect::Object;
+pub use dialect::{CustomTools, KeyHeader, OpenAiOptions};
 pub(in crate::llm) use dialect::{INFO, OpenAi};
-pub use dialect::{KeyHeader, OpenAiOptions};
 pub(in crate::llm) use dialect::{params, wants_usage};
 pub(in crate::llm) use embeddings::{decode_embeddings, embeddings_body, vectors};
 pub(in crate::llm) use errors::{in_band, kind, provider_error, reported, status};

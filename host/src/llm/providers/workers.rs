@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::Embedded;
 use crate::chat::codec::{request_json, to_json};
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
 };
 use crate::llm::error_body::tree;
 use crate::llm::model_path::segments;
@@ -63,6 +63,10 @@ impl Dialect for Workers {
         let body = request_json(request.model, request.messages, &params(request, true), request.stream);
         let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params)).reading_errors(errors::in_band);
         Ok((HttpRequest { path: "/chat/completions".into(), headers, body }, Decoding::OpenAi(Box::new(normalizer))))
+    }
+
+    fn takes(&self) -> Takes {
+        Takes { one_call: !self.native, ..Takes::default() }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

@@ -102,6 +102,48 @@ fn a_heading_alone_is_a_chunk_only_where_no_other_carries_it() {
     assert_eq!(chunks(Kind::Markdown, "# Empty\n"), ["# Empty"]);
 }
 
+fn table(rows: usize, note: &str) -> String {
+    let rows: String = (0..rows).map(|n| format!("| P-{n:03} | {} bar | {note} {n} | {} |\n", n % 17, 1000 + n)).collect();
+    format!("| part | pressure | note | price |\n| --- | --- | --- | --- |\n{rows}")
+}
+
+#[test]
+fn every_chunk_of_a_long_table_has_its_header_and_whole_rows() {
+    let text = format!("# Parts\n\nBefore.\n\n{}\nAfter.\n", table(120, "valve of a long series with some words"));
+    let chunks = chunks(Kind::Markdown, text);
+    let window = Window::of("plain English");
+    for n in 0..120 {
+        let row = format!("| P-{n:03} |");
+        let [chunk] = chunks.iter().filter(|chunk| chunk.contains(&row)).collect::<Vec<_>>()[..] else { panic!("{row} is in one chunk") };
+        assert!(chunk.starts_with("# Parts\n\n| part | pressure | note | price |\n| --- |"), "{chunk}");
+        assert!(window.size(chunk) <= WINDOW && chunk.lines().skip(2).all(|line| line.ends_with('|')), "{chunk}");
+    }
+    assert!(chunks.first().unwrap().contains("Before.") && chunks.last().unwrap().contains("After."));
+}
+
+#[test]
+fn a_table_that_fits_stays_with_the_words_around_it() {
+    let text = format!("# Parts\n\nThe valves:\n\n{}\nAll of them.\n", table(2, "valve"));
+    assert_eq!(chunks(Kind::Markdown, text.as_str()), [text.trim_end()]);
+}
+
+#[test]
+fn a_header_or_a_row_too_wide_for_a_chunk_is_cut_like_any_other_text() {
+    let wide = |cell: &str| format!("| {} |\n", [cell; 90].join(" | "));
+    for text in [
+        wide("column") + &wide("---") + &wide("cell").repeat(20),
+        format!("| a | b |\n| - | - |\n| {} | y |\n| z | {} |\n", "word ".repeat(300), "word ".repeat(300)),
+        format!("| a |\n| - |{}", "\n| x |".repeat(3000)),
+    ] {
+        let chunks = chunks(Kind::Markdown, text.as_str());
+        let window = Window::of(&text);
+        assert!(chunks.len() > 5 && chunks.iter().all(|chunk| window.size(chunk) <= WINDOW), "{chunks:#?}");
+        for word in ["cell", "column", "word", "| z |", "| x |"].into_iter().filter(|word| text.contains(word)) {
+            assert!(chunks.iter().any(|chunk| chunk.contains(word)), "{word}");
+        }
+    }
+}
+
 #[test]
 fn a_text_without_words_is_empty() {
     for (kind, text) in [(Kind::Text, ""), (Kind::Text, " \n\t\n "), (Kind::Markdown, "\n\n")] {

@@ -69,6 +69,15 @@ fn every_count_has_an_edge_and_names_its_place_and_its_key() {
         ),
         (Form::Chat, "{\"tools\":[LIST]}", "{}", Sizes { tools: 3, ..WIDE }, "tools", "limits.http.tools"),
         (Form::Chat, "{\"functions\":[LIST]}", "{}", Sizes { tools: 3, ..WIDE }, "functions", "limits.http.tools"),
+        (
+            Form::Response,
+            "{\"tools\":[{\"type\":\"namespace\",\"tools\":[LIST]}]}",
+            "{}",
+            Sizes { tools: 4, ..WIDE },
+            "tools",
+            "limits.http.tools",
+        ),
+        (Form::Response, "{\"input\":[{\"tools\":[LIST]}]}", "{}", Sizes { tools: 3, ..WIDE }, "input", "limits.http.tools"),
         (Form::Response, "{\"input\":[LIST]}", "{}", Sizes { messages: 3, ..WIDE }, "input", "limits.http.messages"),
         (Form::Response, "{\"input\":[{\"output\":[LIST]}]}", "{}", Sizes { parts: 3, ..WIDE }, "input", "limits.http.parts"),
         (Form::Embeddings, "{\"input\":[LIST]}", "\"a\"", Sizes { inputs: 3, ..WIDE }, "input", "limits.http.embedding_inputs"),
@@ -123,6 +132,8 @@ fn a_known_field_in_another_spelling_is_refused_by_its_path() {
         (Form::Response, r#"{"MESSAGES":[]}"#, "MESSAGES", "messages"),
         (Form::Response, r#"{"Max_Tokens":1}"#, "Max_Tokens", "max_tokens"),
         (Form::Response, r#"{"input":[{"Role":"user"}]}"#, "input[0].Role", "role"),
+        (Form::Response, r#"{"tools":[{"tools":[{"Name":"f"}]}]}"#, "tools[0].tools[0].Name", "name"),
+        (Form::Response, r#"{"input":[{"name_space":"n"}]}"#, "input[0].name_space", "namespace"),
         (Form::Embeddings, r#"{"INPUT":"x"}"#, "INPUT", "input"),
     ] {
         let (found, message) = refused(text, form, &WIDE);

@@ -2,6 +2,7 @@
 //! sends the whole input each time. A request becomes a chat request, a chat reply becomes a response.
 //! Source: OpenAI API reference, "Responses" and "Responses, streaming events".
 
+mod called;
 mod chunk;
 mod content;
 mod echo;
@@ -10,6 +11,8 @@ mod extra;
 mod field;
 mod input;
 mod item;
+mod kept;
+mod names;
 mod object;
 mod reasoning;
 mod request;
@@ -37,8 +40,8 @@ use writer::Writer;
 pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
     let reading = Reading { shared, head, body, log };
-    let Asked { chat, echo, include } = reading.parsed(Form::Response, request::read_body).await?;
-    let frame = Frame::new(chat.model.clone(), echo);
+    let Asked { chat, echo, include, names } = reading.parsed(Form::Response, request::read_body).await?;
+    let frame = Frame::new(chat.model.clone(), echo).with_names(names);
     let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
     run_chat::response(outcome, |reply, provider| {
         let reply = match reply {

@@ -272,7 +272,7 @@ impl Params {
                 "user" | "safety_identifier" => params.user = user(&read::<String>(name, json, "a string")?).or(params.user),
                 "service_tier" => params.service_tier = service_tier(request, &read::<String>(name, json, "a string")?)?,
                 // Without effect on the answer: what OpenAI's dashboard keeps, how its cache is keyed, and what we handle ourselves (`stream_options`).
-                "store" | "metadata" | "prediction" | "prompt_cache_key" | "prompt_cache_retention" | "stream_options" => {}
+                "store" | "metadata" | "prediction" | "prompt_cache_key" | "prompt_cache_retention" | "stream_options" | "verbosity" => {}
                 _ => unknown_field(request, name, json)?,
             }
         }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::sentences::{Sentence, sentences};
 use crate::chat::Hit;
 
 /// Sentences that are quoted at most.
@@ -36,6 +37,8 @@ struct Candidate<'a> {
     quote: Quote<'a>,
     words: HashSet<String>,
     hit_score: f32,
+    /// Part of it is in a chunk that was not found.
+    is_cut: bool,
 }
 
 /// One to three sentences, the best first; none if no word is shared.
@@ -55,6 +58,10 @@ pub(super) fn quotes<'a>(question: &str, hits: &'a [Hit]) -> Vec<Quote<'a>> {
     let scores: Vec<f32> = candidates.iter().map(score).collect();
     let mut scored: Vec<(f32, Candidate<'a>)> = scores.into_iter().zip(candidates).collect();
     scored.retain(|(score, _)| *score > 0.0);
+    // Half a sentence is better than nothing, and worse than any whole one.
+    if scored.iter().any(|(_, candidate)| !candidate.is_cut) {
+        scored.retain(|(_, candidate)| !candidate.is_cut);
+    }
     // The sort is stable, so sentences with equal scores stay in reading order.
     scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(y.hit_score.total_cmp(&x.hit_score)));
     let best = scored.first().map_or(0.0, |(best, _)| *best);
@@ -70,44 +77,36 @@ pub(super) fn quotes<'a>(question: &str, hits: &'a [Hit]) -> Vec<Quote<'a>> {
 fn candidates(hits: &[Hit]) -> Vec<Candidate<'_>> {
     let mut seen = HashSet::new();
     let mut out = Vec::new();
-    for hit in hits {
-        for sentence in sentences(&hit.text) {
-            if seen.insert(sentence.clone()) {
-                let words = words(&sentence);
-                out.push(Candidate { quote: Quote { sentence, source: &hit.source }, words, hit_score: hit.score });
+    for (hit, sentences) in hits.iter().zip(joined(hits)) {
+        for Sentence { text, cut_before, cut_after } in sentences {
+            if seen.insert(text.clone()) {
+                let words = words(&text);
+                let sentence = format!("{}{text}{}", if cut_before { "… " } else { "" }, if cut_after { " …" } else { "" });
+                let is_cut = cut_before || cut_after;
+                out.push(Candidate { quote: Quote { sentence, source: &hit.source }, words, hit_score: hit.score, is_cut });
             }
         }
     }
     out
 }
 
-/// The sentences of a plain or Markdown text. Lines of one paragraph are joined, headings left out, list marks taken off.
-fn sentences(text: &str) -> Vec<String> {
-    let mut paragraphs: Vec<String> = Vec::new();
-    let mut open = false;
-    for line in text.lines().map(str::trim) {
-        let item = without_mark(line);
-        if line.is_empty() || line.starts_with('#') {
-            open = false;
-        } else if open && item.len() == line.len() {
-            let paragraph = paragraphs.last_mut().expect("open only after a push");
-            paragraph.push(' ');
-            paragraph.push_str(line);
-        } else {
-            paragraphs.push(item.to_owned());
-            open = true;
+/// The sentences of each hit. One that was cut between two chunks which were both found is one again, in the first.
+fn joined(hits: &[Hit]) -> Vec<Vec<Sentence>> {
+    let mut all: Vec<Vec<Sentence>> = hits.iter().map(|hit| sentences(&hit.text, hit.ordinal == 0)).collect();
+    let places: HashMap<(&str, u32), usize> = hits.iter().enumerate().map(|(at, hit)| ((&*hit.source, hit.ordinal), at)).collect();
+    for (at, hit) in hits.iter().enumerate() {
+        let next = hit.ordinal.checked_add(1).and_then(|next| places.get(&(&*hit.source, next)).copied());
+        let Some(next) = next.filter(|next| *next != at && all[at].last().is_some_and(|last| last.cut_after) && !all[*next].is_empty())
+        else {
+            continue;
+        };
+        let rest = all[next].remove(0);
+        if let Some(last) = all[at].last_mut() {
+            last.text = format!("{} {}", last.text, rest.text);
+            last.cut_after = rest.cut_after;
         }
     }
-    let sentences = paragraphs.iter().flat_map(|paragraph| paragraph.unicode_sentences());
-    sentences.map(|sentence| sentence.trim().to_owned()).collect()
-}
-
-/// The line without the mark of a quotation or a list item.
-fn without_mark(line: &str) -> &str {
-    let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let numbered = if digits.len() < line.len() { digits.strip_prefix(". ").or_else(|| digits.strip_prefix(") ")) } else { None };
-    let marked = ["- ", "* ", "+ ", "> "].iter().find_map(|mark| line.strip_prefix(mark));
-    marked.or(numbered).map_or(line, str::trim_start)
+    all
 }
 
 /// The words without stop words, in lower case and stemmed.
@@ -148,13 +147,5 @@ mod tests {
         }
         assert_ne!(words("gate"), words("gates of hell"));
         assert!(words("What is the, and WHY?").is_empty());
-    }
-
-    #[test]
-    fn sentences_of_markdown_are_paragraphs_and_items_without_headings_and_marks() {
-        let text =
-            "# Hours\nThe gate opens at\nsix. It closes at nine.\n\n- Dogs pay 2.50 euro.\n- Cats do not.\n3. Third\nthing\n> Quoted.";
-        let expected = ["The gate opens at six.", "It closes at nine.", "Dogs pay 2.50 euro.", "Cats do not.", "Third thing", "Quoted."];
-        assert_eq!(sentences(text), expected);
     }
 }

@@ -45,7 +45,7 @@ const TRANSLATED: [&str; 20] = [
 ];
 
 /// Fields without effect on the answer: who asks, what is recorded, hints at speed, and how we stream.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "metadata",
     "prediction",
     "prompt_cache_key",
@@ -55,6 +55,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "store",
     "stream_options",
     "user",
+    "verbosity",
 ];
 
 /// Characters of a parser's message that are passed on.

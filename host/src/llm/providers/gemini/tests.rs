@@ -292,7 +292,6 @@ fn what_gemini_cannot_do_is_refused_by_name_or_left_out() {
     for (model, fields, param) in [
         ("gemini-2.5-flash", json!({"logit_bias": {"5": 1}}), "logit_bias"),
         ("gemini-2.5-flash", json!({"functions": []}), "functions"),
-        ("gemini-2.5-flash", json!({"verbosity": "low"}), "verbosity"),
         ("gemini-2.5-flash", json!({"seed": 4_294_967_296_u64}), "seed"),
         ("gemini-2.5-flash", json!({"modalities": ["audio"]}), "modalities"),
         ("gemini-2.5-flash", json!({"logprobs": true, "stream": true}), "logprobs"),

@@ -17,9 +17,10 @@ use super::errors::{in_band, provider_error};
 use crate::chat::codec::request_json;
 use crate::chat::{Embedded, Fields, Json};
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
 };
 use crate::llm::call_id;
+use crate::llm::fit::hoisted;
 use crate::llm::vendor::{ANY_URL, OptionKeys, VendorInfo};
 
 /// The host of OpenAI's own API; those of regions end in it.
@@ -34,6 +35,9 @@ pub struct OpenAiOptions {
     /// Usage is asked for with every stream; some old servers refuse the question.
     pub stream_usage: bool,
     pub auth: KeyHeader,
+    pub custom_tools: CustomTools,
+    /// Fields that are never sent: some servers refuse what they do not know, and clients send it unasked.
+    pub leave_out: Vec<String>,
 }
 
 /// The header that carries the key.
@@ -59,9 +63,28 @@ impl KeyHeader {
     }
 }
 
+/// Fields that an operator may list.
+const LEFT_OUT_MAX: usize = 32;
+
+/// Whether a request is still one without the field of that name.
+fn can_be_left_out(name: &str) -> bool {
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name && !["input", "messages", "model", "stream"].contains(&name)
+}
+
+/// How tools of the type `custom` are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CustomTools {
+    /// As they are to OpenAI itself, and as functions to other servers, of which few know anything else.
+    #[default]
+    Auto,
+    AsSent,
+    AsFunctions,
+}
+
 impl Default for OpenAiOptions {
     fn default() -> Self {
-        Self { stream_usage: true, auth: KeyHeader::default() }
+        Self { stream_usage: true, auth: KeyHeader::default(), custom_tools: CustomTools::default(), leave_out: Vec::new() }
     }
 }
 
@@ -70,6 +93,10 @@ impl OpenAiOptions {
         keys.flag("stream_usage", &mut self.stream_usage);
         let headers = [("bearer", KeyHeader::Bearer), ("api-key", KeyHeader::ApiKey), ("x-api-key", KeyHeader::XApiKey)];
         keys.choice("auth", &mut self.auth, &headers);
+        let words = [("auto", CustomTools::Auto), ("as-sent", CustomTools::AsSent), ("as-functions", CustomTools::AsFunctions)];
+        keys.choice("custom_tools", &mut self.custom_tools, &words);
+        let expected = "the name of a field that a request can do without, such as \"prompt_cache_key\"";
+        keys.texts("leave_out", &mut self.leave_out, LEFT_OUT_MAX, can_be_left_out, expected);
     }
 }
 
@@ -80,23 +107,42 @@ pub(in crate::llm) struct OpenAi {
     /// It is OpenAI itself, which refuses long ids of calls. Other servers may need them whole, as a gateway to Gemini does.
     short_ids: bool,
     auth: KeyHeader,
+    /// It takes tools of the type `custom`.
+    custom_tools: bool,
+    leave_out: Vec<String>,
 }
 
 impl OpenAi {
     /// The server at `base_url`.
     pub(in crate::llm) fn at(base_url: &str, options: &OpenAiOptions) -> Self {
         let host = base_url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-        let short_ids = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
-        Self { stream_usage: options.stream_usage, short_ids, auth: options.auth }
+        let openai = host.is_some_and(|host| host == OPENAI || host.strip_suffix(OPENAI).is_some_and(|region| region.ends_with('.')));
+        let custom_tools = match options.custom_tools {
+            CustomTools::Auto => openai,
+            CustomTools::AsSent => true,
+            CustomTools::AsFunctions => false,
+        };
+        let OpenAiOptions { stream_usage, auth, ref leave_out, .. } = *options;
+        Self { stream_usage, short_ids: openai, auth, custom_tools, leave_out: leave_out.clone() }
     }
 }
 
 impl Dialect for OpenAi {
     fn encode_chat(&self, request: &CompletionRequest<'_>) -> Result<(HttpRequest, Decoding), UnsupportedField> {
-        let messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
-        let body = request_json(request.model, &messages, &params(request, self.stream_usage), request.stream);
+        let mut messages = if self.short_ids { call_id::fitted(request.messages) } else { request.messages.into() };
+        if let Some(hoisted) = hoisted(&messages) {
+            messages = hoisted.into();
+        }
+        let mut params = params(request, self.stream_usage);
+        params.retain(|(name, _)| !self.leave_out.contains(name));
+        let body = request_json(request.model, &messages, &params, request.stream);
         let normalizer = OpenAiNormalizer::new(request.name.clone(), wants_usage(request.params));
         Ok((HttpRequest { path: "/chat/completions".into(), headers: Vec::new(), body }, Decoding::OpenAi(Box::new(normalizer))))
+    }
+
+    fn takes(&self) -> Takes {
+        let Self { custom_tools, .. } = *self;
+        Takes { custom_tools, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -114,6 +160,12 @@ impl Dialect for OpenAi {
 
 impl Embeddings for OpenAi {
     fn encode_embeddings(&self, request: &EmbeddingsRequest<'_>) -> Result<HttpRequest, UnsupportedField> {
+        let leaves_out = |name: &str| self.leave_out.iter().any(|left_out| left_out == name);
+        let request = &EmbeddingsRequest {
+            dimensions: request.dimensions.filter(|_| !leaves_out("dimensions")),
+            user: request.user.filter(|_| !leaves_out("user")),
+            ..*request
+        };
         Ok(HttpRequest { path: "/embeddings".into(), headers: Vec::new(), body: embeddings_body(request) })
     }
 
@@ -257,6 +309,40 @@ mod tests {
             let (found, text) = OpenAi::at("http://127.0.0.1/v1", &options).credentials("k");
             assert_eq!((found.as_str(), text.as_str()), (name, value));
         }
+    }
+}
+
+#[cfg(test)]
+mod left_out_tests {
+    use super::*;
+    use crate::chat::Name;
+    use crate::chat::codec::{json, parse_request};
+    use crate::llm::adapter::Unsupported;
+
+    fn server() -> OpenAi {
+        let leave_out = ["prompt_cache_key", "stream_options", "user"].map(str::to_owned).into();
+        OpenAi::at("http://127.0.0.1/v1", &OpenAiOptions { leave_out, ..OpenAiOptions::default() })
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_never_sent_to_it() {
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":7,"prompt_cache_key":"k","user":"u"}"#;
+        let asked = parse_request(body).expect("a request");
+        let name = Name { id: "i".into(), model: "m".into(), created: 1 };
+        let (messages, params) = (&asked.messages, &asked.params);
+        let request = CompletionRequest { model: "m", messages, params, stream: true, unsupported: Unsupported::Refuse, name };
+        let (sent, _) = server().encode_chat(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+        assert_eq!(&sent.body[..], br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,"seed":7}"#);
+        let tokens = json("[[1]]".into()).expect("JSON");
+        let request = EmbeddingsRequest { model: "m", inputs: &[], tokens: Some(&tokens), dimensions: Some(8), user: Some("u") };
+        let sent = server().encode_embeddings(&request).unwrap_or_else(|unsupported| panic!("{unsupported:?}"));
+        assert_eq!(&sent.body[..], br#"{"model":"m","input":[[1]],"dimensions":8}"#);
+    }
+
+    #[test]
+    fn a_field_that_makes_the_request_cannot_be_left_out() {
+        assert!(["encoding_format", "n", "X1"].into_iter().all(can_be_left_out));
+        assert!(!["", "model", "messages", "input", "stream", "a b", &"x".repeat(65)].into_iter().any(can_be_left_out));
     }
 }
 

@@ -24,7 +24,6 @@ pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes 
     struct Body<'a> {
         model: &'a str,
         input: Input<'a>,
-        encoding_format: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         dimensions: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,8 +31,8 @@ pub(in crate::llm) fn embeddings_body(request: &EmbeddingsRequest<'_>) -> Bytes 
     }
     let EmbeddingsRequest { model, inputs, tokens, dimensions, user } = *request;
     let input = tokens.map_or(Input::Texts(inputs), Input::Tokens);
-    // Every server knows `float`; many do not know `base64`.
-    to_json(&Body { model, input, encoding_format: "float", dimensions, user })
+    // Without `encoding_format` every server sends numbers; some do not know the field, and some refuse one of its values. Both forms are read.
+    to_json(&Body { model, input, dimensions, user })
 }
 
 #[derive(Deserialize)]
@@ -173,14 +172,11 @@ mod tests {
     fn an_embeddings_request_says_only_what_is_known() {
         let inputs = ["a".to_owned(), "b".to_owned()];
         let request = EmbeddingsRequest { model: "m", inputs: &inputs, tokens: None, dimensions: None, user: None };
-        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#);
+        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"]}"#);
         let tokens = json("[[1,2]]".into()).expect("JSON");
         let counted = EmbeddingsRequest { inputs: &[], tokens: Some(&tokens), ..request };
-        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]],"encoding_format":"float"}"#);
+        assert_eq!(&embeddings_body(&counted)[..], br#"{"model":"m","input":[[1,2]]}"#);
         let request = EmbeddingsRequest { dimensions: Some(8), user: Some("u"), ..request };
-        assert_eq!(
-            &embeddings_body(&request)[..],
-            br#"{"model":"m","input":["a","b"],"encoding_format":"float","dimensions":8,"user":"u"}"#
-        );
+        assert_eq!(&embeddings_body(&request)[..], br#"{"model":"m","input":["a","b"],"dimensions":8,"user":"u"}"#);
     }
 }

@@ -30,7 +30,7 @@ const TAKEN: [&str; 10] = [
 ];
 
 /// Fields without effect on the answer: who asks, how it is kept, how it is paid for, and usage, which always comes.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "metadata",
     "parallel_tool_calls",
     "prompt_cache_key",
@@ -40,6 +40,7 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "store",
     "stream_options",
     "user",
+    "verbosity",
 ];
 
 /// The body of `POST /ai/run/MODEL`.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::extra::Extra;
+use super::kept::EXTRA_CONTENT;
 use crate::chat::{Delta, Fields, Json, Piece};
 
 /// What a frame says.
@@ -32,7 +33,12 @@ pub(super) struct CallDelta {
     /// Empty if the call has begun before.
     pub(super) id: String,
     pub(super) name: String,
+    /// Of a custom tool: its input.
     pub(super) arguments: String,
+    /// It is a custom tool's.
+    pub(super) custom: bool,
+    /// What the provider wants back with the call.
+    pub(super) extra_content: Option<Json>,
 }
 
 impl Chunk {
@@ -62,9 +68,10 @@ impl Chunk {
             Piece::Text(text) => more(&mut self.text, text),
             Piece::Reasoning(text) => more(&mut self.reasoning, text),
             Piece::Refusal(text) => more(&mut self.refusal, text),
-            Piece::Call { index, id, name, .. } => {
+            Piece::Call { index, id, name, extra } => {
                 let index = Some(u64::from(*index));
-                self.calls.push(CallDelta { index, id: id.clone(), name: name.clone(), arguments: String::new() });
+                let extra_content = Extra(extra).field(EXTRA_CONTENT).map(ToOwned::to_owned);
+                self.calls.push(CallDelta { index, id: id.clone(), name: name.clone(), extra_content, ..CallDelta::default() });
             }
             Piece::Arguments { index, text } => {
                 let index = Some(u64::from(*index));
@@ -106,12 +113,19 @@ fn text_of_parts(json: &RawValue) -> String {
 }
 
 /// Entries of `tool_calls` that the decoder cannot place.
-fn calls(json: &RawValue) -> Vec<CallDelta> {
+pub(super) fn calls(json: &RawValue) -> Vec<CallDelta> {
     #[derive(Deserialize)]
     struct Entry {
         index: Option<u64>,
         id: Option<String>,
         function: Option<Function>,
+        custom: Option<Custom>,
+        extra_content: Option<Json>,
+    }
+    #[derive(Deserialize)]
+    struct Custom {
+        name: Option<String>,
+        input: Option<String>,
     }
     #[derive(Deserialize)]
     struct Function {
@@ -119,14 +133,19 @@ fn calls(json: &RawValue) -> Vec<CallDelta> {
         arguments: Option<Value>,
     }
     let entries = serde_json::from_str::<Option<Vec<Entry>>>(json.get()).ok().flatten().unwrap_or_default();
-    let call = |Entry { index, id, function }| {
-        let (name, arguments) = function.map_or((None, None), |Function { name, arguments }| (name, arguments));
+    let call = |Entry { index, id, function, custom, extra_content }| {
+        let (id, is_custom) = (id.unwrap_or_default(), custom.is_some());
+        let (name, arguments) = match (custom, function) {
+            (Some(Custom { name, input }), _) => (name, input.map(Value::String)),
+            (None, Some(Function { name, arguments })) => (name, arguments),
+            (None, None) => (None, None),
+        };
         let arguments = match arguments {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text,
             Some(other) => other.to_string(),
         };
-        CallDelta { index, id: id.unwrap_or_default(), name: name.unwrap_or_default(), arguments }
+        CallDelta { index, id, name: name.unwrap_or_default(), arguments, custom: is_custom, extra_content }
     };
     entries.into_iter().map(call).collect()
 }

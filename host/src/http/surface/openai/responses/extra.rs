@@ -2,8 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::reasoning::{BLOCKS, TEXT, TEXT_TOO};
 use crate::chat::{Fields, Json};
+
+/// The field of a chat message that holds reasoning as text.
+pub(super) const TEXT: &str = "reasoning_content";
+/// The same, as some servers spell it.
+const TEXT_TOO: &str = "reasoning";
 
 /// The fields that are not modelled.
 pub(super) struct Extra<'a>(pub(super) &'a Fields);
@@ -14,10 +18,10 @@ impl<'a> Extra<'a> {
         self.text(TEXT).or_else(|| self.text(TEXT_TOO))
     }
 
-    /// The model's reasoning, signed by its provider.
-    pub(super) fn blocks(&self) -> Vec<Json> {
-        let blocks = self.field(BLOCKS).and_then(|json| serde_json::from_str::<Option<Vec<Json>>>(json.get()).ok());
-        blocks.flatten().unwrap_or_default()
+    /// A list of JSON values; empty if it is none.
+    pub(super) fn list(&self, name: &str) -> Vec<Json> {
+        let list = self.field(name).and_then(|json| serde_json::from_str::<Option<Vec<Json>>>(json.get()).ok());
+        list.flatten().unwrap_or_default()
     }
 
     pub(super) fn refusal(&self) -> Option<String> {

@@ -97,8 +97,30 @@ pub(super) enum Item<'a> {
         id: &'a str,
         status: &'a str,
         call_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
         name: &'a str,
         arguments: &'a str,
+        /// What the provider wants back with the call, as the chat endpoint has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_content: Option<&'a RawValue>,
+    },
+    CustomToolCall {
+        id: &'a str,
+        status: &'a str,
+        call_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+        name: &'a str,
+        input: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_content: Option<&'a RawValue>,
+    },
+    LocalShellCall {
+        id: &'a str,
+        status: &'a str,
+        call_id: &'a str,
+        action: Json,
     },
     Reasoning {
         id: &'a str,

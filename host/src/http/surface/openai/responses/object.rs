@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::called::Called;
 use super::echo::Echo;
+use super::names::Names;
 use crate::chat::{Json, Usage};
 
 /// Service tiers that clients know; a provider may have others.
@@ -20,6 +22,7 @@ pub(super) struct Frame {
     model: String,
     service_tier: Option<String>,
     echo: Echo,
+    names: Names,
 }
 
 /// Where a response stands.
@@ -87,7 +90,17 @@ impl Frame {
     /// `model` stands for the provider's own name of it until that is known.
     pub(super) fn new(model: String, echo: Echo) -> Self {
         let base = uuid::Uuid::now_v7().simple().to_string();
-        Self { base, created_at: now(), model, service_tier: None, echo }
+        Self { base, created_at: now(), model, service_tier: None, echo, names: Names::default() }
+    }
+
+    /// With the names of the tools that were offered.
+    pub(super) fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    /// The tool that the chat endpoint calls `name`, as the client knows it.
+    pub(super) fn called(&self, name: &str, custom: bool) -> Called {
+        Called::of(&self.names, name, custom)
     }
 
     /// What the provider says of itself; an empty name does not count.

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::echo::Echo;
 use super::field::{is_null, read};
+use super::names::Names;
 use super::{input, text, tools};
 use crate::chat::codec::{self, ChatRequest, raw_json};
 use crate::chat::{Fields, Json, Message};
@@ -21,6 +23,7 @@ pub(super) struct Asked {
     pub(super) chat: ChatRequest,
     pub(super) echo: Echo,
     pub(super) include: Include,
+    pub(super) names: Names,
 }
 
 /// What the client wants to see beside the answer.
@@ -33,6 +36,10 @@ pub(super) struct Include {
 
 /// Fields that need a memory.
 const STATEFUL: [&str; 4] = ["previous_response_id", "conversation", "prompt", "context_management"];
+
+/// Fields of this API without effect on the answer and without a counterpart: who sends it, and how OpenAI keeps, checks or watches a response.
+/// Passed on they would end the turn with a provider that refuses what it does not know.
+const WITHOUT_COUNTERPART: [&str; 4] = ["client_metadata", "moderation", "prompt_cache_options", "stream_options"];
 
 /// The chat endpoint's names for what has another name here. Passed on they would stand beside ours, or in our place.
 const CHAT_NAMES: [(&str, &str); 10] = [
@@ -53,7 +60,10 @@ pub(super) fn read_body(body: Bytes) -> Result<Asked, Failure> {
     let mut draft = Draft::new();
     let fields = codec::parse_fields(&body)?;
     drop(body);
-    for (name, value) in fields {
+    let field = |name: &str| fields.iter().find_map(|(key, value)| (key == name).then_some(&**value));
+    // First, for they name what the input and the choice speak of.
+    draft.tools(field("tools"), field("input"))?;
+    for (name, value) in fields.into_iter().filter(|(name, _)| name != "tools") {
         if !draft.whole(&name, &value)? && !draft.passed(&name, &value)? && !is_null(&value) {
             if let Some((_, remedy)) = CHAT_NAMES.iter().find(|(chat, _)| *chat == name) {
                 return Err(Refusal::field(name, format!("is a field of the chat endpoint; {remedy}")).into());
@@ -77,6 +87,7 @@ struct Draft {
     include: Include,
     params: Fields,
     echo: Echo,
+    names: Names,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +111,7 @@ impl Draft {
             include: Include::default(),
             params: Fields::new(),
             echo: Echo::new(),
+            names: Names::default(),
         }
     }
 
@@ -107,12 +119,11 @@ impl Draft {
     fn whole(&mut self, name: &str, value: &Json) -> Result<bool, Refusal> {
         match name {
             "model" => self.model = Some(read(name, value)?),
-            "input" if !is_null(value) => self.input = Some(input::messages(value)?),
+            "input" if !is_null(value) => self.input = Some(input::messages(value, &mut self.names)?),
             "instructions" => self.instructions = self.echoed("instructions", value)?,
             "stream" => self.stream = read::<Option<bool>>(name, value)?.unwrap_or(false),
             "pipeline" => self.toggles = Some(value.clone()),
-            "tools" => self.tools(value)?,
-            "tool_choice" if !is_null(value) => self.choice = Some(tools::choice(value, &mut self.echo)?),
+            "tool_choice" if !is_null(value) => self.choice = Some(tools::choice(value, &mut self.names, &mut self.echo)?),
             "parallel_tool_calls" => self.parallel = self.echoed::<bool>("parallel_tool_calls", value)?.map(|_| value.clone()),
             "text" => text::text(value, &mut self.params, &mut self.echo)?,
             "reasoning" => self.reasoning(read::<Option<Reasoning>>(name, value)?),
@@ -140,8 +151,8 @@ impl Draft {
             // There are no tools of the server whose calls could be counted.
             "max_tool_calls" => drop(self.echoed::<u64>("max_tool_calls", value)?),
             "store" | "background" => drop(read::<Option<bool>>(name, value)?),
-            // Ours: the last event always carries the usage.
-            "stream_options" => {}
+            // Of `stream_options` too: the last event always carries the usage.
+            _ if WITHOUT_COUNTERPART.contains(&name) => {}
             _ if STATEFUL.contains(&name) && !is_null(value) => {
                 return Err(Refusal::field(name, "is not taken: this server keeps no state; send the whole conversation in `input`"));
             }
@@ -181,8 +192,8 @@ impl Draft {
         Ok(self.echoed::<String>(name, value)?.is_some())
     }
 
-    fn tools(&mut self, value: &Json) -> Result<(), Refusal> {
-        if let Some(tools) = tools::tools(value, &mut self.echo)? {
+    fn tools(&mut self, tools: Option<&RawValue>, input: Option<&RawValue>) -> Result<(), Refusal> {
+        if let Some(tools) = tools::tools(tools, input, &mut self.names, &mut self.echo)? {
             self.params.push(("tools".into(), tools));
             self.tools = true;
         }
@@ -225,7 +236,7 @@ impl Draft {
         }
         let messages = instructions.into_iter().chain(input).collect();
         let chat = ChatRequest { model, messages, stream: self.stream, toggles: self.toggles, params: self.params };
-        Ok(Asked { chat, echo: self.echo, include: self.include })
+        Ok(Asked { chat, echo: self.echo, include: self.include, names: self.names })
     }
 
     /// Providers refuse fields about tools if there are none.

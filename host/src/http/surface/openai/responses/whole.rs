@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
+use super::called::Parts;
+use super::chunk::{self, CallDelta};
 use super::extra::Extra;
 use super::item::{self, Item, Part};
+use super::kept::{EXTRA_CONTENT, Kept};
 use super::object::{Frame, State};
-use super::reasoning::seal;
 use super::request::Include;
 use crate::chat::codec::{raw_json, to_json};
-use crate::chat::{Choice, Completion, Content, Json, ToolCall};
+use crate::chat::{Choice, Completion, Content, Fields, FunctionCall, Json, ToolCall};
 
 pub(super) fn response(completion: &Completion, mut frame: Frame, include: Include) -> Bytes {
     let extra = Extra(&completion.extra);
@@ -22,31 +24,60 @@ pub(super) fn response(completion: &Completion, mut frame: Frame, include: Inclu
 fn output(choice: &Choice, state: State<'_>, frame: &Frame, include: Include) -> Vec<Json> {
     let message = &choice.message;
     let mut output = Vec::new();
-    output.extend(reasoning(&Extra(&message.extra), frame, include));
+    let calls = message.tool_calls.iter().filter_map(call).collect::<Vec<_>>();
+    output.extend(reasoning(&message.extra, &calls, frame, include));
     let parts = parts(choice, include, output.is_empty());
     if !parts.is_empty() {
         let id = frame.id("msg", output.len());
         output.push(raw_json(&Item::message(&id, state.of_item(), &parts)));
     }
-    for call in &message.tool_calls {
-        // Other kinds are answers to tools that nobody could have asked for here.
-        let ToolCall::Function(call) = call else { continue };
-        let (id, status) = (frame.id("fc", output.len()), state.of_item());
-        let call_id = if call.id.is_empty() { frame.id("call", output.len()) } else { call.id.clone() };
-        let item = Item::FunctionCall { id: &id, status, call_id: &call_id, name: &call.name, arguments: &call.arguments };
-        output.push(raw_json(&item));
+    for Call { id: given, name, text, custom, extra_content } in &calls {
+        let called = frame.called(name, *custom);
+        let (id, status) = (frame.id(called.prefix(), output.len()), state.of_item());
+        let call_id = if given.is_empty() { frame.id("call", output.len()) } else { given.clone() };
+        let extra_content = extra_content.as_deref();
+        output.push(raw_json(&called.item(Parts { id: &id, status, call_id: &call_id, text, extra_content })));
     }
     output
 }
 
-fn reasoning(extra: &Extra<'_>, frame: &Frame, include: Include) -> Option<Json> {
-    let text = extra.reasoning();
-    let blocks = if include.encrypted { extra.blocks() } else { Vec::new() };
-    if text.is_none() && blocks.is_empty() {
+/// A call of a tool that the client runs.
+struct Call {
+    id: String,
+    name: String,
+    /// Its arguments, or the input of a custom tool.
+    text: String,
+    custom: bool,
+    extra_content: Option<Json>,
+}
+
+fn call(call: &ToolCall) -> Option<Call> {
+    match call {
+        ToolCall::Function(FunctionCall { id, name, arguments, extra }) => {
+            let extra_content = Extra(extra).field(EXTRA_CONTENT).map(ToOwned::to_owned);
+            Some(Call { id: id.clone(), name: name.clone(), text: arguments.clone(), custom: false, extra_content })
+        }
+        ToolCall::Other(json) => {
+            let mut entries = chunk::calls(&raw_json(&[json]));
+            let entry = entries.pop().filter(|entry| !entry.name.is_empty())?;
+            let CallDelta { id, name, arguments, custom, extra_content, .. } = entry;
+            Some(Call { id, name, text: arguments, custom, extra_content })
+        }
+    }
+}
+
+fn reasoning(extra: &Fields, calls: &[Call], frame: &Frame, include: Include) -> Option<Json> {
+    let text = Extra(extra).reasoning();
+    let mut kept = Kept::default();
+    if include.encrypted {
+        kept = Kept::of(extra);
+        calls.iter().for_each(|call| call.extra_content.iter().for_each(|json| kept.call(&call.id, json)));
+    }
+    if text.is_none() && kept.is_empty() {
         return None;
     }
     let summary: Vec<Part<'_>> = text.iter().map(|text| Part::SummaryText { text }).collect();
-    let sealed = (!blocks.is_empty()).then(|| seal(&blocks));
+    let sealed = (!kept.is_empty()).then(|| kept.seal());
     let item = Item::Reasoning { id: &frame.id("rs", 0), summary: &summary, encrypted_content: sealed.as_deref(), status: None };
     Some(raw_json(&item))
 }

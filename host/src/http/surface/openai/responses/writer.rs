@@ -15,10 +15,11 @@ use super::chunk::{CallDelta, Chunk};
 use super::emitter::Emitter;
 use super::extra::Extra;
 use super::item;
+use super::kept::Kept;
 use super::object::{Frame, Object, State};
 use super::request::Include;
 use crate::chat::{Delta, Json, Piece, StreamError};
-use call::Call;
+use call::{Call, Opening};
 use message::{Kind, Message};
 use reasoning::Reasoning;
 
@@ -186,11 +187,16 @@ impl Writer {
     }
 
     fn reasoning(&mut self, chunk: &Chunk) -> Result<(), StreamError> {
-        let blocks = if self.include.encrypted { Extra(&chunk.extra).blocks() } else { Vec::new() };
-        if chunk.reasoning.is_none() && blocks.is_empty() {
+        let kept = if self.include.encrypted { Kept::of(&chunk.extra) } else { Kept::default() };
+        self.reason(chunk.reasoning.as_deref(), kept)
+    }
+
+    /// Adds to the open reasoning item, or to a new one.
+    fn reason(&mut self, text: Option<&str>, kept: Kept) -> Result<(), StreamError> {
+        if text.is_none() && kept.is_empty() {
             return Ok(());
         }
-        self.hold(chunk.reasoning.as_ref().map_or(0, String::len) + blocks.iter().map(|block| block.get().len()).sum::<usize>())?;
+        self.hold(text.map_or(0, str::len) + kept.bytes())?;
         let mut reasoning = match self.open.take() {
             Some(Open::Reasoning(reasoning)) => reasoning,
             other => {
@@ -201,10 +207,10 @@ impl Writer {
                 Reasoning::open(at, self.frame.id("rs", at), &mut self.emitter)
             }
         };
-        if let Some(text) = &chunk.reasoning {
+        if let Some(text) = text {
             reasoning.grow(text, &mut self.emitter);
         }
-        reasoning.keep(blocks);
+        reasoning.keep(kept);
         self.open = Some(Open::Reasoning(reasoning));
         Ok(())
     }
@@ -270,18 +276,35 @@ impl Writer {
             Some(known) => known,
             // Nothing that could be called.
             None if name.is_empty() => return Ok(()),
-            None => {
-                self.close("completed");
-                self.hold(ITEM_BYTES + id.len() + name.len())?;
-                let at = self.next_place();
-                let call_id = if id.is_empty() { self.frame.id("call", at) } else { id.clone() };
-                let ours = self.frame.id("fc", at);
-                self.calls.push_back(Call::open(at, ours, delta.index, call_id, name.clone(), &mut self.emitter));
-                self.calls.len() - 1
-            }
+            None => self.open_call(delta)?,
         };
         self.calls[known].grow(arguments, &mut self.emitter);
         Ok(())
+    }
+
+    /// A new call; its place among the open ones. What its provider wants back with it stands in a reasoning item before it as well, because some
+    /// clients send back no other field that they do not know.
+    fn open_call(&mut self, delta: &CallDelta) -> Result<usize, StreamError> {
+        let CallDelta { index, id, name, custom, extra_content, .. } = delta;
+        let mut kept = Kept::default();
+        if let Some(json) = extra_content.as_ref().filter(|_| self.include.encrypted) {
+            kept.call(id, json);
+        }
+        self.reason(None, kept)?;
+        self.close("completed");
+        self.hold(ITEM_BYTES + id.len() + name.len() + extra_content.as_ref().map_or(0, |json| json.get().len()))?;
+        let at = self.next_place();
+        let called = self.frame.called(name, *custom);
+        let opening = Opening {
+            at,
+            id: self.frame.id(called.prefix(), at),
+            index: *index,
+            call_id: if id.is_empty() { self.frame.id("call", at) } else { id.clone() },
+            called,
+            extra_content: extra_content.clone(),
+        };
+        self.calls.push_back(Call::open(opening, &mut self.emitter));
+        Ok(self.calls.len() - 1)
     }
 
     /// Closes the item that was growing.

@@ -263,7 +263,6 @@ fn fields_that_they_have_not_are_refused_or_dropped_as_chosen() {
         ("modalities", json!(["text", "audio"])),
         ("service_tier", json!("flex")),
         ("functions", json!([])),
-        ("verbosity", json!("low")),
         ("no_such_field", json!(1)),
     ] {
         let body = with(json!({name: value}));

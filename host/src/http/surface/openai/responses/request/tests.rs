@@ -113,9 +113,13 @@ fn a_refused_field_is_named() {
         (json!({"text": {"format": {"type": "xml"}}}), "text.format.type"),
         (json!({"text": {"format": {"type": "json_schema", "schema": {}}}}), "text.format.name"),
         (json!({"text": {"format": {"type": "json_schema", "name": "n"}}}), "text.format.schema"),
-        (json!({"tools": [tool(), {"type": "web_search"}]}), "tools[1].type"),
-        (json!({"tools": [{"type": "mcp", "server_label": "x"}]}), "tools[0].type"),
+        (json!({"tools": [tool(), {"type": "web_search"}], "tool_choice": {"type": "web_search"}}), "tool_choice.type"),
+        (json!({"tools": [{"type": "mcp", "server_label": "x"}], "tool_choice": "required"}), "tool_choice"),
         (json!({"tools": [{"type": "function"}]}), "tools[0].name"),
+        (json!({"tools": [{"type": "custom"}]}), "tools[0].name"),
+        (json!({"tools": [{"type": "namespace", "tools": []}]}), "tools[0].name"),
+        (json!({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}), "tools[0].tools[0].name"),
+        (json!({"tools": [{"type": 7}]}), "tools[0].type"),
         (json!({"tools": [{"name": "f"}]}), "tools[0].type"),
         (json!({"tool_choice": "any"}), "tool_choice"),
         (json!({"tool_choice": "required"}), "tool_choice"),
@@ -134,6 +138,77 @@ fn a_refused_field_is_named() {
             }
             other => panic!("{extra}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn tools_that_the_client_runs_have_a_form_and_those_of_openai_s_servers_are_left_out() {
+    let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "start: X"});
+    let custom = json!({"type": "custom", "name": "patch", "description": "d", "format": grammar});
+    let plain = json!({"type": "custom", "name": "note", "format": {"type": "text"}});
+    let namespace = json!({"type": "namespace", "name": "mcp__x", "description": "d", "tools": [tool(), custom, {"type": "web_search"}]});
+    let shell = json!({"type": "local_shell"});
+    let hosted =
+        ["web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "mcp", "tool_search", "computer"];
+    let mut tools = vec![namespace.clone(), tool(), custom.clone(), plain.clone(), shell.clone()];
+    tools.extend(hosted.map(|kind| json!({"type": kind, "name": 7})));
+    let asked = asked(&json!({"tools": tools, "tool_choice": {"type": "custom", "name": "patch", "namespace": "mcp__x"}})).expect("taken");
+    let sent_custom = |name: &str| {
+        let grammar = json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: X"}});
+        json!({"type": "custom", "custom": {"name": name, "description": "d", "format": grammar}})
+    };
+    let mut flat = sent_tool();
+    flat["function"]["name"] = "mcp__x__f".into();
+    let sent = params(&asked);
+    let list = sent["tools"].as_array().expect("a list");
+    let expected = [
+        flat,
+        sent_custom("mcp__x__patch"),
+        sent_tool(),
+        sent_custom("patch"),
+        json!({"type": "custom", "custom": {"name": "note", "format": {"type": "text"}}}),
+    ];
+    assert_eq!(list[..5], expected);
+    assert_eq!((list.len(), &list[5]["function"]["name"]), (6, &json!("local_shell")));
+    assert_eq!(sent["tool_choice"], json!({"type": "custom", "custom": {"name": "mcp__x__patch"}}));
+    assert_eq!(echo(&asked)["tools"], json!([namespace, tool(), custom, plain, shell]));
+}
+
+#[test]
+fn tools_that_the_input_adds_are_offered_with_the_others_and_the_newest_of_a_name_counts() {
+    let named = |name: &str, description: &str| json!({"type": "function", "name": name, "description": description});
+    let adds = |tools: Value| json!({"type": "additional_tools", "id": "at_1", "role": "developer", "tools": tools});
+    let group = |name: &str, tools: Value| json!({"type": "namespace", "name": name, "tools": tools});
+    let input = json!([
+        adds(json!([group("functions", json!([{"type": "custom", "name": "exec"}, named("wait", "old")])), group("clock", json!([named("sleep", "d")]))])),
+        {"role": "user", "content": "hi"},
+        adds(json!([group("functions", json!([named("wait", "new")])), {"type": "web_search"}])),
+    ]);
+    let taken = asked(&json!({"input": input, "tools": [named("f", "d")]})).expect("taken");
+    let sent = params(&taken);
+    let names = sent["tools"].as_array().expect("a list").iter().map(|tool| {
+        let tool = if tool["type"] == "custom" { &tool["custom"] } else { &tool["function"] };
+        (tool["name"].as_str().unwrap_or_default(), tool["description"].as_str().unwrap_or_default())
+    });
+    assert_eq!(names.collect::<Vec<_>>(), [("f", "d"), ("exec", ""), ("wait", "new"), ("clock__sleep", "d")]);
+    assert_eq!((taken.chat.messages.len(), echo(&taken)["tools"].as_array().map(Vec::len)), (1, Some(1)));
+    let refused = asked(&json!({"input": [adds(json!([{"type": "function"}])), {"role": "user", "content": "hi"}]}));
+    assert!(matches!(refused, Err(Refusal::Field { param, .. }) if param == "input[0].tools[0].name"));
+}
+
+#[test]
+fn a_call_in_the_input_has_the_name_that_its_tool_was_offered_under_wherever_the_tools_stand() {
+    let body = json!({"model": "m", "input": [{"type": "function_call", "call_id": "c", "namespace": "n", "name": "f", "arguments": "{}"}],
+        "tools": [{"type": "namespace", "name": "n", "tools": [tool()]}, {"type": "function", "name": "n__f"}]});
+    let asked = read_body(body.to_string().into()).unwrap_or_else(|failure| panic!("{failure}"));
+    let crate::chat::ToolCall::Function(call) = &asked.chat.messages[0].tool_calls[0] else { panic!("a function") };
+    assert_eq!((call.name.as_str(), &params(&asked)["tools"][0]["function"]["name"]), ("n__f_2", &json!("n__f_2")));
+}
+
+#[test]
+fn what_belongs_to_this_api_alone_reaches_no_provider() {
+    for name in WITHOUT_COUNTERPART {
+        assert_eq!(params(&asked(&json!({name: {"a": "b"}})).expect("taken")), json!({}), "{name}");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::chat::Json;
 use crate::chat::codec::raw_json;
 use crate::http::surface::openai::responses::emitter::{Emitter, InItem, Place};
 use crate::http::surface::openai::responses::item::{Item, Part};
-use crate::http::surface::openai::responses::reasoning::{Blocks, seal};
+use crate::http::surface::openai::responses::kept::{Growing, Kept};
 use crate::http::surface::openai::responses::request::Include;
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Reasoning {
     pub(super) at: usize,
     id: String,
     text: Option<String>,
-    blocks: Blocks,
+    kept: Growing,
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ impl Reasoning {
     pub(super) fn open(at: usize, id: String, emitter: &mut Emitter) -> Self {
         let item = Item::Reasoning { id: &id, summary: &[], encrypted_content: None, status: Some("in_progress") };
         emitter.emit("response.output_item.added", &Added { output_index: at, item });
-        Self { at, id, text: None, blocks: Blocks::default() }
+        Self { at, id, text: None, kept: Growing::default() }
     }
 
     pub(super) fn grow(&mut self, more: &str, emitter: &mut Emitter) {
@@ -60,10 +60,8 @@ impl Reasoning {
         self.text.get_or_insert_default().push_str(more);
     }
 
-    pub(super) fn keep(&mut self, blocks: Vec<Json>) {
-        for block in blocks {
-            self.blocks.add(block);
-        }
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.kept.add(kept);
     }
 
     pub(super) fn close(self, status: &'static str, include: Include, emitter: &mut Emitter) -> Json {
@@ -75,7 +73,7 @@ impl Reasoning {
     }
 
     pub(super) fn item(self, status: &'static str, include: Include) -> Json {
-        let sealed = (include.encrypted && !self.blocks.is_empty()).then(|| seal(&self.blocks.done()));
+        let sealed = (include.encrypted && !self.kept.is_empty()).then(|| self.kept.done().seal());
         let summary: Vec<Part<'_>> = self.text.iter().map(|text| Part::SummaryText { text }).collect();
         raw_json(&Item::Reasoning { id: &self.id, summary: &summary, encrypted_content: sealed.as_deref(), status: Some(status) })
     }
