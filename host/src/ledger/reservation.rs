@@ -89,8 +89,10 @@ impl Ledger {
         if lock(&self.accounts).is_short(&reservation.scope) && !self.covers_ahead.swap(true, Ordering::Relaxed) {
             let ledger = Arc::clone(self);
             tokio::spawn(async move {
+                let written = ledger.write_covers(false).await;
+                // Not before: while the store is stuck, each reservation would add one more task that waits for it.
                 ledger.covers_ahead.store(false, Ordering::Relaxed);
-                if let Err(error) = ledger.write_covers(false).await {
+                if let Err(error) = written {
                     tracing::error!("budgets could not be written down: {error}");
                 }
             });

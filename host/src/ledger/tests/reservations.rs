@@ -256,3 +256,33 @@ async fn a_budget_is_used_up_with_few_writes_that_no_request_waits_for() {
     let writes = store.writes.load(Ordering::SeqCst);
     assert!((16..=40).contains(&writes), "{writes} writes of 16 parts");
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_stuck_reservations_leave_one_task_behind_and_no_more() {
+    let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: false });
+    let ledger = over(&store, daily(160_000)).await;
+    // More than half of the first part, so that each of those after it finds that little is written down.
+    let _held = reserved(&ledger, 6_000).await;
+    tokio::task::yield_now().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    assert_eq!((before, store.writes.load(Ordering::SeqCst)), (1, 2), "it writes, and nobody answers");
+    for _ in 0..100 {
+        reserved(&ledger, 1).await.release();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tasks(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_store_has_written_it_writes_the_next_part_ahead_too() {
+    let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: true });
+    let ledger = over(&store, daily(160_000)).await;
+    let mut held = Vec::new();
+    for writes in 2..8 {
+        held.push(reserved(&ledger, 6_000).await);
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(store.writes.load(Ordering::SeqCst), writes);
+    }
+}
