@@ -91,6 +91,8 @@ pub struct Limits {
     pub report_rows: usize,
     /// Tokens that are reserved at least for the completion of a request that names no `max_tokens`.
     pub completion_tokens: u64,
+    /// Tokens that are reserved at most for all choices of one request, whatever its client names. A longer reply counts as one without a limit.
+    pub reservation_tokens: u64,
     /// A budget of a day or a month is written down in so many parts, each before it is used; a killed process costs a caller one of them.
     pub budget_parts: u64,
     /// How long a request waits at most until its budget is written down; then it goes on without.
@@ -110,6 +112,8 @@ impl Default for Limits {
             report_rows: 50_000,
             // A long answer of a chat. The mean of what a caller gets takes its place when that is more.
             completion_tokens: 1_000,
+            // The longest completions that large models give.
+            reservation_tokens: 128_000,
             // Six percent of a budget, and at most some thirty writes of a budget that is used up in small requests.
             budget_parts: 16,
             // Some hundred times what a healthy disk takes.

@@ -16,6 +16,7 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.count("days", &mut limits.days, 1..=3_660);
     keys.count("report_rows", &mut limits.report_rows, 1..=1_000_000);
     keys.count("completion_tokens", &mut limits.completion_tokens, 1..=1_000_000);
+    keys.count("reservation_tokens", &mut limits.reservation_tokens, 1..=1_000_000_000);
     keys.count("budget_parts", &mut limits.budget_parts, 1..=10_000);
     // 0: no request waits.
     keys.duration("budget_wait", &mut limits.budget_wait, millis(0)..=seconds(60));

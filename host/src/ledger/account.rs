@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::allowance::{Allowance, Left, Limit, Standing, Why};
 use super::bucket::Bucket;
-use super::budget::{Amount, Budget, Cover, Held};
+use super::budget::{Amount, Budget, Cover, Held, Want};
 use super::clock::{Day, Moment};
 use super::price::PICO;
 
@@ -90,32 +90,53 @@ impl Account {
         uncovered == 0
     }
 
-    /// Keeps so much for a request that is about to be sent.
-    pub(super) fn reserve(&mut self, amount: Amount, now: Moment) -> Held {
+    /// The tokens of completion that a request can have within what is left. Of a rate that is a minute's worth: more is there by the time that a
+    /// long reply is over, and what one request takes in advance is waited for no longer than a minute.
+    pub(super) fn fits(&mut self, want: &Want, now: Moment) -> u64 {
+        self.roll(now);
+        let minute = self.allowance.tokens_per_minute.map_or(u64::MAX, |tokens| tokens.saturating_sub(want.prompt));
+        self.budgets.iter().map(|budget| budget.fits(want)).fold(minute, u64::min)
+    }
+
+    /// Keeps so much for a request that is about to be sent: in budgets all that it may use, in the rate what is granted of that.
+    pub(super) fn reserve(&mut self, amount: Amount, granted: Amount, now: Moment) -> Held {
         self.roll(now);
         if let Some(tokens) = &mut self.tokens {
-            tokens.reserve(amount.tokens);
+            tokens.reserve(granted.tokens);
         }
         self.budgets.iter_mut().for_each(|budget| budget.reserve(&amount));
-        Held { amount, day: self.day }
+        Held { amount, granted, day: self.day }
     }
 
     /// A request is over: `used` is charged, and what it had reserved is free again.
     pub(super) fn settle(&mut self, held: &Held, used: &Amount, now: Moment) {
+        self.close(held, used, used, now);
+    }
+
+    /// A request was left, at least `used` is used, and nobody knows whether it went on: this account's own budgets are charged all that it may
+    /// use, so that leaving often goes round none of them.
+    pub(super) fn lose(&mut self, held: &Held, used: &Amount, now: Moment) {
+        self.close(held, used, &used.plus(&held.amount.minus(&held.granted)), now);
+    }
+
+    fn close(&mut self, held: &Held, of_the_rate: &Amount, of_budgets: &Amount, now: Moment) {
         self.roll(now);
         if let Some(tokens) = &mut self.tokens {
-            tokens.release(held.amount.tokens);
-            tokens.charge(used.tokens, now.steady);
+            tokens.release(held.granted.tokens);
+            tokens.charge(of_the_rate.tokens, now.steady);
         }
-        self.budgets.iter_mut().for_each(|budget| budget.settle(held, used));
+        self.budgets.iter_mut().for_each(|budget| budget.settle(held, of_budgets));
     }
 
     /// A request used this already, which is more than it had reserved, and goes on: so much is kept for what follows. False if a budget has
     /// nothing left for it.
     pub(super) fn extend(&mut self, held: &mut Held, used: &Amount, more: Amount, now: Moment) -> bool {
+        let rest = held.amount.minus(used);
         self.settle(held, used, now);
         let left = self.budgets.iter().all(|budget| budget.left() > 0);
-        *held = self.reserve(if left { more } else { Amount::default() }, now);
+        // What it may still use stays reserved.
+        let rest = Amount { tokens: rest.tokens.max(more.tokens), cost: rest.cost.max(more.cost) };
+        *held = if left { self.reserve(rest, more, now) } else { self.reserve(Amount::default(), Amount::default(), now) };
         left
     }
 

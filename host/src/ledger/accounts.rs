@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Denied, fewer};
 use super::allowance::{Allowance, Limit, Standing};
-use super::budget::{Amount, Cover, Held};
+use super::budget::{Amount, Cover, Held, Want};
 use super::clock::Moment;
 use super::end_users::EndUsers;
 use super::price::PICO;
@@ -129,8 +129,11 @@ impl Accounts {
         self.keys.get(caller).map_or(0, Account::mean_completion)
     }
 
-    /// Keeps so much for a request that is about to be sent. `covered`: only if the store has written it down in advance.
-    pub(super) fn reserve(&mut self, scope: &Scope, amount: Amount, now: Moment, covered: bool) -> Result<BothHeld, Unreserved> {
+    /// Keeps what fits for a request that is about to be sent, and says how many tokens of completion that is. `covered`: only if the store has
+    /// written it down in advance. The key keeps and pays no more than the end user has left, so that no end user uses up the key's budget with
+    /// what it cannot use itself; nor does the key that of an end user. An account's own budgets keep all that the request may use within the
+    /// other account, and so are overdrawn by one request at most, also by one that is left.
+    pub(super) fn reserve(&mut self, scope: &Scope, want: &Want, now: Moment, covered: bool) -> Result<(BothHeld, u64), Unreserved> {
         let denied = |end_user: bool| move |denied| Unreserved::Denied { denied, end_user };
         if let Some(key) = self.keys.get_mut(&scope.key) {
             key.check(now).map_err(denied(false))?;
@@ -138,18 +141,22 @@ impl Accounts {
         if let Some(end_user) = self.end_user(scope, now) {
             end_user.check(now).map_err(denied(true))?;
         }
+        let of_key = self.keys.get_mut(&scope.key).map_or(u64::MAX, |account| account.fits(want, now));
+        let of_end_user = self.end_user(scope, now).map_or(u64::MAX, |account| account.fits(want, now));
+        let completion = want.completion.min(of_key).min(of_end_user);
+        let (granted, for_key, for_end_user) = (want.with(completion), want.with(of_end_user), want.with(of_key));
         if covered {
-            let key = self.keys.get_mut(&scope.key).is_none_or(|account| account.covers(&amount));
-            let end_user = self.end_user(scope, now).is_none_or(|account| account.covers(&amount));
+            let key = self.keys.get_mut(&scope.key).is_none_or(|account| account.covers(&for_key));
+            let end_user = self.end_user(scope, now).is_none_or(|account| account.covers(&for_end_user));
             if !(key && end_user) {
                 self.list(scope);
                 return Err(Unreserved::Uncovered);
             }
         }
-        let key = self.keys.get_mut(&scope.key).map(|account| account.reserve(amount, now)).unwrap_or_default();
-        let end_user = self.end_user(scope, now).map(|account| account.reserve(amount, now)).unwrap_or_default();
+        let key = self.keys.get_mut(&scope.key).map(|account| account.reserve(for_key, granted, now)).unwrap_or_default();
+        let end_user = self.end_user(scope, now).map(|account| account.reserve(for_end_user, granted, now)).unwrap_or_default();
         self.list(scope);
-        Ok(BothHeld { key, end_user })
+        Ok((BothHeld { key, end_user }, completion))
     }
 
     /// A request goes on past what it had reserved. False if a budget has nothing left for it.
@@ -170,6 +177,17 @@ impl Accounts {
         }
         if let Some(account) = self.found(scope) {
             account.settle(&held.end_user, used, now);
+        }
+        self.list(scope);
+    }
+
+    /// A request was left, and at least `used` is used. See `Account::lose`.
+    pub(super) fn lose(&mut self, scope: &Scope, held: &BothHeld, used: &Amount, now: Moment) {
+        if let Some(account) = self.keys.get_mut(&scope.key) {
+            account.lose(&held.key, used, now);
+        }
+        if let Some(account) = self.found(scope) {
+            account.lose(&held.end_user, used, now);
         }
         self.list(scope);
     }

@@ -15,10 +15,22 @@ pub(super) struct Amount {
     pub(super) cost: u128,
 }
 
+/// What one request is about to use at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    pub(super) price: Option<Price>,
+    /// Tokens.
+    pub(super) prompt: u64,
+    pub(super) completion: u64,
+}
+
 /// What one request under way has reserved, and on which day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
+    /// All that it may use, as far as somebody else's account does not end it before; what budgets keep for it.
     pub(super) amount: Amount,
+    /// The part of it that fits into what is left of every account; what a rate keeps for it.
+    pub(super) granted: Amount,
     pub(super) day: Day,
 }
 
@@ -53,11 +65,27 @@ impl Amount {
         Self { tokens: usage.total(), cost: price.map_or(0, |price| price.of(usage)) }
     }
 
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost.saturating_add(other.cost) }
+    }
+
+    pub(super) fn minus(&self, other: &Self) -> Self {
+        Self { tokens: self.tokens.saturating_sub(other.tokens), cost: self.cost.saturating_sub(other.cost) }
+    }
+
     fn of(&self, limit: Limit) -> u128 {
         match limit {
             Limit::UsdPerDay | Limit::UsdPerMonth => self.cost,
             Limit::RequestsPerMinute | Limit::TokensPerMinute | Limit::TokensPerDay => self.tokens.into(),
         }
+    }
+}
+
+impl Want {
+    /// With a completion of so many tokens, or of all that are wanted if that is less.
+    pub(super) fn with(&self, completion: u64) -> Amount {
+        let usage = Usage { prompt: self.prompt, completion: completion.min(self.completion), ..Usage::default() };
+        Amount::new(self.price.as_ref(), &usage)
     }
 }
 
@@ -79,6 +107,14 @@ impl Budget {
     /// Units that are neither used nor reserved.
     pub(super) fn left(&self) -> u128 {
         self.allowed.saturating_sub(self.used + self.reserved)
+    }
+
+    /// The tokens of completion after which nothing is left; `u64::MAX` if they cost nothing here.
+    pub(super) fn fits(&self, want: &Want) -> u64 {
+        let each = Amount::new(want.price.as_ref(), &Usage { completion: 1, ..Usage::default() }).of(self.limit);
+        let rest = self.left().saturating_sub(want.with(0).of(self.limit));
+        // Rounded up, so that a request that is cut to what is left leaves nothing for another one.
+        if each == 0 { u64::MAX } else { u64::try_from(rest.div_ceil(each)).unwrap_or(u64::MAX) }
     }
 
     pub(super) fn is_used_up(&self) -> bool {

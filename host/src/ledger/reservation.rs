@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::account::Denied;
 use super::accounts::{BothHeld, Scope, Unreserved};
-use super::budget::Amount;
+use super::budget::{Amount, Want};
 use super::pending::{Entry, short};
 use super::price::Price;
 use super::{Error, Ledger, Refused, Why, believable, lock};
@@ -52,16 +52,19 @@ impl Ledger {
             }
             ask.completion.unwrap_or_else(|| accounts.mean_completion(&scope.key).max(self.limits.completion_tokens))
         };
-        let completion = completion.saturating_mul(ask.choices);
-        let expected = believable(&Usage { prompt: ask.prompt, completion, ..Usage::default() });
-        let amount = Amount::new(price.as_ref(), &expected);
+        let asked = completion.saturating_mul(ask.choices);
+        let most = asked.min(self.limits.reservation_tokens);
+        let Usage { prompt, completion, .. } = believable(&Usage { prompt: ask.prompt, completion: most, ..Usage::default() });
+        let want = Want { price, prompt, completion };
         let mut until = None;
         loop {
             let covered = !self.uncovered.load(Ordering::Relaxed);
-            let reserved = lock(&self.accounts).reserve(&scope, amount, (self.clock)(), covered);
+            let reserved = lock(&self.accounts).reserve(&scope, &want, (self.clock)(), covered);
             match reserved {
-                Ok(held) => {
-                    let bounded = ask.completion.is_some();
+                Ok((held, completion)) => {
+                    // What was cut is no limit that the provider was told.
+                    let bounded = ask.completion.is_some() && completion == asked;
+                    let expected = Usage { prompt, completion, ..Usage::default() };
                     let reservation = Reservation::new(Arc::clone(self), scope, price, held, &expected, bounded);
                     self.cover_ahead(&reservation);
                     return Ok(Some(reservation));
@@ -89,13 +92,24 @@ impl Ledger {
         if lock(&self.accounts).is_short(&reservation.scope) && !self.covers_ahead.swap(true, Ordering::Relaxed) {
             let ledger = Arc::clone(self);
             tokio::spawn(async move {
+                let written = ledger.write_covers(false).await;
+                // Not before: while the store is stuck, each reservation would add one more task that waits for it.
                 ledger.covers_ahead.store(false, Ordering::Relaxed);
-                if let Err(error) = ledger.write_covers(false).await {
+                if let Err(error) = written {
                     tracing::error!("budgets could not be written down: {error}");
                 }
             });
         }
     }
+}
+
+/// How an attempt ended.
+enum End {
+    /// The provider counted what it used.
+    Counted,
+    Estimated,
+    /// Nobody knows whether the provider goes on.
+    Lost,
 }
 
 /// Tokens and dollars that are kept for one attempt.
@@ -104,13 +118,13 @@ pub struct Reservation {
     scope: Scope,
     price: Option<Price>,
     held: BothHeld,
-    /// What `held` is, of the key or of the end user.
+    /// What is granted of `held`, of the key or of the end user.
     part: Amount,
     /// What earlier parts were, all of which are used.
     spent: Amount,
     prompt: u64,
     completion: u64,
-    /// The provider was told to generate no more than that.
+    /// The client told the provider to generate no more than `completion`.
     bounded: bool,
     open: bool,
 }
@@ -139,8 +153,8 @@ impl Reservation {
         let of = |completion| Amount::new(self.price.as_ref(), &Usage { completion, ..Usage::default() });
         // What was generated is used, and the next step is reserved.
         let (past, part) = (of(completion - self.completion), of(STEP));
-        let used = Amount { tokens: self.part.tokens.saturating_add(past.tokens), cost: self.part.cost.saturating_add(past.cost) };
-        self.spent = Amount { tokens: self.spent.tokens.saturating_add(used.tokens), cost: self.spent.cost.saturating_add(used.cost) };
+        let used = self.part.plus(&past);
+        self.spent = self.spent.plus(&used);
         let goes_on = lock(&self.ledger.accounts).extend(&self.scope, &mut self.held, &used, part, (self.ledger.clock)());
         (self.part, self.completion) = if goes_on { (part, completion + STEP) } else { (Amount::default(), completion) };
         goes_on
@@ -149,30 +163,40 @@ impl Reservation {
     /// The attempt is over: what it used is charged and counted.
     pub fn settle(mut self, entry: &Entry<'_>) {
         let usage = believable(&entry.usage);
-        let learn = (!entry.estimated).then_some(usage.completion);
-        self.close(&usage, learn);
+        // An estimate of all that was granted is of one that was left, or of one of which no more is known than of that.
+        let end = match entry.estimated {
+            false => End::Counted,
+            true if usage.completion >= self.completion => End::Lost,
+            true => End::Estimated,
+        };
+        self.close(&usage, end);
         self.ledger.count(&Entry { usage, ..*entry });
     }
 
     /// The provider did no work for it: nothing is charged or counted.
     pub fn release(mut self) {
-        self.close(&Usage::default(), None);
+        self.close(&Usage::default(), End::Estimated);
     }
 
-    fn close(&mut self, usage: &Usage, learn: Option<u64>) {
+    fn close(&mut self, usage: &Usage, end: End) {
         if !std::mem::replace(&mut self.open, false) {
             return;
         }
         let all = Amount::new(self.price.as_ref(), usage);
-        let used = Amount { tokens: all.tokens.saturating_sub(self.spent.tokens), cost: all.cost.saturating_sub(self.spent.cost) };
-        let now = (self.ledger.clock)();
-        lock(&self.ledger.accounts).settle(&self.scope, &self.held, &used, learn, now);
+        let (used, now) = (all.minus(&self.spent), (self.ledger.clock)());
+        let mut accounts = lock(&self.ledger.accounts);
+        match end {
+            // What was used up to the end teaches how long completions are; an estimate does not.
+            End::Counted => accounts.settle(&self.scope, &self.held, &used, Some(usage.completion), now),
+            End::Estimated => accounts.settle(&self.scope, &self.held, &used, None, now),
+            End::Lost => accounts.lose(&self.scope, &self.held, &used, now),
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let expected = self.expected();
-        self.close(&expected, None);
+        self.close(&expected, End::Lost);
     }
 }

@@ -43,8 +43,8 @@ pub trait Hold: Send {
 /// The most tokens that a client lets each choice have, and how many choices it wants.
 pub(super) fn wanted(exchange: &Exchange) -> (Option<u64>, u64) {
     let number = |name: &str| exchange.param(name).and_then(read_number);
-    // A client that sends both gets the one that its provider reads.
-    (LIMITS.into_iter().filter_map(number).max(), number("n").unwrap_or(1).max(1))
+    // A client that sends both gets the one that its provider reads. Nothing is no limit: some providers take 0 for none.
+    (LIMITS.into_iter().filter_map(number).filter(|most| *most > 0).max(), number("n").unwrap_or(1).max(1))
 }
 
 /// A number as lenient providers read it: `2000.0`, `2e3` and `"2000"` must not reserve less than `2000` does.
@@ -54,14 +54,50 @@ fn read_number(json: &Json) -> Option<u64> {
         Value::String(text) => text.trim().parse::<f64>().ok(),
         _ => None,
     };
-    // A float beyond the range becomes its end.
-    number.filter(|number| *number >= 0.0).map(|number| number.ceil() as u64)
+    // A float beyond the range becomes its end. Less than one may be read as nothing.
+    number.filter(|number| *number >= 0.0).map(|number| if number < 1.0 { 0 } else { number.ceil() as u64 })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::chat::codec;
+    use crate::chat::{Client, Deadline, codec};
+
+    /// What a request with these fields wants.
+    fn wants(fields: &[(&str, &str)]) -> (Option<u64>, u64) {
+        let field = |(name, text): &(&str, &str)| ((*name).to_owned(), codec::json((*text).into()).expect("JSON"));
+        wanted(&Exchange {
+            id: "r".into(),
+            caller: None,
+            client: Client::Host,
+            pipeline: "p".into(),
+            deadline: Deadline::after(Duration::from_secs(9)),
+            stream: false,
+            model: None,
+            messages: Vec::new(),
+            params: fields.iter().map(field).collect(),
+            metadata: Default::default(),
+            hits: Vec::new(),
+            skipped: Vec::new(),
+            end_user: None,
+            tries: Default::default(),
+        })
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_no_limit() {
+        for none in ["0", "0.0", "-0.0", "0.5", "-1", "-7.5", "\"0\"", "null"] {
+            for name in LIMITS {
+                assert_eq!(wants(&[(name, none)]), (None, 1), "{name} = {none}");
+                assert_eq!(wants(&[(name, none), ("n", "3")]), (None, 3));
+            }
+            assert_eq!(wants(&[("max_tokens", none), ("max_completion_tokens", "20")]), (Some(20), 1), "{none}");
+            assert_eq!(wants(&[("max_tokens", "20"), ("n", none)]), (Some(20), 1), "n = {none}");
+        }
+        assert_eq!(wants(&[("max_tokens", "1")]), (Some(1), 1));
+    }
 
     #[test]
     fn a_number_counts_in_whatever_way_it_is_spelled() {
@@ -71,6 +107,9 @@ mod tests {
         }
         for text in ["-1", "null", "[2000]", "\"many\"", "\"NaN\"", "true"] {
             assert_eq!(read(text), None, "{text}");
+        }
+        for text in ["0", "0.0", "-0.0", "0.9", "\"0\""] {
+            assert_eq!(read(text), Some(0), "{text}");
         }
         assert_eq!((read("1e300"), read("18446744073709551615"), read("0")), (Some(u64::MAX), Some(u64::MAX), Some(0)));
     }

@@ -38,8 +38,30 @@ async fn clients_that_hang_up_before_their_reply_are_charged_what_it_could_have_
     }
     if system()().day() == day {
         assert_eq!((upstream.requests().len(), refused), (3, 37));
-        let [replies, _, completion, estimated] = used(&server, SUMS).await;
-        assert_eq!((replies, completion, estimated), (3, 6_000, 3));
+        let [replies, prompt, completion, estimated] = used(&server, SUMS).await;
+        assert_eq!((replies, prompt + completion, estimated), (3, 5_000, 3), "the third one is granted what is left");
+    }
+}
+
+#[tokio::test]
+async fn one_request_that_is_left_uses_up_no_more_than_the_ceiling_and_a_limit_of_nothing_is_none() {
+    let (upstream, day) = (Upstream::start().await, system()().day());
+    upstream.always(Script::default().hang());
+    let server = house(&upstream, "tokens_per_day = 1_000_000", "[limits.ledger]\nreservation_tokens = 3_000").start();
+    let slow = with_key(&server, "slow");
+    for (number, fields) in
+        [json!({"max_tokens": 10_000_000}), json!({"max_tokens": 2, "n": 4_000}), json!({"max_tokens": 0})].iter().enumerate()
+    {
+        tokio::select! {
+            answer = slow.chat("p", "hi", fields.clone()) => panic!("{answer:?}"),
+            () = upstream.received() => {}
+        }
+        upstream.hung_up().await;
+        settled(&slow).await;
+        let [_, _, completion, _] = used(&server, SUMS).await;
+        if system()().day() == day {
+            assert_eq!(completion, [3_000, 6_000, 7_000][number], "{fields}");
+        }
     }
 }
 

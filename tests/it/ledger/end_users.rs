@@ -3,10 +3,10 @@
 use cofferdam::ledger::clock::system;
 use serde_json::json;
 
-use super::replies::{settled, whole};
-use super::{house, with_key};
+use super::replies::{SUMS, settled, used, whole};
+use super::{house, limits_in, with_key};
 use crate::client::{Answer, Client};
-use crate::upstream::{Script, Upstream};
+use crate::upstream::{Request, Script, Upstream};
 
 /// A hundred tokens for each end user; a reply takes 150.
 fn limits(from: &str) -> String {
@@ -63,6 +63,30 @@ async fn what_an_end_user_had_under_way_when_the_server_was_killed_is_used_after
         assert_eq!(answer.refused(429), "insufficient_quota");
     }
     ask(&with_key(&server, "slow"), Some("bob")).await.ok();
+}
+
+#[tokio::test]
+async fn an_end_user_that_asks_for_ten_million_tokens_and_hangs_up_leaves_the_key_to_the_others() {
+    let (upstream, day) = (Upstream::start().await, system()().day());
+    let evil = |request: &Request| request.json().to_string().contains("evil");
+    upstream.when(evil, Script::default().hang()).always(whole());
+    let each = limits("user").replace("100", "2_000");
+    let server = house(&upstream, "tokens_per_day = 1_000_000, tokens_per_minute = 100_000", &each).start();
+    let slow = with_key(&server, "slow");
+    tokio::select! {
+        answer = slow.chat("p", "evil", json!({"user": "evil", "max_tokens": 10_000_000})) => panic!("{answer:?}"),
+        () = upstream.received() => {}
+    }
+    upstream.hung_up().await;
+    settled(&slow).await;
+    let honest = ask(&slow, Some("honest")).await.ok();
+    let [replies, prompt, completion, _] = used(&server, SUMS).await;
+    let answer = ask(&slow, Some("evil")).await;
+    if system()().day() == day {
+        assert_eq!((replies, prompt + completion), (2, 2_000 + 150));
+        assert_eq!(limits_in(&honest, "tokens")[0].as_deref(), Some("2000"));
+        assert_eq!(answer.refused(429), "insufficient_quota");
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.ledger", "days", "1", "3_660", "0", "3_661"),
     ("limits.ledger", "report_rows", "1", "1_000_000", "0", "1_000_001"),
     ("limits.ledger", "completion_tokens", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.ledger", "reservation_tokens", "1", "1_000_000_000", "0", "1_000_000_001"),
     ("limits.ledger", "budget_parts", "1", "10_000", "0", "10_001"),
     ("limits.ledger", "budget_wait", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("keys.default_limits", "requests_per_minute", "1", "1_000_000", "0", "1_000_001"),

@@ -56,7 +56,7 @@ fn what_a_reply_overdraws_of_the_minute_is_waited_for() {
 #[test]
 fn what_is_reserved_of_the_minute_keeps_others_out_until_it_is_settled() {
     let mut account = account(None, Some(60), None);
-    let held = account.reserve(tokens(100), noon(0));
+    let held = account.reserve(tokens(100), tokens(100), noon(0));
     let denied = Denied { why: Why::UnderWay, ..used_up(Limit::TokensPerMinute, 60, 41) };
     assert_eq!(account.check(noon(0)), Err(denied), "forty that are missing, and one");
     assert_eq!(account.standing(noon(0)).tokens.map(|left| left.remaining), Some(0));
@@ -95,9 +95,9 @@ fn dollars_end_with_the_day_or_the_month_and_the_longer_wait_is_told() {
 #[test]
 fn requests_at_the_same_moment_come_in_while_any_is_left_that_none_of_them_reserved() {
     let mut account = account(None, None, Some(100));
-    let first = account.reserve(tokens(60), noon(0));
+    let first = account.reserve(tokens(60), tokens(60), noon(0));
     assert_eq!(account.check(noon(0)), Ok(()));
-    let second = account.reserve(tokens(60), noon(0));
+    let second = account.reserve(tokens(60), tokens(60), noon(0));
     let denied = Denied { why: Why::UnderWay, ..used_up(Limit::TokensPerDay, 100, 1) };
     assert_eq!(account.check(noon(0)), Err(denied));
     account.settle(&first, &tokens(5), noon(0));
@@ -109,7 +109,7 @@ fn requests_at_the_same_moment_come_in_while_any_is_left_that_none_of_them_reser
 #[test]
 fn a_reply_that_goes_on_past_its_reservation_is_counted_at_once_and_ends_with_the_budget() {
     let mut account = account(None, None, Some(100));
-    let mut held = account.reserve(tokens(50), noon(0));
+    let mut held = account.reserve(tokens(50), tokens(50), noon(0));
     assert!(account.extend(&mut held, &tokens(50), tokens(30), noon(0)));
     assert_eq!(account.standing(noon(0)).tokens.map(|left| left.remaining), Some(20));
     assert!(account.extend(&mut held, &tokens(40), tokens(30), noon(0)), "while any is left");
@@ -121,7 +121,7 @@ fn a_reply_that_goes_on_past_its_reservation_is_counted_at_once_and_ends_with_th
 #[test]
 fn what_was_reserved_before_midnight_is_of_the_day_before() {
     let mut account = account(None, None, Some(100));
-    let (held, mut long) = (account.reserve(tokens(50), noon(0)), account.reserve(tokens(40), noon(0)));
+    let (held, mut long) = (account.reserve(tokens(50), tokens(50), noon(0)), account.reserve(tokens(40), tokens(40), noon(0)));
     account.settle(&held, &tokens(70), noon(43_200));
     assert_eq!(account.standing(noon(43_200)).tokens.map(|left| left.remaining), Some(80), "but for what it used beyond that");
     assert!(account.extend(&mut long, &tokens(40), tokens(30), noon(43_201)));
@@ -153,10 +153,43 @@ fn of_two_token_limits_the_one_with_fewer_left_is_reported() {
 fn without_limits_everything_comes_in_and_nothing_is_reported() {
     let mut account = account(None, None, None);
     charge(&mut account, u64::MAX, noon(0));
-    let held = account.reserve(tokens(u64::MAX), noon(0));
+    let held = account.reserve(tokens(u64::MAX), tokens(u64::MAX), noon(0));
     account.settle(&held, &tokens(u64::MAX), noon(0));
     assert_eq!((account.admit(noon(0)), account.standing(noon(0))), (Ok(()), Standing::default()));
     assert!(!account.wants_cover() && account.covers(&tokens(u64::MAX)));
+}
+
+#[test]
+fn what_fits_is_what_is_left_of_each_budget_and_a_minutes_worth_of_the_rate() {
+    let price = Some(crate::ledger::Price { input: 1_000_000, cached_input: 0, output: 3_000_000 });
+    let want = |price| Want { price, prompt: 10, completion: 1_000_000 };
+    let fits = |minute, day, dollars, price| {
+        let allowance = Allowance { tokens_per_minute: minute, tokens_per_day: day, usd_per_day: dollars, ..Allowance::default() };
+        of(allowance).fits(&want(price), noon(0))
+    };
+    assert_eq!(
+        (fits(None, None, None, price), fits(Some(300), None, None, price), fits(None, Some(200), None, price)),
+        (u64::MAX, 290, 190)
+    );
+    assert_eq!((fits(None, Some(10), None, price), fits(Some(9), None, None, price)), (0, 0));
+    // A hundred for three each: rounded up, so that nothing is left.
+    assert_eq!((fits(None, None, Some(110), price), fits(Some(300), Some(200), Some(110), price)), (34, 34));
+    assert_eq!(fits(None, None, Some(110), None), u64::MAX, "what costs nothing uses up no dollars");
+    let mut account = account(None, Some(300), Some(200));
+    account.reserve(tokens(150), tokens(150), noon(0));
+    assert_eq!(account.fits(&want(price), noon(0)), 40);
+}
+
+#[test]
+fn what_is_lost_costs_budgets_all_that_it_may_have_used_and_the_rate_what_was_granted() {
+    let mut account = account(None, Some(100), Some(1_000));
+    let held = account.reserve(tokens(600), tokens(40), noon(0));
+    assert_eq!(account.standing(noon(0)).tokens.map(|left| (left.limit, left.remaining)), Some((100, 60)));
+    account.lose(&held, &tokens(50), noon(0));
+    assert_eq!(account.standing(noon(0)).tokens.map(|left| (left.limit, left.remaining)), Some((100, 50)));
+    assert_eq!(account.standing(noon(60)).tokens.map(|left| (left.limit, left.remaining)), Some((100, 100)));
+    charge(&mut account, 390, noon(60));
+    assert_eq!(account.admit(noon(3_600)).unwrap_err().limit, Limit::TokensPerDay, "610 and 390");
 }
 
 #[test]

@@ -93,7 +93,9 @@ impl World {
                 return;
             }
         }
-        let held = self.account.reserve(amount, self.now);
+        // What is left may be less than it may use; if it is left, all of that is charged nevertheless.
+        let granted = part_of(&amount, random);
+        let held = self.account.reserve(amount, granted, self.now);
         for limit in self.limits.clone() {
             let counted = self.counted(limit, held.day);
             counted.largest = counted.largest.max(amount.of(limit));
@@ -109,7 +111,11 @@ impl World {
         let held = self.running.swap_remove(random.below(self.running.len() as u64) as usize);
         let counted = part_of(&held.amount, random);
         self.count(&held, &counted);
-        self.account.settle(&held, if hung_up { &held.amount } else { &counted }, self.now);
+        if hung_up {
+            self.account.lose(&held, &held.granted, self.now);
+        } else {
+            self.account.settle(&held, &counted, self.now);
+        }
     }
 
     fn begin_to_write(&mut self) {
@@ -214,7 +220,7 @@ fn a_budget_is_written_down_in_parts_and_never_past_its_limit() {
     let cover = budget.begin_cover(false);
     assert_eq!((cover.units, budget.left()), (167, 10), "what is needed and asked for is written, also past the limit");
     budget.end_cover(&cover);
-    budget.settle(&Held { amount: tokens(150), day: Day::default() }, &tokens(5));
+    budget.settle(&Held { amount: tokens(150), ..Held::default() }, &tokens(5));
     assert!(budget.wants_cover(), "far more is written down than is needed");
     let cover = budget.begin_cover(false);
     assert_eq!((cover.units, budget.covers(&tokens(11))), (15, false));

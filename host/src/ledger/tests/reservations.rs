@@ -70,7 +70,11 @@ async fn a_completion_without_a_limit_is_expected_to_be_as_those_before_it() {
     reserved(&house.ledger, 90).await.settle(&Entry { estimated: true, ..reply(Some("a"), "m", 10, 90) });
     assert_eq!(expected(asking(None)).await, (10, 3_000), "a guess teaches nothing");
     assert_eq!(expected(Ask { choices: 2, ..asking(Some(7)) }).await, (10, 14));
-    assert_eq!(expected(Ask { choices: u64::MAX, ..asking(Some(u64::MAX)) }).await, (10, TOKENS_MAX));
+    for most in [128_000, 128_001, u64::MAX] {
+        assert_eq!(expected(asking(Some(most))).await, (10, 128_000), "no more than `reservation_tokens`");
+        assert_eq!(expected(Ask { choices: most, ..asking(None) }).await, (10, 128_000), "nor by the number of choices");
+    }
+    assert_eq!(expected(asking(Some(127_999))).await, (10, 127_999));
 }
 
 #[tokio::test]
@@ -92,6 +96,95 @@ async fn a_reply_past_what_was_expected_reserves_more_and_ends_with_the_budget()
     assert_eq!(left(&house.ledger), 490);
     assert!(bounded.extend(457), "it does not keep it");
     assert_eq!(left(&house.ledger), 0);
+}
+
+/// A key with a million tokens a day, a million a minute and ten dollars, whose end users have one limit.
+fn shared_by_end_users(each: Allowance) -> Config {
+    let price = Price { input: 1_000_000, cached_input: 0, output: 10_000_000 };
+    let million = Some(1_000_000);
+    let key = Allowance { tokens_per_day: million, tokens_per_minute: million, usd_per_month: Some(10_000_000), ..Allowance::default() };
+    let end_users = Some(EndUserLimits { allowance: each, tracked: 100 });
+    Config { end_users, prices: [("m".into(), price)].into(), ..allowing("a", key) }
+}
+
+async fn reserved_by(ledger: &Arc<Ledger>, end_user: &str, completion: Option<u64>, choices: u64) -> Result<Reservation, Why> {
+    let end_user = Arc::from(end_user);
+    let ask = Ask { end_user: Some(&end_user), completion, choices, ..asking(None) };
+    let reserved = ledger.reserve(&ask).await.map_err(|refused| refused.why)?;
+    Ok(reserved.expect("it has limits"))
+}
+
+#[tokio::test]
+async fn whatever_an_end_user_asks_for_before_it_leaves_the_key_pays_what_that_one_had_left() {
+    let none = Allowance::default();
+    for each in [
+        Allowance { tokens_per_day: Some(2_000), ..none },
+        Allowance { tokens_per_minute: Some(2_000), ..none },
+        // Ten for the prompt's tokens, and ten for each other one.
+        Allowance { usd_per_day: Some(19_910), ..none },
+        Allowance { usd_per_month: Some(19_910), ..none },
+    ] {
+        let house = House::new(shared_by_end_users(each)).await;
+        for (n, (completion, choices)) in
+            [(Some(10_000_000), 1), (Some(1), u64::MAX), (None, 1_000_000), (Some(2_000), 1), (Some(100_000), 7)].into_iter().enumerate()
+        {
+            let before = left(&house.ledger);
+            let evil = reserved_by(&house.ledger, &format!("evil{n}"), completion, choices).await.expect("something is left");
+            assert_eq!(before - left(&house.ledger), 2_000, "{each:?}, {completion:?} times {choices}, under way");
+            drop(evil);
+            assert_eq!(before - left(&house.ledger), 2_000, "{each:?}, {completion:?} times {choices}, left");
+            let again = reserved_by(&house.ledger, &format!("evil{n}"), Some(1), 1).await;
+            assert_eq!(again.err(), Some(Why::UsedUp), "its own limit is used up");
+        }
+        assert!(reserved_by(&house.ledger, "honest", Some(1_000), 1).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn end_users_that_leave_over_and_over_cost_their_key_no_more_than_all_their_limits() {
+    let house = House::new(shared_by_end_users(Allowance { tokens_per_day: Some(2_000), ..Allowance::default() })).await;
+    let mut running = Vec::new();
+    for round in 0_u64..40 {
+        for user in 0..10 {
+            running
+                .extend(reserved_by(&house.ledger, &format!("u{user}"), Some(1 + (round * 7 + user * 13) % 900), 1 + round % 9).await.ok());
+        }
+        // Some of those before go on.
+        while running.len() > 5 {
+            drop(running.swap_remove((round as usize * 3) % running.len()));
+        }
+    }
+    drop(running);
+    assert_eq!(left(&house.ledger), 1_000_000 - 10 * 2_000);
+}
+
+#[tokio::test]
+async fn a_stream_whose_limit_was_cut_goes_on_to_the_end_of_the_end_users_budget_and_a_whole_reply_is_charged_as_counted() {
+    let house = House::new(shared_by_end_users(Allowance { tokens_per_day: Some(2_000), ..Allowance::default() })).await;
+    let mut stream = reserved_by(&house.ledger, "x", Some(5_000), 1).await.expect("something is left");
+    assert_eq!(stream.expected().completion, 1_990);
+    assert!(stream.extend(1_990) && !stream.extend(1_991));
+    drop(stream);
+    assert_eq!(left(&house.ledger), 1_000_000 - 2_001);
+    let whole = reserved_by(&house.ledger, "y", Some(5_000), 1).await.expect("something is left");
+    assert_eq!(
+        reserved_by(&house.ledger, "y", Some(1), 1).await.err(),
+        Some(Why::UnderWay),
+        "all that it may use is kept by its own limit"
+    );
+    whole.settle(&reply(Some("a"), "m", 10, 4_990));
+    assert_eq!(left(&house.ledger), 1_000_000 - 2_001 - 5_000, "the key pays what was used");
+}
+
+#[tokio::test]
+async fn a_request_that_is_left_takes_no_more_than_a_minute_of_a_rate_in_advance() {
+    let house = House::new(allowing("a", Allowance { tokens_per_minute: Some(1_000), ..Allowance::default() })).await;
+    drop(reserved(&house.ledger, 10_000_000).await);
+    let refused = house.ledger.admit("a").unwrap_err();
+    assert_eq!((refused.limit, refused.retry_after), (Limit::TokensPerMinute, Duration::from_millis(60)));
+    house.wait(1);
+    drop(reserved(&house.ledger, 10_000_000).await);
+    assert_eq!(house.ledger.admit("a").unwrap_err().retry_after.as_secs(), 59, "not an hour");
 }
 
 #[tokio::test]
@@ -255,4 +348,34 @@ async fn a_budget_is_used_up_with_few_writes_that_no_request_waits_for() {
     assert!(ledger.admit("a").is_err());
     let writes = store.writes.load(Ordering::SeqCst);
     assert!((16..=40).contains(&writes), "{writes} writes of 16 parts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_stuck_reservations_leave_one_task_behind_and_no_more() {
+    let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: false });
+    let ledger = over(&store, daily(160_000)).await;
+    // More than half of the first part, so that each of those after it finds that little is written down.
+    let _held = reserved(&ledger, 6_000).await;
+    tokio::task::yield_now().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    assert_eq!((before, store.writes.load(Ordering::SeqCst)), (1, 2), "it writes, and nobody answers");
+    for _ in 0..100 {
+        reserved(&ledger, 1).await.release();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tasks(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_store_has_written_it_writes_the_next_part_ahead_too() {
+    let store = Arc::new(Silent { writes: AtomicUsize::new(0), answers: true });
+    let ledger = over(&store, daily(160_000)).await;
+    let mut held = Vec::new();
+    for writes in 2..8 {
+        held.push(reserved(&ledger, 6_000).await);
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(store.writes.load(Ordering::SeqCst), writes);
+    }
 }
