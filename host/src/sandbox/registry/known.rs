@@ -118,12 +118,15 @@ impl Known {
 
 impl Holders {
     /// Decides who has each name. If two files stand for one name, as `a-b.wasm` and `a_b.wasm` do, the one that is spelled like it has it,
-    /// also if it was refused; else the first one. Files that are gone come last: they serve until their successor is admitted.
+    /// also if it was refused; else the first one. It has it while it is loading too, or else the other would serve at every start.
+    /// Files that are gone come last: where all that serve are gone, as after a rename, they serve until their successor is admitted.
     pub(super) fn of(files: &Files) -> Self {
-        let mut by_name: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Vec<&String>> = BTreeMap::new();
         for (file, known) in files {
-            if let Some(plugin) = &known.live {
-                by_name.entry(plugin.name()).or_default().push(file);
+            match &known.live {
+                Some(plugin) => by_name.entry(plugin.name().to_owned()).or_default().push(file),
+                None if known.loading && !known.gone => by_name.entry(own_name(stem(file))).or_default().push(file),
+                None => {}
             }
         }
         let mut holders = Self { plugins: Vec::new(), displaced: Vec::new() };
@@ -131,12 +134,15 @@ impl Holders {
             let exact = format!("{name}.wasm");
             claims.sort_by_key(|file| (files[*file].gone, **file != exact));
             let refused = files.get_key_value(&exact).filter(|(_, known)| !known.gone && known.live.is_none() && !known.loading);
-            let holder = match refused {
-                Some((exact, _)) => exact,
-                None => claims[0],
+            let last = claims.iter().find(|file| files[**file].live.is_some()).filter(|file| files[**file].gone);
+            let holder = match (refused, last) {
+                (Some((exact, _)), _) => exact,
+                (None, Some(gone)) if files[claims[0]].live.is_none() => gone,
+                (None, _) => claims[0],
             };
             holders.plugins.extend(files[holder].live.clone());
-            holders.displaced.extend(claims.into_iter().filter(|file| *file != holder).map(|file| (file.clone(), holder.clone())));
+            let displaced = claims.into_iter().filter(|file| *file != holder && files[*file].live.is_some());
+            holders.displaced.extend(displaced.map(|file| (file.clone(), holder.clone())));
         }
         holders
     }
