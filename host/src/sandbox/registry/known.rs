@@ -61,7 +61,9 @@ impl Known {
     /// Whether the file must be looked at. Notes the stamp if so.
     pub(super) fn is_due(&mut self, stamp: Option<Stamp>, now: Instant) -> bool {
         let due = self.retry.is_some_and(|retry| retry <= now);
-        if self.stamp.is_some() && self.stamp == stamp && !due {
+        // A link that leads nowhere has no stamp, and is tried again like any other file that the machine failed.
+        let known = stamp.is_some() || self.retry.is_some();
+        if known && self.stamp == stamp && !due {
             return false;
         }
         if due {
@@ -204,6 +206,18 @@ mod tests {
         known.refused("no".into());
         assert!(!known.is_due(stamp(), now + Duration::from_secs(100_000)), "what is refused for its content is not tried again");
         assert!(known.is_due(None, now), "a file that cannot be looked at is tried");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_tried_again_each_time_later_and_at_once_when_it_leads_somewhere() {
+        let (mut known, poll, now) = (Known::found(), Duration::from_secs(5), Instant::now());
+        for pause in [5, 10, 20] {
+            let begun = now + Duration::from_secs(pause);
+            assert!(known.is_due(None, begun), "{pause}");
+            known.try_again(poll, begun);
+            assert!(!known.is_due(None, begun + Duration::from_secs(pause) - Duration::from_nanos(1)), "{pause}");
+        }
+        assert!(known.is_due(Some(Stamp { bytes: 1, modified: None, inode: (1, 1, 1) }), now));
     }
 
     #[test]
