@@ -18,6 +18,7 @@ use de::AllFields;
 pub use de::borrowed_fields;
 pub use invalid::Invalid;
 pub use place::Form;
+pub(crate) use place::{alike, misspelt};
 pub use request::ChatRequest;
 
 /// A text that may be read, and how many values are in it.

@@ -15,6 +15,9 @@ const OTHERS: u32 = 0o077;
 /// What of it lets them change something.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// What keeps the users of a directory that all of them share from removing each other's files.
+const STICKY: u32 = 0o1000;
+
 /// How others may reach a directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Exposed {
@@ -27,7 +30,7 @@ pub enum Exposed {
 /// Makes the directory, and those above it that are missing, or closes one that is there to others.
 ///
 /// # Errors
-/// It cannot be made, or it is no directory.
+/// It cannot be made, it is no directory, or it is one that users share, as `/tmp` is: to close that would take it away from all others.
 pub fn directory(path: &Path) -> std::io::Result<Option<Exposed>> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
@@ -45,6 +48,9 @@ pub fn directory(path: &Path) -> std::io::Result<Option<Exposed>> {
     }
     if data.mode() & OTHERS == 0 {
         return Ok(None);
+    }
+    if data.mode() & STICKY != 0 {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "users share this directory (its sticky bit is set); name one inside it"));
     }
     let closed = fchmod(&open, Mode::from_raw_mode(data.mode() & 0o700));
     let mode = open.metadata()?.mode() & 0o7777;
@@ -132,7 +138,7 @@ mod tests {
     fn a_directory_is_made_for_its_owner_alone_and_an_open_one_is_closed() {
         let (_folder, path) = in_folder();
         assert_eq!((directory(&path).unwrap(), mode(&path)), (None, 0o700));
-        for open in [0o755, 0o777, 0o2770, 0o710, 0o1777] {
+        for open in [0o755, 0o777, 0o2770, 0o710] {
             set_mode(&path, open);
             assert_eq!((directory(&path).unwrap(), mode(&path)), (None, 0o700), "{open:o}");
         }
@@ -160,6 +166,20 @@ mod tests {
         tighten(&lock).unwrap();
         tighten(&path.join("missing")).unwrap();
         assert_eq!(mode(&lock), 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_users_share_is_refused_and_stays_open() {
+        let (_folder, path) = in_folder();
+        std::fs::create_dir_all(&path).unwrap();
+        for shared in [0o1777, 0o1755] {
+            set_mode(&path, shared);
+            assert!(directory(&path).is_err_and(|error| error.to_string().contains("users share")));
+            assert_eq!(mode(&path), shared);
+            assert_eq!(directory(&path.join(format!("own-{shared:o}"))).unwrap(), None);
+        }
+        set_mode(&path, 0o1700);
+        assert_eq!(directory(&path).unwrap(), None, "it is closed already");
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod tests {
             skipped: Vec::new(),
             end_user: None,
             tries: Default::default(),
+            kept: Default::default(),
         })
     }
 

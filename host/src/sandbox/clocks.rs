@@ -1,7 +1,7 @@
 //! The clocks of a call: the guest's own running, its waiting in host calls, and the time in which it could run and nobody ran it. Exactly one
 //! of them counts at a time. A turn, which is one poll of the guest, is charged by the processor time that it took, so that a busy machine never
-//! uses up a guest's `time`. Between turns the call is asleep until it is woken, and starved from then on until it is polled. A guest that
-//! sleeps on a clock of WASI's waits for nobody, so that its sleep counts as running.
+//! uses up a guest's `time`; the rest of it is starving, since other programs ran meanwhile. Between turns the call is asleep until it is woken,
+//! and starved from then on until it is polled. A guest that sleeps on a clock of WASI's waits for nobody, so that its sleep counts as running.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -147,7 +147,7 @@ impl Clocks {
                 return Poll::Ready(Ok(value));
             }
             match self.due() {
-                Err(limit) => Poll::Ready(Err(Over::Limit(limit))),
+                Err(over) => Poll::Ready(Err(over)),
                 // It is polled again at once.
                 Ok(None) => Poll::Pending,
                 Ok(Some(due)) => {
@@ -180,6 +180,8 @@ impl Clocks {
         let mut reading = self.reading();
         let wall = now.saturating_duration_since(reading.since);
         reading.spent.running += processor.unwrap_or(if pending { wall.min(SHARED_TURN_CHARGE) } else { wall });
+        // Other programs had the processor meanwhile, so that nobody ran it.
+        reading.spent.starved += processor.map_or(Duration::ZERO, |processor| wall.saturating_sub(processor));
         reading.since = now;
         reading.phase = if reading.woken { Phase::Ready } else { Phase::Asleep };
     }
@@ -187,15 +189,18 @@ impl Clocks {
     /// When a call that is asleep has slept or waited for too long.
     ///
     /// # Errors
-    /// It has already run or waited for too long.
-    fn due(&self) -> Result<Option<Instant>, Exhausted> {
+    /// It has already run, waited or been starved for too long.
+    fn due(&self) -> Result<Option<Instant>, Over> {
         let reading = self.reading();
-        let (running, waiting) = (reading.spent.running, reading.spent.waiting);
+        let Spent { running, waiting, starved } = reading.spent;
         if running >= self.time {
-            return Err(Exhausted::Time(self.time));
+            return Err(Over::Limit(Exhausted::Time(self.time)));
         }
         if reading.waits && waiting >= self.wait {
-            return Err(Exhausted::Wait(self.wait));
+            return Err(Over::Limit(Exhausted::Wait(self.wait)));
+        }
+        if starved > self.starve_time {
+            return Err(Over::Starved);
         }
         let left = if reading.waits { self.wait - waiting } else { self.time - running };
         Ok((reading.phase == Phase::Asleep).then(|| reading.since + left))
@@ -398,6 +403,34 @@ mod tests {
         advance(TIME / 2).await;
         assert_eq!(bound.await, Ok(()));
         assert_eq!(clocks.spent(), spent(TIME / 2, Duration::ZERO, TIME / 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_part_of_a_turn_that_other_programs_ran_is_starving_and_is_limited() {
+        // The test's own processor time is a part of each turn, and small against all of these.
+        for (turns, expected) in
+            [(vec![STARVE], Ok(())), (vec![STARVE * 2], Err(Over::Starved)), (vec![STARVE * 2 / 3; 3], Err(Over::Starved))]
+        {
+            let clocks = clocks();
+            clocks.apart();
+            let guest = async {
+                for lost in &turns {
+                    advance(*lost).await;
+                }
+            };
+            clocks.start();
+            assert_eq!(clocks.bound(guest).await, expected, "{turns:?}");
+            let ended = turns
+                .iter()
+                .scan(Duration::ZERO, |sum, lost| {
+                    *sum += *lost;
+                    Some(*sum)
+                })
+                .find(|sum| *sum > STARVE)
+                .unwrap_or(STARVE);
+            let Spent { running, starved, waiting } = clocks.spent();
+            assert!(starved <= ended && starved + running >= ended && waiting.is_zero() && running < TIME, "{:?}", clocks.spent());
+        }
     }
 
     #[tokio::test(start_paused = true)]

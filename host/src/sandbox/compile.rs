@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 
 use self::refused::Refused;
 use super::ServerLimits;
-use super::refusal::{Refusal, not_compiled};
+use super::refusal::{Refusal, not_compiled, short};
 use crate::files;
 
 pub use child::{ChildLimits, child};
@@ -160,12 +160,19 @@ impl Cache {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(code_hash) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(CODE)) else { continue };
             let path = entry.path();
-            if let Some(component) = whole(&path, code_hash).and_then(|file| open(engine, &file, &path).ok()) {
-                return Some(component);
-            }
-            tracing::warn!(file = name, "compiled code is damaged and is made anew");
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::warn!(file = name, %error, "damaged compiled code cannot be removed");
+            match whole(&path, code_hash) {
+                Ok(Some(file)) => match open(engine, &file, &path) {
+                    Ok(component) => return Some(component),
+                    // It is what was written, so it is the machine that lacks something.
+                    Err(error) => tracing::warn!(file = name, error = format!("{error:#}"), "compiled code cannot be used now"),
+                },
+                Err(error) => tracing::warn!(file = name, %error, "compiled code cannot be read now"),
+                Ok(None) => {
+                    tracing::warn!(file = name, "compiled code is damaged and is made anew");
+                    if let Err(error) = std::fs::remove_file(&path) {
+                        tracing::warn!(file = name, %error, "damaged compiled code cannot be removed");
+                    }
+                }
             }
         }
         None
@@ -183,7 +190,8 @@ impl Cache {
         let code_hash = hash_file(&mut File::open(file.path()).map_err(|e| self.unwritable(&e))?).map_err(|e| self.unwritable(&e))?;
         let path = self.directory.join(format!("{}{code_hash}{CODE}", prefix(engine, hash)));
         let file = file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
-        Ok(open(engine, &file, &path).map_err(|e| not_compiled(&format!("{e:#}")))?)
+        // The compiler has taken the component: what fails now lacks descriptors, memory or address space.
+        open(engine, &file, &path).map_err(|e| Refusal::Transient(short(&format!("compiled code cannot be used now: {e:#}"))))
     }
 
     /// What must be the same for a refusal to hold: the compiler, and the limits that it was given.
@@ -211,9 +219,16 @@ fn open(engine: &Engine, file: &File, path: &Path) -> wasmtime::Result<Component
 }
 
 /// The file, if nobody else can have written it and its content has that hash.
-fn whole(path: &Path, code_hash: &str) -> Option<File> {
-    let mut file = files::open(path).ok()?;
-    (files::is_ours(&file).ok()? && hash_file(&mut file).ok()? == code_hash).then_some(file)
+///
+/// # Errors
+/// Nobody knows: it cannot be opened or read now.
+fn whole(path: &Path, code_hash: &str) -> Result<Option<File>, files::Refused> {
+    let mut file = match files::open(path) {
+        Err(files::Refused::NotAFile) => return Ok(None),
+        other => other?,
+    };
+    let whole = files::is_ours(&file).and_then(|ours| Ok(ours && hash_file(&mut file)? == code_hash));
+    Ok(whole.map_err(files::Refused::Io)?.then_some(file))
 }
 
 fn prefix(engine: &Engine, hash: &str) -> String {

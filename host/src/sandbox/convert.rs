@@ -6,13 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::bindings::types as wit;
-use crate::chat::codec::json;
+use crate::chat::codec::{alike, json};
 use crate::chat::{Content, Fields, FunctionCall, Message, Metadata, Part, ToolCall};
 
 /// A domain value, or what is wrong with the guest's value.
 type Checked<T> = Result<T, String>;
 
-/// Keys that the contract's shapes have fields for. Among the other fields they would hide what hooks and the model see.
+/// Keys that the contract's shapes have fields for. Among the other fields they would hide what hooks and the model see, also in another
+/// spelling, which lenient decoders take for the same.
 const OF_MESSAGE: [&str; 5] = ["role", "content", "name", "tool_calls", "tool_call_id"];
 const OF_TEXT: [&str; 2] = ["type", "text"];
 const OF_CALL: [&str; 3] = ["id", "type", "function"];
@@ -60,7 +61,7 @@ fn tool_call_back(call: wit::ToolCall) -> Checked<ToolCall> {
 }
 
 fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fields> {
-    if let Some(field) = list.iter().find(|field| known.contains(&field.name.as_str())) {
+    if let Some(field) = list.iter().find(|field| known.iter().any(|known| alike(&field.name, known))) {
         return Err(format!("{what} holds `{}`, which has a place of its own", field.name));
     }
     list.into_iter().map(|field| value(field.value, &format!("{what}.{}", field.name)).map(|value| (field.name, value))).collect()
@@ -181,6 +182,26 @@ pub(super) fn apply_fields(changes: Changes, fields: &mut Fields) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_the_contracts_is_no_other_field_in_any_spelling() {
+        let message = |name: &str| wit::Message {
+            role: "user".into(),
+            content: Vec::new(),
+            name: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            extra: vec![wit::Field { name: name.into(), value: "1".into() }],
+        };
+        for name in ["role", "Role", "CONTENT", "toolCalls", "tool-call-id", "tool_call\u{17f}"] {
+            assert!(message_back(message(name)).is_err_and(|why| why.contains("place of its own")), "{name}");
+        }
+        assert!(message_back(message("refusal")).is_ok() && message_back(message("roles")).is_ok());
+        let part = |name: &str| fields_back(vec![wit::Field { name: name.into(), value: "1".into() }], "x", &OF_TEXT);
+        assert!(part("TEXT").is_err() && part("Type").is_err() && part("cache_control").is_ok());
+        let call = |name: &str| fields_back(vec![wit::Field { name: name.into(), value: "1".into() }], "x", &OF_CALL);
+        assert!(call("Function").is_err() && call("ID").is_err() && call("index").is_ok());
+    }
 
     #[test]
     fn json_is_read_whole_and_as_strictly_as_if_it_were_kept() {

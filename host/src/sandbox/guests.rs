@@ -3,9 +3,11 @@
 //! there, with all the memory that it made dirty.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use async_task::Runnable;
 use tokio::runtime::Handle;
@@ -31,7 +33,15 @@ struct Call {
     clocks: Arc<Clocks>,
     /// Its level in the queue at its last turn.
     level: AtomicUsize,
+    /// Nobody waits for it any more, so it only has to be dropped, with its permits and its memory.
+    given_up: AtomicBool,
 }
+
+/// Says so once its caller is gone.
+struct Caller(Arc<Call>);
+
+/// A guest whose drop may panic without harm to the thread: the runtime of tasks ends the whole process for such a panic.
+struct Contained<F>(Option<Pin<Box<F>>>);
 
 /// What the threads and those who ask share.
 struct Turns {
@@ -76,11 +86,11 @@ impl Guests {
         (pace, bytes): (&Pace, usize),
         guest: impl Future<Output = T> + Send + 'static,
     ) -> (T, Place) {
-        let mut guest = Box::pin(guest);
+        let mut guest = Contained(Some(Box::pin(guest)));
         let Some(turns) = &self.turns else { return (guest.await, Place::Inline) };
         let inline = pace.inline(bytes);
         if inline {
-            let turn = poll_fn(|context| Poll::Ready(guest.as_mut().poll(context)));
+            let turn = poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context)));
             if let Poll::Ready(done) = turn.await {
                 return (done, Place::Inline);
             }
@@ -88,7 +98,9 @@ impl Guests {
             pace.long_inline();
         }
         clocks.apart();
-        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level: AtomicUsize::new(usize::MAX) });
+        let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
+        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, given_up });
+        let _caller = Caller(call.clone());
         let schedule = {
             let turns = turns.clone();
             move |call| turns.push(call)
@@ -97,6 +109,35 @@ impl Guests {
         let (runnable, task) = async_task::Builder::new().propagate_panic(true).metadata(call).spawn(move |_| guest, schedule);
         runnable.schedule();
         (task.await, if inline { Place::HandedOver } else { Place::Apart })
+    }
+}
+
+impl Call {
+    /// Whether its next turn is its last, because it is only told that it is over.
+    fn is_over(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed) || self.clocks.has_starved()
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.given_up.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<F: Future> Future for Contained<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().expect("it is there until it is dropped").as_mut().poll(context)
+    }
+}
+
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| drop(self.0.take()))).is_err() {
+            tracing::error!("a plugin's call panicked while it was dropped");
+        }
     }
 }
 
@@ -139,7 +180,7 @@ impl Turns {
             if waiting.closed {
                 return None;
             }
-            if let Some(call) = waiting.calls.pop(|call| call.metadata().clocks.has_starved()) {
+            if let Some(call) = waiting.calls.pop(|call| call.metadata().is_over()) {
                 return Some(call);
             }
             waiting.idle += 1;
@@ -162,3 +203,102 @@ fn step_back() {
 
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::sandbox::Limits;
+
+    fn clocks() -> Arc<Clocks> {
+        let clocks = Clocks::new(&Limits::default(), std::time::Duration::from_secs(60));
+        clocks.start();
+        Arc::new(clocks)
+    }
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_while_a_cancelled_guest_is_dropped_ends_no_thread() {
+        let (guests, pace, plugin) = (Guests::start(1).unwrap(), Pace::new(), Arc::from("p"));
+        let clocks = clocks();
+        for _ in 0..3 {
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            let guest = async {
+                let _bomb = Bomb;
+                let _ = begun.send(());
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = guests.run(&plugin, &clocks, (&pace, 0), guest) => unreachable!("it waits for ever"),
+                _ = begins => {}
+            }
+        }
+        assert_eq!(guests.run(&plugin, &clocks, (&pace, 0), async { 5 }).await, (5, Place::Apart));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_call_that_was_given_up_is_dropped_before_a_live_one_goes_on() {
+        let (guests, pace, plugin) = (Arc::new(Guests::start(1).unwrap()), Arc::new(Pace::new()), Arc::<str>::from("p"));
+        let (told, tells) = mpsc::channel::<&str>();
+        let call = |name: &'static str, work: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let (guests, pace, plugin, clocks) = (guests.clone(), pace.clone(), plugin.clone(), clocks());
+            let dropped = Told(told.clone(), name);
+            tokio::spawn(async move {
+                let guest = async move {
+                    let _dropped = dropped;
+                    work.await;
+                };
+                guests.run(&plugin, &clocks, (&pace, 0), guest).await;
+            })
+        };
+        // It holds the only thread until it is let go, and then goes on for some turns.
+        let (go, gone) = mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let live = call(
+            "live",
+            Box::pin(async move {
+                let _ = begun.send(());
+                let _ = gone.recv();
+                for _ in 0..20 {
+                    super::super::store::next_turn().await;
+                }
+            }),
+        );
+        begins.await.unwrap();
+        let queued = |calls: usize| {
+            let turns = guests.turns.clone().unwrap();
+            async move {
+                while turns.waiting().calls.len() < calls {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let waiting = call("waiting", Box::pin(async {}));
+        queued(1).await;
+        let left = call("left", Box::pin(async {}));
+        queued(2).await;
+        left.abort();
+        let _ = left.await;
+        go.send(()).unwrap();
+        live.await.unwrap();
+        waiting.await.unwrap();
+        drop(told);
+        assert_eq!(tells.iter().collect::<Vec<_>>(), ["left", "live", "waiting"]);
+    }
+
+    struct Told(mpsc::Sender<&'static str>, &'static str);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(self.1);
+        }
+    }
+}

@@ -26,12 +26,18 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         let Ok(payload) = payload else { return Ok(()) };
         let part = *within.last().unwrap_or(&Part::Root);
         match payload {
-            Payload::ModuleSection { .. } => within.push(if part == Part::Root { root.module() } else { Part::Inner }),
+            Payload::ModuleSection { .. } => {
+                root.reading = 0;
+                within.push(if part == Part::Root { Part::Module } else { Part::InnerModule });
+            }
             Payload::ComponentSection { .. } if part == Part::Root => within.push(Part::Inner),
             Payload::ComponentSection { .. } => return Err(composed()),
-            Payload::End(_) => drop(within.pop()),
+            Payload::End(_) => {
+                root.module_ended(part);
+                within.pop();
+            }
             payload if part == Part::Root => root.read(payload)?,
-            payload if part == Part::Module => root.initial_bytes(payload),
+            payload if matches!(part, Part::Module | Part::InnerModule) => root.initial_bytes(payload),
             Payload::InstanceSection(_) | Payload::ComponentInstanceSection(_) | Payload::ComponentCanonicalSection(_) => {
                 return Err(composed());
             }
@@ -62,6 +68,8 @@ enum Part {
     Root,
     /// A module of it.
     Module,
+    /// A module of a component inside it.
+    InnerModule,
     /// A component inside it. The ones that tools make only name again what they are given.
     Inner,
 }
@@ -75,14 +83,23 @@ struct Root {
     instances: Vec<bool>,
     /// What instantiating a module copies.
     modules: Vec<u64>,
+    /// What the module that is being read copies.
+    reading: u64,
+    /// What the largest of all modules so far copies, also of those inside components. It stands for a module that comes out of an instance or
+    /// from outside, for that may be any of them.
+    largest: u64,
     /// What instantiating the component copies.
     initial_bytes: u64,
 }
 
 impl Root {
-    fn module(&mut self) -> Part {
-        self.modules.push(0);
-        Part::Module
+    fn module_ended(&mut self, part: Part) {
+        if part == Part::Module {
+            self.modules.push(self.reading);
+        }
+        if matches!(part, Part::Module | Part::InnerModule) {
+            self.largest = self.largest.max(self.reading);
+        }
     }
 
     /// One section of the component itself; a part of it that cannot be read is left out, as the rest is.
@@ -93,7 +110,7 @@ impl Root {
                     match import.ty {
                         ComponentTypeRef::Func(_) => self.functions.push(true),
                         ComponentTypeRef::Instance(_) => self.instances.push(true),
-                        ComponentTypeRef::Module(_) => self.modules.push(0),
+                        ComponentTypeRef::Module(_) => self.modules.push(self.largest),
                         _ => {}
                     }
                 }
@@ -141,7 +158,7 @@ impl Root {
                 match kind {
                     ComponentExternalKind::Func => self.functions.push(hosts),
                     ComponentExternalKind::Instance => self.instances.push(hosts),
-                    ComponentExternalKind::Module => self.modules.push(0),
+                    ComponentExternalKind::Module => self.modules.push(self.largest),
                     _ => {}
                 }
             }
@@ -174,9 +191,7 @@ impl Root {
             }
             _ => 0,
         };
-        if let Some(module) = self.modules.last_mut() {
-            *module = module.saturating_add(bytes).saturating_add(u64::from(entries) * ENTRY_BYTES);
-        }
+        self.reading = self.reading.saturating_add(bytes).saturating_add(u64::from(entries) * ENTRY_BYTES);
     }
 }
 
@@ -251,6 +266,29 @@ mod tests {
             assert_eq!(instances(data, elements, 64), Ok(()), "{data} bytes and {elements} elements");
             let reason = instances(data + 1, elements, 64).expect_err("a byte more in each");
             assert!(reason.contains("67108864 are allowed"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_module_counts_as_much_by_whatever_name_it_is_instantiated() {
+        let data = format!(r#"(core module $d (import "m" "m" (memory 1)) (data (i32.const 0) "{}"))"#, "x".repeat(1 << 20));
+        let inner = format!(r#"(component $c {data} (export "d" (core module $d))) (instance $e (instantiate $c))"#);
+        for named in [
+            format!(r#"{data} (instance $e (export "d" (core module $d))) (alias export $e "d" (core module $x))"#),
+            format!(r#"{inner} (alias export $e "d" (core module $x))"#),
+            format!(
+                r#"{data} (component $c (alias outer 1 $d (core module $o)) (export "d" (core module $o))) (instance $e (instantiate $c))
+                    (alias export $e "d" (core module $x))"#
+            ),
+            format!(r#"{data} (import "x" (core module $x (import "m" "m" (memory 1))))"#),
+        ] {
+            let instances = |times: usize| {
+                let instance = r#"(core instance (instantiate $x (with "m" (instance $i))))"#;
+                checked(&format!("(component MODULE (core instance $i (instantiate $m)) {named} {})", instance.repeat(times)))
+            };
+            let shown = named.replace(&"x".repeat(1 << 20), "…");
+            assert_eq!(instances(63), Ok(()), "{shown}");
+            assert!(instances(64).is_err_and(|why| why.contains("67108864 are allowed")), "{shown}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::call::Verdict;
 use super::capability::log::harmless;
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
 use super::{FaultKind, Rejection};
+use crate::chat::codec::{alike, misspelt};
 use crate::chat::{Completion, Exchange, Message, Metadata};
 
 /// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
@@ -84,10 +85,16 @@ pub(super) fn settle_pre(outcome: Result<pre::Outcome, wit::HookError>, exchange
 }
 
 fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
-    if let Some(change) = changes.iter().find(|change| HOST_FIELDS.contains(&change.name.as_str())) {
-        return Err(FaultKind::Invalid(format!("params.{} cannot be set by a plugin", change.name)));
-    }
     few(changes.len(), "params")?;
+    for wit::FieldChange { name, .. } in &changes {
+        if HOST_FIELDS.iter().any(|owned| alike(name, owned)) {
+            return Err(FaultKind::Invalid(format!("params.{name} cannot be set by a plugin")));
+        }
+        // What a client may not send either: a provider that reads it as the known field would overrule what the host sends there.
+        if let Some(known) = misspelt(name) {
+            return Err(FaultKind::Invalid(format!("params.{name} must be spelled {known}")));
+        }
+    }
     changes_back(changes, "params").map_err(FaultKind::Invalid)
 }
 
@@ -193,5 +200,31 @@ fn rejection_back(rejection: wit::Rejection) -> Rejection {
         code: harmless(&rejection.code, CODE_BYTES),
         message: harmless(&rejection.message, MESSAGE_BYTES),
         retry_after: rejection.retry_after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str) -> Result<Changes, FaultKind> {
+        params_back(vec![wit::FieldChange { name: name.into(), value: Some("1".into()) }])
+    }
+
+    #[test]
+    fn the_hosts_fields_are_not_set_in_any_spelling() {
+        for name in ["model", "messages", "stream", "pipeline", "MODEL", "Mo_del", "mes\u{17f}ages", "STREAM", "p\u{130}peline"] {
+            assert!(matches!(set(name), Err(FaultKind::Invalid(why)) if why.contains("cannot be set by a plugin")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_known_field_is_set_in_its_own_spelling_alone() {
+        for name in ["maxTokens", "Temperature", "top-p", "Tools"] {
+            assert!(matches!(set(name), Err(FaultKind::Invalid(why)) if why.contains("must be spelled")), "{name}");
+        }
+        for name in ["max_tokens", "temperature", "top_p", "tools", "a_vendors_own", "Models", ""] {
+            assert!(set(name).is_ok(), "{name}");
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! Whether a plugin's calls are short enough to run where they are asked for. A plugin has to earn that by short calls on the guests' threads, and
-//! loses it by one long call; then it has to make twice as many, up to a bound, and gets back to the first price as slowly. So a plugin that means
+//! loses it by one call that has not ended with its first turn, or by some that end in one turn that is long; then it has to make twice as many, up to a bound, and gets back to the first price as slowly. So a plugin that means
 //! harm delays a connection by one turn in a thousand calls, and an honest quick one pays for no change of threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A call that ran no longer than this was short.
 const SHORT: Duration = Duration::from_micros(250);
-/// Of two calls in a row that ran inline one must take no longer than this: the thread of any one may have been interrupted.
+/// A call that ran inline should take no longer than this. The thread of any one may have been interrupted, so it is lent time that short calls
+/// have to make up for before the next one does so.
 const INLINE: Duration = Duration::from_micros(500);
+/// Short calls for each `INLINE` that a call inline took, and the most that one call has to be made up for by.
+const LENT: u32 = 8;
+const LENT_MAX: u32 = 256;
 /// Short calls in a row that a new plugin has to make, and the most that one has to make that was long.
 const FIRST_PRICE: u32 = 16;
 const PRICE_MAX: u32 = 4_096;
@@ -36,8 +40,8 @@ pub(super) struct Pace {
     price: AtomicU32,
     /// Short calls inline since the price last changed.
     kept: AtomicU32,
-    /// The last call inline took longer than it must.
-    slow: AtomicBool,
+    /// Short calls inline that are to make up for the last slow one.
+    lent: AtomicU32,
 }
 
 impl Place {
@@ -53,12 +57,7 @@ impl Place {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self {
-            owed: AtomicU32::new(FIRST_PRICE),
-            price: AtomicU32::new(FIRST_PRICE),
-            kept: AtomicU32::new(0),
-            slow: AtomicBool::new(false),
-        }
+        Self { owed: AtomicU32::new(FIRST_PRICE), price: AtomicU32::new(FIRST_PRICE), kept: AtomicU32::new(0), lent: AtomicU32::new(0) }
     }
 
     /// Whether a call that is handed so many bytes may have its first turn inline.
@@ -72,12 +71,21 @@ impl Pace {
         self.price.store(price, Ordering::Relaxed);
         self.owed.store(price, Ordering::Relaxed);
         self.kept.store(0, Ordering::Relaxed);
-        self.slow.store(false, Ordering::Relaxed);
+        self.lent.store(0, Ordering::Relaxed);
+    }
+
+    fn slow_inline(&self, took: Duration) {
+        let times = u32::try_from(took.as_nanos() / INLINE.as_nanos()).unwrap_or(u32::MAX);
+        if self.lent.swap(times.saturating_mul(LENT).min(LENT_MAX), Ordering::Relaxed) > 0 {
+            self.long_inline();
+        }
     }
 
     fn short_inline(&self) {
-        if self.slow.load(Ordering::Relaxed) {
-            self.slow.store(false, Ordering::Relaxed);
+        // Most calls owe nothing, and write nothing then.
+        if self.lent.load(Ordering::Relaxed) > 0 {
+            let less = |lent: u32| lent.checked_sub(1);
+            let _ = self.lent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         let price = self.price.load(Ordering::Relaxed);
         if price > FIRST_PRICE && self.kept.fetch_add(1, Ordering::Relaxed) + 1 >= FORGIVEN {
@@ -89,11 +97,7 @@ impl Pace {
     /// A call is over that was handed so many bytes.
     pub(super) fn ran(&self, place: Place, took: Duration, bytes: usize) {
         match place {
-            Place::Inline if took > INLINE => {
-                if self.slow.swap(true, Ordering::Relaxed) {
-                    self.long_inline();
-                }
-            }
+            Place::Inline if took > INLINE => self.slow_inline(took),
             Place::Inline => self.short_inline(),
             // It was counted when it was handed over.
             Place::HandedOver => {}
@@ -144,13 +148,22 @@ mod tests {
             prices.push(earns(&pace));
         }
         assert_eq!(prices, [16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 4_096]);
+    }
+
+    #[test]
+    fn a_slow_call_inline_is_made_up_for_by_short_ones_according_to_its_length() {
         let long = INLINE + Duration::from_nanos(1);
-        for took in [long, INLINE, long] {
-            pace.ran(Place::Inline, took, 0);
-            assert!(pace.inline(0), "one alone may have been interrupted");
+        for (took, short) in [(long, LENT), (INLINE * 8, 8 * LENT), (Duration::from_secs(9), LENT_MAX)] {
+            for (calls, kept) in [(short, true), (short - 1, false)] {
+                let pace = Pace::new();
+                earns(&pace);
+                pace.ran(Place::Inline, took, 0);
+                assert!(pace.inline(0), "one alone may have been interrupted");
+                (0..calls).for_each(|_| pace.ran(Place::Inline, INLINE, 0));
+                pace.ran(Place::Inline, took, 0);
+                assert_eq!(pace.inline(0), kept, "{took:?} after {calls} short ones");
+            }
         }
-        pace.ran(Place::Inline, long, 0);
-        assert!(!pace.inline(0));
     }
 
     #[test]

@@ -31,6 +31,12 @@ impl<T> Queue<T> {
         Self { plugins: VecDeque::new() }
     }
 
+    /// How many calls there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.plugins.iter().flat_map(|lane| &lane.levels).map(VecDeque::len).sum()
+    }
+
     /// Adds a call that has run for `ran` so far, and returns its level. `was` is the level that it had at its last turn: a call that keeps it
     /// goes on before the others there, and one that is new there goes after them.
     pub(super) fn push(&mut self, plugin: &Arc<str>, call: T, ran: Duration, was: Option<usize>) -> usize {
@@ -48,8 +54,8 @@ impl<T> Queue<T> {
         level
     }
 
-    /// Takes the call whose turn it is. `over` says whether a call has waited for too long: that one behind the call which goes on is taken
-    /// before it, because it only needs to be told.
+    /// Takes the call whose turn it is. `over` says whether a call has waited for too long or was given up: those of its level are taken
+    /// first, wherever they stand, because they only need to be told.
     pub(super) fn pop(&mut self, over: impl Fn(&T) -> bool) -> Option<T> {
         let mut lane = self.plugins.pop_front()?;
         let has = |calls: &VecDeque<T>| !calls.is_empty();
@@ -58,7 +64,7 @@ impl<T> Queue<T> {
         lane.next = (lane.next + 1) % levels;
         let call = level.and_then(|level| {
             let calls = &mut lane.levels[level];
-            let at = usize::from(calls.get(1).is_some_and(&over));
+            let at = calls.iter().position(&over).unwrap_or_default();
             calls.remove(at)
         });
         if lane.levels.iter().any(has) {
@@ -127,6 +133,9 @@ mod tests {
         let mut queue = queue(&[("a", 1, NONE), ("a", 2, NONE), ("a", 3, NONE), ("a", 4, NONE)]);
         let told: Vec<u32> = std::iter::from_fn(|| queue.pop(|call| [2, 3].contains(call))).collect();
         assert_eq!(told, [2, 3, 1, 4]);
+        let mut queue = self::queue(&[("a", 1, NONE), ("a", 2, NONE), ("a", 3, NONE)]);
+        let told: Vec<u32> = std::iter::from_fn(|| queue.pop(|call| *call == 3)).collect();
+        assert_eq!(told, [3, 1, 2], "also behind those that go on");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{SOON, pipeline, refused, wait_for};
 use crate::client::Client;
 use crate::components::components;
+use crate::sandbox_limits::compile::heavy;
 use crate::server::{Server, deploy};
 
 /// `second_name` calls itself `noop-pre` and answers in place of the model.
@@ -87,6 +88,26 @@ async fn of_two_files_of_one_name_the_one_that_is_spelled_like_it_has_it_and_the
     std::fs::write(server.plugin_dir().join("noop-pre.wasm"), "broken").expect("written");
     refused(&client, "noop_pre.wasm").await;
     assert_eq!(client.chat("p", "x", json!({})).await.refused(503), "plugin_not_loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_its_files_also_while_that_file_is_compiled_and_a_renamed_plugin_serves_meanwhile() {
+    let builder = Server::with(&[SOON, &pipeline("p", "noop-pre")].concat()).plugin_as("second_name", "noop_pre");
+    std::fs::write(builder.plugin_dir().join("noop-pre.wasm"), heavy(28_000)).expect("written");
+    let server = builder.start_loading();
+    let (client, directory) = (Client::of(server.address), server.plugin_dir());
+    assert!(refused(&client, "noop_pre.wasm").await.contains("noop-pre.wasm has the name"));
+    assert_eq!(client.chat("p", "x", json!({})).await.refused(503), "plugin_not_loaded");
+    assert_eq!(super::entry(&client, "noop-pre.wasm").await.expect("listed")["state"], "compiling");
+    assert!(server.readiness().starts_with("HTTP/1.1 503"));
+    std::fs::remove_file(directory.join("noop-pre.wasm")).expect("removed");
+    wait_for(&client, "noop_pre.wasm", |entry| entry["state"] == "live").await;
+    assert!(client.chat("p", "x", json!({})).await.ok().content().contains(STOLEN));
+    // Nothing else has the name, so that the file it had before is good for it until the new one was tried.
+    std::fs::rename(directory.join("noop_pre.wasm"), directory.join("noop-pre.wasm")).expect("renamed");
+    while super::entry(&client, "noop-pre.wasm").await.is_none_or(|entry| entry["state"] != "live") {
+        assert!(client.chat("p", "x", json!({})).await.ok().content().contains(STOLEN));
+    }
 }
 
 #[tokio::test]

@@ -84,8 +84,13 @@ impl Place {
     }
 }
 
+/// The field of a chat request that a lenient decoder might take `name` for, though it is spelled otherwise.
+pub(crate) fn misspelt(name: &str) -> Option<&'static str> {
+    CHAT.inside(name).err()
+}
+
 /// Whether a lenient decoder might take `name` for the name `known`.
-fn alike(name: &str, known: &str) -> bool {
+pub(crate) fn alike(name: &str, known: &str) -> bool {
     if !name.is_ascii() {
         return folded(name).eq(folded(known));
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::sandbox::ServerLimits;
 use crate::sandbox::engine::engine;
-use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled};
+use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled, short};
 
 /// A tenth of what a serving thread gets of a processor that both want. With less, a busy machine would never finish.
 const NICE: i32 = 10;
@@ -96,21 +96,31 @@ fn judged(status: ExitStatus, printed: &str, limits: &ServerLimits, time: Durati
     if printed.contains("memory allocation") {
         return format!("compiling it took more than {} bytes of memory (`limits.plugins.compile_memory`)", limits.compile_memory).into();
     }
-    // The kernel kills who takes the memory that all programs share; so may the operator.
-    if died_of(Signal::KILL) {
+    // The kernel kills who takes the memory that all programs share; so may the operator, who also interrupts a server with its children.
+    if [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].into_iter().any(died_of) {
         return Refusal::Transient("the compiler was killed, perhaps for lack of memory".into());
     }
-    match printed {
-        "" => format!("the compiler failed: {status}").into(),
-        printed => match printed.split_once(CODE_BYTES) {
-            Some((_, bytes)) => too_much_code(bytes.parse().ok(), limits.compiled_file_bytes).into(),
-            None => not_compiled(printed).into(),
-        },
+    if let Some((_, message)) = printed.split_once(REFUSED) {
+        return not_compiled(message).into();
+    }
+    if let Some((_, bytes)) = printed.split_once(CODE_BYTES) {
+        return too_much_code(bytes.parse().ok(), limits.compiled_file_bytes).into();
+    }
+    match status.code() {
+        // A crash or a panic over this component comes again.
+        None | Some(PANICKED) if printed.is_empty() => format!("the compiler failed: {status}").into(),
+        None | Some(PANICKED) => not_compiled(printed).into(),
+        // A full disk, a lack of descriptors or of memory, a pipe that broke: nothing of it is the component's.
+        Some(_) => Refusal::Transient(short(&format!("the compiler could not do its work: {status}: {printed}"))),
     }
 }
 
+/// What a child prints before the compiler's own message about the component. All else that it ends with is the machine's failure.
+const REFUSED: &str = "the component is refused: ";
 /// What a child prints before the number of bytes, if there is too much machine code.
 const CODE_BYTES: &str = "bytes of machine code: ";
+/// The exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// Whether so much code may be kept.
 ///
@@ -142,9 +152,9 @@ pub fn child(out: &Path, limits: ChildLimits) -> Result<(), String> {
     let _ = nice(NICE);
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(|e| e.to_string())?;
-    let short = |error: wasmtime::Error| format!("{error:#}").chars().take(REASON_BYTES_MAX).collect::<String>();
-    let engine = engine(1).map_err(short)?;
-    let code = engine.precompile_component(&bytes).map_err(short)?;
+    let cut = |error: wasmtime::Error| format!("{error:#}").chars().take(REASON_BYTES_MAX).collect::<String>();
+    let engine = engine(1).map_err(cut)?;
+    let code = engine.precompile_component(&bytes).map_err(|error| format!("{REFUSED}{}", cut(error)))?;
     if fits(code.len(), limits.code_bytes).is_err() {
         return Err(format!("{CODE_BYTES}{}", code.len()));
     }
@@ -181,7 +191,30 @@ mod tests {
         assert!(
             matches!(judge(1 << 8, "error: bytes of machine code: 8", 20), Refusal::Invalid(why) if why.contains("8 bytes, more than 7"))
         );
-        assert!(matches!(judge(1 << 8, "error: bad section", 20), Refusal::Invalid(why) if why.contains("bad section")));
+        let refused = format!("error: {REFUSED}bad section");
+        assert!(matches!(judge(1 << 8, &refused, 20), Refusal::Invalid(why) if why.contains(": bad section (")));
+        let named = format!("error: {REFUSED}{CODE_BYTES}9");
+        assert!(matches!(judge(1 << 8, &named, 20), Refusal::Invalid(why) if why.contains("no valid") || why.contains("not a valid")));
+        for (raw, printed) in [(PANICKED << 8, "thread panicked"), (Signal::SEGV.as_raw(), "")] {
+            assert!(matches!(judge(raw, printed, 20), Refusal::Invalid(_)), "{raw} {printed}");
+        }
+    }
+
+    #[test]
+    fn what_the_machine_failed_to_do_for_a_child_is_nothing_against_its_component() {
+        for printed in [
+            "error: No space left on device (os error 28)",
+            "error: Input/output error (os error 5)",
+            "error: no limit could be set: EPERM",
+            "",
+        ] {
+            assert!(matches!(judge(1 << 8, printed, 20), Refusal::Transient(why) if why.contains(printed)), "{printed}");
+        }
+        // An option that an older or newer program does not know, and what ends a server with its children.
+        assert!(matches!(judge(2 << 8, "error: unexpected argument", 20), Refusal::Transient(_)));
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+            assert!(matches!(judge(signal.as_raw(), "", 20), Refusal::Transient(_)), "{signal:?}");
+        }
     }
 
     #[test]

@@ -83,3 +83,29 @@ fn what_a_killed_server_left_half_written_goes_with_the_next_start() {
     assert!(!left.exists());
     assert_eq!(std::fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn code_that_the_machine_cannot_map_is_kept_and_its_component_is_not_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(1).unwrap();
+    let cache = cache(folder.path(), ServerLimits::default());
+    // Whole and ours, and yet not to be mapped: as when descriptors or address space are short.
+    let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+    file.write_all(b"whole").unwrap();
+    assert!(matches!(cache.keep(&engine, file, "a"), Err(Refusal::Transient(why)) if why.contains("cannot be used now")));
+    assert!(cache.has(&engine, "a") && cache.cached(&engine, "a").is_none());
+    assert!(cache.has(&engine, "a"), "only what is damaged is removed");
+    let path = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    std::fs::write(&path, "damaged").unwrap();
+    assert!(cache.cached(&engine, "a").is_none() && !path.exists());
+}
+
+#[test]
+fn a_directory_that_is_gone_is_the_machines_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("code");
+    let cache = cache(&directory, ServerLimits::default());
+    let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(matches!(cache.keep(&engine(1).unwrap(), file, "a"), Err(Refusal::Transient(_))));
+}

@@ -61,7 +61,9 @@ impl Known {
     /// Whether the file must be looked at. Notes the stamp if so.
     pub(super) fn is_due(&mut self, stamp: Option<Stamp>, now: Instant) -> bool {
         let due = self.retry.is_some_and(|retry| retry <= now);
-        if self.stamp.is_some() && self.stamp == stamp && !due {
+        // A link that leads nowhere has no stamp, and is tried again like any other file that the machine failed.
+        let known = stamp.is_some() || self.retry.is_some();
+        if known && self.stamp == stamp && !due {
             return false;
         }
         if due {
@@ -118,12 +120,15 @@ impl Known {
 
 impl Holders {
     /// Decides who has each name. If two files stand for one name, as `a-b.wasm` and `a_b.wasm` do, the one that is spelled like it has it,
-    /// also if it was refused; else the first one. Files that are gone come last: they serve until their successor is admitted.
+    /// also if it was refused; else the first one. It has it while it is loading too, or else the other would serve at every start.
+    /// Files that are gone come last: where all that serve are gone, as after a rename, they serve until their successor is admitted.
     pub(super) fn of(files: &Files) -> Self {
-        let mut by_name: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Vec<&String>> = BTreeMap::new();
         for (file, known) in files {
-            if let Some(plugin) = &known.live {
-                by_name.entry(plugin.name()).or_default().push(file);
+            match &known.live {
+                Some(plugin) => by_name.entry(plugin.name().to_owned()).or_default().push(file),
+                None if known.loading && !known.gone => by_name.entry(own_name(stem(file))).or_default().push(file),
+                None => {}
             }
         }
         let mut holders = Self { plugins: Vec::new(), displaced: Vec::new() };
@@ -131,12 +136,15 @@ impl Holders {
             let exact = format!("{name}.wasm");
             claims.sort_by_key(|file| (files[*file].gone, **file != exact));
             let refused = files.get_key_value(&exact).filter(|(_, known)| !known.gone && known.live.is_none() && !known.loading);
-            let holder = match refused {
-                Some((exact, _)) => exact,
-                None => claims[0],
+            let last = claims.iter().find(|file| files[**file].live.is_some()).filter(|file| files[**file].gone);
+            let holder = match (refused, last) {
+                (Some((exact, _)), _) => exact,
+                (None, Some(gone)) if files[claims[0]].live.is_none() => gone,
+                (None, _) => claims[0],
             };
             holders.plugins.extend(files[holder].live.clone());
-            holders.displaced.extend(claims.into_iter().filter(|file| *file != holder).map(|file| (file.clone(), holder.clone())));
+            let displaced = claims.into_iter().filter(|file| *file != holder && files[*file].live.is_some());
+            holders.displaced.extend(displaced.map(|file| (file.clone(), holder.clone())));
         }
         holders
     }
@@ -198,6 +206,18 @@ mod tests {
         known.refused("no".into());
         assert!(!known.is_due(stamp(), now + Duration::from_secs(100_000)), "what is refused for its content is not tried again");
         assert!(known.is_due(None, now), "a file that cannot be looked at is tried");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_tried_again_each_time_later_and_at_once_when_it_leads_somewhere() {
+        let (mut known, poll, now) = (Known::found(), Duration::from_secs(5), Instant::now());
+        for pause in [5, 10, 20] {
+            let begun = now + Duration::from_secs(pause);
+            assert!(known.is_due(None, begun), "{pause}");
+            known.try_again(poll, begun);
+            assert!(!known.is_due(None, begun + Duration::from_secs(pause) - Duration::from_nanos(1)), "{pause}");
+        }
+        assert!(known.is_due(Some(Stamp { bytes: 1, modified: None, inode: (1, 1, 1) }), now));
     }
 
     #[test]
