@@ -1,5 +1,6 @@
 //! An answer's bytes on their way to the connection. The body holds the request's log entry, so that its line is written when the answer
 //! ends, and a stream itself, so that a client that leaves drops the work behind it, the stream before the log entry.
+//! Invariant: over HTTP/2 the last byte goes alone, so that an answer that its client does not take is never over.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use hyper::Version;
 use hyper::body::{Frame, SizeHint};
 
 use super::request_log::RequestLog;
@@ -39,12 +41,17 @@ pub(super) struct Body {
     content: Content,
     /// Of a stream: what hyper was not yet given of its last event.
     rest: Bytes,
+    /// Of a stream: whether it ends with that event.
+    ends: bool,
+    /// Whether the last byte is given for itself. On a stream of HTTP/2, hyper takes a piece out of our hands once the client has a window of one
+    /// byte, but the next piece only when the window covers all before it. So the last byte waits here until the client could have the others.
+    last_alone: bool,
     record: Option<RequestLog>,
 }
 
 impl Body {
-    /// `record` has the status already.
-    pub(super) fn new(content: Content, mut record: RequestLog) -> Self {
+    /// `record` has the status already. `version` is that of the request.
+    pub(super) fn new(content: Content, mut record: RequestLog, version: Version) -> Self {
         let over = match &content {
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Over => true,
@@ -53,12 +60,17 @@ impl Body {
         if over {
             record.ended("done");
         }
-        Self { content, rest: Bytes::new(), record: (!over).then_some(record) }
+        Self { record: (!over).then_some(record), ..Self::of(content, version) }
+    }
+
+    fn of(content: Content, version: Version) -> Self {
+        // On HTTP/1.1 the socket tells what the client takes.
+        Self { content, rest: Bytes::new(), ends: false, last_alone: version == Version::HTTP_2, record: None }
     }
 
     fn next_slice(&mut self) -> Option<Bytes> {
         let Content::Whole(bytes) = &mut self.content else { return None };
-        let piece = bytes.split_to(bytes.len().min(SLICE_BYTES));
+        let piece = next_piece(bytes, self.last_alone);
         if bytes.is_empty() {
             // Before the client can have the last byte, so that whoever has it finds the request in the log.
             self.content = Content::Over;
@@ -71,14 +83,14 @@ impl Body {
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.rest.is_empty() {
-            return Poll::Ready(Some(self.rest.split_to(self.rest.len().min(SLICE_BYTES))));
+            return Poll::Ready(Some(next_piece(&mut self.rest, self.ends && self.last_alone)));
         }
         let Content::Stream(events) = &mut self.content else { return Poll::Ready(None) };
         let item = {
             let _inside = self.record.as_ref().map(|record| record.span.enter());
             std::task::ready!(events.as_mut().poll_next(cx))
         };
-        let Some(Event { mut bytes, ended }) = item else {
+        let Some(Event { bytes, ended }) = item else {
             // The stream goes first: what it used is counted before the request is over.
             self.content = Content::Over;
             self.record = None;
@@ -88,9 +100,16 @@ impl Body {
             // Clients hang up at the last event; they have all there is.
             record.ended(outcome);
         }
-        self.rest = bytes.split_off(bytes.len().min(SLICE_BYTES));
-        Poll::Ready(Some(bytes))
+        self.rest = bytes;
+        self.ends = ended.is_some();
+        Poll::Ready(Some(next_piece(&mut self.rest, self.ends && self.last_alone)))
     }
+}
+
+/// Takes the next piece off bytes. `last_alone` keeps the last of them for a piece of its own.
+fn next_piece(bytes: &mut Bytes, last_alone: bool) -> Bytes {
+    let whole = bytes.len() - usize::from(last_alone && bytes.len() > 1);
+    bytes.split_to(whole.min(SLICE_BYTES))
 }
 
 impl hyper::body::Body for Body {
@@ -129,7 +148,7 @@ mod tests {
     use super::*;
 
     async fn sent(content: Content) -> String {
-        let bytes = Body { content, rest: Bytes::new(), record: None }.collect().await.expect("infallible").to_bytes();
+        let bytes = Body::of(content, Version::HTTP_11).collect().await.expect("infallible").to_bytes();
         String::from_utf8(bytes.into()).expect("UTF-8")
     }
 
@@ -140,24 +159,59 @@ mod tests {
         assert_eq!(sent(Content::Stream(Box::pin(events))).await, "event: a\ndata: {}\n\nevent: b\ndata: {}\n\n");
     }
 
-    #[tokio::test]
-    async fn what_is_large_is_given_in_slices() {
-        let large = Bytes::from(vec![b'x'; 2 * SLICE_BYTES + 1]);
-        let event = Event { bytes: large.clone(), ended: Some("done") };
-        for content in [Content::Whole(large), Content::Stream(Box::pin(stream::iter([event])))] {
-            let mut body = Body { content, rest: Bytes::new(), record: None };
+    /// The sizes of the pieces of an answer of so many bytes, which are the same for a whole one and for a stream's last event.
+    async fn pieces(length: usize, version: Version) -> Vec<usize> {
+        let bytes = Bytes::from(vec![b'x'; length]);
+        let event = Event { bytes: bytes.clone(), ended: Some("done") };
+        let mut both = Vec::new();
+        for content in [Content::Whole(bytes), Content::Stream(Box::pin(stream::iter([event])))] {
+            let mut body = Body::of(content, version);
             let mut sizes = Vec::new();
             while let Some(frame) = body.frame().await {
                 sizes.push(frame.expect("infallible").into_data().expect("data").len());
             }
-            assert_eq!(sizes, [SLICE_BYTES, SLICE_BYTES, 1]);
+            both.push(sizes);
         }
+        assert_eq!(both[0], both[1]);
+        both.swap_remove(0)
+    }
+
+    #[tokio::test]
+    async fn what_is_large_is_given_in_slices() {
+        assert_eq!(pieces(2 * SLICE_BYTES + 1, Version::HTTP_11).await, [SLICE_BYTES, SLICE_BYTES, 1]);
+        assert_eq!(pieces(SLICE_BYTES, Version::HTTP_11).await, [SLICE_BYTES]);
+    }
+
+    #[tokio::test]
+    async fn over_http2_the_last_byte_of_an_answer_is_given_alone() {
+        let sizes = [
+            (1, vec![1]),
+            (2, vec![1, 1]),
+            (SLICE_BYTES, vec![SLICE_BYTES - 1, 1]),
+            (SLICE_BYTES + 1, vec![SLICE_BYTES, 1]),
+            (SLICE_BYTES + 2, vec![SLICE_BYTES, 1, 1]),
+        ];
+        for (length, expected) in sizes {
+            assert_eq!(pieces(length, Version::HTTP_2).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn events_before_the_last_are_given_at_once() {
+        let event = |bytes: &'static str, ended| Event { bytes: Bytes::from_static(bytes.as_bytes()), ended };
+        let events = stream::iter([event("one", None), event("two", Some("done"))]);
+        let mut body = Body::of(Content::Stream(Box::pin(events)), Version::HTTP_2);
+        for piece in ["one", "tw", "o"] {
+            let frame = body.frame().await.expect("a frame").expect("infallible").into_data().expect("data");
+            assert_eq!(frame, piece);
+        }
+        assert!(body.frame().await.is_none());
     }
 
     #[tokio::test]
     async fn a_whole_answer_tells_its_length_and_its_end() {
         use hyper::body::Body as _;
-        let mut body = Body { content: Content::Whole(Bytes::from_static(b"{}")), rest: Bytes::new(), record: None };
+        let mut body = Body::of(Content::Whole(Bytes::from_static(b"{}")), Version::HTTP_11);
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
         let frame = body.frame().await.expect("a frame").expect("infallible").into_data();
         assert_eq!(frame.ok(), Some(Bytes::from_static(b"{}")));

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -55,7 +54,6 @@ impl Server {
             openapi: LazyLock::new(openapi_document),
             draining: AtomicBool::new(false),
             plugins_tried: AtomicBool::new(false),
-            parses: Arc::new(Semaphore::new(limits.parses)),
         };
         Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
     }
@@ -89,13 +87,16 @@ impl Handler for Shared {
         let (surface, found) = route::find(SURFACES, &head.method, head.uri.path());
         let origins = surface.cors.then_some(&self.cors_origins);
         let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
-        let span = log.span.clone();
+        let (span, version) = (log.span.clone(), head.version);
         let answering = async {
-            if let Some(response) = origins.and_then(|origins| preflight(origins, &head)) {
+            // Before anything is answered, so that no other rule holds for a question of a browser.
+            let checked = heads::check(&head, self.limits.header_bytes);
+            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, &head));
+            if let Some(response) = asked {
                 log.route = PREFLIGHT;
                 return response;
             }
-            let dispatched = AssertUnwindSafe(dispatch(surface, found, &head, &mut body, &mut log)).catch_unwind().await;
+            let dispatched = AssertUnwindSafe(dispatch(surface, checked.and(found), &head, &mut body, &mut log)).catch_unwind().await;
             let mut response = match dispatched.unwrap_or(Err(Failure::Panicked)) {
                 Ok(response) => response,
                 Err(failure) => {
@@ -123,7 +124,7 @@ impl Handler for Shared {
         }
         log.answered(response.status().as_u16());
         let (parts, content) = response.into_parts();
-        Response::from_parts(parts, Body::new(content, log))
+        Response::from_parts(parts, Body::new(content, log, version))
     }
 
     fn connections_changed(&self, change: i64) {
@@ -162,12 +163,14 @@ async fn dispatch(
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
-    heads::check(head, shared.limits.header_bytes)?;
     let (route, segment) = found?;
     log.route = route.name;
     let nobody = Origins::default();
     let origins = if surface.cors { &shared.cors_origins } else { &nobody };
-    log.is_of(access::authorize(route.access, &shared.keys, origins, head)?);
+    let caller = access::authorize(route.access, &shared.keys, origins, head)?;
+    if route.access != Access::Open {
+        log.is_of(caller);
+    }
     if route.metered {
         log.meter()?;
     }

@@ -15,7 +15,9 @@ use super::error::{Failure, Refusal};
 use super::request_body::{collect, expect_json};
 use super::request_log::RequestLog;
 use super::shared::Shared;
+use crate::chat::Client;
 use crate::chat::codec::{self, Checked, Form};
+use crate::fair::Shares;
 
 /// Longer bodies are parsed on a thread of their own. A body of this length can hold this one up for some milliseconds at the worst, and one as
 /// clients send them for a tenth of one.
@@ -58,19 +60,30 @@ impl Reading<'_> {
         if !large {
             return work();
         }
-        let turn = Arc::clone(&shared.parses).acquire_owned().await.expect("nobody closes the semaphore");
-        let parsing = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(turn);
-            result
-        });
-        parsing.await.unwrap_or(Err(Failure::Panicked))
+        in_turn(&shared.shares.parses, &log.client, work).await
     }
 
     /// The body as a value whose form refuses what it does not know; an error names its field.
     pub(super) async fn value<T: DeserializeOwned + Send + 'static>(self, form: Form) -> Result<T, Failure> {
         self.parsed(form, |text| Ok(value(&text)?)).await
     }
+}
+
+/// Does work on a thread of its own when its client has a turn for it. Clients take turns, so that many large bodies of one hold up none of
+/// another.
+async fn in_turn<T, F>(turns: &Shares, client: &Client, work: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+{
+    let turn = turns.wait(client, 1).await;
+    // The turn goes with the work, which goes on if the request is dropped.
+    let working = tokio::task::spawn_blocking(move || {
+        let result = work();
+        drop(turn);
+        result
+    });
+    working.await.unwrap_or(Err(Failure::Panicked))
 }
 
 /// A JSON text as a value; an error names its field.
@@ -87,7 +100,49 @@ pub(super) fn value<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Refusal
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError, mpsc};
+
+    use futures_util::{FutureExt, future};
+
     use super::*;
+
+    #[tokio::test]
+    async fn turns_to_parse_go_round_between_clients() {
+        let (turns, order) = (Shares::new(1), Arc::new(Mutex::new(Vec::new())));
+        let [flood, other] = ["flood", "other"].map(|name| Client::Key(name.into()));
+        let (go, gone) = mpsc::channel::<()>();
+        let mut first = Box::pin(in_turn(&turns, &flood, move || {
+            let _ = gone.recv();
+            Ok(())
+        }));
+        assert!((&mut first).now_or_never().is_none(), "it runs");
+        let work = |name: &'static str| {
+            let order = Arc::clone(&order);
+            move || {
+                order.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                Ok(())
+            }
+        };
+        let mut waiting = Vec::new();
+        for (client, name) in [(&flood, "flood"), (&flood, "flood"), (&flood, "flood"), (&other, "other")] {
+            let mut one = Box::pin(in_turn(&turns, client, work(name)));
+            assert!((&mut one).now_or_never().is_none(), "it waits");
+            waiting.push(one);
+        }
+        drop(go);
+        first.await.expect("no failure");
+        future::join_all(waiting).await.into_iter().for_each(|result| result.expect("no failure"));
+        let order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*order, ["flood", "other", "flood", "flood"]);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_gives_its_turn_back() {
+        let (turns, client) = (Shares::new(1), Client::Key("a".into()));
+        let result = in_turn(&turns, &client, || -> Result<(), Failure> { panic!("on purpose") }).await;
+        assert!(matches!(result, Err(Failure::Panicked)));
+        assert_eq!(turns.held(), 0);
+    }
 
     #[test]
     fn a_mistake_in_json_names_its_field() {

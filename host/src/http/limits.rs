@@ -32,7 +32,7 @@ pub struct Limits {
     pub tool_calls: usize,
     /// Tools that are offered to the model.
     pub tools: usize,
-    /// Bodies of more than 64 KiB that are parsed at once, on threads of their own; others wait.
+    /// Bodies of more than 64 KiB that are parsed at once, on threads of their own; others wait. Clients take turns.
     pub parses: usize,
     /// From a request's head to its body's last byte.
     pub body_time: Duration,
@@ -52,7 +52,8 @@ pub struct Limits {
     pub admin_requests: usize,
     /// How long a client may take nothing of an answer that waits for it.
     pub write_time: Duration,
-    /// Bytes of all whole answers that wait to be sent; more are answered 503. Clients share them.
+    /// Bytes of all whole answers that wait to be sent; more are answered 503. Clients share them. Answers that need no key share a sixteenth
+    /// of as many, apart from these.
     pub answer_bytes: usize,
     /// A whole exchange, its stream included.
     pub request_time: Duration,
@@ -75,7 +76,7 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             // A full context of a million tokens is 4 MB of text; a few inline images make it more.
             body_bytes: 16 << 20,
-            // Sixteen of the largest bodies, of which one caller alone gets eight. Nothing is ever made of a body that takes more than four
+            // Sixteen of the largest bodies, of which one caller alone gets twelve. Nothing is ever made of a body that takes more than four
             // times what it reserved, so this is a gigabyte at the worst.
             bodies_bytes: 256 << 20,
             // A deep schema of a tool has twenty. JSON parsers commonly stop at 128, ours among them.

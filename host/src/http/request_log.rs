@@ -59,6 +59,10 @@ pub(super) struct RequestLog {
     awaits_body: bool,
     /// Whether it costs its caller tokens.
     metered: bool,
+    /// Whether it may be where it is by more than that everybody may.
+    authorized: bool,
+    /// Whether its answer holds memory that would not be held without it.
+    own_answer: bool,
 }
 
 impl RequestLog {
@@ -83,11 +87,14 @@ impl RequestLog {
             place: None,
             awaits_body: false,
             metered: false,
+            authorized: false,
+            own_answer: true,
         }
     }
 
-    /// Says who sends the request, now that it is known.
+    /// Says who sends the request, now that it is known, on a route that is not open to everybody. Without keys it is nobody by name.
     pub(super) fn is_of(&mut self, caller: Option<Arc<str>>) {
+        self.authorized = true;
         if let Some(name) = &caller {
             self.client = Client::Key(Arc::clone(name));
         }
@@ -135,14 +142,20 @@ impl RequestLog {
 
     /// An answer's bytes, which count among those that wait to be sent, and which hold the request's place, until nobody has them any more.
     pub(super) fn hold_answer(&mut self, bytes: Bytes) -> Result<Bytes, Refusal> {
-        if bytes.len() <= UNCOUNTED_BYTES {
+        if bytes.len() <= UNCOUNTED_BYTES || !self.own_answer {
             return Ok(bytes);
         }
-        let answers = &self.shared.shares.answers;
+        let shares = &self.shared.shares;
+        let answers = if self.authorized { &shares.answers } else { &shares.open_answers };
         // One that is larger than a client's share is sent alone.
         let amount = bytes.len().min(answers.most());
         let share = answers.take(&self.client, amount).ok_or(Refusal::Overloaded { key: "limits.http.answer_bytes" })?;
         Ok(Bytes::from_owner(CountedAnswer { bytes, _share: share, _place: self.place.take() }))
+    }
+
+    /// The answer is one that the server keeps whoever asks for it, so that its bytes are not counted.
+    pub(super) fn answers_with_what_is_kept(&mut self) {
+        self.own_answer = false;
     }
 
     /// Counts the request against its caller's limits, if there are any.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use super::cors::Origins;
 use super::keys::Keys;
@@ -51,8 +50,6 @@ pub(super) struct Shared {
     pub(super) openapi: LazyLock<Bytes>,
     pub(super) shares: RequestShares,
     pub(super) draining: AtomicBool,
-    /// Turns to parse a large body.
-    pub(super) parses: Arc<Semaphore>,
     /// Every plugin that a pipeline names was tried once.
     pub(super) plugins_tried: AtomicBool,
 }
@@ -80,15 +77,23 @@ pub(super) struct RequestShares {
     pub(super) places: Shares,
     /// `limits.admin_requests`
     pub(super) admin_places: Shares,
+    /// `limits.parses`
+    pub(super) parses: Shares,
     /// `limits.answer_bytes`
     pub(super) answers: Shares,
+    /// A part of as many bytes again, for answers to whoever showed no key where keys are needed. They must not take room from the others:
+    /// anybody can be as many addresses as they have.
+    pub(super) open_answers: Shares,
 }
+
+/// How many times less than `limits.answer_bytes` the answers may hold together that need no key. It is a thousand of `/metrics`.
+const OPEN_PART: usize = 16;
 
 impl RequestShares {
     pub(super) fn new(limits: &Limits) -> Self {
-        let Limits { bodies, bodies_bytes, requests, admin_requests, answer_bytes, .. } = *limits;
-        let [bodies, bodies_bytes, places, admin_places, answers] =
-            [bodies, bodies_bytes, requests, admin_requests, answer_bytes].map(Shares::new);
-        Self { bodies, bodies_bytes, places, admin_places, answers }
+        let Limits { bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, .. } = *limits;
+        let [bodies, bodies_bytes, places, admin_places, parses, answers, open_answers] =
+            [bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, answer_bytes / OPEN_PART].map(Shares::new);
+        Self { bodies, bodies_bytes, places, admin_places, parses, answers, open_answers }
     }
 }

@@ -96,9 +96,9 @@ async fn streams_over_the_limit_are_refused_and_the_others_are_served() {
     let reset = client.frame(frame::Kind::Reset).await;
     assert_eq!((reset.stream, &*reset.payload), (3, &[0, 0, 0, 7][..]), "REFUSED_STREAM, which may be tried again");
     client.send(frame::last(1, question(false).as_bytes())).await;
-    assert_eq!(client.frame(frame::Kind::Data).await.stream, 1);
+    assert_eq!(client.body().await.0, 1);
     client.send(frame::get(5, "/healthz")).await;
-    assert_eq!(client.frame(frame::Kind::Data).await.stream, 5);
+    assert_eq!(client.body().await.0, 5);
 }
 
 #[tokio::test]
@@ -119,11 +119,11 @@ async fn readiness_ends_with_the_drain_where_a_connection_still_asks() {
     let going = client.frame(frame::Kind::GoAway).await;
     assert_eq!(&going.payload[..4], &[0x7f, 0xff, 0xff, 0xff]);
     client.send(frame::get(3, "/readyz")).await;
-    let ready = client.frame(frame::Kind::Data).await;
-    assert_eq!((ready.stream, String::from_utf8_lossy(&ready.payload).into_owned()), (3, r#"{"status":"draining"}"#.into()));
+    let (stream, ready) = client.body().await;
+    assert_eq!((stream, String::from_utf8_lossy(&ready).into_owned()), (3, r#"{"status":"draining"}"#.into()));
     signal.fire();
-    let answer = client.frame(frame::Kind::Data).await;
-    assert_eq!((answer.stream, &*answer.payload), (1, reply.as_bytes()), "what ran is finished");
+    let (stream, answer) = client.body().await;
+    assert_eq!((stream, &*answer), (1, reply.as_bytes()), "what ran is finished");
     drop(client);
     assert!(server.wait().success());
 }

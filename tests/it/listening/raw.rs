@@ -128,13 +128,16 @@ pub(super) mod frame {
     pub(in super::super) struct Frame {
         pub(in super::super) stream: u32,
         pub(in super::super) payload: Vec<u8>,
+        /// Of data: whether it is the last of its stream.
+        pub(in super::super) last: bool,
     }
 
     pub(in super::super) const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     pub(in super::super) const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
 
     const HEADERS: u8 = 1;
-    const END_STREAM: u8 = 1;
+    const WINDOW_UPDATE: u8 = 8;
+    pub(in super::super) const END_STREAM: u8 = 1;
     const END_HEADERS: u8 = 4;
 
     fn of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -149,14 +152,19 @@ pub(super) mod frame {
         of(HEADERS, END_HEADERS | end, stream, &block)
     }
 
-    /// How a client begins whose streams have no window: it takes nothing of any answer.
-    pub(in super::super) fn without_window() -> Vec<u8> {
-        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &window(0)[..]].concat()
+    /// How a client begins whose streams have that window: it takes no more of any answer.
+    pub(in super::super) fn with_window(bytes: u32) -> Vec<u8> {
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &window(bytes)[..]].concat()
     }
 
     /// SETTINGS with that window for each stream.
     pub(in super::super) fn window(bytes: u32) -> Vec<u8> {
         of(Kind::Settings as u8, 0, 0, &[&[0, 4], &bytes.to_be_bytes()[..]].concat())
+    }
+
+    /// WINDOW_UPDATE: the client takes so many bytes more.
+    pub(in super::super) fn wider(stream: u32, bytes: u32) -> Vec<u8> {
+        of(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
     }
 
     pub(in super::super) fn get(stream: u32, path: &str) -> Vec<u8> {
@@ -179,8 +187,22 @@ impl Raw {
             let head = self.bytes(9).await;
             let payload = self.bytes(usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])).await;
             if head[3] == kind as u8 && !payload.is_empty() {
-                return frame::Frame { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload };
+                let last = head[4] & frame::END_STREAM > 0;
+                return frame::Frame { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload, last };
             }
         }
+    }
+
+    /// The next whole body, with its stream; no other may come in between.
+    pub(super) async fn body(&mut self) -> (u32, Vec<u8>) {
+        let first = self.frame(frame::Kind::Data).await;
+        let (stream, mut body, mut last) = (first.stream, first.payload, first.last);
+        while !last {
+            let next = self.frame(frame::Kind::Data).await;
+            assert_eq!(next.stream, stream);
+            body.extend(next.payload);
+            last = next.last;
+        }
+        (stream, body)
     }
 }

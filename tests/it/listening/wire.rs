@@ -23,6 +23,28 @@ async fn head_is_get_without_the_body() {
     assert_eq!(client.bare_reply().await.status, 405);
 }
 
+#[tokio::test]
+async fn a_question_of_a_browser_is_checked_like_any_other_head() {
+    let server = alone("header_bytes = \"8KiB\"\n[http]\ncors_origins = [\"https://chat.example\"]");
+    let ask = |more: &str| {
+        format!(
+            "OPTIONS /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\norigin: https://chat.example\r\naccess-control-request-method: POST\r\n{more}\r\n"
+        )
+    };
+    let mut client = Raw::connect(&server).await;
+    client.send(ask("")).await;
+    assert_eq!(client.bare_reply().await.status, 204);
+    client.send(ask("host: evil.example\r\n")).await;
+    let refused = client.reply().await;
+    assert_eq!(
+        (refused.refused(400).as_str(), refused.header("access-control-allow-origin")),
+        ("invalid_value", Some("https://chat.example"))
+    );
+    // hyper reads in pieces, so it lets a head pass whose end came with the piece that went over the limit.
+    client.send(ask(&format!("x: {}\r\n", "x".repeat(8_100)))).await;
+    assert_eq!(client.reply().await.status, 431);
+}
+
 /// The status of the only reply to those bytes, after which the connection is closed: what follows could be a smuggled request.
 async fn only_status(server: &crate::server::Server, bytes: &str) -> u16 {
     let mut client = Raw::connect(server).await;

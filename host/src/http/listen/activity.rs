@@ -1,6 +1,6 @@
 //! The clock of one connection: which requests run on it, since when it is idle, and when it is to be closed or cut.
 //! Pure but for a lock: times are handed in, so that tests need no clock. A request that was let in is not cut before its own deadline is over,
-//! unless its client does not read.
+//! unless its client does not read; one of several is cut by its stream's task, which leaves the others alone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::offer::Offer;
 use crate::http::limits::Limits;
 
 /// How long the last event may take to reach the client after the exchange's deadline; after that the client does not read.
-const STUCK_TIME: Duration = Duration::from_secs(10);
+pub(super) const STUCK_TIME: Duration = Duration::from_secs(10);
 /// How long a connection without a request may take to close once the server stops: one round trip of HTTP/2. By itself hyper would wait
 /// for the rest of a head that has begun.
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
@@ -171,10 +171,12 @@ impl Times {
         if let Some(oldest) = times.running.iter().map(|running| running.began).min() {
             let stuck = oldest + limits.request_time + STUCK_TIME;
             times.closing = false;
-            return if now >= stuck {
-                Action::Cut(UNREAD)
-            } else {
-                Action::Keep(stuck.min(now + times.stopping_since.map_or(limits.idle_time, |_| FAREWELL_TIME)))
+            let again = now + times.stopping_since.map_or(limits.idle_time, |_| FAREWELL_TIME);
+            return match times.running.len() {
+                1 if now >= stuck => Action::Cut(UNREAD),
+                1 => Action::Keep(stuck.min(again)),
+                // Those beside it are not to blame: `streams` resets the one that is stuck.
+                _ => Action::Keep(again),
             };
         }
         if let Some(since) = times.stopping_since {
@@ -264,16 +266,21 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_connection_lives_until_its_oldest_request_is_long_over() {
+    fn a_busy_connection_lives_until_its_only_request_is_long_over() {
         let start = Instant::now();
         let activity = Activity::new(start);
         let request = activity.began(start);
-        activity.began(start + 10 * SECOND);
         assert_eq!(activity.next_action(start + SECOND, &limits()), Action::Keep(start + 6 * SECOND));
         assert_eq!(activity.next_action(start + 29 * SECOND, &limits()), Action::Keep(start + 30 * SECOND));
         assert!(matches!(activity.next_action(start + 30 * SECOND, &limits()), Action::Cut(_)));
-        activity.ended(request, start + 30 * SECOND);
+        // A younger one is not cut with it.
+        let younger = activity.began(start + 25 * SECOND);
         assert_eq!(activity.next_action(start + 30 * SECOND, &limits()), Action::Keep(start + 35 * SECOND));
+        activity.ended(request, start + 31 * SECOND);
+        assert_eq!(activity.next_action(start + 54 * SECOND, &limits()), Action::Keep(start + 55 * SECOND));
+        assert!(matches!(activity.next_action(start + 55 * SECOND, &limits()), Action::Cut(_)));
+        activity.ended(younger, start + 55 * SECOND);
+        assert_eq!(activity.next_action(start + 55 * SECOND, &limits()), Action::Keep(start + 60 * SECOND));
     }
 
     #[test]

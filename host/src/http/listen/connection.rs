@@ -50,7 +50,7 @@ impl<H: Handler> Protocols<H> {
 
 fn protocol<H: Handler>(limits: &Limits, handler: &Arc<H>) -> Builder<Streams<H>> {
     let header_bytes = limits.header_bytes.max(HEADER_BYTES_MIN);
-    let mut builder = Builder::new(Streams::new(Arc::clone(handler), limits.write_time));
+    let mut builder = Builder::new(Streams::new(Arc::clone(handler), limits));
     // Without half-close a client that stops sending has left, and its work is dropped.
     builder.http1().half_close(false).header_read_timeout(None).max_buf_size(header_bytes).max_headers(HEADERS_MAX);
     builder

@@ -27,10 +27,10 @@ impl Offer {
         (due > now).then_some(due)
     }
 
-    /// Ready once the client has taken nothing for that time.
-    pub(super) async fn unread(&self, time: Duration) {
-        while let Some(next) = self.check(Instant::now(), time) {
-            tokio::time::sleep_until(next).await;
+    /// Ready once the client has taken nothing for that time, and at `end` whatever it took.
+    pub(super) async fn unread(&self, time: Duration, end: Instant) {
+        while let Some(next) = self.check(Instant::now(), time).filter(|_| Instant::now() < end) {
+            tokio::time::sleep_until(next.min(end)).await;
         }
     }
 
