@@ -9,6 +9,9 @@ use prometheus_client::metrics::counter::Counter;
 
 /// Bytes of one write: a terminal or a pipe that takes little at a time shows progress, and what it took makes room at once.
 const WRITE_BYTES: usize = 16 << 10;
+/// What the thread rests after each write. Lines that follow each other closely are then written together: to wake it for each of them would
+/// cost a request more than the line does.
+const REST: Duration = Duration::from_millis(2);
 
 /// What the thread says once it writes again: how many lines were lost meanwhile.
 type Report = fn(u64);
@@ -39,7 +42,7 @@ struct State {
     taken: usize,
     /// Lines that were lost since this was last reported.
     lost: u64,
-    /// The thread waits for lines.
+    /// The thread waits for a line, and was not told of one yet.
     idle: bool,
     /// What waits is still written, but no further lines are waited for.
     ended: bool,
@@ -69,7 +72,6 @@ impl Queue {
         let mut state = self.0.lock();
         state.ended = true;
         self.0.filled.notify_one();
-        // A thread that was told of a line and has not woken yet still counts as idle.
         let busy = |state: &mut State| !(state.gone || state.idle && state.waiting.is_empty());
         drop(self.0.idle.wait_timeout_while(state, time, busy));
     }
@@ -86,8 +88,11 @@ impl Lines {
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
+        let wakes = std::mem::take(&mut state.idle) || self.0.is_half_full(&state);
         drop(state);
-        self.0.filled.notify_one();
+        if wakes {
+            self.0.filled.notify_one();
+        }
     }
 }
 
@@ -109,6 +114,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When the thread rests no longer.
+    fn is_half_full(&self, state: &State) -> bool {
+        state.waiting.len() > self.bytes_max / 2
+    }
+
     /// The thread: writes until the queue has ended and is empty.
     fn write_all(&self, mut writer: impl Write, report: Report) {
         let mut batch = Vec::new();
@@ -123,6 +133,8 @@ impl Shared {
                 // This is a line like any other, so it may be lost too, and then counts for the next report.
                 report(lost);
             }
+            let rests = |state: &mut State| !state.ended && !self.is_half_full(state);
+            drop(self.filled.wait_timeout_while(self.lock(), REST, rests));
         }
     }
 
