@@ -10,13 +10,15 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use super::otlp::Collecting;
-use queue::Queue;
+use queue::{Lines, Queue};
 
 /// Read if no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
 const VARIABLE: &str = "COFFERDAM_LOG";
@@ -79,9 +81,8 @@ impl Log {
         let queue = Queue::start(std::io::stderr(), limits.log_queue, DROPPED.clone(), report).map_err(LogError::Thread)?;
         // Colours would be noise in a file or a journal.
         let ansi = std::io::stderr().is_terminal();
-        let waiting = queue.lines();
         // What the library would say of its own errors would go to stderr directly, and wait for it.
-        let lines = tracing_subscriber::fmt::layer().with_writer(move || waiting.clone()).with_ansi(ansi).log_internal_errors(false);
+        let lines = tracing_subscriber::fmt::layer().with_writer(ByLevel(queue.lines())).with_ansi(ansi).log_internal_errors(false);
         let lines = match format {
             LogFormat::Text => lines.boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
@@ -113,6 +114,21 @@ impl Log {
     /// Writes a line that is no event, behind all that waits: what the command says when it ends.
     pub fn say(&self, line: &str) {
         self.queue.lines().push(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Warnings and errors are urgent.
+struct ByLevel(Lines);
+
+impl<'a> MakeWriter<'a> for ByLevel {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        self.0.clone()
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Lines {
+        if *about.level() <= Level::WARN { self.0.urgent() } else { self.0.clone() }
     }
 }
 

@@ -21,7 +21,11 @@ pub(super) struct Queue(Arc<Shared>);
 
 /// Where lines are added.
 #[derive(Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct Lines {
+    shared: Arc<Shared>,
+    /// They are for somebody who has to act, and are written without a rest.
+    urgent: bool,
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -44,6 +48,8 @@ struct State {
     lost: u64,
     /// The thread waits for a line, and was not told of one yet.
     idle: bool,
+    /// An urgent line waits.
+    urgent: bool,
     /// What waits is still written, but no further lines are waited for.
     ended: bool,
     /// The thread is gone.
@@ -64,7 +70,7 @@ impl Queue {
     }
 
     pub(super) fn lines(&self) -> Lines {
-        Lines(Arc::clone(&self.0))
+        Lines { shared: Arc::clone(&self.0), urgent: false }
     }
 
     /// Waits until all lines were written, for at most `time`; the thread then ends.
@@ -78,20 +84,27 @@ impl Queue {
 }
 
 impl Lines {
+    /// The same for lines that are urgent.
+    pub(super) fn urgent(&self) -> Self {
+        Self { urgent: true, ..self.clone() }
+    }
+
     /// Adds a line if there is room.
     pub(super) fn push(&self, line: &[u8]) {
-        let mut state = self.0.lock();
-        if state.gone || state.taken + state.waiting.len() + line.len() > self.0.bytes_max {
+        let Self { shared, urgent } = self;
+        let mut state = shared.lock();
+        if state.gone || state.taken + state.waiting.len() + line.len() > shared.bytes_max {
             state.lost += 1;
-            self.0.dropped.inc();
+            shared.dropped.inc();
             return;
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
-        let wakes = std::mem::take(&mut state.idle) || self.0.is_half_full(&state);
+        state.urgent |= urgent;
+        let wakes = std::mem::take(&mut state.idle) || *urgent || shared.is_half_full(&state);
         drop(state);
         if wakes {
-            self.0.filled.notify_one();
+            shared.filled.notify_one();
         }
     }
 }
@@ -133,7 +146,7 @@ impl Shared {
                 // This is a line like any other, so it may be lost too, and then counts for the next report.
                 report(lost);
             }
-            let rests = |state: &mut State| !state.ended && !self.is_half_full(state);
+            let rests = |state: &mut State| !(state.ended || state.urgent || self.is_half_full(state));
             drop(self.filled.wait_timeout_while(self.lock(), REST, rests));
         }
     }
@@ -156,6 +169,7 @@ impl Shared {
         }
         std::mem::swap(&mut state.waiting, batch);
         state.taken = batch.len();
+        state.urgent = false;
         Some(std::mem::take(&mut state.lines))
     }
 
