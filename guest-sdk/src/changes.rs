@@ -1,12 +1,12 @@
 //! What a pre-hook answers: `Changes` as a chain of calls, and the shorter ways to each outcome. Nothing is checked here: the host checks an outcome as a whole.
 
-use crate::{Changes, Edit, FieldChange, Json, Message, MessagesChange, PreOutcome, Rejection};
+use crate::{Changes, Edit, FieldChange, Json, Message, MessagesChange, Placed, PreOutcome, Rejection};
 
 impl Changes {
     /// Nothing changes; the start of a chain of calls.
     #[must_use]
     pub fn new() -> Self {
-        Self { messages: None, metadata: Vec::new(), model: None, params: Vec::new() }
+        Self { messages: None, metadata: Vec::new(), target: None, model: None, params: Vec::new() }
     }
 
     /// The whole conversation anew, in place of all edits before this call. Edits after it work on the new list.
@@ -19,13 +19,13 @@ impl Changes {
     /// Puts `message` in place of the one at `index`. Each edit sees the list as the edits before it left it.
     #[must_use]
     pub fn replace(self, index: u32, message: Message) -> Self {
-        self.edit(Edit::Replace((index, message)))
+        self.edit(Edit::Replace(Placed { index, message }))
     }
 
     /// Puts `message` before the one at `index`; the list's length appends.
     #[must_use]
     pub fn insert(self, index: u32, message: Message) -> Self {
-        self.edit(Edit::Insert((index, message)))
+        self.edit(Edit::Insert(Placed { index, message }))
     }
 
     /// Takes the message at `index` away.
@@ -75,8 +75,8 @@ impl Changes {
         match (&mut self.messages, edit) {
             (None, edit) => self.messages = Some(MessagesChange::Edits(vec![edit])),
             (Some(MessagesChange::Edits(edits)), edit) => edits.push(edit),
-            (Some(MessagesChange::All(list)), Edit::Replace((index, message))) => list[index as usize] = message,
-            (Some(MessagesChange::All(list)), Edit::Insert((index, message))) => list.insert(index as usize, message),
+            (Some(MessagesChange::All(list)), Edit::Replace(Placed { index, message })) => list[index as usize] = message,
+            (Some(MessagesChange::All(list)), Edit::Insert(Placed { index, message })) => list.insert(index as usize, message),
             (Some(MessagesChange::All(list)), Edit::Remove(index)) => drop(list.remove(index as usize)),
         }
         self
@@ -123,7 +123,11 @@ mod tests {
     #[test]
     fn edits_are_kept_in_the_order_of_the_calls() {
         let changes = Changes::new().replace(2, Message::user("a")).insert(0, Message::system("b")).remove(1);
-        let edits = vec![Edit::Replace((2, Message::user("a"))), Edit::Insert((0, Message::system("b"))), Edit::Remove(1)];
+        let edits = vec![
+            Edit::Replace(Placed { index: 2, message: Message::user("a") }),
+            Edit::Insert(Placed { index: 0, message: Message::system("b") }),
+            Edit::Remove(1),
+        ];
         assert_eq!(changes.messages, Some(MessagesChange::Edits(edits)));
     }
 

@@ -45,10 +45,10 @@ pub mod testing;
 #[doc(hidden)]
 pub use plugin::describe;
 
-pub use bindings::imports::cofferdam::hooks::types::{
-    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall,
+pub use bindings::imports::cofferdam::hooks::shapes::{
+    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
 };
-pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replacement, Reply};
-pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Request};
+pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
+pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};
 pub use json::Json;
 pub use plugin::{Package, Plugin};

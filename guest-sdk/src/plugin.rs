@@ -49,7 +49,7 @@ pub fn describe<P: Plugin>(package: Package) -> Description {
         name: P::NAME.unwrap_or(package.name).to_owned(),
         version: P::VERSION.unwrap_or(package.version).to_owned(),
         summary: P::SUMMARY.unwrap_or(package.description).to_owned(),
-        config_schema: P::CONFIG_SCHEMA.map(str::to_owned),
+        settings: P::CONFIG_SCHEMA.map(str::to_owned),
     }
 }
 
@@ -84,10 +84,10 @@ mod tests {
     fn a_plugin_is_described_by_its_package_unless_it_speaks_for_itself() {
         let silent = describe::<Silent>(PACKAGE);
         assert_eq!((silent.name.as_str(), silent.version.as_str(), silent.summary.as_str()), ("package", "1.2.3", "Does things."));
-        assert_eq!(silent.config_schema, None);
+        assert_eq!(silent.settings, None);
         let named = describe::<Named>(PACKAGE);
         assert_eq!((named.name.as_str(), named.version.as_str()), ("own-name", "1.2.3"));
-        assert_eq!(named.config_schema.as_deref(), Some("{}"));
+        assert_eq!(named.settings.as_deref(), Some("{}"));
     }
 
     #[test]

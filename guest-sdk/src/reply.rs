@@ -2,7 +2,7 @@
 //! never sent back.
 
 use crate::request::find;
-use crate::{FieldChange, Json, Message, PostOutcome, Rejection, Replacement, Reply};
+use crate::{FieldChange, Json, Message, PostOutcome, Rejection, Replaced, Replacement, Reply};
 
 impl Reply {
     /// Offers every text part of every choice to `change`, which gives `None` for what may stay. The answer names the changed
@@ -16,7 +16,8 @@ impl Reply {
     #[must_use]
     pub fn map_messages(self, mut change: impl FnMut(&mut Message) -> bool) -> Replacement {
         let choices = self.choices.into_iter();
-        let messages = choices.filter_map(|mut choice| change(&mut choice.message).then_some((choice.index, choice.message))).collect();
+        let changed = choices.filter_map(|mut choice| change(&mut choice.message).then_some(choice));
+        let messages = changed.map(|choice| Replaced { choice: choice.index, message: choice.message }).collect();
         Replacement { messages, metadata: Vec::new() }
     }
 
@@ -37,7 +38,7 @@ impl Replacement {
     /// A new message for the choice of that `index`, which is the choice's own and not its position in the list.
     #[must_use]
     pub fn message(mut self, index: u32, message: Message) -> Self {
-        self.messages.push((index, message));
+        self.messages.push(Replaced { choice: index, message });
         self
     }
 
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn only_changed_choices_are_named() {
         let replacement = two_choices().map_text(|text| (text == "LOUD").then(|| "loud".to_owned()));
-        assert_eq!(replacement.messages, [(1, Message::assistant("loud"))]);
+        assert_eq!(replacement.messages, [Replaced { choice: 1, message: Message::assistant("loud") }]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn reply(text: &str) -> Reply {
 
 fn context(attempt: u32) -> Context {
     let (request_id, pipeline) = ("test-request".to_owned(), "test".to_owned());
-    Context { request_id, pipeline, caller: None, stream: false, attempt, deadline_ms: 60_000 }
+    Context { request_id, pipeline, caller: None, streamed: false, attempt, deadline_ms: 60_000 }
 }
 
 pub(crate) fn all() -> String {

@@ -18,13 +18,16 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 mod contract {
     wasmtime::component::bindgen!({
-        world: "cofferdam:hooks/bare-pre",
+        inline: "package bench:guest; world bare-pre {
+            import cofferdam:hooks/log@0.2.0; import cofferdam:hooks/config@0.2.0; export cofferdam:hooks/pre-hook@0.2.0;
+        }",
+        world: "bench:guest/bare-pre",
         path: "../wit",
         imports: { default: trappable },
         exports: { default: async },
     });
 }
-use contract::cofferdam::hooks::{config, log, types};
+use contract::cofferdam::hooks::{config, log, shapes as types};
 use contract::exports::cofferdam::hooks::pre_hook::{Outcome, Request};
 
 /// Calls in one round; rounds alternate between the two, so that a busy moment hits both.
@@ -219,7 +222,7 @@ fn request() -> Request {
             request_id: "bench".into(),
             pipeline: "bench".into(),
             caller: None,
-            stream: false,
+            streamed: false,
             attempt: 0,
             deadline_ms: 600_000,
         },

@@ -23,21 +23,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let out: PathBuf = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?.into();
     for name in MODULES {
-        fs::write(out.join(name).with_extension("wasm"), component(name, "pre")?)?;
+        fs::write(
+            out.join(name).with_extension("wasm"),
+            component(name, "export cofferdam:hooks/plugin@0.2.0; export cofferdam:hooks/pre-hook@0.2.0;")?,
+        )?;
     }
     // No tool of ours composes components, so the text of one is taken and the other put into it.
-    let text = wasmprinter::print_bytes(component("nothing", "bare-pre")?)?;
+    let text = wasmprinter::print_bytes(component("nothing", "export cofferdam:hooks/pre-hook@0.2.0;")?)?;
     let open = text.trim_end().strip_suffix(')').ok_or("a component ends with its bracket")?;
     let composed = format!("{open}{})", fs::read_to_string("adapter_strings.wat")?);
     fs::write(out.join("adapter_strings.wasm"), wat::parse_str(composed)?)?;
     Ok(())
 }
 
-fn component(name: &str, world: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+/// The component of a module, whose world has those exports.
+fn component(name: &str, exports: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut module = wat::parse_file(format!("{name}.wat"))?;
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir("../../wit")?;
-    let world = resolve.select_world(&[package], Some(world))?;
+    resolve.push_dir("../../wit")?;
+    let package = resolve.push_str("guest.wit", &format!("package tests:guest; world guest {{ {exports} }}"))?;
+    let world = resolve.select_world(&[package], Some("guest"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().validate(true).module(&module)?.encode()?)
 }

@@ -9,7 +9,7 @@
     (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (global.set $free (i32.add (local.get $start) (local.get 3)))
     (local.get $start))
-  (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param $request i32) (result i32)
+  (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param $request i32) (result i32)
     (local $at i32)
     (loop $more
       (drop (memory.grow (i32.const 0)))
@@ -20,5 +20,5 @@
   ;; The record `description`: name, version and summary as pointer and length, and an option that is none.
   (data (i32.const 1100) "grow-loop0.1.0A guest of the tests.")
   (data (i32.const 1024) "\4c\04\00\00\09\00\00\00\55\04\00\00\05\00\00\00\5a\04\00\00\15\00\00\00\00\00\00\00")
-  (func (export "cofferdam:hooks/plugin@0.1.0#describe") (result i32)
+  (func (export "cofferdam:hooks/plugin@0.2.0#describe") (result i32)
     (i32.const 1024)))

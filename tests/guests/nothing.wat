@@ -7,5 +7,5 @@
     (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (global.set $free (i32.add (local.get $start) (local.get 3)))
     (local.get $start))
-  (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param $request i32) (result i32)
+  (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param $request i32) (result i32)
     (i32.const 0)))

@@ -9,7 +9,7 @@
     (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (global.set $free (i32.add (local.get $start) (local.get 3)))
     (local.get $start))
-  (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param $request i32) (result i32)
+  (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param $request i32) (result i32)
     (local $at i32)
     (if (i32.eq (memory.grow (i32.const 960)) (i32.const -1)) (then (unreachable)))
     (local.set $at (i32.const 262144))
@@ -22,5 +22,5 @@
   ;; The record `description`: name, version and summary as pointer and length, and an option that is none.
   (data (i32.const 1100) "page-toucher0.1.0A guest of the tests.")
   (data (i32.const 1024) "\4c\04\00\00\0c\00\00\00\58\04\00\00\05\00\00\00\5d\04\00\00\15\00\00\00\00\00\00\00")
-  (func (export "cofferdam:hooks/plugin@0.1.0#describe") (result i32)
+  (func (export "cofferdam:hooks/plugin@0.2.0#describe") (result i32)
     (i32.const 1024)))

@@ -20,7 +20,7 @@
           (br $more))))
     (local.get $start))
 
-  (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param $request i32) (result i32)
+  (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param $request i32) (result i32)
     (loop $more
       (if (i32.eq (table.grow $hoard (ref.null func) (i32.const 10000)) (i32.const -1)) (then (unreachable)))
       (br $more))
@@ -33,5 +33,5 @@
     "\4c\00\00\00\05\00\00\00" ;; version: 5 bytes at 76
     "\51\00\00\00\15\00\00\00" ;; summary: 21 bytes at 81
     "\00\00\00\00")            ;; no schema
-  (func (export "cofferdam:hooks/plugin@0.1.0#describe") (result i32)
+  (func (export "cofferdam:hooks/plugin@0.2.0#describe") (result i32)
     (i32.const 0)))

@@ -107,6 +107,7 @@ async fn a_refusal_has_the_plugins_message_and_a_status_that_is_a_refusal() {
     assert_eq!(answer.json()["error"]["message"], "The rejecter rejects everything.");
     let server = Server::with(&config(&hook("bad-status", "pre_hook"), &upstream.url())).plugin("bad_status").start();
     assert_eq!(Client::of(server.address).chat("p", "hi", json!({})).await.refused(403), "not_an_error");
+    server.wait_for_log("the rejection's status 200 is not from 400 to 499; the client gets 403");
 }
 
 #[tokio::test]

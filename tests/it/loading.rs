@@ -1,6 +1,7 @@
 //! What loading plugins cannot do to the server and its other plugins: names, hostile components and files, and the start itself.
 
 mod bombs;
+mod contract;
 mod files;
 mod names;
 mod starting;

@@ -3,6 +3,8 @@
 
 #![allow(unreachable_pub, reason = "the harness is modules of this one binary")]
 
+#[path = "../support/altered.rs"]
+mod altered;
 #[path = "../support/client.rs"]
 mod client;
 #[path = "../support/components.rs"]

@@ -6,24 +6,24 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde_json::Map;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
-use super::bindings::{described, types};
+use super::bindings::plugin::Description;
+use super::bindings::types;
 use super::call::{Callee, Shared, Verdict};
 use super::capability::log::harmless;
 use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
+use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
 use super::outline::Outline;
-use super::plugin::{Export, Plugin};
+use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, imports, nested};
+use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
 use crate::chat::{Client, NAME_RULE, is_name};
 
-/// The interfaces of which a plugin exports one or both.
-const HOOKS: [&str; 2] = ["cofferdam:hooks/pre-hook@0.1.0", "cofferdam:hooks/post-hook@0.1.0"];
 /// Bytes of each of a plugin's own texts that are kept.
 const TEXT_BYTES_MAX: usize = 500;
 /// Bytes of the schema of its configuration, which stands in every list of plugins.
@@ -35,8 +35,6 @@ const DESCRIBE_TIMES: u32 = 10;
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     wanted: Vec<Capability>,
-    /// Some of what it exports, for messages.
-    exports: String,
 }
 
 /// Makes plugins of bytes.
@@ -83,12 +81,11 @@ impl Admission {
                 format!("its initial memories and tables take {image} bytes with their gaps, more than {limit} (raise `{key}`)").into()
             );
         }
+        // What it exports first: a component of another version of the contract imports of that version as well.
+        contract::check_exports(&outline.exports)?;
         let wanted = imports::check(&outline.imports, self.capabilities)?;
         self.linker(&wanted, &own_name(stem), self.own(stem))?;
-        if !outline.exports.iter().any(|name| HOOKS.contains(name)) {
-            return Err(no_hook(&outline.exports).into());
-        }
-        Ok(Looked { wanted, exports: imports::shown(&outline.exports).unwrap_or_default() })
+        Ok(Looked { wanted })
     }
 
     /// Admits the component that was compiled of what was looked at, or says why not.
@@ -96,11 +93,11 @@ impl Admission {
         // Its name is what it is asked for, so the file's name stands for it. It gets its configuration once its name is certain.
         let (guess, own) = (own_name(stem), self.own(stem));
         let without_config = PluginConfig { config: Map::new(), ..own.clone() };
-        let linked = self.link(component, &looked.wanted, &guess, &without_config)?;
-        if let (None, None) = hooks(&linked) {
-            return Err(other_shape(&looked.exports).into());
+        let exports = self.link(component, &looked.wanted, &guess, &without_config)?;
+        for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
+            tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
         }
-        let description = self.describe(&guess, own, linked).await?;
+        let description = self.describe(&guess, own, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
         {
@@ -112,11 +109,11 @@ impl Admission {
         }
         let name = description.as_ref().map_or(stem, |d| &d.name);
         let own = self.configs.get(name).cloned().unwrap_or_default();
-        let (pre, post) = hooks(&self.link(component, &looked.wanted, name, &own)?);
+        let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
-        let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.config_schema));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), pre, post })
+        let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports })
     }
 
     /// Seconds of a processor that the operator gives a component's compiling.
@@ -149,13 +146,15 @@ impl Admission {
         Ok(linker)
     }
 
-    fn link(&self, component: &Component, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<InstancePre<State>, Refusal> {
-        self.linker(wanted, name, own)?.instantiate_pre(component).map_err(|error| mismatch(&error).into())
+    /// Every import and every export that is linked was compared with the contract.
+    fn link(&self, component: &Component, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Exports, Refusal> {
+        let linked = self.linker(wanted, name, own)?.instantiate_pre(component).map_err(|error| imports_differ(&error))?;
+        Exports::check(linked)
     }
 
     /// Asks the component who it is, under the limits that a hook of the plugin would have.
-    async fn describe(&self, guess: &str, own: &PluginConfig, linked: InstancePre<State>) -> Result<Option<Description>, Refusal> {
-        let Ok(plugin) = described::DescribedPre::new(linked) else { return Ok(None) };
+    async fn describe(&self, guess: &str, own: &PluginConfig, exports: Exports) -> Result<Option<Description>, Refusal> {
+        let Some(plugin) = exports.plugin.clone() else { return Ok(None) };
         let mut limits = own.limits;
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
@@ -165,11 +164,11 @@ impl Admission {
             Ok(guest) => {
                 let work = async move {
                     let describe = async |store: &mut Store<State>| {
-                        let instance = plugin.instantiate_async(&mut *store).await?;
-                        instance.cofferdam_hooks_plugin().call_describe(store).await
+                        let instance = exports.instantiate(store).await?;
+                        plugin.load(&mut *store, &instance)?.call_describe(store).await
                     };
                     let ran = guest.run(describe).await;
-                    ((), ran.check(|described| check_description(described).map_err(FaultKind::Invalid)))
+                    ((), ran.check(|described, _| check_description(described).map_err(FaultKind::Invalid)))
                 };
                 call.settle(0, work).await.1
             }
@@ -184,35 +183,6 @@ impl Admission {
     }
 }
 
-/// Why a component is no plugin.
-fn no_hook(exports: &[&str]) -> String {
-    let found = imports::shown(exports).unwrap_or_else(|| "nothing".to_owned());
-    if exports.iter().any(|name| name.starts_with("cofferdam:hooks/pre-hook@") || name.starts_with("cofferdam:hooks/post-hook@")) {
-        return other_shape(&found);
-    }
-    format!(
-        "it exports {found}, but a plugin exports cofferdam:hooks/pre-hook@0.1.0 or cofferdam:hooks/post-hook@0.1.0; see wit/ for the contract"
-    )
-}
-
-fn other_shape(exports: &str) -> String {
-    format!("its hook has another shape than cofferdam:hooks@0.1.0 (it exports {exports}); rebuild it against this version of the contract")
-}
-
-/// Its pre-hook and its post-hook.
-fn hooks(linked: &InstancePre<State>) -> (Option<Arc<Export>>, Option<Arc<Export>>) {
-    let find = |interface: &str, function: &str| Export::find(linked, interface, function);
-    (find(HOOKS[0], "on-request"), find(HOOKS[1], "on-reply"))
-}
-
-fn mismatch(error: &wasmtime::Error) -> String {
-    let cause = error.root_cause().to_string();
-    format!(
-        "its imports do not fit this host: {error}: {} (it was built against another version of the contract; rebuild it against cofferdam:hooks@0.1.0)",
-        first_line(&cause)
-    )
-}
-
 /// The interface of the contract's shared types has no functions.
 struct NoFunctions;
 
@@ -223,8 +193,6 @@ impl wasmtime::component::HasData for HasTypes {
 }
 
 impl types::Host for NoFunctions {}
-
-type Description = described::exports::cofferdam::hooks::plugin::Description;
 
 impl Verdict for Description {
     fn word(&self) -> &'static str {
@@ -243,14 +211,14 @@ fn check_description(mut description: Description) -> Result<Description, String
     if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
         return Err(format!("its describe() names it `{}`; a name is 1 to 64 lower-case letters, digits or `-`", harmless(name, 64)));
     }
-    let schema_bytes = description.config_schema.as_ref().map_or(0, String::len);
+    let schema_bytes = description.settings.as_ref().map_or(0, String::len);
     if schema_bytes > SCHEMA_BYTES_MAX {
-        return Err(format!("the config-schema of its describe() has {schema_bytes} bytes; a plugin's may have {SCHEMA_BYTES_MAX}"));
+        return Err(format!("the settings schema of its describe() has {schema_bytes} bytes; a plugin's may have {SCHEMA_BYTES_MAX}"));
     }
-    if let Some(schema) = &description.config_schema
+    if let Some(schema) = &description.settings
         && let Err(error) = serde_json::from_str::<serde_json::Value>(schema)
     {
-        return Err(format!("the config-schema of its describe() is no valid JSON: {error}"));
+        return Err(format!("the settings schema of its describe() is no valid JSON: {error}"));
     }
     for text in [&mut description.version, &mut description.summary] {
         *text = harmless(text, TEXT_BYTES_MAX);
@@ -258,16 +226,12 @@ fn check_description(mut description: Description) -> Result<Description, String
     Ok(description)
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn described(schema: Option<String>, text: &str) -> Description {
-        Description { name: "p".into(), version: text.into(), summary: text.into(), config_schema: schema }
+        Description { name: "p".into(), version: text.into(), summary: text.into(), settings: schema }
     }
 
     #[test]
@@ -282,6 +246,6 @@ mod tests {
     fn the_schema_of_a_plugins_configuration_is_limited_at_its_edge() {
         let schema = |bytes: usize| Some(format!("\"{}\"", "x".repeat(bytes - 2)));
         assert!(check_description(described(schema(SCHEMA_BYTES_MAX), "1")).is_ok());
-        assert!(check_description(described(schema(SCHEMA_BYTES_MAX + 1), "1")).is_err_and(|why| why.contains("config-schema")));
+        assert!(check_description(described(schema(SCHEMA_BYTES_MAX + 1), "1")).is_err_and(|why| why.contains("settings schema")));
     }
 }

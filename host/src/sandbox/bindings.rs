@@ -1,44 +1,19 @@
-//! Rust shapes of the contract in `wit/`, generated. One world per export, so that a component may have any of them, and one set of
-//! shared types for all worlds.
+//! Rust shapes of the contract in `wit/`, generated: one set of types for all interfaces, those that this version does not serve included,
+//! so that whoever adds one finds its types here. What is handed to hooks at every call has borrowed twins in `shapes`.
+#![allow(dead_code, reason = "of an interface that is not served only the types are needed, to check a component against them")]
 
-/// A component with a pre-hook; its module also holds the shared types and the imports.
-pub(super) mod pre {
-    wasmtime::component::bindgen!({
-        world: "cofferdam:hooks/bare-pre",
-        path: "../wit",
-        imports: { default: trappable },
-        exports: { default: async },
-    });
-}
+// Only what may wait is async; the others are answered at once and in every call.
+wasmtime::component::bindgen!({
+    world: "cofferdam:hooks/everything",
+    path: "../wit",
+    imports: {
+        "cofferdam:hooks/log": trappable,
+        "cofferdam:hooks/config": trappable,
+        "cofferdam:hooks/metrics": trappable,
+        default: async | trappable,
+    },
+    exports: { default: async },
+});
 
-/// A component with a post-hook.
-pub(super) mod post {
-    wasmtime::component::bindgen!({
-        world: "cofferdam:hooks/bare-post",
-        path: "../wit",
-        exports: { default: async },
-        imports: { default: trappable },
-        with: {
-            "cofferdam:hooks/types": crate::sandbox::bindings::pre::cofferdam::hooks::types,
-            "cofferdam:hooks/log": crate::sandbox::bindings::pre::cofferdam::hooks::log,
-            "cofferdam:hooks/config": crate::sandbox::bindings::pre::cofferdam::hooks::config,
-        },
-    });
-}
-
-/// A component that says who it is.
-pub(super) mod described {
-    wasmtime::component::bindgen!({
-        world: "cofferdam:hooks/described",
-        path: "../wit",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: {
-            "cofferdam:hooks/types": crate::sandbox::bindings::pre::cofferdam::hooks::types,
-            "cofferdam:hooks/log": crate::sandbox::bindings::pre::cofferdam::hooks::log,
-            "cofferdam:hooks/config": crate::sandbox::bindings::pre::cofferdam::hooks::config,
-        },
-    });
-}
-
-pub(super) use pre::cofferdam::hooks::{log, types};
+pub(super) use cofferdam::hooks::{log, shapes as types};
+pub(super) use exports::cofferdam::hooks::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};

@@ -68,6 +68,7 @@ pub(super) struct Guest {
 
 /// A guest that has ended: what it returned, or why it did not, and what that took.
 pub(super) struct Ran<T> {
+    env: Arc<CallEnv>,
     result: Result<T, FaultKind>,
     span: Span,
     spent: Spent,
@@ -201,7 +202,7 @@ impl Guest {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));
-                return Ran { result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
+                return Ran { env, result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
             }
         };
         let result = env.clocks.bound(hook(&mut store).instrument(span.clone())).await;
@@ -223,16 +224,16 @@ impl Guest {
         if env.clocks.turn_is_long() {
             next_turn().await;
         }
-        Ran { result, span, spent, fuel, peak_memory, permits: Some(permits) }
+        Ran { env, result, span, spent, fuel, peak_memory, permits: Some(permits) }
     }
 }
 
 impl<T> Ran<T> {
-    /// Has what the guest returned checked by `check`.
-    pub(super) fn check<U>(self, check: impl FnOnce(T) -> Result<U, FaultKind>) -> Checked<U> {
-        let Self { result, span, spent, fuel, peak_memory, permits } = self;
+    /// Has what the guest returned checked by `check`, which may say something in the plugin's log.
+    pub(super) fn check<U>(self, check: impl FnOnce(T, &Log) -> Result<U, FaultKind>) -> Checked<U> {
+        let Self { env, result, span, spent, fuel, peak_memory, permits } = self;
         let begun = Instant::now();
-        let verdict = result.and_then(check);
+        let verdict = result.and_then(|returned| check(returned, &env.log));
         drop(permits);
         Checked { verdict, span, spent, fuel, peak_memory, check: begun.elapsed() }
     }

@@ -1,48 +1,46 @@
-//! Which imports a component may have: the capabilities by their exact names, and the empty WASI.
-//! An import that is on neither list is refused by its name, before anything of the component is compiled.
+//! Which imports a component may have: the capabilities by their names, and the empty WASI. An import that is on neither list is refused
+//! by its name, before anything of the component is compiled.
 
 use super::capability::Capability;
-use super::capability::log::harmless;
-use super::wasi;
+use super::{contract, wasi};
 
 /// The contract's shared types, which components import beside a capability; there is nothing in it to call.
-const TYPES: &str = "cofferdam:hooks/types@0.1.0";
-/// Names in one message, and bytes of each: a component chooses how many it has and how long they are.
-const NAMES_MAX: usize = 8;
-const NAME_BYTES_MAX: usize = 100;
+const SHAPES: &str = "cofferdam:hooks/shapes@0.2.0";
 
 /// The capabilities among a component's imports.
 ///
 /// # Errors
 /// A sentence for the plugin's author: every import that this host does not have, and what to do.
 pub(super) fn check(imports: &[&str], offered: &[Capability]) -> Result<Vec<Capability>, String> {
-    let (mut wanted, mut unknown) = (Vec::new(), Vec::new());
+    contract::check_import_versions(imports)?;
+    let (mut wanted, mut unknown) = (Vec::<Capability>::new(), Vec::new());
     for import in imports {
-        match offered.iter().find(|capability| capability.interface == *import) {
+        match offered.iter().find(|capability| contract::is_same(capability.interface, import)) {
+            // Two patches of one interface are one capability.
+            Some(capability) if wanted.iter().any(|known| known.interface == capability.interface) => {}
             Some(capability) => wanted.push(*capability),
-            None if *import == TYPES || wasi::is_linked(import) => {}
+            None if contract::is_same(SHAPES, import) || wasi::is_linked(import) => {}
             None => unknown.push(*import),
         }
     }
     if unknown.is_empty() { Ok(wanted) } else { Err(refusal(&unknown, offered)) }
 }
 
-/// Some of the names that a component chose, fit for a message; none if there are none.
-pub(super) fn shown(names: &[&str]) -> Option<String> {
-    let some: Vec<String> = names.iter().take(NAMES_MAX).map(|name| harmless(name, NAME_BYTES_MAX)).collect();
-    let more = if names.len() > NAMES_MAX { " and more" } else { "" };
-    (!some.is_empty()).then(|| some.join(", ") + more)
-}
-
+/// A component made from JavaScript or Python imports all that its tools or its world name, whether anything calls it or not.
 fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
-    let names = shown(unknown).unwrap_or_default();
-    let offered: Vec<&str> = offered.iter().map(|capability| capability.interface).collect();
-    let remedy = if unknown.iter().any(|name| name.starts_with("cofferdam:hooks/")) {
-        "rebuild it against cofferdam:hooks@0.1.0"
-    } else {
-        "rebuild it without what needs them"
-    };
-    format!("it imports {names}, which this host does not offer; plugins get {} and an empty WASI 0.2; {remedy}", offered.join(", "))
+    let names = contract::shown(unknown).unwrap_or_default();
+    let offered: Vec<&str> = offered.iter().map(|capability| capability.name).collect();
+    let has = format!("plugins get {} of cofferdam:hooks@{} and an empty WASI 0.2", offered.join(", "), contract::VERSION);
+    if unknown.iter().all(|name| contract::is_import(name)) {
+        return format!(
+            "it imports {names}, and this version of cofferdam has no such capability; {has}; rebuild it without, in JavaScript and Python by \
+             leaving it out of the plugin's world, where an import stays even if nothing calls it"
+        );
+    }
+    format!(
+        "it imports {names}, which this host does not offer; {has}; rebuild it without what needs them, in JavaScript with \
+         `jco componentize --disable all`, in Python with `componentize-py componentize --stub-wasi`"
+    )
 }
 
 #[cfg(test)]
@@ -55,8 +53,8 @@ mod tests {
         let long = "x".repeat(90_000) + "\x1b[2J";
         let refused = |count: usize| check(&vec![&*long; count], capability::ALL).map(|_| ()).expect_err("unknown");
         assert!(refused(300).len() < 1_200 && refused(300).contains("… and more, which"), "{}", refused(300));
-        assert!(!refused(NAMES_MAX).contains("and more"), "all of them are named");
-        assert_eq!(shown(&["a\nb\x1b"]).as_deref(), Some("a\u{fffd}b\u{fffd}"));
-        assert_eq!(shown(&[]), None);
+        assert!(!refused(8).contains("and more"), "all of them are named");
+        assert_eq!(contract::shown(&["a\nb\x1b"]).as_deref(), Some("a\u{fffd}b\u{fffd}"));
+        assert_eq!(contract::shown(&[]), None);
     }
 }

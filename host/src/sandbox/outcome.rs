@@ -1,10 +1,9 @@
 //! What a hook decided. It is checked as a whole before any of it takes effect, so that an exchange is changed entirely or not at all.
 
-use super::bindings::post::exports::cofferdam::hooks::post_hook as post;
-use super::bindings::pre::exports::cofferdam::hooks::pre_hook as pre;
-use super::bindings::types as wit;
+use super::bindings::log::Level;
+use super::bindings::{post_hook as post, pre_hook as pre, types as wit};
 use super::call::Verdict;
-use super::capability::log::harmless;
+use super::capability::log::{Log, harmless};
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
 use super::{FaultKind, Rejection};
 use crate::chat::codec::{alike, misspelt};
@@ -60,14 +59,21 @@ impl Verdict for PostOutcome {
 }
 
 /// Checks a pre-hook's outcome and applies it.
-pub(super) fn settle_pre(outcome: Result<pre::Outcome, wit::HookError>, exchange: &mut Exchange) -> Result<PreOutcome, FaultKind> {
+pub(super) fn settle_pre(
+    outcome: Result<pre::Outcome, wit::HookError>,
+    exchange: &mut Exchange,
+    log: &Log,
+) -> Result<PreOutcome, FaultKind> {
     match outcome.map_err(reported)? {
-        pre::Outcome::Reject(rejection) => Ok(PreOutcome::Reject(rejection_back(rejection))),
+        pre::Outcome::Reject(rejection) => Ok(PreOutcome::Reject(rejection_back(rejection, log))),
         pre::Outcome::Respond(message) => Ok(PreOutcome::Respond(answer_back(message)?)),
         pre::Outcome::Proceed(changes) => {
             let metadata = metadata_back(changes.metadata, &exchange.metadata)?;
             let params = params_back(changes.params)?;
             let messages = changes.messages.map(|change| messages_back(change, &exchange.messages)).transpose()?;
+            if changes.target.is_some() {
+                return Err(FaultKind::Invalid("target: this version of cofferdam lets no plugin choose the provider".into()));
+            }
             if changes.model.as_deref() == Some("") {
                 return Err(FaultKind::Invalid("model is empty".into()));
             }
@@ -135,12 +141,14 @@ fn apply_edit(mut messages: Vec<Message>, edit: pre::Edit) -> Result<Vec<Message
     let outside = |at: u32, len: usize| format!("an edit names message {at} of {len}");
     let len = messages.len();
     match edit {
-        pre::Edit::Replace((at, message)) => {
+        pre::Edit::Replace(pre::Placed { index: at, message }) => {
             *messages.get_mut(at as usize).ok_or_else(|| outside(at, len))? = message_back(message)?;
         }
-        pre::Edit::Insert((at, message)) if at as usize <= len => messages.insert(at as usize, message_back(message)?),
+        pre::Edit::Insert(pre::Placed { index, message }) if index as usize <= len => {
+            messages.insert(index as usize, message_back(message)?);
+        }
         pre::Edit::Remove(at) if (at as usize) < len => drop(messages.remove(at as usize)),
-        pre::Edit::Insert((at, _)) | pre::Edit::Remove(at) => return Err(outside(at, len)),
+        pre::Edit::Insert(pre::Placed { index: at, .. }) | pre::Edit::Remove(at) => return Err(outside(at, len)),
     }
     Ok(messages)
 }
@@ -150,9 +158,10 @@ pub(super) fn settle_post(
     outcome: Result<post::Outcome, wit::HookError>,
     exchange: &mut Exchange,
     completion: &mut Completion,
+    log: &Log,
 ) -> Result<PostOutcome, FaultKind> {
     match outcome.map_err(reported)? {
-        post::Outcome::Reject(rejection) => Ok(PostOutcome::Reject(rejection_back(rejection))),
+        post::Outcome::Reject(rejection) => Ok(PostOutcome::Reject(rejection_back(rejection, log))),
         post::Outcome::Keep(metadata) => {
             apply_metadata(metadata_back(metadata, &exchange.metadata)?, &mut exchange.metadata);
             Ok(PostOutcome::Keep)
@@ -160,7 +169,7 @@ pub(super) fn settle_post(
         post::Outcome::Replace(replacement) => {
             let metadata = metadata_back(replacement.metadata, &exchange.metadata)?;
             let mut replaced = Vec::with_capacity(replacement.messages.len());
-            for (index, message) in replacement.messages {
+            for post::Replaced { choice: index, message } in replacement.messages {
                 let at = completion.choices.iter().position(|choice| choice.index == index);
                 let at = at.ok_or_else(|| FaultKind::Invalid(format!("it replaces choice {index}, which is not there")))?;
                 replaced.push((at, answer_back(message)?));
@@ -193,10 +202,18 @@ fn reported(error: wit::HookError) -> FaultKind {
     })
 }
 
-fn rejection_back(rejection: wit::Rejection) -> Rejection {
+/// What a plugin sends in place of a status that is no refusal.
+const STATUS: u16 = 403;
+
+fn rejection_back(rejection: wit::Rejection, log: &Log) -> Rejection {
+    // A plugin cannot make a refusal look like an answer or like our own failure. Its author would look for the reason in vain.
+    let fits = (400..500).contains(&rejection.status);
+    if !fits {
+        let text = format!("the rejection's status {} is not from 400 to 499; the client gets {STATUS}", rejection.status);
+        log.write(Level::Warn, &text);
+    }
     Rejection {
-        // A plugin cannot make a refusal look like an answer or like our own failure.
-        status: if (400..500).contains(&rejection.status) { rejection.status } else { 403 },
+        status: if fits { rejection.status } else { STATUS },
         code: harmless(&rejection.code, CODE_BYTES),
         message: harmless(&rejection.message, MESSAGE_BYTES),
         retry_after: rejection.retry_after,
@@ -209,6 +226,17 @@ mod tests {
 
     fn set(name: &str) -> Result<Changes, FaultKind> {
         params_back(vec![wit::FieldChange { name: name.into(), value: Some("1".into()) }])
+    }
+
+    #[test]
+    fn a_status_that_is_no_refusal_becomes_403_and_takes_a_line_of_the_plugins_log() {
+        let limits = crate::sandbox::Limits { log_lines: 0, ..Default::default() };
+        for (status, becomes, lines) in [(400, 400, 0), (499, 499, 0), (399, 403, 1), (500, 403, 1), (200, 403, 1), (0, 403, 1)] {
+            let log = Log::new("p".into(), "r".into(), &limits);
+            let said = wit::Rejection { status, code: "c".into(), message: "m".into(), retry_after: None };
+            // The budget has no line, so each one that is written counts as dropped.
+            assert_eq!((rejection_back(said, &log).status, log.dropped()), (becomes, lines), "{status}");
+        }
     }
 
     #[test]

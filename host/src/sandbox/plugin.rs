@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 use super::call::Callee;
+use super::exports::Exports;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::shapes::{Reply, Request};
 use super::store::State;
@@ -20,14 +20,7 @@ pub struct Plugin {
     pub(super) config_schema: Option<String>,
     /// SHA-256 of the component in hex.
     pub(super) hash: String,
-    pub(super) pre: Option<Arc<Export>>,
-    pub(super) post: Option<Arc<Export>>,
-}
-
-/// A hook that a component exports.
-pub(super) struct Export {
-    component: InstancePre<State>,
-    function: ComponentExportIndex,
+    pub(super) exports: Arc<Exports>,
 }
 
 impl Plugin {
@@ -37,26 +30,26 @@ impl Plugin {
 
     /// The hooks it exports, in words of the pipeline.
     pub fn hooks(&self) -> Vec<&'static str> {
-        let hooks = [(Hook::Pre, self.pre.is_some()), (Hook::Post, self.post.is_some())];
-        hooks.into_iter().filter_map(|(hook, has)| has.then_some(hook.word())).collect()
+        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
     }
 
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
         let call = self.callee.call(Hook::Pre, &exchange.id);
-        let Some(hook) = self.pre.clone() else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
+        let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest(&exchange.client).await {
             Ok(guest) => guest,
             Err(fault) => return (exchange, Err(fault)),
         };
+        let exports = self.exports.clone();
         let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
         let work = async move {
             let ran = {
                 let request = Request::of(&exchange, &model);
-                guest.run(async |store: &mut Store<State>| hook.call(store, (&request,)).await).await
+                guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&request,)).await).await
             };
-            let checked = ran.check(|outcome| settle_pre(outcome, &mut exchange));
+            let checked = ran.check(|outcome, log| settle_pre(outcome, &mut exchange, log));
             (exchange, checked)
         };
         call.settle(bytes, work).await
@@ -69,43 +62,21 @@ impl Plugin {
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
         let call = self.callee.call(Hook::Post, &exchange.id);
-        let Some(hook) = self.post.clone() else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
+        let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest(&exchange.client).await {
             Ok(guest) => guest,
             Err(fault) => return ((exchange, completion), Err(fault)),
         };
+        let exports = self.exports.clone();
         let bytes = Reply::bytes(&exchange, &completion);
         let work = async move {
             let ran = {
                 let reply = Reply::of(&exchange, &completion);
-                guest.run(async |store: &mut Store<State>| hook.call(store, (&reply,)).await).await
+                guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&reply,)).await).await
             };
-            let checked = ran.check(|outcome| settle_post(outcome, &mut exchange, &mut completion));
+            let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log));
             ((exchange, completion), checked)
         };
         call.settle(bytes, work).await
-    }
-}
-
-impl Export {
-    /// The function of the interface, if the component exports both.
-    pub(super) fn find(component: &InstancePre<State>, interface: &str, function: &str) -> Option<Arc<Self>> {
-        let exports = component.component();
-        let interface = exports.get_export_index(None, interface)?;
-        let function = exports.get_export_index(Some(&interface), function)?;
-        Some(Arc::new(Self { component: component.clone(), function }))
-    }
-
-    /// Calls it in a new instance.
-    async fn call<P, R>(&self, store: &mut Store<State>, parameters: P) -> wasmtime::Result<R>
-    where
-        P: ComponentNamedList + Lower,
-        R: 'static,
-        (R,): ComponentNamedList + Lift,
-    {
-        let instance = self.component.instantiate_async(&mut *store).await?;
-        let function = instance.get_typed_func::<P, (R,)>(&mut *store, self.function)?;
-        let (returned,) = function.call_async(store, parameters).await?;
-        Ok(returned)
     }
 }

@@ -1,6 +1,9 @@
 //! What hooks are handed, in the contract's shapes: views of the exchange and of the completion, so that no text is copied on its way to the
-//! guest's memory. They must fit `wit/types.wit`, `pre-hook.wit` and `post-hook.wit`; every call checks that before the guest runs.
+//! guest's memory. They must fit `wit/shapes.wit`, `pre-hook.wit` and `post-hook.wit`; every call checks that before the guest runs.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use wasmtime::component::{ComponentType, Lower};
 
 use crate::chat::{self, Completion, Content, Exchange, Fields, Json, Part, ToolCall};
@@ -23,7 +26,7 @@ pub(super) struct Reply<'a> {
     context: Context<'a>,
     model: &'a str,
     choices: Vec<Choice<'a>>,
-    usage: Option<&'a str>,
+    usage: Option<Usage<'a>>,
     metadata: Vec<Field<'a>>,
 }
 
@@ -36,6 +39,24 @@ pub(super) struct Choice<'a> {
     finish_reason: Option<&'a str>,
 }
 
+/// Its names are copies, because the JSON that they are read from may have escaped them.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Usage<'a> {
+    #[component(name = "prompt-tokens")]
+    prompt_tokens: u32,
+    #[component(name = "completion-tokens")]
+    completion_tokens: u32,
+    extra: Vec<NamedField<'a>>,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct NamedField<'a> {
+    name: String,
+    value: &'a str,
+}
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(super) struct Context<'a> {
@@ -43,10 +64,10 @@ pub(super) struct Context<'a> {
     request_id: &'a str,
     pipeline: &'a str,
     caller: Option<&'a str>,
-    stream: bool,
+    streamed: bool,
     attempt: u32,
     #[component(name = "deadline-ms")]
-    deadline_ms: u64,
+    deadline_ms: u32,
 }
 
 #[derive(ComponentType, Lower)]
@@ -165,9 +186,24 @@ impl<'a> Reply<'a> {
             context: Context::of(exchange),
             model: &completion.model,
             choices: completion.choices.iter().map(Choice::of).collect(),
-            usage: completion.usage.as_ref().map(|usage| usage.get()),
+            usage: completion.usage.as_deref().and_then(Usage::of),
             metadata: exchange.metadata.iter().map(|(name, value)| Field::of(name, value)).collect(),
         }
+    }
+}
+
+impl<'a> Usage<'a> {
+    /// None if it is no object, as providers send that know nothing.
+    fn of(json: &'a RawValue) -> Option<Self> {
+        let counts = chat::Usage::read(json)?;
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
+        let extra = fields.into_iter().filter(|(name, _)| !matches!(name.as_str(), "prompt_tokens" | "completion_tokens"));
+        let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Some(Self {
+            prompt_tokens: count(counts.prompt),
+            completion_tokens: count(counts.completion),
+            extra: extra.map(|(name, value)| NamedField { name, value: value.get() }).collect(),
+        })
     }
 }
 
@@ -183,9 +219,9 @@ impl<'a> Context<'a> {
             request_id: &exchange.id,
             pipeline: &exchange.pipeline,
             caller: exchange.caller.as_deref(),
-            stream: exchange.stream,
+            streamed: exchange.stream,
             attempt: exchange.tries.begun(),
-            deadline_ms: u64::try_from(exchange.deadline.remaining().as_millis()).unwrap_or(u64::MAX),
+            deadline_ms: u32::try_from(exchange.deadline.remaining().as_millis()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -236,4 +272,24 @@ impl<'a> Field<'a> {
 
 fn fields(list: &Fields) -> Vec<Field<'_>> {
     list.iter().map(|(name, value)| Field::of(name, value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_its_two_counts_and_every_other_field_as_it_came() {
+        let json = crate::chat::codec::json(
+            r#"{"total_tokens":5000000003,"prompt_tokens":5000000000,"completion_tokens":"3","a\"b":{"c":[1]}}"#.into(),
+        );
+        let json = json.expect("JSON");
+        let usage = Usage::of(&json).expect("an object");
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (u32::MAX, 3));
+        let extra: Vec<(&str, &str)> = usage.extra.iter().map(|field| (field.name.as_str(), field.value)).collect();
+        assert_eq!(extra, [("a\"b", r#"{"c":[1]}"#), ("total_tokens", "5000000003")]);
+        for none in ["null", "[]", "3"] {
+            assert!(Usage::of(&crate::chat::codec::json(none.into()).expect("JSON")).is_none(), "{none}");
+        }
+    }
 }

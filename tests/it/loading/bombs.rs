@@ -12,7 +12,7 @@ const COMPILING: &str = "work: compiling";
 
 /// A component with a hook's export and these parts, which nothing instantiates.
 fn component(parts: &str) -> Vec<u8> {
-    let text = format!(r#"(component {parts} (instance $empty) (export "cofferdam:hooks/pre-hook@0.1.0" (instance $empty)))"#);
+    let text = format!(r#"(component {parts} (instance $empty) (export "cofferdam:hooks/pre-hook@0.2.0" (instance $empty)))"#);
     wat::parse_str(text).expect("WebAssembly text")
 }
 

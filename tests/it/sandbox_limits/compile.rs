@@ -39,7 +39,7 @@ pub(crate) fn heavy(functions: usize) -> Vec<u8> {
     ]
     .concat();
     // An instance of nothing, exported as the hook's interface, so that nothing but the compiler finds a fault.
-    let hook = b"cofferdam:hooks/pre-hook@0.1.0";
+    let hook = b"cofferdam:hooks/pre-hook@0.2.0";
     let export = [&[0][..], &leb(hook.len()), hook, &[5, 0, 0]].concat();
     [b"\0asm\x0d\0\x01\0\x01".to_vec(), sized(&module), section(5, 1, &[1, 0]), section(11, 1, &export)].concat()
 }

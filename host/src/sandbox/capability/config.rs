@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::Linker;
 
 /// What a component imports to have it.
-pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/config@0.1.0";
+pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/config@0.2.0";
 
 /// One plugin's values, ready to hand over.
 struct Texts {

@@ -11,7 +11,7 @@ use crate::sandbox::Limits;
 use crate::sandbox::bindings::log::{self, Host, Level};
 
 /// What a component imports to have it.
-pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/log@0.1.0";
+pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/log@0.2.0";
 
 /// One call's log. The host call, standard output and standard error write to the same budget of lines.
 pub(in crate::sandbox) struct Log {

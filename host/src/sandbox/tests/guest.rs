@@ -9,7 +9,7 @@ use wit_parser::Resolve;
 pub(super) fn naps(pauses: &[u32]) -> Vec<u8> {
     let world = "package test:capability@0.1.0;
         interface pause { sleep: func(ms: u32); }
-        world guest { import pause; export cofferdam:hooks/pre-hook@0.1.0; }";
+        world guest { import pause; export cofferdam:hooks/pre-hook@0.2.0; }";
     let calls = pauses.iter().fold(String::new(), |mut calls, ms| {
         write!(calls, "(call $sleep (i32.const {ms}))").expect("a String takes every write");
         calls
@@ -25,11 +25,11 @@ pub(super) fn naps(pauses: &[u32]) -> Vec<u8> {
                 (local.set $start (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
                 (global.set $free (i32.add (local.get $start) (local.get 3)))
                 (local.get $start))
-            (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param i32) (result i32)
+            (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param i32) (result i32)
                 {calls}
                 (i32.const 0)))"#
     );
-    component(true, StringEncoding::UTF8, world, &module)
+    component(StringEncoding::UTF8, world, &module)
 }
 
 /// A pre-hook with that body and those further items of its core module. It answers with what lies at address 0, which is zeros, and so an
@@ -48,7 +48,7 @@ pub(super) fn allocating_at(encoding: StringEncoding, address: &str) -> Vec<u8> 
 }
 
 fn hook_of(encoding: StringEncoding, allocate: &str, body: &str, more: &str) -> Vec<u8> {
-    let world = "package test:hook@0.1.0; world guest { export cofferdam:hooks/pre-hook@0.1.0; }";
+    let world = "package test:hook@0.1.0; world guest { export cofferdam:hooks/pre-hook@0.2.0; }";
     let module = format!(
         r#"(module
             (memory (export "memory") 4)
@@ -56,30 +56,26 @@ fn hook_of(encoding: StringEncoding, allocate: &str, body: &str, more: &str) -> 
             (global $free (mut i32) (i32.const 65536))
             (global $mark (mut i32) (i32.const 0))
             (func $allocate (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {allocate})
-            (func (export "cofferdam:hooks/pre-hook@0.1.0#on-request") (param i32) (result i32)
+            (func (export "cofferdam:hooks/pre-hook@0.2.0#on-request") (param i32) (result i32)
                 {body}
                 (i32.const 0))
             {more})"#
     );
-    component(true, encoding, world, &module)
+    component(encoding, world, &module)
 }
 
-/// A component that imports one function `f` of that interface and exports nothing.
+/// A component that imports that interface and exports a hook without functions: enough to be looked at.
 pub(super) fn importing(interface: &str) -> Vec<u8> {
-    let (package, name) = interface.split_once('/').expect("namespace:package/interface@version");
-    let (name, version) = name.split_once('@').expect("a version");
-    let world = format!("package {package}@{version}; interface {name} {{ f: func(); }} world guest {{ import {name}; }}");
-    let module = format!(r#"(module (import "{interface}" "f" (func $f)) (func $start (call $f)) (start $start))"#);
-    component(false, StringEncoding::UTF8, &world, &module)
+    let text = format!(
+        r#"(component (import "{interface}" (instance)) (instance $hook) (export "cofferdam:hooks/pre-hook@0.2.0" (instance $hook)))"#
+    );
+    wat::parse_str(text).expect("WebAssembly text")
 }
 
-/// `contract`: whether the world names interfaces of ours.
-fn component(contract: bool, encoding: StringEncoding, world: &str, module: &str) -> Vec<u8> {
+fn component(encoding: StringEncoding, world: &str, module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("WebAssembly text");
     let mut resolve = Resolve::default();
-    if contract {
-        resolve.push_dir("../wit").expect("the contract");
-    }
+    resolve.push_dir("../wit").expect("the contract");
     let package = resolve.push_str("guest.wit", world).expect("a package");
     let world = resolve.select_world(&[package], Some("guest")).expect("a world");
     embed_component_metadata(&mut module, &resolve, world, encoding).expect("metadata");
