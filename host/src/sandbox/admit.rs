@@ -81,10 +81,10 @@ impl Admission {
                 format!("its initial memories and tables take {image} bytes with their gaps, more than {limit} (raise `{key}`)").into()
             );
         }
-        // What it exports first: a component of another version of the contract imports of that version as well.
-        contract::check_exports(&outline.exports)?;
+        contract::check_versions(&outline.exports, &outline.imports)?;
         let wanted = imports::check(&outline.imports, self.capabilities)?;
         self.linker(&wanted, &own_name(stem), self.own(stem))?;
+        contract::check_exports(&outline.exports)?;
         Ok(Looked { wanted })
     }
 

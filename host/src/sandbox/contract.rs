@@ -62,13 +62,26 @@ pub(super) fn of_the_package(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
 }
 
+/// Checks the versions of what a component exports and imports of the package.
+///
+/// # Errors
+/// A sentence for the plugin's author: it was built against another version.
+pub(super) fn check_versions(exports: &[&str], imports: &[&str]) -> Result<(), String> {
+    let ours =
+        |names: &[&'_ str], what: &str| match names.iter().filter_map(|name| of_the_package(name)).find(|(_, version)| !fits(version)) {
+            None => Ok(()),
+            Some((interface, version)) => Err(other_version(interface, version, what)),
+        };
+    ours(exports, "exports")?;
+    ours(imports, "imports")
+}
+
 /// Checks the names of what a component exports.
 ///
 /// # Errors
-/// A sentence for the plugin's author: it was built against another version, or exports nothing that this one calls.
+/// A sentence for the plugin's author: it exports nothing that this version calls.
 pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     let ours: Vec<(&str, &str)> = exports.iter().filter_map(|name| of_the_package(name)).collect();
-    other_version(&ours, "exports")?;
     let kind = |(interface, _): &(&str, &str)| KINDS.into_iter().find(|kind| kind.interface == *interface);
     let kinds: Vec<Kind> = ours.iter().filter_map(kind).collect();
     if let Some(twice) = kinds.iter().enumerate().find_map(|(at, kind)| kinds[..at].contains(kind).then_some(kind)) {
@@ -88,34 +101,20 @@ pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     Err(format!("it exports {found}, but a plugin exports {any} of cofferdam:hooks@{VERSION}; see wit/ for the contract"))
 }
 
-/// What an import of the contract's is that this host has no capability for; none if the contract does not have it either.
-///
-/// # Errors
-/// A sentence for the plugin's author: it was built against another version.
-pub(super) fn check_import_versions(imports: &[&str]) -> Result<(), String> {
-    let ours: Vec<(&str, &str)> = imports.iter().filter_map(|name| of_the_package(name)).collect();
-    other_version(&ours, "imports")
-}
-
 /// Whether the contract has such an import.
 pub(super) fn is_import(name: &str) -> bool {
     of_the_package(name).is_some_and(|(interface, _)| IMPORTS.contains(&interface))
 }
 
-fn other_version(ours: &[(&str, &str)], what: &str) -> Result<(), String> {
-    let fits = |version: &str| {
-        version.strip_prefix(COMPATIBLE).is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
-    };
-    match ours.iter().find(|(_, version)| !fits(version)) {
-        None => Ok(()),
-        Some((interface, version)) => {
-            let (interface, version) = (harmless(interface, NAME_BYTES_MAX), harmless(version, NAME_BYTES_MAX));
-            Err(format!(
-                "it was built against cofferdam:hooks@{version} (it {what} `{interface}` of it), and this host serves \
-                 cofferdam:hooks@{VERSION}; {REMEDY}"
-            ))
-        }
-    }
+fn fits(version: &str) -> bool {
+    version.strip_prefix(COMPATIBLE).is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn other_version(interface: &str, version: &str, what: &str) -> String {
+    let (interface, version) = (harmless(interface, NAME_BYTES_MAX), harmless(version, NAME_BYTES_MAX));
+    format!(
+        "it was built against cofferdam:hooks@{version} (it {what} `{interface}` of it), and this host serves cofferdam:hooks@{VERSION}; {REMEDY}"
+    )
 }
 
 /// The sentence for an export or an import that has the right name and another type.

@@ -50,7 +50,7 @@ async fn gaps_between_data_or_table_elements_of_unused_modules_do_not_fill_the_d
 
 #[tokio::test]
 async fn the_size_of_initial_memories_is_limited_to_the_byte() {
-    for (last, part) in [(65_535, "another shape"), (65_536, "limits.plugins.image_bytes")] {
+    for (last, part) in [(65_535, "it has no function `on-request`"), (65_536, "limits.plugins.image_bytes")] {
         let gap = component(&format!(r#"(core module (memory 2) (data (i32.const 0) "a") (data (i32.const {last}) "b"))"#));
         let server = with_file("[limits.plugins]\nimage_bytes = \"64KiB\"\n", "gap.wasm", &gap).start();
         let reason = refused(&Client::of(server.address), "gap.wasm").await;
@@ -105,5 +105,5 @@ async fn what_the_compiler_refused_is_refused_at_once_after_a_restart_until_its_
     drop(server);
     let server = Server::with(&config("2MiB")).folder(folder).start();
     assert!(server.log().contains(COMPILING));
-    assert!(refused(&Client::of(server.address), "bomb.wasm").await.contains("another shape"));
+    assert!(refused(&Client::of(server.address), "bomb.wasm").await.contains("it has no function `on-request`"));
 }

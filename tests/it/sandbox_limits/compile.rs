@@ -70,7 +70,7 @@ async fn compiling_within_its_limits_works() {
     let (state, reason) = loaded(&components().bytes("bare"), ServerLimits::default()).await;
     assert_eq!((state, reason.as_str()), ("live", ""));
     let (state, reason) = loaded(&heavy(10), ServerLimits::default()).await;
-    assert!(state == "refused" && reason.contains("its hook has another shape"), "it compiles, and is no plugin: {reason}");
+    assert!(state == "refused" && reason.contains("it has no function `on-request`"), "it compiles, and is no plugin: {reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,7 @@ fn the_keys_are_found_in_every_kind_of_table() {
     let header_time = find("limits.http.header_time");
     assert_eq!((header_time.range.as_deref(), header_time.default.as_deref()), (Some("\"1ms\" to \"10m\""), Some("\"10s\"")));
     let fuel = find("plugins.*.limits.fuel");
-    assert_eq!((fuel.range.as_deref(), fuel.default.as_deref()), (Some("1 to 1000000000000000"), Some("200000000")));
+    assert_eq!((fuel.range.as_deref(), fuel.default.as_deref()), (Some("1 to 1000000000000000"), Some("2000000000")));
     for key in ["locked", "top_k", "function_ids", "hedge_after", "weight", "on_status"] {
         assert!(stage_keys().iter().any(|known| known == key), "{key}");
     }

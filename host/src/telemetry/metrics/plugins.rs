@@ -16,8 +16,8 @@ const CALL_SECONDS: [f64; 14] = [5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4, 5e-4,
 /// Most calls wait for nothing; those that do wait for a disk or for another service. The default limit is five seconds. The same for the time
 /// without a thread, whose limit is one second.
 const WAIT_SECONDS: [f64; 10] = [0.0, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 5e-1, 1.0, 2.0, 5.0];
-/// Around the default limit of 200 million operators.
-const CALL_FUEL: [f64; 11] = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8];
+/// Up to the default limit of two thousand million operators.
+const CALL_FUEL: [f64; 12] = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8, 1e9];
 /// Around the default limit of 64 MiB.
 const CALL_BYTES: [f64; 9] =
     [131_072.0, 1_048_576.0, 2_097_152.0, 4_194_304.0, 8_388_608.0, 16_777_216.0, 33_554_432.0, 67_108_864.0, 268_435_456.0];
