@@ -37,8 +37,15 @@ impl Plugin {
 
     /// The hooks it exports, in words of the pipeline.
     pub fn hooks(&self) -> Vec<&'static str> {
-        let hooks = [(Hook::Pre, self.pre.is_some()), (Hook::Post, self.post.is_some())];
-        hooks.into_iter().filter_map(|(hook, has)| has.then_some(hook.word())).collect()
+        [Hook::Pre, Hook::Post].into_iter().filter(|hook| self.has(*hook)).map(Hook::word).collect()
+    }
+
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Pre => self.pre.is_some(),
+            Hook::Post => self.post.is_some(),
+            Hook::Describe => false,
+        }
     }
 
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
