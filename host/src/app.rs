@@ -76,6 +76,7 @@ impl App {
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
+            last_good_dir: config.data_dir.join("last-good"),
             plugins: config.plugins,
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),

@@ -2,6 +2,7 @@
 
 mod bombs;
 mod files;
+mod last_good;
 mod names;
 mod starting;
 
