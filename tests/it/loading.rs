@@ -3,6 +3,7 @@
 mod bombs;
 mod files;
 mod last_good;
+mod machine;
 mod names;
 mod starting;
 

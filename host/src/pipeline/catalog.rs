@@ -248,7 +248,12 @@ impl Catalog {
     /// Says in the log which pipelines of the operator's file cannot run.
     pub fn log_blocked(&self) {
         for Blocked { pipeline, fault: Fault { plugin, hook, kind, .. } } in self.blocked() {
-            tracing::error!(pipeline = &*pipeline, plugin = &*plugin, hook = hook.word(), "the pipeline cannot run: its plugin is missing: {kind}");
+            tracing::error!(
+                pipeline = &*pipeline,
+                plugin = &*plugin,
+                hook = hook.word(),
+                "the pipeline cannot run: its plugin is missing: {kind}"
+            );
         }
     }
 }

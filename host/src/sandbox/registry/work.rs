@@ -140,9 +140,10 @@ async fn run(admission: Arc<Admission>, job: Job, bytes: Vec<u8>) -> Done {
     let engine = admission.engine();
     let component = match job.lane {
         Lane::Cached => match admission.cache.cached(engine, &job.hash) {
-            Some(component) => Ok(component),
+            Ok(Some(component)) => Ok(component),
+            Err(refusal) => Err(refusal),
             // It was damaged.
-            None => return Done::Again(Lane::Quick),
+            Ok(None) => return Done::Again(Lane::Quick),
         },
         lane @ (Lane::Quick | Lane::Long) => {
             let whole = admission.compile_time();
