@@ -44,6 +44,7 @@ fn main() {
         let setup = RegistryConfig {
             plugin_dir: folder.path().join("plugins"),
             cache_dir: folder.path().join("compiled"),
+            last_good_dir: folder.path().join("last-good"),
             plugins: Default::default(),
             limits: ServerLimits::default(),
             compiler: Compiler::InProcess,

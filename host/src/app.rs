@@ -76,6 +76,7 @@ impl App {
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
+            last_good_dir: config.data_dir.join("last-good"),
             plugins: config.plugins,
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
@@ -87,7 +88,18 @@ impl App {
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
         let state = http::State { catalog, runner, registry: registry.clone(), knowledge: shown, ledger, metrics: metrics.clone() };
-        let http = http::Config { listen: config.listen, limits: config.http, keys: config.keys, cors_origins: config.cors_origins };
+        let (loading, pipelines) = (registry.clone(), state.catalog.clone());
+        tokio::spawn(async move {
+            loading.loaded().await;
+            pipelines.log_blocked();
+        });
+        let http = http::Config {
+            listen: config.listen,
+            limits: config.http,
+            keys: config.keys,
+            cors_origins: config.cors_origins,
+            ready_requires_plugins: config.ready_requires_plugins,
+        };
         let server = Server::bind(http, state).await?;
         Ok(Self { server, knowledge, registry, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
     }

@@ -45,6 +45,8 @@ pub struct Config {
     pub plugin_dir: PathBuf,
     /// Directory with one file for each secret; it is searched before the environment.
     pub secret_dir: Option<PathBuf>,
+    /// Whether `/readyz` answers 503 while a pipeline of the file cannot run for want of a plugin.
+    pub ready_requires_plugins: bool,
     pub keys: crate::http::Keys,
     /// Whose pages may call `/v1` from a browser.
     pub cors_origins: crate::http::Origins,
@@ -161,6 +163,7 @@ impl Config {
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);
         keys.optional_path("secret_dir", &mut self.secret_dir);
+        keys.flag("ready_requires_plugins", &mut self.ready_requires_plugins);
     }
 
     fn limits(&mut self, keys: &mut impl Walk) {
@@ -182,6 +185,8 @@ impl Default for Config {
             data_dir: "data".into(),
             plugin_dir: "plugins".into(),
             secret_dir: None,
+            // A server that would answer 503 to what it is there for should get no requests.
+            ready_requires_plugins: true,
             keys: crate::http::Keys::default(),
             cors_origins: crate::http::Origins::default(),
             http: crate::http::Limits::default(),

@@ -105,6 +105,13 @@ impl Llm {
         self.providers.contains_key(provider)
     }
 
+    /// Why the secret of a target cannot be had now, with the secret's name.
+    pub fn missing_secret<'t>(&'t self, target: &'t Target) -> Option<(&'t str, MissingSecret)> {
+        let Vendor::Http(provider) = self.providers.get(&target.provider)? else { return None };
+        let name = provider.key_name(target)?;
+        (self.secrets)(name).err().map(|why| (name, why))
+    }
+
     /// Whether the provider is the one inside this program.
     pub fn is_builtin(&self, provider: &str) -> bool {
         matches!(self.providers.get(provider), Some(Vendor::Builtin))

@@ -9,7 +9,7 @@ pub mod run;
 pub mod session;
 mod store;
 
-pub use catalog::{Catalog, EmbeddingModel, Origin, Pipeline, Put, PutError};
+pub use catalog::{Blocked, Catalog, EmbeddingModel, Origin, Pipeline, Put, PutError};
 pub use definition::{Definition, Problem};
 pub use outcome::{Outcome, Toggles};
 pub use run::Runner;

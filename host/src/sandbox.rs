@@ -25,6 +25,7 @@ mod imports;
 mod inspect;
 mod limiter;
 mod limits;
+mod machine;
 mod nested;
 mod outcome;
 mod outline;

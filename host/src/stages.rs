@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::{Completion, Exchange};
-use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
+use crate::sandbox::{Fault, FaultKind, Hook, OnFailure, Plugins, Rejection};
 use crate::telemetry::{HookCall, Metrics};
 use crate::{llm, rag};
 
@@ -91,14 +91,40 @@ pub enum Error {
     Deadline,
 }
 
-/// Applies the operator's `on_failure`, here and nowhere else: returns the fault, or notes that the plugin was skipped.
-fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
-    if matches!(fault.kind, FaultKind::NotLoaded | FaultKind::Loading) {
-        // No plugin was there to count it.
+impl HookStage {
+    /// Every plugin of the stage that would fail a request because it, or its hook, is not there.
+    pub fn missing<'a>(&'a self, hook: Hook, plugins: &'a Plugins) -> impl Iterator<Item = Fault> + 'a {
+        let faults = self.plugins.iter().filter_map(move |name| plugins.get(name, hook).err());
+        faults.filter(|fault| plugins.on_failure(fault) == OnFailure::Reject)
+    }
+
+    /// Looks for all plugins of the stage. The pipeline does so for every stage before it asks anything, because what is asked may have to be
+    /// paid; the stage then finds the same in the same snapshot.
+    ///
+    /// # Errors
+    /// The fault of the first plugin that is missing.
+    pub fn check(&self, hook: Hook, plugins: &Plugins, metrics: &Metrics) -> Result<(), Error> {
+        match self.missing(hook, plugins).next() {
+            None => Ok(()),
+            Some(fault) => {
+                count_missing(&fault, metrics);
+                Err(Error::Fault(fault))
+            }
+        }
+    }
+}
+
+/// Counts a call of a plugin, or of a hook, that is not there and so cannot count it.
+fn count_missing(fault: &Fault, metrics: &Metrics) {
+    if matches!(fault.kind, FaultKind::NotLoaded | FaultKind::Loading | FaultKind::NoHook) {
         metrics.plugin(&fault.plugin).call(&HookCall { hook: fault.hook.word(), outcome: fault.kind.word(), ..HookCall::default() });
     }
-    let policy = if fault.kind.is_the_plugins_own() { plugins.on_failure(&fault.plugin) } else { OnFailure::Reject };
-    match policy {
+}
+
+/// Applies the operator's `on_failure` after a call: returns the fault, or notes that the plugin was skipped.
+fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
+    count_missing(&fault, metrics);
+    match plugins.on_failure(&fault) {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {
             tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook.word(), %fault, "plugin skipped");

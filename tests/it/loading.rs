@@ -3,6 +3,8 @@
 mod bombs;
 mod contract;
 mod files;
+mod last_good;
+mod machine;
 mod names;
 mod starting;
 

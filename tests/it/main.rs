@@ -52,6 +52,7 @@ mod ledger;
 mod listening;
 mod llm;
 mod loading;
+mod missing;
 mod openapi;
 mod outputs;
 mod providers_table;

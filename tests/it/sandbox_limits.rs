@@ -31,6 +31,7 @@ fn sandbox(guests: &[&str]) -> Sandbox {
     let setup = RegistryConfig {
         plugin_dir: folder.path().join("plugins"),
         cache_dir: folder.path().join("compiled"),
+        last_good_dir: folder.path().join("last-good"),
         plugins: BTreeMap::new(),
         limits: ServerLimits { calls: 4, ..ServerLimits::default() },
         compiler: Compiler::InProcess,

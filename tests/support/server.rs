@@ -32,6 +32,7 @@ pub struct Builder {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     program: PathBuf,
+    script: Option<String>,
 }
 
 impl Server {
@@ -42,6 +43,7 @@ impl Server {
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
+            script: None,
         }
     }
 
@@ -114,6 +116,12 @@ impl Builder {
         self
     }
 
+    /// Starts it through a shell, which must end in `exec "$0" "$@"`: under limits of its own.
+    pub fn through(mut self, script: &str) -> Self {
+        self.script = Some(script.into());
+        self
+    }
+
     pub fn program(&self) -> PathBuf {
         self.program.clone()
     }
@@ -154,14 +162,21 @@ impl Builder {
     fn spawn(&self) -> (Child, Log) {
         let file = self.folder.path().join("cofferdam.toml");
         std::fs::write(&file, &self.config).expect("the file can be written");
-        let mut command = serve_command(&self.program, self.folder.path());
+        let program = match &self.script {
+            None => Command::new(&self.program),
+            Some(script) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(script).arg(&self.program);
+                shell
+            }
+        };
+        let mut command = serve_command(program, self.folder.path());
         command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
         started(command)
     }
 }
 
-fn serve_command(program: &Path, folder: &Path) -> Command {
-    let mut command = Command::new(program);
+fn serve_command(mut command: Command, folder: &Path) -> Command {
     command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
     command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -177,7 +192,7 @@ fn started(mut command: Command) -> (Child, Log) {
 impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
-        let (child, log) = started(serve_command(env!("CARGO_BIN_EXE_cofferdam").as_ref(), folder.path()));
+        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path()));
         let server = Self::listening(child, log, Arc::new(folder));
         server.wait_for_log(PLUGINS_TRIED);
         server

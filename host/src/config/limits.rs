@@ -59,6 +59,8 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.bytes("compiled_file_bytes", &mut limits.compiled_file_bytes, MIB..=4 * GIB);
     keys.bytes("compiled_bytes", &mut limits.compiled_bytes, MIB..=1_024 * GIB);
     keys.count("compiled", &mut limits.compiled, 0..=100_000);
+    // 0: no version survives a restart beside a bad file.
+    keys.bytes("last_good_bytes", &mut limits.last_good_bytes, 0..=1_024 * GIB);
     keys.duration("debounce", &mut limits.debounce, millis(1)..=seconds(60));
     keys.duration("poll", &mut limits.poll, millis(100)..=seconds(3_600));
 }

@@ -71,6 +71,10 @@ impl Walk for Printer {
         }
     }
 
+    fn flag(&mut self, key: &'static str, value: &mut bool) {
+        self.entry(key, &value.to_string());
+    }
+
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
         if let Some((word, _)) = words.iter().find(|(_, of)| of == value) {
             self.entry(key, &quote(word));

@@ -62,6 +62,14 @@ impl Walk for Section<'_> {
         }
     }
 
+    fn flag(&mut self, key: &'static str, value: &mut bool) {
+        let Some(entry) = self.take(key) else { return };
+        match entry.flag() {
+            Some(read) => *value = read,
+            None => entry.wrong("true or false"),
+        }
+    }
+
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]) {
         let Some(entry) = self.take(key) else { return };
         match words.iter().find(|(word, _)| entry.text() == Some(word)) {

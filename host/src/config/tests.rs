@@ -73,6 +73,8 @@ fn paths_are_read_and_relative_paths_count_from_the_file() {
     let config = Config::parse("listen = \"[::1]:0\"\ndata_dir = \"d\"\nplugin_dir = \"/p\"", Path::new("/etc/cofferdam")).unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
+    assert!(parse("").ready_requires_plugins && !parse("ready_requires_plugins = false").ready_requires_plugins);
+    wrong("ready_requires_plugins = \"no\"", "1: ready_requires_plugins: expected true or false, found \"no\"");
     wrong("listen = \"localhost\"", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found \"localhost\"");
     wrong("listen = 8080", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found 8080");
     let secrets = |text: &str| Config::parse(text, Path::new("/etc/cofferdam")).unwrap().secret_dir;

@@ -20,6 +20,8 @@ pub(super) trait Walk: Sized {
     fn optional(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
     /// US dollars that may be absent, in millionths.
     fn dollars(&mut self, key: &'static str, value: &mut Option<u64>, allowed: RangeInclusive<u64>);
+    /// `true` or `false`.
+    fn flag(&mut self, key: &'static str, value: &mut bool);
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]);
     /// Text such as "127.0.0.1:8080".

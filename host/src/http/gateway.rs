@@ -41,7 +41,7 @@ impl Server {
     /// # Errors
     /// `NeedsKeys` for an address that is not loopback without keys; `Bind` if the system refuses the address.
     pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
-        let Config { listen, limits, keys, cors_origins } = config;
+        let Config { listen, limits, keys, cors_origins, ready_requires_plugins } = config;
         if !access::may_listen(listen, &keys) {
             return Err(Error::NeedsKeys(listen));
         }
@@ -50,6 +50,7 @@ impl Server {
             limits: limits.clone(),
             keys,
             cors_origins,
+            ready_requires_plugins,
             state,
             openapi: LazyLock::new(openapi_document),
             draining: AtomicBool::new(false),

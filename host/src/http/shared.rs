@@ -27,6 +27,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whose pages may call `/v1` from a browser.
     pub cors_origins: Origins,
+    /// The server is not ready while a pipeline of the operator's file cannot run for want of a plugin.
+    pub ready_requires_plugins: bool,
 }
 
 /// The rooms that requests are answered with.
@@ -45,6 +47,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) keys: Keys,
     pub(super) cors_origins: Origins,
+    pub(super) ready_requires_plugins: bool,
     pub(super) state: State,
     /// What `/openapi.json` says; written when somebody asks.
     pub(super) openapi: LazyLock<Bytes>,

@@ -12,7 +12,7 @@ use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
 use crate::chat::{NAME_RULE, is_name};
 use crate::llm::{Llm, Target};
-use crate::sandbox::Registry;
+use crate::sandbox::{Fault, FaultKind, OnFailure, Registry};
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -51,12 +51,19 @@ pub struct Catalog {
     writing: Arc<Mutex<()>>,
 }
 
+/// A pipeline that cannot run, and the plugin for want of which it cannot.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    pub pipeline: Arc<str>,
+    pub fault: Fault,
+}
+
 /// A pipeline that was kept.
 #[derive(Debug)]
 pub struct Put {
     /// There was none of that id before.
     pub created: bool,
-    /// What will fail when it is used, e.g. a plugin that is not loaded.
+    /// What will fail when it is used, e.g. a plugin that is not loaded or lacks the hook, a secret that is not set.
     pub warnings: Vec<String>,
 }
 
@@ -97,6 +104,13 @@ impl Catalog {
                     pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
                 }
                 Err(problem) => tracing::error!(pipeline = id, problem, "a kept pipeline is no longer valid and is left out"),
+            }
+        }
+        for pipeline in pipelines.values() {
+            // Its provider went from the operator's file since it was put.
+            for (key, target) in pipeline.definition.llm.keys().filter(|(_, target)| !llm.knows(&target.provider)) {
+                let (id, provider) = (&*pipeline.id, &target.provider);
+                tracing::error!(pipeline = id, key, provider, "a kept pipeline names a provider that the configuration does not have");
             }
         }
         for pipeline in from_file {
@@ -193,10 +207,54 @@ impl Catalog {
         if problems.is_empty() { Ok(()) } else { Err(PutError::Invalid(problems)) }
     }
 
+    /// What would fail, or be passed over, as things are now. It is no reason to refuse the definition, for plugins and secrets may come later.
     fn warnings(&self, definition: &Definition) -> Vec<String> {
         let plugins = self.registry.snapshot();
-        let missing = definition.plugins().filter(|name| !plugins.has(name));
-        missing.map(|name| format!("plugin `{name}` is not loaded; requests fail until it is dropped into the plugin directory")).collect()
+        let mut warnings = Vec::new();
+        for (stage, hook) in definition.hook_stages() {
+            for fault in stage.plugins.iter().filter_map(|name| plugins.get(name, hook).err()) {
+                let until = match (stage.enabled, plugins.on_failure(&fault)) {
+                    (_, OnFailure::Skip) => "requests pass it over until it is there",
+                    (true, OnFailure::Reject) => "requests fail until it is there",
+                    (false, OnFailure::Reject) => "requests that switch the stage on fail until it is there",
+                };
+                let name = &fault.plugin;
+                warnings.push(match fault.kind {
+                    FaultKind::NoHook => format!("plugin `{name}` has no {hook}; {until}"),
+                    FaultKind::Loading => format!("plugin `{name}` is still being loaded; {until}"),
+                    _ => format!("plugin `{name}` is not loaded; {until}: drop it into the plugin directory"),
+                });
+            }
+        }
+        for (key, target) in definition.llm.keys() {
+            if let Some((name, why)) = self.llm.missing_secret(target) {
+                warnings.push(format!("pipeline.llm.config.{key}: the secret `{name}` for provider `{}` {why}", target.provider));
+            }
+        }
+        warnings
+    }
+
+    /// The plugins for want of which pipelines of the operator's file cannot run, in the order of the pipelines' ids. A stage that is off until
+    /// a client switches it on needs none.
+    pub fn blocked(&self) -> Vec<Blocked> {
+        let (pipelines, plugins) = (self.pipelines.load(), self.registry.snapshot());
+        let of_file = pipelines.values().filter(|pipeline| pipeline.origin == Origin::File);
+        let stages = of_file.flat_map(|pipeline| pipeline.definition.hook_stages().map(move |stage| (pipeline, stage)));
+        let on = stages.filter(|(_, (stage, _))| stage.enabled);
+        on.flat_map(|(pipeline, (stage, hook))| stage.missing(hook, &plugins).map(|fault| Blocked { pipeline: pipeline.id.clone(), fault }))
+            .collect()
+    }
+
+    /// Says in the log which pipelines of the operator's file cannot run.
+    pub fn log_blocked(&self) {
+        for Blocked { pipeline, fault: Fault { plugin, hook, kind, .. } } in self.blocked() {
+            tracing::error!(
+                pipeline = &*pipeline,
+                plugin = &*plugin,
+                hook = hook.word(),
+                "the pipeline cannot run: its plugin is missing: {kind}"
+            );
+        }
     }
 }
 

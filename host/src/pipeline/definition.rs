@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use self::reader::Reader;
 use crate::llm::Target;
 use crate::rag::TOP_K_MAX;
+use crate::sandbox::Hook;
 use crate::stages::{HookStage, LlmStage, RagStage};
 
 pub use self::reader::Problem;
@@ -99,9 +100,15 @@ impl Definition {
         &self.source
     }
 
-    /// Every plugin that the definition names, with the path of its name.
+    /// The stages of hooks, each with the hook that its plugins must have.
+    pub fn hook_stages(&self) -> impl Iterator<Item = (&HookStage, Hook)> {
+        let stages = [(&self.pre_hook, Hook::Pre), (&self.post_hook, Hook::Post)];
+        stages.into_iter().filter_map(|(stage, hook)| Some((stage.as_ref()?, hook)))
+    }
+
+    /// Every plugin that the definition names.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
-        [&self.pre_hook, &self.post_hook].into_iter().flatten().flat_map(|stage| stage.plugins.iter().map(String::as_str))
+        self.hook_stages().flat_map(|(stage, _)| stage.plugins.iter().map(String::as_str))
     }
 }
 

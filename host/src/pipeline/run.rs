@@ -12,7 +12,7 @@ use crate::chat::stream::streamed;
 use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
-use crate::sandbox::{Plugins, Registry};
+use crate::sandbox::{Hook, Plugins, Registry};
 use crate::stages::{Flow, HookStage, RagStage, after, before, complete, retrieve};
 use crate::telemetry::Metrics;
 
@@ -47,6 +47,7 @@ impl Runner {
     pub async fn run(&self, pipeline: Arc<Pipeline>, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
         let plan = plan(&pipeline.definition, toggles)?;
         let plugins = self.registry.snapshot();
+        plan.check_plugins(&plugins, &self.metrics)?;
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
@@ -109,6 +110,12 @@ impl Runner {
 }
 
 impl Plan<'_> {
+    /// Before anything is asked: a reply that a missing post-hook would spoil is not paid for.
+    fn check_plugins(&self, plugins: &Plugins, metrics: &Metrics) -> Result<(), Error> {
+        let stages = [(self.pre_hook, Hook::Pre), (self.post_hook, Hook::Post)];
+        stages.into_iter().try_for_each(|(stage, hook)| stage.map_or(Ok(()), |stage| stage.check(hook, plugins, metrics)))
+    }
+
     /// The model that pre-hooks see. An equal of the primary may be asked instead; that is drawn after the hooks.
     fn model(&self) -> &str {
         &self.definition.llm.targets.first().expect("a definition has a primary").model

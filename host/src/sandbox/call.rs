@@ -15,7 +15,7 @@ use super::limiter::{Budget, Denied};
 use super::pace::Pace;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
-use super::{Exhausted, Fault, FaultKind, Hook, Limits};
+use super::{Exhausted, Fault, FaultKind, Hook, Limits, machine};
 use crate::chat::{Client, RequestId};
 use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
@@ -256,13 +256,9 @@ fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> Faul
         None if text.contains("fuel allocated for hostcalls has been exhausted") => FaultKind::Exhausted(Exhausted::Output(limits.output)),
         None if error.is::<wasmtime_wasi::I32Exit>() => FaultKind::Trapped("it called exit".into()),
         // The system refused memory or address space to the instance: the guest has no files that could fail.
-        None if is_the_systems(error) => FaultKind::Host(format!("{error:#}")),
+        None if machine::is_the_machines(error) => FaultKind::Host(format!("{error:#}")),
         None => FaultKind::Trapped(text),
     }
-}
-
-fn is_the_systems(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>() || cause.is::<wasmtime::error::OutOfMemory>())
 }
 
 #[cfg(test)]

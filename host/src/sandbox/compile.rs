@@ -20,7 +20,8 @@ use wasmtime::component::Component;
 
 use self::refused::Refused;
 use super::ServerLimits;
-use super::refusal::{Refusal, not_compiled, short};
+use super::machine;
+use super::refusal::{Refusal, not_compiled};
 use crate::files;
 
 pub use child::{ChildLimits, child};
@@ -105,7 +106,7 @@ impl Cache {
         match &self.compiler {
             Compiler::Child(program) => child::run(program, bytes, file.path(), &self.limits, time).await?,
             Compiler::InProcess => {
-                let code = engine.precompile_component(bytes).map_err(|e| not_compiled(&format!("{e:#}")))?;
+                let code = engine.precompile_component(bytes).map_err(|e| of_the_compiler(&e))?;
                 child::fits(code.len(), self.limits.compiled_file_bytes)?;
                 file.as_file().write_all(&code).map_err(|e| self.unwritable(&e))?;
             }
@@ -153,17 +154,21 @@ impl Cache {
     }
 
     /// Looks for `HASH.ENGINE.CODEHASH.cwasm`. The code's own hash is in the name, so that a damaged file is never run.
-    pub(super) fn cached(&self, engine: &Engine, hash: &str) -> Option<Component> {
+    ///
+    /// # Errors
+    /// The machine does not let it be used, so that to compile the component again would be of no use.
+    pub(super) fn cached(&self, engine: &Engine, hash: &str) -> Result<Option<Component>, Refusal> {
         let prefix = prefix(engine, hash);
-        let entries = std::fs::read_dir(&self.directory).ok()?;
+        let Ok(entries) = std::fs::read_dir(&self.directory) else { return Ok(None) };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(code_hash) = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(CODE)) else { continue };
             let path = entry.path();
             match whole(&path, code_hash) {
                 Ok(Some(file)) => match open(engine, &file, &path) {
-                    Ok(component) => return Some(component),
+                    Ok(component) => return Ok(Some(component)),
                     // It is what was written, so it is the machine that lacks something.
+                    Err(error) if machine::is_the_machines(&error) => return Err(machine::cannot_map(&error)),
                     Err(error) => tracing::warn!(file = name, error = format!("{error:#}"), "compiled code cannot be used now"),
                 },
                 Err(error) => tracing::warn!(file = name, %error, "compiled code cannot be read now"),
@@ -175,7 +180,7 @@ impl Cache {
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     fn keep(&self, engine: &Engine, file: tempfile::NamedTempFile, hash: &str) -> Result<Component, Refusal> {
@@ -191,7 +196,7 @@ impl Cache {
         let path = self.directory.join(format!("{}{code_hash}{CODE}", prefix(engine, hash)));
         let file = file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
         // The compiler has taken the component: what fails now lacks descriptors, memory or address space.
-        open(engine, &file, &path).map_err(|e| Refusal::Transient(short(&format!("compiled code cannot be used now: {e:#}"))))
+        open(engine, &file, &path).map_err(|e| machine::cannot_map(&e))
     }
 
     /// What must be the same for a refusal to hold: the compiler, and the limits that it was given.
@@ -202,7 +207,17 @@ impl Cache {
     }
 
     fn unwritable(&self, error: &std::io::Error) -> Refusal {
-        Refusal::Transient(format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
+        machine::failed(&format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
+    }
+}
+
+/// Why there is no machine code.
+fn of_the_compiler(error: &wasmtime::Error) -> Refusal {
+    let text = format!("{error:#}");
+    if machine::is_the_machines(error) {
+        machine::failed(&format!("the compiler could not do its work: {text}"))
+    } else {
+        not_compiled(&text).into()
     }
 }
 

@@ -79,6 +79,8 @@ pub struct ServerLimits {
     pub compiled_bytes: u64,
     /// Components whose machine code is kept for restarts and for going back to an older version.
     pub compiled: usize,
+    /// Bytes of the components that are kept as the last good version of each plugin.
+    pub last_good_bytes: u64,
     /// Time without a further change in the directory before it is read.
     pub debounce: Duration,
     /// Time between two scans without a reported change, for file systems that report none.
@@ -121,6 +123,8 @@ impl Default for ServerLimits {
             compiled_bytes: 2 << 30,
             // Small ones are 200 KB, those of JavaScript and Python engines up to 40 MB.
             compiled: 256,
+            // Fifty of the largest components in use.
+            last_good_bytes: 1 << 30,
             debounce: Duration::from_millis(200),
             poll: Duration::from_secs(5),
         }

@@ -33,6 +33,14 @@ impl Plugin {
         self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
     }
 
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Pre => self.exports.pre_hook.is_some(),
+            Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Describe => false,
+        }
+    }
+
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {

@@ -2,6 +2,7 @@
 //! A bad file never replaces a good one, and no file waits for another one's compiling longer than for its first try.
 
 mod known;
+mod last_good;
 mod live;
 mod open;
 mod scan;

@@ -50,6 +50,7 @@ async fn loaded(bytes: &[u8], limits: ServerLimits) -> (&'static str, String) {
     let setup = RegistryConfig {
         plugin_dir: folder.path().join("plugins"),
         cache_dir: folder.path().join("compiled"),
+        last_good_dir: folder.path().join("last-good"),
         plugins: Default::default(),
         limits: ServerLimits { calls: 4, ..limits },
         compiler: Compiler::Child(PathBuf::from(env!("CARGO_BIN_EXE_cofferdam"))),

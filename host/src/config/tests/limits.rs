@@ -65,6 +65,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.plugins", "compiled_file_bytes", "\"1MiB\"", "\"4GiB\"", "\"1023KiB\"", "\"5GiB\""),
     ("limits.plugins", "compiled_bytes", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
     ("limits.plugins", "compiled", "0", "100_000", "-1", "100_001"),
+    ("limits.plugins", "last_good_bytes", "0", "\"1TiB\"", "-1", "\"2TiB\""),
     ("limits.plugins", "queue_time", "\"0s\"", "\"1m\"", "5", "\"61s\""),
     ("limits.plugins", "threads", "0", "256", "-1", "257"),
     ("limits.plugins", "starve_time", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),

@@ -130,9 +130,10 @@ fn faulted(fault: &Fault) -> ErrorResponse {
         FaultKind::Trapped(_) => blamed("plugin_trapped".into()).hopeless(),
         FaultKind::Invalid(_) => blamed("plugin_invalid_outcome".into()).hopeless(),
         FaultKind::Busy => ErrorResponse::new(503, PLUGIN, "plugin_busy", message()).after(1),
-        FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()),
+        // It comes when the operator brings it; a client that asks again at once only asks in vain.
+        FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).hopeless(),
         FaultKind::Loading => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).after(1),
-        FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()),
+        FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()).hopeless(),
         FaultKind::Host(_) => {
             let message = format!("the host failed while it ran plugin `{}`; its log says why, under this request's id", fault.plugin);
             ErrorResponse::new(500, PLUGIN, "plugin_host_error", message)

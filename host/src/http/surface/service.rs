@@ -45,7 +45,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                     Answer { status: 200, description: "They should.", contents: &[Media::Json(schema::<health::Status>)] },
                     Answer {
                         status: 503,
-                        description: "The server still loads plugins, or is about to stop.",
+                        description: "The server still loads plugins, a pipeline of its file lacks one, or it is about to stop.",
                         contents: &[Media::Json(schema::<health::Status>)],
                     },
                 ],

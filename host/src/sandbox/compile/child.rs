@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::sandbox::ServerLimits;
 use crate::sandbox::engine::engine;
-use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled, short};
+use crate::sandbox::machine;
+use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled};
 
 /// A tenth of what a serving thread gets of a processor that both want. With less, a busy machine would never finish.
 const NICE: i32 = 10;
@@ -45,7 +46,7 @@ pub(super) async fn run(program: &Path, bytes: &[u8], out: &Path, limits: &Serve
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn();
-    let mut child = spawned.map_err(|e| Refusal::Transient(format!("the compiler could not be started: {e}")))?;
+    let mut child = spawned.map_err(|e| machine::failed(&format!("the compiler could not be started: {e}")))?;
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
     let mut stderr = child.stderr.take().expect("stderr was asked to be a pipe");
     let work = async {
@@ -75,12 +76,34 @@ pub(super) async fn run(program: &Path, bytes: &[u8], out: &Path, limits: &Serve
             let limit = limit.as_secs();
             Refusal::Transient(format!("compiling took longer than {limit} s on a busy machine (`limits.plugins.compile_time`)"))
         })?
-        .map_err(|e| Refusal::Transient(format!("the compiler was lost: {e}")))?;
-    if status.success() { Ok(()) } else { Err(judged(status, &String::from_utf8_lossy(&printed), limits, time)) }
+        .map_err(|e| machine::failed(&format!("the compiler was lost: {e}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(judged(status, &String::from_utf8_lossy(&printed), &Inherited::from_here(limits), limits, time))
+}
+
+/// Which of the child's limits are tighter than the operator's keys say, because the server itself runs under them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Inherited {
+    file_size: bool,
+    memory: bool,
+}
+
+impl Inherited {
+    fn from_here(limits: &ServerLimits) -> Self {
+        let below = |resource, value: u64| getrlimit(resource).maximum.is_some_and(|hard| hard < value);
+        // A kernel that grants no more memory than it has refuses it to whoever comes last.
+        let strict = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2");
+        Self {
+            file_size: below(Resource::Fsize, limits.compiled_file_bytes),
+            memory: strict || below(Resource::Data, limits.compile_memory) || getrlimit(Resource::As).current.is_some(),
+        }
+    }
 }
 
 /// Why a child failed.
-fn judged(status: ExitStatus, printed: &str, limits: &ServerLimits, time: Duration) -> Refusal {
+fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &ServerLimits, time: Duration) -> Refusal {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     let died_of = |of: Signal| signal == Some(of.as_raw());
     let printed = printed.trim();
@@ -90,15 +113,25 @@ fn judged(status: ExitStatus, printed: &str, limits: &ServerLimits, time: Durati
         }
         return format!("compiling it took more than {} s of a processor (`limits.plugins.compile_time`)", time.as_secs()).into();
     }
+    if died_of(Signal::XFSZ) && inherited.file_size {
+        let why = "the compiler could not write the machine code, for the server runs under a limit of file sizes that is below";
+        return Refusal::Transient(format!("{why} `limits.plugins.compiled_file_bytes`"));
+    }
     if died_of(Signal::XFSZ) {
         return too_much_code(None, limits.compiled_file_bytes).into();
+    }
+    if printed.contains("memory allocation") && inherited.memory {
+        let why = "the compiler got no memory, and the machine, or a limit that the server runs under, may give less than";
+        return Refusal::Transient(format!("{why} `limits.plugins.compile_memory` allows"));
     }
     if printed.contains("memory allocation") {
         return format!("compiling it took more than {} bytes of memory (`limits.plugins.compile_memory`)", limits.compile_memory).into();
     }
     // The kernel kills who takes the memory that all programs share; so may the operator, who also interrupts a server with its children.
-    if [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].into_iter().any(died_of) {
-        return Refusal::Transient("the compiler was killed, perhaps for lack of memory".into());
+    // A page that cannot be had, and a system call that a filter forbids, end a program too.
+    let killed = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::BUS, Signal::SYS];
+    if killed.into_iter().any(died_of) {
+        return Refusal::Transient(format!("the compiler was killed ({status}), perhaps for lack of memory"));
     }
     if let Some((_, message)) = printed.split_once(REFUSED) {
         return not_compiled(message).into();
@@ -109,9 +142,9 @@ fn judged(status: ExitStatus, printed: &str, limits: &ServerLimits, time: Durati
     match status.code() {
         // A crash or a panic over this component comes again.
         None | Some(PANICKED) if printed.is_empty() => format!("the compiler failed: {status}").into(),
-        None | Some(PANICKED) => not_compiled(printed).into(),
+        None | Some(PANICKED) if !machine::is_told_in(printed) => not_compiled(printed).into(),
         // A full disk, a lack of descriptors or of memory, a pipe that broke: nothing of it is the component's.
-        Some(_) => Refusal::Transient(short(&format!("the compiler could not do its work: {status}: {printed}"))),
+        _ => machine::failed(&format!("the compiler could not do its work: {status}: {printed}")),
     }
 }
 
@@ -154,11 +187,12 @@ pub fn child(out: &Path, limits: ChildLimits) -> Result<(), String> {
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(|e| e.to_string())?;
     let cut = |error: wasmtime::Error| format!("{error:#}").chars().take(REASON_BYTES_MAX).collect::<String>();
     let engine = engine(1).map_err(cut)?;
-    let code = engine.precompile_component(&bytes).map_err(|error| format!("{REFUSED}{}", cut(error)))?;
+    let compiled = engine.precompile_component(&bytes);
+    let code = compiled.map_err(|e| if machine::is_the_machines(&e) { cut(e) } else { format!("{REFUSED}{}", cut(e)) })?;
     if fits(code.len(), limits.code_bytes).is_err() {
         return Err(format!("{CODE_BYTES}{}", code.len()));
     }
-    std::fs::write(out, code).map_err(|e| e.to_string())
+    std::fs::write(out, code).map_err(|e| format!("the machine code cannot be written: {e}"))
 }
 
 /// Sets the limit, and the one that cannot be raised again so much above it. If the server itself runs under a tighter one, that one holds.
@@ -176,8 +210,12 @@ mod tests {
     use super::*;
 
     fn judge(raw: i32, printed: &str, time: u64) -> Refusal {
+        judge_under(Inherited::default(), raw, printed, time)
+    }
+
+    fn judge_under(inherited: Inherited, raw: i32, printed: &str, time: u64) -> Refusal {
         let limits = ServerLimits { compile_time: Duration::from_secs(20), compiled_file_bytes: 7, ..ServerLimits::default() };
-        judged(ExitStatus::from_raw(raw), printed, &limits, Duration::from_secs(time))
+        judged(ExitStatus::from_raw(raw), printed, &inherited, &limits, Duration::from_secs(time))
     }
 
     #[test]
@@ -212,9 +250,25 @@ mod tests {
         }
         // An option that an older or newer program does not know, and what ends a server with its children.
         assert!(matches!(judge(2 << 8, "error: unexpected argument", 20), Refusal::Transient(_)));
-        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::BUS, Signal::SYS] {
             assert!(matches!(judge(signal.as_raw(), "", 20), Refusal::Transient(_)), "{signal:?}");
         }
+        let panics = "thread 'main' panicked: failed to spawn thread: Os { code: 11, kind: WouldBlock, message: \"…\" }";
+        assert!(matches!(judge(PANICKED << 8, panics, 20), Refusal::Transient(why) if why.contains("limit of tasks")));
+        assert!(
+            matches!(judge(1 << 8, "error: No space left on device (os error 28)", 20), Refusal::Transient(why) if why.contains("full"))
+        );
+    }
+
+    #[test]
+    fn a_limit_that_the_server_itself_runs_under_is_nothing_against_the_component() {
+        let (xfsz, abort) = (Signal::XFSZ.as_raw(), Signal::ABORT.as_raw());
+        let no_memory = "memory allocation of 9 bytes failed";
+        let (files, memory) = (Inherited { file_size: true, memory: false }, Inherited { file_size: false, memory: true });
+        assert!(matches!(judge_under(files, xfsz, "", 20), Refusal::Transient(why) if why.contains("file sizes")));
+        assert!(matches!(judge_under(memory, xfsz, "", 20), Refusal::Invalid(_)));
+        assert!(matches!(judge_under(memory, abort, no_memory, 20), Refusal::Transient(why) if why.contains("compile_memory")));
+        assert!(matches!(judge_under(files, abort, no_memory, 20), Refusal::Invalid(_)));
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn code_over_a_limit_is_not_kept() {
     let fits = cache(folder.path(), limits);
     fits.compile(&engine, COMPONENT, "a", second).await.ok().unwrap();
     assert_eq!(kept(folder.path()), 1);
-    assert!(fits.cached(&engine, "a").is_some() && fits.has(&engine, "a") && !fits.has(&engine, "b"));
+    assert!(fits.cached(&engine, "a").unwrap().is_some() && fits.has(&engine, "a") && !fits.has(&engine, "b"));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn code_that_another_user_may_have_written_is_not_run() {
     let path = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
-    assert!(cache.cached(&engine, "a").is_none());
+    assert!(cache.cached(&engine, "a").unwrap().is_none());
     assert!(!path.exists());
 }
 
@@ -93,11 +93,11 @@ fn code_that_the_machine_cannot_map_is_kept_and_its_component_is_not_refused_for
     let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
     file.write_all(b"whole").unwrap();
     assert!(matches!(cache.keep(&engine, file, "a"), Err(Refusal::Transient(why)) if why.contains("cannot be used now")));
-    assert!(cache.has(&engine, "a") && cache.cached(&engine, "a").is_none());
+    assert!(cache.has(&engine, "a") && cache.cached(&engine, "a").unwrap().is_none());
     assert!(cache.has(&engine, "a"), "only what is damaged is removed");
     let path = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
     std::fs::write(&path, "damaged").unwrap();
-    assert!(cache.cached(&engine, "a").is_none() && !path.exists());
+    assert!(cache.cached(&engine, "a").unwrap().is_none() && !path.exists());
 }
 
 #[test]

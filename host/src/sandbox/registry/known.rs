@@ -30,11 +30,36 @@ pub(super) struct Known {
     pub(super) untried: bool,
     /// Its file is no longer there.
     pub(super) gone: bool,
-    /// Tries of these bytes that failed for a reason of the machine's, and when the next one is due.
-    tries: u32,
-    retry: Option<Instant>,
+    /// What became of its last good version, if nothing else of it is live.
+    pub(super) restore: Restore,
+    pub(super) restoring: Backoff,
+    /// When these bytes are tried again, for it was the machine that failed.
+    retry: Backoff,
+    /// When its live version is kept as its last good one, for that failed.
+    pub(super) keeping: Backoff,
     /// It was said in the log that another file has its plugin's name.
     displaced: bool,
+}
+
+/// The way of a last good version back to where it serves.
+#[derive(Default)]
+pub(super) enum Restore {
+    /// Nobody has looked for one.
+    #[default]
+    Untried,
+    /// It waits to be admitted, or is being admitted.
+    Loading,
+    /// The machine was at fault that it is not live, and it is tried again.
+    Later,
+    /// Why it may not serve any more; nothing if there is none.
+    Over(Option<String>),
+}
+
+/// When something is tried again that the machine failed to do: each time later.
+#[derive(Default)]
+pub(super) struct Backoff {
+    tries: u32,
+    due: Option<Instant>,
 }
 
 /// What changes when a file changes.
@@ -60,9 +85,9 @@ impl Known {
 
     /// Whether the file must be looked at. Notes the stamp if so.
     pub(super) fn is_due(&mut self, stamp: Option<Stamp>, now: Instant) -> bool {
-        let due = self.retry.is_some_and(|retry| retry <= now);
+        let due = self.retry.is_due(now);
         // A link that leads nowhere has no stamp, and is tried again like any other file that the machine failed.
-        let known = stamp.is_some() || self.retry.is_some();
+        let known = stamp.is_some() || self.retry.waits();
         if known && self.stamp == stamp && !due {
             return false;
         }
@@ -71,14 +96,34 @@ impl Known {
             self.hash.clear();
         }
         self.stamp = stamp;
-        self.retry = None;
+        self.retry.due = None;
         true
+    }
+
+    /// Whether it, or its last good version, may still become live.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.loading || matches!(self.restore, Restore::Loading)
+    }
+
+    /// Whether the machine failed it or its last good version, so that nobody knows whether that is any good.
+    fn waits(&self) -> bool {
+        self.untried || matches!(self.restore, Restore::Later)
+    }
+
+    /// Whether its last good version should be looked for.
+    pub(super) fn wants_restoring(&self, now: Instant) -> bool {
+        self.live.is_none()
+            && !self.gone
+            && match self.restore {
+                Restore::Untried => true,
+                Restore::Later => self.restoring.is_due(now),
+                Restore::Loading | Restore::Over(_) => false,
+            }
     }
 
     /// Notes a failure of the machine's; the same bytes are tried again, each time later.
     pub(super) fn try_again(&mut self, poll: Duration, now: Instant) {
-        self.retry = Some(now + poll * (1 << self.tries.min(DOUBLINGS_MAX)));
-        self.tries += 1;
+        self.retry.failed(poll, now);
         self.untried = true;
     }
 
@@ -96,6 +141,21 @@ impl Known {
         };
     }
 
+    /// Its last good version serves, whatever becomes of its file.
+    pub(super) fn restored(&mut self, plugin: Plugin) {
+        self.live = Some(Arc::new(plugin));
+        self.restore = Restore::Over(None);
+    }
+
+    /// Why its file was refused, and its last good version too if it was.
+    fn reason(&self) -> Option<String> {
+        let refusal = self.refusal.as_ref()?;
+        Some(match &self.restore {
+            Restore::Over(Some(why)) => format!("{refusal}; and the last good version is not taken any more: {why}"),
+            _ => refusal.clone(),
+        })
+    }
+
     fn status(&self, file: &str, holder: Option<&String>) -> PluginStatus {
         let live = self.live.as_ref().filter(|_| holder.is_none());
         let reason = holder.map(|holder| format!("{holder} has the name of this plugin; remove one of the two files"));
@@ -106,15 +166,31 @@ impl Known {
             file: file.to_owned(),
             hash: live.map(|plugin| plugin.hash.clone()),
             hooks: live.map(|plugin| plugin.hooks()).unwrap_or_default(),
-            state: match (self.loading, live.is_some(), self.refusal.is_some()) {
+            state: match (self.is_on_its_way(), live.is_some(), self.refusal.is_some()) {
                 (true, ..) => "compiling",
                 (_, true, true) => "stale",
                 (_, true, false) => "live",
                 (_, false, _) => "refused",
             },
-            reason: reason.or_else(|| self.refusal.clone()),
+            reason: reason.or_else(|| self.reason()),
             config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
         }
+    }
+}
+
+impl Backoff {
+    /// Notes another failure.
+    pub(super) fn failed(&mut self, poll: Duration, now: Instant) {
+        self.due = Some(now + poll * (1 << self.tries.min(DOUBLINGS_MAX)));
+        self.tries += 1;
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    fn waits(&self) -> bool {
+        self.due.is_some()
     }
 }
 
@@ -127,7 +203,7 @@ impl Holders {
         for (file, known) in files {
             match &known.live {
                 Some(plugin) => by_name.entry(plugin.name().to_owned()).or_default().push(file),
-                None if known.loading && !known.gone => by_name.entry(own_name(stem(file))).or_default().push(file),
+                None if known.is_on_its_way() && !known.gone => by_name.entry(own_name(stem(file))).or_default().push(file),
                 None => {}
             }
         }
@@ -135,7 +211,7 @@ impl Holders {
         for (name, mut claims) in by_name {
             let exact = format!("{name}.wasm");
             claims.sort_by_key(|file| (files[*file].gone, **file != exact));
-            let refused = files.get_key_value(&exact).filter(|(_, known)| !known.gone && known.live.is_none() && !known.loading);
+            let refused = files.get_key_value(&exact).filter(|(_, known)| !known.gone && known.live.is_none() && !known.is_on_its_way());
             let last = claims.iter().find(|file| files[**file].live.is_some()).filter(|file| files[**file].gone);
             let holder = match (refused, last) {
                 (Some((exact, _)), _) => exact,
@@ -173,7 +249,7 @@ pub(super) fn pending(files: &Files) -> Pending {
         let open = files.iter().filter(|(_, known)| known.live.is_none() && which(known));
         open.flat_map(|(file, _)| [stem(file).to_owned(), own_name(stem(file))]).collect()
     };
-    Pending::Some { new: names(|known| known.loading && !known.untried), failed: names(|known| known.untried) }
+    Pending::Some { new: names(|known| known.is_on_its_way() && !known.waits()), failed: names(Known::waits) }
 }
 
 /// A file's name without its ending.
@@ -229,5 +305,38 @@ mod tests {
         let Pending::Some { new, failed } = pending(&files) else { panic!("the directory was read") };
         assert_eq!(new, ["a-b", "a_b"].map(str::to_owned).into());
         assert_eq!(failed, ["c".to_owned()].into());
+    }
+
+    #[test]
+    fn a_refused_file_is_on_its_way_while_its_last_good_version_is() {
+        let of = |restore| Known { refusal: Some("no".into()), restore, ..Known::default() };
+        let mut files = Files::new();
+        files.insert("a.wasm".into(), of(Restore::Loading));
+        files.insert("b.wasm".into(), of(Restore::Later));
+        files.insert("c.wasm".into(), of(Restore::Over(None)));
+        files.insert("d.wasm".into(), of(Restore::Over(Some("not allowed".into()))));
+        let Pending::Some { new, failed } = pending(&files) else { panic!("the directory was read") };
+        assert_eq!((new, failed), (["a".to_owned()].into(), ["b".to_owned()].into()));
+        let status = Holders::of(&files).status(&files);
+        assert_eq!(status.iter().map(|status| status.state).collect::<Vec<_>>(), ["compiling", "refused", "refused", "refused"]);
+        let reasons: Vec<_> = status.iter().map(|status| status.reason.as_deref().unwrap()).collect();
+        assert_eq!(reasons, ["no", "no", "no", "no; and the last good version is not taken any more: not allowed"]);
+    }
+
+    #[test]
+    fn a_last_good_version_that_the_machine_failed_is_tried_again_each_time_later() {
+        let (mut known, poll, now) = (Known::found(), Duration::from_secs(5), Instant::now());
+        assert!(known.wants_restoring(now));
+        for pause in [5, 10, 20] {
+            known.restore = Restore::Later;
+            known.restoring.failed(poll, now);
+            assert!(!known.wants_restoring(now + Duration::from_secs(pause) - Duration::from_nanos(1)), "{pause}");
+            assert!(known.wants_restoring(now + Duration::from_secs(pause)), "{pause}");
+        }
+        known.gone = true;
+        assert!(!known.wants_restoring(now + Duration::from_secs(20)), "its file was removed");
+        for restore in [Restore::Loading, Restore::Over(None)] {
+            assert!(!Known { restore, ..Known::found() }.wants_restoring(now));
+        }
     }
 }

@@ -63,33 +63,36 @@ pub struct PluginStatus {
 }
 
 impl Plugins {
+    /// The plugin of that name, which has that hook.
+    ///
     /// # Errors
-    /// A fault of kind `NotLoaded` or `Loading`, for `hook`.
+    /// A fault of kind `NotLoaded`, `Loading` or `NoHook`.
     pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
-        let missing = || {
-            let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));
-            let kind = if failed || self.is_loading(name) { FaultKind::Loading } else { FaultKind::NotLoaded };
-            Fault { plugin: name.into(), version: "unknown".into(), hook, kind }
-        };
-        self.by_name.get(name).ok_or_else(missing)
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+        let fault = |version: &str, kind| Fault { plugin: name.into(), version: version.into(), hook, kind };
+        match self.by_name.get(name) {
+            Some(plugin) if plugin.has(hook) => Ok(plugin),
+            Some(plugin) => Err(fault(&plugin.callee.version, FaultKind::NoHook)),
+            None => {
+                let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));
+                let kind = if failed || self.is_loading(name) { FaultKind::Loading } else { FaultKind::NotLoaded };
+                Err(fault("unknown", kind))
+            }
+        }
     }
 
     /// Whether no plugin of that name is live, and a file that may be it is still to be tried.
     pub fn is_loading(&self, name: &str) -> bool {
-        !self.has(name)
+        !self.by_name.contains_key(name)
             && match &self.pending {
                 Pending::All => true,
                 Pending::Some { new, .. } => new.contains(name),
             }
     }
 
-    /// What a fault of that plugin does to a request; also for a plugin that is not there.
-    pub fn on_failure(&self, name: &str) -> OnFailure {
-        if self.skippable.contains(name) { OnFailure::Skip } else { OnFailure::Reject }
+    /// What a fault does to a request, also one of a plugin that is not there.
+    pub fn on_failure(&self, fault: &Fault) -> OnFailure {
+        let skips = fault.kind.is_the_plugins_own() && self.skippable.contains(&*fault.plugin);
+        if skips { OnFailure::Skip } else { OnFailure::Reject }
     }
 }
 

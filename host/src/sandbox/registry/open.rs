@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::last_good::LastGood;
 use super::live::Registry;
 use super::scan::Scanner;
 use super::watch::Watcher;
@@ -25,6 +26,8 @@ pub struct RegistryConfig {
     pub plugin_dir: PathBuf,
     /// Compiled code is kept here.
     pub cache_dir: PathBuf,
+    /// The last version of each plugin that was admitted is kept here.
+    pub last_good_dir: PathBuf,
     pub plugins: BTreeMap<String, PluginConfig>,
     pub limits: ServerLimits,
     pub compiler: Compiler,
@@ -56,6 +59,8 @@ impl Registry {
         };
         std::fs::create_dir_all(&config.plugin_dir).map_err(unusable(&config.plugin_dir))?;
         let cache = Cache::new(config.cache_dir.clone(), config.compiler, config.limits.clone()).map_err(unusable(&config.cache_dir))?;
+        let last_good = LastGood::open(config.last_good_dir.clone(), config.limits.last_good_bytes);
+        let last_good = last_good.map_err(unusable(&config.last_good_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
         let engine = engine(config.limits.calls).map_err(broken)?;
         let permits = Shares::new(config.limits.calls as usize);
@@ -72,7 +77,7 @@ impl Registry {
         let limits = config.limits.clone();
         let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
         let registry = Arc::new(Self::default());
-        let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, registry.clone(), metrics);
+        let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
         Ok((registry, watcher))
     }

@@ -9,7 +9,8 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::known::{Files, Holders, Known, pending, stamp, stem};
+use super::known::{Backoff, Files, Holders, Known, Restore, pending, stamp, stem};
+use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
 use crate::files::{self, Refused};
@@ -23,6 +24,7 @@ pub(super) struct Scanner {
     directory: PathBuf,
     limits: ServerLimits,
     admission: Arc<Admission>,
+    last_good: LastGood,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     files: Files,
@@ -37,6 +39,7 @@ impl Scanner {
         directory: PathBuf,
         limits: ServerLimits,
         admission: Admission,
+        last_good: LastGood,
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -46,7 +49,8 @@ impl Scanner {
         let skippable = Arc::new(admission.configs.iter().filter_map(skip).collect());
         let admission = Arc::new(admission);
         let (files, work) = (Files::new(), Work::default());
-        let scanner = Self { directory, limits, admission, registry, metrics, files, work, skippable, listed: false, loaded: false };
+        let scanner =
+            Self { directory, limits, admission, last_good, registry, metrics, files, work, skippable, listed: false, loaded: false };
         scanner.publish();
         scanner
     }
@@ -74,6 +78,7 @@ impl Scanner {
         let first = !self.listed;
         self.listed = true;
         if first {
+            self.last_good.retain(|file| found.contains_key(file));
             self.publish();
         }
         for (file, path) in found {
@@ -93,7 +98,7 @@ impl Scanner {
 
     /// Whether every file of the first scan was tried, for the first time that it is so.
     pub(super) fn is_loaded_now(&mut self) -> bool {
-        let now = !self.loaded && self.listed && !self.files.values().any(|known| known.loading);
+        let now = !self.loaded && self.listed && !self.files.values().any(Known::is_on_its_way);
         self.loaded |= now;
         now
     }
@@ -136,16 +141,22 @@ impl Scanner {
     /// Looks at one file if it changed, and queues it if it may become a plugin.
     fn visit(&mut self, file: &str, path: &Path) {
         let (stamp, now) = (stamp(path), Instant::now());
-        if !self.known(file).is_due(stamp, now) {
-            return;
-        }
-        if let Err(refusal) = self.queue(file, path) {
+        if self.known(file).is_due(stamp, now)
+            && let Err(refusal) = self.queue(file, path)
+        {
             self.refuse(file, refusal);
+        }
+        if self.known(file).wants_restoring(now)
+            && let Err(refusal) = self.restore(file)
+        {
+            self.not_restored(file, refusal);
+        }
+        if self.known(file).keeping.is_due(now) {
+            self.keep_again(file, path);
         }
     }
 
     fn queue(&mut self, file: &str, path: &Path) -> Result<(), Refusal> {
-        let stem = stem(file);
         let bytes = self.read(path)?;
         let hash = HEXLOWER.encode(&Sha256::digest(&bytes));
         let known = self.known(file);
@@ -156,80 +167,165 @@ impl Scanner {
             }
             return Ok(());
         }
-        self.work.cancel(file);
+        self.work.cancel(file, false);
         self.known(file).hash.clone_from(&hash);
-        let looked = self.admission.look(stem, &bytes)?;
-        let (engine, cache) = (self.admission.engine(), &self.admission.cache);
-        if let Some(reason) = cache.refused(engine, &hash) {
-            return Err(reason.into());
-        }
-        let lane = if cache.has(engine, &hash) { Lane::Cached } else { Lane::Quick };
-        let job =
-            Job { file: file.to_owned(), stem: stem.to_owned(), hash, looked, lane, wanted: self.is_wanted(stem), bytes: bytes.len() };
+        let job = self.job(file, hash, &bytes, false)?;
         self.work.add(job);
         self.known(file).loading = true;
         Ok(())
     }
 
+    /// Queues the last good version of a file of which nothing is live, as after a restart: it serves while the file is tried, and on if the
+    /// file is refused.
+    fn restore(&mut self, file: &str) -> Result<(), Refusal> {
+        let Some(hash) = self.last_good.hash(file).map(str::to_owned) else {
+            self.known(file).restore = Restore::Over(None);
+            return Ok(());
+        };
+        if self.known(file).hash == hash {
+            // What the file holds is tried as the file. Another one may take its place while that lasts.
+            return Ok(());
+        }
+        self.known(file).restore = Restore::Over(None);
+        let Some(bytes) = self.last_good.read(file, self.limits.file_bytes).map_err(unreadable)? else { return Ok(()) };
+        let job = self.job(file, hash, &bytes, true)?;
+        self.work.add(job);
+        self.known(file).restore = Restore::Loading;
+        Ok(())
+    }
+
+    /// What has to be done for a component that may become the plugin of a file.
+    fn job(&self, file: &str, hash: String, bytes: &[u8], last_good: bool) -> Result<Job, Refusal> {
+        let stem = stem(file);
+        let looked = self.admission.look(stem, bytes)?;
+        let (engine, cache) = (self.admission.engine(), &self.admission.cache);
+        if let Some(reason) = cache.refused(engine, &hash) {
+            return Err(reason.into());
+        }
+        let lane = if cache.has(engine, &hash) { Lane::Cached } else { Lane::Quick };
+        let (file, stem, wanted) = (file.to_owned(), stem.to_owned(), self.is_wanted(stem));
+        Ok(Job { file, stem, hash, looked, lane, last_good, wanted, bytes: bytes.len() })
+    }
+
     /// Starts what there are places for.
     fn start(&mut self) {
         while let Some(job) = self.work.next(self.limits.compiles) {
-            if job.lane == Lane::Cached {
+            let is_kept = job.last_good || self.last_good.hash(&job.file) == Some(&*job.hash);
+            if job.lane == Lane::Cached && is_kept {
                 self.work.start(self.admission.clone(), job, Vec::new());
                 continue;
             }
             // Only now, so that a long queue holds no bytes.
-            let bytes = self.read(&self.directory.join(&job.file));
+            let bytes = if job.last_good {
+                self.last_good.read(&job.file, self.limits.file_bytes).map(Option::unwrap_or_default).map_err(unreadable)
+            } else {
+                self.read(&self.directory.join(&job.file))
+            };
             match bytes {
                 Ok(bytes) if HEXLOWER.encode(&Sha256::digest(&bytes)) == job.hash => self.work.start(self.admission.clone(), job, bytes),
+                // It was damaged meanwhile, and is gone.
+                Ok(_) if job.last_good => self.known(&job.file).restore = Restore::Over(None),
                 // It has changed; the next scan looks at it.
                 Ok(_) => (self.known(&job.file).stamp, self.known(&job.file).hash) = (None, String::new()),
+                Err(refusal) if job.last_good => self.not_restored(&job.file, refusal),
                 Err(refusal) => self.refuse(&job.file, refusal),
             }
         }
     }
 
     fn settled(&mut self, job: Job, done: Done) {
-        let Some(known) = self.files.get_mut(&job.file).filter(|known| known.hash == job.hash) else { return };
+        if job.last_good {
+            return self.last_good_settled(job, done);
+        }
+        if self.files.get(&job.file).is_none_or(|known| known.hash != job.hash) {
+            return;
+        }
         match done {
             Done::Aborted => {}
             Done::Again(lane) => self.work.add(Job { lane, ..job }),
             Done::Refused(refusal) => self.refuse(&job.file, refusal),
-            Done::Admitted(plugin) => {
+            Done::Admitted(plugin, bytes) => {
                 let (file, hash) = (job.file, job.hash);
                 tracing::info!(file, plugin = plugin.name(), version = &*plugin.callee.version, hash, "plugin loaded");
-                known.admitted(*plugin);
+                self.work.cancel(&file, true);
+                self.known(&file).admitted(*plugin);
                 self.metrics.plugin_load("loaded");
+                // Before it is published: whoever sees that it is live may rely on it.
+                self.keep(&file, &hash, &bytes);
             }
+        }
+    }
+
+    fn last_good_settled(&mut self, job: Job, done: Done) {
+        let Some(known) = self.files.get_mut(&job.file).filter(|known| matches!(known.restore, Restore::Loading)) else { return };
+        match done {
+            // Its file was admitted or went away.
+            Done::Aborted => {}
+            Done::Again(lane) => self.work.add(Job { lane, ..job }),
+            Done::Refused(refusal) => self.not_restored(&job.file, refusal),
+            Done::Admitted(plugin, _) => {
+                let (file, hash, version) = (job.file, job.hash, &*plugin.callee.version);
+                tracing::warn!(file, plugin = plugin.name(), version, hash, "the last good version serves; the file was replaced since");
+                known.restored(*plugin);
+                self.metrics.plugin_load("restored");
+            }
+        }
+    }
+
+    /// Keeps the live version of a file as its last good one. A failure takes nothing from the plugin that is live.
+    fn keep(&mut self, file: &str, hash: &str, bytes: &[u8]) {
+        let (poll, now) = (self.limits.poll, Instant::now());
+        match self.last_good.keep(file, hash, bytes) {
+            Ok(()) => self.known(file).keeping = Backoff::default(),
+            Err(error) => {
+                tracing::warn!(file, %error, "this version would not survive a restart beside a bad file; keeping it is tried again");
+                self.known(file).keeping.failed(poll, now);
+            }
+        }
+    }
+
+    fn keep_again(&mut self, file: &str, path: &Path) {
+        let (poll, now) = (self.limits.poll, Instant::now());
+        let hash = self.known(file).live.as_ref().map(|live| live.hash.clone()).unwrap_or_default();
+        match self.read(path) {
+            Ok(bytes) if HEXLOWER.encode(&Sha256::digest(&bytes)) == hash => self.keep(file, &hash, &bytes),
+            Err(Refusal::Transient(_)) => self.known(file).keeping.failed(poll, now),
+            // Its file was replaced meanwhile: there is nothing left to keep.
+            _ => self.known(file).keeping = Backoff::default(),
         }
     }
 
     /// Bytes of a regular file inside the directory, read once; only these bytes are used from here on.
     fn read(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
-        let bytes = files::open_within(&self.directory, path).and_then(|file| files::read(&file, self.limits.file_bytes));
-        bytes.map_err(|refused| match refused {
-            Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
-            Refused::NotAFile => "this is not a regular file".to_owned().into(),
-            Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
-            Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
-        })
+        files::open_within(&self.directory, path).and_then(|file| files::read(&file, self.limits.file_bytes)).map_err(unreadable)
     }
 
     fn refuse(&mut self, file: &str, refusal: Refusal) {
         let (poll, now) = (self.limits.poll, Instant::now());
-        let (reason, again) = match refusal {
-            Refusal::Invalid(reason) => (reason, false),
-            Refusal::Transient(reason) => (reason, true),
-            Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`)".to_owned(), true),
-        };
-        let reason = short(&reason);
-        tracing::error!(file, reason, "plugin file refused");
-        self.metrics.plugin_load("refused");
+        let (reason, again) = told(refusal);
+        if again {
+            tracing::error!(file, reason, "plugin file cannot be loaded now");
+        } else {
+            tracing::error!(file, reason, "plugin file refused");
+        }
+        self.metrics.plugin_load(if again { "failed" } else { "refused" });
         let known = self.known(file);
         known.refused(reason);
         if again {
             known.try_again(poll, now);
         }
+    }
+
+    /// The last good version of a file does not serve.
+    fn not_restored(&mut self, file: &str, refusal: Refusal) {
+        let (poll, now) = (self.limits.poll, Instant::now());
+        let (reason, again) = told(refusal);
+        tracing::error!(file, reason, again, "the last good version of the file cannot serve");
+        let known = self.known(file);
+        if again {
+            known.restoring.failed(poll, now);
+        }
+        known.restore = if again { Restore::Later } else { Restore::Over(Some(reason)) };
     }
 
     fn known(&mut self, file: &str) -> &mut Known {
@@ -241,12 +337,14 @@ impl Scanner {
         // A plugin whose file was renamed serves until the new file was tried.
         let successor = |gone: &str, files: &Files| {
             let name = own_name(stem(gone));
-            files.iter().any(|(file, known)| !known.gone && known.loading && own_name(stem(file)) == name)
+            files.iter().any(|(file, known)| !known.gone && known.is_on_its_way() && own_name(stem(file)) == name)
         };
         let over: Vec<String> =
             self.files.iter().filter(|(file, known)| known.gone && !successor(file, &self.files)).map(|(file, _)| file.clone()).collect();
         for file in over {
-            self.work.cancel(&file);
+            self.work.cancel(&file, false);
+            self.work.cancel(&file, true);
+            self.last_good.remove(&file);
             if let Some(plugin) = self.files.remove(&file).and_then(|known| known.live) {
                 tracing::info!(file, plugin = plugin.name(), "plugin removed");
             }
@@ -255,7 +353,9 @@ impl Scanner {
         self.publish();
         let live = self.files.values().filter_map(|known| known.live.as_deref()).map(|plugin| plugin.hash.as_str());
         let on_its_way = self.files.values().filter(|known| known.loading).map(|known| known.hash.as_str());
-        self.admission.cache.need(live.chain(on_its_way).chain(self.work.hashes()).map(str::to_owned).collect());
+        self.admission
+            .cache
+            .need(live.chain(on_its_way).chain(self.work.hashes()).chain(self.last_good.hashes()).map(str::to_owned).collect());
         if let Err(error) = self.admission.cache.prune() {
             tracing::warn!(%error, "old compiled code cannot be removed");
         }
@@ -267,5 +367,23 @@ impl Scanner {
         let by_name = holders.plugins.into_iter().map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
         let pending = if self.listed { pending(&self.files) } else { Pending::All };
         self.registry.publish(Plugins { by_name, skippable: self.skippable.clone(), pending }, status);
+    }
+}
+
+fn unreadable(refused: Refused) -> Refusal {
+    match refused {
+        Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
+        Refused::NotAFile => "this is not a regular file".to_owned().into(),
+        Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
+        Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
+    }
+}
+
+/// Why a component is not live, and whether the same bytes are tried again.
+fn told(refusal: Refusal) -> (String, bool) {
+    match refusal {
+        Refusal::Invalid(reason) => (short(&reason), false),
+        Refusal::Transient(reason) => (short(&format!("{reason}; it is tried again")), true),
+        Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`); it is tried again".to_owned(), true),
     }
 }

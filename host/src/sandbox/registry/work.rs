@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) hash: String,
     pub(super) looked: Looked,
     pub(super) lane: Lane,
+    /// It is the last good version of the file, and not what the file holds.
+    pub(super) last_good: bool,
     /// The operator's configuration names it, so it comes before those that nobody named.
     pub(super) wanted: bool,
     /// The file's size. Small files come first, because they take the least time.
@@ -47,7 +49,8 @@ pub(super) struct Job {
 
 /// How a job ended.
 pub(super) enum Done {
-    Admitted(Box<Plugin>),
+    /// With the bytes that it was started with.
+    Admitted(Box<Plugin>, Vec<u8>),
     Refused(Refusal),
     /// It is tried again in that lane.
     Again(Lane),
@@ -60,21 +63,31 @@ pub(super) enum Done {
 pub(super) struct Work {
     waiting: VecDeque<Job>,
     running: FuturesUnordered<BoxFuture<'static, (Job, Done)>>,
-    places: Vec<(String, Lane, AbortHandle)>,
+    places: Vec<Place>,
+}
+
+/// What a running job holds.
+struct Place {
+    file: String,
+    last_good: bool,
+    lane: Lane,
+    handle: AbortHandle,
 }
 
 impl Work {
     /// Puts a file into the queue; what is under way for an earlier version of it ends.
     pub(super) fn add(&mut self, job: Job) {
-        self.cancel(&job.file);
+        self.cancel(&job.file, job.last_good);
         let rank = |job: &Job| (!job.wanted, job.bytes);
         let at = self.waiting.iter().position(|other| rank(other) > rank(&job));
         self.waiting.insert(at.unwrap_or(self.waiting.len()), job);
     }
 
-    pub(super) fn cancel(&mut self, file: &str) {
-        self.waiting.retain(|job| job.file != file);
-        self.places.iter().filter(|(other, ..)| other == file).for_each(|(_, _, handle)| handle.abort());
+    /// Ends what is under way for a file, or for its last good version.
+    pub(super) fn cancel(&mut self, file: &str, last_good: bool) {
+        self.waiting.retain(|job| (job.file.as_str(), job.last_good) != (file, last_good));
+        let places = self.places.iter().filter(|place| (place.file.as_str(), place.last_good) == (file, last_good));
+        places.for_each(|place| place.handle.abort());
     }
 
     /// Hashes of the components on their way.
@@ -84,7 +97,7 @@ impl Work {
 
     /// The next job for which there is a place.
     pub(super) fn next(&mut self, compiles: usize) -> Option<Job> {
-        let taken = |lane: Lane| self.places.iter().filter(|(_, of, _)| *of == lane).count();
+        let taken = |lane: Lane| self.places.iter().filter(|place| place.lane == lane).count();
         let free = |lane: Lane| match lane {
             Lane::Cached => taken(lane) < CACHED_MAX,
             Lane::Quick => taken(lane) < compiles,
@@ -94,13 +107,13 @@ impl Work {
         self.waiting.remove(at)
     }
 
-    /// Starts a job. `bytes` are the file's, if it must be compiled.
+    /// Starts a job. `bytes` are the component's, if it must be compiled, or kept.
     pub(super) fn start(&mut self, admission: Arc<Admission>, job: Job, bytes: Vec<u8>) {
         if job.lane != Lane::Cached {
             tracing::debug!(file = job.file, lane = ?job.lane, "compiling");
         }
         let (work, handle) = abortable(run(admission, job.clone(), bytes));
-        self.places.push((job.file.clone(), job.lane, handle));
+        self.places.push(Place { file: job.file.clone(), last_good: job.last_good, lane: job.lane, handle });
         self.running.push(Box::pin(async move {
             let done = work.await.unwrap_or(Done::Aborted);
             (job, done)
@@ -112,7 +125,8 @@ impl Work {
         match self.running.next().await {
             Some((job, done)) => {
                 // An aborted job's place may stand beside that of the file's next one; it is the earlier of the two.
-                if let Some(at) = self.places.iter().position(|(file, lane, _)| (file, lane) == (&job.file, &job.lane)) {
+                let of_job = |place: &Place| (&place.file, place.last_good, place.lane) == (&job.file, job.last_good, job.lane);
+                if let Some(at) = self.places.iter().position(of_job) {
                     self.places.remove(at);
                 }
                 (job, done)
@@ -126,9 +140,10 @@ async fn run(admission: Arc<Admission>, job: Job, bytes: Vec<u8>) -> Done {
     let engine = admission.engine();
     let component = match job.lane {
         Lane::Cached => match admission.cache.cached(engine, &job.hash) {
-            Some(component) => Ok(component),
+            Ok(Some(component)) => Ok(component),
+            Err(refusal) => Err(refusal),
             // It was damaged.
-            None => return Done::Again(Lane::Quick),
+            Ok(None) => return Done::Again(Lane::Quick),
         },
         lane @ (Lane::Quick | Lane::Long) => {
             let whole = admission.compile_time();
@@ -136,13 +151,12 @@ async fn run(admission: Arc<Admission>, job: Job, bytes: Vec<u8>) -> Done {
             admission.cache.compile(engine, &bytes, &job.hash, time).await
         }
     };
-    drop(bytes);
     let admitted = match component {
         Ok(component) => admission.admit(&job.stem, &component, &job.looked, &job.hash).await,
         Err(refusal) => Err(refusal),
     };
     match admitted {
-        Ok(plugin) => Done::Admitted(Box::new(plugin)),
+        Ok(plugin) => Done::Admitted(Box::new(plugin), bytes),
         Err(Refusal::Slow) => Done::Again(Lane::Long),
         Err(refusal) => Done::Refused(refusal),
     }
@@ -153,14 +167,15 @@ mod tests {
     use super::*;
 
     fn job(file: &str, lane: Lane, wanted: bool) -> Job {
-        Job { file: file.into(), stem: file.into(), hash: file.into(), looked: Looked::default(), lane, wanted, bytes: 1 }
+        Job { file: file.into(), stem: file.into(), hash: file.into(), looked: Looked::default(), lane, last_good: false, wanted, bytes: 1 }
     }
 
     /// Takes what there are places for, and starts none of it.
     fn taken(work: &mut Work, compiles: usize) -> Vec<String> {
         let next = || {
             let job = work.next(compiles)?;
-            work.places.push((job.file.clone(), job.lane, AbortHandle::new_pair().0));
+            let Job { file, last_good, lane, .. } = job.clone();
+            work.places.push(Place { file, last_good, lane, handle: AbortHandle::new_pair().0 });
             Some(job.file)
         };
         std::iter::from_fn(next).collect()
@@ -188,7 +203,10 @@ mod tests {
             work.add(job(file, Lane::Quick, wanted));
         }
         assert_eq!(taken(&mut work, 1), ["b"]);
-        let handle = work.places[0].2.clone();
+        let handle = work.places[0].handle.clone();
+        work.add(Job { last_good: true, ..job("b", Lane::Cached, true) });
+        assert!(!handle.is_aborted(), "the last good version of a file and what the file holds are two things");
+        work.cancel("b", true);
         work.add(job("b", Lane::Quick, true));
         assert!(handle.is_aborted());
         work.places.clear();

@@ -12,30 +12,63 @@ use crate::http::body::Content;
 use crate::http::error::Failure;
 use crate::http::respond;
 use crate::http::route::Call;
+use crate::pipeline::{Blocked, Catalog};
 use crate::telemetry::CONTENT_TYPE;
+
+/// Pipelines that one answer names; each of the others has its line in the log.
+const BLOCKED_MAX: usize = 20;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Status {
-    /// `ok`, `ready`, `loading` or `draining`
+    /// `ok`, `ready`, `loading`, `blocked` or `draining`
     status: &'static str,
+    /// Under `blocked`: the pipelines of the operator's file that cannot run, at most 20, and the plugin for want of which each cannot.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pipelines: Vec<BlockedPipeline>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BlockedPipeline {
+    id: String,
+    plugin: String,
+    /// `pre_hook` or `post_hook`: what the plugin is needed for.
+    hook: &'static str,
+    /// Why the plugin cannot do it.
+    reason: String,
 }
 
 /// The process answers.
 pub(super) async fn alive(_call: Call<'_>) -> Result<Response<Content>, Failure> {
-    Ok(respond::json(StatusCode::OK, &Status { status: "ok" }))
+    Ok(respond::json(StatusCode::OK, &Status { status: "ok", pipelines: Vec::new() }))
 }
 
-/// Requests may be sent here: the server is not about to stop, and no plugin that a pipeline names still waits for its first try.
+/// Requests may be sent here: the server is not about to stop, no plugin that a pipeline names still waits for its first try, and every pipeline
+/// of the operator's file has its plugins, if the operator wants that.
 pub(super) async fn ready(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let status = if call.shared.draining.load(Ordering::Relaxed) {
+    let shared = call.shared;
+    let pipelines = if shared.ready_requires_plugins { blocked(&shared.state.catalog) } else { Vec::new() };
+    let status = if shared.draining.load(Ordering::Relaxed) {
         "draining"
-    } else if call.shared.loaded() {
+    } else if !shared.loaded() {
+        "loading"
+    } else if pipelines.is_empty() {
         "ready"
     } else {
-        "loading"
+        "blocked"
     };
+    let pipelines = if status == "blocked" { pipelines } else { Vec::new() };
     let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok(respond::json(code, &Status { status }))
+    Ok(respond::json(code, &Status { status, pipelines }))
+}
+
+fn blocked(catalog: &Catalog) -> Vec<BlockedPipeline> {
+    let shown = |Blocked { pipeline, fault }: Blocked| BlockedPipeline {
+        id: pipeline.to_string(),
+        plugin: fault.plugin.to_string(),
+        hook: fault.hook.word(),
+        reason: fault.kind.to_string(),
+    };
+    catalog.blocked().into_iter().take(BLOCKED_MAX).map(shown).collect()
 }
 
 pub(super) async fn metrics(call: Call<'_>) -> Result<Response<Content>, Failure> {
