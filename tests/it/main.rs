@@ -48,6 +48,7 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod listening;
+mod listings;
 mod llm;
 mod loading;
 mod openapi;

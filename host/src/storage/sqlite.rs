@@ -62,7 +62,8 @@ mod tests {
         let hits = documents.nearest(&namespace, &space, vec![0.0, 1.0], 5).await.unwrap();
         assert_eq!(hits.iter().map(|hit| (hit.source.as_str(), hit.text.as_str())).collect::<Vec<_>>(), [("a.txt", "text")]);
         assert!((hits[0].score - 0.8).abs() < 1e-6);
-        let listed = documents.list(&namespace).await.unwrap();
+        let all = crate::rag::Page { after: "", count: 9 };
+        let listed = documents.documents("support", Some("default"), all).await.unwrap();
         assert_eq!((listed[0].info.bytes, listed[0].info.created, listed[0].chunks), (4, 1_763_800_000, 1));
     }
 }
