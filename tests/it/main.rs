@@ -32,6 +32,7 @@ mod contract {
 }
 
 mod abuse;
+mod backup;
 mod bodies;
 mod browser;
 mod chaos;
