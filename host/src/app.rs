@@ -1,6 +1,8 @@
 //! The composition root: the only file that names every room. Opens them in order, runs the server, closes them in reverse.
 //! It plugs one room's implementation into another one's port and holds no logic of its own.
 
+pub mod backup;
+
 use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,8 +25,12 @@ use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
+use crate::storage::sqlite::backup::Parts;
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
+
+/// What of `data_dir` a backup has beside the databases: the folders whose files cannot be made again. Machine code and vector indexes can.
+const KEPT: Parts = Parts::with_folders(&["last-good"]);
 
 /// A server that is bound and ready to serve.
 pub struct App {
@@ -60,7 +66,10 @@ impl App {
     /// As `open`.
     pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
         let data_dir = locked(&config.data_dir)?;
-        let database = config.data_dir.join("cofferdam.db");
+        if let Some(before) = storage::sqlite::restore::finish(&config.data_dir, &KEPT).context("a restore cannot be finished")? {
+            tracing::warn!(before = %before.display(), "a restore that was cut off is finished now");
+        }
+        let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
         let Stores { pipelines, usage, documents } = storage::sqlite::open(&database).context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag).context("the knowledge base cannot be opened")?;

@@ -34,6 +34,7 @@ mod contract {
 }
 
 mod abuse;
+mod backup;
 mod bodies;
 mod browser;
 mod chaos;
@@ -50,6 +51,7 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod listening;
+mod listings;
 mod llm;
 mod loading;
 mod missing;

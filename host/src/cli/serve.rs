@@ -18,7 +18,7 @@ use crate::telemetry::{self, Log, LogError, LogFormat};
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// The file that is read if none is named.
-const DEFAULT_FILE: &str = "cofferdam.toml";
+pub(super) const DEFAULT_FILE: &str = "cofferdam.toml";
 
 #[derive(Args)]
 pub(super) struct Serve {

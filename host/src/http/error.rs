@@ -74,6 +74,13 @@ pub(super) enum Refusal {
     NoEmbedding(Echo),
     #[error("there is no API `{0}`; PUT /api/v1/gateway/apis/{0}/pipeline makes it")]
     NoApi(Echo),
+    /// Nothing has that id: no pipeline and no document.
+    #[error("there is no API `{0}`; GET /api/v1/gateway/apis lists them")]
+    NoSuchApi(Echo),
+    #[error("the API has no document `{0}`; GET /api/v1/gateway/apis/ID/knowledge/documents lists them")]
+    NoDocument(Echo),
+    #[error("the API has no documents in a namespace `{0}`; GET /api/v1/gateway/apis/ID/knowledge/namespaces lists them")]
+    NoNamespace(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),
     #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]

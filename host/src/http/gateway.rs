@@ -20,7 +20,7 @@ use super::cors::Origins;
 use super::error::{Failure, Refusal};
 use super::listen::{self, Drain, Error, Handler, Peer};
 use super::request_log::RequestLog;
-use super::route::{self, Call, Route, Surface};
+use super::route::{self, Call, Route, Segments, Surface};
 use super::shared::{Config, RequestShares, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
@@ -158,13 +158,13 @@ fn finish(response: &mut Response<Content>, method: &Method, log: &mut RequestLo
 /// The way to the handler. What costs least to refuse is refused first.
 async fn dispatch(
     surface: &Surface,
-    found: Result<(&Route, &str), Refusal>,
+    found: Result<(&Route, Segments<'_>), Refusal>,
     head: &Parts,
     body: &mut Incoming,
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
-    let (route, segment) = found?;
+    let (route, segments) = found?;
     log.route = route.name;
     let nobody = Origins::default();
     let origins = if surface.cors { &shared.cors_origins } else { &nobody };
@@ -181,9 +181,9 @@ async fn dispatch(
         Access::Client if route.operation.body.is_some() => log.awaits_body()?,
         Access::Client => log.take_place()?,
     }
-    let id = route::percent_decoded(segment).unwrap_or_default();
+    let [id, document] = [segments.id, segments.document].map(|segment| route::percent_decoded(segment).unwrap_or_default());
     log.pipeline = is_name(&id).then(|| (&*id).into());
-    (route.handler)(Call { shared: &shared, head, body, log, id }).await
+    (route.handler)(Call { shared: &shared, head, body, log, id, document }).await
 }
 
 /// The answer to a browser that asks whether a page of a listed origin may send a request to a path that is there.

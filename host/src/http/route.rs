@@ -19,8 +19,10 @@ use super::request_log::RequestLog;
 use super::respond::ErrorEncoder;
 use super::shared::Shared;
 
-/// What stands for the one variable segment of a path.
+/// What stands for the first variable segment of a path.
 const ID: &str = "{id}";
+/// What stands for a second one, which is the last segment.
+const DOCUMENT: &str = "{document}";
 
 /// The routes whose id may hold slashes: a provider's model is `PROVIDER/MODEL`, and not every client escapes the slash.
 const WITH_SLASHES: [&str; 1] = ["model"];
@@ -41,7 +43,7 @@ pub(super) struct Surface {
 /// One row: a method of a path, and what answers it.
 pub(super) struct Route {
     pub(super) method: Method,
-    /// `{id}` stands for one segment.
+    /// `{id}` and, at the end, `{document}` stand for one segment each.
     pub(super) path: &'static str,
     /// In logs and metrics.
     pub(super) name: &'static str,
@@ -66,15 +68,28 @@ pub(super) struct Call<'a> {
     pub(super) log: &'a mut RequestLog,
     /// The path's `{id}`, decoded; empty if the route has none. An id with wrong escapes names nothing, like the empty id.
     pub(super) id: Cow<'a, str>,
+    /// The path's `{document}` likewise.
+    pub(super) document: Cow<'a, str>,
+}
+
+/// The variable segments of a path as they stand there, each empty if the route has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Segments<'a> {
+    pub(super) id: &'a str,
+    pub(super) document: &'a str,
 }
 
 impl Route {
-    /// The path's `{id}` as it stands there, empty if the route has none; nothing if this is not its path.
-    fn id<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then_some("") };
-        let id = path.strip_prefix(&self.path[..at])?.strip_suffix(&self.path[at + ID.len()..])?;
-        let one = !id.contains('/') || WITH_SLASHES.contains(&self.name);
-        (one && !path.ends_with('/')).then_some(id)
+    /// The variable segments of the path; nothing if this is not its path.
+    fn segments<'a>(&self, path: &'a str) -> Option<Segments<'a>> {
+        let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then(Segments::default) };
+        let (rest, pattern) = (path.strip_prefix(&self.path[..at])?, &self.path[at + ID.len()..]);
+        let (id, document) = match pattern.strip_suffix(DOCUMENT) {
+            Some(between) => rest.split_once(between)?,
+            None => (rest.strip_suffix(pattern)?, ""),
+        };
+        let one = !document.contains('/') && (!id.contains('/') || WITH_SLASHES.contains(&self.name));
+        (one && !path.ends_with('/')).then_some(Segments { id, document })
     }
 
     fn takes(&self, method: &Method) -> bool {
@@ -82,18 +97,18 @@ impl Route {
     }
 }
 
-/// The row of a request and its `{id}` as it stands in the path; the surface tells how to say that there is none.
+/// The row of a request and the variable segments of its path; the surface tells how to say that there is none.
 pub(super) fn find<'a>(
     surfaces: &'static [&'static Surface],
     method: &Method,
     path: &'a str,
-) -> (&'static Surface, Result<(&'static Route, &'a str), Refusal>) {
+) -> (&'static Surface, Result<(&'static Route, Segments<'a>), Refusal>) {
     let mut of_path = None;
     for surface in surfaces {
         for route in surface.routes {
-            let Some(id) = route.id(path) else { continue };
+            let Some(segments) = route.segments(path) else { continue };
             if route.takes(method) {
-                return (surface, Ok((route, id)));
+                return (surface, Ok((route, segments)));
             }
             of_path = of_path.or(Some(*surface));
         }
@@ -109,7 +124,7 @@ pub(super) fn find<'a>(
 
 /// The methods of a path, as `Allow` lists them.
 pub(super) fn allow(surfaces: &[&Surface], path: &str) -> String {
-    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.id(path).is_some());
+    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.segments(path).is_some());
     let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
     there.map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -134,7 +149,7 @@ mod tests {
 
     fn name_of(method: &str, path: &'static str) -> Result<(&'static str, &'static str), Refusal> {
         let method = method.parse().expect("a method");
-        find(SURFACES, &method, path).1.map(|(route, id)| (route.name, id))
+        find(SURFACES, &method, path).1.map(|(route, segments)| (route.name, segments.id))
     }
 
     #[test]
@@ -152,6 +167,13 @@ mod tests {
             ("POST", "/api/v1/gateway/apis/support/knowledge/upload", "knowledge_upload", "support"),
             ("POST", "/api/v1/gateway/apis/support/knowledge/test", "knowledge_test", "support"),
             ("GET", "/api/v1/gateway/apis//pipeline", "get_pipeline", ""),
+            ("GET", "/api/v1/gateway/apis", "apis", ""),
+            ("DELETE", "/api/v1/gateway/apis/support/pipeline", "delete_pipeline", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/documents", "documents", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/documents/7", "document", "support"),
+            ("DELETE", "/api/v1/gateway/apis/support/knowledge/documents/7", "delete_document", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/namespaces", "namespaces", "support"),
+            ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("GET", "/api/v1/usage", "usage", ""),
             ("GET", "/healthz", "healthz", ""),
@@ -179,13 +201,30 @@ mod tests {
     }
 
     #[test]
+    fn a_second_segment_is_one_segment_too() {
+        let of = |path| find(SURFACES, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
+        assert_eq!(of("/api/v1/gateway/apis/a%2Fb/knowledge/documents/c%2Fd"), Ok(("document", "a%2Fb", "c%2Fd")));
+        assert_eq!(of("/api/v1/gateway/apis//knowledge/documents/7"), Ok(("document", "", "7")));
+        for path in [
+            "a/knowledge/documents/",
+            "a/knowledge/documents/b/c",
+            "a/b/knowledge/documents/c",
+            "a/knowledge/documents/knowledge/documents/c",
+        ] {
+            let path: &'static str = format!("/api/v1/gateway/apis/{path}").leak();
+            assert!(of(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
     fn a_wrong_method_names_the_right_ones() {
         let cases = [
             ("GET", "/v1/chat/completions", "POST"),
             ("GET", "/v1/responses", "POST"),
             ("POST", "/v1/models", "GET, HEAD"),
             ("OPTIONS", "/v1/models/x", "GET, HEAD"),
-            ("DELETE", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT"),
+            ("POST", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT, DELETE"),
+            ("PUT", "/api/v1/gateway/apis/x/knowledge/documents/y", "GET, HEAD, DELETE"),
         ];
         for (method, path, allowed) in cases {
             assert_eq!(name_of(method, path), Err(Refusal::Method { path: path.into(), allow: allowed.into() }));

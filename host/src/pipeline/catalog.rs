@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
@@ -159,7 +159,7 @@ impl Catalog {
         Arc::new(Pipeline { id: model.into(), definition: Definition::of(target), origin: Origin::File })
     }
 
-    /// Sorted by id.
+    /// Every pipeline, sorted by id.
     pub fn list(&self) -> Vec<Arc<Pipeline>> {
         self.pipelines.load().values().cloned().collect()
     }
@@ -186,14 +186,39 @@ impl Catalog {
         }
         let (store, text, key) = (self.store.clone(), definition.source().to_string(), Arc::<str>::from(id));
         pipelines.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
-        let live = self.pipelines.clone();
-        // To its end even if the client hangs up: what is kept and what is live change together.
-        let stored = tokio::spawn(async move {
-            let _held = one_at_a_time;
-            store.put(&key, &text).await.map(|()| live.store(Arc::new(pipelines)))
-        });
-        stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
+        self.keep(one_at_a_time, pipelines, async move { store.put(&key, &text).await }).await?;
         Ok(Put { created: before.is_none(), warnings })
+    }
+
+    /// Removes a pipeline that came in through the API; a restart does not bring it back once this returns. Requests that run keep it. Gives
+    /// false if there is none, not even one that was left out because it is no longer valid. Its knowledge stays where it is.
+    ///
+    /// # Errors
+    /// `ReadOnly` for one of the file, `Store`; it stays.
+    pub async fn delete(&self, id: &str) -> Result<bool, PutError> {
+        let one_at_a_time = self.writing.clone().lock_owned().await;
+        let mut pipelines = BTreeMap::clone(&self.pipelines.load());
+        if pipelines.get(id).is_some_and(|pipeline| pipeline.origin == Origin::File) {
+            return Err(PutError::ReadOnly);
+        }
+        pipelines.remove(id);
+        let (store, key) = (self.store.clone(), id.to_owned());
+        self.keep(one_at_a_time, pipelines, async move { store.delete(&key).await }).await
+    }
+
+    /// Makes pipelines live once the store has them, to its end even if the client hangs up: what is kept and what is live change together.
+    async fn keep<T: Send + 'static>(
+        &self,
+        one_at_a_time: OwnedMutexGuard<()>,
+        pipelines: BTreeMap<Arc<str>, Arc<Pipeline>>,
+        stored: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, PutError> {
+        let live = self.pipelines.clone();
+        let kept = tokio::spawn(async move {
+            let _held = one_at_a_time;
+            stored.await.inspect(|_| live.store(Arc::new(pipelines)))
+        });
+        kept.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))
     }
 
     fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {

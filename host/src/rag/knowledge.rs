@@ -74,6 +74,10 @@ impl Knowledge {
         workers.embed(Priority::Document, client, Arc::new(texts)).await
     }
 
+    pub(super) fn store(&self) -> &dyn DocumentStore {
+        &*self.parts.store
+    }
+
     /// The length of every vector.
     pub fn dimensions(&self) -> usize {
         self.space.dimensions

@@ -65,7 +65,9 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoModel(_) | Refusal::NoEmbedding(_) => {
             return ErrorResponse::new(404, NOT_FOUND, "model_not_found", message).param("model");
         }
-        Refusal::NoApi(_) => (404, NOT_FOUND, "api_not_found"),
+        Refusal::NoApi(_) | Refusal::NoSuchApi(_) => (404, NOT_FOUND, "api_not_found"),
+        Refusal::NoDocument(_) => (404, NOT_FOUND, "document_not_found"),
+        Refusal::NoNamespace(_) => (404, NOT_FOUND, "namespace_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return ErrorResponse::new(400, REQUEST, "not_utf8", message).param("file"),
     };

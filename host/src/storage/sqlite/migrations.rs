@@ -57,6 +57,18 @@ pub(super) const STEPS: &[&str] = &[
          used    INTEGER NOT NULL,  -- tokens, or millionths of a dollar
          PRIMARY KEY (account, budget)
      ) STRICT, WITHOUT ROWID;",
+    // A namespace that is deleted is hidden by one row at once; what it held is deleted in small steps afterwards. All that is shown, counted
+    // or found is read through the view. The indexes are for lists by page.
+    "CREATE TABLE deleted_namespaces (
+         api       TEXT NOT NULL,
+         namespace TEXT NOT NULL,
+         PRIMARY KEY (api, namespace)
+     ) STRICT, WITHOUT ROWID;
+     CREATE VIEW live_documents AS
+         SELECT * FROM documents d
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces x WHERE x.api = d.api AND x.namespace = d.namespace);
+     CREATE INDEX documents_of_namespace ON documents (api, namespace, id);
+     CREATE INDEX documents_of_api ON documents (api, id);",
 ];
 
 /// Does the steps that the file lacks, each in its own transaction.
