@@ -92,7 +92,7 @@ pub enum Error {
 }
 
 /// Applies the operator's `on_failure`, here and nowhere else: returns the fault, or notes that the plugin was skipped.
-fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
+fn settle(fault: Fault, plugins: &Plugins, exchange: &Exchange, metrics: &Metrics) -> Result<(), Error> {
     if matches!(fault.kind, FaultKind::NotLoaded | FaultKind::Loading) {
         // No plugin was there to count it.
         metrics.plugin(&fault.plugin).call(&HookCall { hook: fault.hook.word(), outcome: fault.kind.word(), ..HookCall::default() });
@@ -103,7 +103,7 @@ fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Me
         OnFailure::Skip => {
             tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook.word(), %fault, "plugin skipped");
             metrics.plugin(&fault.plugin).skipped(fault.hook.word());
-            exchange.skipped.push(fault.plugin);
+            exchange.skipped.add(fault.plugin);
             Ok(())
         }
     }

@@ -50,6 +50,7 @@ mod ledger;
 mod listening;
 mod llm;
 mod loading;
+mod observability;
 mod openapi;
 mod outputs;
 mod providers_table;
