@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::chat::Usage;
 use crate::telemetry::Metrics;
 use account::Denied;
 use accounts::{Accounts, Scope};
@@ -38,10 +37,6 @@ pub use error::Error;
 pub use pending::Entry;
 pub use price::{Price, Prices};
 pub use store::{BudgetRow, Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
-
-/// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider reports beyond this is a
-/// mistake, and must not fill the sums.
-const TOKENS_MAX: u64 = 1_000_000_000;
 
 /// Reports that are made at once; others wait for them. Each reads for seconds at worst, and holds what searches and writers need too.
 const REPORTS_MAX: usize = 2;
@@ -125,7 +120,7 @@ impl Default for Limits {
 impl Ledger {
     /// A reply for which nothing was reserved is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
     pub fn used(&self, entry: &Entry<'_>) {
-        let usage = believable(&entry.usage);
+        let usage = entry.usage.believable();
         if let Some(scope) = entry.caller.and_then(|caller| self.scope(caller, None)) {
             let amount = Amount::new(price::price(&self.prices, entry.provider, entry.model), &usage);
             lock(&self.accounts).settle(&scope, &accounts::BothHeld::default(), &amount, None, (self.clock)());
@@ -264,13 +259,6 @@ impl Ledger {
         });
         report.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
-}
-
-/// Counts that somebody can have used.
-fn believable(usage: &Usage) -> Usage {
-    let Usage { prompt, completion, cached, reasoning, .. } = *usage;
-    let [prompt, completion, cached, reasoning] = [prompt, completion, cached, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
-    Usage { prompt, completion, cached, reasoning, ..*usage }
 }
 
 /// A panic elsewhere leaves sums that are right as far as they go.

@@ -72,7 +72,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
     ("rusqlite", &["storage"]),
-    ("rustix", &["cli", "sandbox", "files"]),
+    ("rustix", &["cli", "sandbox", "telemetry", "files"]),
     ("ruzstd", &["http"]),
     ("schemars", &["http"]),
     ("serde", &["cli", "storage", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),

@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What the server writes once every plugin file that was there at the start is live or was refused.
 const PLUGINS_TRIED: &str = "every plugin file was tried";
 
+/// Where a server listens if a test does not say.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -31,6 +34,8 @@ pub struct Builder {
     config: String,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    listen: &'static str,
     program: PathBuf,
     script: Option<String>,
 }
@@ -42,6 +47,8 @@ impl Server {
             config: config.into(),
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
+            arguments: Vec::new(),
+            listen: LOOPBACK,
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
             script: None,
         }
@@ -55,6 +62,12 @@ impl Server {
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) -> String {
         self.log.wait_for(part)
+    }
+
+    /// Waits until the server has written a line that `is_it`.
+    #[track_caller]
+    pub fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        self.log.wait_for_line(is_it)
     }
 
     pub fn log(&self) -> String {
@@ -135,6 +148,18 @@ impl Builder {
         self
     }
 
+    /// Words for the command line, behind all others.
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Listens there in place of a port of 127.0.0.1.
+    pub fn listen(mut self, address: &'static str) -> Self {
+        self.listen = address;
+        self
+    }
+
     /// Uses the folder of an earlier server.
     pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
         self.folder = folder;
@@ -170,14 +195,14 @@ impl Builder {
                 shell
             }
         };
-        let mut command = serve_command(program, self.folder.path());
-        command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        let mut command = serve_command(program, self.folder.path(), self.listen);
+        command.arg("--config").arg(&file).args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
         started(command)
     }
 }
 
-fn serve_command(mut command: Command, folder: &Path) -> Command {
-    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
+fn serve_command(mut command: Command, folder: &Path, listen: &str) -> Command {
+    command.args(["serve", "--listen", listen]).current_dir(folder);
     command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -192,7 +217,7 @@ fn started(mut command: Command) -> (Child, Log) {
 impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
-        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path()));
+        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path(), LOOPBACK));
         let server = Self::listening(child, log, Arc::new(folder));
         server.wait_for_log(PLUGINS_TRIED);
         server
@@ -285,6 +310,15 @@ impl Log {
         let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, |text| !text.contains(part)).expect("log");
         assert!(!timeout.timed_out(), "the server never wrote {part:?}");
         text.lines().find(|line| line.contains(part)).expect("it was there").to_owned()
+    }
+
+    #[track_caller]
+    fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let text = self.text.0.lock().expect("log");
+        let missing = |text: &mut String| !text.lines().any(&is_it);
+        let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, missing).expect("log");
+        assert!(!timeout.timed_out(), "the server never wrote such a line");
+        text.lines().find(|line| is_it(line)).expect("it was there").to_owned()
     }
 
     fn ended(&self) -> String {

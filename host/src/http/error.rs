@@ -1,5 +1,7 @@
 //! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
+use std::sync::Arc;
+
 use super::echo::Echo;
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
@@ -85,6 +87,18 @@ pub(super) enum Refusal {
     Multipart(Echo),
     #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]
     NotUtf8 { name: Echo, at: usize },
+}
+
+impl Failure {
+    /// The plugin that rejected the request, or that failed it.
+    pub(super) fn plugin(&self) -> Option<&Arc<str>> {
+        let Self::Pipeline(error) = self else { return None };
+        match &**error {
+            pipeline::Error::Rejected { plugin, .. } => Some(plugin),
+            pipeline::Error::Fault(fault) => Some(&fault.plugin),
+            _ => None,
+        }
+    }
 }
 
 impl From<Refusal> for Failure {

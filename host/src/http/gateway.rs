@@ -105,13 +105,16 @@ impl Handler for Shared {
                         // Boxed, because it is rare and large.
                         Box::pin(request_body::discard(&mut body, &head.headers)).await;
                     }
-                    let mut response = respond::failure(&failure, surface.errors);
+                    let (mut response, code) = respond::failure(&failure, surface.errors);
+                    log.failed(code, failure.plugin());
                     run_chat::add_attempts(response.headers_mut(), log.tries.begun());
                     response
                 }
             };
             if let Err(refusal) = finish(&mut response, &head.method, &mut log) {
-                response = respond::failure(&refusal.into(), surface.errors);
+                let (refused, code) = respond::failure(&refusal.into(), surface.errors);
+                log.failed(code, None);
+                response = refused;
             }
             if let Some(origins) = origins {
                 origins.open(&head.headers, response.headers_mut());

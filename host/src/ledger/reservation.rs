@@ -11,7 +11,7 @@ use super::accounts::{BothHeld, Scope, Unreserved};
 use super::budget::{Amount, Want};
 use super::pending::{Entry, short};
 use super::price::Price;
-use super::{Error, Ledger, Refused, Why, believable, lock};
+use super::{Error, Ledger, Refused, Why, lock};
 use crate::chat::Usage;
 
 /// By so many tokens of completion a reservation grows beyond what was generated.
@@ -54,7 +54,7 @@ impl Ledger {
         };
         let asked = completion.saturating_mul(ask.choices);
         let most = asked.min(self.limits.reservation_tokens);
-        let Usage { prompt, completion, .. } = believable(&Usage { prompt: ask.prompt, completion: most, ..Usage::default() });
+        let Usage { prompt, completion, .. } = Usage { prompt: ask.prompt, completion: most, ..Usage::default() }.believable();
         let want = Want { price, prompt, completion };
         let mut until = None;
         loop {
@@ -162,7 +162,7 @@ impl Reservation {
 
     /// The attempt is over: what it used is charged and counted.
     pub fn settle(mut self, entry: &Entry<'_>) {
-        let usage = believable(&entry.usage);
+        let usage = entry.usage.believable();
         // An estimate of all that was granted is of one that was left, or of one of which no more is known than of that.
         let end = match entry.estimated {
             false => End::Counted,

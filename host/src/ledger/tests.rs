@@ -9,6 +9,8 @@ use futures_util::FutureExt;
 use super::clock::Moment;
 use super::flusher::Flusher;
 use super::*;
+use crate::chat::Usage;
+use crate::chat::usage::TOKENS_MAX;
 
 /// A ledger in a folder of its own, and its time.
 struct House {

@@ -197,8 +197,8 @@ impl Call for Chat<'_> {
         let ask = Ask { caller, end_user, provider: &endpoint.name, model, prompt, completion, choices };
         // It is ready at once, but for a caller who needs more of a budget than is written down.
         let hold = observer.reserve(&ask).await?;
-        let who =
-            Who { pipeline: &exchange.pipeline, caller, provider: &endpoint.name, operation: Self::OPERATION, system: endpoint.system };
+        let (pipeline, tries, operation) = (&*exchange.pipeline, &exchange.tries, Self::OPERATION);
+        let who = Who { pipeline, caller, provider: &endpoint.name, operation, system: endpoint.system, tries };
         let mut meter = Meter::new(Arc::clone(observer), &who, model, prompt, hold);
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
         let mut received = endpoint.memory.reply(&exchange.client);

@@ -5,6 +5,7 @@
 mod family;
 mod gen_ai;
 mod plugins;
+mod process;
 mod tokens;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ const HITS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 /// The figures of this process.
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     families: Families,
     /// Routes times the statuses that they give.
     requests: Handles<(&'static str, u16), Counter, 64>,
@@ -77,6 +79,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("cofferdam");
         let families = Families::register(&mut registry);
         let r = &mut registry;
+        process::build(r);
         let plugins = Plugins::register(r);
         let tokens = Tokens::register(r);
         let in_flight = plain(r, "http_requests_in_flight", "Requests being answered", Gauge::default());
@@ -88,6 +91,7 @@ impl Metrics {
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
+            process: process::registry(),
             families,
             requests: Handles::new(),
             request_seconds: Handles::new(),
@@ -106,7 +110,8 @@ impl Metrics {
     /// Every figure as OpenMetrics text; its type is `CONTENT_TYPE`.
     pub fn render(&self) -> String {
         let mut out = String::new();
-        let encoded = text::encode_registry(&mut out, &self.registry).and_then(|()| text::encode_registry(&mut out, &self.gen_ai.registry));
+        let mut registries = [&self.registry, &self.gen_ai.registry, &self.process].into_iter();
+        let encoded = registries.try_for_each(|registry| text::encode_registry(&mut out, registry));
         encoded.and_then(|()| text::encode_eof(&mut out)).expect("a String takes every write");
         out
     }

@@ -75,6 +75,19 @@ fn rejection(code: String, message: String) -> Failure {
 }
 
 #[test]
+fn the_log_gets_the_code_or_if_that_is_no_plain_word_the_type() {
+    let logged = |failure: &Failure| super::failure(failure, openai_envelope).1;
+    assert_eq!(logged(&Failure::Refused(Refusal::WrongKey)), "invalid_api_key");
+    assert_eq!(logged(&rejection("pii.card-number".into(), "no cards".into())), "pii.card-number");
+    assert_eq!(logged(&rejection(String::new(), "no".into())), "rejected");
+    for quoting in ["the card 4111 1111 is no secret", "a\nb", &"w".repeat(65)] {
+        assert_eq!(logged(&rejection(quoting.into(), "no".into())), "plugin_rejection", "{quoting}");
+    }
+    assert_eq!(logged(&status_of(400, Some("their_code"))), "their_code");
+    assert_eq!(logged(&status_of(400, Some("`Ada` is no model"))), "their_type");
+}
+
+#[test]
 fn a_provider_s_status_is_the_client_s_only_where_the_client_can_mend_it() {
     let ours = |status: u16| table::response(&status_of(status, Some("their_code"))).status;
     for status in [400, 404, 413, 422, 429] {
@@ -96,7 +109,7 @@ fn a_rejection_stays_in_the_4xx() {
 }
 
 fn written(failure: &Failure) -> Response<Content> {
-    super::failure(failure, openai_envelope)
+    super::failure(failure, openai_envelope).0
 }
 
 fn fault(kind: FaultKind) -> Failure {

@@ -156,9 +156,8 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
                 self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
-        let number = self.of.tries.begin();
         let of = Operation { name: R::OPERATION, system: self.backend.system(&target.provider), model };
-        let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, number);
+        let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, self.of.tries);
         let others = u32::try_from(self.order.len() - position - 1).unwrap_or(u32::MAX);
         let attempt = Attempt { target, model, request: self.request, deadline: self.of.deadline, others };
         let result = self.backend.attempt(attempt).instrument(measured.span.clone()).await;
