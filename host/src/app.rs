@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -62,7 +62,9 @@ impl App {
         let data_dir = locked(&config.data_dir)?;
         let database = config.data_dir.join("cofferdam.db");
         let metrics = Metrics::new();
-        let Stores { pipelines, usage, documents } = storage::sqlite::open(&database).context("the database cannot be opened")?;
+        let stores =
+            storage::sqlite::open_with(&database, config.kv, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag).context("the knowledge base cannot be opened")?;
         let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;
