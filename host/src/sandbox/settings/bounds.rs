@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::place::{BY_NAME, INNER_BY_NAME, INNER_LISTS, INNER_SINGLES, LISTS, Root, SINGLES};
-use super::{DEPTH_MAX, Problem};
+use super::problem::{DEPTH_MAX, Problem};
 
 /// Bytes of a schema as JSON.
 const SCHEMA_BYTES_MAX: usize = 64 << 10;

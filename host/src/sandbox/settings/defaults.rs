@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::place::Root;
-use super::{Problem, SETTINGS_BYTES_MAX};
+use super::problem::{Problem, SETTINGS_BYTES_MAX};
 
 /// # Errors
 /// The defaults are larger than settings may be.

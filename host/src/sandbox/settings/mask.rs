@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Problem;
 use super::place::Root;
+use super::problem::Problem;
 
 /// What stands in the place of a value that is not shown.
 pub const MASK: &str = "********";

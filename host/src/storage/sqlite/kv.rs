@@ -66,7 +66,7 @@ impl KvFile {
         let done = self.with(short, move |file| {
             let done = change(file)?;
             let written = (!relaxed).then(|| file.when_written());
-            Ok((done, written, file.to_wake()))
+            Ok((done, written, file.take_wake()))
         });
         let (done, written, wake): (T, Option<oneshot::Receiver<Result<(), KvError>>>, bool) = done.await??;
         if wake {

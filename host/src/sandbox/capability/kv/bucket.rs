@@ -1,9 +1,10 @@
-//! One plugin's way to the store: sizes and numbers are checked here, so that no backend sees a key or a value beyond what was granted.
+//! One plugin's way to the store. Sizes and numbers are checked here, so that no backend sees a key or a value beyond what was granted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bucket, Entry, KvError, KvStore, KvTerms, NUMBER_MAX, Write};
+use super::store::{Bucket, Entry, KvError, KvStore, NUMBER_MAX, Write};
+use super::terms::KvTerms;
 use crate::chat::Client;
 
 /// Keys that one call of `keys` gives at most.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Quota;
+use super::store::Quota;
 use crate::sandbox::grant::terms::Terms;
 
 /// The terms of one plugin's grant.

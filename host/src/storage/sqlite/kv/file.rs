@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::super::database::{connect, for_us_alone};
 use super::super::error::Error;
 use super::super::migrations;
-use super::rows::{self, Row};
+use super::rows::{self, Row, Used};
 use crate::sandbox::kv::{Bucket, ENTRY_BYTES, Entry, KvError, KvLimits, NUMBER_MAX, Quota, UnixClock, Write};
 use crate::telemetry::chain;
 
@@ -36,12 +36,6 @@ pub(super) struct File {
     changes: i64,
     unwritten: Unwritten,
     closed: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Used {
-    pub(super) bytes: u64,
-    pub(super) keys: u64,
 }
 
 /// Changes in the open transaction.
@@ -150,7 +144,7 @@ impl File {
     }
 
     /// Whether the committer has to be told of what was changed.
-    pub(super) fn to_wake(&mut self) -> bool {
+    pub(super) fn take_wake(&mut self) -> bool {
         let due = self.unwritten.since.is_some() && !std::mem::replace(&mut self.unwritten.told, true);
         due || self.unwritten.bytes > UNWRITTEN_MAX
     }

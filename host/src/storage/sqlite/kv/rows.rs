@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::file::Used;
 use crate::sandbox::kv::{Bucket, ENTRY_BYTES};
 
 /// One key.
@@ -17,6 +16,13 @@ pub(super) struct Row {
     pub(super) version: i64,
     /// Unix time in milliseconds.
     pub(super) expires: Option<i64>,
+}
+
+/// What one plugin keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) bytes: u64,
+    pub(super) keys: u64,
 }
 
 /// A key whose time is over.

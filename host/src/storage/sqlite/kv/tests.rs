@@ -125,12 +125,12 @@ fn relaxed_changes_are_due_when_their_time_is_over_or_they_are_many_and_durable_
     let flush = Duration::from_millis(100);
     assert_eq!(file.due(std::time::Instant::now(), flush), Due::Never);
     file.set(&bucket("p"), "a", b"x", write(None, MANY)).unwrap();
-    assert!(file.to_wake() && !file.to_wake(), "the committer is told once");
+    assert!(file.take_wake() && !file.take_wake(), "the committer is told once");
     let now = std::time::Instant::now();
     assert!(matches!(file.due(now, flush), Due::In(_)));
     assert_eq!(file.due(now + flush, flush), Due::Now);
     let written = file.when_written();
-    assert!(file.to_wake());
+    assert!(file.take_wake());
     assert_eq!(file.due(now, flush), Due::Now);
     file.commit();
     assert_eq!((written.blocking_recv().unwrap(), file.due(now, flush)), (Ok(()), Due::Never));
