@@ -8,7 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -71,7 +71,9 @@ impl App {
         }
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
-        let Stores { pipelines, usage, documents } = storage::sqlite::open(&database).context("the database cannot be opened")?;
+        let stores =
+            storage::sqlite::open_with(&database, config.kv, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag).context("the knowledge base cannot be opened")?;
         let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;

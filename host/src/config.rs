@@ -54,6 +54,7 @@ pub struct Config {
     pub llm: llm::Config,
     pub plugins: BTreeMap<String, sandbox::PluginConfig>,
     pub sandbox: sandbox::ServerLimits,
+    pub kv: sandbox::kv::KvLimits,
     pub rag: rag::Limits,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
@@ -172,6 +173,7 @@ impl Config {
         keys.table("http", |keys| http::limits(keys, &mut self.http));
         keys.table("providers", |keys| limits::providers(keys, &mut self.llm.limits));
         keys.table("plugins", |keys| limits::plugins(keys, &mut self.sandbox));
+        keys.table("kv", |keys| limits::kv(keys, &mut self.kv));
         keys.table("rag", |keys| limits::rag(keys, &mut self.rag));
         keys.table("ledger", |keys| ledger::limits(keys, &mut self.ledger));
     }
@@ -193,6 +195,7 @@ impl Default for Config {
             llm: llm::Config::default(),
             plugins: BTreeMap::new(),
             sandbox: sandbox::ServerLimits::default(),
+            kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),

@@ -34,12 +34,13 @@ mod plugin;
 mod queue;
 mod refusal;
 mod registry;
+pub mod settings;
 mod shapes;
 mod store;
 mod ticker;
 mod wasi;
 
-pub use capability::check_grant;
+pub use capability::{check_grant, http, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};

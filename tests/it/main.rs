@@ -29,7 +29,9 @@ mod contract {
     #[macro_use]
     mod backends;
     mod documents;
+    mod kv;
     mod pipelines;
+    mod plugins;
     mod usage;
 }
 

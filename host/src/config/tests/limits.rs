@@ -94,6 +94,8 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
     ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("telemetry", "otlp_timeout", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+    ("limits.kv", "bytes", "\"1MiB\"", "\"1024GiB\"", "1_048_575", "\"1025GiB\""),
+    ("limits.kv", "flush", "\"0s\"", "\"10s\"", "\"-1s\"", "\"10s 1ms\""),
     ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
     ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
@@ -140,6 +142,7 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.http", &config.http);
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
+    check("limits.kv", &config.kv);
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);

@@ -74,7 +74,7 @@ impl Database {
 }
 
 /// Makes the file before SQLite does, which gives its journals the modes that the file has.
-fn for_us_alone(path: &Path) -> std::io::Result<()> {
+pub(super) fn for_us_alone(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -83,7 +83,7 @@ fn for_us_alone(path: &Path) -> std::io::Result<()> {
     ["-wal", "-shm", "-journal"].iter().try_for_each(|journal| files::tighten(&path.with_file_name(format!("{name}{journal}"))))
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(LOCKED_TIME)?;
     // FULL costs one fsync for each commit, and keeps what was acknowledged through a power cut.

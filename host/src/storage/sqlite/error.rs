@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::telemetry::chain;
-use crate::{ledger, pipeline, rag};
+use crate::{ledger, pipeline, rag, sandbox};
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,12 @@ impl From<Error> for ledger::StoreError {
 }
 
 impl From<Error> for pipeline::StoreError {
+    fn from(error: Error) -> Self {
+        Self(chain(&error))
+    }
+}
+
+impl From<Error> for sandbox::settings::StoreError {
     fn from(error: Error) -> Self {
         Self(chain(&error))
     }

@@ -69,6 +69,31 @@ pub(super) const STEPS: &[&str] = &[
          WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces x WHERE x.api = d.api AND x.namespace = d.namespace);
      CREATE INDEX documents_of_namespace ON documents (api, namespace, id);
      CREATE INDEX documents_of_api ON documents (api, id);",
+    // What the API put in the place of the settings of the operator's file, as it was given.
+    "CREATE TABLE plugin_settings (
+         plugin  TEXT PRIMARY KEY,
+         version INTEGER NOT NULL,  -- counts the changes, deletions too
+         json    TEXT               -- none if it was deleted
+     ) STRICT, WITHOUT ROWID;",
+];
+
+/// The steps of `kv.db`, which plugins fill.
+pub(super) const KV_STEPS: &[&str] = &[
+    // `owner` is empty for a plugin's own keys. `version` never comes twice: `openings` is its upper part.
+    "CREATE TABLE kv (
+         id      INTEGER PRIMARY KEY,
+         plugin  TEXT NOT NULL,
+         owner   TEXT NOT NULL,
+         key     TEXT NOT NULL,
+         value   BLOB NOT NULL,
+         version INTEGER NOT NULL,
+         expires INTEGER,           -- Unix time in milliseconds
+         UNIQUE (plugin, owner, key)
+     ) STRICT;
+     CREATE INDEX kv_expires ON kv (expires) WHERE expires IS NOT NULL;
+     CREATE INDEX kv_expires_of_plugin ON kv (plugin, expires) WHERE expires IS NOT NULL;
+     CREATE TABLE openings (times INTEGER NOT NULL) STRICT;
+     INSERT INTO openings VALUES (0);",
 ];
 
 /// Does the steps that the file lacks, each in its own transaction.

@@ -1,6 +1,6 @@
 //! What of a `data_dir` a backup consists of: databases, each with the steps to its tables, and folders of files.
 
-use super::super::{DATABASE, migrations};
+use super::super::{DATABASE, KV, migrations};
 
 /// The parts. Everything else in a `data_dir` can be made again.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct Parts {
 impl Parts {
     /// This backend's databases, and folders of others.
     pub const fn with_folders(folders: &'static [&'static str]) -> Self {
-        Self { databases: &[(DATABASE, migrations::STEPS)], folders }
+        Self { databases: &[(DATABASE, migrations::STEPS), (KV, migrations::KV_STEPS)], folders }
     }
 
     /// The steps of the database of that name; none if there is no such part.
