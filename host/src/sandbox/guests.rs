@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use super::clocks::Clocks;
 use super::pace::{Pace, Place};
 use super::queue::Queue;
+use crate::fair::step_back;
 
 /// How much less than others these threads get when the processors are short: at 5, a third. More would give plugins too little beside other
 /// programs, and takes a stream's wait beside them down from two milliseconds to one.
-#[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 
 /// Where calls can run.
@@ -168,7 +168,7 @@ impl Turns {
 
     fn work(&self, runtime: &Handle) {
         let _timers = runtime.enter();
-        step_back();
+        step_back(NICENESS);
         while let Some(call) = self.next() {
             call.run();
         }
@@ -193,16 +193,6 @@ impl Turns {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// On Linux a priority is a thread's own.
-#[cfg(target_os = "linux")]
-fn step_back() {
-    // Where that is not allowed, guests compete with connections as equals.
-    let _ = rustix::process::nice(NICENESS);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
 
 #[cfg(test)]
 mod tests {
