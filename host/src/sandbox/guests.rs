@@ -88,16 +88,19 @@ impl Guests {
     ) -> (T, Place) {
         let mut guest = Contained(Some(Box::pin(guest)));
         let Some(turns) = &self.turns else { return (guest.await, Place::Inline) };
-        let inline = pace.inline(bytes);
-        if inline {
+        let mut went = Place::Apart;
+        if let Some(place) = pace.inline(bytes) {
+            if place == Place::Measured {
+                clocks.measure();
+            }
             let turn = poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context)));
             if let Poll::Ready(done) = turn.await {
-                return (done, Place::Inline);
+                return (done, place);
             }
-            // At once: the plugin's other calls must not begin inline while this one goes on, and its caller may give it up.
-            pace.long_inline();
+            // At once: the plugin's other calls must not begin as if nothing were while this one goes on, and its caller may give it up.
+            went = pace.went_on(place, clocks.gave_up_a_long_turn().then(|| clocks.spent().running));
         }
-        clocks.apart();
+        clocks.measure();
         let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
         let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, given_up });
         let _caller = Caller(call.clone());
@@ -108,7 +111,7 @@ impl Guests {
         // A panic of the host's belongs to who asked, as it would if the guest ran there.
         let (runnable, task) = async_task::Builder::new().propagate_panic(true).metadata(call).spawn(move |_| guest, schedule);
         runnable.schedule();
-        (task.await, if inline { Place::HandedOver } else { Place::Apart })
+        (task.await, went)
     }
 }
 

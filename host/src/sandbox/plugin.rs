@@ -51,14 +51,15 @@ impl Plugin {
             Err(fault) => return (exchange, Err(fault)),
         };
         let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
-        let work = async move {
+        // Boxed where it is made: it is thousands of bytes, which each function that takes it by value would copy.
+        let work = Box::pin(async move {
             let ran = {
                 let request = Request::of(&exchange, &model);
                 guest.run(async |store: &mut Store<State>| hook.call(store, (&request,)).await).await
             };
             let checked = ran.check(|outcome| settle_pre(outcome, &mut exchange));
             (exchange, checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 
@@ -75,14 +76,14 @@ impl Plugin {
             Err(fault) => return ((exchange, completion), Err(fault)),
         };
         let bytes = Reply::bytes(&exchange, &completion);
-        let work = async move {
+        let work = Box::pin(async move {
             let ran = {
                 let reply = Reply::of(&exchange, &completion);
                 guest.run(async |store: &mut Store<State>| hook.call(store, (&reply,)).await).await
             };
             let checked = ran.check(|outcome| settle_post(outcome, &mut exchange, &mut completion));
             ((exchange, completion), checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 }
