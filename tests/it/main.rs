@@ -50,6 +50,8 @@ mod ledger;
 mod listening;
 mod llm;
 mod loading;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod openapi;
 mod outputs;
 mod providers_table;
