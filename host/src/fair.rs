@@ -1,8 +1,9 @@
-//! Shares of what there is only so much of: places for requests, bytes of memory, a queue. A client may have more than its share while the
-//! others have nothing to do, and one that comes later finds room.
+//! Shares of what there is only so much of: places for requests, bytes of memory, a queue, processors. A client may have more than its share
+//! while the others have nothing to do, and one that comes later finds room.
 //! Invariants: no more is held than there is, and `admits` alone decides who gets what.
 
 mod lanes;
+mod priority;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::chat::Client;
 pub use lanes::Lanes;
+pub use priority::step_back;
 
 /// How many times what is free one client may have. With 3 a client that is alone gets three quarters of all, two greedy ones three sevenths
 /// each, and `n` of them leave one part in `3n + 1` for whoever comes next. The rule is that of dynamic thresholds (Choudhury and Hahne, 1998).

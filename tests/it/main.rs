@@ -56,6 +56,8 @@ mod listening;
 mod listings;
 mod llm;
 mod loading;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod missing;
 mod observability;
 mod openapi;

@@ -64,7 +64,7 @@ impl Knowledge {
         }
     }
 
-    /// The texts' vectors, one each in their order, computed when no query waits; none of the texts may be blank.
+    /// The texts' vectors, one each in their order, computed at the priority of documents; none of the texts may be blank.
     ///
     /// # Errors
     /// `Busy` by the moment, `Embed`.

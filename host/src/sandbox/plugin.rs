@@ -52,14 +52,15 @@ impl Plugin {
         };
         let exports = self.exports.clone();
         let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
-        let work = async move {
+        // Boxed where it is made: it is thousands of bytes, which each function that takes it by value would copy.
+        let work = Box::pin(async move {
             let ran = {
                 let request = Request::of(&exchange, &model);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&request,)).await).await
             };
             let checked = ran.check(|outcome, log| settle_pre(outcome, &mut exchange, log));
             (exchange, checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 
@@ -77,14 +78,14 @@ impl Plugin {
         };
         let exports = self.exports.clone();
         let bytes = Reply::bytes(&exchange, &completion);
-        let work = async move {
+        let work = Box::pin(async move {
             let ran = {
                 let reply = Reply::of(&exchange, &completion);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&reply,)).await).await
             };
             let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log));
             ((exchange, completion), checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 }

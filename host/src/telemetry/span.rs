@@ -60,6 +60,7 @@ pub fn plugin_span(plugin: &str, version: &str, hook: &'static str) -> Span {
         plugin.fuel = Empty,
         plugin.memory_bytes = Empty,
         plugin.wait_us = Empty,
+        plugin.starved_us = Empty,
         duration_us = Empty,
     )
 }
@@ -70,6 +71,7 @@ pub fn plugin_done(span: &Span, call: &HookCall) {
     span.record("plugin.fuel", call.fuel);
     span.record("plugin.memory_bytes", call.peak_memory);
     span.record("plugin.wait_us", call.waited * 1e6);
+    span.record("plugin.starved_us", call.starved * 1e6);
     span.record("duration_us", call.seconds * 1e6);
     span.in_scope(|| tracing::debug!("the hook call ended"));
 }

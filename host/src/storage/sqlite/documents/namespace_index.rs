@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::rows::{Rows, Written};
-use super::vector_index::{VectorIndex, discard, write};
+use super::vector_index::{Unsealed, VectorIndex, discard, write};
 use crate::chat::Hit;
 use crate::rag::{Namespace, NewDocument, Put, VectorSpace};
 
@@ -202,10 +202,10 @@ impl NamespaceIndex {
     }
 
     /// Puts the content in the file. A file that cannot be written costs the next start some time, no more.
-    fn save(&self, due: Result<Option<Vec<u8>>, Error>) {
+    fn save(&self, due: Result<Option<Unsealed>, Error>) {
         let written = match due {
             Ok(None) => return,
-            Ok(Some(bytes)) => write(&self.file, &bytes).map_err(|e| Error::Index(e.to_string())),
+            Ok(Some(bytes)) => write(&self.file, &bytes.seal()).map_err(|e| Error::Index(e.to_string())),
             Err(error) => Err(error),
         };
         if let Err(error) = written {
