@@ -28,9 +28,14 @@ const MODEL: &str = r#"
 /// Writes a new pair as `NAME.pem` and `NAME.key`; gives the certificate in PEM, which is its own root.
 fn pair(folder: &Path, name: &str) -> String {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
-    std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).expect("a file");
-    std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).expect("a file");
-    made.cert.pem()
+    let cert = pem("CERTIFICATE", made.cert.der());
+    std::fs::write(folder.join(format!("{name}.pem")), &cert).expect("a file");
+    std::fs::write(folder.join(format!("{name}.key")), pem("PRIVATE KEY", &made.signing_key.serialize_der())).expect("a file");
+    cert
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", data_encoding::BASE64.encode(der))
 }
 
 fn secured(folder: &Arc<TempDir>, limits: &str) -> Builder {

@@ -108,6 +108,41 @@ async fn open(socket: Socket, network: IpAddr, tls: Option<&Tls>, limits: &Limit
     Ok((Stream::Right(Box::new(stream)), spoken))
 }
 
+/// As `open`, unless the connection has to go before that; why is noted.
+async fn opened<H: Handler>(
+    accepted: Accepted<'_>,
+    activity: &Arc<Activity>,
+    handler: &Arc<H>,
+    limits: &Limits,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<(Stream, Spoken)> {
+    let Accepted { transport, network, tls } = accepted;
+    // Whoever has just connected may have a request on its way.
+    let farewell = async {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(FAREWELL_TIME).await;
+    };
+    let opened = tokio::select! {
+        biased;
+        opened = open(Socket::new(transport, Arc::clone(activity)), network, tls, limits) => opened,
+        () = farewell => Err("the server stops and nothing came".into()),
+        () = activity.given_way() => {
+            crowded(&**handler);
+            return None;
+        }
+        () = tokio::time::sleep_until(activity.first_head_due(limits)) => Err("no request came in time".into()),
+    };
+    if opened.as_ref().is_err_and(|why| why == SLOW_HANDSHAKE) {
+        handler.connection_cut("handshake");
+    }
+    opened.inspect_err(|why| tracing::debug!("a connection was cut: {why}")).ok()
+}
+
+fn crowded(handler: &impl Handler) {
+    handler.connection_cut("crowded");
+    tracing::debug!("a connection was cut: it was idle and its room was needed");
+}
+
 /// Whether the connection does not begin as HTTP/2 does. The bytes stay unread. hyper could look itself, but with a second buffer for every
 /// connection; it does where the system cannot look.
 async fn speaks_http1(socket: &Socket) -> bool {
@@ -125,8 +160,7 @@ pub(super) async fn run<H: Handler>(
     limits: &Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Accepted { transport, network, tls } = accepted;
-    let stops = stopping.clone();
+    let (network, stops) = (accepted.network, stopping.clone());
     let service = service_fn(|request: Request<Incoming>| {
         let began = Instant::now();
         let active = ActiveRequest::begin(Arc::clone(&activity), began);
@@ -141,34 +175,8 @@ pub(super) async fn run<H: Handler>(
             Ok::<_, Infallible>(response.map(|body| ActiveBody::new(body, active)))
         })
     });
-    let crowded = || {
-        handler.connection_cut("crowded");
-        tracing::debug!("a connection was cut: it was idle and its room was needed");
-    };
-    let mut early = stopping.clone();
-    // Whoever has just connected may have a request on its way.
-    let farewell = async {
-        let _ = early.wait_for(|stopping| *stopping).await;
-        tokio::time::sleep(FAREWELL_TIME).await;
-    };
-    let opened = tokio::select! {
-        biased;
-        opened = open(Socket::new(transport, Arc::clone(&activity)), network, tls, limits) => opened,
-        () = farewell => return tracing::debug!("a connection was cut: the server stops and nothing came"),
-        () = activity.given_way() => return crowded(),
-        () = tokio::time::sleep_until(activity.first_head_due(limits)) => {
-            return tracing::debug!("a connection was cut: no request came in time");
-        }
-    };
-    let (stream, spoken) = match opened {
-        Ok(opened) => opened,
-        Err(why) => {
-            if why == SLOW_HANDSHAKE {
-                handler.connection_cut("handshake");
-            }
-            return tracing::debug!("a connection was cut: {why}");
-        }
-    };
+    let opened = opened(accepted, &activity, handler, limits, stopping.clone()).await;
+    let Some((stream, spoken)) = opened else { return };
     let protocol = if spoken == Spoken::Http1 { &protocols.http1 } else { &protocols.either };
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
@@ -183,7 +191,7 @@ pub(super) async fn run<H: Handler>(
                 }
                 return;
             }
-            () = activity.given_way() => return crowded(),
+            () = activity.given_way() => return crowded(&**handler),
             _ = stop.as_mut(), if !draining => {
                 draining = true;
                 // An idle connection of HTTP/1.1 would be closed at once, maybe while a request is on its way. It is left open for a moment:

@@ -174,9 +174,13 @@ mod tests {
     fn pair(folder: &Path, name: &str) -> TlsFiles {
         let made = rcgen::generate_simple_self_signed(vec![format!("{name}.example")]).unwrap();
         let files = TlsFiles { cert: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
-        std::fs::write(&files.cert, made.cert.pem()).unwrap();
-        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&files.cert, pem("CERTIFICATE", made.cert.der())).unwrap();
+        std::fs::write(&files.key, pem("PRIVATE KEY", &made.signing_key.serialize_der())).unwrap();
         files
+    }
+
+    fn pem(kind: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", data_encoding::BASE64.encode(der))
     }
 
     fn limits() -> Limits {
