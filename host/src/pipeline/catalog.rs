@@ -1,7 +1,7 @@
 //! Every pipeline by its id: the operator's, which only the file changes, and the API's, which a store keeps.
 //! A definition is checked before it is kept, and what is kept and what is live change together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -38,9 +38,12 @@ pub struct EmbeddingModel {
     pub target: Target,
 }
 
-/// All pipelines.
+/// All pipelines under one configuration. Those of a later one share what the API keeps: see `renewed`.
 pub struct Catalog {
-    pipelines: Arc<ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>>,
+    /// The operator's.
+    from_file: Pipelines,
+    /// The API's, those that the operator's stand in for too.
+    kept: Arc<ArcSwap<Pipelines>>,
     store: Arc<dyn PipelineStore>,
     llm: Arc<Llm>,
     registry: Arc<Registry>,
@@ -50,6 +53,8 @@ pub struct Catalog {
     /// One change at a time.
     writing: Arc<Mutex<()>>,
 }
+
+type Pipelines = BTreeMap<Arc<str>, Arc<Pipeline>>;
 
 /// A pipeline that was kept.
 #[derive(Debug)]
@@ -88,35 +93,50 @@ impl Catalog {
         kept_max: usize,
         embeddings: Vec<EmbeddingModel>,
     ) -> Result<Self, StoreError> {
-        let mut pipelines = BTreeMap::new();
+        let mut kept = Pipelines::new();
         for (id, text) in store.all().await? {
             let parsed = serde_json::from_str::<Value>(&text).map_err(|e| e.to_string());
             match parsed.and_then(|source| Definition::parse(&source).map_err(|problems| list(&problems))) {
                 Ok(definition) => {
                     let id: Arc<str> = id.into();
-                    pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
+                    kept.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
                 }
                 Err(problem) => tracing::error!(pipeline = id, problem, "a kept pipeline is no longer valid and is left out"),
             }
         }
-        for pipeline in from_file {
-            if pipelines.insert(pipeline.id.clone(), Arc::new(pipeline.clone())).is_some() {
-                tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
-            }
-        }
-        Ok(Self {
-            pipelines: Arc::new(ArcSwap::from_pointee(pipelines)),
-            store,
-            llm,
-            registry,
-            kept_max,
-            embeddings,
-            writing: Arc::default(),
-        })
+        let kept = Arc::new(ArcSwap::from_pointee(kept));
+        let (from_file, writing) = (by_id(from_file, &kept.load()), Arc::default());
+        Ok(Self { from_file, kept, store, llm, registry, kept_max, embeddings, writing })
+    }
+
+    /// The catalogue of the next configuration. What the API kept is in both, whichever it is put through.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        from_file: Vec<Pipeline>,
+        llm: Arc<Llm>,
+        registry: Arc<Registry>,
+        kept_max: usize,
+        embeddings: Vec<EmbeddingModel>,
+    ) -> Self {
+        let (kept, store, writing) = (self.kept.clone(), self.store.clone(), self.writing.clone());
+        Self { from_file: by_id(from_file, &kept.load()), kept, store, llm, registry, kept_max, embeddings, writing }
     }
 
     pub fn get(&self, id: &str) -> Option<Arc<Pipeline>> {
-        self.pipelines.load().get(id).cloned()
+        self.from_file.get(id).cloned().or_else(|| self.kept.load().get(id).cloned())
+    }
+
+    /// What fails when a pipeline is used, of all of them: a provider that is not there, a plugin that is not loaded.
+    pub fn all_warnings(&self) -> Vec<String> {
+        let of = |pipeline: &Arc<Pipeline>| {
+            let targets: BTreeSet<_> = pipeline.definition.llm.keys().map(|(_, target)| target.provider.clone()).collect();
+            let unknown = targets.into_iter().filter(|provider| !self.llm.knows(provider));
+            let unknown = unknown.map(|provider| format!("there is no provider `{provider}`"));
+            let warnings: Vec<_> = unknown.chain(self.warnings(&pipeline.definition)).collect();
+            warnings.into_iter().map(|warning| format!("pipeline `{}`: {warning}", pipeline.id)).collect::<Vec<_>>()
+        };
+        self.list().iter().flat_map(of).collect()
     }
 
     /// The pipeline that a client's `model` names: one of this id, or one that only asks a model which the operator offers by its own name.
@@ -147,7 +167,9 @@ impl Catalog {
 
     /// Sorted by id.
     pub fn list(&self) -> Vec<Arc<Pipeline>> {
-        self.pipelines.load().values().cloned().collect()
+        let mut all = Pipelines::clone(&self.kept.load());
+        all.extend(self.from_file.iter().map(|(id, pipeline)| (id.clone(), pipeline.clone())));
+        all.into_values().collect()
     }
 
     /// Checks a definition and keeps it; a restart finds it once this returns.
@@ -162,24 +184,24 @@ impl Catalog {
         self.check_providers(&definition)?;
         let warnings = self.warnings(&definition);
         let one_at_a_time = self.writing.clone().lock_owned().await;
-        let mut pipelines = BTreeMap::clone(&self.pipelines.load());
-        let before = pipelines.get(id).map(|pipeline| pipeline.origin);
-        let kept = pipelines.values().filter(|pipeline| pipeline.origin == Origin::Api).count();
-        match before {
-            Some(Origin::File) => return Err(PutError::ReadOnly),
-            None if kept >= self.kept_max => return Err(PutError::Full(self.kept_max)),
-            Some(Origin::Api) | None => {}
+        if self.from_file.contains_key(id) {
+            return Err(PutError::ReadOnly);
+        }
+        let mut kept = Pipelines::clone(&self.kept.load());
+        let created = !kept.contains_key(id);
+        if created && kept.len() >= self.kept_max {
+            return Err(PutError::Full(self.kept_max));
         }
         let (store, text, key) = (self.store.clone(), definition.source().to_string(), Arc::<str>::from(id));
-        pipelines.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
-        let live = self.pipelines.clone();
+        kept.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
+        let live = self.kept.clone();
         // To its end even if the client hangs up: what is kept and what is live change together.
         let stored = tokio::spawn(async move {
             let _held = one_at_a_time;
-            store.put(&key, &text).await.map(|()| live.store(Arc::new(pipelines)))
+            store.put(&key, &text).await.map(|()| live.store(Arc::new(kept)))
         });
         stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
-        Ok(Put { created: before.is_none(), warnings })
+        Ok(Put { created, warnings })
     }
 
     fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {
@@ -198,6 +220,14 @@ impl Catalog {
         let missing = definition.plugins().filter(|name| !plugins.has(name));
         missing.map(|name| format!("plugin `{name}` is not loaded; requests fail until it is dropped into the plugin directory")).collect()
     }
+}
+
+/// The operator's pipelines.
+fn by_id(from_file: Vec<Pipeline>, kept: &Pipelines) -> Pipelines {
+    for pipeline in from_file.iter().filter(|pipeline| kept.contains_key(&pipeline.id)) {
+        tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
+    }
+    from_file.into_iter().map(|pipeline| (pipeline.id.clone(), Arc::new(pipeline))).collect()
 }
 
 fn list(problems: &[Problem]) -> String {
