@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 use super::call::Callee;
+use super::capability::Capability;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::shapes::{Reply, Request};
 use super::store::State;
-use super::{Fault, FaultKind, Hook};
+use super::{Fault, FaultKind, Hook, PluginConfig};
 use crate::chat::{Completion, Exchange};
 
 /// A component that passed admission, with what the operator decided about it.
@@ -22,6 +23,10 @@ pub struct Plugin {
     pub(super) hash: String,
     pub(super) pre: Option<Arc<Export>>,
     pub(super) post: Option<Arc<Export>>,
+    /// What it imports of what a plugin may call.
+    pub(super) wanted: Vec<Capability>,
+    /// What the operator decided when it was linked.
+    pub(super) own: PluginConfig,
 }
 
 /// A hook that a component exports.
@@ -33,6 +38,11 @@ pub(super) struct Export {
 impl Plugin {
     pub fn name(&self) -> &str {
         &self.callee.name
+    }
+
+    /// The compiled component; none if it has no hook, which admission refuses.
+    pub(super) fn component(&self) -> Option<&Component> {
+        self.pre.as_ref().or(self.post.as_ref()).map(|export| export.component.component())
     }
 
     /// The hooks it exports, in words of the pipeline.
