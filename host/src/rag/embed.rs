@@ -109,6 +109,12 @@ impl Workers {
         permits.take(client, 1).ok_or(Error::Busy)
     }
 
+    /// So many may wait from now on, of each priority.
+    pub(super) fn resize(&self, queue: usize) {
+        self.queries.resize(queue);
+        self.documents.resize(queue);
+    }
+
     /// Permits that are held, of both priorities.
     pub(super) fn held(&self) -> usize {
         self.queries.held() + self.documents.held()
