@@ -20,6 +20,7 @@ mod openapi;
 mod operation;
 mod place;
 mod quota;
+mod reload;
 mod request_body;
 mod request_log;
 mod respond;
@@ -31,8 +32,9 @@ mod toggles;
 
 pub use access::may_listen;
 pub use cors::{ORIGINS_MAX, Origins};
-pub use gateway::{Server, openapi_document};
+pub use gateway::{Server, Switch, openapi_document};
 pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
 pub use listen::{Drain, Error};
+pub use reload::{Asked, ReloadError, Reloaded, Reloads};
 pub use shared::{Config, State};

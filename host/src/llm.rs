@@ -113,7 +113,7 @@ impl Llm {
             let before = self.config.providers.get(name);
             before.is_some_and(|before| before.names_the_endpoint_of(entry))
         };
-        let attempts = self.attempts.renewed(config.limits.clone(), Arc::clone(&observer), config.providers.iter(), &same);
+        let attempts = self.attempts.renewed(config.limits.clone(), Arc::clone(&observer), config.providers.iter(), same);
         let alike = config.limits.bound_an_attempt_as(&self.config.limits);
         let kept = |name: &str, entry: &ProviderConfig| match self.providers.get(name)? {
             Vendor::Http(provider) if alike && same(name, entry) => Some(provider.renewed(entry, &observer)),

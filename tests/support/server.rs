@@ -31,6 +31,8 @@ pub struct Builder {
     config: String,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    /// Variables that it does not get.
+    unset: Vec<String>,
     program: PathBuf,
 }
 
@@ -41,6 +43,7 @@ impl Server {
             config: config.into(),
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
+            unset: Vec::new(),
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
         }
     }
@@ -75,6 +78,19 @@ impl Server {
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server can be signalled");
+    }
+
+    /// Puts another text into its file, as an editor does that writes beside it and renames.
+    pub fn reconfigure(&self, config: &str) {
+        let beside = self.folder.path().join("cofferdam.toml.new");
+        std::fs::write(&beside, config).expect("the file can be written");
+        std::fs::rename(beside, self.folder.path().join("cofferdam.toml")).expect("the file can be renamed");
     }
 
     /// Of its process.
@@ -127,6 +143,11 @@ impl Builder {
         self
     }
 
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.unset.push(name.into());
+        self
+    }
+
     /// Uses the folder of an earlier server.
     pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
         self.folder = folder;
@@ -156,6 +177,9 @@ impl Builder {
         std::fs::write(&file, &self.config).expect("the file can be written");
         let mut command = serve_command(&self.program, self.folder.path());
         command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        for name in &self.unset {
+            command.env_remove(name);
+        }
         started(command)
     }
 }

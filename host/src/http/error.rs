@@ -1,6 +1,7 @@
 //! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
 use super::echo::Echo;
+use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
 
@@ -23,6 +24,8 @@ pub(super) enum Failure {
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,

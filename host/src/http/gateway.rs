@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
@@ -21,11 +22,12 @@ use super::error::{Failure, Refusal};
 use super::listen::{self, Drain, Error, Handler, Peer};
 use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Surface};
-use super::shared::{Config, RequestShares, Shared, State};
+use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
+use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -33,7 +35,29 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PREFLIGHT: &str = "preflight";
 
 /// A server that listens and does not yet serve.
-pub struct Server(listen::Server<Shared>);
+pub struct Server {
+    listening: listen::Server<Gateway>,
+    switch: Switch,
+}
+
+/// What the connections of a server have in common; which configuration a request is answered under is decided when it begins.
+struct Gateway {
+    current: ArcSwap<Shared>,
+    metrics: Arc<Metrics>,
+}
+
+/// By which a running server is told of the next configuration.
+#[derive(Clone)]
+pub struct Switch(Arc<Gateway>);
+
+impl Switch {
+    /// Requests that begin from now on are answered under this configuration. What concerns the listening socket and its connections stays as
+    /// it is.
+    pub fn to(&self, config: Config, state: State) {
+        let next = self.0.current.load().renewed(config, state);
+        self.0.current.store(Arc::new(next));
+    }
+}
 
 impl Server {
     /// Listens; connections wait in the backlog until `serve`.
@@ -41,26 +65,25 @@ impl Server {
     /// # Errors
     /// `NeedsKeys` for an address that is not loopback without keys; `Bind` if the system refuses the address.
     pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
-        let Config { listen, limits, keys, cors_origins } = config;
-        if !access::may_listen(listen, &keys) {
+        let (listen, limits) = (config.listen, config.limits.clone());
+        if !access::may_listen(listen, &config.keys) {
             return Err(Error::NeedsKeys(listen));
         }
-        let shared = Shared {
-            shares: RequestShares::new(&limits),
-            limits: limits.clone(),
-            keys,
-            cors_origins,
-            state,
-            openapi: LazyLock::new(openapi_document),
-            draining: AtomicBool::new(false),
-            plugins_tried: AtomicBool::new(false),
-        };
-        Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
+        let shared = Shared::new(config, state, openapi_document);
+        let gateway = Gateway { metrics: shared.state.metrics.clone(), current: ArcSwap::from_pointee(shared) };
+        let gateway = Arc::new(gateway);
+        let listening = listen::Server::bind(listen, limits, Arc::clone(&gateway)).await?;
+        Ok(Self { listening, switch: Switch(gateway) })
+    }
+
+    /// By which the next configuration takes effect.
+    pub fn switch(&self) -> Switch {
+        self.switch.clone()
     }
 
     /// Where it listens, the port it got included.
     pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
+        self.listening.local_addr()
     }
 
     /// Serves until `shutdown` is ready, then drains. Dropping the future cuts everything.
@@ -68,7 +91,7 @@ impl Server {
     /// # Errors
     /// `Accept` if the listening socket breaks; connections are cut then.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Drain, Error> {
-        self.0.serve(shutdown).await
+        self.listening.serve(shutdown).await
     }
 }
 
@@ -77,9 +100,28 @@ pub fn openapi_document() -> bytes::Bytes {
     openapi::document(SURFACES)
 }
 
-impl Handler for Shared {
+impl Handler for Gateway {
     type Body = Body;
 
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
+        self.current.load_full().answer(request, began, peer).await
+    }
+
+    fn connections_changed(&self, change: i64) {
+        self.metrics.connections(change);
+    }
+
+    fn connection_cut(&self, reason: &'static str) {
+        self.metrics.cut(reason);
+    }
+
+    /// From here on `/readyz` says so.
+    fn drain_begins(&self) {
+        self.current.load().draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
@@ -125,19 +167,6 @@ impl Handler for Shared {
         log.answered(response.status().as_u16());
         let (parts, content) = response.into_parts();
         Response::from_parts(parts, Body::new(content, log, version))
-    }
-
-    fn connections_changed(&self, change: i64) {
-        self.state.metrics.connections(change);
-    }
-
-    fn connection_cut(&self, reason: &'static str) {
-        self.state.metrics.cut(reason);
-    }
-
-    /// From here on `/readyz` says so.
-    fn drain_begins(&self) {
-        self.draining.store(true, Ordering::Relaxed);
     }
 }
 

@@ -154,6 +154,7 @@ mod tests {
             ("GET", "/api/v1/gateway/apis//pipeline", "get_pipeline", ""),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("GET", "/api/v1/usage", "usage", ""),
+            ("POST", "/api/v1/reload", "reload", ""),
             ("GET", "/healthz", "healthz", ""),
             ("GET", "/readyz", "readyz", ""),
             ("GET", "/metrics", "metrics", ""),
