@@ -147,8 +147,7 @@ pub(super) fn find<'a>(
 
 /// The methods of a path, as `Allow` lists them.
 pub(super) fn allow(surfaces: &[&Surface], side: Side, path: &str) -> String {
-    let of_path =
-        || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.is_on(side) && route.segments(path).is_some());
+    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.is_on(side) && route.segments(path).is_some());
     let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
     there.map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -200,6 +199,7 @@ mod tests {
             ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("GET", "/api/v1/usage", "usage", ""),
+            ("POST", "/api/v1/reload", "reload", ""),
             ("GET", "/healthz", "healthz", ""),
             ("GET", "/readyz", "readyz", ""),
             ("GET", "/metrics", "metrics", ""),
@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_second_segment_is_one_segment_too() {
-        let of = |path| find(SURFACES, Side::Both, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
+        let of =
+            |path| find(SURFACES, Side::Both, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
         assert_eq!(of("/api/v1/gateway/apis/a%2Fb/knowledge/documents/c%2Fd"), Ok(("document", "a%2Fb", "c%2Fd")));
         assert_eq!(of("/api/v1/gateway/apis//knowledge/documents/7"), Ok(("document", "", "7")));
         for path in [
