@@ -37,6 +37,9 @@ const KEPT: Parts = Parts::with_folders(&["last-good"]);
 /// How often a start looks whether another server has stopped.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the watching of plugins and the writing of what was used may take to end, when the server stops.
+const HANDOVER_TIME: Duration = Duration::from_secs(10);
+
 /// A server that is bound and ready to serve.
 pub struct App {
     server: Server,
@@ -148,6 +151,8 @@ impl App {
             }
         }
         let served = server.serve(shutdown).await;
+        // Let go at the very end.
+        let not_handed_over;
         let ended = match served {
             Ok(draining) => {
                 let changes_end = draining.changes_end();
@@ -155,17 +160,28 @@ impl App {
                     // A reload is a change too, and may still need the watcher.
                     changes_end.await;
                     drop(stop);
-                    match reloading.await {
-                        Ok(rooms) => rooms.hand_over().await,
-                        Err(error) => tracing::error!("the task that reloads failed: {error}"),
+                    let ending = async {
+                        match reloading.await {
+                            Ok(rooms) => rooms.hand_over().await,
+                            Err(error) => tracing::error!("the task that reloads failed: {error}"),
+                        }
+                    };
+                    if tokio::time::timeout(HANDOVER_TIME, ending).await.is_err() {
+                        tracing::error!(
+                            "data_dir stays with this server to its end: what writes there has not ended within {HANDOVER_TIME:?}"
+                        );
+                        return Some(data_dir);
                     }
                     drop(data_dir);
                     tracing::info!("data_dir is free for the next server");
+                    None
                 };
-                tokio::join!(draining.finish(), handover);
+                let (_, kept) = tokio::join!(draining.finish(), handover);
+                not_handed_over = kept;
                 Ok(())
             }
             Err(error) => {
+                not_handed_over = Some(data_dir);
                 reloading.abort();
                 Err(error)
             }
@@ -175,6 +191,7 @@ impl App {
             drop(stop);
             sending.await.context("the task that sends traces failed")?;
         }
+        drop(not_handed_over);
         Ok(ended?)
     }
 }
@@ -211,7 +228,12 @@ async fn reloading(
             _ = &mut stopped => return rooms,
         };
         // What follows must not end with one reload. What takes effect does so at its end, so a panic before that changed nothing.
-        let reloaded = AssertUnwindSafe(rooms.reload(&source, &switch)).catch_unwind().await;
+        let reloaded = tokio::select! {
+            reloaded = AssertUnwindSafe(rooms.reload(&source, &switch)).catch_unwind() => Some(reloaded),
+            // A file that cannot be read to its end, as on a disk of the network that is gone, does not keep the server from stopping.
+            _ = &mut stopped => None,
+        };
+        let Some(reloaded) = reloaded else { return rooms };
         let reloaded = reloaded.unwrap_or_else(|_| Err(ReloadError::Failed("the reload panicked".into())));
         report(&rooms.metrics, &reloaded);
         // Whoever asked may have gone.

@@ -220,7 +220,7 @@ impl Config {
         self.socket_mode = running.socket_mode;
         self.tls.clone_from(&running.tls);
         self.handover_time = running.handover_time;
-        self.kv.clone_from(&running.kv);
+        self.kv = running.kv;
         self.data_dir.clone_from(&running.data_dir);
         self.plugin_dir.clone_from(&running.plugin_dir);
         self.http.keep_what_needs_a_restart(&running.http);

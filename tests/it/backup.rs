@@ -21,7 +21,7 @@ const CONFIG: &str = r#"
 "#;
 
 /// A command of the program in a folder that has a `cofferdam.toml`.
-fn command(name: &str, folder: &Path, directory: &Path) -> Command {
+pub fn command(name: &str, folder: &Path, directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
     command.arg(name).arg(directory).arg("--config").arg(folder.join("cofferdam.toml")).stdin(Stdio::null());
     command
@@ -34,7 +34,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[track_caller]
-fn done(mut command: Command) -> String {
+pub fn done(mut command: Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("it starts");
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));

@@ -1,16 +1,19 @@
 //! A day in an operator's life, one step after the other, while clients stream and none of them may see a failure. A step is a function of
 //! `Day`; the story at the end of the file puts them in order.
 
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::backup::{command, done};
 use crate::client::{Client, text_of};
 use crate::components::components;
 use crate::reload::{File, ask, changed, with_key};
-use crate::server::{PATIENCE, Server, deploy};
+use crate::server::{Builder, PATIENCE, Server, deploy};
 use crate::upstream::{Script, Upstream};
 
 const PIPELINE: &str = r#"
@@ -31,6 +34,8 @@ const ANSWERS: usize = 20;
 
 /// The server, its provider, and what the operator has written into the file.
 struct Day {
+    /// Where clients connect, whichever server accepts them; a service manager would hold it.
+    socket: TcpListener,
     server: Server,
     provider: Upstream,
     keys: Vec<&'static str>,
@@ -90,8 +95,16 @@ impl Day {
         let provider = Upstream::start().await;
         provider.always(Script::says("good day"));
         let (keys, more) = (vec!["app"], PIPELINE.to_owned());
-        let server = Server::with(&text(&keys, &provider, &more)).start();
-        Self { server, provider, keys, more, load: None }
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let handed = socket.try_clone().expect("a descriptor");
+        let server = Server::with(&text(&keys, &provider, &more)).hand_over(handed).start();
+        Self { socket, server, provider, keys, more, load: None }
+    }
+
+    /// The next server over the same folder and the same socket.
+    fn next(&self) -> Builder {
+        let handed = self.socket.try_clone().expect("a descriptor");
+        Server::with(&self.text()).folder(self.server.folder.clone()).hand_over(handed)
     }
 
     fn text(&self) -> String {
@@ -183,7 +196,50 @@ impl Day {
     async fn restarts(&mut self) {
         self.server.terminate();
         assert!(self.server.wait().success(), "{}", self.server.log());
-        self.server = Server::with(&self.text()).folder(self.server.folder.clone()).start();
+        self.server = self.next().start();
+    }
+
+    /// Starts the next version's program while this one serves, and then ends this one. Clients go on asking all the while.
+    async fn upgrades(&mut self) {
+        let next = self.next().own_program().start_waiting();
+        self.goes_on().await;
+        self.server.terminate();
+        let next = tokio::task::spawn_blocking(|| next.takes_over()).await.expect("the next server takes over");
+        let mut before = std::mem::replace(&mut self.server, next);
+        let ended = tokio::task::spawn_blocking(move || before.wait().success());
+        assert!(ended.await.expect("no panic"), "the server before ends well");
+        self.goes_on().await;
+    }
+
+    /// Puts a pipeline and a document of the operator's, which are in no file.
+    async fn keeps_something(&self) {
+        let definition = json!({"pipeline": [{"stage": "llm", "config": {"primary": {"provider": "a", "model": "m"}}}]});
+        self.operator().put("/api/v1/gateway/apis/kept/pipeline", &definition).await.ok();
+        self.operator().upload("kept", "doors.md", b"The door to the yard is locked at ten.").await.ok();
+    }
+
+    /// What is kept, as `/api` shows it.
+    async fn kept(&self, server: &Server) -> [Value; 2] {
+        let operator = with_key(server, "boss");
+        let documents = operator.get("/api/v1/gateway/apis/kept/knowledge/documents").await.ok().json();
+        [operator.get("/api/v1/gateway/apis/kept/pipeline").await.ok().json(), documents]
+    }
+
+    /// Backs up while clients stream.
+    async fn backs_up(&self, to: &Path) {
+        let command = command("backup", self.server.folder.path(), to);
+        tokio::task::spawn_blocking(move || done(command)).await.expect("no panic");
+        self.goes_on().await;
+    }
+
+    /// Restores the backup on another machine and starts a server there, which has all that was kept.
+    async fn restores_elsewhere(&self, from: &Path) {
+        let elsewhere = Arc::new(tempfile::tempdir().expect("a folder"));
+        std::fs::write(elsewhere.path().join("cofferdam.toml"), self.text()).expect("written");
+        done(command("restore", elsewhere.path(), from));
+        let restored = Server::with(&self.text()).folder(elsewhere).plugin_as("stamp_1", "stamp").start();
+        assert_eq!(self.kept(&restored).await, self.kept(&self.server).await);
+        with_key(&restored, self.keys[0]).chat("kept", "hello", json!({})).await.ok();
     }
 
     /// Replies that the report counts.
@@ -223,6 +279,12 @@ async fn a_day_in_an_operator_s_life() {
     assert_eq!((day.replies().await, day.provider.requests().len() as u64), (counted, counted), "no reply is lost or counted twice");
     assert_eq!(day.plugin().await["state"], "live");
     day.clients_come("app-2").await;
+
+    day.keeps_something().await;
+    let backups = tempfile::tempdir().expect("a folder");
+    day.backs_up(&backups.path().join("tonight")).await;
+    day.upgrades().await;
     day.clients_go().await;
-    assert!(day.replies().await > counted);
+    assert_eq!(day.replies().await, day.provider.requests().len() as u64, "no reply is lost or counted twice");
+    day.restores_elsewhere(&backups.path().join("tonight")).await;
 }

@@ -364,7 +364,7 @@ async fn a_plugin_that_its_settings_kept_out_comes_in_when_they_are_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reloads_that_come_together_take_turns_and_one_too_many_is_refused() {
+async fn reloads_that_come_together_are_applied_or_refused_and_the_last_file_is_in_force() {
     let text = |n: usize| format!("[limits]\npipelines = {n}\n[limits.http]\nreloads = 1\nadmin_requests = 1000\n");
     let server = Server::with(&text(1)).start();
     let all: Vec<_> = (0..60)
@@ -386,6 +386,29 @@ async fn reloads_that_come_together_take_turns_and_one_too_many_is_refused() {
     let report = ask(&server).await.ok().json();
     assert_eq!(report["needs_restart"], json!([]));
     assert_eq!(changed(&ask(&server).await.ok().json()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_writes_to_its_end_does_not_keep_the_server_from_stopping() {
+    let mut server = Server::with("").start();
+    let file = server.folder.path().join("cofferdam.toml");
+    std::fs::remove_file(&file).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.is_ok_and(|status| status.success()), "a pipe in the place of the file");
+    server.hang_up();
+    server.wait_for_log("SIGHUP: the configuration is read again");
+    server.terminate();
+    assert!(server.wait().success());
+    assert!(server.output().contains("data_dir is free for the next server"));
+}
+
+#[tokio::test]
+async fn addresses_with_which_the_next_start_would_fail_are_refused_now() {
+    let server = Server::with("listen = \"127.0.0.1:0\"").listen(&[]).start();
+    server.reconfigure("listen = \"0.0.0.0:8080\"");
+    let refused = ask(&server).await;
+    assert_eq!(refused.refused(422), "invalid_configuration");
+    assert!(refused.text().contains("0.0.0.0:8080"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,10 @@ pub fn restore(config: &Config, from: &Path) -> anyhow::Result<String> {
         );
     }
     let _lock = locked(data_dir).context("nothing was restored; a server must be stopped before its data is exchanged")?;
-    let replaced = backup.restore(data_dir).context(nothing)?;
+    let replaced = backup.restore(data_dir).map_err(|error| match error {
+        error @ backup::Error::Unfinished { .. } => anyhow::Error::new(error),
+        error => anyhow::Error::new(error).context(nothing),
+    })?;
     let before = replaced.map(|path| format!("\nWhat was there before is in {}.", path.display())).unwrap_or_default();
     let manifest = &backup.manifest;
     Ok(format!("{} holds the backup of {}, made by release {}.{before}\n", data_dir.display(), manifest.created, manifest.release))

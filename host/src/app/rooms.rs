@@ -46,7 +46,7 @@ impl Rooms {
     pub(super) async fn open(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets, reloads: Reloads) -> anyhow::Result<Self> {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
-        let stores = storage::sqlite::open_with(&database, config.kv.clone(), Arc::new(unix_time));
+        let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
         let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
@@ -107,7 +107,8 @@ impl Rooms {
         let file = load(source).await?;
         let mut config = file.clone();
         config.keep_what_needs_a_restart(&self.config);
-        let checked = config.check_listen().and_then(|()| config.check_keys(&self.config));
+        // The addresses of the file, too, though they wait for a restart: the next start must not fail because of them.
+        let checked = file.check_listen().and_then(|()| config.check_listen()).and_then(|()| config.check_keys(&self.config));
         checked.map_err(|problem| ReloadError::Invalid(vec![problem.to_string()]))?;
         let changes = self.config.changes(&config);
         let needs_restart = config.changes(&file).into_iter().map(|change| change.key).collect();

@@ -148,9 +148,10 @@ impl Limits {
     /// Takes from the limits that are `running` those of connections and of queues that were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
         let Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, .. } = running.clone();
-        let Self { admin_connections, handshake_time, handshakes, certificate_time, .. } = running.clone();
+        // Connections end a request that outlives its time by their own clock.
+        let Self { request_time, admin_connections, handshake_time, handshakes, certificate_time, .. } = running.clone();
         *self = Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, ..self.clone() };
-        *self = Self { admin_connections, handshake_time, handshakes, certificate_time, ..self.clone() };
+        *self = Self { request_time, admin_connections, handshake_time, handshakes, certificate_time, ..self.clone() };
     }
 
     /// What a JSON body may hold.

@@ -41,7 +41,9 @@ impl Reloads {
     /// Asks for one and waits until it is over; none if too many wait already.
     pub async fn ask(&self) -> Option<Result<Reloaded, ReloadError>> {
         let (asked, over) = oneshot::channel();
-        self.0.try_send(asked).ok()?;
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.0.try_send(asked) {
+            return None;
+        }
         Some(over.await.unwrap_or_else(|_| Err(ReloadError::Failed("the server is about to stop".into()))))
     }
 }

@@ -216,7 +216,8 @@ fn read(request: Request) -> Result<Outgoing, Error> {
 /// What the plugin gets of an answer.
 fn reply(answer: Answer, sent: &Sent) -> Result<Response, Error> {
     let Answer { status, headers, body } = answer;
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let encoded = codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded && !sent.is_empty() {
         return Err(Error::Unreachable("the reply came compressed though that was not asked for, and may hold a secret".into()));
     }

@@ -80,7 +80,7 @@ async fn a_directory_that_cannot_be_written_is_the_servers_trouble_and_is_used_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_file_sizes_that_the_server_runs_under_is_not_held_against_a_component() {
     let part = r#"(core module (memory 64) (data (i32.const 0) "a") (data (i32.const 2000000) "b"))"#;
-    let text = format!(r#"(component {part} (instance $empty) (export "cofferdam:hooks/pre-hook@0.1.0" (instance $empty)))"#);
+    let text = format!(r#"(component {part} (instance $empty) (export "cofferdam:hooks/pre-hook@0.2.0" (instance $empty)))"#);
     let large = wat::parse_str(text).expect("WebAssembly text");
     let builder = Server::with(SOON).through("ulimit -f 1024 && exec \"$0\" \"$@\"");
     std::fs::create_dir_all(builder.plugin_dir()).expect("a folder");
@@ -91,7 +91,10 @@ async fn a_limit_of_file_sizes_that_the_server_runs_under_is_not_held_against_a_
     server.kill();
     let server = Server::with(SOON).folder(server.folder.clone()).start();
     let reason = refused(&Client::of(server.address), "large.wasm").await;
-    assert!(reason.contains("another shape") && server.log().contains(COMPILING), "it compiles, and is no plugin: {reason}");
+    assert!(
+        reason.contains("it has no function `on-request`") && server.log().contains(COMPILING),
+        "it compiles, and is no plugin: {reason}"
+    );
 }
 
 /// Runs what it is given in a process that gets no right to execute memory later than to write it; the kernel has that since 6.3.

@@ -17,6 +17,7 @@ const RESTART: &[&str] = &[
     "limits.http.header_time",
     "limits.http.idle_time",
     "limits.http.reloads",
+    "limits.http.request_time",
     "limits.http.streams",
     "limits.http.write_time",
     "limits.ledger.budget_parts",

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::server::Acceptor;
 
 use super::activity::{Action, ActiveRequest, Activity, FAREWELL_TIME, UNREAD};
 use super::handler::Handler;
+use super::handshakes::Handshakes;
 use super::listener::Transport;
 use super::peer::Peer;
 use super::socket::{Socket, Stream};
@@ -85,13 +86,13 @@ enum Spoken {
 pub(super) struct Accepted<'a> {
     pub(super) transport: Transport,
     pub(super) network: IpAddr,
-    /// It begins with a handshake.
-    pub(super) tls: Option<&'a Tls>,
+    /// It begins with a handshake, which is one of those.
+    pub(super) tls: Option<(&'a Tls, &'a Handshakes)>,
 }
 
 /// From the socket to what HTTP is spoken on. An error says why there is none.
-async fn open(socket: Socket, network: IpAddr, tls: Option<&Tls>, limits: &Limits) -> Result<(Stream, Spoken), String> {
-    let Some(tls) = tls else {
+async fn open(socket: Socket, network: IpAddr, tls: Option<(&Tls, &Handshakes)>, limits: &Limits) -> Result<(Stream, Spoken), String> {
+    let Some((tls, handshakes)) = tls else {
         let spoken = if speaks_http1(&socket).await { Spoken::Http1 } else { Spoken::Either };
         return Ok((Stream::Left(socket), spoken));
     };
@@ -99,7 +100,7 @@ async fn open(socket: Socket, network: IpAddr, tls: Option<&Tls>, limits: &Limit
     let shaking = Box::pin(async {
         // Whoever sends nothing takes no turn.
         let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let _turn = tls.handshakes.turn(network).await;
+        let _turn = handshakes.turn(network).await;
         hello.into_stream(Arc::clone(&tls.config)).await
     });
     let shaken = tokio::time::timeout(limits.handshake_time, shaking).await.map_err(|_| SLOW_HANDSHAKE.to_owned())?;

@@ -19,6 +19,7 @@ use super::address::{Bound, ListenAddress};
 use super::connection::{self, Accepted, Protocols};
 use super::error::Error;
 use super::handler::Handler;
+use super::handshakes::Handshakes;
 use super::inherited::Inherited;
 use super::listener::{Listener, Transport};
 use super::roster::Roster;
@@ -75,6 +76,8 @@ struct Shared<H> {
     protocols: Protocols<H>,
     handler: Arc<H>,
     tls: Option<Arc<Tls>>,
+    /// Of this server's own connections: whoever crowds one server's handshakes keeps nobody from another's.
+    handshakes: Handshakes,
     connections: usize,
 }
 
@@ -94,8 +97,8 @@ impl<H: Handler> Server<H> {
             return Err(Error::NeedsKeys(reached.bound(false).to_string()));
         }
         let handed_over = addresses.iter().any(|address| matches!(address, ListenAddress::Fd(_)));
-        let protocols = Protocols::new(&limits, &handler);
-        let shared = Arc::new(Shared { limits, protocols, handler, tls, connections });
+        let (protocols, handshakes) = (Protocols::new(&limits, &handler), Handshakes::new(limits.handshakes));
+        let shared = Arc::new(Shared { limits, protocols, handler, tls, handshakes, connections });
         let roster: Arc<Roster> = Arc::default();
         Ok(Self { listeners, handed_over, shared, crowd: Arc::clone(&roster), roster })
     }
@@ -184,8 +187,8 @@ impl<H: Handler> Server<H> {
         let activity = Arc::new(Activity::new(Instant::now()));
         let member = self.roster.enter(network, Arc::clone(&activity));
         connections.spawn(async move {
-            let Shared { handler, protocols, limits, tls, .. } = &*shared;
-            let tls = tls.as_deref().filter(|_| matches!(transport, Transport::Left(_)));
+            let Shared { handler, protocols, limits, tls, handshakes, .. } = &*shared;
+            let tls = tls.as_deref().filter(|_| matches!(transport, Transport::Left(_))).map(|tls| (tls, handshakes));
             connection::run(Accepted { transport, network, tls }, activity, handler, protocols, limits, stopping).await;
             drop((member, counted, permit));
         });

@@ -16,7 +16,6 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use super::handshakes::Handshakes;
 use crate::http::limits::Limits;
 
 /// A chain of a few certificates has some KiB.
@@ -57,7 +56,6 @@ pub enum Error {
 
 pub(in crate::http) struct Tls {
     pub(super) config: Arc<ServerConfig>,
-    pub(super) handshakes: Handshakes,
     files: TlsFiles,
     current: Arc<Current>,
     /// What the files were like when they were read first.
@@ -69,8 +67,8 @@ pub(in crate::http) struct Tls {
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
-/// Of a file: where it lies, when it was changed, and how large it is.
-type Fingerprint = [Option<(u64, u64, i64, i64, u64)>; 2];
+/// Of a file: where it lies, when it or who may read it was changed, and how large it is.
+type Fingerprint = [Option<(u64, u64, [i64; 4], u64)>; 2];
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -91,14 +89,14 @@ impl Tls {
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(Error::Setup)?;
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::<Current>::clone(&current));
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-        let handshakes = Handshakes::new(limits.handshakes);
-        Ok(Self { config: Arc::new(config), handshakes, files: files.clone(), current, first, every: limits.certificate_time })
+        Ok(Self { config: Arc::new(config), files: files.clone(), current, first, every: limits.certificate_time })
     }
 
     /// Looks at the files now and then, for ever, and takes up a new pair once they have stopped changing.
     pub(in crate::http) async fn watch(&self) -> Infallible {
         let mut tried = self.first;
         let mut before = tried;
+        let mut told = String::new();
         loop {
             tokio::time::sleep(self.every).await;
             let files = self.files.clone();
@@ -116,10 +114,18 @@ impl Tls {
                 Ok(Ok(pair)) => {
                     *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
                     tracing::info!(cert = %self.files.cert.display(), "the certificate was read again");
+                    told.clear();
                 }
                 Ok(Err(error)) => {
-                    let causes = causes(&error);
-                    tracing::warn!("the certificate before this one goes on, because the new one cannot be used: {error}{causes}");
+                    let why = format!("{error}{}", causes(&error));
+                    if matches!(error, Error::Read { .. }) {
+                        // The files may be as they should be, and the next reading succeed. What is tried again is told once.
+                        tried = [None; 2];
+                    }
+                    if told != why {
+                        tracing::warn!("the certificate before this one goes on, because the new one cannot be used: {why}");
+                        told = why;
+                    }
                 }
                 // The task panicked, which it said itself.
                 Err(_) => {}
@@ -163,7 +169,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), Error> {
 fn fingerprint(files: &TlsFiles) -> Fingerprint {
     [&files.cert, &files.key].map(|path| {
         let data = std::fs::metadata(path).ok()?;
-        Some((data.dev(), data.ino(), data.mtime(), data.mtime_nsec(), data.size()))
+        Some((data.dev(), data.ino(), [data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()], data.size()))
     })
 }
 
@@ -211,6 +217,21 @@ mod tests {
         assert!(matches!(opened(&torn, &a.key), Err(Error::Pem { .. } | Error::NoCertificate(_))));
         std::fs::write(&torn, vec![b' '; FILE_BYTES_MAX as usize + 1]).unwrap();
         assert!(matches!(opened(&torn, &a.key), Err(Error::TooLarge(_))));
+    }
+
+    #[test]
+    fn who_may_read_a_file_is_part_of_its_fingerprint() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let files = pair(folder.path(), "a");
+        let mode = |mode| std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o000);
+        let before = fingerprint(&files);
+        // The clock of a file system may tick as rarely as a hundred times a second.
+        while fingerprint(&files) == before {
+            mode(0o600);
+        }
+        assert_eq!(before[0], fingerprint(&files)[0]);
     }
 
     #[tokio::test]

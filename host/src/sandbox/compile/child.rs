@@ -120,11 +120,13 @@ fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &Ser
     if died_of(Signal::XFSZ) {
         return too_much_code(None, limits.compiled_file_bytes).into();
     }
-    if printed.contains("memory allocation") && inherited.memory {
+    // What a program says that cannot go on without memory, and what its libraries say, which give it up in order.
+    let no_memory = printed.contains("memory allocation") || (printed.ends_with("out of memory") && !printed.contains(REFUSED));
+    if no_memory && inherited.memory {
         let why = "the compiler got no memory, and the machine, or a limit that the server runs under, may give less than";
         return Refusal::Transient(format!("{why} `limits.plugins.compile_memory` allows"));
     }
-    if printed.contains("memory allocation") {
+    if no_memory {
         return format!("compiling it took more than {} bytes of memory (`limits.plugins.compile_memory`)", limits.compile_memory).into();
     }
     // The kernel kills who takes the memory that all programs share; so may the operator, who also interrupts a server with its children.
@@ -225,6 +227,7 @@ mod tests {
         assert!(matches!(judge(xcpu, "", 20), Refusal::Invalid(why) if why.contains("compile_time")));
         assert!(matches!(judge(xfsz, "", 20), Refusal::Invalid(why) if why.contains("more than 7 bytes")));
         assert!(matches!(judge(abort, "memory allocation of 9 bytes failed", 20), Refusal::Invalid(why) if why.contains("compile_memory")));
+        assert!(matches!(judge(1 << 8, "out of memory", 20), Refusal::Invalid(why) if why.contains("compile_memory")));
         assert!(matches!(judge(kill, "", 20), Refusal::Transient(_)));
         assert!(
             matches!(judge(1 << 8, "error: bytes of machine code: 8", 20), Refusal::Invalid(why) if why.contains("8 bytes, more than 7"))

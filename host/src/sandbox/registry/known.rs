@@ -91,8 +91,8 @@ impl Known {
         if known && self.stamp == stamp && !due {
             return false;
         }
-        if due {
-            // The same bytes count as unknown.
+        if self.retry.waits() {
+            // The same bytes count as unknown, also if the file was written again before it was due.
             self.hash.clear();
         }
         self.stamp = stamp;
@@ -289,6 +289,11 @@ mod tests {
             assert!(known.is_due(stamp(), now + Duration::from_secs(pause)), "{pause}");
             assert_eq!((known.hash.as_str(), known.untried), ("", true));
         }
+        known.hash = "tried".into();
+        known.try_again(poll, now);
+        let copied_again = Some(Stamp { bytes: 1, modified: None, inode: (2, 1, 1) });
+        assert!(known.is_due(copied_again, now) && known.hash.is_empty(), "whoever copies it again once there is room need not wait");
+        assert!(known.is_due(stamp(), now));
         known.refused("no".into());
         assert!(!known.is_due(stamp(), now + Duration::from_secs(100_000)), "what is refused for its content is not tried again");
         assert!(known.is_due(None, now), "a file that cannot be looked at is tried");

@@ -1,6 +1,8 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod restore;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::known::{Backoff, Files, Holders, Known, Restore, pending, stamp, stem};
+use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
@@ -235,25 +237,6 @@ impl Scanner {
         Ok(())
     }
 
-    /// Queues the last good version of a file of which nothing is live, as after a restart: it serves while the file is tried, and on if the
-    /// file is refused.
-    fn restore(&mut self, file: &str) -> Result<(), Refusal> {
-        let Some(hash) = self.last_good.hash(file).map(str::to_owned) else {
-            self.known(file).restore = Restore::Over(None);
-            return Ok(());
-        };
-        if self.known(file).hash == hash {
-            // What the file holds is tried as the file. Another one may take its place while that lasts.
-            return Ok(());
-        }
-        self.known(file).restore = Restore::Over(None);
-        let Some(bytes) = self.last_good.read(file, self.limits.file_bytes).map_err(unreadable)? else { return Ok(()) };
-        let job = self.job(file, hash, &bytes, true)?;
-        self.work.add(job);
-        self.known(file).restore = Restore::Loading;
-        Ok(())
-    }
-
     /// What has to be done for a component that may become the plugin of a file.
     fn job(&self, file: &str, hash: String, bytes: &[u8], last_good: bool) -> Result<Job, Refusal> {
         let stem = stem(file);
@@ -318,45 +301,6 @@ impl Scanner {
         }
     }
 
-    fn last_good_settled(&mut self, job: Job, done: Done) {
-        let Some(known) = self.files.get_mut(&job.file).filter(|known| matches!(known.restore, Restore::Loading)) else { return };
-        match done {
-            // Its file was admitted or went away.
-            Done::Aborted => {}
-            Done::Again(lane) => self.work.add(Job { lane, ..job }),
-            Done::Refused(refusal) => self.not_restored(&job.file, refusal),
-            Done::Admitted(plugin, _) => {
-                let (file, hash, version) = (job.file, job.hash, &*plugin.callee.version);
-                tracing::warn!(file, plugin = plugin.name(), version, hash, "the last good version serves; the file was replaced since");
-                known.restored(*plugin);
-                self.metrics.plugin_load("restored");
-            }
-        }
-    }
-
-    /// Keeps the live version of a file as its last good one. A failure takes nothing from the plugin that is live.
-    fn keep(&mut self, file: &str, hash: &str, bytes: &[u8]) {
-        let (poll, now) = (self.limits.poll, Instant::now());
-        match self.last_good.keep(file, hash, bytes) {
-            Ok(()) => self.known(file).keeping = Backoff::default(),
-            Err(error) => {
-                tracing::warn!(file, %error, "this version would not survive a restart beside a bad file; keeping it is tried again");
-                self.known(file).keeping.failed(poll, now);
-            }
-        }
-    }
-
-    fn keep_again(&mut self, file: &str, path: &Path) {
-        let (poll, now) = (self.limits.poll, Instant::now());
-        let hash = self.known(file).live.as_ref().map(|live| live.hash.clone()).unwrap_or_default();
-        match self.read(path) {
-            Ok(bytes) if HEXLOWER.encode(&Sha256::digest(&bytes)) == hash => self.keep(file, &hash, &bytes),
-            Err(Refusal::Transient(_)) => self.known(file).keeping.failed(poll, now),
-            // Its file was replaced meanwhile: there is nothing left to keep.
-            _ => self.known(file).keeping = Backoff::default(),
-        }
-    }
-
     /// Bytes of a regular file inside the directory, read once; only these bytes are used from here on.
     fn read(&self, path: &Path) -> Result<Vec<u8>, Refusal> {
         files::open_within(&self.directory, path).and_then(|file| files::read(&file, self.limits.file_bytes)).map_err(unreadable)
@@ -376,18 +320,6 @@ impl Scanner {
         if again {
             known.try_again(poll, now);
         }
-    }
-
-    /// The last good version of a file does not serve.
-    fn not_restored(&mut self, file: &str, refusal: Refusal) {
-        let (poll, now) = (self.limits.poll, Instant::now());
-        let (reason, again) = told(refusal);
-        tracing::error!(file, reason, again, "the last good version of the file cannot serve");
-        let known = self.known(file);
-        if again {
-            known.restoring.failed(poll, now);
-        }
-        known.restore = if again { Restore::Later } else { Restore::Over(Some(reason)) };
     }
 
     fn known(&mut self, file: &str) -> &mut Known {

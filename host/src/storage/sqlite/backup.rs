@@ -8,6 +8,7 @@ mod parts;
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::DATABASE;
@@ -41,6 +42,10 @@ pub fn write(data_dir: &Path, parts: &Parts, to: &Path) -> Result<Manifest, Erro
     }
     for folder in parts.folders {
         copy_folder(data_dir, Path::new(folder), &partial.path, &mut files)?;
+    }
+    if !files.iter().any(|file| file.path == DATABASE) {
+        // It went away meanwhile; what is a backup of nothing must not look like one.
+        return Err(Error::Nothing(main));
     }
     let manifest = Manifest::new(files);
     manifest.write(&partial.path)?;
@@ -97,10 +102,19 @@ impl Partial {
             return Err(Error::NoParent(to.into()));
         }
         let path = parent(to).join(format!(".{}.cofferdam-partial", name.to_string_lossy()));
+        // Whoever may write beside the backup must not lead this, by a link, to a directory that is then emptied.
+        if std::fs::symlink_metadata(&path).is_ok_and(|data| !data.is_dir()) {
+            return Err(Error::Exists(path));
+        }
         if let Some(Exposed::Owner(owner)) = files::private_directory(&path).map_err(Error::io("cannot make", &path))? {
             return Err(Error::NotOurs { path, owner });
         }
         let lock = File::open(&path).map_err(Error::io("cannot open", &path))?;
+        let (opened, named) = (lock.metadata(), std::fs::symlink_metadata(&path));
+        let place = |data: std::fs::Metadata| (data.is_dir(), data.dev(), data.ino());
+        if opened.map(place).ok() != named.map(place).ok() {
+            return Err(Error::Exists(path));
+        }
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Busy(to.into())),

@@ -43,7 +43,8 @@ impl Backup {
     /// A file is damaged, or cannot be copied; then `data_dir` is as it was. After the last check: a file cannot be moved; then the next start
     /// goes on.
     pub fn restore(&self, data_dir: &Path) -> Result<Option<PathBuf>, Error> {
-        finish(data_dir, &self.parts)?;
+        let unfinished = |error| Error::Unfinished { staged: data_dir.join(STAGED), source: Box::new(error) };
+        finish(data_dir, &self.parts).map_err(unfinished)?;
         let (partial, staged) = (data_dir.join(PARTIAL), data_dir.join(STAGED));
         let prepared = self.stage(&partial).and_then(|()| {
             files::rename_new(&partial, &staged).map_err(Error::io("cannot make", &staged))?;
@@ -53,7 +54,7 @@ impl Backup {
             let _ = std::fs::remove_dir_all(&partial);
         }
         prepared?;
-        finish(data_dir, &self.parts)
+        finish(data_dir, &self.parts).map_err(unfinished)
     }
 
     /// Copies and checks everything. What is checked is the copy, not what it was copied from.

@@ -1,4 +1,5 @@
-//! What can go wrong with a backup and with its restoring: one variant for each thing that an operator can do about it.
+//! What can go wrong with a backup and with its restoring.
+//! Invariant: one variant for each thing that an operator can do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,12 @@ pub enum Error {
     NotWhole { path: PathBuf, why: String },
     #[error("{} was made by the later release {release} and holds what this one does not know; restore it with that release", .path.display())]
     Later { path: PathBuf, release: String },
+    /// A restore is past its last check and cannot be finished now.
+    #[error(
+        "the backup is checked and lies in {}, and could not be moved into its place; the next start, or the next restore, goes on",
+        .staged.display()
+    )]
+    Unfinished { staged: PathBuf, source: Box<Error> },
     #[error("{what} {}", .path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::KV;
 use super::*;
 use crate::storage::{Stores, sqlite};
 
@@ -55,16 +56,32 @@ fn pipelines(database: &Path) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_backup_is_one_file_with_all_that_was_written_and_for_its_owner_alone() {
+async fn a_link_beside_the_backup_leads_it_to_nothing() {
+    let house = House::new();
+    house.open().pipelines.put("p", "{}").await.unwrap();
+    std::fs::create_dir(house.path("others")).unwrap();
+    std::fs::write(house.path("others/file"), "theirs").unwrap();
+    for target in ["data", "others", "nowhere"] {
+        symlink(house.path(target), house.path(".b.cofferdam-partial")).unwrap();
+        assert!(matches!(house.back_up("b"), Err(Error::Exists(_))), "{target}");
+        std::fs::remove_file(house.path(".b.cofferdam-partial")).unwrap();
+    }
+    assert_eq!(names(&house.path("others")), ["file"]);
+    house.back_up("b").unwrap();
+    assert_eq!(pipelines(&house.path("b").join(DATABASE)), [("p".into(), "{}".into())]);
+}
+
+#[tokio::test]
+async fn a_backup_is_a_file_for_each_database_with_all_that_was_written_and_for_its_owner_alone() {
     let house = House::new();
     let stores = house.open();
     stores.pipelines.put("a", "{}").await.unwrap();
     let manifest = house.back_up("b").unwrap();
     stores.pipelines.put("b", "{}").await.unwrap();
-    assert_eq!(names(&house.path("b")), [DATABASE, "manifest.json"]);
+    assert_eq!(names(&house.path("b")), [DATABASE, KV, "manifest.json"]);
     assert_eq!(pipelines(&house.path("b").join(DATABASE)), [("a".into(), "{}".into())]);
-    assert_eq!(names(&house.path("b")), [DATABASE, "manifest.json"], "to read it makes no file beside it");
-    for (name, mode) in [("b", 0o700), ("b/cofferdam.db", 0o600), ("b/manifest.json", 0o600)] {
+    assert_eq!(names(&house.path("b")), [DATABASE, KV, "manifest.json"], "to read it makes no file beside it");
+    for (name, mode) in [("b", 0o700), ("b/cofferdam.db", 0o600), ("b/kv.db", 0o600), ("b/manifest.json", 0o600)] {
         assert_eq!(std::fs::metadata(house.path(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
     }
     let bytes = std::fs::metadata(house.path("b").join(DATABASE)).unwrap().len();
@@ -144,7 +161,7 @@ fn what_a_killed_backup_left_is_taken_over_and_what_a_running_one_has_is_not() {
     house.back_up("c").unwrap();
     drop(running);
     house.back_up("b").unwrap();
-    assert_eq!(names(&house.path("b")), [DATABASE, "manifest.json"]);
+    assert_eq!(names(&house.path("b")), [DATABASE, KV, "manifest.json"]);
     assert_eq!(house.beside(), ["b", "c"]);
 }
 
@@ -196,7 +213,8 @@ fn folders_are_copied_with_their_regular_files_alone() {
     symlink("/etc/hostname", kept.join("link")).unwrap();
     let mut files: Vec<_> = house.back_up("b").unwrap().files.into_iter().map(|file| (file.path, file.bytes)).collect();
     files.sort();
-    assert_eq!(files[1..], [("kept/deeper/one.wasm".into(), 3), ("kept/two.wasm".into(), 3)]);
+    assert_eq!(files[1..3], [("kept/deeper/one.wasm".into(), 3), ("kept/two.wasm".into(), 3)]);
+    assert_eq!((files.len(), files[0].0.as_str(), files[3].0.as_str()), (4, DATABASE, KV));
     assert_eq!(std::fs::read(house.path("b/kept/deeper/one.wasm")).unwrap(), b"one");
     assert_eq!(names(&house.path("b/kept")), ["deeper", "two.wasm"]);
 }

@@ -44,6 +44,10 @@ impl Rows {
         }
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Once more, because a server that hands over may have swept the same namespace meanwhile, and what is there now is new.
+        if !transaction.prepare_cached(hidden)?.query_row(place, |row| row.get(0))? {
+            return Ok(false);
+        }
         let more = sweep_rows(&transaction, namespace)?;
         if !more {
             transaction.execute("DELETE FROM deleted_namespaces WHERE api = ?1 AND namespace = ?2", place)?;
