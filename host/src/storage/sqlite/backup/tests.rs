@@ -84,8 +84,9 @@ async fn a_backup_is_a_file_for_each_database_with_all_that_was_written_and_for_
     for (name, mode) in [("b", 0o700), ("b/cofferdam.db", 0o600), ("b/kv.db", 0o600), ("b/manifest.json", 0o600)] {
         assert_eq!(std::fs::metadata(house.path(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
     }
-    let bytes = std::fs::metadata(house.path("b").join(DATABASE)).unwrap().len();
-    assert_eq!(manifest.files.iter().map(|file| (file.path.as_str(), file.bytes)).collect::<Vec<_>>(), [(DATABASE, bytes)]);
+    let bytes = |name| (name, std::fs::metadata(house.path("b").join(name)).unwrap().len());
+    let said: Vec<_> = manifest.files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+    assert_eq!(said, [bytes(DATABASE), bytes(KV)]);
     assert_eq!(Manifest::read(&house.path("b"), &PARTS).unwrap(), manifest);
     assert_eq!(house.beside(), ["b"]);
 }
