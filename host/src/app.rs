@@ -2,13 +2,13 @@
 //! It plugs one room's implementation into another one's port and holds no logic of its own.
 
 pub mod backup;
+mod data_dir;
 mod ports;
 mod rooms;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,24 +18,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::files;
 use crate::http::{Asked, Bound, Inherited, ReloadError, Reloaded, Reloads, Server, Switch};
 use crate::ledger::flusher::Flusher;
 use crate::llm;
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::Registry;
-use crate::storage;
-use crate::storage::sqlite::backup::Parts;
 use crate::telemetry::{self, Metrics};
 use ports::Collector;
 use rooms::Rooms;
 
+pub use data_dir::locked;
 pub use rooms::Source;
-
-/// What of `data_dir` a backup has beside the databases: the folders whose files cannot be made again. Machine code and vector indexes can.
-const KEPT: Parts = Parts::with_folders(&["last-good"]);
-/// How often a start looks whether another server has stopped.
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long the watching of plugins and the writing of what was used may take to end, when the server stops.
 const HANDOVER_TIME: Duration = Duration::from_secs(10);
@@ -75,11 +68,8 @@ impl App {
     /// # Errors
     /// As `open`.
     pub async fn open_with(config: Config, sockets: Inherited, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
-        let (data_dir, waited) = handed_over(&config.data_dir, config.handover_time).await?;
+        let (data_dir, waited) = data_dir::handed_over(&config.data_dir, config.handover_time).await?;
         let takes_over = (waited || !sockets.is_empty()).then_some(config.handover_time);
-        if let Some(before) = storage::sqlite::restore::finish(&config.data_dir, &KEPT).context("a restore cannot be finished")? {
-            tracing::warn!(before = %before.display(), "a restore that was cut off is finished now");
-        }
         let (reloads, flush) = (Reloads::queue(config.http.reloads), config.ledger.flush);
         let rooms = Rooms::open(config, embedder, secrets.clone(), reloads.0.clone()).await?;
         let flusher = Flusher::start(rooms.ledger.clone(), flush);
@@ -196,24 +186,6 @@ impl App {
     }
 }
 
-/// As `locked`, but waits so long for another server to stop. Says whether it had to.
-async fn handed_over(data_dir: &Path, time: Duration) -> anyhow::Result<(File, bool)> {
-    let (file, end) = (lock_file(data_dir)?, tokio::time::Instant::now() + time);
-    let mut waited = false;
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < end => {
-                if !std::mem::replace(&mut waited, true) {
-                    let data_dir = data_dir.display();
-                    tracing::warn!("data_dir {data_dir} is in use by another server; waiting up to {time:?} until that stops");
-                }
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-            tried => return tried.with_context(|| in_use(data_dir)).map(|()| (file, waited)),
-        }
-    }
-}
-
 /// Carries out the reloads that are asked for, one after the other, until it is stopped; gives back the rooms that are in force then.
 async fn reloading(
     mut rooms: Rooms,
@@ -261,28 +233,4 @@ fn report(metrics: &Metrics, reloaded: &Result<Reloaded, ReloadError>) {
             tracing::error!("{error}");
         }
     }
-}
-
-/// Takes the data directory for this process.
-///
-/// # Errors
-/// Another server has it, or it cannot be used.
-pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
-    let file = lock_file(data_dir)?;
-    file.try_lock().with_context(|| in_use(data_dir))?;
-    Ok(file)
-}
-
-fn in_use(data_dir: &Path) -> String {
-    format!("data_dir {} is in use by another server; give each its own", data_dir.display())
-}
-
-/// Makes the data directory if it is missing, and closes it to other users: it holds what clients uploaded and machine code that is trusted,
-/// and whoever can open the lock can keep every server from starting.
-fn lock_file(data_dir: &Path) -> anyhow::Result<File> {
-    let exposed = files::private_directory(data_dir).with_context(|| format!("data_dir {} cannot be made", data_dir.display()))?;
-    if let Some(exposed) = exposed {
-        tracing::warn!(data_dir = %data_dir.display(), "other users can reach data_dir: {exposed}");
-    }
-    files::private_file(&data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))
 }

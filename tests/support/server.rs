@@ -230,7 +230,7 @@ impl Builder {
     /// Starts it while another server has its folder, and waits until it says that it waits.
     pub fn start_waiting(self) -> Waiting {
         let (child, log) = self.spawn();
-        log.wait_for("in use by another server; waiting");
+        log.wait_for_line(|line| line.contains("in use by a") && line.contains("; waiting up to"));
         Waiting { child, log, folder: self.folder }
     }
 

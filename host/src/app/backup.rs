@@ -1,11 +1,11 @@
 //! Backup and restore of a `data_dir`, as the commands of these names do them. A backup needs no lock, because it reads one moment of the
-//! database beside the server; a restore takes the lock, because two that write would each undo the other.
+//! database beside the server; a restore needs the directory for itself, because two that write would each undo the other.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::{KEPT, locked};
+use super::data_dir::{KEPT, locked};
 use crate::config::Config;
 use crate::files::{self, Exposed};
 use crate::storage::sqlite::{backup, restore};
@@ -34,7 +34,7 @@ pub fn restore(config: &Config, from: &Path) -> anyhow::Result<String> {
             data_dir.display()
         );
     }
-    let _lock = locked(data_dir).context("nothing was restored; a server must be stopped before its data is exchanged")?;
+    let _alone = locked(data_dir).context("nothing was restored; a server must be stopped before its data is exchanged")?;
     let replaced = backup.restore(data_dir).map_err(|error| match error {
         error @ backup::Error::Unfinished { .. } => anyhow::Error::new(error),
         error => anyhow::Error::new(error).context(nothing),

@@ -192,14 +192,24 @@ impl Accounts {
         self.list(scope);
     }
 
-    /// Adds the accounts of end users of whom the store remembers what is used, where none is there.
+    /// Adds the accounts of end users of whom the store remembers what is used, where none is there, as long as there is room. They come in by
+    /// turns of their keys, so that a key that invented end users crowds out none of another.
     pub(super) fn remember<'a>(&mut self, end_users: impl Iterator<Item = &'a Scope>, used: impl Fn(&Scope, Limit) -> u128, now: Moment) {
         let Some((allowance, users)) = &mut self.end_users else { return };
-        for scope in end_users.filter(|scope| self.keys.contains_key(&scope.key)) {
-            if let Some(end_user) = &scope.end_user
-                && users.find(&scope.key, end_user).is_none()
-            {
-                users.insert(&scope.key, end_user, Account::new(*allowance, self.parts, now, |limit| used(scope, limit)));
+        let mut turns: HashMap<&Arc<str>, usize> = HashMap::new();
+        let known = end_users.filter(|scope| self.keys.contains_key(&scope.key));
+        let mut by_turns: Vec<_> = known
+            .map(|scope| {
+                let turn = turns.entry(&scope.key).or_default();
+                *turn += 1;
+                (*turn, scope)
+            })
+            .collect();
+        by_turns.sort_by_key(|(turn, _)| *turn);
+        for (_, scope) in by_turns {
+            if let Some(end_user) = &scope.end_user {
+                let account = || Account::new(*allowance, self.parts, now, |limit| used(scope, limit));
+                users.remember(&scope.key, end_user, account);
             }
         }
     }
@@ -310,13 +320,17 @@ impl Accounts {
         self.found(scope)
     }
 
-    /// The end user's account, if it is there.
+    /// The end user's account, which counts as used now, if it is there.
     fn found(&mut self, scope: &Scope) -> Option<&mut Account> {
         self.end_users.as_mut()?.1.find(&scope.key, scope.end_user.as_deref()?)
     }
 
+    /// The scope's account, if it is there. To write it down is no use of it.
     fn at(&mut self, scope: &Scope) -> Option<&mut Account> {
-        if scope.end_user.is_some() { self.found(scope) } else { self.keys.get_mut(&scope.key) }
+        match &scope.end_user {
+            Some(end_user) => self.end_users.as_mut()?.1.get(&scope.key, end_user),
+            None => self.keys.get_mut(&scope.key),
+        }
     }
 
     /// Puts the scope's accounts on the list if the store has to be told of them.

@@ -12,20 +12,22 @@ pub(super) struct EndUsers {
     keys: HashMap<Arc<str>, OfKey>,
     most: usize,
     count: usize,
-    /// Counts the uses.
-    uses: u64,
+    /// Counts the uses up.
+    uses: i64,
+    /// Counts down those that are remembered and were not used yet: they come before all others in the order.
+    unused: i64,
 }
 
 #[derive(Default)]
 struct OfKey {
-    accounts: HashMap<Arc<str>, (u64, Account)>,
+    accounts: HashMap<Arc<str>, (i64, Account)>,
     /// By their last use.
-    order: BTreeMap<u64, Arc<str>>,
+    order: BTreeMap<i64, Arc<str>>,
 }
 
 impl EndUsers {
     pub(super) fn new(most: usize) -> Self {
-        Self { keys: HashMap::new(), most, count: 0, uses: 0 }
+        Self { keys: HashMap::new(), most, count: 0, uses: 0, unused: 0 }
     }
 
     /// The account of an end user, which counts as used now, if it is there.
@@ -39,17 +41,34 @@ impl EndUsers {
         Some(account)
     }
 
+    /// The account of an end user, if it is there; to look at it is no use.
+    pub(super) fn get(&mut self, key: &str, end_user: &str) -> Option<&mut Account> {
+        self.keys.get_mut(key)?.accounts.get_mut(end_user).map(|(_, account)| account)
+    }
+
+    /// Makes an account that was not used yet, and so is among the first to go, if it is missing and there is room.
+    pub(super) fn remember(&mut self, key: &Arc<str>, end_user: &Arc<str>, account: impl FnOnce() -> Account) {
+        if self.count < self.most && self.get(key, end_user).is_none() {
+            self.unused -= 1;
+            self.place(key, end_user, self.unused, account());
+        }
+    }
+
     /// Makes an account. Returns the key and the end user that had to make room, if one had to.
     pub(super) fn insert(&mut self, key: &Arc<str>, end_user: &Arc<str>, account: Account) -> Option<(Arc<str>, Arc<str>)> {
         let gone = if self.count >= self.most { self.remove_idle() } else { None };
         self.uses += 1;
+        self.place(key, end_user, self.uses, account);
+        gone
+    }
+
+    fn place(&mut self, key: &Arc<str>, end_user: &Arc<str>, place: i64, account: Account) {
         let of_key = self.keys.entry(Arc::clone(key)).or_default();
-        of_key.order.insert(self.uses, Arc::clone(end_user));
-        match of_key.accounts.insert(Arc::clone(end_user), (self.uses, account)) {
+        of_key.order.insert(place, Arc::clone(end_user));
+        match of_key.accounts.insert(Arc::clone(end_user), (place, account)) {
             Some((last, _)) => drop(of_key.order.remove(&last)),
             None => self.count += 1,
         }
-        gone
     }
 
     /// Keeps no more than so many from now on. Returns those that had to go.
@@ -114,6 +133,17 @@ mod tests {
         assert_eq!((gone, users.all().count()), (vec!["x".to_owned(), "y".to_owned()], 2));
         assert_eq!(add(&mut users, "a", "v").as_deref(), Some("a/z"));
         assert!(users.keep_at_most(9).is_empty());
+    }
+
+    #[test]
+    fn those_that_are_remembered_take_nobodys_place_and_are_the_first_to_go() {
+        let mut users = EndUsers::new(3);
+        assert_eq!(["x", "y"].map(|name| add(&mut users, "a", name)), [None, None]);
+        for name in ["x", "old", "none"] {
+            users.remember(&"a".into(), &name.into(), || Account::new(Allowance::default(), 1, Moment::default(), |_| 0));
+        }
+        assert!(users.get("a", "old").is_some() && users.get("a", "none").is_none());
+        assert_eq!(["z", "w"].map(|name| add(&mut users, "a", name)), [Some("a/old".to_owned()), Some("a/x".to_owned())]);
     }
 
     #[test]

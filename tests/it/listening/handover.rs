@@ -1,6 +1,8 @@
 //! One server after the other on the same data: nobody is refused, nothing is lost, and no two change it at once.
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -171,6 +173,59 @@ async fn a_server_that_stops_changes_nothing_any_more() {
     let next = house(&upstream, &folder).start();
     let kept: Value = Client::of(next.address).get("/v1/models").await.ok().json();
     assert!(!kept.to_string().contains("late"), "{kept}");
+}
+
+/// What the program said when it was told to restore that backup, and whether it did.
+fn restore(folder: &TempDir, backup: &Path) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+    command.arg("restore").arg(backup).arg("--config").arg(folder.path().join("cofferdam.toml")).stdin(Stdio::null());
+    let output = command.output().expect("it starts");
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8"))
+}
+
+#[tokio::test]
+async fn nothing_is_exchanged_under_a_server_that_finishes_a_stream_though_the_next_one_may_have_the_data() {
+    let (upstream, folder) = (Upstream::start().await, Arc::new(tempfile::tempdir().expect("a folder")));
+    let signal = Signal::default();
+    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event("[DONE]").end());
+    let mut server = house(&upstream, &folder).start();
+    let (backup, config) = (folder.path().join("backup"), folder.path().join("cofferdam.toml"));
+    let made = Command::new(env!("CARGO_BIN_EXE_cofferdam")).arg("backup").arg(&backup).arg("--config").arg(config).output();
+    assert!(made.expect("it starts").status.success());
+    let mut stream = Client::of(server.address).chat_stream("p", "hi", json!({})).await;
+    stream.next().await.expect("no break").expect("an event");
+    server.terminate();
+    server.wait_for_log("data_dir is free for the next server");
+    let is_refused = || {
+        let (restored, said) = restore(&folder, &backup);
+        assert!(!restored && said.contains("nothing was restored; a server must be stopped"), "{said}");
+        said
+    };
+    let draining = "is in use by a server that finishes its last requests";
+    assert!(is_refused().contains(draining));
+    let mut next = house(&upstream, &folder).start();
+    assert!(is_refused().contains("in use by another server"));
+    next.terminate();
+    assert_eq!(next.wait().code(), Some(0));
+    assert!(is_refused().contains(draining), "the first one still streams");
+    // As a restore leaves it that was cut off after its last check.
+    let staged = folder.path().join("data/.cofferdam-restore");
+    std::fs::create_dir(&staged).expect("made");
+    let words = Server::with("limits.handover_time = \"50ms\"").folder(Arc::clone(&folder)).refused();
+    assert!(words.contains("a restore cannot be finished") && words.contains(draining) && staged.exists(), "{words}");
+    let next = house(&upstream, &folder).start_waiting();
+    signal.fire();
+    stream.all().await.expect("a whole stream");
+    assert_eq!(server.wait().code(), Some(0));
+    let mut next = tokio::task::spawn_blocking(|| next.takes_over()).await.expect("no panic");
+    assert!(!staged.exists(), "what was cut off is finished");
+    assert_eq!(replies(&Client::of(next.address)).await, 1, "the stream is counted");
+    next.terminate();
+    assert_eq!(next.wait().code(), Some(0));
+    let (restored, said) = restore(&folder, &backup);
+    assert!(restored && said.contains("What was there before is in"), "{said}");
+    let next = house(&upstream, &folder).start();
+    assert_eq!(replies(&Client::of(next.address)).await, 0, "the backup is from before the stream");
 }
 
 #[tokio::test]

@@ -1,13 +1,34 @@
 //! One configuration after another over the same books.
 
+use super::reservations::{uses, with_end_users};
 use super::*;
+use crate::ledger::account::Account;
+use crate::ledger::accounts::{Accounts, Scope};
 use crate::ledger::reservation::Ask;
+
+/// End users of the key `a`, in the order in which they come.
+const NAMES: [&str; 8] = ["x", "y", "s", "t", "u", "v", "w", "q"];
 
 impl House {
     async fn renew(&mut self, config: Config) {
         let (next, renewal) = self.ledger.renewed(config).await.unwrap();
         next.take_effect(&renewal);
         self.ledger = Arc::new(next);
+    }
+
+    /// As many as are tracked, each of which has used up what it may.
+    async fn with_end_users() -> Self {
+        let house = Self::new(with_end_users(NAMES.len())).await;
+        for name in NAMES {
+            assert_eq!(uses(&house.ledger, name).await, Ok(()));
+        }
+        house
+    }
+
+    /// Those whose use is known, which counts as a use itself.
+    fn known(&self) -> Vec<&'static str> {
+        let is_known = |name: &&str| self.ledger.standing("a", Some(name)).is_some_and(|standing| standing.tokens.is_some());
+        NAMES.into_iter().filter(is_known).collect()
     }
 
     fn left(&self, caller: &str) -> Option<u64> {
@@ -107,4 +128,48 @@ async fn end_users_keep_their_counts_and_get_the_new_limits() {
     spend(&house.ledger, 60).await;
     house.renew(with(200, 10)).await;
     assert!(left(&house).is_some_and(|left| left <= 140), "{:?}", left(&house));
+}
+
+#[tokio::test]
+async fn after_a_reload_the_end_user_idle_for_longest_is_still_the_next_to_go() {
+    let mut house = House::with_end_users().await;
+    house.renew(with_end_users(NAMES.len())).await;
+    assert_eq!(uses(&house.ledger, "z").await, Ok(()));
+    assert_eq!(house.known(), NAMES[1..], "a reload is no use of anybody");
+    assert_eq!(uses(&house.ledger, "y").await, Err(Limit::TokensPerDay), "and nobody has a second budget");
+}
+
+#[tokio::test]
+async fn what_is_written_down_is_no_use() {
+    let house = House::with_end_users().await;
+    house.ledger.close().await.unwrap();
+    assert_eq!(uses(&house.ledger, "z").await, Ok(()));
+    assert_eq!(house.known(), NAMES[1..]);
+}
+
+#[tokio::test]
+async fn those_that_a_reload_lets_go_take_nobodys_place() {
+    let mut house = House::with_end_users().await;
+    house.renew(with_end_users(4)).await;
+    assert_eq!(house.known(), NAMES[4..]);
+    house.renew(with_end_users(NAMES.len())).await;
+    assert_eq!(uses(&house.ledger, "z").await, Ok(()));
+    assert!(house.known().ends_with(&NAMES[4..]), "{:?}", house.known());
+}
+
+#[test]
+fn of_the_end_users_that_the_store_remembers_no_key_takes_the_place_of_another_ones() {
+    let allowance = Allowance { tokens_per_day: Some(100), ..Allowance::default() };
+    let keys = ["many", "one"].map(|key| (key.into(), Account::new(Allowance::default(), 1, Moment::default(), |_| 0)));
+    let mut accounts = Accounts::new(keys.into(), Some(&EndUserLimits { allowance, tracked: 4 }), 1);
+    let scope = |key: &str, end_user: String| Scope { key: key.into(), end_user: Some(end_user.into()) };
+    let many: Vec<_> = (0..100).map(|n| scope("many", format!("u{n}"))).collect();
+    let one = scope("one", "honest".into());
+    accounts.remember(many.iter().chain([&one]), |_, _| 60, Moment::default());
+    let mut left = |scope: &Scope| {
+        let standing = accounts.standing(&scope.key, scope.end_user.as_deref(), Moment::default());
+        standing.and_then(|standing| standing.tokens).map(|left| left.remaining)
+    };
+    assert_eq!(left(&one), Some(40));
+    assert_eq!(many.iter().filter_map(&mut left).collect::<Vec<_>>(), [40; 3]);
 }

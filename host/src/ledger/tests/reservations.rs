@@ -229,13 +229,13 @@ async fn dollars_are_reserved_at_the_price_and_refused_without_one() {
     );
 }
 
-fn with_end_users(tracked: usize) -> Config {
+pub(super) fn with_end_users(tracked: usize) -> Config {
     let allowance = Allowance { tokens_per_day: Some(100), ..Allowance::default() };
     let end_users = Some(EndUserLimits { allowance, tracked });
     Config { end_users, ..allowing("a", Allowance::default()) }
 }
 
-async fn uses(ledger: &Arc<Ledger>, end_user: &str) -> Result<(), Limit> {
+pub(super) async fn uses(ledger: &Arc<Ledger>, end_user: &str) -> Result<(), Limit> {
     let end_user = Arc::from(end_user);
     let ask = Ask { end_user: Some(&end_user), ..asking(Some(200)) };
     ledger.admit_end_user("a", &end_user).map_err(|refused| refused.limit)?;

@@ -97,6 +97,11 @@ impl Backup {
     }
 }
 
+/// Whether a restore was cut off after its last check, so that `finish` moves files.
+pub fn is_cut_off(data_dir: &Path) -> bool {
+    is_there(&data_dir.join(STAGED))
+}
+
 /// Carries on a restore that was cut off after its last check, and removes one that was cut off before. Says where that put what was there
 /// before, if it did. The caller has the directory to itself. Blocks.
 ///
