@@ -15,5 +15,6 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-pub(super) use cofferdam::hooks::{log, shapes as types};
+// `self::`: rustdoc passes this crate to its tests under the same name.
+pub(super) use self::cofferdam::hooks::{log, shapes as types};
 pub(super) use exports::cofferdam::hooks::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
