@@ -24,7 +24,8 @@ use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
+use crate::sandbox::settings::Book;
+use crate::sandbox::{Compiler, Ports, Registry, RegistryConfig, Watcher};
 use crate::storage::sqlite::backup::Parts;
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
@@ -73,7 +74,7 @@ impl App {
         let metrics = Metrics::new();
         let stores =
             storage::sqlite::open_with(&database, config.kv, Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
-        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
+        let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag).context("the knowledge base cannot be opened")?;
         let knowledge = Arc::new(knowledge);
         let flush = config.ledger.flush;
@@ -92,7 +93,8 @@ impl App {
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
+        let (registry, watcher) = Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };

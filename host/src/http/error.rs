@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::echo::Echo;
 use crate::chat::codec::Invalid;
+use crate::sandbox::settings::ChangeError;
 use crate::{ledger, pipeline, rag};
 
 /// Why a request got no answer of its own.
@@ -25,6 +26,8 @@ pub(super) enum Failure {
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Settings(#[from] ChangeError),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,

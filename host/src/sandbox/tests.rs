@@ -7,6 +7,7 @@ mod altered;
 mod contract;
 mod guest;
 mod pause;
+mod ports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl Sandbox {
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
         let limits = ServerLimits { calls_per_plugin: 1, ..limits };
-        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE).expect("a linker");
+        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE, ports::nothing()).expect("a linker");
         Self { admission, metrics, _folder: folder }
     }
 

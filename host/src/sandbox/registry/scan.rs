@@ -88,6 +88,24 @@ impl Scanner {
         self.publish_all();
     }
 
+    /// Waits for settings that change.
+    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
+        let book = self.admission.ports.settings.clone();
+        async move { book.hint().await }
+    }
+
+    /// Files that were refused are looked at again if their plugin's settings have changed.
+    pub(super) fn settings_changed(&mut self) {
+        let changed = self.admission.ports.settings.take_changed();
+        for (file, known) in &mut self.files {
+            let (stem, name) = (stem(file), own_name(stem(file)));
+            if changed.contains(stem) || changed.contains(&name) {
+                known.reconsider();
+            }
+        }
+        self.scan();
+    }
+
     /// Waits until a file was admitted or refused, and publishes that.
     pub(super) async fn settle(&mut self) {
         let (job, done) = self.work.ended().await;

@@ -59,7 +59,9 @@ async fn load(mut scanner: Scanner, registry: &Registry, hints: &Notify, debounc
             registry.set_loaded();
         }
         let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
+        let settings = scanner.settings_change();
         tokio::select! {
+            () = settings => scanner.settings_changed(),
             () = scanner.settle() => {}
             () = hints.notified() => {
                 let now = Instant::now();
