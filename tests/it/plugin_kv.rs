@@ -168,3 +168,27 @@ async fn host_calls_are_counted_by_what_came_of_them() {
         assert!(metrics.contains(&line), "no line {line} in {metrics}");
     }
 }
+
+#[tokio::test]
+async fn rate_limit_refuses_a_caller_over_its_requests_and_no_other_one_and_takes_new_settings_at_once() {
+    let config = "[plugins.rate-limit]\ngrants = { kv = {} }\nconfig = { window_seconds = 3000 }\n";
+    let server = house(&["rate-limit"], config).start();
+    let [anna, ben, boss] = ["anna", "ben", "boss"].map(|key| with_key(&server, key));
+    let settings = "/api/v1/plugins/rate-limit/settings";
+    boss.put(settings, &json!({"requests": 2})).await.ok();
+    let ask = async |client: &Client| client.chat("rate-limit", "hello", json!({})).await;
+    ask(&anna).await.ok();
+    ask(&anna).await.ok();
+    let refused = ask(&anna).await;
+    assert_eq!((refused.refused(429).as_str(), refused.header("retry-after")), ("rate_limited", Some("3000")));
+    let streamed = anna.chat_stream("rate-limit", "hello", json!({})).await.answer().await;
+    assert_eq!(streamed.refused(429), "rate_limited");
+    ask(&ben).await.ok();
+    boss.put(settings, &json!({"requests": 5})).await.ok();
+    ask(&anna).await.ok();
+    assert_eq!(ask(&anna).await.refused(429), "rate_limited", "five of the window are over, the refused ones among them");
+    let refused = boss.put(settings, &json!({"requests": 5, "window_seconds": 1})).await;
+    assert_eq!(refused.json()["error"]["param"], "/window_seconds");
+    let metrics = boss.get("/metrics").await.text();
+    assert!(metrics.contains("cofferdam_plugin_custom_total{plugin=\"rate-limit\",name=\"refused\"} 3.0"), "{metrics}");
+}

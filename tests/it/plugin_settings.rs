@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::components::components;
+use crate::deploy::wait_for;
 use crate::plugin_kv::{house, with_key};
 use crate::server::{Builder, Server, deploy};
 
@@ -125,13 +126,12 @@ async fn a_version_that_what_is_kept_does_not_fit_is_refused_beside_the_live_one
     let boss = with_key(&server, "boss");
     boss.put(PATH, &json!({"window": 5})).await.ok();
     deploy(&components().path("strict_keeper"), &server.plugin_dir(), "keeper");
-    server.wait_for_log("plugin file refused");
-    let plugin = boss.get("/api/v1/plugins").await.ok().json()["data"][0].clone();
+    let plugin = wait_for(&boss, "keeper.wasm", |entry| entry["state"] == "stale").await;
     let reason = plugin["reason"].as_str().expect("a reason");
     assert!(plugin["state"] == "stale" && reason.contains("its settings do not fit: /window: "), "{plugin}");
     assert_eq!(seen(&server).await, json!({"window": 5}), "the version before goes on with its settings");
     delete(&boss, PATH).await.ok();
-    server.wait_for_line(|line| line.contains("plugin loaded") && line.contains("version=\"2\"") || line.contains("\"version\":\"2\""));
+    wait_for(&boss, "keeper.wasm", |entry| entry["state"] == "live" && entry["version"] == "2").await;
     assert_eq!(seen(&server).await, json!({"window": "short"}));
     assert_eq!(boss.put(PATH, &json!({"window": "long"})).await.ok().json()["effective"], json!({"window": "long"}));
 }
