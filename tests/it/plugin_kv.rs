@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::server::{Builder, Server};
+use crate::upstream::{Script, Upstream};
 
 /// A line of `[keys]`; the key is its name.
 pub(crate) fn key(name: &str) -> String {
@@ -191,4 +192,40 @@ async fn rate_limit_refuses_a_caller_over_its_requests_and_no_other_one_and_take
     assert_eq!(refused.json()["error"]["param"], "/window_seconds");
     let metrics = boss.get("/metrics").await.text();
     assert!(metrics.contains("cofferdam_plugin_custom_total{plugin=\"rate-limit\",name=\"refused\"} 3.0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn response_cache_answers_a_caller_again_and_no_other_one() {
+    let upstream = Upstream::start().await;
+    for text in ["for anna", "for ben", "another"] {
+        upstream.next(Script::says(text));
+    }
+    let server = Server::with(&format!(
+        r#"
+        [keys]
+        client = [{}, {}]
+        [providers.up]
+        kind = "openai"
+        base_url = "{}"
+        [plugins.response-cache.grants]
+        kv = {{}}
+        [[pipelines]]
+        id = "p"
+        pipeline = [
+            {{ stage = "pre_hook", config = {{ function_id = "response-cache" }} }},
+            {{ stage = "llm", config = {{ primary = {{ provider = "up", model = "m" }} }} }},
+            {{ stage = "post_hook", config = {{ function_id = "response-cache" }} }},
+        ]
+        "#,
+        key("anna"),
+        key("ben"),
+        upstream.url()
+    ));
+    let server = server.plugin("response-cache").start();
+    let (anna, ben) = (with_key(&server, "anna"), with_key(&server, "ben"));
+    let ask = async |client: &Client, said: &str| client.chat("p", said, json!({})).await.ok().content();
+    assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
+    assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
+    assert_eq!(ask(&anna, "hello?").await, "another");
+    assert_eq!(upstream.requests().len(), 3);
 }
