@@ -21,6 +21,12 @@ pub(crate) fn with_key(server: &Server, key: &str) -> Client {
 
 /// A server with the client keys `anna` and `ben` and the admin key `boss`, and a pipeline `NAME` with the pre-hook of each plugin.
 pub(crate) fn house(plugins: &[&str], extra: &str) -> Builder {
+    let config = house_text(plugins, extra);
+    plugins.iter().fold(Server::with(&config), |server, plugin| server.plugin(&plugin.replace('-', "_")))
+}
+
+/// The same as a configuration file.
+pub(crate) fn house_text(plugins: &[&str], extra: &str) -> String {
     let mut config = format!("[keys]\nclient = [{}, {}]\nadmin = [{}]\n{extra}\n", key("anna"), key("ben"), key("boss"));
     for plugin in plugins {
         config += &format!(
@@ -34,7 +40,7 @@ pub(crate) fn house(plugins: &[&str], extra: &str) -> Builder {
             "#
         );
     }
-    plugins.iter().fold(Server::with(&config), |server, plugin| server.plugin(&plugin.replace('-', "_")))
+    config
 }
 
 /// What the plugin answers.

@@ -6,13 +6,17 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::components::components;
 use crate::deploy::wait_for;
-use crate::plugin_kv::{house, with_key};
+use crate::plugin_kv::{house, house_text, with_key};
 use crate::server::{Builder, Server, deploy};
 
 const PATH: &str = "/api/v1/plugins/keeper/settings";
 
 fn keeper(config: &str) -> Builder {
-    house(&["keeper"], &format!("[limits.plugins]\ndebounce = \"20ms\"\n[plugins.keeper]\ngrants = {{ kv = {{}} }}\nconfig = {config}\n"))
+    house(&["keeper"], &entry(config))
+}
+
+fn entry(config: &str) -> String {
+    format!("[limits.plugins]\ndebounce = \"20ms\"\n[plugins.keeper]\ngrants = {{ kv = {{}} }}\nconfig = {config}\n")
 }
 
 /// The settings that the plugin sees.
@@ -134,4 +138,23 @@ async fn a_version_that_what_is_kept_does_not_fit_is_refused_beside_the_live_one
     wait_for(&boss, "keeper.wasm", |entry| entry["state"] == "live" && entry["version"] == "2").await;
     assert_eq!(seen(&server).await, json!({"window": "short"}));
     assert_eq!(boss.put(PATH, &json!({"window": "long"})).await.ok().json()["effective"], json!({"window": "long"}));
+}
+
+#[tokio::test]
+async fn a_reload_with_settings_that_do_not_fit_leaves_the_plugin_live_with_those_that_it_had() {
+    let server = keeper(r#"{ region = "eu" }"#).start();
+    let boss = with_key(&server, "boss");
+    boss.put(PATH, &json!({"window": 5})).await.ok();
+    let reload = async |config: &str| {
+        server.reconfigure(&house_text(&["keeper"], &entry(config)));
+        boss.send(hyper::Method::POST, "/api/v1/reload", None, bytes::Bytes::new()).await.ok();
+    };
+    reload("{ region = 5 }").await;
+    assert_eq!(seen(&server).await, json!({"region": "eu", "window": 5}));
+    let plugin = wait_for(&boss, "keeper.wasm", |entry| entry["state"] == "stale").await;
+    assert!(plugin["reason"].as_str().expect("a reason").contains("/region: "), "{plugin}");
+    assert_eq!(seen(&server).await, json!({"region": "eu", "window": 5}));
+    reload(r#"{ region = "us" }"#).await;
+    wait_for(&boss, "keeper.wasm", |entry| entry["state"] == "live").await;
+    assert_eq!(seen(&server).await, json!({"region": "us", "window": 5}));
 }

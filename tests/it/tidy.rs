@@ -41,7 +41,7 @@ const EVERYWHERE: &[&str] = &["*"];
 /// The rooms in which each dependency of the host may be named. The longest entry that matches a path decides.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
-    ("arc_swap", &["sandbox", "pipeline"]),
+    ("arc_swap", &["http", "sandbox", "pipeline"]),
     ("async_task", &["sandbox"]),
     ("brotli_decompressor", &["llm"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "outbound", "chat"]),
@@ -67,6 +67,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util::server", &["http"]),
     ("jiff", &["storage", "http", "ledger"]),
     ("jsonschema", &["sandbox"]),
+    ("listenfd", &["http"]),
     ("memchr", &["http", "llm", "outbound", "chat"]),
     ("multer", &["http"]),
     ("notify", &["sandbox"]),
@@ -90,7 +91,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("thiserror", EVERYWHERE),
     ("tikv_jemallocator", &["main"]),
     ("tokio", EVERYWHERE),
-    ("tokio_rustls", &["outbound"]),
+    ("tokio_rustls", &["http", "outbound"]),
+    ("tokio_util", &["http"]),
     ("toml", &["config"]),
     ("tower_service", &["llm"]),
     ("tracing", EVERYWHERE),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::echo::Echo;
+use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
 use crate::sandbox::settings::ChangeError;
 use crate::{ledger, pipeline, rag};
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     Ledger(#[from] ledger::Error),
     #[error(transparent)]
     Settings(#[from] ChangeError),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,
@@ -56,6 +59,9 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("the server has as many requests as it can take, or as many of yours (`{key}`); try again shortly")]
     Overloaded { key: &'static str },
+    /// The next server may have what the server keeps by now.
+    #[error("the server is about to stop and changes nothing any more; send it again, on a new connection")]
+    Stopping,
     #[error(transparent)]
     RateLimited(ledger::Refused),
     #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]

@@ -40,7 +40,7 @@ pub(super) struct Looked {
 /// Makes plugins of bytes.
 pub(super) struct Admission {
     shared: Arc<Shared>,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
     calls_per_plugin: usize,
     limits: ServerLimits,
@@ -62,7 +62,16 @@ impl Admission {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, ports, linker })
+        Ok(Self {
+            shared,
+            cache: Arc::new(cache),
+            configs,
+            calls_per_plugin: limits.calls_per_plugin as usize,
+            limits,
+            capabilities,
+            ports,
+            linker,
+        })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -115,7 +124,40 @@ impl Admission {
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
         let callee = Callee::new(name.into(), version.into(), own.limits, settings, self.calls_per_plugin, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports })
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
+    }
+
+    /// The same with other decisions of the operator's about plugins.
+    pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
+        let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
+        cache.set_limits(limits.clone());
+        let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
+        Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, ports, linker }
+    }
+
+    /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
+    /// again who it is. If what the file says of its settings does not fit, it goes on with those that it had, and the refusal is beside it.
+    ///
+    /// # Errors
+    /// Why it may no longer serve, for example because it imports what is no longer granted.
+    pub(super) fn relinked(&self, plugin: &Plugin) -> Result<Option<(Plugin, Option<Refusal>)>, Refusal> {
+        let name = plugin.name();
+        let own = self.configs.get(name).cloned().unwrap_or_default();
+        let as_before = own == plugin.own && plugin.callee.is_among(&self.shared);
+        if as_before {
+            return Ok(None);
+        }
+        let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
+        let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
+        let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
+        let before = || callee.settings.clone();
+        let (settings, refusal) = match (own.config != plugin.own.config).then(|| self.settings(name, &own, config_schema.as_deref())) {
+            None => (before(), None),
+            Some(Ok(settings)) => (Arc::new(settings), None),
+            Some(Err(refusal)) => (before(), Some(refusal)),
+        };
+        let callee = callee.renewed(own.limits, settings, self.calls_per_plugin, &self.shared);
+        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -137,7 +179,7 @@ impl Admission {
     }
 
     /// What the operator decided about the plugin of that file. A component that describes itself has `-` where cargo wrote `_`.
-    fn own(&self, stem: &str) -> &PluginConfig {
+    pub(super) fn own(&self, stem: &str) -> &PluginConfig {
         static DEFAULT: LazyLock<PluginConfig> = LazyLock::new(PluginConfig::default);
         self.configs.get(&own_name(stem)).or_else(|| self.configs.get(stem)).unwrap_or(&DEFAULT)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
+use crate::http::reload::ReloadError;
 use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
@@ -41,6 +42,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
         }
         Failure::Ledger(error) => report(error),
         Failure::Settings(error) => settings(error),
+        Failure::Reload(error) => reload(error),
         Failure::Panicked => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
     }
 }
@@ -56,6 +58,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::Stopping => return ErrorResponse::new(503, SERVER, "stopping", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
@@ -245,6 +248,14 @@ fn settings(error: &ChangeError) -> ErrorResponse {
             ErrorResponse { param: problems.first().map(|problem| problem.path.clone().into()), ..response }
         }
         ChangeError::Store(_) => ErrorResponse::new(500, SERVER, "settings_store_failed", INTERNAL),
+    }
+}
+
+/// Whoever may reload is the operator, who is told everything.
+fn reload(error: &ReloadError) -> ErrorResponse {
+    match error {
+        ReloadError::Invalid(_) => ErrorResponse::new(422, REQUEST, "invalid_configuration", error.to_string()),
+        ReloadError::Failed(_) => ErrorResponse::new(500, SERVER, "reload_failed", error.to_string()),
     }
 }
 

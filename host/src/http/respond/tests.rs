@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::chat::codec::Invalid;
+use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::settings::{self, ChangeError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
@@ -169,6 +170,8 @@ fn failures() -> Vec<Failure> {
         ]
         .map(Failure::Settings),
     );
+    let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
+    all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all
@@ -185,6 +188,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ForeignHost("evil.example".into()),
         Refusal::ForeignOrigin("https://evil.example".into()),
         Refusal::Overloaded { key: "limits.http.requests" },
+        Refusal::Stopping,
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),
