@@ -33,7 +33,9 @@ impl From<&str> for HookError {
 impl From<Failure> for HookError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Denied(text) | Failure::Exhausted(text) | Failure::Timeout(text) | Failure::Unavailable(text) => Self::Unavailable(text),
+            Failure::Denied(text) | Failure::Exhausted(text) | Failure::Timeout(text) | Failure::Unavailable(text) => {
+                Self::Unavailable(text)
+            }
             Failure::Invalid(text) | Failure::Other(text) => Self::Other(text),
         }
     }

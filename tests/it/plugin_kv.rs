@@ -139,7 +139,9 @@ async fn values_and_keys_are_taken_up_to_their_edge_and_a_gigabyte_ends_the_call
     let server = house(&["keeper"], grant).start();
     let anna = with_key(&server, "anna");
     assert_eq!((says(&anna, "large plugin 1000").await, says(&anna, "long plugin 100").await), ("()".into(), "()".into()));
-    for (said, key) in [("large plugin 1001", "grants.kv.value_bytes"), ("long plugin 101", "grants.kv.key_bytes"), ("long plugin 0", "a key has")] {
+    for (said, key) in
+        [("large plugin 1001", "grants.kv.value_bytes"), ("long plugin 101", "grants.kv.key_bytes"), ("long plugin 0", "a key has")]
+    {
         let refused = says(&anna, said).await;
         assert!(refused.starts_with("Invalid(") && refused.contains(key), "{said}: {refused}");
     }

@@ -64,7 +64,8 @@ impl Rooms {
             compiler: Compiler::Child(this_program()?),
         };
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let (registry, watcher) = Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
+        let (registry, watcher) =
+            Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);

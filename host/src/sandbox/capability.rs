@@ -59,7 +59,12 @@ pub(super) enum LinkError {
 /// Every capability of this host.
 pub(super) const ALL: &[Capability] = &[
     Capability { name: "log", interface: log::INTERFACE, grant: None, link: |to, _| Ok(log::link(to, |state| &state.env.log)?) },
-    Capability { name: "config", interface: config::INTERFACE, grant: None, link: |to, _| Ok(config::link(to, |state| &state.env.settings)?) },
+    Capability {
+        name: "config",
+        interface: config::INTERFACE,
+        grant: None,
+        link: |to, _| Ok(config::link(to, |state| &state.env.settings)?),
+    },
     Capability { name: "metrics", interface: metrics::INTERFACE, grant: None, link: |to, _| Ok(metrics::link(to, |state| &state.env)?) },
     Capability {
         name: "kv",

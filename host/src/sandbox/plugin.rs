@@ -8,8 +8,8 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
-use super::settings::{Book, told};
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
+use super::settings::{Book, told};
 use super::shapes::{Reply, Request};
 use super::store::State;
 use super::{Fault, FaultKind, Hook, PluginConfig};
@@ -38,7 +38,11 @@ impl Plugin {
     pub(super) fn refresh_settings(&self, book: &Book) {
         if let Err(problems) = self.callee.settings.refresh(book.of(self.name()).as_deref()) {
             let problems = told(&problems);
-            tracing::error!(plugin = self.name(), problems, "what is kept of the plugin's settings does not fit it; it goes on with those it had");
+            tracing::error!(
+                plugin = self.name(),
+                problems,
+                "what is kept of the plugin's settings does not fit it; it goes on with those it had"
+            );
         }
     }
 

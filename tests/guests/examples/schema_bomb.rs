@@ -7,7 +7,8 @@ struct SchemaBomb;
 
 impl Guest for SchemaBomb {
     fn describe() -> Description {
-        let twice = |next: usize| format!(r##""d{}": {{"allOf": [{{"$ref": "#/$defs/d{next}"}}, {{"$ref": "#/$defs/d{next}"}}]}}"##, next - 1);
+        let twice =
+            |next: usize| format!(r##""d{}": {{"allOf": [{{"$ref": "#/$defs/d{next}"}}, {{"$ref": "#/$defs/d{next}"}}]}}"##, next - 1);
         let steps: Vec<String> = (1..=60).map(twice).collect();
         let schema = format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{}, "d60": {{"type": "object"}}}}}}"##, steps.join(", "));
         Description { name: "schema-bomb".into(), version: "1".into(), summary: String::new(), settings: Some(schema) }

@@ -78,9 +78,7 @@ pub(in crate::sandbox) fn link<T: Send + 'static>(
         move |store, (scope, key, expected, value, options): (Scope, String, Option<String>, Data, WriteOptions)| {
             let it = asked(store);
             let WriteOptions { ttl, relaxed } = options;
-            Box::new(async move {
-                it.answer(it.kv.swap(&it.bucket(scope), &key, expected.as_deref(), bytes(value), ttl, relaxed)).await
-            })
+            Box::new(async move { it.answer(it.kv.swap(&it.bucket(scope), &key, expected.as_deref(), bytes(value), ttl, relaxed)).await })
         },
     )
 }
