@@ -147,7 +147,7 @@ impl Registry {
         let (registry, name) = (self.clone(), name.to_owned());
         done(tokio::spawn(async move {
             let plugin = registry.live_plugin(&name);
-            settings::delete(&name, plugin.as_ref().map(|plugin| &plugin.callee.settings), &registry.settings).await?;
+            settings::delete(&name, plugin.as_ref().map(|plugin| &*plugin.callee.settings), &registry.settings).await?;
             registry.refresh_settings();
             Ok(())
         }))
