@@ -6,7 +6,7 @@ use crate::plugin_kv::{house, with_key};
 
 #[tokio::test]
 async fn a_plugin_has_sixty_four_series_and_none_under_another_name() {
-    let server = house(&["keeper"], "[plugins.keeper.grants]\nkv = {}\n").start();
+    let server = house(&["keeper"], "[plugins.keeper]\ngrants = { kv = {} }\nlimits = { time = \"20s\" }\n").start();
     let anna = with_key(&server, "anna");
     for _ in 0..2 {
         assert_eq!(anna.chat("keeper", "count 5000", json!({})).await.ok().content(), "counted 5000");
