@@ -34,8 +34,10 @@ pub mod config;
 mod error;
 mod export;
 mod json;
+pub mod kv;
 pub mod log;
 mod message;
+pub mod metrics;
 mod plugin;
 mod reply;
 mod request;
@@ -46,7 +48,7 @@ pub mod testing;
 pub use plugin::describe;
 
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
+    Context, Data, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};

@@ -13,6 +13,7 @@ use super::env::CallEnv;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
+use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
@@ -40,6 +41,7 @@ pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
     pace: Arc<Pace>,
@@ -101,17 +103,18 @@ impl Shared {
 
 impl Callee {
     /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, settings: Live, calls: usize, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Shares::new(calls), pace: Arc::new(Pace::new()), figures, shared }
+        let (settings, pace) = (Arc::new(settings), Arc::new(Pace::new()));
+        Self { name, version, limits, settings, permits: Shares::new(calls), pace, figures, shared }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, calls: usize, shared: &Arc<Shared>) -> Self {
+    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, calls: usize, shared: &Arc<Shared>) -> Self {
         let Self { name, version, permits, pace, figures, .. } = self;
         permits.resize(calls);
         let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
-        Self { name: name.clone(), version: version.clone(), limits, permits, pace, figures, shared: shared.clone() }
+        Self { name: name.clone(), version: version.clone(), limits, settings, permits, pace, figures, shared: shared.clone() }
     }
 
     /// Whether its calls have these in common with those of the other plugins.
@@ -119,13 +122,16 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// A call for `request`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId) -> Call<'_> {
+    /// A call for `request` of `client`, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, request: &RequestId, client: &Client) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
+            client: client.clone(),
+            settings: self.settings.texts(),
+            figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
@@ -140,8 +146,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// `Busy` after `queue_time`.
-    pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
-        let Callee { permits: own, shared, .. } = self.callee;
+    pub(super) async fn guest(&self) -> Result<Guest, Fault> {
+        let (Callee { permits: own, shared, .. }, client) = (self.callee, &self.env.client);
         let at_once = own.take(client, 1).and_then(|own| Some([own, shared.permits.take(client, 1)?]));
         let permits = match at_once {
             Some(permits) => permits,

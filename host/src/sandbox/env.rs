@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::capability::log::Log;
 use super::clocks::Clocks;
+use super::settings::Texts;
 use super::{Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
+use crate::telemetry::PluginFigures;
 
 /// One call's environment.
 pub(super) struct CallEnv {
@@ -14,7 +16,12 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// Whose request it is.
+    pub(super) client: Client,
     pub(super) limits: Limits,
+    /// As they were when the call began: no call sees two versions.
+    pub(super) settings: Arc<Texts>,
+    pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
 }
