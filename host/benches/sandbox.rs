@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam::chat::{Client, Deadline, Exchange, Message};
-use cofferdam::sandbox::{Compiler, Hook, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
+use cofferdam::sandbox::{Compiler, Hook, Limits, Outside, PreOutcome, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, ResourceLimiter, Store};
@@ -48,6 +48,7 @@ fn main() {
             plugins: Default::default(),
             limits: ServerLimits::default(),
             compiler: Compiler::InProcess,
+            outside: Outside::network(Arc::new(|_| Err("is not set".into()))),
         };
         let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
         registry.loaded().await;

@@ -22,9 +22,10 @@ use crate::http::{self, Server};
 use crate::ledger::flusher::Flusher;
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
+use crate::outbound;
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
+use crate::sandbox::{Compiler, Outside, Registry, RegistryConfig, Watcher};
 use crate::storage::sqlite::backup::Parts;
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
@@ -91,6 +92,7 @@ impl App {
             plugins: config.plugins,
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
+            outside: Outside::network(secrets_of_plugins(secrets.clone())),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
@@ -162,6 +164,14 @@ impl App {
         served?;
         Ok(())
     }
+}
+
+/// Plugs the places where secrets are looked for into the guard of plugins' requests.
+fn secrets_of_plugins(secrets: llm::Secrets) -> outbound::LookUp {
+    Arc::new(move |name| match secrets(name) {
+        Ok(secret) => Ok(outbound::SecretValue::new(secret.expose())),
+        Err(why) => Err(why.to_string()),
+    })
 }
 
 /// Takes the data directory for this process. It is made if it is missing, and closed to other users: it holds what clients uploaded and

@@ -61,6 +61,7 @@ mod memory;
 mod missing;
 mod observability;
 mod openapi;
+mod outgoing;
 mod outputs;
 mod providers_table;
 mod responses;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cofferdam::chat::{Deadline, Exchange, Message};
 use cofferdam::sandbox::{
-    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
+    Compiler, Exhausted, FaultKind, Hook, Limits, Outside, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
@@ -35,6 +35,7 @@ fn sandbox(guests: &[&str]) -> Sandbox {
         plugins: BTreeMap::new(),
         limits: ServerLimits { calls: 4, ..ServerLimits::default() },
         compiler: Compiler::InProcess,
+        outside: Outside::network(Arc::new(|_| Err("is not set".into()))),
     };
     std::fs::create_dir(&setup.plugin_dir).expect("a folder");
     for guest in guests {

@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store};
 use super::bindings::plugin::Description;
 use super::bindings::types;
 use super::call::{Callee, Shared, Verdict};
+use super::capability::http::Outside;
 use super::capability::log::harmless;
 use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
@@ -45,6 +46,7 @@ pub(super) struct Admission {
     calls_per_plugin: usize,
     limits: ServerLimits,
     capabilities: &'static [Capability],
+    outside: Outside,
     /// What every plugin gets; its capabilities are added to a copy.
     linker: Linker<State>,
 }
@@ -56,11 +58,12 @@ impl Admission {
         configs: BTreeMap<String, PluginConfig>,
         limits: ServerLimits,
         capabilities: &'static [Capability],
+        outside: Outside,
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, linker })
+        Ok(Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, outside, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -134,7 +137,7 @@ impl Admission {
     /// What every plugin gets, and what this one wants and may have.
     fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
-        let given = Given { config: &own.config, grants: &own.grants };
+        let given = Given { config: &own.config, grants: &own.grants, outside: &self.outside };
         for capability in wanted {
             (capability.link)(&mut linker, &given).map_err(|error| match error {
                 LinkError::Denied(denied) => {
@@ -159,7 +162,7 @@ impl Admission {
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
-        let call = callee.call(Hook::Describe, &"load".into());
+        let call = callee.call_at_load(Hook::Describe);
         let called = match call.guest(&Client::Host).await {
             Ok(guest) => {
                 let work = async move {

@@ -3,15 +3,17 @@
 //! linked for a plugin whose operator did not allow it.
 
 pub(super) mod config;
-pub mod http;
+pub(super) mod http;
 pub mod kv;
 pub(super) mod log;
 
 use serde_json::{Map, Value};
 use wasmtime::component::Linker;
 
+use self::http::Outside;
 use super::grant::{Denied, GrantRule, Grants};
 use super::store::State;
+use crate::outbound::Rules;
 
 /// A group of host calls that a component imports as one interface.
 #[derive(Clone, Copy)]
@@ -29,8 +31,8 @@ pub(super) struct Capability {
 /// What the operator gives one plugin.
 pub(super) struct Given<'a> {
     pub(super) config: &'a Map<String, Value>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` need no grant; the first capability that does reads it"))]
     pub(super) grants: &'a Grants,
+    pub(super) outside: &'a Outside,
 }
 
 /// Why a capability was not linked.
@@ -44,6 +46,12 @@ pub(super) enum LinkError {
 pub(super) const ALL: &[Capability] = &[
     Capability { name: "log", interface: log::INTERFACE, grant: None, link: |to, _| Ok(log::link(to, |state| &state.env.log)?) },
     Capability { name: "config", interface: config::INTERFACE, grant: None, link: |to, given| Ok(config::link(to, given.config)?) },
+    Capability {
+        name: http::NAME,
+        interface: http::INTERFACE,
+        grant: Some(GrantRule::of::<Rules>()),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, given.outside, |state| &state.env)?),
+    },
 ];
 
 /// Checks one entry of `grants` in the operator's file.

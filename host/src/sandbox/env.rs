@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::capability::log::Log;
 use super::clocks::Clocks;
 use super::{Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
+use crate::outbound::Calls;
 
 /// One call's environment.
 pub(super) struct CallEnv {
@@ -14,6 +15,10 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// Whose share of the server it uses.
+    pub(super) client: Client,
+    /// What the plugin has asked of other servers for the exchange; none if there is no exchange.
+    pub(super) http_calls: Option<Arc<Calls>>,
     pub(super) limits: Limits,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,

@@ -25,7 +25,7 @@ use super::limiter::Budget;
 use super::plugin::Plugin;
 use super::refusal::Refusal;
 use super::ticker::Ticker;
-use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
+use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, Outside, PluginConfig, PreOutcome, ServerLimits};
 use crate::chat::{Client, Deadline, Exchange, Message};
 use crate::fair::Shares;
 use crate::telemetry::Metrics;
@@ -70,7 +70,8 @@ impl Sandbox {
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
         let limits = ServerLimits { calls_per_plugin: 1, ..limits };
-        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE).expect("a linker");
+        let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE, outside).expect("a linker");
         Self { admission, metrics, _folder: folder }
     }
 

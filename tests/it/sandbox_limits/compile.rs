@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cofferdam::sandbox::{Compiler, Registry, RegistryConfig, ServerLimits};
+use cofferdam::sandbox::{Compiler, Outside, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 
 use crate::components::components;
@@ -54,6 +54,7 @@ async fn loaded(bytes: &[u8], limits: ServerLimits) -> (&'static str, String) {
         plugins: Default::default(),
         limits: ServerLimits { calls: 4, ..limits },
         compiler: Compiler::Child(PathBuf::from(env!("CARGO_BIN_EXE_cofferdam"))),
+        outside: Outside::network(std::sync::Arc::new(|_| Err("is not set".into()))),
     };
     std::fs::create_dir(&setup.plugin_dir).expect("a folder");
     std::fs::write(setup.plugin_dir.join("it.wasm"), bytes).expect("written");

@@ -17,7 +17,7 @@ use crate::sandbox::engine::engine;
 use crate::sandbox::guests::Guests;
 use crate::sandbox::limiter::Budget;
 use crate::sandbox::ticker::Ticker;
-use crate::sandbox::{PluginConfig, ServerLimits, capability};
+use crate::sandbox::{Outside, PluginConfig, ServerLimits, capability};
 use crate::telemetry::Metrics;
 
 /// Where plugins come from and what the operator decided about them.
@@ -31,6 +31,8 @@ pub struct RegistryConfig {
     pub plugins: BTreeMap<String, PluginConfig>,
     pub limits: ServerLimits,
     pub compiler: Compiler,
+    /// Where plugins' requests go.
+    pub outside: Outside,
 }
 
 /// Why the sandbox cannot be opened.
@@ -75,7 +77,7 @@ impl Registry {
             metrics: metrics.clone(),
         };
         let limits = config.limits.clone();
-        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
+        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL, config.outside).map_err(broken)?;
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
