@@ -2,15 +2,16 @@
 //! It plugs one room's implementation into another one's port and holds no logic of its own.
 
 pub mod backup;
+mod plugins;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,11 +19,10 @@ use tokio::task::JoinHandle;
 use crate::chat::Usage;
 use crate::config::Config;
 use crate::files;
-use crate::http::{self, Server};
+use crate::http::{self, Bound, Inherited, Server};
 use crate::ledger::flusher::Flusher;
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
-use crate::outbound;
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
 use crate::sandbox::{Compiler, Outside, Registry, RegistryConfig, Watcher};
@@ -32,6 +32,8 @@ use crate::telemetry::{self, Metrics};
 
 /// What of `data_dir` a backup has beside the databases: the folders whose files cannot be made again. Machine code and vector indexes can.
 const KEPT: Parts = Parts::with_folders(&["last-good"]);
+/// How often a start looks whether another server has stopped.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A server that is bound and ready to serve.
 pub struct App {
@@ -43,10 +45,13 @@ pub struct App {
     /// The task that sends traces, and what stops it.
     exporting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ends the watching of the plugin directory when it is dropped.
-    _watcher: Watcher,
+    watcher: Watcher,
+    ledger: Arc<Ledger>,
     flusher: Flusher,
-    /// Held to the end: two servers on one data_dir would each miss what the other wrote.
-    _data_dir: File,
+    /// Held while anything is changed: two servers on one data_dir would each miss what the other wrote.
+    data_dir: File,
+    /// Clients may be waiting that another server would have answered. They wait so long at most for the plugins.
+    takes_over: Option<Duration>,
 }
 
 impl App {
@@ -55,18 +60,19 @@ impl App {
     ///
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
+    pub async fn open(config: Config, sockets: Inherited) -> anyhow::Result<Self> {
         let unread = || format!("secret_dir {} cannot be read", config.secret_dir.clone().unwrap_or_default().display());
         let secrets = llm::sources(config.secret_dir.clone()).with_context(unread)?;
-        Self::open_with(config, Arc::new(Pocket::default()), secrets).await
+        Self::open_with(config, sockets, Arc::new(Pocket::default()), secrets).await
     }
 
     /// As `open`, with another embedder and other secrets, which tests replace.
     ///
     /// # Errors
     /// As `open`.
-    pub async fn open_with(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
-        let data_dir = locked(&config.data_dir)?;
+    pub async fn open_with(config: Config, sockets: Inherited, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
+        let (data_dir, waited) = handed_over(&config.data_dir, config.handover_time).await?;
+        let takes_over = (waited || !sockets.is_empty()).then_some(config.handover_time);
         if let Some(before) = storage::sqlite::restore::finish(&config.data_dir, &KEPT).context("a restore cannot be finished")? {
             tracing::warn!(before = %before.display(), "a restore that was cut off is finished now");
         }
@@ -92,7 +98,7 @@ impl App {
             plugins: config.plugins,
             limits: config.sandbox,
             compiler: Compiler::Child(this_program()?),
-            outside: Outside::network(secrets_of_plugins(secrets.clone())),
+            outside: Outside::network(plugins::look_up(secrets.clone())),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
@@ -100,6 +106,7 @@ impl App {
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
+        let kept = ledger.clone();
         let state = http::State { catalog, runner, registry: registry.clone(), knowledge: shown, ledger, metrics: metrics.clone() };
         let (loading, pipelines) = (registry.clone(), state.catalog.clone());
         tokio::spawn(async move {
@@ -108,17 +115,27 @@ impl App {
         });
         let http = http::Config {
             listen: config.listen,
+            admin_listen: config.admin_listen,
+            socket_mode: config.socket_mode,
+            tls: config.tls,
             limits: config.http,
             keys: config.keys,
             cors_origins: config.cors_origins,
             ready_requires_plugins: config.ready_requires_plugins,
         };
-        let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, registry, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
+        let server = Server::bind(http, sockets, state).await?;
+        let exporting = None;
+        Ok(Self { server, knowledge, registry, metrics, secrets, exporting, watcher, ledger: kept, flusher, data_dir, takes_over })
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
-        self.server.local_addr()
+    /// Where clients reach it.
+    pub fn bound(&self) -> Vec<Bound> {
+        self.server.bound()
+    }
+
+    /// Where the operator reaches it, if not there.
+    pub fn admin_bound(&self) -> Vec<Bound> {
+        self.server.admin_bound()
     }
 
     /// Waits until every file that was in the plugin directory at the start is live or was refused.
@@ -150,43 +167,88 @@ impl App {
         Ok(())
     }
 
-    /// Serves until `shutdown`, then finishes what runs.
+    /// Serves until `shutdown`, then finishes what runs. The data directory is free for the next server before that: once nothing changes it
+    /// any more.
     ///
     /// # Errors
     /// When the listener is lost.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let served = self.server.serve(shutdown).await;
-        self.flusher.finish().await;
-        if let Some((stop, sending)) = self.exporting {
+        let Self { server, watcher, ledger, flusher, data_dir, takes_over, exporting, .. } = self;
+        let shutdown = shutdown.shared();
+        if let Some(time) = takes_over {
+            // Those that wait in the backlog are answered a little later, and not with an error because a plugin is still loading.
+            tokio::select! {
+                _ = tokio::time::timeout(time, server.plugins_tried()) => {}
+                () = shutdown.clone() => {}
+            }
+        }
+        let served = server.serve(shutdown).await;
+        let ended = match served {
+            Ok(draining) => {
+                let changes_end = draining.changes_end();
+                let handover = async {
+                    watcher.stop().await;
+                    changes_end.await;
+                    if let Err(error) = ledger.hand_over().await {
+                        tracing::error!("what was used up to now could not be written down: {error}");
+                    }
+                    drop(data_dir);
+                    tracing::info!("data_dir is free for the next server");
+                };
+                tokio::join!(draining.finish(), handover);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        flusher.finish().await;
+        if let Some((stop, sending)) = exporting {
             drop(stop);
             sending.await.context("the task that sends traces failed")?;
         }
-        served?;
-        Ok(())
+        Ok(ended?)
     }
 }
 
-/// Plugs the places where secrets are looked for into the guard of plugins' requests.
-fn secrets_of_plugins(secrets: llm::Secrets) -> outbound::LookUp {
-    Arc::new(move |name| match secrets(name) {
-        Ok(secret) => Ok(outbound::SecretValue::new(secret.expose())),
-        Err(why) => Err(why.to_string()),
-    })
+/// As `locked`, but waits so long for another server to stop. Says whether it had to.
+async fn handed_over(data_dir: &Path, time: Duration) -> anyhow::Result<(File, bool)> {
+    let (file, end) = (lock_file(data_dir)?, tokio::time::Instant::now() + time);
+    let mut waited = false;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < end => {
+                if !std::mem::replace(&mut waited, true) {
+                    let data_dir = data_dir.display();
+                    tracing::warn!("data_dir {data_dir} is in use by another server; waiting up to {time:?} until that stops");
+                }
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            tried => return tried.with_context(|| in_use(data_dir)).map(|()| (file, waited)),
+        }
+    }
 }
 
-/// Takes the data directory for this process. It is made if it is missing, and closed to other users: it holds what clients uploaded and
-/// machine code that is trusted, and whoever can open the lock can keep every server from starting.
+/// Takes the data directory for this process.
 ///
 /// # Errors
 /// Another server has it, or it cannot be used.
 pub fn locked(data_dir: &Path) -> anyhow::Result<File> {
+    let file = lock_file(data_dir)?;
+    file.try_lock().with_context(|| in_use(data_dir))?;
+    Ok(file)
+}
+
+fn in_use(data_dir: &Path) -> String {
+    format!("data_dir {} is in use by another server; give each its own", data_dir.display())
+}
+
+/// Makes the data directory if it is missing, and closes it to other users: it holds what clients uploaded and machine code that is trusted,
+/// and whoever can open the lock can keep every server from starting.
+fn lock_file(data_dir: &Path) -> anyhow::Result<File> {
     let exposed = files::private_directory(data_dir).with_context(|| format!("data_dir {} cannot be made", data_dir.display()))?;
     if let Some(exposed) = exposed {
         tracing::warn!(data_dir = %data_dir.display(), "other users can reach data_dir: {exposed}");
     }
-    let file = files::private_file(&data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))?;
-    file.try_lock().with_context(|| format!("data_dir {} is in use by another server; give each its own", data_dir.display()))?;
-    Ok(file)
+    files::private_file(&data_dir.join("lock")).with_context(|| format!("data_dir {} cannot be written", data_dir.display()))
 }
 
 /// Plugs the metrics and the ledger into the llm room's port.

@@ -8,6 +8,7 @@ mod json;
 mod keys;
 mod ledger;
 mod limits;
+mod listen;
 mod pipelines;
 mod plugins;
 mod print;
@@ -22,13 +23,15 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::http::{ADDRESSES_MAX, ListenAddress, TlsFiles};
 use crate::ledger::Prices;
 use crate::pipeline::{EmbeddingModel, Pipeline};
 use crate::{llm, rag, sandbox};
 use print::Printer;
 use problem::Report;
-use walk::Walk;
+use walk::{Walk, millis, seconds};
 
 pub use problem::{Problem, Problems};
 
@@ -40,7 +43,16 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Everything the operator decides, checked, with every default filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub listen: SocketAddr,
+    /// Never empty.
+    pub listen: Vec<ListenAddress>,
+    /// Empty if the operator's routes are with the others.
+    pub admin_listen: Vec<ListenAddress>,
+    /// None: connections are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// The mode of the socket files of `unix:` addresses.
+    pub socket_mode: u32,
+    /// How long a start waits for the data_dir that another server has.
+    pub handover_time: Duration,
     pub data_dir: PathBuf,
     pub plugin_dir: PathBuf,
     /// Directory with one file for each secret; it is searched before the environment.
@@ -103,10 +115,13 @@ impl Config {
         let report = Report::new(text);
         let mut config = Self::default();
         section::root(&report, |keys| {
+            listen::read(keys, &mut config.listen);
             config.top_level(keys);
+            keys.table("admin", |keys| listen::read_admin(keys, &mut config.admin_listen, &config.listen));
+            keys.table("tls", |keys| config.tls = listen::read_tls(keys));
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
             let with_keys = !config.keys.is_empty();
-            keys.table("http", |keys| http::read(keys, &mut config.cors_origins, with_keys));
+            keys.table("http", |keys| http::read(keys, &mut config.cors_origins, &mut config.socket_mode, with_keys));
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
@@ -124,6 +139,7 @@ impl Config {
         config.data_dir = dir.join(&config.data_dir);
         config.plugin_dir = dir.join(&config.plugin_dir);
         config.secret_dir = config.secret_dir.map(|secrets| dir.join(secrets));
+        config.tls = config.tls.map(|files| listen::within(dir, files));
         report.result(NAME, config)
     }
 
@@ -132,9 +148,14 @@ impl Config {
     pub fn effective(&self) -> String {
         let mut printer = Printer::default();
         let mut config = self.clone();
+        listen::print(&mut printer, &self.listen);
         config.top_level(&mut printer);
+        printer.table("admin", |keys| listen::print(keys, &self.admin_listen));
+        if let Some(files) = &self.tls {
+            printer.table("tls", |keys| listen::print_tls(keys, files));
+        }
         keys::print(&mut printer, &self.keys);
-        printer.table("http", |keys| http::print(keys, &self.cors_origins));
+        printer.table("http", |keys| http::print(keys, &self.cors_origins, self.socket_mode));
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
@@ -145,22 +166,31 @@ impl Config {
         printer.finish()
     }
 
-    /// Checks that an address that others can reach is protected by keys. This is not part of `parse`, because the command line may name
-    /// another address than the file.
+    /// Checks that every address that others can reach is protected by keys. This is not part of `parse`, because the command line may name
+    /// other addresses than the file.
     ///
     /// # Errors
-    /// The address is not loopback and there is no key.
+    /// One of them is not loopback and there is no key, or there are too many.
     pub fn check_listen(&self) -> Result<(), Problem> {
-        if crate::http::may_listen(self.listen, &self.keys) {
-            return Ok(());
+        let of = |path: &'static str, addresses: &'_ [ListenAddress]| {
+            addresses.iter().map(move |address| (path, address.clone())).collect::<Vec<_>>()
+        };
+        let problem = |path: &str, message| Err(Problem { line: None, path: path.into(), message });
+        if self.listen.len() > ADDRESSES_MAX {
+            return problem("listen", format!("expected 1 to {ADDRESSES_MAX} addresses, found {}", self.listen.len()));
         }
-        let message =
-            format!("{} can be reached by others, and there are no `[keys]`; without keys only a loopback address is allowed", self.listen);
-        Err(Problem { line: None, path: "listen".into(), message })
+        for (path, address) in [of("listen", &self.listen), of("admin.listen", &self.admin_listen)].concat() {
+            if self.keys.is_empty() && address.is_local() == Some(false) {
+                let message = format!(
+                    "{address} can be reached by others, and there are no `[keys]`; without keys only a loopback address is allowed"
+                );
+                return problem(path, message);
+            }
+        }
+        Ok(())
     }
 
     fn top_level(&mut self, keys: &mut impl Walk) {
-        keys.address("listen", &mut self.listen);
         keys.path("data_dir", &mut self.data_dir);
         keys.path("plugin_dir", &mut self.plugin_dir);
         keys.optional_path("secret_dir", &mut self.secret_dir);
@@ -170,6 +200,8 @@ impl Config {
     fn limits(&mut self, keys: &mut impl Walk) {
         // 0: pipelines come from the file only.
         keys.count("pipelines", &mut self.pipelines_max, 0..=100_000);
+        // 0: a data_dir that is in use is an error at once.
+        keys.duration("handover_time", &mut self.handover_time, millis(0)..=seconds(3_600));
         keys.table("http", |keys| http::limits(keys, &mut self.http));
         keys.table("providers", |keys| limits::providers(keys, &mut self.llm.limits));
         keys.table("plugins", |keys| limits::plugins(keys, &mut self.sandbox));
@@ -183,7 +215,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             // Only this machine can reach it until the operator names another address.
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            listen: vec![ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
+            admin_listen: Vec::new(),
+            tls: None,
+            // Whoever may use the files of the server's user may talk to it; the operator opens it to a proxy's group.
+            socket_mode: 0o600,
+            // Twice as long as a server drains by default.
+            handover_time: seconds(60),
             data_dir: "data".into(),
             plugin_dir: "plugins".into(),
             secret_dir: None,

@@ -29,10 +29,9 @@ mod shared;
 mod surface;
 mod toggles;
 
-pub use access::may_listen;
 pub use cors::{ORIGINS_MAX, Origins};
-pub use gateway::{Server, openapi_document};
+pub use gateway::{Draining, Server, openapi_document};
 pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
-pub use listen::{Drain, Error};
+pub use listen::{ADDRESSES_MAX, Bound, Drain, Error, Inherited, ListenAddress, TlsFiles};
 pub use shared::{Config, State};

@@ -57,6 +57,8 @@ pub struct Ledger {
     covers_ahead: AtomicBool,
     /// The last write of budgets failed: requests do not wait for another one until one has succeeded.
     uncovered: AtomicBool,
+    /// Another process writes the budgets.
+    handed_over: AtomicBool,
     reports: Arc<Semaphore>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -200,6 +202,22 @@ impl Ledger {
         written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
 
+    /// As `close`, when another process takes over while requests still run here. What is used up to now is written down, and what those
+    /// requests have reserved with it, so that both processes together allow no more than the budgets. From here on budgets are the other
+    /// one's to write; what is used still is added to the report, where sums only grow, whoever adds.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn hand_over(self: &Arc<Self>) -> Result<(), Error> {
+        let closed = self.close().await;
+        // Whoever is writing now ends before this returns.
+        let _alone = self.covering.lock().await;
+        self.handed_over.store(true, Ordering::Relaxed);
+        // As if the store had failed: requests go on without it.
+        self.uncovered.store(true, Ordering::Relaxed);
+        closed
+    }
+
     async fn write(&self) -> Result<(), Error> {
         let rows = self.write_rows().await;
         self.write_covers(false).await.and(rows)
@@ -225,6 +243,9 @@ impl Ledger {
 
     async fn write_covers(&self, exact: bool) -> Result<(), Error> {
         let _alone = self.covering.lock().await;
+        if self.handed_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let (covers, gone) = lock(&self.accounts).begin_covers(exact, (self.clock)());
         if covers.is_empty() && gone.is_empty() {
             return Ok(());

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -35,9 +36,10 @@ pub struct Builder {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
-    listen: &'static str,
+    listen: Vec<String>,
     program: PathBuf,
     script: Option<String>,
+    handed_over: Option<OwnedFd>,
 }
 
 impl Server {
@@ -48,9 +50,10 @@ impl Server {
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
             arguments: Vec::new(),
-            listen: LOOPBACK,
+            listen: vec![LOOPBACK.into()],
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
             script: None,
+            handed_over: None,
         }
     }
 
@@ -68,6 +71,12 @@ impl Server {
     #[track_caller]
     pub fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
         self.log.wait_for_line(is_it)
+    }
+
+    /// The rest of the first line on standard output that begins with `prefix`, after the one with its address.
+    #[track_caller]
+    pub fn says(&self, prefix: &str) -> String {
+        self.stdout.wait_for(prefix).trim_start_matches(prefix).to_owned()
     }
 
     pub fn log(&self) -> String {
@@ -114,6 +123,18 @@ impl Builder {
         self
     }
 
+    /// Listens there in place of a free port. The first must be of TCP. Without any, the file's addresses hold.
+    pub fn listen(mut self, addresses: &[&str]) -> Self {
+        self.listen = addresses.iter().map(|&address| address.into()).collect();
+        self
+    }
+
+    /// Hands that socket over as descriptor 3, as systemd does.
+    pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.handed_over = Some(socket.into());
+        self.listen(&["fd:3"])
+    }
+
     /// Takes a part of the configuration out.
     pub fn without(mut self, part: &str) -> Self {
         assert!(self.config.contains(part), "{part} is not in {}", self.config);
@@ -154,12 +175,6 @@ impl Builder {
         self
     }
 
-    /// Listens there in place of a port of 127.0.0.1.
-    pub fn listen(mut self, address: &'static str) -> Self {
-        self.listen = address;
-        self
-    }
-
     /// Uses the folder of an earlier server.
     pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
         self.folder = folder;
@@ -184,10 +199,26 @@ impl Builder {
         Server::listening(child, log, self.folder)
     }
 
+    /// Starts it and waits for its end; what it wrote to standard error.
+    pub fn refused(self) -> String {
+        let (mut child, log) = self.spawn();
+        assert!(!child.wait().expect("it ends").success(), "it must not start");
+        log.ended()
+    }
+
+    /// Starts it while another server has its folder, and waits until it says that it waits.
+    pub fn start_waiting(self) -> Waiting {
+        let (child, log) = self.spawn();
+        log.wait_for("in use by another server; waiting");
+        Waiting { child, log, folder: self.folder }
+    }
+
     fn spawn(&self) -> (Child, Log) {
         let file = self.folder.path().join("cofferdam.toml");
         std::fs::write(&file, &self.config).expect("the file can be written");
-        let program = match &self.script {
+        // A socket that is handed over needs a shell, which then is the script.
+        let script = self.script.as_deref().or_else(|| self.handed_over.as_ref().map(|_| AS_SYSTEMD));
+        let program = match script {
             None => Command::new(&self.program),
             Some(script) => {
                 let mut shell = Command::new("sh");
@@ -195,16 +226,34 @@ impl Builder {
                 shell
             }
         };
-        let mut command = serve_command(program, self.folder.path(), self.listen);
+        let mut command = serve_command(program, self.folder.path(), &self.listen, self.handed_over.as_ref());
         command.arg("--config").arg(&file).args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
         started(command)
     }
 }
 
-fn serve_command(mut command: Command, folder: &Path, listen: &str) -> Command {
-    command.args(["serve", "--listen", listen]).current_dir(folder);
+/// A server that waits for the folder of another one.
+pub struct Waiting {
+    child: Child,
+    log: Log,
+    folder: Arc<TempDir>,
+}
+
+impl Waiting {
+    /// Waits until it listens.
+    pub fn takes_over(self) -> Server {
+        Server::listening(self.child, self.log, self.folder)
+    }
+}
+
+/// What puts a socket where systemd puts it: descriptor 3, for the process of that number.
+const AS_SYSTEMD: &str = r#"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@""#;
+
+fn serve_command(mut command: Command, folder: &Path, listen: &[String], handed_over: Option<&OwnedFd>) -> Command {
+    command.arg("serve").args(listen.iter().flat_map(|address| ["--listen", address])).current_dir(folder);
     command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(handed_over.map_or_else(Stdio::null, |fd| fd.try_clone().expect("a descriptor").into()));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -217,7 +266,7 @@ fn started(mut command: Command) -> (Child, Log) {
 impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
-        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path(), LOOPBACK));
+        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path(), &[LOOPBACK.into()], None));
         let server = Self::listening(child, log, Arc::new(folder));
         server.wait_for_log(PLUGINS_TRIED);
         server
@@ -247,7 +296,8 @@ impl Server {
     fn listening(mut child: Child, log: Log, folder: Arc<TempDir>) -> Server {
         let stdout = child.stdout.take().expect("stdout is a pipe");
         let mut lines = BufReader::new(stdout).lines();
-        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
+        let address =
+            lines.find_map(|line| line.ok()?.strip_prefix("listening on http")?.trim_start_matches('s').strip_prefix("://")?.parse().ok());
         let Some(address) = address else {
             let _ = child.wait();
             panic!("the server did not start:\n{}", log.ended());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use super::exit::failed;
@@ -14,6 +14,7 @@ use super::serve::{run, stop_signal};
 use crate::app::{App, locked};
 use crate::chat::Client;
 use crate::config::Config;
+use crate::http::{Bound, Inherited, ListenAddress};
 use crate::rag::{Document, Kind, Namespace};
 use crate::telemetry::{Log, LogFormat, LogLimits};
 
@@ -51,20 +52,21 @@ impl Demo {
         prepare(&directory)?;
         build_plugins(&root, &directory.join("plugins"), log)?;
         let mut config = Config::parse(CONFIG, &directory).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        config.listen = self.listen;
+        let mut listen = self.listen;
         // The port is probed first, because opening the app twice would meet the files and locks of the first time.
-        if std::net::TcpListener::bind(config.listen).is_err() {
-            config.listen.set_port(0);
+        if std::net::TcpListener::bind(listen).is_err() {
+            listen.set_port(0);
         }
+        config.listen = vec![ListenAddress::Tcp(listen)];
         log.say("loading the plugins and the sample knowledge base …");
-        let app = App::open(config).await?;
+        let app = App::open(config, Inherited::default()).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         app.plugins_loaded().await;
-        let addr = app.local_addr();
+        let Some(Bound::Tcp { address: addr, .. }) = app.bound().pop() else { bail!("the demo listens nowhere") };
         let onward = directory.join(CONFIG_FILE);
         announce(format!(
             "listening on http://{addr}\n{}\nTo go on from here: cofferdam serve --config {}\n",

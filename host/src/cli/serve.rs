@@ -12,6 +12,7 @@ use super::exit::{bad_config, failed};
 use super::output::announce;
 use crate::app::App;
 use crate::config::Config;
+use crate::http::{Inherited, ListenAddress};
 use crate::telemetry::{self, Log, LogError, LogFormat};
 
 /// How long work on blocking threads may take after the drain.
@@ -25,9 +26,9 @@ pub(super) struct Serve {
     /// Configuration file; ./cofferdam.toml is read if it exists and none is named.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Address to listen on, in place of the file's. Port 0 picks a free port.
+    /// Address to listen on, in place of the file's; may be repeated. Port 0 picks a free port.
     #[arg(long)]
-    listen: Option<std::net::SocketAddr>,
+    listen: Vec<ListenAddress>,
     /// Log format.
     #[arg(long, value_enum, default_value = "text")]
     log: Format,
@@ -50,14 +51,15 @@ impl Serve {
 }
 
 fn serve(args: &Serve, format: LogFormat) -> ExitCode {
+    let sockets = Inherited::take();
     let default = Path::new(DEFAULT_FILE);
     let file = args.config.as_deref().or_else(|| default.exists().then_some(default));
     let mut config = match Config::load(file) {
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
-    if let Some(listen) = args.listen {
-        config.listen = listen;
+    if !args.listen.is_empty() {
+        config.listen = args.listen.clone();
     }
     if let Err(problem) = config.check_listen() {
         return bad_config(&problem);
@@ -70,10 +72,12 @@ fn serve(args: &Serve, format: LogFormat) -> ExitCode {
         Err(error @ LogError::Thread(_)) => return failed(&telemetry::chain(&error)),
     };
     run(&log, async {
-        let mut app = App::open(config).await?;
+        let mut app = App::open(config, sockets).await?;
         spans.map_or(Ok(()), |spans| app.export(spans))?;
         // Test harnesses and service scripts wait for this line.
-        announce(format!("listening on http://{}\n", app.local_addr()));
+        let clients = app.bound().into_iter().map(|bound| format!("listening on {bound}\n"));
+        let admin = app.admin_bound().into_iter().map(|bound| format!("admin listening on {bound}\n"));
+        announce(clients.chain(admin).collect());
         app.serve(stop_signal()).await
     })
 }

@@ -53,6 +53,9 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("the server has as many requests as it can take, or as many of yours (`{key}`); try again shortly")]
     Overloaded { key: &'static str },
+    /// The next server may have what the server keeps by now.
+    #[error("the server is about to stop and changes nothing any more; send it again, on a new connection")]
+    Stopping,
     #[error(transparent)]
     RateLimited(ledger::Refused),
     #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]

@@ -1,11 +1,10 @@
 //! One request from its head to its answer: its id, its log, its route, who may come in, a place, the handler, the answer.
 //! All of it is one future, polled by the connection: nothing is spawned, so a client that hangs up drops everything.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -19,9 +18,9 @@ use super::access::{self, Access};
 use super::body::{Body, Content};
 use super::cors::Origins;
 use super::error::{Failure, Refusal};
-use super::listen::{self, Drain, Error, Handler, Peer};
+use super::listen::{self, Bound, Door, Drain, Error, Handler, Inherited, Peer, Tls};
 use super::request_log::RequestLog;
-use super::route::{self, Call, Route, Segments, Surface};
+use super::route::{self, Call, Route, Segments, Side, Surface};
 use super::shared::{Config, RequestShares, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
@@ -33,20 +32,40 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What logs and metrics call a browser's question whether a page may send a request.
 const PREFLIGHT: &str = "preflight";
 
+/// How long a request that changes something may go on until it is looked again whether it is over.
+const CHANGES_PAUSE: Duration = Duration::from_millis(10);
+
 /// A server that listens and does not yet serve.
-pub struct Server(listen::Server<Shared>);
+pub struct Server {
+    shared: Arc<Shared>,
+    main: listen::Server<Entrance>,
+    /// None if the operator's routes are with the others.
+    admin: Option<listen::Server<Entrance>>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// A server that accepts no more, and still answers what came before.
+pub struct Draining {
+    shared: Arc<Shared>,
+    connections: Vec<listen::Draining>,
+}
+
+/// Where connections come in, which decides what is there.
+struct Entrance {
+    shared: Arc<Shared>,
+    side: Side,
+}
 
 impl Server {
     /// Listens; connections wait in the backlog until `serve`.
     ///
     /// # Errors
-    /// `NeedsKeys` for an address that is not loopback without keys; `Bind` if the system refuses the address.
-    pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
-        let Config { listen, limits, keys, cors_origins, ready_requires_plugins } = config;
-        if !access::may_listen(listen, &keys) {
-            return Err(Error::NeedsKeys(listen));
-        }
-        let shared = Shared {
+    /// `NeedsKeys` for an address that others can reach without keys; those of the sockets and of the certificate.
+    pub async fn bind(config: Config, mut sockets: Inherited, state: State) -> Result<Self, Error> {
+        let Config { listen, admin_listen, socket_mode, tls, limits, keys, cors_origins, ready_requires_plugins } = config;
+        let tls = tls.map(|files| Tls::open(&files, &limits).map(Arc::new)).transpose()?;
+        let public = !keys.is_empty();
+        let shared = Arc::new(Shared {
             shares: RequestShares::new(&limits),
             limits: limits.clone(),
             keys,
@@ -56,21 +75,90 @@ impl Server {
             openapi: LazyLock::new(openapi_document),
             draining: AtomicBool::new(false),
             plugins_tried: AtomicBool::new(false),
+        });
+        let door = |addresses, connections| Door { addresses, mode: socket_mode, tls: tls.clone(), public, connections };
+        let entrance = |side| Arc::new(Entrance { shared: Arc::clone(&shared), side });
+        let apart = !admin_listen.is_empty();
+        let side = if apart { Side::Clients } else { Side::Both };
+        let main = listen::Server::bind(door(&listen, limits.connections), &mut sockets, limits.clone(), entrance(side)).await?;
+        let admin = if apart {
+            let door = door(&admin_listen, limits.admin_connections);
+            let mut admin = listen::Server::bind(door, &mut sockets, limits, entrance(Side::Admin)).await?;
+            admin.goes_before(&main);
+            Some(admin)
+        } else {
+            None
         };
-        Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
+        for fd in sockets.unused() {
+            tracing::warn!("the socket fd:{fd} was handed over, and neither `listen` nor `admin.listen` names it");
+        }
+        Ok(Self { shared, main, admin, tls })
     }
 
-    /// Where it listens, the port it got included.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
+    /// Where it listens.
+    pub fn bound(&self) -> Vec<Bound> {
+        self.main.bound()
     }
 
-    /// Serves until `shutdown` is ready, then drains. Dropping the future cuts everything.
+    /// Where the operator's routes are, if not with the others.
+    pub fn admin_bound(&self) -> Vec<Bound> {
+        self.admin.as_ref().map(listen::Server::bound).unwrap_or_default()
+    }
+
+    /// Waits until every plugin that a pipeline names was tried.
+    pub async fn plugins_tried(&self) {
+        while !self.shared.loaded() {
+            tokio::time::sleep(CHANGES_PAUSE).await;
+        }
+    }
+
+    /// Serves until `shutdown` is ready, and then accepts no more. Dropping the future cuts everything.
     ///
     /// # Errors
-    /// `Accept` if the listening socket breaks; connections are cut then.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Drain, Error> {
-        self.0.serve(shutdown).await
+    /// `Accept` if a listening socket breaks; connections are cut then.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Draining, Error> {
+        let Self { shared, main, admin, tls } = self;
+        let shutdown = shutdown.shared();
+        let serving = async {
+            let admin = async {
+                match admin {
+                    Some(admin) => admin.serve(shutdown.clone()).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (main, admin) = tokio::try_join!(main.serve(shutdown.clone()), admin)?;
+            Ok::<_, Error>(std::iter::once(main).chain(admin).collect())
+        };
+        let watching = async {
+            match &tls {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            connections = serving => Ok(Draining { shared, connections: connections? }),
+            never = watching => match never {},
+        }
+    }
+}
+
+impl Draining {
+    /// Waits until no request runs any more that may change what the server keeps. None begins after that: those are refused while the server
+    /// stops. What is used is not meant.
+    pub fn changes_end(&self) -> impl Future<Output = ()> + use<> {
+        // A request takes its place before it looks whether the server stops, so none is missed here.
+        let places = self.shared.shares.admin_places.clone();
+        async move {
+            while places.held() > 0 {
+                tokio::time::sleep(CHANGES_PAUSE).await;
+            }
+        }
+    }
+
+    /// Waits for the connections to finish, and cuts those that have not when the time is over.
+    pub async fn finish(self) -> Drain {
+        let drains = futures_util::future::join_all(self.connections.into_iter().map(listen::Draining::finish)).await;
+        Drain { cut: drains.iter().map(|drain| drain.cut).sum() }
     }
 }
 
@@ -79,21 +167,22 @@ pub fn openapi_document() -> bytes::Bytes {
     openapi::document(SURFACES)
 }
 
-impl Handler for Shared {
+impl Handler for Entrance {
     type Body = Body;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
+        let Self { shared, side } = &*self;
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
         let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-        let (surface, found) = route::find(SURFACES, &head.method, head.uri.path());
-        let origins = surface.cors.then_some(&self.cors_origins);
-        let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
+        let (surface, found) = route::find(SURFACES, *side, &head.method, head.uri.path());
+        let origins = surface.cors.then_some(&shared.cors_origins);
+        let mut log = RequestLog::open(Arc::clone(shared), id, &head, began, peer);
         let (span, version) = (log.span.clone(), head.version);
         let answering = async {
             // Before anything is answered, so that no other rule holds for a question of a browser.
-            let checked = heads::check(&head, self.limits.header_bytes);
-            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, &head));
+            let checked = heads::check(&head, shared.limits.header_bytes);
+            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, *side, &head));
             if let Some(response) = asked {
                 log.route = PREFLIGHT;
                 return response;
@@ -133,16 +222,16 @@ impl Handler for Shared {
     }
 
     fn connections_changed(&self, change: i64) {
-        self.state.metrics.connections(change);
+        self.shared.state.metrics.connections(change);
     }
 
     fn connection_cut(&self, reason: &'static str) {
-        self.state.metrics.cut(reason);
+        self.shared.state.metrics.cut(reason);
     }
 
     /// From here on `/readyz` says so.
     fn drain_begins(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.store(true, Ordering::Relaxed);
     }
 }
 
@@ -181,7 +270,13 @@ async fn dispatch(
     }
     match route.access {
         Access::Open => {}
-        Access::Admin => log.take_admin_place()?,
+        Access::Admin => {
+            log.take_admin_place()?;
+            // Not before, so that whoever waits for these requests to end misses none.
+            if !matches!(head.method, Method::GET | Method::HEAD) && shared.draining.load(Ordering::Relaxed) {
+                return Err(Refusal::Stopping.into());
+            }
+        }
         Access::Client if route.operation.body.is_some() => log.awaits_body()?,
         Access::Client => log.take_place()?,
     }
@@ -191,11 +286,11 @@ async fn dispatch(
 }
 
 /// The answer to a browser that asks whether a page of a listed origin may send a request to a path that is there.
-fn preflight(origins: &Origins, head: &Parts) -> Option<Response<Content>> {
+fn preflight(origins: &Origins, side: Side, head: &Parts) -> Option<Response<Content>> {
     if head.method != Method::OPTIONS {
         return None;
     }
-    let allowed = route::allow(SURFACES, head.uri.path());
+    let allowed = route::allow(SURFACES, side, head.uri.path());
     let headers = origins.preflight(&head.headers, &allowed).filter(|_| !allowed.is_empty())?;
     let mut response = Response::new(Content::Over);
     *response.status_mut() = StatusCode::NO_CONTENT;

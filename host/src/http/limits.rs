@@ -46,6 +46,14 @@ pub struct Limits {
     pub upload_files: usize,
     /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
+    /// Connections at once to the addresses of `admin.listen`, which those to the others take no room from.
+    pub admin_connections: usize,
+    /// From the first byte of a TLS handshake that may be sent to its end.
+    pub handshake_time: Duration,
+    /// TLS handshakes of one peer that go on at once; its others wait.
+    pub handshakes: usize,
+    /// How often it is looked whether the files of `[tls]` have changed.
+    pub certificate_time: Duration,
     /// Requests at once on `/v1`, from their body's last byte to their answer's; more are answered 503 at once. Clients share them.
     pub requests: usize,
     /// Requests at once on `/api`, which those on `/v1` take no place from. Clients share them.
@@ -104,6 +112,14 @@ impl Default for Limits {
             upload_files: 32,
             // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.
             connections: 1024,
+            // A scraper, a dashboard, and whoever looks into what is wrong.
+            admin_connections: 64,
+            // Three round trips over a bad mobile link.
+            handshake_time: Duration::from_secs(5),
+            // As many as a processor does in some fifty milliseconds; behind a proxy all clients are one peer.
+            handshakes: 64,
+            // Two looks until a new certificate is served; whoever renews one does it days before.
+            certificate_time: Duration::from_secs(10),
             // Half of the connections may work while the others idle.
             requests: 512,
             // Operators and their scripts; an upload may take minutes.

@@ -27,6 +27,19 @@ const DOCUMENT: &str = "{document}";
 /// The routes whose id may hold slashes: a provider's model is `PROVIDER/MODEL`, and not every client escapes the slash.
 const WITH_SLASHES: [&str; 1] = ["model"];
 
+/// The one route that is open to all and yet the operator's.
+const METRICS: &str = "metrics";
+
+/// Whom an address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Everybody: the operator's routes have no address of their own.
+    Both,
+    Clients,
+    /// The operator, and whoever asks how the server is.
+    Admin,
+}
+
 /// Routes that are of one family.
 pub(super) struct Surface {
     /// In `/openapi.json`.
@@ -92,6 +105,15 @@ impl Route {
         (one && !path.ends_with('/')).then_some(Segments { id, document })
     }
 
+    /// Whether it is there for whoever comes by that side.
+    fn is_on(&self, side: Side) -> bool {
+        match (side, self.access) {
+            (Side::Both, _) | (Side::Clients, Access::Client) | (Side::Admin, Access::Admin | Access::Open) => true,
+            (Side::Clients, Access::Admin) | (Side::Admin, Access::Client) => false,
+            (Side::Clients, Access::Open) => self.name != METRICS,
+        }
+    }
+
     fn takes(&self, method: &Method) -> bool {
         self.method == method || (method == Method::HEAD && self.method == Method::GET)
     }
@@ -100,13 +122,14 @@ impl Route {
 /// The row of a request and the variable segments of its path; the surface tells how to say that there is none.
 pub(super) fn find<'a>(
     surfaces: &'static [&'static Surface],
+    side: Side,
     method: &Method,
     path: &'a str,
 ) -> (&'static Surface, Result<(&'static Route, Segments<'a>), Refusal>) {
     let mut of_path = None;
     for surface in surfaces {
         for route in surface.routes {
-            let Some(segments) = route.segments(path) else { continue };
+            let Some(segments) = route.segments(path).filter(|_| route.is_on(side)) else { continue };
             if route.takes(method) {
                 return (surface, Ok((route, segments)));
             }
@@ -114,7 +137,7 @@ pub(super) fn find<'a>(
         }
     }
     match of_path {
-        Some(surface) => (surface, Err(Refusal::Method { path: shown(path), allow: allow(surfaces, path) })),
+        Some(surface) => (surface, Err(Refusal::Method { path: shown(path), allow: allow(surfaces, side, path) })),
         None => {
             let surface = surfaces.iter().find(|surface| path.starts_with(surface.prefix)).or(surfaces.last());
             (surface.expect("there are surfaces"), Err(Refusal::NotFound { path: shown(path) }))
@@ -123,8 +146,8 @@ pub(super) fn find<'a>(
 }
 
 /// The methods of a path, as `Allow` lists them.
-pub(super) fn allow(surfaces: &[&Surface], path: &str) -> String {
-    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.segments(path).is_some());
+pub(super) fn allow(surfaces: &[&Surface], side: Side, path: &str) -> String {
+    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.is_on(side) && route.segments(path).is_some());
     let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
     there.map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -149,7 +172,7 @@ mod tests {
 
     fn name_of(method: &str, path: &'static str) -> Result<(&'static str, &'static str), Refusal> {
         let method = method.parse().expect("a method");
-        find(SURFACES, &method, path).1.map(|(route, segments)| (route.name, segments.id))
+        find(SURFACES, Side::Both, &method, path).1.map(|(route, segments)| (route.name, segments.id))
     }
 
     #[test]
@@ -195,14 +218,15 @@ mod tests {
         let long = format!("/{}", "a/".repeat(500));
         for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/", "/v1/modelsa/b", "//v1/models", "/healthz/", "/V1/models", &long]
         {
-            let (_, found) = find(SURFACES, &Method::GET, path);
+            let (_, found) = find(SURFACES, Side::Both, &Method::GET, path);
             assert!(matches!(found.map(|(route, _)| route.name), Err(Refusal::NotFound { ref path }) if path.len() <= 200), "{path}");
         }
     }
 
     #[test]
     fn a_second_segment_is_one_segment_too() {
-        let of = |path| find(SURFACES, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
+        let of =
+            |path| find(SURFACES, Side::Both, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
         assert_eq!(of("/api/v1/gateway/apis/a%2Fb/knowledge/documents/c%2Fd"), Ok(("document", "a%2Fb", "c%2Fd")));
         assert_eq!(of("/api/v1/gateway/apis//knowledge/documents/7"), Ok(("document", "", "7")));
         for path in [
@@ -233,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_belongs_to_the_surface_that_it_looks_like() {
-        let cors = |path| find(SURFACES, &Method::GET, path).0.cors;
+        let cors = |path| find(SURFACES, Side::Both, &Method::GET, path).0.cors;
         assert_eq!(
             ["/v1/files", "/v1/models/", "/v1", "/api/v1/files", "/api", "/", "/nowhere"].map(cors),
             [true, true, false, false, false, false, false]
@@ -260,6 +284,20 @@ mod tests {
             for route in surface.routes {
                 assert!(!route.metered || route.access == Access::Client, "{}", route.name);
             }
+        }
+    }
+
+    #[test]
+    fn with_an_address_of_its_own_the_operator_s_part_is_there_alone_and_health_on_both() {
+        let there = |side, path| find(SURFACES, side, &Method::GET, path).1.is_ok();
+        let paths = ["/v1/models", "/api/v1/plugins", "/metrics", "/healthz", "/readyz", "/openapi.json"];
+        assert_eq!(paths.map(|path| there(Side::Clients, path)), [true, false, false, true, true, true]);
+        assert_eq!(paths.map(|path| there(Side::Admin, path)), [false, true, true, true, true, true]);
+        for route in SURFACES.iter().flat_map(|surface| surface.routes) {
+            let sides = [Side::Clients, Side::Admin].map(|side| route.is_on(side));
+            assert!(route.is_on(Side::Both) && sides != [false, false], "{}", route.name);
+            let (_, missing) = find(SURFACES, if sides[0] { Side::Admin } else { Side::Clients }, &Method::TRACE, route.path);
+            assert!(sides == [true, true] || matches!(missing, Err(Refusal::NotFound { .. })), "{} is not even hinted at", route.name);
         }
     }
 

@@ -1,7 +1,6 @@
 //! What every request needs of the server: the operator's decisions, the rooms behind, and what requests share.
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use super::cors::Origins;
 use super::keys::Keys;
 use super::limits::Limits;
+use super::listen::{ListenAddress, TlsFiles};
 use crate::fair::Shares;
 use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
@@ -20,10 +20,16 @@ use crate::telemetry::Metrics;
 /// What the operator decides about the server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Port 0 takes a free one; `Server::local_addr` says which.
-    pub listen: SocketAddr,
+    /// At least one.
+    pub listen: Vec<ListenAddress>,
+    /// Where the operator's routes are, if not with the others.
+    pub admin_listen: Vec<ListenAddress>,
+    /// The mode of socket files.
+    pub socket_mode: u32,
+    /// None: connections are not encrypted.
+    pub tls: Option<TlsFiles>,
     pub limits: Limits,
-    /// None at all: loopback only.
+    /// None at all: only this machine may reach the addresses.
     pub keys: Keys,
     /// Whose pages may call `/v1` from a browser.
     pub cors_origins: Origins,

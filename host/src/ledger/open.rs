@@ -58,6 +58,7 @@ impl Ledger {
             covering: tokio::sync::Mutex::default(),
             covers_ahead: AtomicBool::new(false),
             uncovered: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
             reports: Arc::new(Semaphore::new(REPORTS_MAX)),
             clock,
             metrics,

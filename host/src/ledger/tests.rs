@@ -1,5 +1,6 @@
 //! The room as a whole: a real file, a clock that the test moves, metrics that are read as they are shown.
 
+mod handover;
 mod reservations;
 
 use std::path::{Path, PathBuf};

@@ -59,7 +59,7 @@ async fn addresses_of_ipv6_are_listened_on_printed_taken_as_a_host_and_asked() {
         return skipped("ipv6", "this machine has no address ::1");
     }
     let (_upstream, config) = provider("[::1]:0").await;
-    let server = Server::with(&config).listen("[::1]:0").start();
+    let server = Server::with(&config).listen(&["[::1]:0"]).start();
     assert!(server.address.is_ipv6(), "{}", server.address);
     let client = Client::of(server.address);
     assert_eq!(client.chat("p", "hi", json!({})).await.ok().content(), "ok");

@@ -54,6 +54,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::Stopping => return ErrorResponse::new(503, SERVER, "stopping", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),

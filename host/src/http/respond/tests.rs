@@ -172,6 +172,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ForeignHost("evil.example".into()),
         Refusal::ForeignOrigin("https://evil.example".into()),
         Refusal::Overloaded { key: "limits.http.requests" },
+        Refusal::Stopping,
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),

@@ -13,15 +13,15 @@ fn asking(completion: Option<u64>) -> Ask<'static> {
     Ask { caller: Some("a"), end_user: None, provider: "openai", model: "m", prompt: 10, completion, choices: 1 }
 }
 
-fn daily(tokens: u64) -> Config {
+pub(super) fn daily(tokens: u64) -> Config {
     allowing("a", Allowance { tokens_per_day: Some(tokens), ..Allowance::default() })
 }
 
-async fn reserved(ledger: &Arc<Ledger>, completion: u64) -> Reservation {
+pub(super) async fn reserved(ledger: &Arc<Ledger>, completion: u64) -> Reservation {
     ledger.reserve(&asking(Some(completion))).await.expect("it fits").expect("the key has limits")
 }
 
-fn left(ledger: &Ledger) -> u64 {
+pub(super) fn left(ledger: &Ledger) -> u64 {
     ledger.standing("a", None).and_then(|standing| standing.tokens).expect("a limit").remaining
 }
 

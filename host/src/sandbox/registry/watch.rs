@@ -19,6 +19,8 @@ const DEBOUNCES_MAX: u32 = 10;
 pub struct Watcher {
     /// Dropped with it, which ends the thread.
     _stop: oneshot::Sender<()>,
+    /// Dropped by the thread when it ends.
+    ended: oneshot::Receiver<()>,
 }
 
 impl Watcher {
@@ -29,11 +31,12 @@ impl Watcher {
     pub(super) fn start(scanner: Scanner, registry: Arc<Registry>, limits: &ServerLimits) -> std::io::Result<Self> {
         let hints = Arc::new(Notify::new());
         let (stop, stopped) = oneshot::channel();
+        let (ends, ended) = oneshot::channel();
         let (debounce, poll) = (limits.debounce, limits.poll);
         let events = events(&scanner, hints.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
-            let _events = events;
+            let (_events, _ends): (_, oneshot::Sender<()>) = (events, ends);
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -42,7 +45,15 @@ impl Watcher {
                 }
             });
         })?;
-        Ok(Self { _stop: stop })
+        Ok(Self { _stop: stop, ended })
+    }
+
+    /// Ends the watching, and waits until nothing is written any more.
+    pub async fn stop(self) {
+        let Self { _stop: stop, ended } = self;
+        drop(stop);
+        // Nothing is ever sent.
+        let _ = ended.await;
     }
 }
 
