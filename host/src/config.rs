@@ -2,6 +2,7 @@
 //! Each room declares its own part of the configuration; this room names the keys of those parts, reads them and prints them.
 //! Parsing does no IO: only `Config::load` opens a file, so every rule is tested on a text.
 
+mod changes;
 mod embeddings;
 mod http;
 mod json;
@@ -33,6 +34,7 @@ use print::Printer;
 use problem::Report;
 use walk::{Walk, millis, seconds};
 
+pub use changes::{Change, ChangeKind};
 pub use problem::{Problem, Problems};
 
 /// The file name in problems of a text that was not read from a file.
@@ -78,6 +80,8 @@ pub struct Config {
     pub pipelines_max: usize,
     pub telemetry: crate::telemetry::Export,
     pub log: crate::telemetry::LogLimits,
+    /// Which lines are logged, if the environment does not say so.
+    pub log_filter: Option<String>,
 }
 
 /// Why there is no configuration.
@@ -123,7 +127,7 @@ impl Config {
             let with_keys = !config.keys.is_empty();
             keys.table("http", |keys| http::read(keys, &mut config.cors_origins, &mut config.socket_mode, with_keys));
             keys.table("limits", |keys| config.limits(keys));
-            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log));
+            keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
@@ -157,7 +161,7 @@ impl Config {
         keys::print(&mut printer, &self.keys);
         printer.table("http", |keys| http::print(keys, &self.cors_origins, self.socket_mode));
         printer.table("limits", |keys| config.limits(keys));
-        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log));
+        printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
@@ -188,6 +192,43 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What differs from this configuration in the `next` one, by key.
+    pub fn changes(&self, next: &Self) -> Vec<Change> {
+        changes::changes((&self.effective(), &self.keys), (&next.effective(), &next.keys))
+    }
+
+    /// Checks that a server which wants keys does not become one that wants none. A file that is being saved may be empty for a moment, and
+    /// whoever reaches the server would come in.
+    ///
+    /// # Errors
+    /// The server that is `running` has keys, and this configuration has none.
+    pub fn check_keys(&self, running: &Self) -> Result<(), Problem> {
+        if running.keys.is_empty() || !self.keys.is_empty() {
+            return Ok(());
+        }
+        let message = "the running server has keys and this file has none; to serve without keys, restart the server";
+        Err(Problem { line: None, path: "keys".into(), message: message.into() })
+    }
+
+    /// Takes from the configuration that is `running` what cannot change while it does: sockets, directories, threads, pools and queues that
+    /// were made when the server started.
+    pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
+        self.listen.clone_from(&running.listen);
+        self.admin_listen.clone_from(&running.admin_listen);
+        self.socket_mode = running.socket_mode;
+        self.tls.clone_from(&running.tls);
+        self.handover_time = running.handover_time;
+        self.kv.clone_from(&running.kv);
+        self.data_dir.clone_from(&running.data_dir);
+        self.plugin_dir.clone_from(&running.plugin_dir);
+        self.http.keep_what_needs_a_restart(&running.http);
+        self.sandbox.keep_what_needs_a_restart(&running.sandbox);
+        self.rag.embed_threads = running.rag.embed_threads;
+        self.ledger.keep_what_needs_a_restart(&running.ledger);
+        self.telemetry.clone_from(&running.telemetry);
+        self.log = running.log;
     }
 
     fn top_level(&mut self, keys: &mut impl Walk) {
@@ -243,6 +284,7 @@ impl Default for Config {
             pipelines_max: 256,
             telemetry: crate::telemetry::Export::default(),
             log: crate::telemetry::LogLimits::default(),
+            log_filter: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod openapi;
 mod operation;
 mod place;
 mod quota;
+mod reload;
 mod request_body;
 mod request_log;
 mod respond;
@@ -30,8 +31,9 @@ mod surface;
 mod toggles;
 
 pub use cors::{ORIGINS_MAX, Origins};
-pub use gateway::{Draining, Server, openapi_document};
+pub use gateway::{Draining, Server, Switch, openapi_document};
 pub use keys::{EndUserFrom, EndUsers, Key, Keys};
 pub use limits::Limits;
 pub use listen::{ADDRESSES_MAX, Bound, Drain, Error, Inherited, ListenAddress, TlsFiles};
+pub use reload::{Asked, ReloadError, Reloaded, Reloads};
 pub use shared::{Config, State};

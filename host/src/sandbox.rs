@@ -51,7 +51,7 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
+pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
 
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,7 @@ const EVERYWHERE: &[&str] = &["*"];
 /// The rooms in which each dependency of the host may be named. The longest entry that matches a path decides.
 const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "cli", "app"]),
-    ("arc_swap", &["sandbox", "pipeline"]),
+    ("arc_swap", &["http", "sandbox", "pipeline"]),
     ("async_task", &["sandbox"]),
     ("brotli_decompressor", &["llm"]),
     ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "outbound", "chat"]),

@@ -36,6 +36,8 @@ pub struct Builder {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// Variables that it does not get.
+    unset: Vec<String>,
     listen: Vec<String>,
     program: PathBuf,
     script: Option<String>,
@@ -50,6 +52,7 @@ impl Server {
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
             arguments: Vec::new(),
+            unset: Vec::new(),
             listen: vec![LOOPBACK.into()],
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
             script: None,
@@ -99,6 +102,19 @@ impl Server {
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server can be signalled");
+    }
+
+    /// Puts another text into its file, as an editor does that writes beside it and renames.
+    pub fn reconfigure(&self, config: &str) {
+        let beside = self.folder.path().join("cofferdam.toml.new");
+        std::fs::write(&beside, config).expect("the file can be written");
+        std::fs::rename(beside, self.folder.path().join("cofferdam.toml")).expect("the file can be renamed");
     }
 
     /// Of its process.
@@ -175,6 +191,11 @@ impl Builder {
         self
     }
 
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.unset.push(name.into());
+        self
+    }
+
     /// Uses the folder of an earlier server.
     pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
         self.folder = folder;
@@ -228,6 +249,9 @@ impl Builder {
         };
         let mut command = serve_command(program, self.folder.path(), &self.listen, self.handed_over.as_ref());
         command.arg("--config").arg(&file).args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        for name in &self.unset {
+            command.env_remove(name);
+        }
         started(command)
     }
 }

@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use super::exit::failed;
 use super::output::announce;
-use super::serve::{run, stop_signal};
+use super::serve::{hangups, reload_at, run, stop_signal};
 use crate::app::{App, locked};
 use crate::chat::Client;
 use crate::config::Config;
@@ -27,6 +28,8 @@ const KNOWLEDGE: [(&str, &str); 3] = [
 ];
 const CONFIG: &str = include_str!("demo/cofferdam.toml");
 const CONFIG_FILE: &str = "cofferdam.toml";
+/// Whoever tries the demo wants to see its replies.
+const LOG_FILTER: &str = "warn";
 
 #[derive(Args)]
 pub(super) struct Demo {
@@ -40,7 +43,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> ExitCode {
-        match Log::start(LogFormat::Text, Some("warn"), LogLimits::default(), None) {
+        match Log::start(LogFormat::Text, Some(LOG_FILTER), LogLimits::default(), None) {
             Ok(log) => run(&log, self.serve(&log)),
             Err(error) => failed(&error),
         }
@@ -57,8 +60,9 @@ impl Demo {
         if std::net::TcpListener::bind(listen).is_err() {
             listen.set_port(0);
         }
-        config.listen = vec![ListenAddress::Tcp(listen)];
+        (config.listen, config.log_filter) = (vec![ListenAddress::Tcp(listen)], Some(LOG_FILTER.into()));
         log.say("loading the plugins and the sample knowledge base …");
+        let (hangups, listen) = (hangups(), config.listen.clone());
         let app = App::open(config, Inherited::default()).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
@@ -73,7 +77,11 @@ impl Demo {
             sample_request(addr),
             onward.display()
         ));
-        app.serve(stop_signal()).await
+        reload_at(hangups, app.reloads());
+        let source = move || {
+            Config::load(Some(&onward)).map(|config| Config { listen: listen.clone(), log_filter: Some(LOG_FILTER.into()), ..config })
+        };
+        app.serve(Arc::new(source), stop_signal()).await
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));
     keys.count("streams", &mut limits.streams, 1..=10_000);
     keys.count("embedding_inputs", &mut limits.embedding_inputs, 1..=100_000);
+    keys.count("reloads", &mut limits.reloads, 1..=100);
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Every key once with a valid and once with an invalid value. All problems are reported together, and the effective configuration
 //! reads back to the same.
 
+mod changes;
 mod keys;
 mod limits;
 mod prices;
@@ -377,6 +378,12 @@ fn a_collector_is_a_url_without_secrets() {
     wrong("[telemetry]\notlp_headers_secret = \"Authorization=Bearer x\"", &format!("2: telemetry.otlp_headers_secret: {hint}"));
     assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
     assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
+    let filtered = parse("[telemetry]\nlog_filter = \"info,cofferdam::llm=debug\"");
+    assert_eq!(filtered.log_filter.as_deref(), Some("info,cofferdam::llm=debug"));
+    assert_eq!(parse(&filtered.effective()).log_filter, filtered.log_filter);
+    let [problem] = &problems("[telemetry]\nlog_filter = \"cofferdam=loudly\"")[..] else { panic!("one problem") };
+    assert!(problem.starts_with("cofferdam.toml:2: telemetry.log_filter: is no filter: "), "{problem}");
+    wrong("[telemetry]\nlog_filter = 7", "2: telemetry.log_filter: expected a filter such as \"info,cofferdam::llm=debug\", found 7");
     let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
     let expected = "2: telemetry.otlp_endpoint: expected a collector's URL such as \"http://127.0.0.1:4318\", found";
     wrong(&endpoint("127.0.0.1:4318"), &format!("{expected} \"127.0.0.1:4318\""));

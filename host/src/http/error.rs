@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::echo::Echo;
+use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
 
@@ -25,6 +26,8 @@ pub(super) enum Failure {
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,

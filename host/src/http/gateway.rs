@@ -2,10 +2,11 @@
 //! All of it is one future, polled by the connection: nothing is spawned, so a client that hangs up drops everything.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
@@ -21,11 +22,12 @@ use super::error::{Failure, Refusal};
 use super::listen::{self, Bound, Door, Drain, Error, Handler, Inherited, Peer, Tls};
 use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Segments, Side, Surface};
-use super::shared::{Config, RequestShares, Shared, State};
+use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
+use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,7 +39,7 @@ const CHANGES_PAUSE: Duration = Duration::from_millis(10);
 
 /// A server that listens and does not yet serve.
 pub struct Server {
-    shared: Arc<Shared>,
+    gateway: Arc<Gateway>,
     main: listen::Server<Entrance>,
     /// None if the operator's routes are with the others.
     admin: Option<listen::Server<Entrance>>,
@@ -46,14 +48,33 @@ pub struct Server {
 
 /// A server that accepts no more, and still answers what came before.
 pub struct Draining {
-    shared: Arc<Shared>,
+    gateway: Arc<Gateway>,
     connections: Vec<listen::Draining>,
+}
+
+/// What the connections of a server have in common; which configuration a request is answered under is decided when it begins.
+struct Gateway {
+    current: ArcSwap<Shared>,
+    metrics: Arc<Metrics>,
 }
 
 /// Where connections come in, which decides what is there.
 struct Entrance {
-    shared: Arc<Shared>,
+    gateway: Arc<Gateway>,
     side: Side,
+}
+
+/// By which a running server is told of the next configuration.
+#[derive(Clone)]
+pub struct Switch(Arc<Gateway>);
+
+impl Switch {
+    /// Requests that begin from now on are answered under this configuration. What concerns the listening sockets and their connections stays as
+    /// it is.
+    pub fn to(&self, config: Config, state: State) {
+        let next = self.0.current.load().renewed(config, state);
+        self.0.current.store(Arc::new(next));
+    }
 }
 
 impl Server {
@@ -62,22 +83,13 @@ impl Server {
     /// # Errors
     /// `NeedsKeys` for an address that others can reach without keys; those of the sockets and of the certificate.
     pub async fn bind(config: Config, mut sockets: Inherited, state: State) -> Result<Self, Error> {
-        let Config { listen, admin_listen, socket_mode, tls, limits, keys, cors_origins, ready_requires_plugins } = config;
+        let Config { listen, admin_listen, socket_mode, tls, limits, .. } = config.clone();
         let tls = tls.map(|files| Tls::open(&files, &limits).map(Arc::new)).transpose()?;
-        let public = !keys.is_empty();
-        let shared = Arc::new(Shared {
-            shares: RequestShares::new(&limits),
-            limits: limits.clone(),
-            keys,
-            cors_origins,
-            ready_requires_plugins,
-            state,
-            openapi: LazyLock::new(openapi_document),
-            draining: AtomicBool::new(false),
-            plugins_tried: AtomicBool::new(false),
-        });
+        let public = !config.keys.is_empty();
+        let shared = Shared::new(config, state, openapi_document);
+        let gateway = Arc::new(Gateway { metrics: shared.state.metrics.clone(), current: ArcSwap::from_pointee(shared) });
         let door = |addresses, connections| Door { addresses, mode: socket_mode, tls: tls.clone(), public, connections };
-        let entrance = |side| Arc::new(Entrance { shared: Arc::clone(&shared), side });
+        let entrance = |side| Arc::new(Entrance { gateway: Arc::clone(&gateway), side });
         let apart = !admin_listen.is_empty();
         let side = if apart { Side::Clients } else { Side::Both };
         let main = listen::Server::bind(door(&listen, limits.connections), &mut sockets, limits.clone(), entrance(side)).await?;
@@ -92,7 +104,12 @@ impl Server {
         for fd in sockets.unused() {
             tracing::warn!("the socket fd:{fd} was handed over, and neither `listen` nor `admin.listen` names it");
         }
-        Ok(Self { shared, main, admin, tls })
+        Ok(Self { gateway, main, admin, tls })
+    }
+
+    /// By which the next configuration takes effect.
+    pub fn switch(&self) -> Switch {
+        Switch(Arc::clone(&self.gateway))
     }
 
     /// Where it listens.
@@ -107,7 +124,7 @@ impl Server {
 
     /// Waits until every plugin that a pipeline names was tried.
     pub async fn plugins_tried(&self) {
-        while !self.shared.loaded() {
+        while !self.gateway.current.load().loaded() {
             tokio::time::sleep(CHANGES_PAUSE).await;
         }
     }
@@ -117,7 +134,7 @@ impl Server {
     /// # Errors
     /// `Accept` if a listening socket breaks; connections are cut then.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Draining, Error> {
-        let Self { shared, main, admin, tls } = self;
+        let Self { gateway, main, admin, tls } = self;
         let shutdown = shutdown.shared();
         let serving = async {
             let admin = async {
@@ -136,7 +153,7 @@ impl Server {
             }
         };
         tokio::select! {
-            connections = serving => Ok(Draining { shared, connections: connections? }),
+            connections = serving => Ok(Draining { gateway, connections: connections? }),
             never = watching => match never {},
         }
     }
@@ -147,7 +164,7 @@ impl Draining {
     /// stops. What is used is not meant.
     pub fn changes_end(&self) -> impl Future<Output = ()> + use<> {
         // A request takes its place before it looks whether the server stops, so none is missed here.
-        let places = self.shared.shares.admin_places.clone();
+        let places = self.gateway.current.load().shares.admin_places.clone();
         async move {
             while places.held() > 0 {
                 tokio::time::sleep(CHANGES_PAUSE).await;
@@ -171,18 +188,36 @@ impl Handler for Entrance {
     type Body = Body;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
-        let Self { shared, side } = &*self;
+        self.gateway.current.load_full().answer(self.side, request, began, peer).await
+    }
+
+    fn connections_changed(&self, change: i64) {
+        self.gateway.metrics.connections(change);
+    }
+
+    fn connection_cut(&self, reason: &'static str) {
+        self.gateway.metrics.cut(reason);
+    }
+
+    /// From here on `/readyz` says so.
+    fn drain_begins(&self) {
+        self.gateway.current.load().draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    async fn answer(self: Arc<Self>, side: Side, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
         let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-        let (surface, found) = route::find(SURFACES, *side, &head.method, head.uri.path());
-        let origins = surface.cors.then_some(&shared.cors_origins);
-        let mut log = RequestLog::open(Arc::clone(shared), id, &head, began, peer);
+        let (surface, found) = route::find(SURFACES, side, &head.method, head.uri.path());
+        let origins = surface.cors.then_some(&self.cors_origins);
+        let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
         let (span, version) = (log.span.clone(), head.version);
         let answering = async {
             // Before anything is answered, so that no other rule holds for a question of a browser.
-            let checked = heads::check(&head, shared.limits.header_bytes);
-            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, *side, &head));
+            let checked = heads::check(&head, self.limits.header_bytes);
+            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, side, &head));
             if let Some(response) = asked {
                 log.route = PREFLIGHT;
                 return response;
@@ -219,19 +254,6 @@ impl Handler for Entrance {
         log.answered(response.status().as_u16());
         let (parts, content) = response.into_parts();
         Response::from_parts(parts, Body::new(content, log, version))
-    }
-
-    fn connections_changed(&self, change: i64) {
-        self.shared.state.metrics.connections(change);
-    }
-
-    fn connection_cut(&self, reason: &'static str) {
-        self.shared.state.metrics.cut(reason);
-    }
-
-    /// From here on `/readyz` says so.
-    fn drain_begins(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Limits {
     pub streams: u32,
     /// Texts in one embeddings request.
     pub embedding_inputs: usize,
+    /// Reloads of the configuration that wait for their turn; more are refused.
+    pub reloads: usize,
 }
 
 impl Default for Limits {
@@ -136,11 +138,21 @@ impl Default for Limits {
             streams: 100,
             // OpenAI's own limit.
             embedding_inputs: 2_048,
+            // One takes a fraction of a second; each that waits reads the file that is there when its turn comes.
+            reloads: 4,
         }
     }
 }
 
 impl Limits {
+    /// Takes from the limits that are `running` those of connections and of queues that were made when the server started.
+    pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
+        let Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, .. } = running.clone();
+        let Self { admin_connections, handshake_time, handshakes, certificate_time, .. } = running.clone();
+        *self = Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, ..self.clone() };
+        *self = Self { admin_connections, handshake_time, handshakes, certificate_time, ..self.clone() };
+    }
+
     /// What a JSON body may hold.
     pub(super) fn sizes(&self) -> Sizes {
         Sizes {

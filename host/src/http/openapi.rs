@@ -170,7 +170,7 @@ mod tests {
                     Access::Admin => json!([{"admin": []}]),
                 };
                 assert_eq!(operation["security"], security, "{}", route.name);
-                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str());
+                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str()) && route.name != "reload";
                 assert_eq!(operation["requestBody"]["content"].is_object(), takes_a_body, "{}", route.name);
                 let responses = operation["responses"].as_object().expect("answers");
                 assert!(responses.keys().any(|status| status.starts_with('2')), "{}", route.name);

@@ -199,6 +199,7 @@ mod tests {
             ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("GET", "/api/v1/usage", "usage", ""),
+            ("POST", "/api/v1/reload", "reload", ""),
             ("GET", "/healthz", "healthz", ""),
             ("GET", "/readyz", "readyz", ""),
             ("GET", "/metrics", "metrics", ""),

@@ -110,6 +110,12 @@ impl Workers {
         self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
     }
 
+    /// So many may wait from now on, of each priority.
+    pub(super) fn resize(&self, queue: usize) {
+        self.queries.permits.resize(queue);
+        self.documents.permits.resize(queue);
+    }
+
     /// Permits that are held, of both priorities.
     pub(super) fn held(&self) -> usize {
         self.queries.permits.held() + self.documents.permits.held()

@@ -16,7 +16,7 @@ use super::limiter::{Budget, Denied};
 use super::pace::Pace;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
-use super::{Exhausted, Fault, FaultKind, Hook, Limits, machine};
+use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
 use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
@@ -32,8 +32,8 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Budget>,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
-    pub(super) guests: Guests,
-    pub(super) ticker: Ticker,
+    pub(super) guests: Arc<Guests>,
+    pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Callee {
     pub(super) limits: Limits,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
-    pace: Pace,
+    pace: Arc<Pace>,
     figures: PluginFigures,
     shared: Arc<Shared>,
 }
@@ -90,11 +90,35 @@ pub(super) struct Checked<U> {
     check: Duration,
 }
 
+impl Shared {
+    /// The same engine, threads and permits under other limits.
+    pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
+        let Self { engine, permits, memory, guests, ticker, metrics, .. } = self;
+        memory.resize(limits.memory);
+        let (engine, permits, memory) = (engine.clone(), permits.clone(), memory.clone());
+        let (guests, ticker, metrics) = (guests.clone(), ticker.clone(), metrics.clone());
+        Self { engine, permits, memory, queue_time: limits.queue_time, starve_time: limits.starve_time, guests, ticker, metrics }
+    }
+}
+
 impl Callee {
     /// `calls` is how many may run at once.
     pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Shares::new(calls), pace: Pace::new(), figures, shared }
+        Self { name, version, limits, permits: Shares::new(calls), pace: Arc::new(Pace::new()), figures, shared }
+    }
+
+    /// The same plugin under other limits: its calls under way and its pace count for both.
+    pub(super) fn renewed(&self, limits: Limits, calls: usize, shared: &Arc<Shared>) -> Self {
+        let Self { name, version, permits, pace, figures, .. } = self;
+        permits.resize(calls);
+        let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
+        Self { name: name.clone(), version: version.clone(), limits, permits, pace, figures, shared: shared.clone() }
+    }
+
+    /// Whether its calls have these in common with those of the other plugins.
+    pub(super) fn is_among(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
     }
 
     /// A call for an exchange, whose clocks start when it runs.
@@ -161,7 +185,7 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (pace, bytes), work).await;
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
         pace.ran(place, spent.running + check, bytes);
         let call = HookCall {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use wasmtime::Store;
 
 use super::call::Callee;
+use super::capability::Capability;
 use super::exports::Exports;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::shapes::{Reply, Request};
 use super::store::State;
-use super::{Fault, FaultKind, Hook};
+use super::{Fault, FaultKind, Hook, PluginConfig};
 use crate::chat::{Completion, Exchange};
 
 /// A component that passed admission, with what the operator decided about it.
@@ -21,6 +22,10 @@ pub struct Plugin {
     /// SHA-256 of the component in hex.
     pub(super) hash: String,
     pub(super) exports: Arc<Exports>,
+    /// What it imports of what a plugin may call.
+    pub(super) wanted: Vec<Capability>,
+    /// What the operator decided when it was linked.
+    pub(super) own: PluginConfig,
 }
 
 impl Plugin {

@@ -65,6 +65,7 @@ struct Families {
     rag_documents: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
+    reloads: Counters<1>,
 }
 
 /// The handles of one provider.
@@ -202,6 +203,11 @@ impl Metrics {
         }
     }
 
+    /// The configuration was read again. `outcome` is `applied` or `refused`.
+    pub fn config_reload(&self, outcome: &'static str) {
+        self.families.reloads.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
     /// One search of an exchange that did not fail, its embedding included.
     pub fn rag_search(&self, seconds: f64, hits: usize) {
         self.search_seconds.observe(seconds);
@@ -236,6 +242,7 @@ impl Families {
             llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
+            reloads: plain(r, "config_reloads", "Reloads of the configuration", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),
         }
     }

@@ -5,7 +5,7 @@ use super::*;
 const PLUGIN: &str = "plugins.p.limits";
 
 /// Table, key, the least and the most value, and a value below and above them.
-const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
+pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
     (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
     (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
@@ -48,6 +48,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "streams", "1", "10_000", "0", "10_001"),
     ("limits.http", "embedding_inputs", "1", "100_000", "0", "100_001"),
+    ("limits.http", "reloads", "1", "100", "0", "101"),
     ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
     ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
     ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
@@ -126,7 +127,7 @@ fn every_limit_is_read_and_has_two_edges() {
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     let config = parse(
-        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\ntelemetry.log_filter = \"debug\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
     );
     let effective = config.effective();
     let table = |name: &str| {
@@ -151,6 +152,11 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);
-    check_all("telemetry", &[&config.telemetry, &config.log]);
+    #[derive(Debug)]
+    struct Filter {
+        #[expect(dead_code, reason = "printed")]
+        log_filter: Option<String>,
+    }
+    check_all("telemetry", &[&config.telemetry, &config.log, &Filter { log_filter: config.log_filter.clone() }]);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

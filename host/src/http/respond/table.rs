@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
+use crate::http::reload::ReloadError;
 use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
@@ -39,6 +40,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             response
         }
         Failure::Ledger(error) => report(error),
+        Failure::Reload(error) => reload(error),
         Failure::Panicked => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
     }
 }
@@ -232,6 +234,14 @@ fn report(error: &ledger::Error) -> ErrorResponse {
     match error {
         ledger::Error::TooMany { .. } => ErrorResponse::new(400, REQUEST, "report_too_large", error.to_string()),
         ledger::Error::Store(_) => ErrorResponse::new(500, SERVER, "usage_store_failed", INTERNAL),
+    }
+}
+
+/// Whoever may reload is the operator, who is told everything.
+fn reload(error: &ReloadError) -> ErrorResponse {
+    match error {
+        ReloadError::Invalid(_) => ErrorResponse::new(422, REQUEST, "invalid_configuration", error.to_string()),
+        ReloadError::Failed(_) => ErrorResponse::new(500, SERVER, "reload_failed", error.to_string()),
     }
 }
 

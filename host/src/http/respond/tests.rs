@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::chat::codec::Invalid;
+use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
@@ -156,6 +157,8 @@ fn failures() -> Vec<Failure> {
             .map(Failure::Put),
     );
     all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
+    all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all

@@ -7,6 +7,7 @@ mod namespaces;
 mod page;
 mod pipelines;
 mod plugins;
+mod reload;
 mod upload;
 mod usage;
 
@@ -265,6 +266,24 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 }],
             },
             handler: |call| Box::pin(usage::report(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/reload",
+            name: "reload",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Read the operator's file again; requests under way go on under the old one",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "What is different now, and what needs a restart.",
+                    contents: &[Media::Json(schema::<reload::ReloadReport<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(reload::reload(call)),
         },
     ],
 };

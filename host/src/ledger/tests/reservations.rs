@@ -252,7 +252,7 @@ async fn end_users_are_remembered_and_those_that_were_let_go_are_not() {
     }
     assert_eq!(uses(&house.ledger, "z").await, Err(Limit::TokensPerDay));
     house.ledger.close().await.unwrap();
-    let accounts: Vec<_> = house.ledger.store.budgets().await.unwrap().into_iter().map(|row| row.account).collect();
+    let accounts: Vec<_> = house.ledger.books.store.budgets().await.unwrap().into_iter().map(|row| row.account).collect();
     assert_eq!(accounts, ["user/a/y", "user/a/z"]);
     let house = house.restarted(with_end_users(2)).await;
     assert_eq!((uses(&house.ledger, "y").await, uses(&house.ledger, "x").await), (Err(Limit::TokensPerDay), Ok(())));

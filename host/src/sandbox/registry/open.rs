@@ -67,8 +67,8 @@ impl Registry {
         let engine = engine(config.limits.calls).map_err(broken)?;
         let permits = Shares::new(config.limits.calls as usize);
         let shared = Shared {
-            guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
-            ticker: Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?,
+            guests: Arc::new(Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?),
+            ticker: Arc::new(Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?),
             engine,
             permits,
             memory: Budget::new(config.limits.memory),
@@ -80,7 +80,7 @@ impl Registry {
         let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL, config.outside).map_err(broken)?;
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
-        let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
+        let watcher = Watcher::start(scanner).map_err(OpenError::Thread)?;
         Ok((registry, watcher))
     }
 }
