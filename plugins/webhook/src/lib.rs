@@ -98,8 +98,10 @@ fn refused(response: &Response) -> Result<PreOutcome, HookError> {
         return Err(HookError::Unavailable(format!("the webhook answered with status {status} and no `error`")));
     };
     let rejection = Rejection::new(status, code.unwrap_or_else(|| "refused_by_webhook".to_owned()), error);
-    let seconds = response.header("retry-after").and_then(|seconds| seconds.parse().ok());
-    Ok(seconds.map_or_else(|| rejection.clone(), |seconds| rejection.clone().retry_after(seconds)).into())
+    Ok(match response.header("retry-after").and_then(|seconds| seconds.parse().ok()) {
+        Some(seconds) => rejection.retry_after(seconds).into(),
+        None => rejection.into(),
+    })
 }
 
 #[cfg(test)]
