@@ -17,6 +17,7 @@ use cofferdam::telemetry::Metrics;
 use serde_json::Value;
 
 use crate::components::components;
+use crate::server::PATIENCE;
 use world::World;
 
 /// A sandbox with one guest, whose requests go to that world.
@@ -39,7 +40,8 @@ impl Sandbox {
             cache_dir: folder.path().join("compiled"),
             last_good_dir: folder.path().join("last-good"),
             plugins: BTreeMap::from([(name.clone(), config)]),
-            limits: ServerLimits::default(),
+            // A busy machine may take its time.
+            limits: ServerLimits { queue_time: PATIENCE, starve_time: PATIENCE, ..ServerLimits::default() },
             compiler: Compiler::InProcess,
             outside: world.outside(),
         };
