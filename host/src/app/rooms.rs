@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use super::ports::Attempts;
+use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
@@ -16,7 +16,7 @@ use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
 use crate::sandbox::settings::Book;
-use crate::sandbox::{Compiler, Ports, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -30,6 +30,7 @@ const PROBLEMS_MAX: usize = 20;
 pub(super) struct Rooms {
     config: Config,
     secrets: llm::Secrets,
+    plugin_secrets: PluginSecrets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
     pub(super) ledger: Arc<Ledger>,
@@ -55,6 +56,7 @@ impl Rooms {
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm);
+        let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
             cache_dir: config.data_dir.join("compiled"),
@@ -64,8 +66,8 @@ impl Rooms {
             compiler: Compiler::Child(this_program()?),
         };
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let (registry, watcher) =
-            Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
+        let ports = Ports { kv, settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
@@ -75,7 +77,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -149,6 +151,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

@@ -22,7 +22,7 @@ use super::refusal::{Refusal, not_compiled, short};
 use super::settings::{Live, told};
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
-use crate::chat::{Client, NAME_RULE, is_name};
+use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
 const TEXT_BYTES_MAX: usize = 500;
@@ -212,7 +212,7 @@ impl Admission {
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
         let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, self.shared.clone());
-        let call = callee.call(Hook::Describe, &"load".into(), &Client::Host);
+        let call = callee.call_at_load(Hook::Describe);
         let called = match call.guest().await {
             Ok(guest) => {
                 let work = async move {

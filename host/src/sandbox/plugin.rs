@@ -62,7 +62,7 @@ impl Plugin {
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
-        let call = self.callee.call(Hook::Pre, &exchange.id, &exchange.client);
+        let call = self.callee.call(Hook::Pre, &exchange);
         let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
@@ -88,7 +88,7 @@ impl Plugin {
         mut exchange: Exchange,
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
-        let call = self.callee.call(Hook::Post, &exchange.id, &exchange.client);
+        let call = self.callee.call(Hook::Post, &exchange);
         let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
