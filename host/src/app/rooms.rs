@@ -15,6 +15,7 @@ use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
+use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
 use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
@@ -33,6 +34,7 @@ pub(super) struct Rooms {
     plugin_secrets: PluginSecrets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
+    kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
@@ -66,7 +68,7 @@ impl Rooms {
             compiler: Compiler::Child(this_program()?),
         };
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let ports = Ports { kv, settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
@@ -77,7 +79,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -98,6 +100,9 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        if let Err(error) = self.kv.hand_over().await {
+            tracing::error!("what plugins keep could not be written: {error}");
+        }
         if let Err(error) = self.ledger.hand_over().await {
             tracing::error!("what was used up to now could not be written down: {error}");
         }

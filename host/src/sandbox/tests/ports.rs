@@ -47,6 +47,10 @@ impl KvStore for Nothing {
     fn keys<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Option<&'a str>, _: usize) -> Answer<'a, Vec<String>> {
         failed()
     }
+
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
+        failed()
+    }
 }
 
 impl PluginStore for Nothing {
