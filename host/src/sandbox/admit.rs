@@ -17,6 +17,7 @@ use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
@@ -35,6 +36,7 @@ const DESCRIBE_TIMES: u32 = 10;
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     wanted: Vec<Capability>,
+    copies: Copies,
 }
 
 /// Makes plugins of bytes.
@@ -72,7 +74,7 @@ impl Admission {
             return Err(format!("it is called `{stem}` after its file; rename the file to {NAME_RULE}").into());
         }
         inspect(bytes)?;
-        nested::check(bytes)?;
+        let copies = nested::check(bytes)?;
         let outline = Outline::read(bytes).map_err(|why| not_compiled(&why))?;
         let (image, limit) = (outline.image_bytes, self.limits.image_bytes);
         if image > limit {
@@ -85,7 +87,7 @@ impl Admission {
         let wanted = imports::check(&outline.imports, self.capabilities)?;
         self.linker(&wanted, &own_name(stem), self.own(stem))?;
         contract::check_exports(&outline.exports)?;
-        Ok(Looked { wanted })
+        Ok(Looked { wanted, copies })
     }
 
     /// Admits the component that was compiled of what was looked at, or says why not.
@@ -97,7 +99,7 @@ impl Admission {
         for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
             tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
         }
-        let description = self.describe(&guess, own, exports).await?;
+        let description = self.describe(&guess, own, looked.copies, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
         {
@@ -111,7 +113,8 @@ impl Admission {
         let own = self.configs.get(name).cloned().unwrap_or_default();
         let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
-        let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
+        let (limits, pace) = looked.copies.bounds(own.limits);
+        let callee = Callee::new(name.into(), version.into(), limits, self.calls_per_plugin, pace, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports })
     }
@@ -153,12 +156,12 @@ impl Admission {
     }
 
     /// Asks the component who it is, under the limits that a hook of the plugin would have.
-    async fn describe(&self, guess: &str, own: &PluginConfig, exports: Exports) -> Result<Option<Description>, Refusal> {
+    async fn describe(&self, guess: &str, own: &PluginConfig, copies: Copies, exports: Exports) -> Result<Option<Description>, Refusal> {
         let Some(plugin) = exports.plugin.clone() else { return Ok(None) };
-        let mut limits = own.limits;
+        let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, pace, self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
         let called = match call.guest(&Client::Host).await {
             Ok(guest) => {

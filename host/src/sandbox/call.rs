@@ -89,10 +89,10 @@ pub(super) struct Checked<U> {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+    /// `calls` is how many may run at once, and `pace` where they run.
+    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, pace: Pace, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Shares::new(calls), pace: Pace::new(), figures, shared }
+        Self { name, version, limits, permits: Shares::new(calls), pace, figures, shared }
     }
 
     /// A call for `request`, whose clocks start when it runs.

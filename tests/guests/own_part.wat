@@ -1,5 +1,5 @@
-  ;; The end of a component whose parts hand each other strings: build.rs puts it behind a pre-hook that does nothing. A list of a thousand
-  ;; texts of 15 million units goes from one part to the other while the component is instantiated. Copying them costs no fuel.
+  ;; The end of a component that calls a part of itself: build.rs puts it behind a pre-hook that does nothing. The component model lets only
+  ;; components that are side by side call each other. Were it otherwise, this would hand over a list of a thousand texts of 15 million units.
   (component $sink
     (core module $m
       (memory (export "memory") 240)
