@@ -63,6 +63,7 @@ mod observability;
 mod openapi;
 mod outputs;
 mod providers_table;
+mod quickjs;
 mod responses;
 mod retrieval;
 mod sandbox_limits;
