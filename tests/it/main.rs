@@ -70,6 +70,7 @@ mod plugin_kv;
 mod plugin_metrics;
 mod plugin_settings;
 mod providers_table;
+mod quickjs;
 mod reload;
 mod responses;
 mod retrieval;

@@ -104,10 +104,18 @@ impl Shared {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, settings: Live, calls: usize, shared: Arc<Shared>) -> Self {
+    /// `calls` is how many may run at once, and `pace` where they run.
+    pub(super) fn new(
+        name: Arc<str>,
+        version: Arc<str>,
+        limits: Limits,
+        settings: Live,
+        calls: usize,
+        pace: Pace,
+        shared: Arc<Shared>,
+    ) -> Self {
         let figures = shared.metrics.plugin(&name);
-        let (settings, pace) = (Arc::new(settings), Arc::new(Pace::new()));
+        let (settings, pace) = (Arc::new(settings), Arc::new(pace));
         Self { name, version, limits, settings, permits: Shares::new(calls), pace, figures, shared }
     }
 

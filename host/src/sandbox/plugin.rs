@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::settings::{Book, told};
 use super::shapes::{Reply, Request};
@@ -25,6 +26,8 @@ pub struct Plugin {
     pub(super) exports: Arc<Exports>,
     /// What it imports of what a plugin may call.
     pub(super) wanted: Vec<Capability>,
+    /// What its parts may hand each other, which bounds its limits.
+    pub(super) copies: Copies,
     /// What the operator decided when it was linked.
     pub(super) own: PluginConfig,
 }
