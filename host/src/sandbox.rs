@@ -14,6 +14,7 @@ mod compile;
 mod config;
 mod contract;
 mod convert;
+mod deltas;
 mod engine;
 mod env;
 mod exports;
@@ -36,6 +37,7 @@ mod refusal;
 mod registry;
 mod shapes;
 mod store;
+mod stream;
 mod ticker;
 mod wasi;
 
@@ -49,6 +51,7 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
+pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
 pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
 
 #[cfg(test)]

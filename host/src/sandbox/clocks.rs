@@ -97,6 +97,13 @@ impl Clocks {
         self.reading().since = Instant::now();
     }
 
+    /// As `start`, for the next call of the same instance: all readings begin anew.
+    pub(super) fn again(&self) {
+        self.apart.store(false, Ordering::Relaxed);
+        let now = Instant::now();
+        *self.reading() = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
+    }
+
     /// From now on its turns are on a thread of the guests'.
     pub(super) fn apart(&self) {
         self.apart.store(true, Ordering::Relaxed);
