@@ -114,38 +114,54 @@ impl<S: StreamHook> Guest for S {
     }
 }
 
-/// Text that has come and is held back until what follows it is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tail(String);
+/// Bytes of what went on that a tail remembers.
+const CONTEXT_BYTES: usize = 128;
+
+/// Text that has come and is held back until what follows it is known, with a little of what stood before it.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    text: String,
+    /// Where what is held back begins.
+    from: usize,
+}
 
 impl Tail {
     pub fn push(&mut self, more: &str) {
-        self.0.push_str(more);
+        self.text.push_str(more);
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text[self.from..]
+    }
+
+    /// The same behind the text that stood before it, as it came, of which at least the last 125 bytes are there; with where it begins.
+    #[must_use]
+    pub fn with_context(&self) -> (&str, usize) {
+        (&self.text, self.from)
     }
 
     /// All of it.
     #[must_use]
     pub fn take(&mut self) -> String {
-        std::mem::take(&mut self.0)
+        self.take_to(usize::MAX)
     }
 
     /// Its beginning, up to that byte or to the beginning of the character in which that byte is.
     #[must_use]
     pub fn take_to(&mut self, end: usize) -> String {
-        let end = (0..=end.min(self.0.len())).rev().find(|&at| self.0.is_char_boundary(at)).unwrap_or(0);
-        let rest = self.0.split_off(end);
-        std::mem::replace(&mut self.0, rest)
+        let end = self.text.floor_char_boundary(self.from.saturating_add(end).min(self.text.len()));
+        let taken = self.text[self.from..end].to_owned();
+        let forgotten = self.text.ceil_char_boundary(end.saturating_sub(CONTEXT_BYTES));
+        self.text.drain(..forgotten);
+        self.from = end - forgotten;
+        taken
     }
 
     /// All but its last so many bytes, or a few more of them where a character would be cut.
     #[must_use]
     pub fn take_all_but(&mut self, bytes: usize) -> String {
-        self.take_to(self.0.len().saturating_sub(bytes))
+        self.take_to(self.as_str().len().saturating_sub(bytes))
     }
 }
 
@@ -312,6 +328,17 @@ mod tests {
         }
         assert_eq!((tail.take_to(2).as_str(), tail.as_str()), ("a", "é🦀"));
         assert_eq!((tail.take_to(100).as_str(), tail.as_str()), ("é🦀", ""));
+    }
+
+    #[test]
+    fn a_tail_remembers_a_little_of_what_went_before() {
+        let mut tail = Tail::default();
+        tail.push(&"é".repeat(200));
+        tail.push("held");
+        assert_eq!(tail.take_all_but(4).len(), 400);
+        assert_eq!(tail.with_context(), (("é".repeat(64) + "held").as_str(), 128));
+        assert_eq!(tail.take(), "held");
+        assert_eq!((tail.as_str(), tail.with_context().1), ("", 128));
     }
 
     #[test]

@@ -130,6 +130,9 @@ async fn a_cut_after_the_first_byte_ends_the_choice_and_the_provider_is_hung_up_
     let error = cut(&events);
     assert_eq!((&error["message"], &error["code"], &error["type"]), (&json!("The reply was cut."), &json!("content_filter"), &json!("invalid_request_error")));
     upstream.hung_up().await;
+    let report = Client::of(server.address).get("/api/v1/usage").await.ok().json();
+    let replies: u64 = report["data"].as_array().expect("rows").iter().map(|row| row["replies"].as_u64().expect("a number")).sum();
+    assert_eq!(replies, 1, "what the provider is paid for stands in the ledger: {report}");
 }
 
 #[tokio::test]

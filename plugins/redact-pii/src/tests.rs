@@ -1,6 +1,6 @@
 //! What is redacted and what is not, as tables; then the hook itself.
 
-use cofferdam_guest::{Choice, Field, FunctionCall, HookError, Message, Part, Plugin, PostOutcome, TextPart, ToolCall, testing};
+use cofferdam_guest::{Choice, Field, FunctionCall, HookError, Message, Part, Plugin, PostOutcome, Replaced, TextPart, ToolCall, testing};
 
 use crate::RedactPii;
 use crate::redact::{Kinds, redact};
@@ -258,7 +258,7 @@ fn every_choice_is_looked_at_and_only_changed_ones_are_replaced() {
     let mut reply = testing::reply("Nothing.");
     reply.choices.push(Choice { index: 1, message: Message::assistant("jane@example.org"), finish_reason: None });
     let Ok(PostOutcome::Replace(replacement)) = RedactPii::on_reply(reply) else { panic!("nothing was replaced") };
-    assert_eq!(replacement.messages, [(1, Message::assistant("[redacted e-mail]"))]);
+    assert_eq!(replacement.messages, [Replaced { choice: 1, message: Message::assistant("[redacted e-mail]") }]);
 }
 
 #[test]
@@ -278,8 +278,8 @@ fn fields_beside_the_content_are_redacted_and_tool_calls_are_not() {
         field("refusal", "null"),
     ];
     let Ok(PostOutcome::Replace(replacement)) = RedactPii::on_reply(reply) else { panic!("nothing was replaced") };
-    let (index, message) = &replacement.messages[0];
-    assert_eq!(*index, 0);
+    let Replaced { choice, message } = &replacement.messages[0];
+    assert_eq!(*choice, 0);
     assert_eq!(message.tool_calls, [ToolCall::Function(call)]);
     assert!(matches!(&message.content[0], Part::Text(part) if part.extra[0].value == "[ {\"by\":\"[redacted e-mail]\", \"n\": 1.50} ]"));
     let refusal = "{\"type\":\"refusal\",\"refusal\":\"[redacted e-mail]\",\"id\":\"jane@example.org\"}";

@@ -68,6 +68,10 @@ impl Transform {
 
     /// Without a hook.
     async fn pass(&mut self) -> Option<Result<Frames, StreamError>> {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            return Some(Ok(Frames::from_iter([Frame::of(self.head.iter().cloned().chain(held).collect())])));
+        }
         self.from.as_mut()?.next().await
     }
 
