@@ -48,12 +48,16 @@ macro_rules! export_hook {
     ($plugin:ident: stream_hook) => {
         const _: () = {
             #[cfg(target_family = "wasm")]
-            $crate::bindings::stream::export!($plugin with_types_in $crate::bindings::stream);
+    $crate::bindings::stream::export!($plugin with_types_in $crate::bindings::stream);
             #[cfg(not(target_family = "wasm"))]
             let _ = <$plugin as $crate::StreamHook>::push;
         };
     };
     ($plugin:ident: $hook:ident) => {
-        ::core::compile_error!(::core::concat!("no such hook: `", ::core::stringify!($hook), "`; there are pre_hook, post_hook and stream_hook"));
+        ::core::compile_error!(::core::concat!(
+            "no such hook: `",
+            ::core::stringify!($hook),
+            "`; there are pre_hook, post_hook and stream_hook"
+        ));
     };
 }

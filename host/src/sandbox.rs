@@ -51,8 +51,8 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
 pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
+pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

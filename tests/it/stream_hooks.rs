@@ -11,7 +11,8 @@ use crate::upstream::{Script, Signal, Upstream, delta, finish};
 
 /// A pipeline `p` whose post-hook stage has those plugins, with those settings of `streamer`.
 fn server(upstream: &Upstream, plugins: &[&str], mode: &str, act: &str, more: &str) -> Builder {
-    let stages: String = plugins.iter().map(|name| format!("{{ stage = \"post_hook\", config = {{ function_id = \"{name}\" }} }},")).collect();
+    let stages: String =
+        plugins.iter().map(|name| format!("{{ stage = \"post_hook\", config = {{ function_id = \"{name}\" }} }},")).collect();
     let url = upstream.url();
     let config = format!(
         r#"
@@ -128,7 +129,10 @@ async fn a_cut_after_the_first_byte_ends_the_choice_and_the_provider_is_hung_up_
     events.extend(stream.all().await.expect("a stream"));
     assert_eq!(text(&events), "fine", "nothing of what was cut");
     let error = cut(&events);
-    assert_eq!((&error["message"], &error["code"], &error["type"]), (&json!("The reply was cut."), &json!("content_filter"), &json!("invalid_request_error")));
+    assert_eq!(
+        (&error["message"], &error["code"], &error["type"]),
+        (&json!("The reply was cut."), &json!("content_filter"), &json!("invalid_request_error"))
+    );
     upstream.hung_up().await;
     let report = Client::of(server.address).get("/api/v1/usage").await.ok().json();
     let replies: u64 = report["data"].as_array().expect("rows").iter().map(|row| row["replies"].as_u64().expect("a number")).sum();
@@ -192,12 +196,14 @@ async fn what_a_slow_observer_has_no_room_for_is_counted_as_unseen() {
     let upstream = Upstream::start().await;
     let long = "x".repeat(2_000);
     upstream.next(Script::streams(&["boom", &long, &long]));
-    let more = "limits = { time = \"10m\", fuel = 1_000_000_000_000_000, reply_time = \"10m\" }\n[limits.plugins]\nstream_buffer = \"1KiB\"";
+    let more =
+        "limits = { time = \"10m\", fuel = 1_000_000_000_000_000, reply_time = \"10m\" }\n[limits.plugins]\nstream_buffer = \"1KiB\"";
     let server = server(&upstream, &["streamer"], "observe", "none", more).start();
     assert_eq!(text_of(&told(&server).await).len(), 4_004);
     server.wait_for_log("closed Ending::Finished after");
     let metrics = Client::of(server.address).get("/metrics").await.text();
-    let unseen = metrics.lines().find_map(|line| line.strip_prefix("cofferdam_plugin_unseen_bytes_total{plugin=\"streamer\"} ")).expect("counted");
+    let unseen =
+        metrics.lines().find_map(|line| line.strip_prefix("cofferdam_plugin_unseen_bytes_total{plugin=\"streamer\"} ")).expect("counted");
     assert!(unseen.parse::<f64>().expect("a number") >= 4_000.0, "{unseen}");
 }
 
@@ -231,7 +237,8 @@ async fn an_end_that_a_hook_swallows_is_told_all_the_same() {
 #[tokio::test]
 async fn every_choice_and_the_arguments_of_calls_pass_through_the_hook() {
     let upstream = Upstream::start().await;
-    let chunk = |choice: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": [choice]}).to_string();
+    let chunk =
+        |choice: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": [choice]}).to_string();
     let call = |begin: bool, arguments: &str| {
         let mut call = json!({"index": 0, "function": {"arguments": arguments}});
         if begin {

@@ -181,7 +181,6 @@ impl Call<'_> {
         self.callee.figures.call(&HookCall { hook: self.env.hook.word(), outcome: kind.word(), ..HookCall::default() });
         self.env.fault(kind)
     }
-
 }
 
 impl Guest {

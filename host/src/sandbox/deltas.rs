@@ -173,13 +173,15 @@ fn back(choice: u32, piece: wit::Piece, out: &mut Vec<Delta>) -> Result<(), Stri
 /// Reads the field as a provider's, so that text which a hook hands over as some other field is text for the hooks behind it.
 fn other_back(choice: u32, text: String, out: &mut Vec<Delta>) -> Result<(), String> {
     let field = object(text, "another field of a delta")?;
-    let fields = codec::parse_fields(field.get().as_bytes()).map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
+    let fields = codec::parse_fields(field.get().as_bytes())
+        .map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
     if fields.len() != 1 {
         return Err(format!("another field of a delta is an object of one key, not of {}", fields.len()));
     }
     let entry: Fields = vec![("index".to_owned(), codec::raw_json(&choice)), ("delta".to_owned(), field)];
     let chunk = codec::object(&vec![("choices".to_owned(), codec::raw_json(&[codec::object(&entry)]))]);
-    let deltas = decode::chunk(chunk.get().as_bytes()).map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
+    let deltas =
+        decode::chunk(chunk.get().as_bytes()).map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
     out.extend(deltas.into_iter().filter(|delta| matches!(delta, Delta::Piece { .. })));
     Ok(())
 }

@@ -12,7 +12,8 @@ mod phone;
 mod redact;
 
 use cofferdam_guest::{
-    Delta, Ending, Farewell, HookError, Message, Opened, Opening, Part, Piece, Plugin, PostOutcome, Reply, Step, StreamHook, Texts, config, export,
+    Delta, Ending, Farewell, HookError, Message, Opened, Opening, Part, Piece, Plugin, PostOutcome, Reply, Step, StreamHook, Texts, config,
+    export,
 };
 use redact::{Kinds, redact};
 use serde::Deserialize;

@@ -52,8 +52,7 @@ impl Sent {
 
     fn ends(&self) -> Option<Frames> {
         let open = self.choices.iter().filter(|(_, ended)| !**ended);
-        let ends: Vec<Delta> =
-            open.map(|(choice, _)| Delta::Piece { choice: *choice, piece: Piece::Finish(CUT.to_owned()) }).collect();
+        let ends: Vec<Delta> = open.map(|(choice, _)| Delta::Piece { choice: *choice, piece: Piece::Finish(CUT.to_owned()) }).collect();
         let frame = |ends: Vec<Delta>| Frame::of(self.head.iter().cloned().chain(ends).collect());
         (!ends.is_empty()).then(|| Frames::from_iter([frame(ends)]))
     }

@@ -109,7 +109,12 @@ impl Plugins {
             bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
-            unseen: plain(r, "plugin_unseen_bytes", "Bytes of streamed replies that an observing stream hook was too slow to see", Family::default()),
+            unseen: plain(
+                r,
+                "plugin_unseen_bytes",
+                "Bytes of streamed replies that an observing stream hook was too slow to see",
+                Family::default(),
+            ),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }

@@ -1,9 +1,7 @@
 //! What a stream hook can do, well and badly. Settings: `mode`, and `act`, which it does when the text so far holds `boom`, or always if it
 //! is one of the good ones.
 
-use cofferdam_guest::{
-    Delta, Ending, Farewell, HookError, Opened, Opening, Piece, Rejection, Step, StreamHook, Tail, Texts, config, log,
-};
+use cofferdam_guest::{Delta, Ending, Farewell, HookError, Opened, Opening, Piece, Rejection, Step, StreamHook, Tail, Texts, config, log};
 
 pub struct Streamer {
     act: String,
