@@ -215,6 +215,14 @@ async fn a_hook_that_skips_is_not_called_again() {
 }
 
 #[tokio::test]
+async fn a_reply_of_which_all_is_given_back_is_the_same() {
+    let upstream = Upstream::start().await;
+    upstream.next(Script::streams(&["the ", "same"]));
+    let server = server(&upstream, &["noop-stream"], "", "", "").start();
+    assert_eq!(text_of(&told(&server).await), "the same");
+}
+
+#[tokio::test]
 async fn what_is_held_back_to_the_end_comes_whole_and_in_order() {
     let upstream = Upstream::start().await;
     upstream.next(Script::streams(&["a", "b", "c"]));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 
-use super::CUT;
+use super::stage::CUT;
 use crate::chat::{Delta, Frame, FrameStream, Frames, Piece, StreamError};
 
 #[derive(Default)]

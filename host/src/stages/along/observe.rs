@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
-use super::Stage;
+use super::stage::Stage;
 use crate::chat::{Delta, Frame, FrameStream, Frames, StreamError};
 use crate::sandbox::{Ending, Pushed, Step, StreamHook};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::{Stage, ping, stopped};
+use super::stage::{Stage, ping, stopped};
 use crate::chat::{Delta, Frame, FrameStream, Frames, Piece, StreamError};
 use crate::sandbox::{Ending, Pushed, Step, StreamHook};
 
