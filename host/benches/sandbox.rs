@@ -113,7 +113,7 @@ async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duratio
         params: Vec::new(),
         metadata: Default::default(),
         hits: Vec::new(),
-        skipped: Vec::new(),
+        skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
         kept: Default::default(),

@@ -1,6 +1,7 @@
-//! The commands: serve, demo, check-config, new-key. Reads the command line, runs the command and returns its exit code.
+//! The commands: serve, demo, check-config, new-key, backup, restore. Reads the command line, runs the command and returns its exit code.
 //! Everything that a command prints for other programs goes to standard output, and every error to standard error.
 
+mod backup;
 mod demo;
 mod exit;
 mod output;
@@ -37,6 +38,10 @@ enum Command {
         /// Who will use it; appears in logs and metrics.
         name: String,
     },
+    /// Back up what data_dir holds into a new directory; the server may run.
+    Backup(backup::Arguments),
+    /// Put a backup in the place of what data_dir holds, which is moved aside; the server must be stopped.
+    Restore(backup::Arguments),
     /// Compile one plugin; the server starts this command as a child process.
     #[command(hide = true)]
     CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64, code_bytes: u64 },
@@ -58,6 +63,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),
         Command::NewKey { name } => new_key(&name),
+        Command::Backup(args) => args.back_up(),
+        Command::Restore(args) => args.restore(),
         Command::CompileComponent { out, memory_bytes, cpu_seconds, code_bytes } => {
             let done = sandbox::compile_child(&out, sandbox::ChildLimits { memory_bytes, cpu_seconds, code_bytes });
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)

@@ -1,8 +1,9 @@
-//! Shares of what there is only so much of: places for requests, bytes of memory, a queue. A client may have more than its share while the
-//! others have nothing to do, and one that comes later finds room.
+//! Shares of what there is only so much of: places for requests, bytes of memory, a queue, processors. A client may have more than its share
+//! while the others have nothing to do, and one that comes later finds room.
 //! Invariants: no more is held than there is, and `admits` alone decides who gets what.
 
 mod lanes;
+mod priority;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::chat::Client;
 pub use lanes::Lanes;
+pub use priority::step_back;
 
 /// How many times what is free one client may have. With 3 a client that is alone gets three quarters of all, two greedy ones three sevenths
 /// each, and `n` of them leave one part in `3n + 1` for whoever comes next. The rule is that of dynamic thresholds (Choudhury and Hahne, 1998).
@@ -23,6 +25,8 @@ pub struct Shares(Arc<Mutex<State>>);
 struct State {
     total: usize,
     free: usize,
+    /// Units that are held beyond the total, since that was made smaller; they are not free when they come back.
+    excess: usize,
     /// Only clients that hold something, so that there are never more of them than units.
     held: HashMap<Client, usize>,
     waiting: Lanes<Waiting>,
@@ -50,7 +54,7 @@ fn admits(held: usize, free: usize, amount: usize) -> bool {
 
 impl Shares {
     pub fn new(total: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { total, free: total, held: HashMap::new(), waiting: Lanes::default() })))
+        Self(Arc::new(Mutex::new(State { total, free: total, excess: 0, held: HashMap::new(), waiting: Lanes::default() })))
     }
 
     /// So many units for that client, or none if they are not its to take now.
@@ -82,7 +86,25 @@ impl Shares {
     /// Units that are held, by all clients together.
     pub fn held(&self) -> usize {
         let state = self.state();
-        state.total - state.free
+        state.total + state.excess - state.free
+    }
+
+    /// There are so many units from now on. What is held stays held; if that is more, nobody gets any until enough has come back.
+    pub fn resize(&self, total: usize) {
+        let granted = {
+            let mut state = self.state();
+            let held = state.total + state.excess - state.free;
+            (state.total, state.free, state.excess) = (total, total.saturating_sub(held), held.saturating_sub(total));
+            state.grant_all()
+        };
+        self.hand_over(granted);
+    }
+
+    /// Outside the lock: whoever went away in this moment does not take its share, and dropped here it goes to the next one.
+    fn hand_over(&self, granted: Vec<(Client, Waiting)>) {
+        for (client, Waiting { amount, grant }) in granted {
+            let _ = grant.send(Share { shares: self.clone(), client, amount });
+        }
     }
 
     /// What a client can get that is alone.
@@ -120,13 +142,20 @@ impl State {
     }
 
     fn give_back(&mut self, client: &Client, amount: usize) {
-        self.free += amount;
+        let over = amount.min(self.excess);
+        self.excess -= over;
+        self.free += amount - over;
         if let Some(held) = self.held.get_mut(client) {
             *held -= amount;
             if *held == 0 {
                 self.held.remove(client);
             }
         }
+    }
+
+    /// Everybody who may have its units now.
+    fn grant_all(&mut self) -> Vec<(Client, Waiting)> {
+        std::iter::from_fn(|| self.next_granted()).collect()
     }
 
     /// Takes whoever may have its units now out of the queue, and counts these as held.
@@ -156,18 +185,12 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut granted = Vec::new();
-        {
+        let granted = {
             let mut state = self.shares.state();
             state.give_back(&self.client, self.amount);
-            while let Some((client, Waiting { amount, grant })) = state.next_granted() {
-                granted.push((grant, Share { shares: self.shares.clone(), client, amount }));
-            }
-        }
-        for (grant, share) in granted {
-            // Whoever went away in this moment does not take it; dropped here, outside the lock, it goes to the next one.
-            let _ = grant.send(share);
-        }
+            state.grant_all()
+        };
+        self.shares.hand_over(granted);
     }
 }
 

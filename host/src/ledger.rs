@@ -14,6 +14,7 @@ pub mod flusher;
 mod open;
 mod pending;
 mod price;
+pub mod renew;
 pub mod reservation;
 mod store;
 
@@ -24,7 +25,6 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::chat::Usage;
 use crate::telemetry::Metrics;
 use account::Denied;
 use accounts::{Accounts, Scope};
@@ -39,20 +39,21 @@ pub use pending::Entry;
 pub use price::{Price, Prices};
 pub use store::{BudgetRow, Group, SUM_MAX, StoreError, Sums, UsageStore, UseRow};
 
-/// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider reports beyond this is a
-/// mistake, and must not fill the sums.
-const TOKENS_MAX: u64 = 1_000_000_000;
-
 /// Reports that are made at once; others wait for them. Each reads for seconds at worst, and holds what searches and writers need too.
 const REPORTS_MAX: usize = 2;
 
-/// What was used, and what each caller may still use.
+/// What was used, and what each caller may still use, under one configuration. Those of a later one share its books: see `renewed`.
 pub struct Ledger {
+    books: Arc<Books>,
+    prices: Prices,
+    limits: Limits,
+}
+
+/// What goes on when the operator changes prices and limits.
+struct Books {
     pending: Mutex<Pending>,
     /// Of the callers that have limits.
     accounts: Mutex<Accounts>,
-    prices: Prices,
-    limits: Limits,
     store: Arc<dyn UsageStore>,
     /// The day for which old rows were deleted last; held while the store is written, so that a reader finds every reply once.
     writing: tokio::sync::Mutex<Option<Day>>,
@@ -62,6 +63,8 @@ pub struct Ledger {
     covers_ahead: AtomicBool,
     /// The last write of budgets failed: requests do not wait for another one until one has succeeded.
     uncovered: AtomicBool,
+    /// Another process writes the budgets.
+    handed_over: AtomicBool,
     reports: Arc<Semaphore>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -122,24 +125,32 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Takes from the limits that are `running` those of what is made when a ledger is opened.
+    pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
+        let Self { rows, flush, days, budget_parts, .. } = running.clone();
+        *self = Self { rows, flush, days, budget_parts, ..self.clone() };
+    }
+}
+
 impl Ledger {
     /// A reply for which nothing was reserved is over: it is counted, and its caller is charged for it. Blocks for no more than the addition.
     pub fn used(&self, entry: &Entry<'_>) {
-        let usage = believable(&entry.usage);
+        let usage = entry.usage.believable();
         if let Some(scope) = entry.caller.and_then(|caller| self.scope(caller, None)) {
             let amount = Amount::new(price::price(&self.prices, entry.provider, entry.model), &usage);
-            lock(&self.accounts).settle(&scope, &accounts::BothHeld::default(), &amount, None, (self.clock)());
+            lock(&self.books.accounts).settle(&scope, &accounts::BothHeld::default(), &amount, None, (self.books.clock)());
         }
         self.count(&Entry { usage, ..*entry });
     }
 
     /// Adds one reply to the sums.
     fn count(&self, entry: &Entry<'_>) {
-        let (now, usage) = ((self.clock)(), &entry.usage);
+        let (now, usage) = ((self.books.clock)(), &entry.usage);
         let cost = price::price(&self.prices, entry.provider, entry.model).map(|price| price.of(usage));
-        lock(&self.pending).add(now.day(), entry, cost);
+        lock(&self.books.pending).add(now.day(), entry, cost);
         let names = [entry.pipeline, entry.caller.unwrap_or_default(), entry.provider, short(entry.model)];
-        self.metrics.tokens(names, [usage.prompt, usage.completion, usage.cached, usage.reasoning]);
+        self.books.metrics.tokens(names, [usage.prompt, usage.completion, usage.cached, usage.reasoning]);
     }
 
     /// Lets one request of this caller in, and counts it against its limits.
@@ -147,7 +158,7 @@ impl Ledger {
     /// # Errors
     /// The limit that is used up, and for how long.
     pub fn admit(&self, caller: &str) -> Result<(), Refused> {
-        let admitted = lock(&self.accounts).admit(caller, (self.clock)());
+        let admitted = lock(&self.books.accounts).admit(caller, (self.books.clock)());
         admitted.map_err(|denied| self.refused(caller, denied, false))
     }
 
@@ -157,29 +168,29 @@ impl Ledger {
     /// The limit that is used up, and for how long.
     pub fn admit_end_user(&self, caller: &str, end_user: &Arc<str>) -> Result<(), Refused> {
         let Some(scope) = self.scope(caller, Some(end_user)) else { return Ok(()) };
-        let admitted = lock(&self.accounts).admit_end_user(&scope, (self.clock)());
+        let admitted = lock(&self.books.accounts).admit_end_user(&scope, (self.books.clock)());
         admitted.map_err(|denied| self.refused(caller, denied, true))
     }
 
     /// What this caller, and its end user if it has one, has left; none if there are no limits.
     pub fn standing(&self, caller: &str, end_user: Option<&str>) -> Option<Standing> {
-        lock(&self.accounts).standing(caller, end_user, (self.clock)())
+        lock(&self.books.accounts).standing(caller, end_user, (self.books.clock)())
     }
 
     fn scope(&self, caller: &str, end_user: Option<&Arc<str>>) -> Option<Scope> {
-        let key = Arc::clone(lock(&self.accounts).key(caller)?);
+        let key = Arc::clone(lock(&self.books.accounts).key(caller)?);
         Some(Scope { key, end_user: end_user.cloned() })
     }
 
     fn refused(&self, caller: &str, denied: Denied, end_user: bool) -> Refused {
         let Denied { limit, allowed, why, retry_after } = denied;
-        self.metrics.rate_limited(caller, limit.key());
+        self.books.metrics.rate_limited(caller, limit.key());
         Refused { caller: caller.to_owned(), end_user, limit, allowed, why, retry_after }
     }
 
     /// The day that it is in UTC.
     pub fn today(&self) -> Day {
-        (self.clock)().day()
+        (self.books.clock)().day()
     }
 
     /// Writes what the store does not have yet. Once begun this goes on to its end even if the caller goes away, for a row that is taken and
@@ -205,40 +216,59 @@ impl Ledger {
         written.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
 
+    /// As `close`, when another process takes over while requests still run here. What is used up to now is written down, and what those
+    /// requests have reserved with it, so that both processes together allow no more than the budgets. From here on budgets are the other
+    /// one's to write; what is used still is added to the report, where sums only grow, whoever adds.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn hand_over(self: &Arc<Self>) -> Result<(), Error> {
+        let closed = self.close().await;
+        // Whoever is writing now ends before this returns.
+        let _alone = self.books.covering.lock().await;
+        self.books.handed_over.store(true, Ordering::Relaxed);
+        // As if the store had failed: requests go on without it.
+        self.books.uncovered.store(true, Ordering::Relaxed);
+        closed
+    }
+
     async fn write(&self) -> Result<(), Error> {
         let rows = self.write_rows().await;
         self.write_covers(false).await.and(rows)
     }
 
     async fn write_rows(&self) -> Result<(), Error> {
-        let mut forgotten = self.writing.lock().await;
-        let rows = lock(&self.pending).take();
+        let mut forgotten = self.books.writing.lock().await;
+        let rows = lock(&self.books.pending).take();
         if !rows.is_empty()
-            && let Err(error) = self.store.add(&rows).await
+            && let Err(error) = self.books.store.add(&rows).await
         {
-            lock(&self.pending).give_back(&rows);
+            lock(&self.books.pending).give_back(&rows);
             return Err(error.into());
         }
         let today = self.today();
         if *forgotten != Some(today) {
-            self.store.forget_before(today.back(self.limits.days - 1)).await?;
-            self.store.forget_budgets_before(today.month()).await?;
+            self.books.store.forget_before(today.back(self.limits.days - 1)).await?;
+            self.books.store.forget_budgets_before(today.month()).await?;
             *forgotten = Some(today);
         }
         Ok(())
     }
 
     async fn write_covers(&self, exact: bool) -> Result<(), Error> {
-        let _alone = self.covering.lock().await;
-        let (covers, gone) = lock(&self.accounts).begin_covers(exact, (self.clock)());
+        let _alone = self.books.covering.lock().await;
+        if self.books.handed_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (covers, gone) = lock(&self.books.accounts).begin_covers(exact, (self.books.clock)());
         if covers.is_empty() && gone.is_empty() {
             return Ok(());
         }
         let row = |(scope, cover): &(Scope, Cover)| accounts::row(scope, cover);
         let (rows, names) = (covers.iter().map(row).collect::<Vec<_>>(), gone.iter().map(Scope::name).collect::<Vec<_>>());
-        let written = self.store.put_budgets(&rows, &names).await;
-        let mut accounts = lock(&self.accounts);
-        self.uncovered.store(written.is_err(), Ordering::Relaxed);
+        let written = self.books.store.put_budgets(&rows, &names).await;
+        let mut accounts = lock(&self.books.accounts);
+        self.books.uncovered.store(written.is_err(), Ordering::Relaxed);
         match written {
             Ok(()) => accounts.end_covers(&covers),
             Err(_) => accounts.retry_covers(&covers, gone),
@@ -252,25 +282,18 @@ impl Ledger {
     /// # Errors
     /// `TooMany`, `Store`.
     pub async fn report(self: &Arc<Self>, from: Day, to: Day, group: Option<Group>) -> Result<Vec<UseRow>, Error> {
-        let permit = Arc::clone(&self.reports).acquire_owned().await.map_err(|e| Error::Store(e.to_string()))?;
+        let permit = Arc::clone(&self.books.reports).acquire_owned().await.map_err(|e| Error::Store(e.to_string()))?;
         let ledger = Arc::clone(self);
         // A task of its own, so that the permit is held for as long as the store works, even if the caller goes away.
         let report = tokio::spawn(async move {
             let _permit = permit;
             ledger.flush().await?;
             let limit = ledger.limits.report_rows;
-            let rows = ledger.store.read(from, to, group, limit.saturating_add(1)).await?;
+            let rows = ledger.books.store.read(from, to, group, limit.saturating_add(1)).await?;
             if rows.len() > limit { Err(Error::TooMany { limit }) } else { Ok(rows) }
         });
         report.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }
-}
-
-/// Counts that somebody can have used.
-fn believable(usage: &Usage) -> Usage {
-    let Usage { prompt, completion, cached, reasoning, .. } = *usage;
-    let [prompt, completion, cached, reasoning] = [prompt, completion, cached, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
-    Usage { prompt, completion, cached, reasoning, ..*usage }
 }
 
 /// A panic elsewhere leaves sums that are right as far as they go.

@@ -17,6 +17,7 @@ pub mod files;
 pub mod http;
 pub mod ledger;
 pub mod llm;
+pub mod outbound;
 pub mod pipeline;
 pub mod rag;
 pub mod sandbox;

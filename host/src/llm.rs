@@ -74,6 +74,15 @@ pub struct Llm {
     attempts: Attempts,
     /// The models of each provider that clients may name.
     offers: BTreeMap<String, Vec<String>>,
+    config: Config,
+    common: Common,
+}
+
+/// What all providers share, under every configuration.
+#[derive(Clone)]
+struct Common {
+    tls: Arc<Tls>,
+    memory: ReplyMemory,
 }
 
 /// Who answers under a provider's name.
@@ -88,16 +97,57 @@ impl Llm {
     /// # Errors
     /// `Unreachable` if a provider's `base_url` is no http or https URL.
     pub fn new(config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
-        let (tls, memory) = (Arc::new(Tls::default()), ReplyMemory::new(config.limits.replies_bytes));
+        let common = Common { tls: Arc::default(), memory: ReplyMemory::new(config.limits.replies_bytes) };
+        let attempts = Attempts::new(config.limits.clone(), Arc::clone(&observer), config.providers.keys());
+        let fresh = |_: &str, _: &ProviderConfig| None;
+        Self::with(config, secrets, &observer, attempts, common, fresh)
+    }
+
+    /// The next configuration's providers. Of each whose endpoint is the same, its connections, tokens and circuits go on; requests that
+    /// began with this one end with it.
+    ///
+    /// # Errors
+    /// As `new`; nothing has changed then.
+    pub fn renewed(&self, config: Config, secrets: Secrets, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+        let same = |name: &str, entry: &ProviderConfig| {
+            let before = self.config.providers.get(name);
+            before.is_some_and(|before| before.names_the_endpoint_of(entry))
+        };
+        let attempts = self.attempts.renewed(config.limits.clone(), Arc::clone(&observer), config.providers.iter(), same);
+        let alike = config.limits.bound_an_attempt_as(&self.config.limits);
+        let kept = |name: &str, entry: &ProviderConfig| match self.providers.get(name)? {
+            Vendor::Http(provider) if alike && same(name, entry) => Some(provider.renewed(entry, &observer)),
+            _ => None,
+        };
+        Self::with(config, secrets, &observer, attempts, self.common.clone(), kept)
+    }
+
+    /// This configuration is the one in force: what all of them share is as large as it says, and what a provider that is gone had failed at
+    /// is forgotten.
+    pub fn take_effect(&self) {
+        self.common.memory.resize(self.config.limits.replies_bytes);
+        self.attempts.take_effect();
+    }
+
+    fn with(
+        config: Config,
+        secrets: Secrets,
+        observer: &Arc<dyn Observer>,
+        attempts: Attempts,
+        common: Common,
+        kept: impl Fn(&str, &ProviderConfig) -> Option<Provider>,
+    ) -> Result<Self, Error> {
+        let Common { tls, memory } = &common;
         let vendor = |name: &str, entry: &ProviderConfig| {
             let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
-            Ok(Vendor::Http(Box::new(Provider::new(name, entry, dialect, &config.limits, (&memory, &tls), &observer)?)))
+            let fresh = || Provider::new(name, entry, dialect, &config.limits, (memory, tls), observer);
+            Ok(Vendor::Http(Box::new(kept(name, entry).map_or_else(fresh, Ok)?)))
         };
         let providers = config.providers.iter().map(|(name, entry)| Ok((name.clone(), vendor(name, entry)?)));
         let providers = providers.collect::<Result<_, Error>>()?;
         let offering = |(name, entry): (&String, &ProviderConfig)| (name.clone(), entry.models.clone());
         let offers = config.providers.iter().filter(|(_, entry)| !entry.models.is_empty()).map(offering).collect();
-        Ok(Self { providers, secrets, attempts: Attempts::new(config.limits, observer), offers })
+        Ok(Self { providers, secrets, attempts, offers, config, common })
     }
 
     /// Whether a pipeline may name this provider.

@@ -8,6 +8,7 @@ mod error;
 pub mod fake;
 mod knowledge;
 mod limits;
+mod listing;
 mod pocket;
 mod store;
 
@@ -17,7 +18,7 @@ pub use error::Error;
 pub use knowledge::Knowledge;
 pub use limits::{Limits, TOP_K_MAX};
 pub use pocket::Pocket;
-pub use store::{DocumentInfo, DocumentStore, NewDocument, Put, StoredDocument, VectorSpace};
+pub use store::{DocumentInfo, DocumentStore, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 #[cfg(test)]
 mod tests;

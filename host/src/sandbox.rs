@@ -35,13 +35,14 @@ mod plugin;
 mod queue;
 mod refusal;
 mod registry;
+pub mod settings;
 mod shapes;
 mod store;
 mod stream;
 mod ticker;
 mod wasi;
 
-pub use capability::check_grant;
+pub use capability::{check_grant, http, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
@@ -51,7 +52,7 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
+pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
 pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
 
 #[cfg(test)]

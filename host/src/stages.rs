@@ -128,14 +128,14 @@ fn count_missing(fault: &Fault, metrics: &Metrics) {
 }
 
 /// Applies the operator's `on_failure` after a call: returns the fault, or notes that the plugin was skipped.
-fn settle(fault: Fault, plugins: &Plugins, exchange: &mut Exchange, metrics: &Metrics) -> Result<(), Error> {
+fn settle(fault: Fault, plugins: &Plugins, exchange: &Exchange, metrics: &Metrics) -> Result<(), Error> {
     count_missing(&fault, metrics);
     match plugins.on_failure(&fault) {
         OnFailure::Reject => Err(Error::Fault(fault)),
         OnFailure::Skip => {
             tracing::warn!(request = &*exchange.id, plugin = &*fault.plugin, hook = fault.hook.word(), %fault, "plugin skipped");
             metrics.plugin(&fault.plugin).skipped(fault.hook.word());
-            exchange.skipped.push(fault.plugin);
+            exchange.skipped.add(fault.plugin);
             Ok(())
         }
     }

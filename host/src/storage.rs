@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::ledger::UsageStore;
 use crate::pipeline::PipelineStore;
 use crate::rag::DocumentStore;
+use crate::sandbox::kv::KvStore;
+use crate::sandbox::settings::PluginStore;
 
 /// One backend, opened: a store for each room that keeps something.
 #[derive(Clone)]
@@ -15,4 +17,6 @@ pub struct Stores {
     pub pipelines: Arc<dyn PipelineStore>,
     pub usage: Arc<dyn UsageStore>,
     pub documents: Arc<dyn DocumentStore>,
+    pub kv: Arc<dyn KvStore>,
+    pub plugins: Arc<dyn PluginStore>,
 }

@@ -9,7 +9,7 @@ mod span;
 
 use std::error::Error;
 
-pub use log::{Log, LogError, LogFormat, LogLimits};
+pub use log::{Log, LogError, LogFormat, LogLimits, filter_log, log_filter_problem};
 pub use metrics::{CONTENT_TYPE, HookCall, Metrics, Operation, PluginFigures};
 pub use otlp::{Collecting, Deliver, Export, Spans, queue};
 pub use span::{Ended, llm_answered, llm_done, llm_server, llm_span, llm_used, plugin_done, plugin_span, request_done, request_span};

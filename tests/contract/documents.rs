@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam::chat::Hit;
-use cofferdam::rag::{DocumentInfo, DocumentStore, Error, Namespace, NewDocument, Put, VectorSpace};
+use cofferdam::rag::{DocumentInfo, DocumentStore, Error, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 use super::backends::Backend;
 
@@ -20,8 +20,14 @@ on_every_backend!(
     new_vectors_of_a_large_document_are_found_after_reopening,
     vectors_for_a_document_that_changed_meanwhile_are_refused,
     vectors_that_do_not_fit_are_refused_and_nothing_is_stored,
-    documents_are_listed_by_name_with_what_is_known_of_them,
+    documents_are_listed_by_id_with_what_is_known_of_them,
+    a_page_is_the_same_whatever_was_added_or_deleted_before_it,
+    an_api_shows_only_what_is_its_own,
+    namespaces_and_apis_are_listed_while_they_hold_a_document,
     a_deleted_document_is_gone,
+    a_cleared_namespace_is_gone_whole_and_nothing_else_is,
+    a_cleared_namespace_has_all_its_room_again,
+    a_large_namespace_is_seen_whole_or_not_at_all_while_it_is_cleared,
     preparing_changes_nothing_that_is_found,
     a_document_is_seen_whole_while_many_tasks_write,
     hits_are_exact_among_many,
@@ -59,6 +65,24 @@ fn document(id: &str, name: &str, chunks: &[(&str, f32)]) -> NewDocument {
 
 async fn put(store: &Arc<dyn DocumentStore>, document: NewDocument) -> Put {
     store.put(&namespace("n"), document, ALL).await.unwrap()
+}
+
+/// Every document of the namespace, by the smallest pages.
+async fn listed(store: &Arc<dyn DocumentStore>, namespace: &Namespace) -> Vec<StoredDocument> {
+    let mut all: Vec<StoredDocument> = Vec::new();
+    loop {
+        let after = all.last().map(|document| document.info.id.clone()).unwrap_or_default();
+        let page = Page { after: &after, count: 1 };
+        let found = store.documents(&namespace.api, Some(&namespace.name), page).await.unwrap();
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
+}
+
+fn first(count: usize) -> Page<'static> {
+    Page { after: "", count }
 }
 
 async fn near(store: &Arc<dyn DocumentStore>, degrees: f32, count: usize) -> Vec<Hit> {
@@ -111,11 +135,11 @@ async fn chunks_of_equal_score_come_in_the_order_they_were_put(backend: impl Bac
 async fn what_was_put_is_found_again_after_reopening(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "a.txt", &[("zero", 0.0), ("ninety", 90.0)])).await;
-    let (before, listed) = (near(&store, 20.0, 9).await, store.list(&namespace("n")).await.unwrap());
+    let (before, documents) = (near(&store, 20.0, 9).await, listed(&store, &namespace("n")).await);
     drop(store);
     let store = self::store(&backend).await;
     assert!(!store.is_empty(&namespace("n")).await.unwrap());
-    assert_eq!((near(&store, 20.0, 9).await, store.list(&namespace("n")).await.unwrap()), (before, listed));
+    assert_eq!((near(&store, 20.0, 9).await, listed(&store, &namespace("n")).await), (before, documents));
 }
 
 async fn a_document_takes_the_place_of_the_one_of_its_name(backend: impl Backend) {
@@ -140,9 +164,10 @@ async fn namespaces_do_not_see_each_other(backend: impl Backend) {
     for namespace in &namespaces {
         let hits = store.nearest(namespace, &space("m"), at(0.0), 9).await.unwrap();
         assert_eq!(texts(&hits), [format!("{} {}", namespace.api, namespace.name)]);
-        assert_eq!(store.list(namespace).await.unwrap().len(), 1);
+        assert_eq!(listed(&store, namespace).await.len(), 1);
     }
-    assert!(store.delete(&namespaces[0], "a.txt").await.unwrap());
+    assert!(!store.delete(&namespaces[1], "0").await.unwrap(), "it is another one's");
+    assert!(store.delete(&namespaces[0], "0").await.unwrap());
     let left = [true, false, false, false];
     for (namespace, empty) in namespaces.iter().zip(left) {
         assert_eq!(store.is_empty(namespace).await.unwrap(), empty);
@@ -265,18 +290,86 @@ async fn vectors_that_do_not_fit_are_refused_and_nothing_is_stored(backend: impl
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero"]);
 }
 
-async fn documents_are_listed_by_name_with_what_is_known_of_them(backend: impl Backend) {
+async fn documents_are_listed_by_id_with_what_is_known_of_them(backend: impl Backend) {
     let store = store(&backend).await;
-    assert_eq!(store.list(&namespace("n")).await.unwrap(), []);
-    let b = NewDocument { space: space("other"), ..document("1", "b", &[("b0", 0.0)]) };
-    let a = document("2", "a", &[("a0", 0.0), ("a1", 0.0)]);
+    assert_eq!(listed(&store, &namespace("n")).await, []);
+    let b = NewDocument { space: space("other"), ..document("2", "b", &[("b0", 0.0)]) };
+    let a = document("1", "a", &[("a0", 0.0), ("a1", 0.0)]);
     put(&store, b.clone()).await;
     put(&store, a.clone()).await;
     put(&store, document("3", "é", &[("é0", 0.0)])).await;
-    let listed = store.list(&namespace("n")).await.unwrap();
-    assert_eq!(listed.iter().map(|document| document.info.name.as_str()).collect::<Vec<_>>(), ["a", "b", "é"]);
-    assert_eq!((&listed[0].info, listed[0].model.as_str(), listed[0].chunks), (&a.info, "m", 2));
-    assert_eq!((&listed[1].info, listed[1].model.as_str(), listed[1].chunks), (&b.info, "other", 1));
+    let all = listed(&store, &namespace("n")).await;
+    assert_eq!(all.iter().map(|document| document.info.name.as_str()).collect::<Vec<_>>(), ["a", "b", "é"]);
+    let of = |document: &NewDocument, model: &str, chunks| StoredDocument {
+        info: document.info.clone(),
+        namespace: "n".into(),
+        model: model.into(),
+        chunks,
+    };
+    assert_eq!(all[..2], [of(&a, "m", 2), of(&b, "other", 1)]);
+    assert_eq!(store.document("support", "2").await.unwrap(), Some(of(&b, "other", 1)));
+    assert_eq!(store.document("support", "4").await.unwrap(), None);
+    assert_eq!(store.document("sales", "2").await.unwrap(), None, "it is of another API");
+}
+
+fn ids(documents: &[StoredDocument]) -> Vec<&str> {
+    documents.iter().map(|document| document.info.id.as_str()).collect()
+}
+
+async fn a_page_is_the_same_whatever_was_added_or_deleted_before_it(backend: impl Backend) {
+    let store = store(&backend).await;
+    for id in ["b", "d", "f", "h"] {
+        put(&store, document(id, id, &[("text", 0.0)])).await;
+    }
+    let page = async |after: &str, count| {
+        let found = store.documents("support", Some("n"), Page { after, count }).await.unwrap();
+        ids(&found).join(" ")
+    };
+    assert_eq!(page("", 2).await, "b d");
+    assert_eq!(page("d", 2).await, "f h");
+    put(&store, document("a", "a", &[("text", 0.0)])).await;
+    assert!(store.delete(&namespace("n"), "d").await.unwrap());
+    assert_eq!(page("d", 2).await, "f h", "what it begins after is gone");
+    put(&store, document("g", "f", &[("text", 0.0)])).await;
+    assert_eq!(page("d", 9).await, "g h", "what replaced f has an id of its own");
+    assert_eq!((page("h", 2).await, page("", 0).await, page("", usize::MAX).await), (String::new(), String::new(), "a b g h".into()));
+}
+
+async fn an_api_shows_only_what_is_its_own(backend: impl Backend) {
+    let store = store(&backend).await;
+    for (id, (api, name)) in [("support", "n"), ("support", "o"), ("sales", "n"), ("supportn", "")].into_iter().enumerate() {
+        let namespace = Namespace { api: api.into(), name: name.into() };
+        store.put(&namespace, document(&id.to_string(), "a", &[("text", 0.0)]), ALL).await.unwrap();
+    }
+    let of = async |api: &str, namespace: Option<&str>| ids(&store.documents(api, namespace, first(9)).await.unwrap()).join(" ");
+    assert_eq!((of("support", None).await, of("support", Some("n")).await), ("0 1".into(), "0".into()));
+    assert_eq!((of("sales", None).await, of("sales", Some("o")).await), ("2".into(), String::new()));
+    assert_eq!(store.clear(&Namespace { api: "sales".into(), name: "o".into() }).await.unwrap(), None);
+    assert_eq!(store.clear(&Namespace { api: "sales".into(), name: "n".into() }).await.unwrap(), Some(1));
+    assert_eq!((of("support", None).await, of("supportn", None).await, of("sales", None).await), ("0 1".into(), "3".into(), String::new()));
+}
+
+async fn namespaces_and_apis_are_listed_while_they_hold_a_document(backend: impl Backend) {
+    let store = store(&backend).await;
+    assert_eq!((store.apis(first(9)).await.unwrap(), store.namespaces("support", first(9)).await.unwrap()), (vec![], vec![]));
+    for (id, (api, name)) in [("b", "y"), ("b", "x"), ("b", "x"), ("a", "z"), ("b", "w"), ("c", "x")].into_iter().enumerate() {
+        let namespace = Namespace { api: api.into(), name: name.into() };
+        store.put(&namespace, document(&id.to_string(), &id.to_string(), &[("text", 0.0), ("more", 1.0)]), ALL).await.unwrap();
+    }
+    let namespaces = async |after: &str, count| {
+        let found = store.namespaces("b", Page { after, count }).await.unwrap();
+        found.iter().map(|NamespaceInfo { name, documents }| format!("{name}{documents}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        (namespaces("", 9).await, namespaces("", 2).await, namespaces("x", 9).await),
+        ("w1 x2 y1".into(), "w1 x2".into(), "y1".into())
+    );
+    let apis = async |after: &str, count| store.apis(Page { after, count }).await.unwrap().join(" ");
+    assert_eq!((apis("", 9).await, apis("", 1).await, apis("a", 9).await), ("a b c".into(), "a".into(), "b c".into()));
+    let (x, z) = (Namespace { api: "b".into(), name: "x".into() }, Namespace { api: "a".into(), name: "z".into() });
+    assert_eq!(store.clear(&x).await.unwrap(), Some(2));
+    assert!(store.delete(&z, "3").await.unwrap());
+    assert_eq!((namespaces("", 9).await, apis("", 9).await), ("w1 y1".into(), "b c".into()));
 }
 
 async fn a_deleted_document_is_gone(backend: impl Backend) {
@@ -284,19 +377,85 @@ async fn a_deleted_document_is_gone(backend: impl Backend) {
     put(&store, document("1", "a", &[("a0", 0.0), ("a1", 90.0)])).await;
     put(&store, document("2", "b", &[("b0", 0.0)])).await;
     assert_eq!(near(&store, 0.0, 9).await.len(), 3);
-    assert!(!store.delete(&namespace("other"), "a").await.unwrap());
-    assert!(store.delete(&namespace("n"), "a").await.unwrap());
-    assert!(!store.delete(&namespace("n"), "a").await.unwrap());
+    assert!(!store.delete(&namespace("other"), "1").await.unwrap());
+    assert!(!store.delete(&namespace("n"), "a").await.unwrap(), "that is its name");
+    assert!(store.delete(&namespace("n"), "1").await.unwrap());
+    assert!(!store.delete(&namespace("n"), "1").await.unwrap());
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["b0"]);
     assert_eq!((store.texts("1").await.unwrap().len(), store.chunk_count(&namespace("n"), "").await.unwrap()), (0, 1));
     assert_eq!(put(&store, document("3", "a", &[("a again", 0.0)])).await, STORED);
-    assert!(store.delete(&namespace("n"), "b").await.unwrap());
+    assert!(store.delete(&namespace("n"), "2").await.unwrap());
     drop(store);
     let store = self::store(&backend).await;
     // Also before anything was looked for.
-    assert!(store.delete(&namespace("n"), "a").await.unwrap());
+    assert!(store.delete(&namespace("n"), "3").await.unwrap());
     assert!(store.is_empty(&namespace("n")).await.unwrap());
     assert_eq!(near(&store, 0.0, 9).await, []);
+}
+
+async fn a_cleared_namespace_is_gone_whole_and_nothing_else_is(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("a0", 0.0), ("a1", 90.0)])).await;
+    put(&store, NewDocument { space: space("other"), ..document("2", "b", &[("b0", 0.0)]) }).await;
+    let other = namespace("other");
+    store.put(&other, document("3", "a", &[("kept", 0.0)]), ALL).await.unwrap();
+    assert_eq!(near(&store, 0.0, 9).await.len(), 2);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(2), "those of other spaces too");
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), None);
+    let is_gone = async |store: &Arc<dyn DocumentStore>| {
+        assert_eq!((near(store, 0.0, 9).await, listed(store, &namespace("n")).await), (vec![], vec![]));
+        assert_eq!((store.document("support", "1").await.unwrap(), store.texts("1").await.unwrap()), (None, vec![]));
+        assert!(store.is_empty(&namespace("n")).await.unwrap() && !store.delete(&namespace("n"), "1").await.unwrap());
+        assert_eq!((store.chunk_count(&namespace("n"), "").await.unwrap(), store.stale(&namespace("n"), "x").await.unwrap()), (0, vec![]));
+        assert_eq!(texts(&store.nearest(&other, &space("m"), at(0.0), 9).await.unwrap()), ["kept"]);
+    };
+    is_gone(&store).await;
+    drop(store);
+    let store = self::store(&backend).await;
+    is_gone(&store).await;
+    assert_eq!(put(&store, document("4", "a", &[("a again", 0.0)])).await, STORED, "nothing is replaced");
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["a again"]);
+}
+
+async fn a_cleared_namespace_has_all_its_room_again(backend: impl Backend) {
+    let store = store(&backend).await;
+    let put = async |document| store.put(&namespace("n"), document, 2).await.unwrap();
+    assert_eq!(put(document("1", "a", &[("a0", 0.0), ("a1", 0.0)])).await, STORED);
+    assert_eq!(put(document("2", "b", &[("b0", 0.0)])).await, Put::Full);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
+    assert_eq!(put(document("3", "b", &[("b0", 0.0), ("b1", 0.0)])).await, STORED);
+    assert_eq!(put(document("4", "c", &[("c0", 0.0)])).await, Put::Full);
+    assert!(store.delete(&namespace("n"), "3").await.unwrap());
+    assert_eq!(put(document("5", "c", &[("c0", 0.0), ("c1", 0.0)])).await, STORED);
+}
+
+async fn a_large_namespace_is_seen_whole_or_not_at_all_while_it_is_cleared(backend: impl Backend) {
+    let store = store(&backend).await;
+    let chunks: Vec<(&str, f32)> = (0..700).map(|n| ("text", n as f32 / 10.0)).collect();
+    for id in ["1", "2", "3"] {
+        put(&store, document(id, id, &chunks)).await;
+    }
+    assert_eq!(near(&store, 0.0, 9999).await.len(), 2100);
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut seen = 1;
+                while seen > 0 {
+                    let listed = ids(&store.documents("support", Some("n"), first(9)).await.unwrap()).len();
+                    seen = near(&store, 0.0, 9999).await.len();
+                    assert!([0, 2100].contains(&seen), "{seen} hits");
+                    assert!([0, 3].contains(&listed) && (listed > 0 || seen == 0), "{listed} documents and then {seen} hits");
+                }
+            })
+        })
+        .collect();
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(3));
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert_eq!(put(&store, document("4", "1", &[("new", 0.0)])).await, STORED);
+    assert_eq!(texts(&near(&store, 0.0, 9999).await), ["new"]);
 }
 
 async fn preparing_changes_nothing_that_is_found(backend: impl Backend) {
@@ -344,7 +503,7 @@ async fn a_document_is_seen_whole_while_many_tasks_write(backend: impl Backend) 
     for task in writers.chain(readers).collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    assert_eq!(store.list(&namespace("n")).await.unwrap().len(), 31);
+    assert_eq!(listed(&store, &namespace("n")).await.len(), 31);
 }
 
 async fn hits_are_exact_among_many(backend: impl Backend) {

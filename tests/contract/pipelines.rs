@@ -13,6 +13,7 @@ on_every_backend!(
     pipelines_come_in_the_order_of_their_ids,
     pipelines_that_are_put_at_once_are_all_kept,
     a_put_whose_caller_goes_away_is_whole_or_nothing,
+    a_deleted_pipeline_is_gone_also_after_reopening,
 );
 
 async fn store(backend: &impl Backend) -> Arc<dyn PipelineStore> {
@@ -66,6 +67,20 @@ async fn pipelines_that_are_put_at_once_are_all_kept(backend: impl Backend) {
         assert_eq!(id, &format!("p{n}"));
         assert!([format!("{{\"n\":{n}}}"), format!("{{\"n\":{}}}", n + 10)].contains(json), "{json}");
     }
+}
+
+async fn a_deleted_pipeline_is_gone_also_after_reopening(backend: impl Backend) {
+    let pipelines = store(&backend).await;
+    pipelines.put("a", "{}").await.unwrap();
+    pipelines.put("ab", "{}").await.unwrap();
+    assert!(!pipelines.delete("b").await.unwrap());
+    assert!(pipelines.delete("a").await.unwrap());
+    assert!(!pipelines.delete("a").await.unwrap());
+    drop(pipelines);
+    let pipelines = store(&backend).await;
+    assert_eq!(pipelines.all().await.unwrap(), rows(&[("ab", "{}")]));
+    pipelines.put("a", "[]").await.unwrap();
+    assert_eq!(pipelines.all().await.unwrap(), rows(&[("a", "[]"), ("ab", "{}")]));
 }
 
 async fn a_put_whose_caller_goes_away_is_whole_or_nothing(backend: impl Backend) {

@@ -1,13 +1,17 @@
 //! How the real server listens: connections, limits, draining. It is spoken to in raw bytes if a library would not send what must be sent.
 //! Limits are tiny and every wait is for an event; patience bounds only a failure.
 
+mod addresses;
+mod admin;
 mod crowd;
 mod drain;
+mod handover;
 mod http2;
 mod raw;
 mod shares;
 mod sizes;
 mod times;
+mod tls;
 mod unread;
 mod wire;
 

@@ -72,7 +72,7 @@ fn exchange() -> Exchange {
         params: Vec::new(),
         metadata: Default::default(),
         hits: Vec::new(),
-        skipped: Vec::new(),
+        skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
         kept: Default::default(),

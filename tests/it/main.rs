@@ -29,11 +29,14 @@ mod contract {
     #[macro_use]
     mod backends;
     mod documents;
+    mod kv;
     mod pipelines;
+    mod plugins;
     mod usage;
 }
 
 mod abuse;
+mod backup;
 mod bodies;
 mod browser;
 mod chaos;
@@ -41,6 +44,7 @@ mod clients;
 mod conformance;
 mod cors;
 mod crash;
+mod day;
 mod deploy;
 mod dialects;
 mod embeddings;
@@ -50,12 +54,17 @@ mod hooks;
 mod hostile;
 mod ledger;
 mod listening;
+mod listings;
 mod llm;
 mod loading;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod missing;
+mod observability;
 mod openapi;
 mod outputs;
 mod providers_table;
+mod reload;
 mod responses;
 mod retrieval;
 mod sandbox_limits;

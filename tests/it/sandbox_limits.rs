@@ -70,7 +70,7 @@ fn exchange(question: &str) -> Exchange {
         params: Vec::new(),
         metadata: Default::default(),
         hits: Vec::new(),
-        skipped: Vec::new(),
+        skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
         kept: Default::default(),

@@ -239,7 +239,7 @@ async fn with_no_file_at_all_it_serves() {
 
 #[tokio::test]
 async fn two_servers_do_not_share_a_data_directory() {
-    let server = Server::with(CONFIG).start();
+    let server = Server::with(&format!("limits.handover_time = \"0s\"\n{CONFIG}")).start();
     let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam"));
     let folder = server.folder.path();
     let ended = second.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).output().expect("it runs");

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,6 +19,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What the server writes once every plugin file that was there at the start is live or was refused.
 const PLUGINS_TRIED: &str = "every plugin file was tried";
 
+/// Where a server listens if a test does not say.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -31,8 +35,13 @@ pub struct Builder {
     config: String,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    /// Variables that it does not get.
+    unset: Vec<String>,
+    listen: Vec<String>,
     program: PathBuf,
     script: Option<String>,
+    handed_over: Option<OwnedFd>,
 }
 
 impl Server {
@@ -42,8 +51,12 @@ impl Server {
             config: config.into(),
             folder: Arc::new(tempfile::tempdir().expect("a folder")),
             environment: Vec::new(),
+            arguments: Vec::new(),
+            unset: Vec::new(),
+            listen: vec![LOOPBACK.into()],
             program: env!("CARGO_BIN_EXE_cofferdam").into(),
             script: None,
+            handed_over: None,
         }
     }
 
@@ -55,6 +68,18 @@ impl Server {
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) -> String {
         self.log.wait_for(part)
+    }
+
+    /// Waits until the server has written a line that `is_it`.
+    #[track_caller]
+    pub fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        self.log.wait_for_line(is_it)
+    }
+
+    /// The rest of the first line on standard output that begins with `prefix`, after the one with its address.
+    #[track_caller]
+    pub fn says(&self, prefix: &str) -> String {
+        self.stdout.wait_for(prefix).trim_start_matches(prefix).to_owned()
     }
 
     pub fn log(&self) -> String {
@@ -79,6 +104,19 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server can be signalled");
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("the server can be signalled");
+    }
+
+    /// Puts another text into its file, as an editor does that writes beside it and renames.
+    pub fn reconfigure(&self, config: &str) {
+        let beside = self.folder.path().join("cofferdam.toml.new");
+        std::fs::write(&beside, config).expect("the file can be written");
+        std::fs::rename(beside, self.folder.path().join("cofferdam.toml")).expect("the file can be renamed");
+    }
+
     /// Of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -99,6 +137,18 @@ impl Builder {
     pub fn plugin_as(self, name: &str, file: &str) -> Self {
         deploy(&components().path(name), &self.folder.path().join("plugins"), file);
         self
+    }
+
+    /// Listens there in place of a free port. The first must be of TCP. Without any, the file's addresses hold.
+    pub fn listen(mut self, addresses: &[&str]) -> Self {
+        self.listen = addresses.iter().map(|&address| address.into()).collect();
+        self
+    }
+
+    /// Hands that socket over as descriptor 3, as systemd does.
+    pub fn hand_over(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.handed_over = Some(socket.into());
+        self.listen(&["fd:3"])
     }
 
     /// Takes a part of the configuration out.
@@ -135,6 +185,17 @@ impl Builder {
         self
     }
 
+    /// Words for the command line, behind all others.
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.unset.push(name.into());
+        self
+    }
+
     /// Uses the folder of an earlier server.
     pub fn folder(mut self, folder: Arc<TempDir>) -> Self {
         self.folder = folder;
@@ -159,10 +220,26 @@ impl Builder {
         Server::listening(child, log, self.folder)
     }
 
+    /// Starts it and waits for its end; what it wrote to standard error.
+    pub fn refused(self) -> String {
+        let (mut child, log) = self.spawn();
+        assert!(!child.wait().expect("it ends").success(), "it must not start");
+        log.ended()
+    }
+
+    /// Starts it while another server has its folder, and waits until it says that it waits.
+    pub fn start_waiting(self) -> Waiting {
+        let (child, log) = self.spawn();
+        log.wait_for("in use by another server; waiting");
+        Waiting { child, log, folder: self.folder }
+    }
+
     fn spawn(&self) -> (Child, Log) {
         let file = self.folder.path().join("cofferdam.toml");
         std::fs::write(&file, &self.config).expect("the file can be written");
-        let program = match &self.script {
+        // A socket that is handed over needs a shell, which then is the script.
+        let script = self.script.as_deref().or_else(|| self.handed_over.as_ref().map(|_| AS_SYSTEMD));
+        let program = match script {
             None => Command::new(&self.program),
             Some(script) => {
                 let mut shell = Command::new("sh");
@@ -170,16 +247,37 @@ impl Builder {
                 shell
             }
         };
-        let mut command = serve_command(program, self.folder.path());
-        command.arg("--config").arg(&file).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        let mut command = serve_command(program, self.folder.path(), &self.listen, self.handed_over.as_ref());
+        command.arg("--config").arg(&file).args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        for name in &self.unset {
+            command.env_remove(name);
+        }
         started(command)
     }
 }
 
-fn serve_command(mut command: Command, folder: &Path) -> Command {
-    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder);
+/// A server that waits for the folder of another one.
+pub struct Waiting {
+    child: Child,
+    log: Log,
+    folder: Arc<TempDir>,
+}
+
+impl Waiting {
+    /// Waits until it listens.
+    pub fn takes_over(self) -> Server {
+        Server::listening(self.child, self.log, self.folder)
+    }
+}
+
+/// What puts a socket where systemd puts it: descriptor 3, for the process of that number.
+const AS_SYSTEMD: &str = r#"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@""#;
+
+fn serve_command(mut command: Command, folder: &Path, listen: &[String], handed_over: Option<&OwnedFd>) -> Command {
+    command.arg("serve").args(listen.iter().flat_map(|address| ["--listen", address])).current_dir(folder);
     command.env("COFFERDAM_LOG", "debug,hyper=info,h2=info");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(handed_over.map_or_else(Stdio::null, |fd| fd.try_clone().expect("a descriptor").into()));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -192,7 +290,7 @@ fn started(mut command: Command) -> (Child, Log) {
 impl Server {
     /// A server in an empty folder: no file, all defaults.
     pub fn without_file(folder: TempDir) -> Server {
-        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path()));
+        let (child, log) = started(serve_command(Command::new(env!("CARGO_BIN_EXE_cofferdam")), folder.path(), &[LOOPBACK.into()], None));
         let server = Self::listening(child, log, Arc::new(folder));
         server.wait_for_log(PLUGINS_TRIED);
         server
@@ -222,7 +320,8 @@ impl Server {
     fn listening(mut child: Child, log: Log, folder: Arc<TempDir>) -> Server {
         let stdout = child.stdout.take().expect("stdout is a pipe");
         let mut lines = BufReader::new(stdout).lines();
-        let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok());
+        let address =
+            lines.find_map(|line| line.ok()?.strip_prefix("listening on http")?.trim_start_matches('s').strip_prefix("://")?.parse().ok());
         let Some(address) = address else {
             let _ = child.wait();
             panic!("the server did not start:\n{}", log.ended());
@@ -285,6 +384,15 @@ impl Log {
         let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, |text| !text.contains(part)).expect("log");
         assert!(!timeout.timed_out(), "the server never wrote {part:?}");
         text.lines().find(|line| line.contains(part)).expect("it was there").to_owned()
+    }
+
+    #[track_caller]
+    fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let text = self.text.0.lock().expect("log");
+        let missing = |text: &mut String| !text.lines().any(&is_it);
+        let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, missing).expect("log");
+        assert!(!timeout.timed_out(), "the server never wrote such a line");
+        text.lines().find(|line| is_it(line)).expect("it was there").to_owned()
     }
 
     fn ended(&self) -> String {

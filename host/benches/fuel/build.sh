@@ -26,7 +26,6 @@ cp "$OUT/target/wasm32-wasip2/plugin/fuel_rust.wasm" "$OUT/fuel-rust.wasm"
 "$BIN/wasm-tools" component embed "$OUT/wit" "$OUT/go.core.wasm" -w fuel -o "$OUT/go.embedded.wasm"
 "$BIN/wasm-tools" component new "$OUT/go.embedded.wasm" -o "$OUT/fuel-go.wasm" --adapt wasi_snapshot_preview1="$OUT/stub.wasm"
 
-sed 's/NAME/fuel-qjs/' fuel.js > "$OUT/qjs.js" && sed 's/NAME/fuel-sm/' fuel.js > "$OUT/sm.js"
-node "$NODE/.bin/componentize-qjs" --wit "$OUT/wit" -n fuel --sync --js "$OUT/qjs.js" -o "$OUT/fuel-qjs.wasm"
+sed 's/NAME/fuel-sm/' fuel.js > "$OUT/sm.js"
 node "$NODE/.bin/jco" componentize "$OUT/sm.js" -w "$OUT/wit" -n fuel --disable all -o "$OUT/fuel-sm.wasm"
 "$BIN/componentize-py" -d "$OUT/wit" -w fuel componentize fuel_app -s -o "$OUT/fuel-py.wasm"

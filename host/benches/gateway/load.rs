@@ -124,10 +124,26 @@ pub(super) async fn try_send(sender: &mut SendRequest<Full<Bytes>>, question: &Q
     try_to_send(sender, question).await.ok().map(Response::into_body)
 }
 
+/// Whether the question has a good answer.
+pub(super) async fn succeeds(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> bool {
+    let reply = try_to_send(sender, question).await.expect("an answer");
+    let good = reply.status().is_success();
+    good & reply.into_body().collect().await.is_ok()
+}
+
 async fn try_to_send(sender: &mut SendRequest<Full<Bytes>>, question: &Question) -> hyper::Result<Response<Incoming>> {
     let request = Request::post("/v1/chat/completions").header("host", "localhost").header("content-type", "application/json");
     sender.ready().await?;
     sender.send_request(request.body(Full::new(question.body.clone())).expect("a request")).await
+}
+
+/// Sends a file to a knowledge base and waits until it is stored.
+pub(super) async fn upload(sender: &mut SendRequest<Full<Bytes>>, path: &str, name: &str, text: &str) {
+    let body = format!("--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{text}\r\n--x--\r\n");
+    let request = Request::post(path).header("host", "localhost").header("content-type", "multipart/form-data; boundary=x");
+    let reply = sender.send_request(request.body(Full::new(body.into())).expect("a request")).await.expect("a reply");
+    assert!(reply.status().is_success(), "{reply:?}");
+    reply.into_body().collect().await.expect("a body");
 }
 
 /// The body at `path`.

@@ -2,14 +2,16 @@
 //! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
 //! Prints ratios, added latency, the time to the first streamed byte, what each adapter adds, what a slow stream holds, idle memory and the
 //! binary's size. `COFFERDAM_BENCH_BINARY=PATH` measures another build of the gateway; the arguments `streams` and `crowd` measure a part,
-//! and `beside` what others notice of hostile guests.
+//! `beside` what others notice of hostile guests, `busy` hook calls on a machine without an idle processor, `knowledge` questions beside documents.
 
 mod beside;
+mod busy;
 #[path = "../../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs two components of the many")]
 mod components;
 mod crowd;
 mod dialects;
+mod knowledge;
 mod load;
 mod mock;
 mod peers;
@@ -38,6 +40,11 @@ fn main() {
             beside::hammer(&address, arguments.next().and_then(|calls| calls.parse().ok()).expect("a number"));
         }
         Some("beside") => beside(),
+        Some("busy") => busy(),
+        Some("spin") => busy::spin(),
+        Some("knowledge") => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(knowledge::measure())
+        }
         Some("crowd") => crowd(),
         Some("streams") => streams(),
         _ => bench(),
@@ -49,6 +56,13 @@ fn beside() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mock = Process::peer("mock", &[], "0,1");
     runtime.block_on(beside::measure(&mock));
+}
+
+/// Hook calls beside programs that take all they can get.
+fn busy() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], "0,1");
+    runtime.block_on(busy::measure(&mock));
 }
 
 /// The slow streams alone.

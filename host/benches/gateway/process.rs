@@ -15,7 +15,7 @@ pub(super) const DIALECTS: [(&str, &str); 5] =
 pub(super) struct Process {
     child: Child,
     pub(super) address: SocketAddr,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Process {
@@ -24,7 +24,7 @@ impl Process {
         let this = std::env::current_exe().expect("this program's path");
         let mut command = on_cores(cores, this.as_os_str());
         command.arg(role).args(arguments);
-        Self::start(command, None)
+        Self::start(command.stderr(Stdio::null()), None)
     }
 
     /// The gateway in front of the mock, with those plugins as pre- and post-hook.
@@ -46,8 +46,8 @@ impl Process {
         }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
         let mut command = on_cores("0", binary().as_os_str());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
-        let gateway = Self::start(command, Some(folder));
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path()).stderr(Stdio::null());
+        let gateway = Self::start(&mut command, Some(folder));
         gateway.wait_until_ready();
         gateway
     }
@@ -68,11 +68,6 @@ impl Process {
 
     /// The gateway on both cores, with that guest as a hook of the pipeline `victim`, a quick hook in `quick`, and none in `calm`.
     pub(super) fn beside(mock: &Process, guest: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
-        for name in [guest, "noop_pre"] {
-            std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
-        }
         let name = guest.replace('_', "-");
         let mut config = format!("[plugins.{name}.limits]\nfuel = 1_000_000_000_000\n");
         config += &format!("[providers.openai]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n", mock.address);
@@ -83,12 +78,62 @@ impl Process {
                 "[[pipelines]]\nid = \"{id}\"\npipeline = [ {hook}{{ stage = \"llm\", config = {{ primary = {{ provider = \"openai\", model = \"mock\" }} }} }} ]\n"
             );
         }
+        // A line for each hook call, and no others.
+        Self::on_both_cores(&config, &[guest, "noop_pre"], "off,cofferdam::telemetry::span=debug")
+    }
+
+    /// The gateway on both cores with a quick hook before and after the model.
+    pub(super) fn hooked_on_both_cores(mock: &Process) -> Self {
+        let config = format!(
+            r#"
+            [providers.openai]
+            kind = "openai"
+            base_url = "http://{}/v1"
+            [[pipelines]]
+            id = "openai"
+            pipeline = [
+                {{ stage = "pre_hook", config = {{ function_id = "noop-pre" }} }},
+                {{ stage = "llm", config = {{ primary = {{ provider = "openai", model = "mock" }} }} }},
+                {{ stage = "post_hook", config = {{ function_id = "noop-post" }} }},
+            ]
+            "#,
+            mock.address
+        );
+        Self::on_both_cores(&config, &["noop_pre", "noop_post"], "off")
+    }
+
+    /// The gateway on both cores with a pipeline `knowledge` that quotes what it finds.
+    pub(super) fn knowledge() -> Self {
+        let config = r#"
+            [[pipelines]]
+            id = "knowledge"
+            pipeline = [
+                { stage = "rag", config = { top_k = 2, score_threshold = 0.0 } },
+                { stage = "llm", config = { primary = { provider = "builtin", model = "extractive" } } },
+            ]
+        "#;
+        Self::on_both_cores(config, &[], "off")
+    }
+
+    fn on_both_cores(config: &str, plugins: &[&str], filter: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
+        for name in plugins {
+            std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
+        }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
         let mut command = on_cores("0,1", binary().as_os_str());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
-        let gateway = Self::start(command, Some(folder));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).current_dir(folder.path()).env("COFFERDAM_LOG", filter);
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
+        let gateway = Self::start(command.stderr(log), Some(folder));
         gateway.wait_until_ready();
         gateway
+    }
+
+    /// Its log lines so far, of a gateway on both cores.
+    pub(super) fn log(&self) -> String {
+        let folder = self.folder.as_ref().expect("a gateway has one");
+        std::fs::read_to_string(folder.path().join("log")).expect("it was made when the gateway started")
     }
 
     /// Who asks for the hook of `victim`, so many times at once, until it is dropped.
@@ -96,12 +141,11 @@ impl Process {
         Self::peer("hammer", &[&gateway.address.to_string(), &calls.to_string()], "0,1")
     }
 
-    fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("taskset and the program start");
+    fn start(command: &mut Command, folder: Option<tempfile::TempDir>) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("taskset and the program start");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://")?.parse().ok()).expect("the process listens");
-        Self { child, address, _folder: folder }
+        Self { child, address, folder }
     }
 
     /// User and system time of all threads, ended ones not counted: none of ours end while measured.

@@ -4,13 +4,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Client, Fields, Json, Message};
+use super::{Client, Fields, Json, Message, Tries};
 
 /// Names the request in every reply, log line and plugin call.
 pub type RequestId = Arc<str>;
@@ -42,8 +41,8 @@ pub struct Exchange {
     /// What retrieval found and injected; empty when it did not run.
     pub hits: Vec<Hit>,
     /// Plugins whose fault was passed over under `on_failure = "skip"`.
-    pub skipped: Vec<Arc<str>>,
-    /// Tries at providers so far; the last one answered.
+    pub skipped: Skipped,
+    /// Tries at providers so far.
     pub tries: Tries,
     /// What lasts as long as the exchange.
     pub kept: Kept,
@@ -74,19 +73,22 @@ impl Exchange {
     }
 }
 
-/// Counts the attempts at providers for one exchange. Clones count together, so that whoever keeps one knows the number if the exchange fails.
+/// Plugins whose fault was passed over, in order. Clones are one list, so that whoever keeps one knows them if the exchange fails.
 #[derive(Clone, Debug, Default)]
-pub struct Tries(Arc<AtomicU32>);
+pub struct Skipped(Arc<Mutex<Vec<Arc<str>>>>);
 
-impl Tries {
-    /// One more begins; its number, counted from 1.
-    pub fn begin(&self) -> u32 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+impl Skipped {
+    pub fn add(&self, plugin: Arc<str>) {
+        self.lock().push(plugin);
     }
 
-    /// How many were begun.
-    pub fn begun(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    pub fn all(&self) -> Vec<Arc<str>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        // A panic elsewhere leaves a list that is right as far as it goes.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,10 @@ use serde_json::value::RawValue;
 
 use super::Json;
 
+/// Tokens of one count of one reply that are believed. The largest contexts hold a few million; what a provider reports beyond this is a
+/// mistake, and must not fill sums and figures.
+pub const TOKENS_MAX: u64 = 1_000_000_000;
+
 /// Tokens of one reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -26,6 +30,27 @@ pub struct Usage {
 impl Usage {
     pub fn total(&self) -> u64 {
         self.prompt.saturating_add(self.completion)
+    }
+
+    /// What somebody can have used.
+    #[must_use]
+    pub fn believable(&self) -> Self {
+        let Self { prompt, completion, cached, written, reasoning } = *self;
+        let [prompt, completion, cached, written, reasoning] =
+            [prompt, completion, cached, written, reasoning].map(|tokens| tokens.min(TOKENS_MAX));
+        Self { prompt, completion, cached, written, reasoning }
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_add(other.prompt),
+            completion: self.completion.saturating_add(other.completion),
+            cached: self.cached.saturating_add(other.cached),
+            written: self.written.saturating_add(other.written),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+        }
     }
 
     /// As OpenAI writes it, details included.

@@ -4,16 +4,18 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use super::exit::failed;
 use super::output::announce;
-use super::serve::{run, stop_signal};
+use super::serve::{hangups, reload_at, run, stop_signal};
 use crate::app::{App, locked};
 use crate::chat::Client;
 use crate::config::Config;
+use crate::http::{Bound, Inherited, ListenAddress};
 use crate::rag::{Document, Kind, Namespace};
 use crate::telemetry::{Log, LogFormat, LogLimits};
 
@@ -26,6 +28,8 @@ const KNOWLEDGE: [(&str, &str); 3] = [
 ];
 const CONFIG: &str = include_str!("demo/cofferdam.toml");
 const CONFIG_FILE: &str = "cofferdam.toml";
+/// Whoever tries the demo wants to see its replies.
+const LOG_FILTER: &str = "warn";
 
 #[derive(Args)]
 pub(super) struct Demo {
@@ -39,7 +43,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> ExitCode {
-        match Log::start(LogFormat::Text, Some("warn"), LogLimits::default(), None) {
+        match Log::start(LogFormat::Text, Some(LOG_FILTER), LogLimits::default(), None) {
             Ok(log) => run(&log, self.serve(&log)),
             Err(error) => failed(&error),
         }
@@ -51,27 +55,33 @@ impl Demo {
         prepare(&directory)?;
         build_plugins(&root, &directory.join("plugins"), log)?;
         let mut config = Config::parse(CONFIG, &directory).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-        config.listen = self.listen;
+        let mut listen = self.listen;
         // The port is probed first, because opening the app twice would meet the files and locks of the first time.
-        if std::net::TcpListener::bind(config.listen).is_err() {
-            config.listen.set_port(0);
+        if std::net::TcpListener::bind(listen).is_err() {
+            listen.set_port(0);
         }
+        (config.listen, config.log_filter) = (vec![ListenAddress::Tcp(listen)], Some(LOG_FILTER.into()));
         log.say("loading the plugins and the sample knowledge base …");
-        let app = App::open(config).await?;
+        let (hangups, listen) = (hangups(), config.listen.clone());
+        let app = App::open(config, Inherited::default()).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
             let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         app.plugins_loaded().await;
-        let addr = app.local_addr();
+        let Some(Bound::Tcp { address: addr, .. }) = app.bound().pop() else { bail!("the demo listens nowhere") };
         let onward = directory.join(CONFIG_FILE);
         announce(format!(
             "listening on http://{addr}\n{}\nTo go on from here: cofferdam serve --config {}\n",
             sample_request(addr),
             onward.display()
         ));
-        app.serve(stop_signal()).await
+        reload_at(hangups, app.reloads());
+        let source = move || {
+            Config::load(Some(&onward)).map(|config| Config { listen: listen.clone(), log_filter: Some(LOG_FILTER.into()), ..config })
+        };
+        app.serve(Arc::new(source), stop_signal()).await
     }
 }
 

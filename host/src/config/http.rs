@@ -8,7 +8,18 @@ use super::walk::{GIB, KIB, MIB, Walk, millis, seconds};
 use crate::http::{Limits, ORIGINS_MAX, Origins};
 
 /// `[http]`
-pub(super) fn read(section: &mut Section<'_>, origins: &mut Origins, with_keys: bool) {
+pub(super) fn read(section: &mut Section<'_>, origins: &mut Origins, socket_mode: &mut u32, with_keys: bool) {
+    if let Some(entry) = section.take("socket_mode") {
+        match entry.text().filter(|text| (3..=4).contains(&text.len())).map(|text| u32::from_str_radix(text, 8)) {
+            // Without writing nobody can connect, not even the server's own user.
+            Some(Ok(mode)) if mode & !0o666 == 0 && mode & 0o600 == 0o600 => *socket_mode = mode,
+            _ => entry.wrong("a mode such as \"0600\", \"0660\" or \"0666\""),
+        }
+    }
+    read_origins(section, origins, with_keys);
+}
+
+fn read_origins(section: &mut Section<'_>, origins: &mut Origins, with_keys: bool) {
     let Some(entry) = section.take("cors_origins") else { return };
     for (at, entry) in entry.list().into_iter().enumerate() {
         if at == ORIGINS_MAX {
@@ -30,7 +41,8 @@ pub(super) fn read(section: &mut Section<'_>, origins: &mut Origins, with_keys: 
     }
 }
 
-pub(super) fn print(printer: &mut Printer, origins: &Origins) {
+pub(super) fn print(printer: &mut Printer, origins: &Origins, socket_mode: u32) {
+    printer.entry("socket_mode", &quote(&format!("{socket_mode:04o}")));
     let origins: Vec<_> = origins.texts().map(quote).collect();
     printer.entry("cors_origins", &format!("[{}]", origins.join(", ")));
 }
@@ -58,6 +70,10 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.bytes("upload_bytes", &mut limits.upload_bytes, KIB..=4 * GIB);
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
     keys.count("connections", &mut limits.connections, 1..=1_000_000);
+    keys.count("admin_connections", &mut limits.admin_connections, 1..=1_000_000);
+    keys.duration("handshake_time", &mut limits.handshake_time, millis(1)..=seconds(600));
+    keys.count("handshakes", &mut limits.handshakes, 1..=1_000_000);
+    keys.duration("certificate_time", &mut limits.certificate_time, millis(10)..=seconds(86_400));
     keys.count("requests", &mut limits.requests, 1..=1_000_000);
     keys.count("admin_requests", &mut limits.admin_requests, 1..=100_000);
     keys.duration("write_time", &mut limits.write_time, millis(1)..=seconds(3_600));
@@ -67,6 +83,7 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));
     keys.count("streams", &mut limits.streams, 1..=10_000);
     keys.count("embedding_inputs", &mut limits.embedding_inputs, 1..=100_000);
+    keys.count("reloads", &mut limits.reloads, 1..=100);
 }
 
 #[cfg(test)]
@@ -94,7 +111,7 @@ mod tests {
         let config = Config::parse(&text, Path::new("/")).expect("a configuration");
         assert!(config.cors_origins.any());
         let printed = config.effective();
-        assert!(printed.contains("[http]\ncors_origins = [\"*\", \"https://chat.example\", \"http://localhost:3000\"]\n"), "{printed}");
+        assert!(printed.contains("\ncors_origins = [\"*\", \"https://chat.example\", \"http://localhost:3000\"]\n"), "{printed}");
         assert!(Config::default().effective().contains("cors_origins = []"), "off by default");
     }
 
@@ -121,6 +138,18 @@ mod tests {
         let star = "[http]\ncors_origins = [\"*\"]\n";
         assert!(problems(star).contains("configure keys"), "{}", problems(star));
         assert_eq!(problems(&format!("{star}{KEYS}")), "");
+    }
+
+    #[test]
+    fn the_mode_of_socket_files_is_one_that_the_server_s_user_can_use() {
+        for (text, mode) in [("0600", 0o600), ("660", 0o660), ("0666", 0o666)] {
+            let config = Config::parse(&format!("[http]\nsocket_mode = \"{text}\""), Path::new("/")).expect("a configuration");
+            assert_eq!(config.socket_mode, mode);
+            assert!(config.effective().contains(&format!("socket_mode = \"{mode:04o}\"")));
+        }
+        for text in ["\"0700\"", "\"0060\"", "\"4600\"", "\"0o600\"", "\"rw\"", "600", "\"\""] {
+            assert!(problems(&format!("[http]\nsocket_mode = {text}")).contains("http.socket_mode: expected a mode"), "{text}");
+        }
     }
 
     #[test]

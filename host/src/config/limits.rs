@@ -70,6 +70,13 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.duration("poll", &mut limits.poll, millis(100)..=seconds(3_600));
 }
 
+/// `[limits.kv]`
+pub(super) fn kv(keys: &mut impl Walk, limits: &mut sandbox::kv::KvLimits) {
+    keys.bytes("bytes", &mut limits.bytes, MIB..=1_024 * GIB);
+    // 0: relaxed changes are written as soon as the ones before them are.
+    keys.duration("flush", &mut limits.flush, millis(0)..=seconds(10));
+}
+
 /// `[limits.rag]`
 pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     keys.bytes("document_bytes", &mut limits.document_bytes, KIB..=GIB);

@@ -2,7 +2,6 @@
 //! No secret gets here: the configuration holds names of secrets and hashes of keys only.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,10 +78,6 @@ impl Walk for Printer {
         if let Some((word, _)) = words.iter().find(|(_, of)| of == value) {
             self.entry(key, &quote(word));
         }
-    }
-
-    fn address(&mut self, key: &'static str, value: &mut SocketAddr) {
-        self.entry(key, &quote(&value.to_string()));
     }
 
     fn path(&mut self, key: &'static str, value: &mut PathBuf) {

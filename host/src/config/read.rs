@@ -1,7 +1,6 @@
 //! Reads each kind of value: durations, sizes, counts, choices, addresses, paths and tables.
 //! Every number has a smallest and a largest value; an error names the value that was found and the range that is allowed.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,14 +77,6 @@ impl Walk for Section<'_> {
                 let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
                 entry.wrong(&words.join(" or "));
             }
-        }
-    }
-
-    fn address(&mut self, key: &'static str, value: &mut SocketAddr) {
-        let Some(entry) = self.take(key) else { return };
-        match entry.text().and_then(|text| text.parse().ok()) {
-            Some(read) => *value = read,
-            None => entry.wrong("an IP address and port such as \"127.0.0.1:8080\""),
         }
     }
 

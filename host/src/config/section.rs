@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::json;
 use super::problem::Report;
@@ -147,10 +147,16 @@ impl<'a> Entry<'a> {
 
     /// The items of a list. If the value is no list, that is recorded and there are none.
     pub(super) fn list(self) -> Vec<Entry<'a>> {
-        let DeValue::Array(items) = self.value else {
-            self.wrong("a list");
-            return Vec::new();
-        };
+        match self.items() {
+            Some(items) => items,
+            None => {
+                self.wrong("a list");
+                Vec::new()
+            }
+        }
+    }
+
+    fn entries(&self, items: DeArray<'a>) -> Vec<Entry<'a>> {
         let item = |(i, item): (usize, Spanned<DeValue<'a>>)| Entry {
             report: self.report,
             path: format!("{}[{i}]", self.path),
@@ -158,6 +164,12 @@ impl<'a> Entry<'a> {
             value: item.into_inner(),
         };
         items.into_iter().enumerate().map(item).collect()
+    }
+
+    /// The items of a list, for a key whose value may be one; none if it is another value.
+    pub(super) fn items(&self) -> Option<Vec<Entry<'a>>> {
+        let DeValue::Array(items) = &self.value else { return None };
+        Some(self.entries(items.clone()))
     }
 
     /// The value as JSON. If JSON cannot hold it, that is recorded.

@@ -1,4 +1,4 @@
-//! `[telemetry]`: where traces are sent, how many of them wait for how long, and how much of the log may wait.
+//! `[telemetry]`: where traces are sent, how many of them wait for how long, which lines are logged, and how much of the log may wait.
 //! No message repeats a URL that holds a user or password, nor a value that stands where the name of a secret belongs.
 
 use ::http::Uri;
@@ -9,9 +9,9 @@ use super::section::{Entry, Section};
 use super::walk::{GIB, KIB, Walk, millis, seconds};
 use crate::chat::is_name;
 use crate::llm::{SECRET_NAME, is_secret_name};
-use crate::telemetry::{Export, LogLimits};
+use crate::telemetry::{Export, LogLimits, log_filter_problem};
 
-pub(super) fn read(section: &mut Section<'_>, export: &mut Export, log: &mut LogLimits) {
+pub(super) fn read(section: &mut Section<'_>, export: &mut Export, log: &mut LogLimits, log_filter: &mut Option<String>) {
     export.otlp_endpoint = section.take("otlp_endpoint").and_then(|entry| url(&entry));
     if let Some(entry) = section.take("otlp_headers_secret") {
         match entry.text() {
@@ -26,11 +26,21 @@ pub(super) fn read(section: &mut Section<'_>, export: &mut Export, log: &mut Log
             _ => entry.wrong("1 to 64 letters, digits, `-`, `_` or `.`"),
         }
     }
+    if let Some(entry) = section.take("log_filter") {
+        match entry.text().map(|text| (text, log_filter_problem(text))) {
+            Some((text, None)) => *log_filter = Some(text.to_owned()),
+            Some((_, Some(why))) => entry.problem(format!("is no filter: {why}")),
+            None => entry.wrong("a filter such as \"info,cofferdam::llm=debug\""),
+        }
+    }
     limits(section, export);
     log_limits(section, log);
 }
 
-pub(super) fn print(printer: &mut Printer, export: &Export, mut log: LogLimits) {
+pub(super) fn print(printer: &mut Printer, export: &Export, mut log: LogLimits, log_filter: Option<&str>) {
+    if let Some(filter) = log_filter {
+        printer.entry("log_filter", &quote(filter));
+    }
     if let Some(url) = &export.otlp_endpoint {
         printer.entry("otlp_endpoint", &quote(url));
     }

@@ -1,6 +1,7 @@
 //! Every key once with a valid and once with an invalid value. All problems are reported together, and the effective configuration
 //! reads back to the same.
 
+mod changes;
 mod keys;
 mod limits;
 mod prices;
@@ -44,7 +45,7 @@ fn wrong(text: &str, expect: &str) {
 #[test]
 fn without_a_file_everything_is_at_its_default() {
     let config = Config::load(None).unwrap();
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!((config.data_dir.as_path(), config.plugin_dir.as_path()), (Path::new("data"), Path::new("plugins")));
     assert!(config.keys.is_empty() && config.plugins.is_empty());
     assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["anthropic", "builtin", "gemini", "openai"]);
@@ -71,12 +72,18 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
 #[test]
 fn paths_are_read_and_relative_paths_count_from_the_file() {
     let config = Config::parse("listen = \"[::1]:0\"\ndata_dir = \"d\"\nplugin_dir = \"/p\"", Path::new("/etc/cofferdam")).unwrap();
-    assert_eq!(config.listen.to_string(), "[::1]:0");
+    assert_eq!(config.listen, ["[::1]:0".parse().unwrap()]);
     assert_eq!((config.data_dir, config.plugin_dir), ("/etc/cofferdam/d".into(), "/p".into()));
     assert!(parse("").ready_requires_plugins && !parse("ready_requires_plugins = false").ready_requires_plugins);
     wrong("ready_requires_plugins = \"no\"", "1: ready_requires_plugins: expected true or false, found \"no\"");
-    wrong("listen = \"localhost\"", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found \"localhost\"");
-    wrong("listen = 8080", "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found 8080");
+    wrong(
+        "listen = \"localhost\"",
+        "1: listen: expected an address such as \"127.0.0.1:8080\", \"localhost:8080\", \"unix:/run/cofferdam.sock\" or \"fd:3\", found \"localhost\"",
+    );
+    wrong(
+        "listen = 8080",
+        "1: listen: expected an address such as \"127.0.0.1:8080\", \"localhost:8080\", \"unix:/run/cofferdam.sock\" or \"fd:3\", found 8080",
+    );
     let secrets = |text: &str| Config::parse(text, Path::new("/etc/cofferdam")).unwrap().secret_dir;
     assert_eq!((secrets("secret_dir = \"s\""), secrets("")), (Some("/etc/cofferdam/s".into()), None));
     wrong("secret_dir = \"\"", "1: secret_dir: expected a path, found \"\"");
@@ -372,6 +379,12 @@ fn a_collector_is_a_url_without_secrets() {
     wrong("[telemetry]\notlp_headers_secret = \"Authorization=Bearer x\"", &format!("2: telemetry.otlp_headers_secret: {hint}"));
     assert_eq!((export.otlp_endpoint.as_deref(), export.service_name.as_str()), (Some("https://collector:4318/tenant"), "gateway-1"));
     assert_eq!(parse("[telemetry]").telemetry, crate::telemetry::Export::default());
+    let filtered = parse("[telemetry]\nlog_filter = \"info,cofferdam::llm=debug\"");
+    assert_eq!(filtered.log_filter.as_deref(), Some("info,cofferdam::llm=debug"));
+    assert_eq!(parse(&filtered.effective()).log_filter, filtered.log_filter);
+    let [problem] = &problems("[telemetry]\nlog_filter = \"cofferdam=loudly\"")[..] else { panic!("one problem") };
+    assert!(problem.starts_with("cofferdam.toml:2: telemetry.log_filter: is no filter: "), "{problem}");
+    wrong("[telemetry]\nlog_filter = 7", "2: telemetry.log_filter: expected a filter such as \"info,cofferdam::llm=debug\", found 7");
     let endpoint = |url: &str| format!("[telemetry]\notlp_endpoint = \"{url}\"");
     let expected = "2: telemetry.otlp_endpoint: expected a collector's URL such as \"http://127.0.0.1:4318\", found";
     wrong(&endpoint("127.0.0.1:4318"), &format!("{expected} \"127.0.0.1:4318\""));
@@ -414,7 +427,10 @@ fn a_problem_says_what_was_expected_and_what_was_found() {
         "2: limits.rag.top_k: expected a whole number from 1 to 50, found 99999999999999999999",
     );
     let long = "x".repeat(1_000);
-    wrong(&format!("listen = \"{long}\""), "1: listen: expected an IP address and port such as \"127.0.0.1:8080\", found a long text");
+    wrong(
+        &format!("listen = \"{long}\""),
+        "1: listen: expected an address such as \"127.0.0.1:8080\", \"localhost:8080\", \"unix:/run/cofferdam.sock\" or \"fd:3\", found a long text",
+    );
 }
 
 #[test]
@@ -544,6 +560,12 @@ fn a_public_address_needs_keys() {
     assert!(parse(&format!("{keys}listen = \"0.0.0.0:80\"")).check_listen().is_ok());
     let problem = parse("listen = \"0.0.0.0:80\"").check_listen().unwrap_err();
     assert!(problem.to_string().starts_with("listen: 0.0.0.0:80 can be reached by others"), "{problem}");
+    // Each address for itself; a socket that is handed over is looked at when it is there.
+    assert!(parse("listen = [\"localhost:80\", \"unix:/run/c.sock\", \"fd:3\"]").check_listen().is_ok());
+    let problem = parse("listen = [\"127.0.0.1:80\", \"[::]:80\"]").check_listen().unwrap_err();
+    assert!(problem.to_string().starts_with("listen: [::]:80 can be reached by others"), "{problem}");
+    let problem = parse("[admin]\nlisten = \"10.0.0.1:80\"").check_listen().unwrap_err();
+    assert!(problem.to_string().starts_with("admin.listen: 10.0.0.1:80 can be reached by others"), "{problem}");
 }
 
 #[test]

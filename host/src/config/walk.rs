@@ -1,7 +1,6 @@
 //! The keys of the file, named once and walked by two visitors: `Section` reads them, `Printer` writes them.
 //! Because both walk the same function, the effective configuration shows every key that is read, under the same name.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +23,6 @@ pub(super) trait Walk: Sized {
     fn flag(&mut self, key: &'static str, value: &mut bool);
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, value: &mut T, words: &[(&'static str, T)]);
-    /// Text such as "127.0.0.1:8080".
-    fn address(&mut self, key: &'static str, value: &mut SocketAddr);
     fn path(&mut self, key: &'static str, value: &mut PathBuf);
     /// A path that may be absent.
     fn optional_path(&mut self, key: &'static str, value: &mut Option<PathBuf>);

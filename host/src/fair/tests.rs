@@ -161,3 +161,33 @@ async fn who_stops_waiting_takes_nothing_with_it() {
     assert_eq!(shares.held(), 0);
     assert!(shares.take(&client(3), 1).is_some() && shares.state().waiting.is_empty());
 }
+
+#[tokio::test]
+async fn another_size_takes_nothing_away_and_lets_in_who_waits() {
+    let (shares, a, b) = (Shares::new(8), Client::Host, Client::Key("b".into()));
+    let held = shares.take(&a, 6).expect("room");
+    shares.resize(2);
+    assert_eq!((shares.held(), shares.take(&b, 1).is_some()), (6, false), "more is held than there is");
+    let waiting = tokio::spawn({
+        let (shares, b) = (shares.clone(), b.clone());
+        async move { shares.wait(&b, 1).await }
+    });
+    tokio::task::yield_now().await;
+    drop(held);
+    let one = waiting.await.expect("it gets its unit");
+    assert_eq!((shares.held(), shares.take(&b, 2).is_some()), (1, false), "the smaller size holds");
+    let waits = shares.wait(&b, 3);
+    let mut waits = Box::pin(waits);
+    assert!(futures_util::FutureExt::now_or_never(&mut waits).is_none());
+    shares.resize(20);
+    let more = waits.await;
+    assert_eq!(shares.held(), 4);
+    drop((one, more));
+    assert_eq!((shares.held(), shares.take(&a, 15).is_some()), (0, true));
+    // The same size again is no change, whatever is held.
+    let held = shares.take(&a, 5).expect("room");
+    shares.resize(20);
+    assert_eq!(shares.held(), 5);
+    drop(held);
+    assert_eq!(shares.held(), 0);
+}

@@ -2,7 +2,7 @@
 //! With keys a request needs a bearer token. Without them the server listens on loopback only, so the danger is a web page in a browser on
 //! the same machine: a foreign `host` (DNS rebinding) or `origin` (a form posted across sites) is refused, but for `http.cors_origins`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
@@ -22,11 +22,6 @@ pub(super) enum Access {
     Client,
     /// Admin keys.
     Admin,
-}
-
-/// Whether a server with these keys may listen on that address: without any, only if nobody else reaches it.
-pub fn may_listen(listen: SocketAddr, keys: &Keys) -> bool {
-    listen.ip().is_loopback() || !keys.is_empty()
 }
 
 /// Lets a request in and says under whose name; none if no keys are configured or none is needed. `origins` are those whose pages may call
@@ -104,19 +99,6 @@ mod tests {
 
     fn key(name: &str) -> Key {
         Key { name: name.into(), sha256: hash(name.as_bytes()), allowance: Default::default() }
-    }
-
-    #[test]
-    fn without_keys_only_loopback_may_be_listened_on() {
-        let with = Keys { client: vec![key("a")], ..Keys::default() };
-        for (listen, bare, keyed) in [("127.0.0.1:0", true, true), ("127.8.8.8:80", true, true), ("[::1]:80", true, true)]
-            .into_iter()
-            .chain([("0.0.0.0:80", false, true), ("[::]:80", false, true), ("10.0.0.1:80", false, true)])
-        {
-            let listen = listen.parse().expect("an address");
-            assert_eq!(may_listen(listen, &Keys::default()), bare, "{listen}");
-            assert_eq!(may_listen(listen, &with), keyed, "{listen}");
-        }
     }
 
     #[test]

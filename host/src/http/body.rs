@@ -75,8 +75,11 @@ impl Body {
             // Before the client can have the last byte, so that whoever has it finds the request in the log.
             self.content = Content::Over;
             if let Some(mut record) = self.record.take() {
+                record.gives_bytes();
                 record.ended("done");
             }
+        } else if let Some(record) = &mut self.record {
+            record.gives_bytes();
         }
         Some(piece).filter(|piece| !piece.is_empty())
     }
@@ -96,9 +99,12 @@ impl Body {
             self.record = None;
             return Poll::Ready(None);
         };
-        if let (Some(record), Some(outcome)) = (&mut self.record, ended) {
-            // Clients hang up at the last event; they have all there is.
-            record.ended(outcome);
+        if let Some(record) = &mut self.record {
+            record.gives_bytes();
+            if let Some(outcome) = ended {
+                // Clients hang up at the last event; they have all there is.
+                record.ended(outcome);
+            }
         }
         self.rest = bytes;
         self.ends = ended.is_some();

@@ -1,6 +1,9 @@
 //! What can go wrong with one request. Nothing here knows a status code: `respond/table.rs` maps each failure to one.
 
+use std::sync::Arc;
+
 use super::echo::Echo;
+use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
 use crate::{ledger, pipeline, rag};
 
@@ -23,6 +26,8 @@ pub(super) enum Failure {
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     /// A panic of ours, caught so that others on the connection go on.
     #[error("the handler panicked")]
     Panicked,
@@ -51,6 +56,9 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("the server has as many requests as it can take, or as many of yours (`{key}`); try again shortly")]
     Overloaded { key: &'static str },
+    /// The next server may have what the server keeps by now.
+    #[error("the server is about to stop and changes nothing any more; send it again, on a new connection")]
+    Stopping,
     #[error(transparent)]
     RateLimited(ledger::Refused),
     #[error("the head of the request is larger than {limit} bytes (`limits.http.header_bytes`)")]
@@ -74,10 +82,29 @@ pub(super) enum Refusal {
     NoEmbedding(Echo),
     #[error("there is no API `{0}`; PUT /api/v1/gateway/apis/{0}/pipeline makes it")]
     NoApi(Echo),
+    /// Nothing has that id: no pipeline and no document.
+    #[error("there is no API `{0}`; GET /api/v1/gateway/apis lists them")]
+    NoSuchApi(Echo),
+    #[error("the API has no document `{0}`; GET /api/v1/gateway/apis/ID/knowledge/documents lists them")]
+    NoDocument(Echo),
+    #[error("the API has no documents in a namespace `{0}`; GET /api/v1/gateway/apis/ID/knowledge/namespaces lists them")]
+    NoNamespace(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),
     #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]
     NotUtf8 { name: Echo, at: usize },
+}
+
+impl Failure {
+    /// The plugin that rejected the request, or that failed it.
+    pub(super) fn plugin(&self) -> Option<&Arc<str>> {
+        let Self::Pipeline(error) = self else { return None };
+        match &**error {
+            pipeline::Error::Rejected { plugin, .. } => Some(plugin),
+            pipeline::Error::Fault(fault) => Some(&fault.plugin),
+            _ => None,
+        }
+    }
 }
 
 impl From<Refusal> for Failure {

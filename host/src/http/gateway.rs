@@ -1,11 +1,12 @@
 //! One request from its head to its answer: its id, its log, its route, who may come in, a place, the handler, the answer.
 //! All of it is one future, polled by the connection: nothing is spawned, so a client that hangs up drops everything.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
@@ -18,58 +19,163 @@ use super::access::{self, Access};
 use super::body::{Body, Content};
 use super::cors::Origins;
 use super::error::{Failure, Refusal};
-use super::listen::{self, Drain, Error, Handler, Peer};
+use super::listen::{self, Bound, Door, Drain, Error, Handler, Inherited, Peer, Tls};
 use super::request_log::RequestLog;
-use super::route::{self, Call, Route, Surface};
-use super::shared::{Config, RequestShares, Shared, State};
+use super::route::{self, Call, Route, Segments, Side, Surface};
+use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::RequestId;
 use crate::chat::is_name;
+use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What logs and metrics call a browser's question whether a page may send a request.
 const PREFLIGHT: &str = "preflight";
 
+/// How long a request that changes something may go on until it is looked again whether it is over.
+const CHANGES_PAUSE: Duration = Duration::from_millis(10);
+
 /// A server that listens and does not yet serve.
-pub struct Server(listen::Server<Shared>);
+pub struct Server {
+    gateway: Arc<Gateway>,
+    main: listen::Server<Entrance>,
+    /// None if the operator's routes are with the others.
+    admin: Option<listen::Server<Entrance>>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// A server that accepts no more, and still answers what came before.
+pub struct Draining {
+    gateway: Arc<Gateway>,
+    connections: Vec<listen::Draining>,
+}
+
+/// What the connections of a server have in common; which configuration a request is answered under is decided when it begins.
+struct Gateway {
+    current: ArcSwap<Shared>,
+    metrics: Arc<Metrics>,
+}
+
+/// Where connections come in, which decides what is there.
+struct Entrance {
+    gateway: Arc<Gateway>,
+    side: Side,
+}
+
+/// By which a running server is told of the next configuration.
+#[derive(Clone)]
+pub struct Switch(Arc<Gateway>);
+
+impl Switch {
+    /// Requests that begin from now on are answered under this configuration. What concerns the listening sockets and their connections stays as
+    /// it is.
+    pub fn to(&self, config: Config, state: State) {
+        let next = self.0.current.load().renewed(config, state);
+        self.0.current.store(Arc::new(next));
+    }
+}
 
 impl Server {
     /// Listens; connections wait in the backlog until `serve`.
     ///
     /// # Errors
-    /// `NeedsKeys` for an address that is not loopback without keys; `Bind` if the system refuses the address.
-    pub async fn bind(config: Config, state: State) -> Result<Self, Error> {
-        let Config { listen, limits, keys, cors_origins, ready_requires_plugins } = config;
-        if !access::may_listen(listen, &keys) {
-            return Err(Error::NeedsKeys(listen));
-        }
-        let shared = Shared {
-            shares: RequestShares::new(&limits),
-            limits: limits.clone(),
-            keys,
-            cors_origins,
-            ready_requires_plugins,
-            state,
-            openapi: LazyLock::new(openapi_document),
-            draining: AtomicBool::new(false),
-            plugins_tried: AtomicBool::new(false),
+    /// `NeedsKeys` for an address that others can reach without keys; those of the sockets and of the certificate.
+    pub async fn bind(config: Config, mut sockets: Inherited, state: State) -> Result<Self, Error> {
+        let Config { listen, admin_listen, socket_mode, tls, limits, .. } = config.clone();
+        let tls = tls.map(|files| Tls::open(&files, &limits).map(Arc::new)).transpose()?;
+        let public = !config.keys.is_empty();
+        let shared = Shared::new(config, state, openapi_document);
+        let gateway = Arc::new(Gateway { metrics: shared.state.metrics.clone(), current: ArcSwap::from_pointee(shared) });
+        let door = |addresses, connections| Door { addresses, mode: socket_mode, tls: tls.clone(), public, connections };
+        let entrance = |side| Arc::new(Entrance { gateway: Arc::clone(&gateway), side });
+        let apart = !admin_listen.is_empty();
+        let side = if apart { Side::Clients } else { Side::Both };
+        let main = listen::Server::bind(door(&listen, limits.connections), &mut sockets, limits.clone(), entrance(side)).await?;
+        let admin = if apart {
+            let door = door(&admin_listen, limits.admin_connections);
+            let mut admin = listen::Server::bind(door, &mut sockets, limits, entrance(Side::Admin)).await?;
+            admin.goes_before(&main);
+            Some(admin)
+        } else {
+            None
         };
-        Ok(Self(listen::Server::bind(listen, limits, Arc::new(shared)).await?))
+        for fd in sockets.unused() {
+            tracing::warn!("the socket fd:{fd} was handed over, and neither `listen` nor `admin.listen` names it");
+        }
+        Ok(Self { gateway, main, admin, tls })
     }
 
-    /// Where it listens, the port it got included.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.0.local_addr()
+    /// By which the next configuration takes effect.
+    pub fn switch(&self) -> Switch {
+        Switch(Arc::clone(&self.gateway))
     }
 
-    /// Serves until `shutdown` is ready, then drains. Dropping the future cuts everything.
+    /// Where it listens.
+    pub fn bound(&self) -> Vec<Bound> {
+        self.main.bound()
+    }
+
+    /// Where the operator's routes are, if not with the others.
+    pub fn admin_bound(&self) -> Vec<Bound> {
+        self.admin.as_ref().map(listen::Server::bound).unwrap_or_default()
+    }
+
+    /// Waits until every plugin that a pipeline names was tried.
+    pub async fn plugins_tried(&self) {
+        while !self.gateway.current.load().loaded() {
+            tokio::time::sleep(CHANGES_PAUSE).await;
+        }
+    }
+
+    /// Serves until `shutdown` is ready, and then accepts no more. Dropping the future cuts everything.
     ///
     /// # Errors
-    /// `Accept` if the listening socket breaks; connections are cut then.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Drain, Error> {
-        self.0.serve(shutdown).await
+    /// `Accept` if a listening socket breaks; connections are cut then.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Draining, Error> {
+        let Self { gateway, main, admin, tls } = self;
+        let shutdown = shutdown.shared();
+        let serving = async {
+            let admin = async {
+                match admin {
+                    Some(admin) => admin.serve(shutdown.clone()).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (main, admin) = tokio::try_join!(main.serve(shutdown.clone()), admin)?;
+            Ok::<_, Error>(std::iter::once(main).chain(admin).collect())
+        };
+        let watching = async {
+            match &tls {
+                Some(tls) => tls.watch().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            connections = serving => Ok(Draining { gateway, connections: connections? }),
+            never = watching => match never {},
+        }
+    }
+}
+
+impl Draining {
+    /// Waits until no request runs any more that may change what the server keeps. None begins after that: those are refused while the server
+    /// stops. What is used is not meant.
+    pub fn changes_end(&self) -> impl Future<Output = ()> + use<> {
+        // A request takes its place before it looks whether the server stops, so none is missed here.
+        let places = self.gateway.current.load().shares.admin_places.clone();
+        async move {
+            while places.held() > 0 {
+                tokio::time::sleep(CHANGES_PAUSE).await;
+            }
+        }
+    }
+
+    /// Waits for the connections to finish, and cuts those that have not when the time is over.
+    pub async fn finish(self) -> Drain {
+        let drains = futures_util::future::join_all(self.connections.into_iter().map(listen::Draining::finish)).await;
+        Drain { cut: drains.iter().map(|drain| drain.cut).sum() }
     }
 }
 
@@ -78,21 +184,40 @@ pub fn openapi_document() -> bytes::Bytes {
     openapi::document(SURFACES)
 }
 
-impl Handler for Shared {
+impl Handler for Entrance {
     type Body = Body;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
+        self.gateway.current.load_full().answer(self.side, request, began, peer).await
+    }
+
+    fn connections_changed(&self, change: i64) {
+        self.gateway.metrics.connections(change);
+    }
+
+    fn connection_cut(&self, reason: &'static str) {
+        self.gateway.metrics.cut(reason);
+    }
+
+    /// From here on `/readyz` says so.
+    fn drain_begins(&self) {
+        self.gateway.current.load().draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    async fn answer(self: Arc<Self>, side: Side, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
         let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-        let (surface, found) = route::find(SURFACES, &head.method, head.uri.path());
+        let (surface, found) = route::find(SURFACES, side, &head.method, head.uri.path());
         let origins = surface.cors.then_some(&self.cors_origins);
         let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
         let (span, version) = (log.span.clone(), head.version);
         let answering = async {
             // Before anything is answered, so that no other rule holds for a question of a browser.
             let checked = heads::check(&head, self.limits.header_bytes);
-            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, &head));
+            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, side, &head));
             if let Some(response) = asked {
                 log.route = PREFLIGHT;
                 return response;
@@ -105,13 +230,16 @@ impl Handler for Shared {
                         // Boxed, because it is rare and large.
                         Box::pin(request_body::discard(&mut body, &head.headers)).await;
                     }
-                    let mut response = respond::failure(&failure, surface.errors);
+                    let (mut response, code) = respond::failure(&failure, surface.errors);
+                    log.failed(code, failure.plugin());
                     run_chat::add_attempts(response.headers_mut(), log.tries.begun());
                     response
                 }
             };
             if let Err(refusal) = finish(&mut response, &head.method, &mut log) {
-                response = respond::failure(&refusal.into(), surface.errors);
+                let (refused, code) = respond::failure(&refusal.into(), surface.errors);
+                log.failed(code, None);
+                response = refused;
             }
             if let Some(origins) = origins {
                 origins.open(&head.headers, response.headers_mut());
@@ -126,19 +254,6 @@ impl Handler for Shared {
         log.answered(response.status().as_u16());
         let (parts, content) = response.into_parts();
         Response::from_parts(parts, Body::new(content, log, version))
-    }
-
-    fn connections_changed(&self, change: i64) {
-        self.state.metrics.connections(change);
-    }
-
-    fn connection_cut(&self, reason: &'static str) {
-        self.state.metrics.cut(reason);
-    }
-
-    /// From here on `/readyz` says so.
-    fn drain_begins(&self) {
-        self.draining.store(true, Ordering::Relaxed);
     }
 }
 
@@ -158,13 +273,13 @@ fn finish(response: &mut Response<Content>, method: &Method, log: &mut RequestLo
 /// The way to the handler. What costs least to refuse is refused first.
 async fn dispatch(
     surface: &Surface,
-    found: Result<(&Route, &str), Refusal>,
+    found: Result<(&Route, Segments<'_>), Refusal>,
     head: &Parts,
     body: &mut Incoming,
     log: &mut RequestLog,
 ) -> Result<Response<Content>, Failure> {
     let shared = Arc::clone(&log.shared);
-    let (route, segment) = found?;
+    let (route, segments) = found?;
     log.route = route.name;
     let nobody = Origins::default();
     let origins = if surface.cors { &shared.cors_origins } else { &nobody };
@@ -177,21 +292,27 @@ async fn dispatch(
     }
     match route.access {
         Access::Open => {}
-        Access::Admin => log.take_admin_place()?,
+        Access::Admin => {
+            log.take_admin_place()?;
+            // Not before, so that whoever waits for these requests to end misses none.
+            if !matches!(head.method, Method::GET | Method::HEAD) && shared.draining.load(Ordering::Relaxed) {
+                return Err(Refusal::Stopping.into());
+            }
+        }
         Access::Client if route.operation.body.is_some() => log.awaits_body()?,
         Access::Client => log.take_place()?,
     }
-    let id = route::percent_decoded(segment).unwrap_or_default();
+    let [id, document] = [segments.id, segments.document].map(|segment| route::percent_decoded(segment).unwrap_or_default());
     log.pipeline = is_name(&id).then(|| (&*id).into());
-    (route.handler)(Call { shared: &shared, head, body, log, id }).await
+    (route.handler)(Call { shared: &shared, head, body, log, id, document }).await
 }
 
 /// The answer to a browser that asks whether a page of a listed origin may send a request to a path that is there.
-fn preflight(origins: &Origins, head: &Parts) -> Option<Response<Content>> {
+fn preflight(origins: &Origins, side: Side, head: &Parts) -> Option<Response<Content>> {
     if head.method != Method::OPTIONS {
         return None;
     }
-    let allowed = route::allow(SURFACES, head.uri.path());
+    let allowed = route::allow(SURFACES, side, head.uri.path());
     let headers = origins.preflight(&head.headers, &allowed).filter(|_| !allowed.is_empty())?;
     let mut response = Response::new(Content::Over);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -204,13 +325,27 @@ fn request_id(headers: &HeaderMap) -> RequestId {
     let safe = |id: &&[u8]| (1..=64).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     match headers.get(REQUEST_ID).map(HeaderValue::as_bytes).filter(safe) {
         Some(id) => String::from_utf8_lossy(id).into(),
-        None => RequestId::from(&*uuid::Uuid::now_v7().as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
+        None => RequestId::from(&*sortable_id().as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
     }
+}
+
+/// The time in milliseconds, and behind it random bits of a generator of this thread's: an id is no secret, and the system is not asked for each.
+fn sortable_id() -> uuid::Uuid {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), &random).into_uuid()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn new_ids_are_of_version_7_and_none_comes_twice() {
+        let ids: std::collections::HashSet<uuid::Uuid> = (0..10_000).map(|_| sortable_id()).collect();
+        assert!(ids.len() == 10_000 && ids.iter().all(|id| id.get_version_num() == 7));
+    }
 
     #[test]
     fn a_safe_request_id_is_kept_and_another_is_replaced() {

@@ -46,6 +46,14 @@ pub struct Limits {
     pub upload_files: usize,
     /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
+    /// Connections at once to the addresses of `admin.listen`, which those to the others take no room from.
+    pub admin_connections: usize,
+    /// From the first byte of a TLS handshake that may be sent to its end.
+    pub handshake_time: Duration,
+    /// TLS handshakes of one peer that go on at once; its others wait.
+    pub handshakes: usize,
+    /// How often it is looked whether the files of `[tls]` have changed.
+    pub certificate_time: Duration,
     /// Requests at once on `/v1`, from their body's last byte to their answer's; more are answered 503 at once. Clients share them.
     pub requests: usize,
     /// Requests at once on `/api`, which those on `/v1` take no place from. Clients share them.
@@ -63,6 +71,8 @@ pub struct Limits {
     pub streams: u32,
     /// Texts in one embeddings request.
     pub embedding_inputs: usize,
+    /// Reloads of the configuration that wait for their turn; more are refused.
+    pub reloads: usize,
 }
 
 impl Default for Limits {
@@ -104,6 +114,14 @@ impl Default for Limits {
             upload_files: 32,
             // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.
             connections: 1024,
+            // A scraper, a dashboard, and whoever looks into what is wrong.
+            admin_connections: 64,
+            // Three round trips over a bad mobile link.
+            handshake_time: Duration::from_secs(5),
+            // As many as a processor does in some fifty milliseconds; behind a proxy all clients are one peer.
+            handshakes: 64,
+            // Two looks until a new certificate is served; whoever renews one does it days before.
+            certificate_time: Duration::from_secs(10),
             // Half of the connections may work while the others idle.
             requests: 512,
             // Operators and their scripts; an upload may take minutes.
@@ -120,11 +138,21 @@ impl Default for Limits {
             streams: 100,
             // OpenAI's own limit.
             embedding_inputs: 2_048,
+            // One takes a fraction of a second; each that waits reads the file that is there when its turn comes.
+            reloads: 4,
         }
     }
 }
 
 impl Limits {
+    /// Takes from the limits that are `running` those of connections and of queues that were made when the server started.
+    pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
+        let Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, .. } = running.clone();
+        let Self { admin_connections, handshake_time, handshakes, certificate_time, .. } = running.clone();
+        *self = Self { header_time, header_bytes, idle_time, connections, write_time, drain_time, streams, reloads, ..self.clone() };
+        *self = Self { admin_connections, handshake_time, handshakes, certificate_time, ..self.clone() };
+    }
+
     /// What a JSON body may hold.
     pub(super) fn sizes(&self) -> Sizes {
         Sizes {

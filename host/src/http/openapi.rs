@@ -99,11 +99,12 @@ impl Writer {
             Access::Client => json!([{"client": []}]),
             Access::Admin => json!([{"admin": []}]),
         };
-        let id = route.path.contains("{id}").then(|| json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}));
+        let segments = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let in_path = segments.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
         let beside = operation.parameters.iter().map(|Parameter { name, location, description }| {
             json!({"name": name, "in": location, "description": description, "schema": {"type": "string"}})
         });
-        let parameters: Vec<Value> = id.into_iter().chain(beside).collect();
+        let parameters: Vec<Value> = in_path.chain(beside).collect();
         if !parameters.is_empty() {
             value["parameters"] = parameters.into();
         }
@@ -169,7 +170,7 @@ mod tests {
                     Access::Admin => json!([{"admin": []}]),
                 };
                 assert_eq!(operation["security"], security, "{}", route.name);
-                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str());
+                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str()) && route.name != "reload";
                 assert_eq!(operation["requestBody"]["content"].is_object(), takes_a_body, "{}", route.name);
                 let responses = operation["responses"].as_object().expect("answers");
                 assert!(responses.keys().any(|status| status.starts_with('2')), "{}", route.name);

@@ -1,8 +1,11 @@
 //! What is written of one request: its span, its place among those under way, one log line and the metrics when it is over.
 //! Over is when the answer's last piece was handed to the connection. Dropping the log writes it, so nothing is lost when a client leaves and
-//! the work is dropped. Nothing that the request asked for is kept: no body, no query, no key.
+//! the work is dropped. Nothing that the request asked for is kept: no body, no query, no key. The names of the line's fields are a promise to
+//! whoever reads it: `docs/observability.md` has them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -17,7 +20,7 @@ use super::keys::{self, EndUserFrom, EndUsers};
 use super::listen::Peer;
 use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
-use crate::chat::{Client, RequestId, Tries};
+use crate::chat::{Client, RequestId, Skipped, Tries};
 use crate::fair::Share;
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
@@ -30,6 +33,9 @@ const TRACEPARENT: &str = "traceparent";
 
 /// Bytes of an answer that are not worth counting: its head and what the connection keeps of it are as much.
 const UNCOUNTED_BYTES: usize = 1 << 10;
+
+/// Bytes of a model's name that the line tells, as many as the ledger keeps: a hook may have made it up.
+const MODEL_BYTES: usize = 200;
 
 /// The log of one request; it writes itself when it is dropped.
 pub(super) struct RequestLog {
@@ -47,11 +53,19 @@ pub(super) struct RequestLog {
     pub(super) route: &'static str,
     /// Tries at providers, for an answer that says why none of them came to anything.
     pub(super) tries: Tries,
+    /// Plugins that were passed over.
+    pub(super) skipped: Skipped,
     /// What its body holds, and what was made of it.
     pub(super) body: Option<Arc<Reserved>>,
     method: Method,
     status: u16,
     outcome: &'static str,
+    /// The code of what failed it before its answer began.
+    code: Option<Cow<'static, str>>,
+    /// The plugin that rejected or failed it.
+    plugin: Option<Arc<str>>,
+    /// From its head to the first byte of its answer.
+    first_byte: Option<Duration>,
     peer: Peer,
     /// First among the bodies that come in, then among the requests that are answered.
     place: Option<Place>,
@@ -79,10 +93,14 @@ impl RequestLog {
             began,
             route: "none",
             tries: Tries::default(),
+            skipped: Skipped::default(),
             body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
             outcome: "client_gone",
+            code: None,
+            plugin: None,
+            first_byte: None,
             peer,
             place: None,
             awaits_body: false,
@@ -184,6 +202,19 @@ impl RequestLog {
         self.shared.state.ledger.standing(caller, self.end_user.as_deref())
     }
 
+    /// It failed before its answer began: with this code, and by this plugin if it was one.
+    pub(super) fn failed(&mut self, code: Cow<'static, str>, plugin: Option<&Arc<str>>) {
+        self.code = Some(code);
+        self.plugin = plugin.cloned();
+    }
+
+    /// Bytes of its answer are about to be handed to the connection.
+    pub(super) fn gives_bytes(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.began.elapsed());
+        }
+    }
+
     /// The answer's status is known; a stream may still end in other ways than well.
     pub(super) fn answered(&mut self, status: u16) {
         self.status = status;
@@ -195,6 +226,11 @@ impl RequestLog {
     }
 }
 
+/// Microseconds, as durations stand in log lines.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Drop for RequestLog {
     fn drop(&mut self) {
         let metrics = &self.shared.state.metrics;
@@ -204,14 +240,32 @@ impl Drop for RequestLog {
         let (pipeline_name, caller_name) = (pipeline.as_deref(), caller.as_deref());
         let ended = Ended { method: method.as_str(), route, status: *status, outcome, pipeline: pipeline_name, caller: caller_name };
         request_done(span, &ended);
+        let (known, attempts) = (self.tries.known(), self.tries.begun());
+        let (asked, usage) = (known.asked.as_ref(), known.usage.as_ref());
+        let skipped = self.skipped.all();
+        // A stream that broke has its code as its outcome.
+        let broke = Some(*outcome).filter(|outcome| !matches!(*outcome, "done" | "client_gone"));
+        // The formatter of JSON lines knows the spans that are entered, and not an event's own parent.
+        let _inside = span.enter();
+        // What is not known, or not so, has no field.
         tracing::info!(
-            parent: span,
             %method,
             route,
             status,
-            duration_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+            duration_us = micros(time),
+            first_byte_us = self.first_byte.map(micros),
             pipeline = pipeline_name,
             caller = caller_name,
+            provider = asked.map(|asked| &*asked.provider),
+            model = asked.map(|asked| &asked.model[..asked.model.floor_char_boundary(MODEL_BYTES)]),
+            attempts = Some(attempts).filter(|attempts| *attempts > 0),
+            prompt_tokens = usage.map(|usage| usage.prompt),
+            completion_tokens = usage.map(|usage| usage.completion),
+            cached_tokens = usage.map(|usage| usage.cached).filter(|cached| *cached > 0),
+            estimated = Some(true).filter(|_| known.estimated),
+            skipped = Some(skipped.join(", ")).filter(|skipped| !skipped.is_empty()),
+            plugin = self.plugin.as_deref(),
+            error = self.code.as_deref().or(broke),
             outcome,
             "{method} {route} answered {status}"
         );

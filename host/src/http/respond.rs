@@ -4,6 +4,8 @@
 mod error_response;
 mod table;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
@@ -13,6 +15,7 @@ use super::body::Content;
 use super::echo::cut;
 use super::error::{Failure, Refusal};
 use crate::chat::codec::to_json;
+use crate::chat::is_name;
 use crate::telemetry::chain;
 pub(super) use error_response::{Envelope, ErrorResponse, openai_envelope};
 
@@ -23,6 +26,9 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const MESSAGE_CHARS: usize = 4_000;
 /// Characters of a code and of the name of a field.
 const WORD_CHARS: usize = 200;
+
+/// What the log says of a failure that has neither a code nor a type that is a plain word.
+const OTHER_CODE: &str = "other";
 
 /// How a surface writes an error's body, as JSON.
 pub(super) type ErrorEncoder = fn(&ErrorResponse) -> Bytes;
@@ -42,8 +48,8 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Cont
     response
 }
 
-/// The answer to a request that failed. What is the fault of the server or of a provider is logged here, once.
-pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> Response<Content> {
+/// The answer to a request that failed, and its code for the log. What is the fault of the server or of a provider is logged here, once.
+pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> (Response<Content>, Cow<'static, str>) {
     let error = short(table::response(failure));
     if error.status >= 500 && !matches!(failure, Failure::Refused(_)) {
         tracing::warn!(status = error.status, code = %error.code, "the request failed: {}", chain(failure));
@@ -66,7 +72,13 @@ pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> Response<Conte
         }
         _ => {}
     }
-    response
+    (response, code_to_log(error))
+}
+
+/// Plugins and providers choose codes of their own. One that is no plain word may quote what it is about, and its type stands for it.
+fn code_to_log(error: ErrorResponse) -> Cow<'static, str> {
+    let plain = |text: &Cow<'static, str>| is_name(text);
+    [error.code, error.kind].into_iter().find(plain).unwrap_or(Cow::Borrowed(OTHER_CODE))
 }
 
 /// What a message may quote, for example the names of fields, is the client's. Here all of it passes, whoever made it.

@@ -19,11 +19,26 @@ use super::request_log::RequestLog;
 use super::respond::ErrorEncoder;
 use super::shared::Shared;
 
-/// What stands for the one variable segment of a path.
+/// What stands for the first variable segment of a path.
 const ID: &str = "{id}";
+/// What stands for a second one, which is the last segment.
+const DOCUMENT: &str = "{document}";
 
 /// The routes whose id may hold slashes: a provider's model is `PROVIDER/MODEL`, and not every client escapes the slash.
 const WITH_SLASHES: [&str; 1] = ["model"];
+
+/// The one route that is open to all and yet the operator's.
+const METRICS: &str = "metrics";
+
+/// Whom an address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Everybody: the operator's routes have no address of their own.
+    Both,
+    Clients,
+    /// The operator, and whoever asks how the server is.
+    Admin,
+}
 
 /// Routes that are of one family.
 pub(super) struct Surface {
@@ -41,7 +56,7 @@ pub(super) struct Surface {
 /// One row: a method of a path, and what answers it.
 pub(super) struct Route {
     pub(super) method: Method,
-    /// `{id}` stands for one segment.
+    /// `{id}` and, at the end, `{document}` stand for one segment each.
     pub(super) path: &'static str,
     /// In logs and metrics.
     pub(super) name: &'static str,
@@ -66,15 +81,37 @@ pub(super) struct Call<'a> {
     pub(super) log: &'a mut RequestLog,
     /// The path's `{id}`, decoded; empty if the route has none. An id with wrong escapes names nothing, like the empty id.
     pub(super) id: Cow<'a, str>,
+    /// The path's `{document}` likewise.
+    pub(super) document: Cow<'a, str>,
+}
+
+/// The variable segments of a path as they stand there, each empty if the route has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Segments<'a> {
+    pub(super) id: &'a str,
+    pub(super) document: &'a str,
 }
 
 impl Route {
-    /// The path's `{id}` as it stands there, empty if the route has none; nothing if this is not its path.
-    fn id<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then_some("") };
-        let id = path.strip_prefix(&self.path[..at])?.strip_suffix(&self.path[at + ID.len()..])?;
-        let one = !id.contains('/') || WITH_SLASHES.contains(&self.name);
-        (one && !path.ends_with('/')).then_some(id)
+    /// The variable segments of the path; nothing if this is not its path.
+    fn segments<'a>(&self, path: &'a str) -> Option<Segments<'a>> {
+        let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then(Segments::default) };
+        let (rest, pattern) = (path.strip_prefix(&self.path[..at])?, &self.path[at + ID.len()..]);
+        let (id, document) = match pattern.strip_suffix(DOCUMENT) {
+            Some(between) => rest.split_once(between)?,
+            None => (rest.strip_suffix(pattern)?, ""),
+        };
+        let one = !document.contains('/') && (!id.contains('/') || WITH_SLASHES.contains(&self.name));
+        (one && !path.ends_with('/')).then_some(Segments { id, document })
+    }
+
+    /// Whether it is there for whoever comes by that side.
+    fn is_on(&self, side: Side) -> bool {
+        match (side, self.access) {
+            (Side::Both, _) | (Side::Clients, Access::Client) | (Side::Admin, Access::Admin | Access::Open) => true,
+            (Side::Clients, Access::Admin) | (Side::Admin, Access::Client) => false,
+            (Side::Clients, Access::Open) => self.name != METRICS,
+        }
     }
 
     fn takes(&self, method: &Method) -> bool {
@@ -82,24 +119,25 @@ impl Route {
     }
 }
 
-/// The row of a request and its `{id}` as it stands in the path; the surface tells how to say that there is none.
+/// The row of a request and the variable segments of its path; the surface tells how to say that there is none.
 pub(super) fn find<'a>(
     surfaces: &'static [&'static Surface],
+    side: Side,
     method: &Method,
     path: &'a str,
-) -> (&'static Surface, Result<(&'static Route, &'a str), Refusal>) {
+) -> (&'static Surface, Result<(&'static Route, Segments<'a>), Refusal>) {
     let mut of_path = None;
     for surface in surfaces {
         for route in surface.routes {
-            let Some(id) = route.id(path) else { continue };
+            let Some(segments) = route.segments(path).filter(|_| route.is_on(side)) else { continue };
             if route.takes(method) {
-                return (surface, Ok((route, id)));
+                return (surface, Ok((route, segments)));
             }
             of_path = of_path.or(Some(*surface));
         }
     }
     match of_path {
-        Some(surface) => (surface, Err(Refusal::Method { path: shown(path), allow: allow(surfaces, path) })),
+        Some(surface) => (surface, Err(Refusal::Method { path: shown(path), allow: allow(surfaces, side, path) })),
         None => {
             let surface = surfaces.iter().find(|surface| path.starts_with(surface.prefix)).or(surfaces.last());
             (surface.expect("there are surfaces"), Err(Refusal::NotFound { path: shown(path) }))
@@ -108,8 +146,8 @@ pub(super) fn find<'a>(
 }
 
 /// The methods of a path, as `Allow` lists them.
-pub(super) fn allow(surfaces: &[&Surface], path: &str) -> String {
-    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.id(path).is_some());
+pub(super) fn allow(surfaces: &[&Surface], side: Side, path: &str) -> String {
+    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.is_on(side) && route.segments(path).is_some());
     let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
     there.map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -134,7 +172,7 @@ mod tests {
 
     fn name_of(method: &str, path: &'static str) -> Result<(&'static str, &'static str), Refusal> {
         let method = method.parse().expect("a method");
-        find(SURFACES, &method, path).1.map(|(route, id)| (route.name, id))
+        find(SURFACES, Side::Both, &method, path).1.map(|(route, segments)| (route.name, segments.id))
     }
 
     #[test]
@@ -152,8 +190,16 @@ mod tests {
             ("POST", "/api/v1/gateway/apis/support/knowledge/upload", "knowledge_upload", "support"),
             ("POST", "/api/v1/gateway/apis/support/knowledge/test", "knowledge_test", "support"),
             ("GET", "/api/v1/gateway/apis//pipeline", "get_pipeline", ""),
+            ("GET", "/api/v1/gateway/apis", "apis", ""),
+            ("DELETE", "/api/v1/gateway/apis/support/pipeline", "delete_pipeline", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/documents", "documents", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/documents/7", "document", "support"),
+            ("DELETE", "/api/v1/gateway/apis/support/knowledge/documents/7", "delete_document", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/namespaces", "namespaces", "support"),
+            ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("GET", "/api/v1/usage", "usage", ""),
+            ("POST", "/api/v1/reload", "reload", ""),
             ("GET", "/healthz", "healthz", ""),
             ("GET", "/readyz", "readyz", ""),
             ("GET", "/metrics", "metrics", ""),
@@ -173,8 +219,25 @@ mod tests {
         let long = format!("/{}", "a/".repeat(500));
         for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/", "/v1/modelsa/b", "//v1/models", "/healthz/", "/V1/models", &long]
         {
-            let (_, found) = find(SURFACES, &Method::GET, path);
+            let (_, found) = find(SURFACES, Side::Both, &Method::GET, path);
             assert!(matches!(found.map(|(route, _)| route.name), Err(Refusal::NotFound { ref path }) if path.len() <= 200), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_second_segment_is_one_segment_too() {
+        let of =
+            |path| find(SURFACES, Side::Both, &Method::GET, path).1.map(|(route, Segments { id, document })| (route.name, id, document));
+        assert_eq!(of("/api/v1/gateway/apis/a%2Fb/knowledge/documents/c%2Fd"), Ok(("document", "a%2Fb", "c%2Fd")));
+        assert_eq!(of("/api/v1/gateway/apis//knowledge/documents/7"), Ok(("document", "", "7")));
+        for path in [
+            "a/knowledge/documents/",
+            "a/knowledge/documents/b/c",
+            "a/b/knowledge/documents/c",
+            "a/knowledge/documents/knowledge/documents/c",
+        ] {
+            let path: &'static str = format!("/api/v1/gateway/apis/{path}").leak();
+            assert!(of(path).is_err(), "{path}");
         }
     }
 
@@ -185,7 +248,8 @@ mod tests {
             ("GET", "/v1/responses", "POST"),
             ("POST", "/v1/models", "GET, HEAD"),
             ("OPTIONS", "/v1/models/x", "GET, HEAD"),
-            ("DELETE", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT"),
+            ("POST", "/api/v1/gateway/apis/x/pipeline", "GET, HEAD, PUT, DELETE"),
+            ("PUT", "/api/v1/gateway/apis/x/knowledge/documents/y", "GET, HEAD, DELETE"),
         ];
         for (method, path, allowed) in cases {
             assert_eq!(name_of(method, path), Err(Refusal::Method { path: path.into(), allow: allowed.into() }));
@@ -194,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_belongs_to_the_surface_that_it_looks_like() {
-        let cors = |path| find(SURFACES, &Method::GET, path).0.cors;
+        let cors = |path| find(SURFACES, Side::Both, &Method::GET, path).0.cors;
         assert_eq!(
             ["/v1/files", "/v1/models/", "/v1", "/api/v1/files", "/api", "/", "/nowhere"].map(cors),
             [true, true, false, false, false, false, false]
@@ -221,6 +285,20 @@ mod tests {
             for route in surface.routes {
                 assert!(!route.metered || route.access == Access::Client, "{}", route.name);
             }
+        }
+    }
+
+    #[test]
+    fn with_an_address_of_its_own_the_operator_s_part_is_there_alone_and_health_on_both() {
+        let there = |side, path| find(SURFACES, side, &Method::GET, path).1.is_ok();
+        let paths = ["/v1/models", "/api/v1/plugins", "/metrics", "/healthz", "/readyz", "/openapi.json"];
+        assert_eq!(paths.map(|path| there(Side::Clients, path)), [true, false, false, true, true, true]);
+        assert_eq!(paths.map(|path| there(Side::Admin, path)), [false, true, true, true, true, true]);
+        for route in SURFACES.iter().flat_map(|surface| surface.routes) {
+            let sides = [Side::Clients, Side::Admin].map(|side| route.is_on(side));
+            assert!(route.is_on(Side::Both) && sides != [false, false], "{}", route.name);
+            let (_, missing) = find(SURFACES, if sides[0] { Side::Admin } else { Side::Clients }, &Method::TRACE, route.path);
+            assert!(sides == [true, true] || matches!(missing, Err(Refusal::NotFound { .. })), "{} is not even hinted at", route.name);
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         params,
         metadata: Metadata::new(),
         hits: Vec::new(),
-        skipped: Vec::new(),
+        skipped: record.skipped.clone(),
         tries: record.tries.clone(),
         kept: Kept::default(),
     };

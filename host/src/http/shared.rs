@@ -1,7 +1,7 @@
 //! What every request needs of the server: the operator's decisions, the rooms behind, and what requests share.
 //! A leaf: it knows no route and no answer, so that everything else of this room may use it.
+//! Invariant: a request takes one `Shared` when it begins and uses no other, so it never sees half of two configurations.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -10,6 +10,8 @@ use bytes::Bytes;
 use super::cors::Origins;
 use super::keys::Keys;
 use super::limits::Limits;
+use super::listen::{ListenAddress, TlsFiles};
+use super::reload::Reloads;
 use crate::fair::Shares;
 use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
@@ -20,10 +22,16 @@ use crate::telemetry::Metrics;
 /// What the operator decides about the server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Port 0 takes a free one; `Server::local_addr` says which.
-    pub listen: SocketAddr,
+    /// At least one.
+    pub listen: Vec<ListenAddress>,
+    /// Where the operator's routes are, if not with the others.
+    pub admin_listen: Vec<ListenAddress>,
+    /// The mode of socket files.
+    pub socket_mode: u32,
+    /// None: connections are not encrypted.
+    pub tls: Option<TlsFiles>,
     pub limits: Limits,
-    /// None at all: loopback only.
+    /// None at all: only this machine may reach the addresses.
     pub keys: Keys,
     /// Whose pages may call `/v1` from a browser.
     pub cors_origins: Origins,
@@ -40,9 +48,10 @@ pub struct State {
     pub knowledge: Arc<Knowledge>,
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
+    pub reloads: Reloads,
 }
 
-/// What every request needs.
+/// What every request needs, under one configuration.
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) keys: Keys,
@@ -50,14 +59,33 @@ pub(super) struct Shared {
     pub(super) ready_requires_plugins: bool,
     pub(super) state: State,
     /// What `/openapi.json` says; written when somebody asks.
-    pub(super) openapi: LazyLock<Bytes>,
-    pub(super) shares: RequestShares,
-    pub(super) draining: AtomicBool,
+    pub(super) openapi: Arc<LazyLock<Bytes>>,
+    pub(super) shares: Arc<RequestShares>,
+    pub(super) draining: Arc<AtomicBool>,
     /// Every plugin that a pipeline names was tried once.
-    pub(super) plugins_tried: AtomicBool,
+    pub(super) plugins_tried: Arc<AtomicBool>,
 }
 
 impl Shared {
+    /// Under the first configuration. `openapi` writes what `/openapi.json` says.
+    pub(super) fn new(config: Config, state: State, openapi: fn() -> Bytes) -> Self {
+        let Config { limits, keys, cors_origins, ready_requires_plugins, .. } = config;
+        let shares = Arc::new(RequestShares::new(&limits));
+        let openapi = Arc::new(LazyLock::new(openapi));
+        let (draining, plugins_tried) = Default::default();
+        Self { limits, keys, cors_origins, ready_requires_plugins, state, openapi, shares, draining, plugins_tried }
+    }
+
+    /// Under the next configuration. What requests of both share is theirs together, and as large as the next one says.
+    pub(super) fn renewed(&self, config: Config, state: State) -> Self {
+        let Config { limits, keys, cors_origins, ready_requires_plugins, .. } = config;
+        self.shares.resize(&limits);
+        let Self { openapi, shares, draining, plugins_tried, .. } = self;
+        let (openapi, shares) = (openapi.clone(), shares.clone());
+        let (draining, plugins_tried) = (draining.clone(), plugins_tried.clone());
+        Self { limits, keys, cors_origins, ready_requires_plugins, state, openapi, shares, draining, plugins_tried }
+    }
+
     /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.
     pub(super) fn loaded(&self) -> bool {
         let tried = || {
@@ -94,9 +122,21 @@ const OPEN_PART: usize = 16;
 
 impl RequestShares {
     pub(super) fn new(limits: &Limits) -> Self {
-        let Limits { bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, .. } = *limits;
-        let [bodies, bodies_bytes, places, admin_places, parses, answers, open_answers] =
-            [bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, answer_bytes / OPEN_PART].map(Shares::new);
+        let [bodies, bodies_bytes, places, admin_places, parses, answers, open_answers] = sizes(limits).map(Shares::new);
         Self { bodies, bodies_bytes, places, admin_places, parses, answers, open_answers }
     }
+
+    fn resize(&self, limits: &Limits) {
+        let Self { bodies, bodies_bytes, places, admin_places, parses, answers, open_answers } = self;
+        let all = [bodies, bodies_bytes, places, admin_places, parses, answers, open_answers];
+        for (shares, size) in all.into_iter().zip(sizes(limits)) {
+            shares.resize(size);
+        }
+    }
+}
+
+/// In the order of the fields of `RequestShares`.
+fn sizes(limits: &Limits) -> [usize; 7] {
+    let Limits { bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, .. } = *limits;
+    [bodies, bodies_bytes, requests, admin_requests, parses, answer_bytes, answer_bytes / OPEN_PART]
 }

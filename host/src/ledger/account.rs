@@ -44,11 +44,23 @@ impl Account {
     pub(super) fn new(allowance: Allowance, parts: u64, now: Moment, used: impl Fn(Limit) -> u128) -> Self {
         let bucket = |per_minute: Option<u64>| per_minute.map(|n| Bucket::full(n, now.steady));
         let (requests, tokens) = (bucket(allowance.requests_per_minute), bucket(allowance.tokens_per_minute));
-        let budgets = [Limit::UsdPerMonth, Limit::UsdPerDay, Limit::TokensPerDay].into_iter().filter_map(|limit| {
-            let (allowed, unit) = (allowance.of(limit)?, if limit == Limit::TokensPerDay { 1 } else { PICO });
-            Some(Budget::new(limit, u128::from(allowed) * unit, parts, now.day(), used(limit)))
-        });
+        let budgets = budgets(&allowance).map(|(limit, allowed)| Budget::new(limit, allowed, parts, now.day(), used(limit)));
         Self { allowance, requests, tokens, budgets: budgets.collect(), day: now.day(), mean: 0, listed: false }
+    }
+
+    /// Another allowance from now on. What is used and reserved stays; of a budget that was not there before, `used` units are gone.
+    pub(super) fn renew(&mut self, allowance: Allowance, parts: u64, now: Moment, used: impl Fn(Limit) -> u128) {
+        self.roll(now);
+        self.allowance = allowance;
+        Bucket::renew(&mut self.requests, allowance.requests_per_minute, now.steady);
+        Bucket::renew(&mut self.tokens, allowance.tokens_per_minute, now.steady);
+        let mut before = std::mem::take(&mut self.budgets);
+        self.budgets = budgets(&allowance)
+            .map(|(limit, allowed)| match before.iter().position(|budget| budget.limit() == limit) {
+                Some(at) => before.swap_remove(at).allowing(allowed, parts),
+                None => Budget::new(limit, allowed, parts, self.day, used(limit)),
+            })
+            .collect();
     }
 
     /// Lets one request in and counts it. One that is refused is not counted.
@@ -204,6 +216,15 @@ impl Account {
             self.budgets.iter_mut().for_each(|budget| budget.roll(day));
         }
     }
+}
+
+/// The budgets of an allowance in their units. The one that is renewed last comes first.
+fn budgets(allowance: &Allowance) -> impl Iterator<Item = (Limit, u128)> {
+    let allowance = *allowance;
+    [Limit::UsdPerMonth, Limit::UsdPerDay, Limit::TokensPerDay].into_iter().filter_map(move |limit| {
+        let unit = if limit == Limit::TokensPerDay { 1 } else { PICO };
+        Some((limit, u128::from(allowance.of(limit)?) * unit))
+    })
 }
 
 /// Of two limits the one with fewer left.

@@ -1,7 +1,7 @@
 //! The accounts of all keys and end users behind one lock, which is held for less than a microsecond: who may come in, what is reserved and
 //! charged, and which accounts the store has to be told of. Nothing here waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::account::{Account, Denied, fewer};
@@ -192,13 +192,51 @@ impl Accounts {
         self.list(scope);
     }
 
-    /// Adds the account of an end user of whom the store remembers what is used.
-    pub(super) fn remember(&mut self, key: &Arc<str>, end_user: &Arc<str>, now: Moment, used: impl Fn(Limit) -> u128) {
-        if self.keys.contains_key(key)
-            && let Some((allowance, users)) = &mut self.end_users
-        {
-            users.insert(key, end_user, Account::new(*allowance, self.parts, now, used));
+    /// Adds the accounts of end users of whom the store remembers what is used, where none is there.
+    pub(super) fn remember<'a>(&mut self, end_users: impl Iterator<Item = &'a Scope>, used: impl Fn(&Scope, Limit) -> u128, now: Moment) {
+        let Some((allowance, users)) = &mut self.end_users else { return };
+        for scope in end_users.filter(|scope| self.keys.contains_key(&scope.key)) {
+            if let Some(end_user) = &scope.end_user
+                && users.find(&scope.key, end_user).is_none()
+            {
+                users.insert(&scope.key, end_user, Account::new(*allowance, self.parts, now, |limit| used(scope, limit)));
+            }
         }
+    }
+
+    /// Other allowances are in force from now on. What is used and reserved stays, and a limit that was not there before begins with what the
+    /// store says is `used`. A key that is no longer there keeps its account: its last requests are still under way, and if it comes back, it
+    /// gets no second budget.
+    pub(super) fn renew(
+        &mut self,
+        allowances: &BTreeMap<Arc<str>, Allowance>,
+        end_users: Option<&EndUserLimits>,
+        used: impl Fn(&Scope, Limit) -> u128,
+        now: Moment,
+    ) {
+        for (key, allowance) in allowances {
+            let scope = Scope { key: Arc::clone(key), end_user: None };
+            let used = |limit| used(&scope, limit);
+            match self.keys.get_mut(key) {
+                Some(account) => account.renew(*allowance, self.parts, now, used),
+                None if end_users.is_none() && allowance.is_unlimited() => {}
+                None => drop(self.keys.insert(Arc::clone(key), Account::new(*allowance, self.parts, now, used))),
+            }
+        }
+        self.end_users = match (self.end_users.take(), end_users) {
+            (_, None) => None,
+            (None, Some(limits)) => Some((limits.allowance, EndUsers::new(limits.tracked))),
+            (Some((_, mut users)), Some(limits)) => {
+                let gone = users.keep_at_most(limits.tracked).into_iter().map(|(key, name)| Scope { key, end_user: Some(name) });
+                self.gone.extend(gone.take(GONE_MAX.saturating_sub(self.gone.len())));
+                for (key, name, account) in users.all() {
+                    let scope = Scope { key: Arc::clone(key), end_user: Some(Arc::clone(name)) };
+                    account.renew(limits.allowance, self.parts, now, |limit| used(&scope, limit));
+                }
+                Some((limits.allowance, users))
+            }
+        };
+        self.list_keys();
     }
 
     /// Puts every key's account on the list.

@@ -27,6 +27,22 @@ impl Bucket {
         Self { per_minute: per_minute.into(), level: i128::from(per_minute) * UNIT, reserved: 0, at: now }
     }
 
+    /// Another rate from now on, or none. What was taken of the last minute's worth is taken of the new one too.
+    pub(super) fn renew(bucket: &mut Option<Self>, per_minute: Option<u64>, now: Duration) {
+        match (bucket.as_mut(), per_minute) {
+            (Some(bucket), Some(per_minute)) => bucket.set_rate(per_minute.into(), now),
+            (None, Some(per_minute)) => *bucket = Some(Self::full(per_minute, now)),
+            (_, None) => *bucket = None,
+        }
+    }
+
+    fn set_rate(&mut self, per_minute: i128, now: Duration) {
+        self.fill(now);
+        let change = (per_minute - self.per_minute) * UNIT;
+        self.per_minute = per_minute;
+        self.level = (self.level + change).max(-DEBT_MINUTES * per_minute * UNIT);
+    }
+
     /// Whole units that are there.
     pub(super) fn left(&mut self, now: Duration) -> u64 {
         self.fill(now);
@@ -151,6 +167,24 @@ mod tests {
         bucket.charge(10, 10 * SECOND);
         assert_eq!(bucket.left(5 * SECOND), 50);
         assert_eq!(bucket.left(11 * SECOND), 51);
+    }
+
+    #[test]
+    fn another_rate_gives_back_nothing_that_was_taken_and_the_same_rate_changes_nothing() {
+        let mut bucket = Some(Bucket::full(60, Duration::ZERO));
+        let left = |bucket: &mut Option<Bucket>, now| bucket.as_mut().map(|bucket| bucket.left(now));
+        bucket.as_mut().unwrap().charge(50, Duration::ZERO);
+        Bucket::renew(&mut bucket, Some(60), Duration::ZERO);
+        assert_eq!(left(&mut bucket, Duration::ZERO), Some(10));
+        Bucket::renew(&mut bucket, Some(600), Duration::ZERO);
+        assert_eq!(left(&mut bucket, Duration::ZERO), Some(550));
+        Bucket::renew(&mut bucket, Some(20), Duration::ZERO);
+        assert_eq!(left(&mut bucket, Duration::ZERO), Some(0), "fifty of twenty are taken");
+        assert_eq!((left(&mut bucket, 90 * SECOND), left(&mut bucket, 93 * SECOND)), (Some(0), Some(1)));
+        Bucket::renew(&mut bucket, None, Duration::ZERO);
+        assert_eq!(left(&mut bucket, Duration::ZERO), None);
+        Bucket::renew(&mut bucket, Some(5), Duration::ZERO);
+        assert_eq!(left(&mut bucket, Duration::ZERO), Some(5));
     }
 
     #[test]

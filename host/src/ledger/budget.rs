@@ -92,8 +92,12 @@ impl Want {
 impl Budget {
     /// A budget of which so many units are used, and written down as used.
     pub(super) fn new(limit: Limit, allowed: u128, parts: u64, day: Day, used: u128) -> Self {
-        let part = (allowed / u128::from(parts.max(1))).max(1);
-        Self { limit, allowed, part, begun: first_day(limit, day), used, reserved: 0, covered: used, asked: 0 }
+        Self { limit, allowed, part: part(allowed, parts), begun: first_day(limit, day), used, reserved: 0, covered: used, asked: 0 }
+    }
+
+    /// The same budget with another size.
+    pub(super) fn allowing(self, allowed: u128, parts: u64) -> Self {
+        Self { allowed, part: part(allowed, parts), ..self }
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -185,6 +189,11 @@ impl Budget {
         let need = self.used + self.reserved + self.asked;
         need.max((need + ahead).min(self.allowed))
     }
+}
+
+/// How much of a budget is written down in advance.
+fn part(allowed: u128, parts: u64) -> u128 {
+    (allowed / u128::from(parts.max(1))).max(1)
 }
 
 /// The first day of the period of this limit that `day` lies in.

@@ -52,6 +52,13 @@ impl EndUsers {
         gone
     }
 
+    /// Keeps no more than so many from now on. Returns those that had to go.
+    pub(super) fn keep_at_most(&mut self, most: usize) -> Vec<(Arc<str>, Arc<str>)> {
+        self.most = most;
+        let over = self.count.saturating_sub(most);
+        (0..over).map_while(|_| self.remove_idle()).collect()
+    }
+
     /// Every account.
     pub(super) fn all(&mut self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, &mut Account)> {
         self.keys.iter_mut().flat_map(|(key, of_key)| of_key.accounts.iter_mut().map(move |(name, (_, account))| (key, name, account)))
@@ -97,6 +104,16 @@ mod tests {
         }
         assert!(["x", "y", "z"].iter().all(|name| users.find("honest", name).is_some()));
         assert_eq!((users.all().count(), users.keys["other"].order.len()), (10, 7));
+    }
+
+    #[test]
+    fn fewer_are_kept_from_then_on_and_the_idle_ones_go() {
+        let mut users = EndUsers::new(4);
+        assert!(["x", "y", "z", "w"].iter().all(|name| add(&mut users, "a", name).is_none()));
+        let gone: Vec<_> = users.keep_at_most(2).into_iter().map(|(_, name)| name.to_string()).collect();
+        assert_eq!((gone, users.all().count()), (vec!["x".to_owned(), "y".to_owned()], 2));
+        assert_eq!(add(&mut users, "a", "v").as_deref(), Some("a/z"));
+        assert!(users.keep_at_most(9).is_empty());
     }
 
     #[test]

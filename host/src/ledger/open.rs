@@ -15,7 +15,7 @@ use super::clock::{Clock, Day};
 use super::pending::Pending;
 use super::price::PICO;
 use super::store::{BudgetRow, Group, UsageStore, UseRow};
-use super::{Config, Error, Ledger, REPORTS_MAX};
+use super::{Books, Config, Error, Ledger, REPORTS_MAX};
 use crate::telemetry::Metrics;
 
 impl Ledger {
@@ -28,42 +28,60 @@ impl Ledger {
         let today = now.day();
         // As many as a day can have: `rows`, and `other` of every caller that there ever was.
         let written = store.read(today, today, None, usize::MAX).await?;
-        let month = store.read(today.month(), today, Some(Group::Caller), usize::MAX).await?;
-        let budgets = store.budgets().await?;
+        let used = Used::read(&*store, today).await?;
         let Config { allowances, end_users, prices, limits } = config;
-        let parts = limits.budget_parts;
         // With limits for end users every key has an account, so that it is known whose end users are counted.
         let limited = allowances.into_iter().filter(|(_, allowance)| end_users.is_some() || !allowance.is_unlimited());
-        let mut remembered = remembered(budgets, today);
+        let parts = limits.budget_parts;
         let keys = limited.map(|(key, allowance)| {
-            let of_key = remembered.remove(&Scope { key: Arc::clone(&key), end_user: None }).unwrap_or_default();
-            let used = |limit: Limit| of_key.get(limit.key()).copied().unwrap_or(0).max(reported(&month, &key, limit, today));
-            let account = Account::new(allowance, parts, now, used);
+            let scope = Scope { key: Arc::clone(&key), end_user: None };
+            let account = Account::new(allowance, parts, now, |limit| used.of(&scope, limit));
             (key, account)
         });
         let mut accounts = Accounts::new(keys.collect(), end_users.as_ref(), parts);
-        for (Scope { key, end_user }, used) in remembered {
-            if let Some(end_user) = end_user {
-                accounts.remember(&key, &end_user, now, |limit| used.get(limit.key()).copied().unwrap_or(0));
-            }
-        }
+        accounts.remember(used.end_users(), |scope, limit| used.of(scope, limit), now);
         accounts.list_keys();
-        let ledger = Self {
+        let books = Books {
             pending: Mutex::new(Pending::open(limits.rows, today, &written)),
             accounts: Mutex::new(accounts),
-            prices,
-            limits,
             store,
             writing: tokio::sync::Mutex::default(),
             covering: tokio::sync::Mutex::default(),
             covers_ahead: AtomicBool::new(false),
             uncovered: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
             reports: Arc::new(Semaphore::new(REPORTS_MAX)),
             clock,
             metrics,
         };
+        let ledger = Self { books: Arc::new(books), prices, limits };
         ledger.write_covers(false).await?;
         Ok(ledger)
+    }
+}
+
+/// What the store says is used of the days and months that are not over.
+pub(super) struct Used {
+    today: Day,
+    month: Vec<UseRow>,
+    budgets: HashMap<Scope, HashMap<String, u128>>,
+}
+
+impl Used {
+    pub(super) async fn read(store: &dyn UsageStore, today: Day) -> Result<Self, Error> {
+        let month = store.read(today.month(), today, Some(Group::Caller), usize::MAX).await?;
+        Ok(Self { today, month, budgets: remembered(store.budgets().await?, today) })
+    }
+
+    /// Units of a limit that are used: of those of a key the report tells too.
+    pub(super) fn of(&self, scope: &Scope, limit: Limit) -> u128 {
+        let written = self.budgets.get(scope).and_then(|of_scope| of_scope.get(limit.key())).copied().unwrap_or(0);
+        if scope.end_user.is_some() { written } else { written.max(reported(&self.month, &scope.key, limit, self.today)) }
+    }
+
+    /// The end users of whom something was written down.
+    pub(super) fn end_users(&self) -> impl Iterator<Item = &Scope> {
+        self.budgets.keys().filter(|scope| scope.end_user.is_some())
     }
 }
 

@@ -11,7 +11,7 @@ use super::accounts::{BothHeld, Scope, Unreserved};
 use super::budget::{Amount, Want};
 use super::pending::{Entry, short};
 use super::price::Price;
-use super::{Error, Ledger, Refused, Why, believable, lock};
+use super::{Error, Ledger, Refused, Why, lock};
 use crate::chat::Usage;
 
 /// By so many tokens of completion a reservation grows beyond what was generated.
@@ -42,9 +42,9 @@ impl Ledger {
         let Some(scope) = ask.caller.and_then(|caller| self.scope(caller, ask.end_user)) else { return Ok(None) };
         let price = super::price::price(&self.prices, ask.provider, ask.model).copied();
         let completion = {
-            let mut accounts = lock(&self.accounts);
+            let mut accounts = lock(&self.books.accounts);
             if price.is_none()
-                && let Some((denied, end_user)) = accounts.in_dollars(&scope, (self.clock)())
+                && let Some((denied, end_user)) = accounts.in_dollars(&scope, (self.books.clock)())
             {
                 let model = short(ask.model);
                 let denied = Denied { why: Why::NoPrice { model: format!("{}/{model}", ask.provider) }, ..denied };
@@ -54,12 +54,12 @@ impl Ledger {
         };
         let asked = completion.saturating_mul(ask.choices);
         let most = asked.min(self.limits.reservation_tokens);
-        let Usage { prompt, completion, .. } = believable(&Usage { prompt: ask.prompt, completion: most, ..Usage::default() });
+        let Usage { prompt, completion, .. } = Usage { prompt: ask.prompt, completion: most, ..Usage::default() }.believable();
         let want = Want { price, prompt, completion };
         let mut until = None;
         loop {
-            let covered = !self.uncovered.load(Ordering::Relaxed);
-            let reserved = lock(&self.accounts).reserve(&scope, &want, (self.clock)(), covered);
+            let covered = !self.books.uncovered.load(Ordering::Relaxed);
+            let reserved = lock(&self.books.accounts).reserve(&scope, &want, (self.books.clock)(), covered);
             match reserved {
                 Ok((held, completion)) => {
                     // What was cut is no limit that the provider was told.
@@ -72,7 +72,7 @@ impl Ledger {
                 Err(Unreserved::Denied { denied, end_user }) => return Err(self.refused(&scope.key, denied, end_user)),
                 Err(Unreserved::Uncovered) => {
                     let until = *until.get_or_insert_with(|| Instant::now() + self.limits.budget_wait);
-                    if !matches!(timeout_at(until, self.cover()).await, Ok(Ok(()))) && !self.uncovered.swap(true, Ordering::Relaxed) {
+                    if !matches!(timeout_at(until, self.cover()).await, Ok(Ok(()))) && !self.books.uncovered.swap(true, Ordering::Relaxed) {
                         tracing::error!("budgets cannot be written down in time; what they allow holds until this process ends");
                     }
                 }
@@ -89,12 +89,12 @@ impl Ledger {
 
     /// Has the next part of the budgets written down before a request must wait for it.
     fn cover_ahead(self: &Arc<Self>, reservation: &Reservation) {
-        if lock(&self.accounts).is_short(&reservation.scope) && !self.covers_ahead.swap(true, Ordering::Relaxed) {
+        if lock(&self.books.accounts).is_short(&reservation.scope) && !self.books.covers_ahead.swap(true, Ordering::Relaxed) {
             let ledger = Arc::clone(self);
             tokio::spawn(async move {
                 let written = ledger.write_covers(false).await;
                 // Not before: while the store is stuck, each reservation would add one more task that waits for it.
-                ledger.covers_ahead.store(false, Ordering::Relaxed);
+                ledger.books.covers_ahead.store(false, Ordering::Relaxed);
                 if let Err(error) = written {
                     tracing::error!("budgets could not be written down: {error}");
                 }
@@ -155,14 +155,14 @@ impl Reservation {
         let (past, part) = (of(completion - self.completion), of(STEP));
         let used = self.part.plus(&past);
         self.spent = self.spent.plus(&used);
-        let goes_on = lock(&self.ledger.accounts).extend(&self.scope, &mut self.held, &used, part, (self.ledger.clock)());
+        let goes_on = lock(&self.ledger.books.accounts).extend(&self.scope, &mut self.held, &used, part, (self.ledger.books.clock)());
         (self.part, self.completion) = if goes_on { (part, completion + STEP) } else { (Amount::default(), completion) };
         goes_on
     }
 
     /// The attempt is over: what it used is charged and counted.
     pub fn settle(mut self, entry: &Entry<'_>) {
-        let usage = believable(&entry.usage);
+        let usage = entry.usage.believable();
         // An estimate of all that was granted is of one that was left, or of one of which no more is known than of that.
         let end = match entry.estimated {
             false => End::Counted,
@@ -183,8 +183,8 @@ impl Reservation {
             return;
         }
         let all = Amount::new(self.price.as_ref(), usage);
-        let (used, now) = (all.minus(&self.spent), (self.ledger.clock)());
-        let mut accounts = lock(&self.ledger.accounts);
+        let (used, now) = (all.minus(&self.spent), (self.ledger.books.clock)());
+        let mut accounts = lock(&self.ledger.books.accounts);
         match end {
             // What was used up to the end teaches how long completions are; an estimate does not.
             End::Counted => accounts.settle(&self.scope, &self.held, &used, Some(usage.completion), now),

@@ -1,5 +1,7 @@
 //! The room as a whole: a real file, a clock that the test moves, metrics that are read as they are shown.
 
+mod handover;
+mod renewal;
 mod reservations;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use futures_util::FutureExt;
 use super::clock::Moment;
 use super::flusher::Flusher;
 use super::*;
+use crate::chat::Usage;
+use crate::chat::usage::TOKENS_MAX;
 
 /// A ledger in a folder of its own, and its time.
 struct House {
@@ -202,7 +206,7 @@ async fn so_many_days_are_kept_and_the_one_before_is_not() {
         house.wait(86_400);
     }
     let (first, last) = (house.ledger.today().back(9), house.ledger.today().back(1));
-    let days = house.ledger.store.read(first, last, None, 9).await.unwrap();
+    let days = house.ledger.books.store.read(first, last, None, 9).await.unwrap();
     assert_eq!(days.iter().map(|row| row.day.to_string()).collect::<Vec<_>>(), ["2026-11-22", "2026-11-23"]);
     let rows = house.ledger.report(first, last, None).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.day.to_string()).collect::<Vec<_>>(), ["2026-11-23"], "on a new day one more is forgotten");
@@ -251,7 +255,7 @@ async fn what_was_used_is_written_every_period_and_at_the_end() {
     let house = House::new(Config::default()).await;
     let on_disk = async || {
         let today = house.ledger.today();
-        house.ledger.store.read(today, today, None, 9).await.unwrap().first().map_or(0, |row| row.sums.replies)
+        house.ledger.books.store.read(today, today, None, 9).await.unwrap().first().map_or(0, |row| row.sums.replies)
     };
     let often = Flusher::start(house.ledger.clone(), Duration::from_millis(1));
     for replies in 1..3 {

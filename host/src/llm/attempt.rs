@@ -16,7 +16,7 @@ use super::budget::{Ask, Hold};
 use super::error::Error;
 use super::target::Target;
 use super::used::Used;
-use crate::chat::Deadline;
+use crate::chat::{Deadline, Tries};
 use crate::telemetry::{Operation, llm_done, llm_span};
 
 /// One try at one target.
@@ -118,6 +118,8 @@ struct Measured<'a> {
     observer: &'a dyn Observer,
     of: Operation<'a>,
     provider: &'a str,
+    /// Those of the exchange.
+    tries: &'a Tries,
     begun: Instant,
     outcome: &'static str,
     /// The error status that the provider answered with.
@@ -125,9 +127,9 @@ struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
-    fn begin(observer: &'a dyn Observer, of: Operation<'a>, provider: &'a str, attempt: u32) -> Self {
-        let span = llm_span(of, provider, attempt);
-        Self { span, observer, of, provider, begun: Instant::now(), outcome: "cancelled", status: None }
+    fn begin(observer: &'a dyn Observer, of: Operation<'a>, provider: &'a str, tries: &'a Tries) -> Self {
+        let span = llm_span(of, provider, tries.begin());
+        Self { span, observer, of, provider, tries, begun: Instant::now(), outcome: "cancelled", status: None }
     }
 
     /// `streams`: whether a stream was asked for.
@@ -153,6 +155,7 @@ impl Drop for Measured<'_> {
     fn drop(&mut self) {
         let seconds = self.begun.elapsed().as_secs_f64();
         llm_done(&self.span, self.outcome, self.status, seconds);
+        self.tries.ended(self.provider, self.of.model, self.outcome == "ok");
         self.observer.attempt(self.provider, self.of.model, self.outcome, seconds);
         self.observer.operation(self.of, (self.outcome != "ok").then_some(self.outcome), seconds);
     }

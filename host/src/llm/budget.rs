@@ -80,7 +80,7 @@ mod tests {
             params: fields.iter().map(field).collect(),
             metadata: Default::default(),
             hits: Vec::new(),
-            skipped: Vec::new(),
+            skipped: Default::default(),
             end_user: None,
             tries: Default::default(),
             kept: Default::default(),

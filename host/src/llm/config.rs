@@ -119,6 +119,12 @@ impl ProviderConfig {
         self.options.kind()
     }
 
+    /// Whether the other entry is of the same API at the same place, asked in the same way.
+    pub(super) fn names_the_endpoint_of(&self, other: &Self) -> bool {
+        let of = |entry: &'_ Self| (entry.base_url.clone(), entry.oauth.clone(), entry.options.clone());
+        of(self) == of(other)
+    }
+
     /// How the provider is spoken to; none for the one inside this program.
     pub(super) fn dialect(&self) -> Option<Box<dyn Dialect>> {
         Some(match &self.options {

@@ -62,3 +62,14 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Whether single attempts are bounded alike. The other limits are of all attempts at an exchange, and of all replies.
+    pub(super) fn bound_an_attempt_as(&self, other: &Self) -> bool {
+        let of = |limits: &Self| {
+            let Self { connect, first_byte, idle, total, event_bytes, reply_bytes, idle_connections, .. } = *limits;
+            (connect, first_byte, idle, total, event_bytes, reply_bytes, idle_connections)
+        };
+        of(self) == of(other)
+    }
+}

@@ -10,7 +10,7 @@ use super::attempt::Observer;
 use super::budget::Hold;
 use super::provider_error::DecodeError;
 use super::used::Used;
-use crate::chat::Usage;
+use crate::chat::{Tries, Usage};
 use crate::telemetry::{llm_answered, llm_used};
 
 /// Bytes of English text or JSON in a token, by the vendors' own rule of thumb.
@@ -40,8 +40,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The provider's own count; the last one holds. The same count again changes nothing.
+    /// The provider's own count, as far as it can be; the last one holds. The same count again changes nothing.
     pub(super) fn reported(&mut self, usage: Usage) {
+        let usage = usage.believable();
         if self.usage.replace(usage) != Some(usage) {
             self.counted_bytes = self.generated_bytes;
         }
@@ -91,6 +92,8 @@ pub(super) struct Who<'a> {
     pub(super) operation: &'static str,
     /// OpenTelemetry's word for the provider's kind.
     pub(super) system: &'static str,
+    /// Of the exchange, which learn of the use too.
+    pub(super) tries: &'a Tries,
 }
 
 /// The use of one try; dropping it reports it to the observer.
@@ -110,6 +113,7 @@ pub(super) struct Meter {
     operation: &'static str,
     system: &'static str,
     model: Box<str>,
+    tries: Tries,
     /// That of the attempt, which ends with the reply.
     span: Span,
     /// Tokens, estimated.
@@ -119,7 +123,7 @@ pub(super) struct Meter {
 impl Meter {
     /// Made within the attempt's span, which it keeps, and before anything is sent. `prompt`: its tokens, estimated.
     pub(super) fn new(observer: Arc<dyn Observer>, who: &Who<'_>, model: &str, prompt: u64, hold: Option<Box<dyn Hold>>) -> Self {
-        let Who { pipeline, caller, provider, operation, system } = *who;
+        let Who { pipeline, caller, provider, operation, system, tries } = *who;
         Self {
             tally: Tally::default(),
             sent: false,
@@ -133,6 +137,7 @@ impl Meter {
             operation,
             system,
             model: model.into(),
+            tries: tries.clone(),
             span: Span::current(),
             prompt,
         }
@@ -181,6 +186,7 @@ impl Drop for Meter {
             }
             return;
         };
+        self.tries.used(&usage, estimated);
         let Self { pipeline, caller, provider, operation, system, model, span, tally, .. } = self;
         let finishes: Vec<&str> = tally.finishes.iter().map(String::as_str).collect();
         llm_answered(span, tally.model.as_deref(), &finishes);
@@ -200,6 +206,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::chat::usage::TOKENS_MAX;
     use crate::llm::adapter::ProviderError;
 
     type Booked = Arc<Mutex<Vec<(Usage, bool)>>>;
@@ -237,7 +244,7 @@ mod tests {
     }
 
     fn meter(booked: &Booked, hold: Option<Box<dyn Hold>>) -> Meter {
-        let who = Who { pipeline: "p", caller: None, provider: &"a".into(), operation: "chat", system: "openai" };
+        let who = Who { pipeline: "p", caller: None, provider: &"a".into(), operation: "chat", system: "openai", tries: &Tries::default() };
         Meter::new(Arc::new(Ledger(Arc::clone(booked))), &who, "m", tokens(400), hold)
     }
 
@@ -322,6 +329,15 @@ mod tests {
     #[test]
     fn a_reply_without_a_count_is_guessed_from_its_bytes() {
         assert_eq!(booked(|tally| tally.generated(41)), [(usage(100, 11), true)]);
+    }
+
+    #[test]
+    fn a_count_that_nobody_can_have_used_is_cut_before_anybody_is_told() {
+        let told = booked(|tally| {
+            tally.reported(usage(u64::MAX, TOKENS_MAX + 1));
+            tally.complete();
+        });
+        assert_eq!(told, [(usage(TOKENS_MAX, TOKENS_MAX), false)]);
     }
 
     #[test]

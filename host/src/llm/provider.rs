@@ -33,13 +33,13 @@ use receive::{Opened, parsed};
 
 /// One entry under `[providers]` that is asked over HTTP.
 pub(super) struct Provider {
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     unsupported: Unsupported,
     observer: Arc<dyn Observer>,
     /// The secret of targets that name none.
     secret_key_name: Option<String>,
     /// If the secrets are those of an OAuth client: gets tokens for them, which are then the keys.
-    tokens: Option<Tokens>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// A request that providers can answer.
@@ -69,14 +69,30 @@ impl Provider {
         (memory, tls): (&ReplyMemory, &Arc<Tls>),
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, Error> {
-        let tokens = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls));
+        let tokens = |oauth: &OAuthConfig| Tokens::new(name, oauth.clone(), limits, Arc::clone(tls)).map(Arc::new);
         Ok(Self {
             tokens: entry.oauth.as_ref().map(tokens).transpose()?,
-            endpoint: Endpoint::new(name, entry, dialect, limits, (memory, tls))?,
+            endpoint: Arc::new(Endpoint::new(name, entry, dialect, limits, (memory, tls))?),
             unsupported: entry.unsupported,
             observer: Arc::clone(observer),
             secret_key_name: entry.secret_key_name.clone(),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_the_endpoint_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.endpoint, &other.endpoint)
+    }
+
+    /// The same provider under another entry that names the same endpoint: its connections and tokens are kept.
+    pub(super) fn renewed(&self, entry: &ProviderConfig, observer: &Arc<dyn Observer>) -> Self {
+        Self {
+            endpoint: Arc::clone(&self.endpoint),
+            unsupported: entry.unsupported,
+            observer: Arc::clone(observer),
+            secret_key_name: entry.secret_key_name.clone(),
+            tokens: self.tokens.clone(),
+        }
     }
 
     /// OpenTelemetry's name of the provider's kind.
@@ -126,7 +142,7 @@ impl Provider {
 
     /// The tokens, if the provider refused one of them, which it may have revoked before it expired.
     fn refusing<T>(&self, result: &Result<T, Failure>) -> Option<&Tokens> {
-        self.tokens.as_ref().filter(|_| matches!(result, Err(Failure { error: Error::Status { status: 401, .. }, .. })))
+        self.tokens.as_deref().filter(|_| matches!(result, Err(Failure { error: Error::Status { status: 401, .. }, .. })))
     }
 
     /// A token in place of `old`, which was refused; none if the endpoint gives the same one again.
@@ -197,8 +213,8 @@ impl Call for Chat<'_> {
         let ask = Ask { caller, end_user, provider: &endpoint.name, model, prompt, completion, choices };
         // It is ready at once, but for a caller who needs more of a budget than is written down.
         let hold = observer.reserve(&ask).await?;
-        let who =
-            Who { pipeline: &exchange.pipeline, caller, provider: &endpoint.name, operation: Self::OPERATION, system: endpoint.system };
+        let (pipeline, tries, operation) = (&*exchange.pipeline, &exchange.tries, Self::OPERATION);
+        let who = Who { pipeline, caller, provider: &endpoint.name, operation, system: endpoint.system, tries };
         let mut meter = Meter::new(Arc::clone(observer), &who, model, prompt, hold);
         let connection = within(end, endpoint.transport.connection(), in_time).await?;
         let mut received = endpoint.memory.reply(&exchange.client);

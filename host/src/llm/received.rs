@@ -14,8 +14,6 @@ const STEP: usize = 64 << 10;
 #[derive(Clone)]
 pub(super) struct ReplyMemory {
     shares: Shares,
-    /// What one client gets that is alone, in units.
-    most: usize,
 }
 
 /// The bytes that one reply holds.
@@ -27,8 +25,12 @@ pub(super) struct Received {
 
 impl ReplyMemory {
     pub(super) fn new(bytes: usize) -> Self {
-        let shares = Shares::new(bytes / STEP);
-        Self { most: shares.most(), shares }
+        Self { shares: Shares::new(bytes / STEP) }
+    }
+
+    /// There are so many bytes from now on, for all clones.
+    pub(super) fn resize(&self, bytes: usize) {
+        self.shares.resize(bytes / STEP);
     }
 
     /// A reply to `client` that has not begun.
@@ -46,7 +48,7 @@ impl Received {
             return true;
         }
         // A reply that is larger than a client's share is received if nothing else of this client is.
-        let wanted = bytes.div_ceil(STEP).min(self.memory.most);
+        let wanted = bytes.div_ceil(STEP).min(self.memory.shares.most());
         match &mut self.share {
             Some(share) => share.amount() >= wanted || share.grow(wanted - share.amount()),
             none => {

@@ -17,3 +17,29 @@ fn a_name_that_clients_choose_is_short_and_plain_whatever_is_offered() {
         assert_eq!(offered(model), None, "{model:?}");
     }
 }
+
+#[test]
+fn the_next_configuration_keeps_the_endpoints_that_it_names_too() {
+    let secrets = || -> Secrets { Arc::new(|_| Err(MissingSecret::NotSet)) };
+    let config = |change: fn(&mut Config)| {
+        let mut config = Config::default();
+        change(&mut config);
+        config
+    };
+    let same = |before: &Llm, after: &Llm, name: &str| match (before.providers.get(name), after.providers.get(name)) {
+        (Some(Vendor::Http(before)), Some(Vendor::Http(after))) => after.has_the_endpoint_of(before),
+        _ => false,
+    };
+    let before = Llm::new(Config::default(), secrets(), Arc::new(())).unwrap();
+    let kept = |change: fn(&mut Config)| {
+        let after = before.renewed(config(change), secrets(), Arc::new(())).unwrap();
+        ["openai", "anthropic"].map(|name| same(&before, &after, name))
+    };
+    assert_eq!(kept(|_| ()), [true, true]);
+    assert_eq!(kept(|config| config.providers.get_mut("openai").unwrap().models = vec!["*".into()]), [true, true]);
+    assert_eq!(kept(|config| config.providers.get_mut("openai").unwrap().secret_key_name = Some("OTHER".into())), [true, true]);
+    assert_eq!(kept(|config| config.limits.retries = 0), [true, true]);
+    assert_eq!(kept(|config| config.providers.get_mut("openai").unwrap().base_url = "http://127.0.0.1:1/v1".into()), [false, true]);
+    assert_eq!(kept(|config| drop(config.providers.remove("openai"))), [false, true]);
+    assert_eq!(kept(|config| config.limits.first_byte *= 2), [false, false]);
+}

@@ -1,12 +1,12 @@
 //! Every pipeline by its id: the operator's, which only the file changes, and the API's, which a store keeps.
 //! A definition is checked before it is kept, and what is kept and what is live change together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
@@ -38,9 +38,12 @@ pub struct EmbeddingModel {
     pub target: Target,
 }
 
-/// All pipelines.
+/// All pipelines under one configuration. Those of a later one share what the API keeps: see `renewed`.
 pub struct Catalog {
-    pipelines: Arc<ArcSwap<BTreeMap<Arc<str>, Arc<Pipeline>>>>,
+    /// The operator's.
+    from_file: Pipelines,
+    /// The API's, those that the operator's stand in for too.
+    kept: Arc<ArcSwap<Pipelines>>,
     store: Arc<dyn PipelineStore>,
     llm: Arc<Llm>,
     registry: Arc<Registry>,
@@ -57,6 +60,8 @@ pub struct Blocked {
     pub pipeline: Arc<str>,
     pub fault: Fault,
 }
+
+type Pipelines = BTreeMap<Arc<str>, Arc<Pipeline>>;
 
 /// A pipeline that was kept.
 #[derive(Debug)]
@@ -95,42 +100,57 @@ impl Catalog {
         kept_max: usize,
         embeddings: Vec<EmbeddingModel>,
     ) -> Result<Self, StoreError> {
-        let mut pipelines = BTreeMap::new();
+        let mut kept = Pipelines::new();
         for (id, text) in store.all().await? {
             let parsed = serde_json::from_str::<Value>(&text).map_err(|e| e.to_string());
             match parsed.and_then(|source| Definition::parse(&source).map_err(|problems| list(&problems))) {
                 Ok(definition) => {
                     let id: Arc<str> = id.into();
-                    pipelines.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
+                    kept.insert(id.clone(), Arc::new(Pipeline { id, definition, origin: Origin::Api }));
                 }
                 Err(problem) => tracing::error!(pipeline = id, problem, "a kept pipeline is no longer valid and is left out"),
             }
         }
-        for pipeline in pipelines.values() {
+        for pipeline in kept.values() {
             // Its provider went from the operator's file since it was put.
             for (key, target) in pipeline.definition.llm.keys().filter(|(_, target)| !llm.knows(&target.provider)) {
                 let (id, provider) = (&*pipeline.id, &target.provider);
                 tracing::error!(pipeline = id, key, provider, "a kept pipeline names a provider that the configuration does not have");
             }
         }
-        for pipeline in from_file {
-            if pipelines.insert(pipeline.id.clone(), Arc::new(pipeline.clone())).is_some() {
-                tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
-            }
-        }
-        Ok(Self {
-            pipelines: Arc::new(ArcSwap::from_pointee(pipelines)),
-            store,
-            llm,
-            registry,
-            kept_max,
-            embeddings,
-            writing: Arc::default(),
-        })
+        let kept = Arc::new(ArcSwap::from_pointee(kept));
+        let (from_file, writing) = (by_id(from_file, &kept.load()), Arc::default());
+        Ok(Self { from_file, kept, store, llm, registry, kept_max, embeddings, writing })
+    }
+
+    /// The catalogue of the next configuration. What the API kept is in both, whichever it is put through.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        from_file: Vec<Pipeline>,
+        llm: Arc<Llm>,
+        registry: Arc<Registry>,
+        kept_max: usize,
+        embeddings: Vec<EmbeddingModel>,
+    ) -> Self {
+        let (kept, store, writing) = (self.kept.clone(), self.store.clone(), self.writing.clone());
+        Self { from_file: by_id(from_file, &kept.load()), kept, store, llm, registry, kept_max, embeddings, writing }
     }
 
     pub fn get(&self, id: &str) -> Option<Arc<Pipeline>> {
-        self.pipelines.load().get(id).cloned()
+        self.from_file.get(id).cloned().or_else(|| self.kept.load().get(id).cloned())
+    }
+
+    /// What fails when a pipeline is used, of all of them: a provider that is not there, a plugin that is not loaded.
+    pub fn all_warnings(&self) -> Vec<String> {
+        let of = |pipeline: &Arc<Pipeline>| {
+            let targets: BTreeSet<_> = pipeline.definition.llm.keys().map(|(_, target)| target.provider.clone()).collect();
+            let unknown = targets.into_iter().filter(|provider| !self.llm.knows(provider));
+            let unknown = unknown.map(|provider| format!("there is no provider `{provider}`"));
+            let warnings: Vec<_> = unknown.chain(self.warnings(&pipeline.definition)).collect();
+            warnings.into_iter().map(|warning| format!("pipeline `{}`: {warning}", pipeline.id)).collect::<Vec<_>>()
+        };
+        self.list().iter().flat_map(of).collect()
     }
 
     /// The pipeline that a client's `model` names: one of this id, or one that only asks a model which the operator offers by its own name.
@@ -159,9 +179,11 @@ impl Catalog {
         Arc::new(Pipeline { id: model.into(), definition: Definition::of(target), origin: Origin::File })
     }
 
-    /// Sorted by id.
+    /// Every pipeline, sorted by id.
     pub fn list(&self) -> Vec<Arc<Pipeline>> {
-        self.pipelines.load().values().cloned().collect()
+        let mut all = Pipelines::clone(&self.kept.load());
+        all.extend(self.from_file.iter().map(|(id, pipeline)| (id.clone(), pipeline.clone())));
+        all.into_values().collect()
     }
 
     /// Checks a definition and keeps it; a restart finds it once this returns.
@@ -176,24 +198,49 @@ impl Catalog {
         self.check_providers(&definition)?;
         let warnings = self.warnings(&definition);
         let one_at_a_time = self.writing.clone().lock_owned().await;
-        let mut pipelines = BTreeMap::clone(&self.pipelines.load());
-        let before = pipelines.get(id).map(|pipeline| pipeline.origin);
-        let kept = pipelines.values().filter(|pipeline| pipeline.origin == Origin::Api).count();
-        match before {
-            Some(Origin::File) => return Err(PutError::ReadOnly),
-            None if kept >= self.kept_max => return Err(PutError::Full(self.kept_max)),
-            Some(Origin::Api) | None => {}
+        if self.from_file.contains_key(id) {
+            return Err(PutError::ReadOnly);
+        }
+        let mut kept = Pipelines::clone(&self.kept.load());
+        let created = !kept.contains_key(id);
+        if created && kept.len() >= self.kept_max {
+            return Err(PutError::Full(self.kept_max));
         }
         let (store, text, key) = (self.store.clone(), definition.source().to_string(), Arc::<str>::from(id));
-        pipelines.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
-        let live = self.pipelines.clone();
-        // To its end even if the client hangs up: what is kept and what is live change together.
+        kept.insert(key.clone(), Arc::new(Pipeline { id: key.clone(), definition, origin: Origin::Api }));
+        self.keep(one_at_a_time, kept, async move { store.put(&key, &text).await }).await?;
+        Ok(Put { created, warnings })
+    }
+
+    /// Removes a pipeline that came in through the API; a restart does not bring it back once this returns. Requests that run keep it. Gives
+    /// false if there is none, not even one that was left out because it is no longer valid. Its knowledge stays where it is.
+    ///
+    /// # Errors
+    /// `ReadOnly` for one of the file, `Store`; it stays.
+    pub async fn delete(&self, id: &str) -> Result<bool, PutError> {
+        let one_at_a_time = self.writing.clone().lock_owned().await;
+        if self.from_file.contains_key(id) {
+            return Err(PutError::ReadOnly);
+        }
+        let mut kept = Pipelines::clone(&self.kept.load());
+        kept.remove(id);
+        let (store, key) = (self.store.clone(), id.to_owned());
+        self.keep(one_at_a_time, kept, async move { store.delete(&key).await }).await
+    }
+
+    /// Makes pipelines live once the store has them, to its end even if the client hangs up: what is kept and what is live change together.
+    async fn keep<T: Send + 'static>(
+        &self,
+        one_at_a_time: OwnedMutexGuard<()>,
+        kept: Pipelines,
+        stored: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, PutError> {
+        let live = self.kept.clone();
         let stored = tokio::spawn(async move {
             let _held = one_at_a_time;
-            store.put(&key, &text).await.map(|()| live.store(Arc::new(pipelines)))
+            stored.await.inspect(|_| live.store(Arc::new(kept)))
         });
-        stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))?;
-        Ok(Put { created: before.is_none(), warnings })
+        stored.await.map_err(|e| PutError::Store(e.to_string()))?.map_err(|e| PutError::Store(e.to_string()))
     }
 
     fn check_providers(&self, definition: &Definition) -> Result<(), PutError> {
@@ -237,9 +284,8 @@ impl Catalog {
     /// The plugins for want of which pipelines of the operator's file cannot run, in the order of the pipelines' ids. A stage that is off until
     /// a client switches it on needs none.
     pub fn blocked(&self) -> Vec<Blocked> {
-        let (pipelines, plugins) = (self.pipelines.load(), self.registry.snapshot());
-        let of_file = pipelines.values().filter(|pipeline| pipeline.origin == Origin::File);
-        let stages = of_file.flat_map(|pipeline| pipeline.definition.hook_stages().map(move |stage| (pipeline, stage)));
+        let plugins = self.registry.snapshot();
+        let stages = self.from_file.values().flat_map(|pipeline| pipeline.definition.hook_stages().map(move |stage| (pipeline, stage)));
         let on = stages.filter(|(_, (stage, _))| stage.enabled);
         on.flat_map(|(pipeline, (stage, hook))| stage.missing(hook, &plugins).map(|fault| Blocked { pipeline: pipeline.id.clone(), fault }))
             .collect()
@@ -256,6 +302,14 @@ impl Catalog {
             );
         }
     }
+}
+
+/// The operator's pipelines.
+fn by_id(from_file: Vec<Pipeline>, kept: &Pipelines) -> Pipelines {
+    for pipeline in from_file.iter().filter(|pipeline| kept.contains_key(&pipeline.id)) {
+        tracing::warn!(pipeline = &*pipeline.id, "the operator's file stands in for a kept pipeline of the same id");
+    }
+    from_file.into_iter().map(|pipeline| (pipeline.id.clone(), Arc::new(pipeline))).collect()
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -18,7 +18,9 @@ impl Runner {
     pub async fn embed(&self, target: &Target, embed: Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let work = async {
             if self.llm.is_builtin(&target.provider) {
-                return self.embed_here(&target.provider, embed, asker.client).await;
+                let embedded = self.embed_here(&target.provider, embed, asker.client).await;
+                asker.tries.ended(&target.provider, &target.model, embedded.is_ok());
+                return embedded;
             }
             Ok(self.llm.embed(target, &embed, asker).await?)
         };

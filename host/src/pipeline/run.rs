@@ -51,7 +51,7 @@ impl Runner {
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
-        let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.clone());
+        let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.all());
         let reply = match reply {
             Reply::Whole(whole) => Reply::Whole(whole),
             Reply::Stream(stream) => Reply::Stream(Session { exchange, plugins, pipeline }.hold(stream)),

@@ -17,6 +17,13 @@ pub trait PipelineStore: Send + Sync + 'static {
     /// # Errors
     /// The backend cannot write; the pipeline that was there before stays.
     fn put<'a>(&'a self, id: &'a str, json: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Deletes the pipeline with this id. Gives false if there is none. When this returns, a killed process does not bring it back; a future
+    /// that is dropped is as with `put`.
+    ///
+    /// # Errors
+    /// The backend cannot write; the pipeline stays.
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 /// Why a backend failed, with all causes spelled out.

@@ -1,6 +1,6 @@
 //! Texts to vectors, on threads of their own: an embedder computes for tens of milliseconds, which would hold up tokio's threads.
-//! Queries go before documents, clients take turns, and so do the documents of one client: nobody waits behind a whole book, and nobody
-//! behind all that another client asks.
+//! Queries and documents have a pool of threads each, and documents the lower priority: a query waits for no batch of a document, and documents
+//! go on while queries never end. In each pool clients take turns, and so do the documents of one client.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,13 +10,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Error, Limits};
 use crate::chat::Client;
-use crate::fair::{Lanes, Share, Shares};
+use crate::fair::{Lanes, Share, Shares, step_back};
 
-/// Texts that one thread takes at a time. A query waits for at most so many; an embedder that gains from batches still gets some.
+/// Texts that one thread takes at a time, so that clients take turns; an embedder that gains from batches still gets some.
 const BATCH_TEXTS: usize = 2;
-/// Batches of queries after which a document has its turn, if one waits: else the queries of one client could keep another one's documents
-/// out for ever. A query waits for at most one batch more.
-const QUERIES_IN_A_ROW: usize = 8;
+/// How much less than others the threads of documents get while the processors are short: at 10, a tenth. So a query takes about as long beside
+/// documents as without them, and documents never stand still.
+const DOCUMENT_NICENESS: i32 = 10;
 
 /// Turns texts into vectors. Its calls block and come from several threads at once.
 pub trait Embedder: Send + Sync + 'static {
@@ -33,33 +33,35 @@ pub trait Embedder: Send + Sync + 'static {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String>;
 }
 
-/// What the texts are of, which decides who goes first.
+/// What the texts are of, which decides whose threads embed them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Priority {
-    /// A question, before all documents: somebody waits for the answer.
+    /// A question: somebody waits for the answer.
     Query,
     Document,
 }
 
 /// The threads that embed, and the permits that bound how many may wait for them.
 pub(super) struct Workers {
+    queries: Pool,
+    documents: Pool,
+}
+
+/// The threads for one kind of texts.
+struct Pool {
     shared: Arc<Shared>,
-    queries: Shares,
-    documents: Shares,
+    permits: Shares,
 }
 
 struct Shared {
     embedder: Arc<dyn Embedder>,
-    queues: Mutex<Queues>,
+    queue: Mutex<Queue>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct Queues {
-    queries: Lanes<Request>,
-    documents: Lanes<Request>,
-    /// Batches of queries since the last one of a document.
-    queries_in_a_row: usize,
+struct Queue {
+    requests: Lanes<Request>,
     closed: bool,
 }
 
@@ -88,13 +90,16 @@ impl Workers {
     /// # Errors
     /// `Embed` if the system gives no thread.
     pub(super) fn start(embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { embedder, queues: Mutex::default(), work: Condvar::new() });
-        for number in 0..limits.embed_threads.max(1) {
-            let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("embed-{number}"));
-            thread.spawn(move || shared.work()).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
+        let queries = Pool::start("embed-query", embedder.clone(), limits, || {})?;
+        let documents = Pool::start("embed-doc", embedder, limits, || step_back(DOCUMENT_NICENESS))?;
+        Ok(Self { queries, documents })
+    }
+
+    fn of(&self, priority: Priority) -> &Pool {
+        match priority {
+            Priority::Query => &self.queries,
+            Priority::Document => &self.documents,
         }
-        Ok(Self { shared, queries: Shares::new(limits.queue), documents: Shares::new(limits.queue) })
     }
 
     /// A permit to wait in the queue, to be held until the work is done. It is given or refused at once, so that the caller can try elsewhere.
@@ -102,16 +107,18 @@ impl Workers {
     /// # Errors
     /// `Busy`: the queue is full, or it is the client's share of it that is.
     pub(super) fn permit(&self, priority: Priority, client: &Client) -> Result<Share, Error> {
-        let permits = match priority {
-            Priority::Query => &self.queries,
-            Priority::Document => &self.documents,
-        };
-        permits.take(client, 1).ok_or(Error::Busy)
+        self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
+    }
+
+    /// So many may wait from now on, of each priority.
+    pub(super) fn resize(&self, queue: usize) {
+        self.queries.permits.resize(queue);
+        self.documents.permits.resize(queue);
     }
 
     /// Permits that are held, of both priorities.
     pub(super) fn held(&self) -> usize {
-        self.queries.held() + self.documents.held()
+        self.queries.permits.held() + self.documents.permits.held()
     }
 
     /// The texts' vectors in their order; blank texts must not be among them. Dropping the future takes what is left out of the queue.
@@ -122,19 +129,35 @@ impl Workers {
         let count = texts.len();
         let (results, batches) = unbounded_channel();
         if count > 0 {
-            let mut queues = self.shared.queues();
-            queues.of(priority).push(client, Request { texts, next: 0, results });
-            drop(queues);
-            self.shared.work.notify_all();
+            let shared = &self.of(priority).shared;
+            shared.queue().requests.push(client, Request { texts, next: 0, results });
+            shared.work.notify_all();
         }
         collect(batches, count).await
     }
 }
 
-impl Drop for Workers {
+impl Pool {
+    /// `prepare` is what each thread does first.
+    fn start(name: &str, embedder: Arc<dyn Embedder>, limits: &Limits, prepare: impl Fn() + Copy + Send + 'static) -> Result<Self, Error> {
+        let shared = Arc::new(Shared { embedder, queue: Mutex::default(), work: Condvar::new() });
+        for number in 0..limits.embed_threads.max(1) {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
+            let work = move || {
+                prepare();
+                shared.work();
+            };
+            thread.spawn(work).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
+        }
+        Ok(Self { shared, permits: Shares::new(limits.queue) })
+    }
+}
+
+impl Drop for Pool {
     /// The threads end by themselves after the batch at hand; waiting for them here would block a thread of tokio's.
     fn drop(&mut self) {
-        self.shared.queues().closed = true;
+        self.shared.queue().closed = true;
         self.shared.work.notify_all();
     }
 }
@@ -156,17 +179,17 @@ async fn collect(mut batches: UnboundedReceiver<BatchResult>, count: usize) -> R
 impl Shared {
     fn work(&self) {
         loop {
-            let mut queues = self.queues();
+            let mut queue = self.queue();
             let Batch { texts, range, results } = loop {
-                if queues.closed {
+                if queue.closed {
                     return;
                 }
-                match queues.take() {
+                match queue.take() {
                     Some(batch) => break batch,
-                    None => queues = self.work.wait(queues).unwrap_or_else(PoisonError::into_inner),
+                    None => queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 }
             };
-            drop(queues);
+            drop(queue);
             let start = range.start;
             let vectors = self.embed(&texts[range]);
             // If nobody listens any more, the request is gone and nobody needs the answer.
@@ -187,41 +210,22 @@ impl Shared {
     }
 
     /// No code that can panic runs under the lock.
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queues {
-    fn of(&mut self, priority: Priority) -> &mut Lanes<Request> {
-        match priority {
-            Priority::Query => &mut self.queries,
-            Priority::Document => &mut self.documents,
-        }
-    }
-
-    /// Whose turn it is.
-    fn next_priority(&mut self) -> Priority {
-        if self.queries.is_empty() || (self.queries_in_a_row >= QUERIES_IN_A_ROW && !self.documents.is_empty()) {
-            self.queries_in_a_row = 0;
-            return Priority::Document;
-        }
-        self.queries_in_a_row += 1;
-        Priority::Query
-    }
-
+impl Queue {
     /// The next batch, of the client whose turn it is.
     fn take(&mut self) -> Option<Batch> {
         // Who went away waits for nothing, and takes nobody's turn.
-        self.queries.retain(|request| !request.results.is_closed());
-        self.documents.retain(|request| !request.results.is_closed());
-        let priority = self.next_priority();
-        let (client, mut request) = self.of(priority).take()?;
+        self.requests.retain(|request| !request.results.is_closed());
+        let (client, mut request) = self.requests.take()?;
         let range = request.next..(request.next + BATCH_TEXTS).min(request.texts.len());
         let batch = Batch { texts: Arc::clone(&request.texts), range: range.clone(), results: request.results.clone() };
         request.next = range.end;
         if request.next < request.texts.len() {
-            self.of(priority).push(&client, request);
+            self.requests.push(&client, request);
         }
         Some(batch)
     }

@@ -20,7 +20,7 @@ pub struct Knowledge {
     space: VectorSpace,
     parts: Parts,
     /// Set for each namespace that was got ready since the process began.
-    ready: Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>,
+    ready: Arc<Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>>,
 }
 
 /// What the work needs that goes on in the background.
@@ -38,7 +38,18 @@ impl Knowledge {
     pub fn new(store: Arc<dyn DocumentStore>, embedder: Arc<dyn Embedder>, limits: Limits) -> Result<Self, Error> {
         let space = VectorSpace { model: embedder.model().into(), dimensions: embedder.dimensions() };
         let workers = Arc::new(Workers::start(embedder, &limits)?);
-        Ok(Self { limits, space, parts: Parts { store, workers }, ready: Mutex::default() })
+        Ok(Self { limits, space, parts: Parts { store, workers }, ready: Arc::default() })
+    }
+
+    /// The same documents and the same embedder under other limits.
+    #[must_use]
+    pub fn renewed(&self, limits: Limits) -> Self {
+        Self { limits, space: self.space.clone(), parts: self.parts.clone(), ready: Arc::clone(&self.ready) }
+    }
+
+    /// Its limits are in force: as many may wait for the embedder as they say.
+    pub fn take_effect(&self) {
+        self.parts.workers.resize(self.limits.queue);
     }
 
     /// Adds a document, or replaces the one of its name. When this returns it is stored and every search finds it.
@@ -64,7 +75,7 @@ impl Knowledge {
         }
     }
 
-    /// The texts' vectors, one each in their order, computed when no query waits; none of the texts may be blank.
+    /// The texts' vectors, one each in their order, computed at the priority of documents; none of the texts may be blank.
     ///
     /// # Errors
     /// `Busy` by the moment, `Embed`.
@@ -72,6 +83,10 @@ impl Knowledge {
         let workers = &self.parts.workers;
         let _permit = workers.permit(Priority::Document, client)?;
         workers.embed(Priority::Document, client, Arc::new(texts)).await
+    }
+
+    pub(super) fn store(&self) -> &dyn DocumentStore {
+        &*self.parts.store
     }
 
     /// The length of every vector.

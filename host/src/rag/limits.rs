@@ -17,7 +17,7 @@ pub struct Limits {
     /// Documents that may be on their way in at once, and, counted apart so that uploads never refuse a chat,
     /// queries that may wait for the embedder. Clients share both; one alone gets three quarters.
     pub queue: usize,
-    /// Threads that embed.
+    /// Threads that embed documents, and as many, of a higher priority, that embed queries.
     pub embed_threads: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for Limits {
             query_bytes: 8 << 10,
             // At 15 ms a query the last one waits half a second.
             queue: 64,
-            // One core stays free for requests on the smallest machine worth using.
+            // Those of documents take only what others leave of the processors.
             embed_threads: 2,
         }
     }

@@ -65,11 +65,45 @@ pub trait DocumentStore: Send + Sync + 'static {
         vectors: Vec<Vec<f32>>,
     ) -> BoxFuture<'a, Result<bool, Error>>;
 
-    /// Every document of the namespace, by name.
-    fn list<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Vec<StoredDocument>, Error>>;
+    /// The documents of an API, or of one namespace of it, by id, which is the order in which they came.
+    fn documents<'a>(
+        &'a self,
+        api: &'a str,
+        namespace: Option<&'a str>,
+        page: Page<'a>,
+    ) -> BoxFuture<'a, Result<Vec<StoredDocument>, Error>>;
 
-    /// Deletes the document of that name with its chunks. Gives false if there is none. Once it returns, no `nearest` finds it.
-    fn delete<'a>(&'a self, namespace: &'a Namespace, name: &'a str) -> BoxFuture<'a, Result<bool, Error>>;
+    /// The document of that id if it is of that API.
+    fn document<'a>(&'a self, api: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<StoredDocument>, Error>>;
+
+    /// The namespaces of an API that hold a document, by name.
+    fn namespaces<'a>(&'a self, api: &'a str, page: Page<'a>) -> BoxFuture<'a, Result<Vec<NamespaceInfo>, Error>>;
+
+    /// The APIs that have a document, by id.
+    fn apis<'a>(&'a self, page: Page<'a>) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+
+    /// Deletes the document of that id with its chunks. Gives false if the namespace has none. Once it returns, no `nearest` finds it.
+    fn delete<'a>(&'a self, namespace: &'a Namespace, document_id: &'a str) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Deletes every document of the namespace and gives their number; none if there was none. Every `nearest` and every list has all of them
+    /// or none, also after the process was killed in the middle. Whoever writes waits for no more than a part of the work. Once this returns,
+    /// the room that they took is free.
+    fn clear<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Option<usize>, Error>>;
+}
+
+/// A part of a list: what comes after a key, which need not be there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// Empty for the first part.
+    pub after: &'a str,
+    pub count: usize,
+}
+
+/// A namespace as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceInfo {
+    pub name: String,
+    pub documents: usize,
 }
 
 /// The space that vectors lie in. Vectors of two spaces are never compared.
@@ -107,10 +141,12 @@ pub struct NewDocument {
     pub vectors: Vec<Vec<f32>>,
 }
 
-/// A document as `list` shows it.
+/// A document as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDocument {
     pub info: DocumentInfo,
+    /// The name of its namespace.
+    pub namespace: String,
     /// Of the space that its vectors lie in.
     pub model: String,
     pub chunks: usize,

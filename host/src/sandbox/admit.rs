@@ -40,7 +40,7 @@ pub(super) struct Looked {
 /// Makes plugins of bytes.
 pub(super) struct Admission {
     shared: Arc<Shared>,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
     /// Of one plugin: hook calls at once, and stream hooks.
     per_plugin: (usize, usize),
@@ -62,7 +62,7 @@ impl Admission {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
-        Ok(Self { shared, cache, configs, per_plugin, limits, capabilities, linker })
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -115,7 +115,35 @@ impl Admission {
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let callee = Callee::new(name.into(), version.into(), own.limits, self.per_plugin, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports })
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
+    }
+
+    /// The same with other decisions of the operator's about plugins.
+    pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
+        let (cache, linker, capabilities) = (self.cache.clone(), self.linker.clone(), self.capabilities);
+        cache.set_limits(limits.clone());
+        let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Self { shared, cache, configs, per_plugin, limits, capabilities, linker }
+    }
+
+    /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
+    /// again who it is.
+    ///
+    /// # Errors
+    /// Why it may no longer serve, for example because it imports what is no longer granted.
+    pub(super) fn relinked(&self, plugin: &Plugin) -> Result<Option<Plugin>, Refusal> {
+        let name = plugin.name();
+        let own = self.configs.get(name).cloned().unwrap_or_default();
+        let as_before = own == plugin.own && plugin.callee.is_among(&self.shared);
+        if as_before {
+            return Ok(None);
+        }
+        let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
+        let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
+        let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
+        let callee = callee.renewed(own.limits, self.per_plugin, &self.shared);
+        Ok(Some(Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }))
     }
 
     /// Seconds of a processor that the operator gives a component's compiling.
@@ -128,7 +156,7 @@ impl Admission {
     }
 
     /// What the operator decided about the plugin of that file. A component that describes itself has `-` where cargo wrote `_`.
-    fn own(&self, stem: &str) -> &PluginConfig {
+    pub(super) fn own(&self, stem: &str) -> &PluginConfig {
         static DEFAULT: LazyLock<PluginConfig> = LazyLock::new(PluginConfig::default);
         self.configs.get(&own_name(stem)).or_else(|| self.configs.get(stem)).unwrap_or(&DEFAULT)
     }

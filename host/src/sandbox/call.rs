@@ -16,7 +16,7 @@ use super::limiter::{Budget, Denied};
 use super::pace::Pace;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
-use super::{Exhausted, Fault, FaultKind, Hook, Limits, machine};
+use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
 use crate::chat::{Client, RequestId};
 use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
@@ -34,8 +34,8 @@ pub(super) struct Shared {
     pub(super) pushes: Arc<AtomicUsize>,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
-    pub(super) guests: Guests,
-    pub(super) ticker: Ticker,
+    pub(super) guests: Arc<Guests>,
+    pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -46,10 +46,10 @@ pub(super) struct Callee {
     pub(super) limits: Limits,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
-    pace: Pace,
+    pace: Arc<Pace>,
     /// The same of its stream hooks.
     pub(super) streams: Shares,
-    pub(super) stream_pace: Pace,
+    pub(super) stream_pace: Arc<Pace>,
     pub(super) figures: PluginFigures,
     pub(super) shared: Arc<Shared>,
 }
@@ -95,12 +95,57 @@ pub(super) struct Checked<U> {
     check: Duration,
 }
 
+impl Shared {
+    /// The same engine, threads and permits under other limits.
+    pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
+        self.memory.resize(limits.memory);
+        self.streams_memory.resize(limits.streams_memory);
+        Self {
+            engine: self.engine.clone(),
+            permits: self.permits.clone(),
+            memory: self.memory.clone(),
+            streams: self.streams.clone(),
+            streams_memory: self.streams_memory.clone(),
+            stream_buffer: limits.stream_buffer,
+            pushes: self.pushes.clone(),
+            queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
+            guests: self.guests.clone(),
+            ticker: self.ticker.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
 impl Callee {
     /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with.
     pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, (calls, streams): (usize, usize), shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
-        Self { name, version, limits, permits, pace: Pace::new(), streams, stream_pace: Pace::new(), figures, shared }
+        let (pace, stream_pace) = (Arc::new(Pace::new()), Arc::new(Pace::new()));
+        Self { name, version, limits, permits, pace, streams, stream_pace, figures, shared }
+    }
+
+    /// The same plugin under other limits: its calls under way and its pace count for both.
+    pub(super) fn renewed(&self, limits: Limits, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
+        self.permits.resize(calls);
+        self.streams.resize(streams);
+        Self {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            limits,
+            permits: self.permits.clone(),
+            pace: self.pace.clone(),
+            streams: self.streams.clone(),
+            stream_pace: self.stream_pace.clone(),
+            figures: self.figures.clone(),
+            shared: shared.clone(),
+        }
+    }
+
+    /// Whether its calls have these in common with those of the other plugins.
+    pub(super) fn is_among(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
     }
 
     /// A call for `request`, whose clocks start when it runs.
@@ -157,7 +202,7 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (pace, bytes), work).await;
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
         pace.ran(place, spent.running + check, bytes);
         let call = HookCall {

@@ -3,6 +3,8 @@
 //! linked for a plugin whose operator did not allow it.
 
 pub(super) mod config;
+pub mod http;
+pub mod kv;
 pub(super) mod log;
 
 use serde_json::{Map, Value};

@@ -13,11 +13,12 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep_until};
 
+use super::ticker::TURN_MIN;
 use super::{Exhausted, Limits};
 
 /// How long one turn should last. Fuel and epochs end it in the guest's code, this at its host calls.
 pub(super) const TURN: Duration = Duration::from_micros(500);
-/// At most so much is charged for a turn on a thread that others share, where the processor's clock is not read because reading it takes as
+/// At most so much is charged for a turn on a thread that others share, where the processor's clock is rarely read because reading it takes as
 /// long as a tenth of a short call. What is not charged is small against any `time`, and there is only one such turn of a call.
 const SHARED_TURN_CHARGE: Duration = Duration::from_millis(1);
 
@@ -27,8 +28,8 @@ pub(super) struct Clocks {
     time: Duration,
     wait: Duration,
     starve_time: Duration,
-    /// The call has a thread of the guests' for its turns.
-    apart: AtomicBool,
+    /// Its turns are charged by the processor's clock.
+    measured: AtomicBool,
     reading: Mutex<Reading>,
     /// Who polls the call.
     poller: AtomicWaker,
@@ -86,7 +87,7 @@ impl Clocks {
             time: limits.time,
             wait: limits.wait,
             starve_time,
-            apart: AtomicBool::new(false),
+            measured: AtomicBool::new(false),
             reading: Mutex::new(reading),
             poller: AtomicWaker::new(),
         }
@@ -99,14 +100,14 @@ impl Clocks {
 
     /// As `start`, for the next call of the same instance: all readings begin anew.
     pub(super) fn again(&self) {
-        self.apart.store(false, Ordering::Relaxed);
+        self.measured.store(false, Ordering::Relaxed);
         let now = Instant::now();
         *self.reading() = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
     }
 
-    /// From now on its turns are on a thread of the guests'.
-    pub(super) fn apart(&self) {
-        self.apart.store(true, Ordering::Relaxed);
+    /// From now on its turns are charged by the processor's clock, as they must be on a thread of the guests'.
+    pub(super) fn measure(&self) {
+        self.measured.store(true, Ordering::Relaxed);
     }
 
     /// All readings as of the end of the last turn.
@@ -116,7 +117,18 @@ impl Clocks {
 
     /// Whether the turn that runs now, or has just ended, has lasted long enough for others to have theirs.
     pub(super) fn turn_is_long(&self) -> bool {
-        self.reading().turn.elapsed() >= TURN
+        self.turn_lasts() >= TURN
+    }
+
+    /// The time on the clock since the turn that runs now, or has just ended, began.
+    pub(super) fn turn_lasts(&self) -> Duration {
+        self.reading().turn.elapsed()
+    }
+
+    /// Whether the turn that has just ended was given up for its length by the clock: the call goes on at once, and waits for nothing.
+    pub(super) fn gave_up_a_long_turn(&self) -> bool {
+        let reading = self.reading();
+        reading.phase == Phase::Ready && reading.turn.elapsed() >= TURN_MIN
     }
 
     /// Whether it can run, and nobody has run it for so long that it is to be ended.
@@ -146,7 +158,7 @@ impl Clocks {
             if let Err(over) = self.begin_turn() {
                 return Poll::Ready(Err(over));
             }
-            let processor = self.apart.load(Ordering::Relaxed).then(processor_time);
+            let processor = self.measured.load(Ordering::Relaxed).then(processor_time);
             let polled = guest.as_mut().poll(&mut Context::from_waker(&waker));
             let processor = processor.map(|before| processor_time().saturating_sub(before));
             self.end_turn(processor, polled.is_pending());
@@ -419,7 +431,7 @@ mod tests {
             [(vec![STARVE], Ok(())), (vec![STARVE * 2], Err(Over::Starved)), (vec![STARVE * 2 / 3; 3], Err(Over::Starved))]
         {
             let clocks = clocks();
-            clocks.apart();
+            clocks.measure();
             let guest = async {
                 for lost in &turns {
                     advance(*lost).await;
@@ -437,6 +449,27 @@ mod tests {
                 .unwrap_or(STARVE);
             let Spent { running, starved, waiting } = clocks.spent();
             assert!(starved <= ended && starved + running >= ended && waiting.is_zero() && running < TIME, "{:?}", clocks.spent());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_was_given_up_for_its_length_is_told_from_a_short_one_and_from_a_wait() {
+        let lasts = async |time: Duration| {
+            let mut advanced = pin!(advance(time));
+            let _ = poll_fn(|context| Poll::Ready(advanced.as_mut().poll(context))).await;
+        };
+        for (time, gives_up, expected) in
+            [(TURN_MIN, true, true), (TURN_MIN - Duration::from_micros(1), true, false), (TURN_MIN, false, false)]
+        {
+            let clocks = clocks();
+            clocks.start();
+            let guest = async {
+                lasts(time).await;
+                if gives_up { super::super::store::next_turn().await } else { std::future::pending().await }
+            };
+            let mut bound = pin!(clocks.bound(guest));
+            assert!(poll_fn(|context| Poll::Ready(bound.as_mut().poll(context))).await.is_pending());
+            assert_eq!(clocks.gave_up_a_long_turn(), expected, "{time:?} {gives_up}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use data_encoding::HEXLOWER;
@@ -45,7 +45,7 @@ pub enum Compiler {
 pub(super) struct Cache {
     directory: PathBuf,
     compiler: Compiler,
-    limits: ServerLimits,
+    limits: Mutex<Arc<ServerLimits>>,
     /// Hashes of the components whose code is in use or is about to be.
     needed: Mutex<HashSet<String>>,
     refused: Mutex<Refused>,
@@ -71,7 +71,16 @@ impl Cache {
             }
         }
         let refused = Mutex::new(Refused::read(&directory));
-        Ok(Self { directory, compiler, limits, needed: Mutex::default(), refused })
+        Ok(Self { directory, compiler, limits: Mutex::new(Arc::new(limits)), needed: Mutex::default(), refused })
+    }
+
+    /// These limits hold for what is compiled and kept from now on.
+    pub(super) fn set_limits(&self, limits: ServerLimits) {
+        *lock(&self.limits) = Arc::new(limits);
+    }
+
+    fn limits(&self) -> Arc<ServerLimits> {
+        Arc::clone(&lock(&self.limits))
     }
 
     /// Whether there may be code for the component.
@@ -104,10 +113,10 @@ impl Cache {
     async fn compiled(&self, engine: &Engine, bytes: &[u8], hash: &str, time: Duration) -> Result<Component, Refusal> {
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory).map_err(|e| self.unwritable(&e))?;
         match &self.compiler {
-            Compiler::Child(program) => child::run(program, bytes, file.path(), &self.limits, time).await?,
+            Compiler::Child(program) => child::run(program, bytes, file.path(), &self.limits(), time).await?,
             Compiler::InProcess => {
                 let code = engine.precompile_component(bytes).map_err(|e| of_the_compiler(&e))?;
-                child::fits(code.len(), self.limits.compiled_file_bytes)?;
+                child::fits(code.len(), self.limits().compiled_file_bytes)?;
                 file.as_file().write_all(&code).map_err(|e| self.unwritable(&e))?;
             }
         }
@@ -126,7 +135,7 @@ impl Cache {
 
     /// Removes idle code, the oldest first, until `more` bytes fit; says whether they do.
     fn make_room(&self, more: u64) -> std::io::Result<bool> {
-        let needed = lock(&self.needed).clone();
+        let (needed, limits) = (lock(&self.needed).clone(), self.limits());
         let (mut idle, mut total) = (Vec::new(), more);
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -141,16 +150,16 @@ impl Cache {
             }
         }
         idle.sort_by(|one, other| (one.used, &one.path).cmp(&(other.used, &other.path)));
-        let mut surplus = idle.len().saturating_sub(self.limits.compiled.saturating_sub(needed.len()));
+        let mut surplus = idle.len().saturating_sub(limits.compiled.saturating_sub(needed.len()));
         for idle in idle {
-            if surplus == 0 && total <= self.limits.compiled_bytes {
+            if surplus == 0 && total <= limits.compiled_bytes {
                 break;
             }
             std::fs::remove_file(&idle.path)?;
             surplus = surplus.saturating_sub(1);
             total = total.saturating_sub(idle.bytes);
         }
-        Ok(total <= self.limits.compiled_bytes)
+        Ok(total <= limits.compiled_bytes)
     }
 
     /// Looks for `HASH.ENGINE.CODEHASH.cwasm`. The code's own hash is in the name, so that a damaged file is never run.
@@ -187,7 +196,7 @@ impl Cache {
         file.as_file().sync_all().map_err(|e| self.unwritable(&e))?;
         let bytes = file.as_file().metadata().map_err(|e| self.unwritable(&e))?.len();
         if !self.make_room(bytes).map_err(|e| self.unwritable(&e))? {
-            let limit = self.limits.compiled_bytes;
+            let limit = self.limits().compiled_bytes;
             return Err(Refusal::Transient(format!(
                 "its {bytes} bytes of machine code do not fit beside those of the other plugins into {limit} bytes (raise `limits.plugins.compiled_bytes`)"
             )));
@@ -201,7 +210,7 @@ impl Cache {
 
     /// What must be the same for a refusal to hold: the compiler, and the limits that it was given.
     fn version(&self, engine: &Engine) -> String {
-        let ServerLimits { compile_time, compile_memory, compiled_file_bytes, .. } = self.limits;
+        let ServerLimits { compile_time, compile_memory, compiled_file_bytes, .. } = *self.limits();
         let (program, engine) = (env!("CARGO_PKG_VERSION"), engine_hash(engine));
         format!("{program} {engine} {} {compile_memory} {compiled_file_bytes}", compile_time.as_secs())
     }

@@ -3,7 +3,7 @@
 
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 use super::bindings::types::{Context, Delta, HookError};
 use super::bindings::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
@@ -92,6 +92,11 @@ impl Exports {
             self.embedder.is_some(),
         ];
         contract::KINDS.into_iter().zip(has).filter_map(|(kind, has)| has.then_some(kind))
+    }
+
+    /// The compiled component.
+    pub(super) fn component(&self) -> &Component {
+        self.linked.component()
     }
 
     /// A new instance, in a store of its own.

@@ -1,6 +1,8 @@
 //! What an operator allows one plugin beyond what every plugin has: the table `grants` of `[plugins.NAME]`, by the name of the capability.
 //! Only this file can make a `Granted`, so whoever holds one holds the operator's consent.
 
+pub(super) mod terms;
+
 use std::fmt;
 use std::ops::Deref;
 

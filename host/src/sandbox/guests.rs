@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use super::clocks::Clocks;
 use super::pace::{Pace, Place};
 use super::queue::Queue;
+use crate::fair::step_back;
 
 /// How much less than others these threads get when the processors are short: at 5, a third. More would give plugins too little beside other
 /// programs, and takes a stream's wait beside them down from two milliseconds to one.
-#[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 
 /// Where calls can run.
@@ -88,16 +88,19 @@ impl Guests {
     ) -> (T, Place) {
         let mut guest = Contained(Some(Box::pin(guest)));
         let Some(turns) = &self.turns else { return (guest.await, Place::Inline) };
-        let inline = pace.inline(bytes);
-        if inline {
+        let mut went = Place::Apart;
+        if let Some(place) = pace.inline(bytes) {
+            if place == Place::Measured {
+                clocks.measure();
+            }
             let turn = poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context)));
             if let Poll::Ready(done) = turn.await {
-                return (done, Place::Inline);
+                return (done, place);
             }
-            // At once: the plugin's other calls must not begin inline while this one goes on, and its caller may give it up.
-            pace.long_inline();
+            // At once: the plugin's other calls must not begin as if nothing were while this one goes on, and its caller may give it up.
+            went = pace.went_on(place, clocks.gave_up_a_long_turn().then(|| clocks.spent().running));
         }
-        clocks.apart();
+        clocks.measure();
         let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
         let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, given_up });
         let _caller = Caller(call.clone());
@@ -108,7 +111,7 @@ impl Guests {
         // A panic of the host's belongs to who asked, as it would if the guest ran there.
         let (runnable, task) = async_task::Builder::new().propagate_panic(true).metadata(call).spawn(move |_| guest, schedule);
         runnable.schedule();
-        (task.await, if inline { Place::HandedOver } else { Place::Apart })
+        (task.await, went)
     }
 }
 
@@ -181,7 +184,7 @@ impl Turns {
 
     fn work(&self, runtime: &Handle) {
         let _timers = runtime.enter();
-        step_back();
+        step_back(NICENESS);
         while let Some(call) = self.next() {
             call.run();
         }
@@ -206,16 +209,6 @@ impl Turns {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// On Linux a priority is a thread's own.
-#[cfg(target_os = "linux")]
-fn step_back() {
-    // Where that is not allowed, guests compete with connections as equals.
-    let _ = rustix::process::nice(NICENESS);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ pub(super) struct Limiter {
 #[derive(Debug)]
 pub(super) struct Budget {
     used: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 /// Which growth was refused.
@@ -38,12 +38,17 @@ pub(super) enum Denied {
 
 impl Budget {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), max })
+        Arc::new(Self { used: AtomicUsize::new(0), max: AtomicUsize::new(max) })
+    }
+
+    /// So much may be used from now on; what is in use stays in use.
+    pub(super) fn resize(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     fn take(&self, bytes: usize) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.max;
+        let fits = before.saturating_add(bytes) <= self.max.load(Ordering::Relaxed);
         if !fits {
             self.give_back(bytes);
         }

@@ -100,6 +100,12 @@ pub struct ServerLimits {
 }
 
 impl ServerLimits {
+    /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
+    pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
+        let Self { calls, streams, threads, .. } = *running;
+        *self = Self { calls, streams, threads, ..self.clone() };
+    }
+
     /// The number behind `threads`.
     pub(super) fn guest_threads(&self) -> usize {
         match self.threads {

@@ -1,6 +1,8 @@
 //! Whether a plugin's calls are short enough to run where they are asked for. A plugin has to earn that by short calls on the guests' threads, and
-//! loses it by one call that has not ended with its first turn, or by some that end in one turn that is long; then it has to make twice as many, up to a bound, and gets back to the first price as slowly. So a plugin that means
-//! harm delays a connection by one turn in a thousand calls, and an honest quick one pays for no change of threads.
+//! loses it by one call that has not ended with its first turn, or by some that end in one turn that is long; then it has to make twice as many,
+//! up to a bound, and gets back to the first price as slowly. A call that is long by the clock may have been interrupted by other programs, so the
+//! first one only has the calls after it measured by the processor's clock. So a plugin that means harm delays a connection by one turn in a
+//! thousand calls, and an honest quick one pays for no change of threads, also on a busy machine.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,6 +12,8 @@ const SHORT: Duration = Duration::from_micros(250);
 /// A call that ran inline should take no longer than this. The thread of any one may have been interrupted, so it is lent time that short calls
 /// have to make up for before the next one does so.
 const INLINE: Duration = Duration::from_micros(500);
+/// A call that was handed over and ran for longer than this was long: its first turn may have been charged a millisecond by the clock.
+const LONG: Duration = Duration::from_micros(1_250);
 /// Short calls for each `INLINE` that a call inline took, and the most that one call has to be made up for by.
 const LENT: u32 = 8;
 const LENT_MAX: u32 = 256;
@@ -18,6 +22,9 @@ const FIRST_PRICE: u32 = 16;
 const PRICE_MAX: u32 = 4_096;
 /// Short calls inline that halve the price again: a busy machine makes some calls of a quick plugin look long.
 const FORGIVEN: u32 = 1_024;
+/// Calls inline that are measured after one that was long by the clock. To read the processor's clock takes a tenth of a short call, so it is
+/// read only as long as there is a doubt.
+const DOUBTED: u32 = 1_024;
 /// A conversation of more bytes than this is too long to be copied inline, whoever gets it.
 const BYTES_MAX: usize = 64 << 10;
 
@@ -26,8 +33,12 @@ const BYTES_MAX: usize = 64 << 10;
 pub(super) enum Place {
     /// On the thread that asked for it, in a single turn.
     Inline,
+    /// There too, and its time is the processor's.
+    Measured,
     /// There for one turn, and then on a thread of the guests'.
     HandedOver,
+    /// There too, but it is to be seen at its end whether it was long or only interrupted.
+    Doubted,
     /// On a thread of the guests' from the start.
     Apart,
 }
@@ -42,14 +53,16 @@ pub(super) struct Pace {
     kept: AtomicU32,
     /// Short calls inline that are to make up for the last slow one.
     lent: AtomicU32,
+    /// Calls inline that are still to be measured.
+    doubted: AtomicU32,
 }
 
 impl Place {
     /// For metrics.
     pub(super) fn word(self) -> &'static str {
         match self {
-            Self::Inline => "inline",
-            Self::HandedOver => "handed_over",
+            Self::Inline | Self::Measured => "inline",
+            Self::HandedOver | Self::Doubted => "handed_over",
             Self::Apart => "apart",
         }
     }
@@ -57,16 +70,38 @@ impl Place {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { owed: AtomicU32::new(FIRST_PRICE), price: AtomicU32::new(FIRST_PRICE), kept: AtomicU32::new(0), lent: AtomicU32::new(0) }
+        let [owed, price] = [FIRST_PRICE; 2].map(AtomicU32::new);
+        let [kept, lent, doubted] = [0; 3].map(AtomicU32::new);
+        Self { owed, price, kept, lent, doubted }
     }
 
-    /// Whether a call that is handed so many bytes may have its first turn inline.
-    pub(super) fn inline(&self, bytes: usize) -> bool {
-        bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0
+    /// Whether a call that is handed so many bytes may have its first turn inline, and by which clock.
+    pub(super) fn inline(&self, bytes: usize) -> Option<Place> {
+        let inline = bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0;
+        let measured = self.doubted.load(Ordering::Relaxed) > 0;
+        inline.then_some(if measured { Place::Measured } else { Place::Inline })
     }
 
-    /// A call was long that began inline.
-    pub(super) fn long_inline(&self) {
+    /// A call at that place has not ended with its first turn, and so goes elsewhere. `ran` is what it ran if that turn was long by the clock and
+    /// given up for that.
+    pub(super) fn went_on(&self, place: Place, ran: Option<Duration>) -> Place {
+        match ran {
+            Some(_) if place == Place::Inline => self.doubt(),
+            // Other programs had the processor. But it may wait for the kernel so, of which only a little is fair.
+            Some(ran) if ran <= SHORT => self.slow_inline(INLINE),
+            _ => {
+                self.long_inline();
+                return Place::HandedOver;
+            }
+        }
+        Place::Doubted
+    }
+
+    fn doubt(&self) {
+        self.doubted.store(DOUBTED, Ordering::Relaxed);
+    }
+
+    fn long_inline(&self) {
         let price = self.price.load(Ordering::Relaxed).saturating_mul(2).min(PRICE_MAX);
         self.price.store(price, Ordering::Relaxed);
         self.owed.store(price, Ordering::Relaxed);
@@ -97,10 +132,18 @@ impl Pace {
     /// A call is over that was handed so many bytes.
     pub(super) fn ran(&self, place: Place, took: Duration, bytes: usize) {
         match place {
-            Place::Inline if took > INLINE => self.slow_inline(took),
+            Place::Inline if took > INLINE => self.doubt(),
+            Place::Measured if took > INLINE => self.slow_inline(took),
             Place::Inline => self.short_inline(),
+            Place::Measured => {
+                let less = |doubted: u32| doubted.checked_sub(1);
+                let _ = self.doubted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                self.short_inline();
+            }
             // It was counted when it was handed over.
             Place::HandedOver => {}
+            Place::Doubted if took > LONG => self.long_inline(),
+            Place::Doubted => {}
             // It says nothing about calls that are handed less.
             Place::Apart if bytes > BYTES_MAX => {}
             Place::Apart if took <= SHORT => {
@@ -119,7 +162,7 @@ mod tests {
     /// How many short calls the plugin makes until it runs inline.
     fn earns(pace: &Pace) -> u32 {
         let mut calls = 0;
-        while !pace.inline(0) {
+        while pace.inline(0).is_none() {
             pace.ran(Place::Apart, SHORT, 0);
             calls += 1;
         }
@@ -135,7 +178,7 @@ mod tests {
         pace.ran(Place::Apart, SHORT + Duration::from_nanos(1), 0);
         assert_eq!(earns(&pace), FIRST_PRICE, "the long one made it begin anew");
         pace.ran(Place::Inline, INLINE, 0);
-        assert!(pace.inline(0));
+        assert_eq!(pace.inline(0), Some(Place::Inline));
     }
 
     #[test]
@@ -157,11 +200,11 @@ mod tests {
             for (calls, kept) in [(short, true), (short - 1, false)] {
                 let pace = Pace::new();
                 earns(&pace);
-                pace.ran(Place::Inline, took, 0);
-                assert!(pace.inline(0), "one alone may have been interrupted");
-                (0..calls).for_each(|_| pace.ran(Place::Inline, INLINE, 0));
-                pace.ran(Place::Inline, took, 0);
-                assert_eq!(pace.inline(0), kept, "{took:?} after {calls} short ones");
+                pace.ran(Place::Measured, took, 0);
+                assert!(pace.inline(0).is_some(), "one alone is lent");
+                (0..calls).for_each(|_| pace.ran(Place::Measured, INLINE, 0));
+                pace.ran(Place::Measured, took, 0);
+                assert_eq!(pace.inline(0).is_some(), kept, "{took:?} after {calls} short ones");
             }
         }
     }
@@ -188,8 +231,64 @@ mod tests {
     fn a_long_conversation_runs_apart_and_costs_nothing() {
         let pace = Pace::new();
         earns(&pace);
-        assert!(pace.inline(BYTES_MAX) && !pace.inline(BYTES_MAX + 1));
+        assert!(pace.inline(BYTES_MAX).is_some() && pace.inline(BYTES_MAX + 1).is_none());
         pace.ran(Place::Apart, Duration::from_secs(1), BYTES_MAX + 1);
-        assert!(pace.inline(0));
+        assert!(pace.inline(0).is_some());
+    }
+
+    #[test]
+    fn a_call_that_is_long_by_the_clock_has_a_thousand_measured_and_costs_nothing_more() {
+        let long = INLINE + Duration::from_nanos(1);
+        let doubts: [fn(&Pace, Duration); 2] =
+            [|pace, long| pace.ran(Place::Inline, long, 0), |pace, long| pace.ran(pace.went_on(Place::Inline, Some(long)), LONG, 0)];
+        for doubt in doubts {
+            let pace = Pace::new();
+            earns(&pace);
+            for _ in 0..3 {
+                doubt(&pace, long);
+                for _ in 0..DOUBTED {
+                    assert_eq!(pace.inline(0), Some(Place::Measured));
+                    pace.ran(Place::Measured, SHORT, 0);
+                }
+                assert_eq!(pace.inline(0), Some(Place::Inline));
+            }
+        }
+    }
+
+    #[test]
+    fn a_measured_call_that_goes_on_is_long_unless_it_was_interrupted_and_that_not_often() {
+        let interrupted = |pace: &Pace| pace.ran(pace.went_on(Place::Measured, Some(SHORT)), LONG, 0);
+        for (calls, kept) in [(LENT, true), (LENT - 1, false)] {
+            let pace = Pace::new();
+            earns(&pace);
+            interrupted(&pace);
+            assert!(pace.inline(0).is_some());
+            (0..calls).for_each(|_| pace.ran(Place::Measured, SHORT, 0));
+            interrupted(&pace);
+            assert_eq!(pace.inline(0).is_some(), kept, "after {calls} short ones");
+        }
+        // It ran for long, its operators were used up, or it waits for something.
+        for ran in [Some(SHORT + Duration::from_nanos(1)), None] {
+            let pace = Pace::new();
+            earns(&pace);
+            pace.went_on(Place::Measured, ran);
+            assert_eq!(earns(&pace), 2 * FIRST_PRICE, "{ran:?}");
+        }
+        let pace = Pace::new();
+        earns(&pace);
+        pace.went_on(Place::Inline, None);
+        assert_eq!(earns(&pace), 2 * FIRST_PRICE, "no clock is needed to know that");
+    }
+
+    #[test]
+    fn a_call_that_was_doubted_and_is_long_in_the_end_was_long() {
+        for place in [Place::Inline, Place::Measured] {
+            let pace = Pace::new();
+            earns(&pace);
+            let place = pace.went_on(place, Some(SHORT));
+            assert!(pace.inline(0).is_some());
+            pace.ran(place, LONG + Duration::from_nanos(1), 0);
+            assert_eq!(earns(&pace), 2 * FIRST_PRICE);
+        }
     }
 }

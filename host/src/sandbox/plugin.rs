@@ -6,11 +6,12 @@ use std::sync::Arc;
 use wasmtime::Store;
 
 use super::call::Callee;
+use super::capability::Capability;
 use super::exports::Exports;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::shapes::{Reply, Request};
 use super::store::State;
-use super::{Fault, FaultKind, Hook};
+use super::{Fault, FaultKind, Hook, PluginConfig};
 use crate::chat::{Completion, Exchange};
 
 /// A component that passed admission, with what the operator decided about it.
@@ -21,6 +22,10 @@ pub struct Plugin {
     /// SHA-256 of the component in hex.
     pub(super) hash: String,
     pub(super) exports: Arc<Exports>,
+    /// What it imports of what a plugin may call.
+    pub(super) wanted: Vec<Capability>,
+    /// What the operator decided when it was linked.
+    pub(super) own: PluginConfig,
 }
 
 impl Plugin {
@@ -68,14 +73,15 @@ impl Plugin {
         };
         let exports = self.exports.clone();
         let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
-        let work = async move {
+        // Boxed where it is made: it is thousands of bytes, which each function that takes it by value would copy.
+        let work = Box::pin(async move {
             let ran = {
                 let request = Request::of(&exchange, &model);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&request,)).await).await
             };
             let checked = ran.check(|outcome, log| settle_pre(outcome, &mut exchange, log));
             (exchange, checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 
@@ -93,14 +99,14 @@ impl Plugin {
         };
         let exports = self.exports.clone();
         let bytes = Reply::bytes(&exchange, &completion);
-        let work = async move {
+        let work = Box::pin(async move {
             let ran = {
                 let reply = Reply::of(&exchange, &completion);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&reply,)).await).await
             };
             let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log));
             ((exchange, completion), checked)
-        };
+        });
         call.settle(bytes, work).await
     }
 }

@@ -11,4 +11,5 @@ mod work;
 
 pub use live::{PluginStatus, Plugins, Registry};
 pub use open::{OpenError, RegistryConfig};
-pub use watch::Watcher;
+pub use scan::Settings;
+pub use watch::{LoaderEnded, Watcher};

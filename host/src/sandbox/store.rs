@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{CallHook, CallHookHandler, Engine, Store, StoreContextMut};
+use wasmtime::{CallHook, CallHookHandler, Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::Limits;
 use super::env::CallEnv;
 use super::limiter::{Budget, Limiter};
-use super::ticker::TICKS_PER_TURN;
+use super::ticker::TURN_MIN;
 use super::wasi;
 
 /// Operators of one turn: some hundred microseconds. A single operator that costs more, as to fill a memory does, is begun in a turn of its own.
@@ -43,7 +43,10 @@ pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) ->
     store.fuel_async_yield_interval(Some(FUEL_PER_TURN))?;
     // Before instantiation: start functions run on it too.
     refill(&mut store, &limits)?;
-    store.epoch_deadline_async_yield_and_update(TICKS_PER_TURN);
+    store.epoch_deadline_callback(|context| {
+        let lasts = context.data().env.clocks.turn_lasts();
+        Ok(if lasts < TURN_MIN { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
+    });
     Ok(store)
 }
 
@@ -51,7 +54,7 @@ pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) ->
 pub(super) fn refill(store: &mut Store<State>, limits: &Limits) -> wasmtime::Result<()> {
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.output);
-    store.set_epoch_deadline(TICKS_PER_TURN);
+    store.set_epoch_deadline(1);
     Ok(())
 }
 

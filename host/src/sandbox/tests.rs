@@ -61,12 +61,14 @@ impl Sandbox {
         let (engine, permits) = (engine(limits.calls + limits.streams).expect("an engine"), Shares::new(1));
         let pushes = Arc::new(AtomicUsize::new(0));
         let shared = Shared {
-            guests: Guests::here(),
-            ticker: Ticker::start(&engine, {
-                let (permits, pushes) = (permits.clone(), pushes.clone());
-                move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
-            })
-            .expect("a thread"),
+            guests: Arc::new(Guests::here()),
+            ticker: Arc::new(
+                Ticker::start(&engine, {
+                    let (permits, pushes) = (permits.clone(), pushes.clone());
+                    move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+                })
+                .expect("a thread"),
+            ),
             engine,
             permits,
             pushes,
@@ -133,7 +135,7 @@ fn exchange() -> Exchange {
         params: Vec::new(),
         metadata: Default::default(),
         hits: Vec::new(),
-        skipped: Vec::new(),
+        skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
         kept: Default::default(),
@@ -219,4 +221,38 @@ fn a_grant_is_checked_by_its_capability() {
     let mut grants = Grants::default();
     grants.insert("pause".into(), json!("unreadable"));
     assert!(grants.of::<pause::Pauses>().is_err(), "what cannot be read grants nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_settings_link_the_compiled_component_anew_and_a_grant_that_is_taken_back_keeps_it_out() {
+    let sandbox = Sandbox::new(config(&[("pause", json!({"ms": 20}))]));
+    let plugin = sandbox.admit(&guest::naps(&[20]), "a").await.expect("granted");
+    let with = |own: PluginConfig| {
+        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, calls_per_plugin: 1, ..ServerLimits::default() };
+        sandbox.admission.renewed([("napper".to_owned(), own)].into(), limits).relinked(&plugin)
+    };
+    assert!(matches!(with(config(&[("pause", json!({"ms": 20}))])), Ok(None)), "the same settings change nothing");
+    let less = with(config(&[("pause", json!({"ms": 19}))])).ok().flatten().expect("linked anew");
+    let fault = ask(&less).await.expect_err("more than is granted now");
+    assert_eq!(fault.kind, FaultKind::Trapped("a pause of 20 ms is more than `grants.pause.ms` allows (19)".into()));
+    assert!(matches!(ask(&plugin).await, Ok(PreOutcome::Proceed)), "who began with the old settings goes on with them");
+    let Err(Refusal::Invalid(reason)) = with(config(&[])) else { panic!("it must not serve without the grant") };
+    assert!(reason.contains("`pause` must be granted"), "{reason}");
+    // One permit of its own, whichever settings a call has.
+    let waits = plugin.pre_hook(exchange(), "model");
+    let mut waits = Box::pin(waits);
+    assert!(futures_util::FutureExt::now_or_never(&mut waits).is_none(), "it is in its pause");
+    assert_eq!(ask(&less).await.expect_err("the permit is taken").kind, FaultKind::Busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_of_all_plugins_reach_those_that_are_live() {
+    let sandbox = Sandbox::new(granted());
+    let plugin = sandbox.admit(&guest::naps(&[1_000]), "a").await.expect("granted");
+    let limits = ServerLimits { calls: 1, queue_time: Duration::from_secs(2), calls_per_plugin: 1, ..ServerLimits::default() };
+    let renewed = sandbox.admission.renewed([("napper".to_owned(), granted())].into(), limits);
+    let patient = renewed.relinked(&plugin).ok().flatten().expect("linked anew");
+    let (first, second, third) = tokio::join!(ask(&patient), ask(&patient), ask(&plugin));
+    assert!(first.is_ok() && second.is_ok(), "the second waits for its turn");
+    assert_eq!(third.expect_err("the old settings wait for nothing").kind, FaultKind::Busy);
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Between two moves of the epoch.
-const TICK: Duration = Duration::from_micros(500);
-/// A turn ends with the second move after its beginning, so it lasts for 500 to 1000 microseconds.
-pub(super) const TICKS_PER_TURN: u64 = 2;
+/// Between two moves of the epoch. Each is two changes of threads, so there should be few.
+const TICK: Duration = Duration::from_micros(750);
+/// A turn ends with the first move that finds it older than this, so it lasts for 250 to 1000 microseconds.
+pub(super) const TURN_MIN: Duration = Duration::from_micros(250);
 /// Ticks without a call after which it stands still: calls that follow each other closely do not wake it each time.
-const IDLE_TICKS: u32 = 100;
+const IDLE_TICKS: u32 = 64;
 /// It looks for calls after this time even if nobody woke it.
 const ASLEEP: Duration = Duration::from_secs(1);
 

@@ -29,7 +29,7 @@ pub async fn run(
             Ok(PostOutcome::Keep) => {}
             Ok(PostOutcome::Replaced) => changed = true,
             Ok(PostOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
-            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+            Err(fault) => settle(fault, plugins, &exchange, metrics)?,
         }
     }
     Ok((exchange, completion, changed))

@@ -25,7 +25,7 @@ pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange
                 return Ok(Flow::Done(exchange, completion));
             }
             Ok(PreOutcome::Reject(rejection)) => return Err(Error::Rejected { plugin: name.as_str().into(), rejection }),
-            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+            Err(fault) => settle(fault, plugins, &exchange, metrics)?,
         }
     }
     Ok(Flow::Next(exchange))

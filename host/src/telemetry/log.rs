@@ -1,4 +1,4 @@
-//! Log lines go to stderr, as text for people or JSON for programs, filtered by `COFFERDAM_LOG`.
+//! Log lines go to stderr, as text for people or JSON for programs, filtered by `COFFERDAM_LOG`, or else as the operator's file says.
 //! The filter applies to lines only: spans for a collector are gathered whatever it says. Nobody waits for a line to be written: lines pass
 //! through a bounded queue, and those that find it full are lost and counted.
 
@@ -6,7 +6,7 @@ mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use super::otlp::Collecting;
 use queue::{Lines, Queue};
@@ -23,11 +23,17 @@ use queue::{Lines, Queue};
 /// Read if no filter is given; e.g. `debug`, `info,cofferdam::llm=debug`.
 const VARIABLE: &str = "COFFERDAM_LOG";
 
+/// The filter if none is given.
+const FILTER_DEFAULT: &str = "info";
+
 /// The module in which all spans are made.
 const SPANS: &str = "cofferdam::telemetry::span";
 
 /// Lines that were lost. There is one log in a process, whose standard error it is.
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// By which the filter of the process's log is changed; none if it was given once for all.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,14 +76,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts logging for the process: by `filter`, else by `COFFERDAM_LOG`, else at info. Every span is gathered for a collector, if there is
+    /// Starts logging for the process: by `COFFERDAM_LOG`, else by `filter`, else at info. Every span is gathered for a collector, if there is
     /// one, whatever the filter says of lines. If logging runs already, that goes on, and this log only takes what `say` is given.
     ///
     /// # Errors
     /// The filter cannot be read, or there is no thread.
     pub fn start(format: LogFormat, filter: Option<&str>, limits: LogLimits, spans: Option<Collecting>) -> Result<Self, LogError> {
-        let variable = std::env::var(VARIABLE).ok();
-        let filter = EnvFilter::try_new(filter.or(variable.as_deref()).unwrap_or("info"))?;
+        let variable = variable();
+        let filter = EnvFilter::try_new(variable.as_deref().or(filter).unwrap_or(FILTER_DEFAULT))?;
+        let (filter, handle) = reload::Layer::new(filter);
         let queue = Queue::start(std::io::stderr(), limits.log_queue, DROPPED.clone(), report).map_err(LogError::Thread)?;
         // Colours would be noise in a file or a journal.
         let ansi = std::io::stderr().is_terminal();
@@ -96,8 +103,10 @@ impl Log {
                 registry.with(lines.with_filter(filter)).with(spans.with_filter(ours)).try_init()
             }
         };
-        if started.is_err() {
-            tracing::debug!("logging runs already");
+        match started {
+            Ok(()) if variable.is_none() => drop(FILTER.set(handle)),
+            Ok(()) => {}
+            Err(_) => tracing::debug!("logging runs already"),
         }
         Ok(Self { queue, flush: limits.log_flush })
     }
@@ -136,6 +145,28 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.queue.finish(self.flush);
     }
+}
+
+/// Filters the lines by the operator's file from now on, unless `COFFERDAM_LOG` does.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn filter_log(filter: Option<&str>) -> Result<(), ParseError> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(FILTER_DEFAULT))?;
+    if let Some(handle) = FILTER.get() {
+        // It fails only once the log is gone, and then there is nothing to filter.
+        let _ = handle.reload(filter);
+    }
+    Ok(())
+}
+
+/// What is wrong with a filter of log lines, if anything is.
+pub fn log_filter_problem(filter: &str) -> Option<String> {
+    EnvFilter::try_new(filter).err().map(|error| error.to_string())
+}
+
+fn variable() -> Option<String> {
+    std::env::var(VARIABLE).ok()
 }
 
 /// Lines that were lost so far.

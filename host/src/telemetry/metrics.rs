@@ -5,6 +5,7 @@
 mod family;
 mod gen_ai;
 mod plugins;
+mod process;
 mod tokens;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ const HITS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 /// The figures of this process.
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     families: Families,
     /// Routes times the statuses that they give.
     requests: Handles<(&'static str, u16), Counter, 64>,
@@ -63,6 +65,7 @@ struct Families {
     rag_documents: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
+    reloads: Counters<1>,
 }
 
 /// The handles of one provider.
@@ -77,6 +80,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("cofferdam");
         let families = Families::register(&mut registry);
         let r = &mut registry;
+        process::build(r);
         let plugins = Plugins::register(r);
         let tokens = Tokens::register(r);
         let in_flight = plain(r, "http_requests_in_flight", "Requests being answered", Gauge::default());
@@ -88,6 +92,7 @@ impl Metrics {
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
+            process: process::registry(),
             families,
             requests: Handles::new(),
             request_seconds: Handles::new(),
@@ -106,7 +111,8 @@ impl Metrics {
     /// Every figure as OpenMetrics text; its type is `CONTENT_TYPE`.
     pub fn render(&self) -> String {
         let mut out = String::new();
-        let encoded = text::encode_registry(&mut out, &self.registry).and_then(|()| text::encode_registry(&mut out, &self.gen_ai.registry));
+        let mut registries = [&self.registry, &self.gen_ai.registry, &self.process].into_iter();
+        let encoded = registries.try_for_each(|registry| text::encode_registry(&mut out, registry));
         encoded.and_then(|()| text::encode_eof(&mut out)).expect("a String takes every write");
         out
     }
@@ -197,6 +203,11 @@ impl Metrics {
         }
     }
 
+    /// The configuration was read again. `outcome` is `applied` or `refused`.
+    pub fn config_reload(&self, outcome: &'static str) {
+        self.families.reloads.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
     /// One search of an exchange that did not fail, its embedding included.
     pub fn rag_search(&self, seconds: f64, hits: usize) {
         self.search_seconds.observe(seconds);
@@ -231,6 +242,7 @@ impl Families {
             llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
+            reloads: plain(r, "config_reloads", "Reloads of the configuration", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),
         }
     }

@@ -1,6 +1,6 @@
 //! Every span is made here, so that all lines name the same things in the same way: by OpenTelemetry's semantic conventions for generative
 //! AI and for HTTP, and what is ours begins with `cofferdam.` or `plugin.`. Fields that are known later are declared empty and filled in by
-//! the function beside the constructor.
+//! the function beside the constructor. Lines are written inside their span: the formatter of JSON does not know an event's own parent.
 
 use tracing::Span;
 use tracing::field::Empty;
@@ -60,6 +60,7 @@ pub fn plugin_span(plugin: &str, version: &str, hook: &'static str) -> Span {
         plugin.fuel = Empty,
         plugin.memory_bytes = Empty,
         plugin.wait_us = Empty,
+        plugin.starved_us = Empty,
         duration_us = Empty,
     )
 }
@@ -70,8 +71,9 @@ pub fn plugin_done(span: &Span, call: &HookCall) {
     span.record("plugin.fuel", call.fuel);
     span.record("plugin.memory_bytes", call.peak_memory);
     span.record("plugin.wait_us", call.waited * 1e6);
+    span.record("plugin.starved_us", call.starved * 1e6);
     span.record("duration_us", call.seconds * 1e6);
-    tracing::debug!(parent: span, "the hook call ended");
+    span.in_scope(|| tracing::debug!("the hook call ended"));
 }
 
 /// One try at a provider; `attempt` counts from 1. At debug, because the same figures are in `/metrics`.
@@ -135,7 +137,7 @@ pub fn llm_done(span: &Span, outcome: &'static str, status: Option<u16>, seconds
     }
     span.record("cofferdam.outcome", outcome);
     span.record("duration_ms", seconds * 1e3);
-    tracing::debug!(parent: span, "the try ended");
+    span.in_scope(|| tracing::debug!("the try ended"));
 }
 
 #[cfg(test)]
@@ -158,16 +160,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_hook_call_and_a_try_end_in_a_line_with_request_names_and_figures() {
+    /// What is written of a hook call and of a try, in a request.
+    fn written(json: bool) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber =
-            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_writer(move || writer.clone());
+        let ends = || {
             let request = request_span("req-1", None);
-            let _in_request = request.enter();
-            let call = plugin_span("redact-pii", "0.1.0", "post_hook");
+            let call = request.in_scope(|| plugin_span("redact-pii", "0.1.0", "post_hook"));
             let figures = HookCall {
                 hook: "post_hook",
                 outcome: "ok",
@@ -178,10 +179,31 @@ mod tests {
                 ..HookCall::default()
             };
             plugin_done(&call, &figures);
-            let attempt = llm_span(Operation { name: "chat", system: "openai", model: "gpt-4o" }, "my-vllm", 2);
+            let attempt = request.in_scope(|| llm_span(Operation { name: "chat", system: "openai", model: "gpt-4o" }, "my-vllm", 2));
+            // Both end where nobody is inside their spans.
             llm_done(&attempt, "status", Some(429), 0.25);
-        });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        };
+        if json {
+            tracing::subscriber::with_default(subscriber.json().flatten_event(true).with_current_span(false).finish(), ends);
+        } else {
+            tracing::subscriber::with_default(subscriber.finish(), ends);
+        }
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn lines_in_json_name_the_request_as_those_in_text_do() {
+        let text = written(true);
+        for (line, own) in text.lines().zip([("plugin.name", "redact-pii"), ("cofferdam.provider", "my-vllm")]) {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&line["spans"][0]["request.id"], &line["spans"][1][own.0]), (&"req-1".into(), &own.1.into()), "{line}");
+        }
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_hook_call_and_a_try_end_in_a_line_with_request_names_and_figures() {
+        let text = written(false);
         let [call, attempt] = &text.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {text}") };
         for part in [
             "req-1",

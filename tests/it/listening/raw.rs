@@ -43,6 +43,19 @@ impl Raw {
         Self::connect_from(server, "127.0.0.1").await
     }
 
+    /// To another address than the first one of a server.
+    pub(super) async fn connect_to(address: std::net::SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Self { stream, read: Vec::new() }
+    }
+
+    /// All that comes until the server has closed the connection.
+    pub(super) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
+    }
+
     /// As another peer: all of 127.0.0.0/8 is this machine.
     pub(super) async fn connect_from(server: &Server, address: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -97,6 +110,11 @@ impl Raw {
     pub(super) async fn closed(&mut self) {
         assert_eq!(String::from_utf8_lossy(&self.read), "");
         assert!(!self.more().await, "not closed: {:?}", String::from_utf8_lossy(&self.read));
+    }
+
+    /// Waits for the first byte that nobody has read yet, or for the end.
+    pub(super) async fn is_closed(&mut self) -> bool {
+        self.read.is_empty() && !self.more().await
     }
 
     /// Nothing is there to be read, and the connection is open.

@@ -121,7 +121,9 @@ async fn what_the_server_keeps_is_for_its_own_user_alone_also_if_it_was_open_bef
     assert_eq!(mode(&data), 0o700);
     let found = all_under(&data);
     assert!(
-        ["lock", "cofferdam.db", "cofferdam.db-wal", "cofferdam.db-shm", "compiled"].iter().all(|name| found.contains(&data.join(name))),
+        ["lock", "cofferdam.db", "cofferdam.db-wal", "cofferdam.db-shm", "kv.db", "kv.db-wal", "compiled"]
+            .iter()
+            .all(|name| found.contains(&data.join(name))),
         "{found:?}"
     );
     for path in found {

@@ -142,7 +142,7 @@ fn every_metric_stands_in_its_document() {
 
 /// The names that a text registers metrics under.
 fn metrics(text: &str) -> Vec<String> {
-    let calls = ["plain(", "with_unit("].into_iter().flat_map(|call| text.split(call).skip(1));
+    let calls = ["plain(", "with_unit(", "counter(", "gauge("].into_iter().flat_map(|call| text.split(call).skip(1));
     let name = |call: &str| {
         let (before, rest) = call.split_once('"')?;
         // The registry and nothing else stands before the name.
@@ -170,6 +170,7 @@ fn the_codes_and_metrics_of_a_text_are_found() {
     assert_eq!(code("404 not_found_error not_found - | there is nothing"), Some("not_found"));
     assert_eq!(code("451 plugin_rejection language - after=7 | say it"), None);
     assert_eq!(code("400 their_type their_code messages | their words"), None);
-    let text = "plain(r, \"a_b\", help); with_unit(\n  r,\n  \"c\", x); fn plain<M>(registry: &mut R, name: &str) { f(\"d\") }";
-    assert_eq!(metrics(text), ["a_b", "c"]);
+    let text = "plain(r, \"a_b\", help); with_unit(\n  r,\n  \"c\", x); fn plain<M>(registry: &mut R, name: &str) { f(\"d\") } \
+        gauge(&mut to, \"e_f\", help);";
+    assert_eq!(metrics(text), ["a_b", "c", "e_f"]);
 }

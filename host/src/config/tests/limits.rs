@@ -5,7 +5,7 @@ use super::*;
 const PLUGIN: &str = "plugins.p.limits";
 
 /// Table, key, the least and the most value, and a value below and above them.
-const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
+pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
     (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
     (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
@@ -17,6 +17,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "log_lines", "0", "100_000", "-1", "100_001"),
     (PLUGIN, "log_line_bytes", "16", "\"64KiB\"", "15", "65537"),
     ("limits", "pipelines", "0", "100_000", "-1", "100_001"),
+    ("limits", "handover_time", "\"0ms\"", "\"1h\"", "-1", "\"2h\""),
     ("limits.http", "header_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
     ("limits.http", "header_bytes", "\"8KiB\"", "\"1MiB\"", "8191", "1_048_577"),
     ("limits.http", "idle_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
@@ -35,6 +36,10 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
     ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
     ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "admin_connections", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "handshake_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
+    ("limits.http", "handshakes", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.http", "certificate_time", "\"10ms\"", "\"1day\"", "\"9ms\"", "\"25h\""),
     ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "bodies", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "admin_requests", "1", "100_000", "0", "100_001"),
@@ -44,6 +49,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "streams", "1", "10_000", "0", "10_001"),
     ("limits.http", "embedding_inputs", "1", "100_000", "0", "100_001"),
+    ("limits.http", "reloads", "1", "100", "0", "101"),
     ("limits.providers", "connect", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
     ("limits.providers", "first_byte", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
     ("limits.providers", "idle", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
@@ -99,6 +105,8 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("telemetry", "otlp_batch", "1", "10_000", "0", "10_001"),
     ("telemetry", "otlp_delay", "\"0s\"", "\"1m\"", "\"-1s\"", "\"61s\""),
     ("telemetry", "otlp_timeout", "\"1ms\"", "\"1m\"", "\"0s\"", "\"61s\""),
+    ("limits.kv", "bytes", "\"1MiB\"", "\"1024GiB\"", "1_048_575", "\"1025GiB\""),
+    ("limits.kv", "flush", "\"0s\"", "\"10s\"", "\"-1s\"", "\"10s 1ms\""),
     ("limits.rag", "document_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.rag", "chunks_per_document", "1", "1_000_000", "0", "1_000_001"),
     ("limits.rag", "chunks_per_namespace", "1", "10_000_000", "0", "10_000_001"),
@@ -124,7 +132,7 @@ fn every_limit_is_read_and_has_two_edges() {
 #[test]
 fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     let config = parse(
-        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
+        "telemetry.otlp_endpoint = \"http://127.0.0.1:4318\"\ntelemetry.otlp_headers_secret = \"OTLP\"\ntelemetry.log_filter = \"debug\"\n[plugins.p]\n[keys.default_limits]\nrequests_per_minute = 1\ntokens_per_minute = 2\ntokens_per_day = 3\nusd_per_day = 4\nusd_per_month = 5",
     );
     let effective = config.effective();
     let table = |name: &str| {
@@ -145,9 +153,15 @@ fn every_field_of_the_limits_is_a_key_of_the_same_name() {
     check("limits.http", &config.http);
     check("limits.providers", &config.llm.limits);
     check("limits.plugins", &config.sandbox);
+    check("limits.kv", &config.kv);
     check("limits.rag", &config.rag);
     check("limits.ledger", &config.ledger);
     check("keys.default_limits", &config.keys.default_allowance);
-    check_all("telemetry", &[&config.telemetry, &config.log]);
+    #[derive(Debug)]
+    struct Filter {
+        #[expect(dead_code, reason = "printed")]
+        log_filter: Option<String>,
+    }
+    check_all("telemetry", &[&config.telemetry, &config.log, &Filter { log_filter: config.log_filter.clone() }]);
     check("plugins.p.limits", &config.plugins["p"].limits);
 }

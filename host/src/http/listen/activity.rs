@@ -15,7 +15,7 @@ use crate::http::limits::Limits;
 pub(super) const STUCK_TIME: Duration = Duration::from_secs(10);
 /// How long a connection without a request may take to close once the server stops: one round trip of HTTP/2. By itself hyper would wait
 /// for the rest of a head that has begun.
-const FAREWELL_TIME: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
 /// Why a connection is cut whose client does not read.
 pub(super) const UNREAD: &str = "its client does not read its answer";
@@ -118,6 +118,11 @@ impl Activity {
     /// Since when nobody works on a request of it; none if somebody does. A head that comes slowly is no request yet.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.lock().idle_since()
+    }
+
+    /// Whether a request runs on it.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.lock().running.is_empty()
     }
 
     /// Makes the connection go if it has been idle since then and not worked meanwhile.

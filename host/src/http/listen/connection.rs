@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, until it ends, idles too long, is stuck, or the server stops.
+//! One connection: HTTP/1.1 or HTTP/2, which is known beforehand or by ALPN, until it ends, idles too long, is stuck, or the server stops.
 //! Times are watched here and not by hyper: one timer a connection is cheaper than one a request, and hyper knows none before the protocol is
 //! known and none for an HTTP/2 client that stays silent.
 
@@ -8,18 +8,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
 
-use super::activity::{Action, ActiveRequest, Activity, UNREAD};
+use super::activity::{Action, ActiveRequest, Activity, FAREWELL_TIME, UNREAD};
 use super::handler::Handler;
+use super::listener::Transport;
 use super::peer::Peer;
-use super::socket::Socket;
+use super::socket::{Socket, Stream};
 use super::streams::{ActiveBody, Streams};
+use super::tls::{self, Tls};
 use crate::http::limits::Limits;
 
 /// hyper's least buffer.
@@ -31,6 +37,9 @@ const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Pings of an HTTP/2 connection, to notice a client that vanished without closing it.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a connection is cut whose client does not end its handshake.
+const SLOW_HANDSHAKE: &str = "its handshake did not end in time";
 
 /// Bytes of an answer that an HTTP/2 stream holds ready for its client.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
@@ -64,47 +73,112 @@ fn protocol<H: Handler>(limits: &Limits, handler: &Arc<H>) -> Builder<Streams<H>
     builder
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    /// HTTP/2, or what the protocol's own first bytes will tell.
+    Either,
+}
+
+/// A connection that nobody has read from yet.
+pub(super) struct Accepted<'a> {
+    pub(super) transport: Transport,
+    pub(super) network: IpAddr,
+    /// It begins with a handshake.
+    pub(super) tls: Option<&'a Tls>,
+}
+
+/// From the socket to what HTTP is spoken on. An error says why there is none.
+async fn open(socket: Socket, network: IpAddr, tls: Option<&Tls>, limits: &Limits) -> Result<(Stream, Spoken), String> {
+    let Some(tls) = tls else {
+        let spoken = if speaks_http1(&socket).await { Spoken::Http1 } else { Spoken::Either };
+        return Ok((Stream::Left(socket), spoken));
+    };
+    // Boxed, because every connection would have room for it for as long as it lives.
+    let shaking = Box::pin(async {
+        // Whoever sends nothing takes no turn.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let _turn = tls.handshakes.turn(network).await;
+        hello.into_stream(Arc::clone(&tls.config)).await
+    });
+    let shaken = tokio::time::timeout(limits.handshake_time, shaking).await.map_err(|_| SLOW_HANDSHAKE.to_owned())?;
+    let stream = shaken.map_err(|error| format!("TLS: {error}"))?;
+    let spoken = if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) { Spoken::Either } else { Spoken::Http1 };
+    Ok((Stream::Right(Box::new(stream)), spoken))
+}
+
+/// As `open`, unless the connection has to go before that; why is noted.
+async fn opened<H: Handler>(
+    accepted: Accepted<'_>,
+    activity: &Arc<Activity>,
+    handler: &Arc<H>,
+    limits: &Limits,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<(Stream, Spoken)> {
+    let Accepted { transport, network, tls } = accepted;
+    // Whoever has just connected may have a request on its way.
+    let farewell = async {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(FAREWELL_TIME).await;
+    };
+    let opened = tokio::select! {
+        biased;
+        opened = open(Socket::new(transport, Arc::clone(activity)), network, tls, limits) => opened,
+        () = farewell => Err("the server stops and nothing came".into()),
+        () = activity.given_way() => {
+            crowded(&**handler);
+            return None;
+        }
+        () = tokio::time::sleep_until(activity.first_head_due(limits)) => Err("no request came in time".into()),
+    };
+    if opened.as_ref().is_err_and(|why| why == SLOW_HANDSHAKE) {
+        handler.connection_cut("handshake");
+    }
+    opened.inspect_err(|why| tracing::debug!("a connection was cut: {why}")).ok()
+}
+
+fn crowded(handler: &impl Handler) {
+    handler.connection_cut("crowded");
+    tracing::debug!("a connection was cut: it was idle and its room was needed");
+}
+
 /// Whether the connection does not begin as HTTP/2 does. The bytes stay unread. hyper could look itself, but with a second buffer for every
-/// connection.
-async fn speaks_http1(stream: &TcpStream) -> bool {
+/// connection; it does where the system cannot look.
+async fn speaks_http1(socket: &Socket) -> bool {
     let mut first = [0; HTTP2.len()];
     // If the socket cannot be read, the next read says why.
-    stream.peek(&mut first).await.is_ok_and(|read| !HTTP2.starts_with(&first[..read]))
+    matches!(socket.peek(&mut first).await, Some(Ok(read)) if !HTTP2.starts_with(&first[..read]))
 }
 
 /// Serves one connection to its end; dropping the future cuts it and drops what it was doing.
 pub(super) async fn run<H: Handler>(
-    (stream, network): (TcpStream, IpAddr),
+    accepted: Accepted<'_>,
     activity: Arc<Activity>,
     handler: &Arc<H>,
     protocols: &Protocols<H>,
     limits: &Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let service = service_fn(|request| {
+    let (network, stops) = (accepted.network, stopping.clone());
+    let service = service_fn(|request: Request<Incoming>| {
         let began = Instant::now();
         let active = ActiveRequest::begin(Arc::clone(&activity), began);
         let peer = Peer { network, activity: Arc::clone(&activity), request: active.request };
-        let handler = Arc::clone(handler);
+        let (handler, stops, version) = (Arc::clone(handler), stops.clone(), request.version());
         // Boxed, because hyper keeps room for the future as long as the connection lives, and a stream needs only its body.
-        Box::pin(async move { Ok::<_, Infallible>(handler.answer(request, began, peer).await.map(|body| ActiveBody::new(body, active))) })
+        Box::pin(async move {
+            let mut response = handler.answer(request, began, peer).await;
+            if *stops.borrow() && version < Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| ActiveBody::new(body, active)))
+        })
     });
-    let crowded = || {
-        handler.connection_cut("crowded");
-        tracing::debug!("a connection was cut: it was idle and its room was needed");
-    };
-    let mut early = stopping.clone();
-    let http1 = tokio::select! {
-        biased;
-        http1 = speaks_http1(&stream) => http1,
-        _ = early.wait_for(|stopping| *stopping) => false,
-        () = activity.given_way() => return crowded(),
-        () = tokio::time::sleep_until(activity.first_head_due(limits)) => {
-            return tracing::debug!("a connection was cut: no request came in time");
-        }
-    };
-    let protocol = if http1 { &protocols.http1 } else { &protocols.either };
-    let mut connection = pin!(protocol.serve_connection(TokioIo::new(Socket::new(stream, Arc::clone(&activity))), service));
+    let opened = opened(accepted, &activity, handler, limits, stopping.clone()).await;
+    let Some((stream, spoken)) = opened else { return };
+    let protocol = if spoken == Spoken::Http1 { &protocols.http1 } else { &protocols.either };
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
     let mut check = pin!(tokio::time::sleep_until(activity.first_check(limits)));
     let mut draining = false;
@@ -117,10 +191,14 @@ pub(super) async fn run<H: Handler>(
                 }
                 return;
             }
-            () = activity.given_way() => return crowded(),
+            () = activity.given_way() => return crowded(&**handler),
             _ = stop.as_mut(), if !draining => {
                 draining = true;
-                connection.as_mut().graceful_shutdown();
+                // An idle connection of HTTP/1.1 would be closed at once, maybe while a request is on its way. It is left open for a moment:
+                // what comes on it is answered, and the answer says that it is the last.
+                if spoken == Spoken::Either || activity.is_busy() {
+                    connection.as_mut().graceful_shutdown();
+                }
                 check.as_mut().reset(activity.server_stops(Instant::now()));
             }
             () = check.as_mut() => match activity.next_action(Instant::now(), limits) {

@@ -22,7 +22,8 @@ pub(in crate::http) trait Handler: Send + Sync + 'static {
     /// There are so many connections more, or fewer.
     fn connections_changed(&self, change: i64);
 
-    /// A connection, or one of its streams, was cut: `unread` if its client took nothing, `crowded` if its room was needed.
+    /// A connection, or one of its streams, was cut: `unread` if its client took nothing, `crowded` if its room was needed,
+    /// `handshake` if its client did not end that in time.
     fn connection_cut(&self, reason: &'static str);
 
     /// The server is about to stop. It is called before the listening socket closes, so that a client that is turned away can ask why on a

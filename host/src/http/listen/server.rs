@@ -1,23 +1,28 @@
-//! The listening socket: accepting connections, closing idle ones for new ones, and draining all at the end. An error of one connection never ends the loop; only a broken
-//! listening socket does. On the signal to stop no new connection is taken, what runs is finished within `drain_time`, the rest is cut.
+//! The listening sockets of one kind: accepting connections, closing idle ones for new ones, and draining all at the end. An error of one connection never ends the
+//! loop; only a broken listening socket does. On the signal to stop no new connection is taken, what runs is finished within `drain_time`, the rest is cut.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::connection::{self, Protocols};
+use super::address::{Bound, ListenAddress};
+use super::connection::{self, Accepted, Protocols};
 use super::error::Error;
 use super::handler::Handler;
-use super::peer::network;
+use super::inherited::Inherited;
+use super::listener::{Listener, Transport};
 use super::roster::Roster;
+use super::tls::Tls;
 use crate::http::limits::Limits;
 
 /// Pause after an accept that failed because files or memory were short; trying again at once would only burn the processor.
@@ -27,15 +32,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// in here.
 const SPARE_CONNECTIONS: usize = 16;
 
-/// What the system holds of a connection that it cannot send yet. A client that takes half as much in `write_time` is not cut.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 128 << 10;
+/// What to listen on, and how.
+pub(in crate::http) struct Door<'a> {
+    pub(in crate::http) addresses: &'a [ListenAddress],
+    /// The mode of socket files.
+    pub(in crate::http) mode: u32,
+    /// For connections of TCP.
+    pub(in crate::http) tls: Option<Arc<Tls>>,
+    /// Whether others than this machine may reach it.
+    pub(in crate::http) public: bool,
+    /// At one time.
+    pub(in crate::http) connections: usize,
+}
 
 /// A server that listens and does not yet serve.
 pub(in crate::http) struct Server<H> {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
+    /// The sockets are others' too, who go on with what waits in them.
+    handed_over: bool,
     shared: Arc<Shared<H>>,
+    roster: Arc<Roster>,
+    /// Whose idle connections go first if the system has no room for one more.
+    crowd: Arc<Roster>,
+}
+
+/// A server that accepts no more and still has connections.
+pub(in crate::http) struct Draining {
+    connections: JoinSet<()>,
+    end: Instant,
 }
 
 /// How serving ended.
@@ -50,42 +74,56 @@ struct Shared<H> {
     limits: Limits,
     protocols: Protocols<H>,
     handler: Arc<H>,
+    tls: Option<Arc<Tls>>,
+    connections: usize,
 }
 
 impl<H: Handler> Server<H> {
     /// Listens; connections wait in the backlog until `serve`.
     ///
     /// # Errors
-    /// `Bind` if the system refuses the address.
-    pub(in crate::http) async fn bind(listen: SocketAddr, limits: Limits, handler: Arc<H>) -> Result<Self, Error> {
-        let refused = |source| Error::Bind { listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(refused)?;
-        bound_unsent(&listener).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+    /// Those of the socket, and `NeedsKeys` if others would reach it who may not.
+    pub(in crate::http) async fn bind(door: Door<'_>, sockets: &mut Inherited, limits: Limits, handler: Arc<H>) -> Result<Self, Error> {
+        let Door { addresses, mode, tls, public, connections } = door;
+        let mut listeners = Vec::new();
+        for address in addresses {
+            listeners.extend(Listener::bind(address, mode, sockets).await?);
+        }
+        // Of a socket that was handed over only the socket itself says where it is.
+        if let Some(reached) = listeners.iter().find(|listener| !public && !listener.is_local()) {
+            return Err(Error::NeedsKeys(reached.bound(false).to_string()));
+        }
+        let handed_over = addresses.iter().any(|address| matches!(address, ListenAddress::Fd(_)));
         let protocols = Protocols::new(&limits, &handler);
-        Ok(Self { listener, address, shared: Arc::new(Shared { limits, protocols, handler }) })
+        let shared = Arc::new(Shared { limits, protocols, handler, tls, connections });
+        let roster: Arc<Roster> = Arc::default();
+        Ok(Self { listeners, handed_over, shared, crowd: Arc::clone(&roster), roster })
     }
 
-    /// Where it listens, the port it got included.
-    pub(in crate::http) fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// If the system has no room for a connection to this one, an idle one of that other server goes.
+    pub(in crate::http) fn goes_before(&mut self, other: &Self) {
+        self.crowd = Arc::clone(&other.roster);
     }
 
-    /// Serves until `shutdown` is ready, then drains. Dropping the future cuts everything.
+    /// Where it listens.
+    pub(in crate::http) fn bound(&self) -> Vec<Bound> {
+        self.listeners.iter().map(|listener| listener.bound(self.shared.tls.is_some())).collect()
+    }
+
+    /// Serves until `shutdown` is ready, and then takes no new connection. Dropping the future cuts everything.
     ///
     /// # Errors
     /// `Accept` if the listening socket breaks; connections are cut then.
-    pub(in crate::http) async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Drain, Error> {
-        let Self { listener, shared, .. } = self;
+    pub(in crate::http) async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Draining, Error> {
         let mut shutdown = pin!(shutdown);
-        let roster = Arc::new(Roster::default());
-        let permits = Arc::new(Semaphore::new(shared.limits.connections + SPARE_CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(self.shared.connections + SPARE_CONNECTIONS));
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut next_listener = 0;
         loop {
             let next = async {
-                let permit = permit(&permits, &roster).await;
-                (listener.accept().await, permit)
+                let permit = permit(&permits, &self.roster).await;
+                (poll_fn(|cx| self.poll_accept(&mut next_listener, cx)).await, permit)
             };
             let (accepted, permit) = tokio::select! {
                 biased;
@@ -93,51 +131,77 @@ impl<H: Handler> Server<H> {
                 next = next => next,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    if roster.len() >= shared.limits.connections {
-                        // If nobody can go, the new one takes one of the spare ones.
-                        roster.make_room();
-                    }
-                    // Events of a stream must not wait for more bytes; a socket that refuses is one that is gone already.
-                    let _ = stream.set_nodelay(true);
-                    let counted = CountedConnection::new(Arc::clone(&shared.handler));
-                    let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
-                    let (network, activity) = (network(peer.ip()), Arc::new(Activity::new(Instant::now())));
-                    let member = roster.enter(network, Arc::clone(&activity));
-                    connections.spawn(async move {
-                        let Shared { handler, protocols, limits } = &*shared;
-                        connection::run((stream, network), activity, handler, protocols, limits, stopping).await;
-                        drop((member, counted, permit));
-                    });
-                }
+                Ok(accepted) => self.enter(accepted, permit, &stopping, &mut connections),
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(Error::Accept(error)),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     if !is_of_one_connection(&error) {
+                        // Descriptors are short, most likely: an idle connection has one.
+                        let _ = self.crowd.make_room() || self.roster.make_room();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
             while connections.try_join_next().is_some() {}
         }
-        shared.handler.drain_begins();
-        drop(listener);
+        self.shared.handler.drain_begins();
+        // Whoever waits in a socket that goes with this process is let in, and those of the others' sockets are theirs.
+        while !self.handed_over
+            && let Ok(permit) = Arc::clone(&permits).try_acquire_owned()
+            && let Some(Ok(accepted)) = poll_fn(|cx| self.poll_accept(&mut next_listener, cx)).now_or_never()
+        {
+            self.enter(accepted, permit, &stopping, &mut connections);
+        }
         stop.send_replace(true);
-        Ok(drain(connections, shared.limits.drain_time).await)
+        Ok(Draining { connections, end: Instant::now() + self.shared.limits.drain_time })
+    }
+
+    /// The next connection of any listener; the one after the last that had one comes first.
+    fn poll_accept(&self, next: &mut usize, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, IpAddr)>> {
+        let count = self.listeners.len();
+        for at in (*next..).take(count) {
+            if let Poll::Ready(accepted) = self.listeners[at % count].poll_accept(cx) {
+                *next = (at + 1) % count;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn enter(
+        &self,
+        (transport, network): (Transport, IpAddr),
+        permit: OwnedSemaphorePermit,
+        stopping: &watch::Receiver<bool>,
+        connections: &mut JoinSet<()>,
+    ) {
+        if self.roster.len() >= self.shared.connections {
+            // If nobody can go, the new one takes one of the spare ones.
+            self.roster.make_room();
+        }
+        let counted = CountedConnection::new(Arc::clone(&self.shared.handler));
+        let (shared, stopping) = (Arc::clone(&self.shared), stopping.clone());
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let member = self.roster.enter(network, Arc::clone(&activity));
+        connections.spawn(async move {
+            let Shared { handler, protocols, limits, tls, .. } = &*shared;
+            let tls = tls.as_deref().filter(|_| matches!(transport, Transport::Left(_)));
+            connection::run(Accepted { transport, network, tls }, activity, handler, protocols, limits, stopping).await;
+            drop((member, counted, permit));
+        });
     }
 }
 
-/// Lets the system take few bytes of a connection that its client does not read, megabytes otherwise. This holds for all connections of the
-/// listener. It also makes the system tell of each step of a slow client, so that it is not taken for one that stands still.
-#[cfg(target_os = "linux")]
-fn bound_unsent(listener: &TcpListener) -> io::Result<()> {
-    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES)
-}
-
-/// The option is Linux's; elsewhere the system's own bounds hold.
-#[cfg(not(target_os = "linux"))]
-fn bound_unsent(_: &TcpListener) -> io::Result<()> {
-    Ok(())
+impl Draining {
+    /// Waits for the connections to finish, and cuts those that have not when the time is over.
+    pub(in crate::http) async fn finish(mut self) -> Drain {
+        let finishing = async { while self.connections.join_next().await.is_some() {} };
+        // Out of time or not, what is left is counted and cut.
+        let _ = tokio::time::timeout_at(self.end, finishing).await;
+        let cut = self.connections.len();
+        self.connections.shutdown().await;
+        Drain { cut }
+    }
 }
 
 /// Room for one connection more. While all are busy nobody can be told to go, so this is tried again: one may become idle and stay open.
@@ -149,16 +213,6 @@ async fn permit(permits: &Arc<Semaphore>, roster: &Roster) -> OwnedSemaphorePerm
         }
         roster.make_room();
     }
-}
-
-/// Waits for the connections to finish, then cuts those that have not.
-async fn drain(mut connections: JoinSet<()>, time: Duration) -> Drain {
-    let finishing = async { while connections.join_next().await.is_some() {} };
-    // Out of time or not, what is left is counted and cut.
-    let _ = tokio::time::timeout(time, finishing).await;
-    let cut = connections.len();
-    connections.shutdown().await;
-    Drain { cut }
 }
 
 /// Whether an error concerns only the connection that was to be accepted, not the next one.

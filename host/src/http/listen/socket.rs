@@ -7,19 +7,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::activity::Activity;
+use super::listener::Transport;
+
+/// What HTTP is spoken on: a socket, or TLS on one.
+pub(super) type Stream = Either<Socket, Box<TlsStream<Socket>>>;
 
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     activity: Arc<Activity>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Transport, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
+    }
+
+    /// Reads what has come without taking it, if the system can do that here.
+    pub(super) async fn peek(&self, first: &mut [u8]) -> Option<io::Result<usize>> {
+        match &self.stream {
+            Either::Left(tcp) => Some(tcp.peek(first).await),
+            Either::Right(_) => None,
+        }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

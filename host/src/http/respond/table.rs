@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error_response::{ErrorResponse, Text};
 use crate::chat::codec::Invalid;
 use crate::http::error::{Failure, Refusal};
+use crate::http::reload::ReloadError;
 use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
@@ -39,6 +40,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             response
         }
         Failure::Ledger(error) => report(error),
+        Failure::Reload(error) => reload(error),
         Failure::Panicked => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
     }
 }
@@ -54,6 +56,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::Stopping => return ErrorResponse::new(503, SERVER, "stopping", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
         Refusal::BodyTooLarge { .. } => (413, REQUEST, "body_too_large"),
@@ -65,7 +68,9 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoModel(_) | Refusal::NoEmbedding(_) => {
             return ErrorResponse::new(404, NOT_FOUND, "model_not_found", message).param("model");
         }
-        Refusal::NoApi(_) => (404, NOT_FOUND, "api_not_found"),
+        Refusal::NoApi(_) | Refusal::NoSuchApi(_) => (404, NOT_FOUND, "api_not_found"),
+        Refusal::NoDocument(_) => (404, NOT_FOUND, "document_not_found"),
+        Refusal::NoNamespace(_) => (404, NOT_FOUND, "namespace_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return ErrorResponse::new(400, REQUEST, "not_utf8", message).param("file"),
     };
@@ -229,6 +234,14 @@ fn report(error: &ledger::Error) -> ErrorResponse {
     match error {
         ledger::Error::TooMany { .. } => ErrorResponse::new(400, REQUEST, "report_too_large", error.to_string()),
         ledger::Error::Store(_) => ErrorResponse::new(500, SERVER, "usage_store_failed", INTERNAL),
+    }
+}
+
+/// Whoever may reload is the operator, who is told everything.
+fn reload(error: &ReloadError) -> ErrorResponse {
+    match error {
+        ReloadError::Invalid(_) => ErrorResponse::new(422, REQUEST, "invalid_configuration", error.to_string()),
+        ReloadError::Failed(_) => ErrorResponse::new(500, SERVER, "reload_failed", error.to_string()),
     }
 }
 

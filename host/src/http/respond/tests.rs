@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::chat::codec::Invalid;
+use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
@@ -49,6 +50,9 @@ fn no_answer_repeats_more_of_a_client_s_words_than_it_takes_to_recognise_them() 
         Failure::Refused(Refusal::NoModel(long().into())),
         Failure::Refused(Refusal::NoEmbedding(long().into())),
         Failure::Refused(Refusal::NoApi(long().into())),
+        Failure::Refused(Refusal::NoSuchApi(long().into())),
+        Failure::Refused(Refusal::NoDocument(long().into())),
+        Failure::Refused(Refusal::NoNamespace(long().into())),
         Failure::Refused(Refusal::Multipart(long().into())),
         Failure::Refused(Refusal::NotUtf8 { name: long().into(), at: 3 }),
         Failure::Refused(Refusal::field(long(), long())),
@@ -69,6 +73,19 @@ fn no_answer_repeats_more_of_a_client_s_words_than_it_takes_to_recognise_them() 
 fn rejection(code: String, message: String) -> Failure {
     let rejection = Rejection { status: 403, code, message, retry_after: None };
     Failure::from(pipeline::Error::Rejected { plugin: "guard".into(), rejection })
+}
+
+#[test]
+fn the_log_gets_the_code_or_if_that_is_no_plain_word_the_type() {
+    let logged = |failure: &Failure| super::failure(failure, openai_envelope).1;
+    assert_eq!(logged(&Failure::Refused(Refusal::WrongKey)), "invalid_api_key");
+    assert_eq!(logged(&rejection("pii.card-number".into(), "no cards".into())), "pii.card-number");
+    assert_eq!(logged(&rejection(String::new(), "no".into())), "rejected");
+    for quoting in ["the card 4111 1111 is no secret", "a\nb", &"w".repeat(65)] {
+        assert_eq!(logged(&rejection(quoting.into(), "no".into())), "plugin_rejection", "{quoting}");
+    }
+    assert_eq!(logged(&status_of(400, Some("their_code"))), "their_code");
+    assert_eq!(logged(&status_of(400, Some("`Ada` is no model"))), "their_type");
 }
 
 #[test]
@@ -93,7 +110,7 @@ fn a_rejection_stays_in_the_4xx() {
 }
 
 fn written(failure: &Failure) -> Response<Content> {
-    super::failure(failure, openai_envelope)
+    super::failure(failure, openai_envelope).0
 }
 
 fn fault(kind: FaultKind) -> Failure {
@@ -140,6 +157,8 @@ fn failures() -> Vec<Failure> {
             .map(Failure::Put),
     );
     all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
+    all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all
@@ -156,6 +175,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ForeignHost("evil.example".into()),
         Refusal::ForeignOrigin("https://evil.example".into()),
         Refusal::Overloaded { key: "limits.http.requests" },
+        Refusal::Stopping,
         used_up(ledger::Limit::RequestsPerMinute, 1),
         used_up(ledger::Limit::TokensPerMinute, 1_001),
         used_up(ledger::Limit::TokensPerDay, 3_600_000),
@@ -177,6 +197,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NoModel("gpt".into()),
         Refusal::NoEmbedding("gpt".into()),
         Refusal::NoApi("support".into()),
+        Refusal::NoSuchApi("support".into()),
+        Refusal::NoDocument("7".into()),
+        Refusal::NoNamespace("docs".into()),
         Refusal::Multipart("no boundary".into()),
         Refusal::NotUtf8 { name: "a.md".into(), at: 3 },
     ]

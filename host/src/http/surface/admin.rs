@@ -1,13 +1,19 @@
 //! `/api/v1`: what operators and their tools ask: pipelines, knowledge, plugins, use. It takes admin keys, and no page of another site.
 
+mod apis;
+mod documents;
 mod knowledge;
+mod namespaces;
+mod page;
 mod pipelines;
 mod plugins;
+mod reload;
 mod upload;
 mod usage;
 
 use hyper::Method;
 
+use self::page::{AFTER, LIMIT, Page};
 use super::list::List;
 use crate::http::access::Access;
 use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
@@ -20,6 +26,20 @@ pub(in crate::http) static SURFACE: Surface = Surface {
     errors: openai_envelope,
     cors: false,
     routes: &[
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis",
+            name: "apis",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "List the APIs, and where the pipeline of each is defined",
+                body: None,
+                parameters: &[LIMIT, AFTER],
+                answers: &[Answer { status: 200, description: "One page, by id.", contents: &[Media::Json(schema::<Page<apis::Api>>)] }],
+            },
+            handler: |call| Box::pin(apis::list(call)),
+        },
         Route {
             method: Method::GET,
             path: "/api/v1/gateway/apis/{id}/pipeline",
@@ -54,6 +74,110 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 ],
             },
             handler: |call| Box::pin(pipelines::put(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/gateway/apis/{id}/pipeline",
+            name: "delete_pipeline",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Remove a pipeline that was made through this API; its knowledge stays",
+                body: None,
+                parameters: &[],
+                answers: &[Answer { status: 200, description: "It is gone.", contents: &[Media::Json(schema::<page::Deleted<'static>>)] }],
+            },
+            handler: |call| Box::pin(pipelines::delete(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/knowledge/documents",
+            name: "documents",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "List an API's documents",
+                body: None,
+                parameters: &[
+                    LIMIT,
+                    AFTER,
+                    Parameter { name: "namespace", location: "query", description: "Only those of this namespace; of all by default." },
+                ],
+                answers: &[Answer {
+                    status: 200,
+                    description: "One page, in the order in which they came.",
+                    contents: &[Media::Json(schema::<Page<documents::Document>>)],
+                }],
+            },
+            handler: |call| Box::pin(documents::list(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/knowledge/documents/{document}",
+            name: "document",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show what is known of a document",
+                body: None,
+                parameters: &[],
+                answers: &[Answer { status: 200, description: "It.", contents: &[Media::Json(schema::<documents::Document>)] }],
+            },
+            handler: |call| Box::pin(documents::get(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/gateway/apis/{id}/knowledge/documents/{document}",
+            name: "delete_document",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Delete a document",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "It is gone, and no search finds it.",
+                    contents: &[Media::Json(schema::<page::Deleted<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(documents::delete(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/knowledge/namespaces",
+            name: "namespaces",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "List the namespaces of an API that hold documents",
+                body: None,
+                parameters: &[LIMIT, AFTER],
+                answers: &[Answer {
+                    status: 200,
+                    description: "One page, by name.",
+                    contents: &[Media::Json(schema::<Page<namespaces::Namespace>>)],
+                }],
+            },
+            handler: |call| Box::pin(namespaces::list(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/gateway/apis/{id}/knowledge",
+            name: "delete_namespace",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Delete every document of a namespace",
+                body: None,
+                parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
+                answers: &[Answer {
+                    status: 200,
+                    description: "All of them are gone.",
+                    contents: &[Media::Json(schema::<namespaces::Cleared<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(namespaces::delete(call)),
         },
         Route {
             method: Method::POST,
@@ -142,6 +266,24 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 }],
             },
             handler: |call| Box::pin(usage::report(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/reload",
+            name: "reload",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Read the operator's file again; requests under way go on under the old one",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "What is different now, and what needs a restart.",
+                    contents: &[Media::Json(schema::<reload::ReloadReport<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(reload::reload(call)),
         },
     ],
 };

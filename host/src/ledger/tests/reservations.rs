@@ -13,15 +13,15 @@ fn asking(completion: Option<u64>) -> Ask<'static> {
     Ask { caller: Some("a"), end_user: None, provider: "openai", model: "m", prompt: 10, completion, choices: 1 }
 }
 
-fn daily(tokens: u64) -> Config {
+pub(super) fn daily(tokens: u64) -> Config {
     allowing("a", Allowance { tokens_per_day: Some(tokens), ..Allowance::default() })
 }
 
-async fn reserved(ledger: &Arc<Ledger>, completion: u64) -> Reservation {
+pub(super) async fn reserved(ledger: &Arc<Ledger>, completion: u64) -> Reservation {
     ledger.reserve(&asking(Some(completion))).await.expect("it fits").expect("the key has limits")
 }
 
-fn left(ledger: &Ledger) -> u64 {
+pub(super) fn left(ledger: &Ledger) -> u64 {
     ledger.standing("a", None).and_then(|standing| standing.tokens).expect("a limit").remaining
 }
 
@@ -252,7 +252,7 @@ async fn end_users_are_remembered_and_those_that_were_let_go_are_not() {
     }
     assert_eq!(uses(&house.ledger, "z").await, Err(Limit::TokensPerDay));
     house.ledger.close().await.unwrap();
-    let accounts: Vec<_> = house.ledger.store.budgets().await.unwrap().into_iter().map(|row| row.account).collect();
+    let accounts: Vec<_> = house.ledger.books.store.budgets().await.unwrap().into_iter().map(|row| row.account).collect();
     assert_eq!(accounts, ["user/a/y", "user/a/z"]);
     let house = house.restarted(with_end_users(2)).await;
     assert_eq!((uses(&house.ledger, "y").await, uses(&house.ledger, "x").await), (Err(Limit::TokensPerDay), Ok(())));

@@ -1,6 +1,8 @@
 //! All circuit breakers: for each provider and key one that all requests share, and one for each caller. Only those with something to remember
-//! are kept. What one caller does opens its own circuit and no other's. Holds the names of keys, never their values.
+//! are kept. What one caller does opens its own circuit and no other's. Holds the names of keys, never their values. Each provider has a table
+//! of its own, which the next configuration takes over if the provider is the same.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -18,11 +20,17 @@ const EVERYONE: &str = "everyone";
 pub(super) struct Circuits {
     config: BreakerConfig,
     observer: Arc<dyn Observer>,
-    table: Mutex<Table>,
+    tables: BTreeMap<String, Arc<Mutex<Table>>>,
+    /// Of providers that the configuration does not have.
+    others: Arc<Mutex<Table>>,
+    /// Of providers that are gone or were changed since the configuration before this one.
+    replaced: Vec<(String, Arc<Mutex<Table>>)>,
 }
 
 #[derive(Default)]
 struct Table {
+    /// Its provider is gone, or has this name no longer.
+    over: bool,
     /// A list, because it is empty while all providers answer, and short otherwise.
     kept: Vec<Kept>,
     /// The highest generation of any circuit so far.
@@ -90,13 +98,39 @@ pub(super) struct Permit<'a> {
 }
 
 impl Circuits {
-    pub(super) fn new(limits: &Limits, observer: Arc<dyn Observer>) -> Self {
-        Self { config: BreakerConfig::new(limits), observer, table: Mutex::default() }
+    pub(super) fn new<'p>(limits: &Limits, observer: Arc<dyn Observer>, providers: impl Iterator<Item = &'p String>) -> Self {
+        let tables = providers.map(|name| (name.clone(), Arc::default())).collect();
+        Self { config: BreakerConfig::new(limits), observer, tables, others: Arc::default(), replaced: Vec::new() }
+    }
+
+    /// Those of the next configuration, which has these providers; each with whether it is the same as before.
+    pub(super) fn renewed<'p>(
+        &self,
+        limits: &Limits,
+        observer: Arc<dyn Observer>,
+        providers: impl Iterator<Item = (&'p String, bool)>,
+    ) -> Self {
+        let table = |name: &String, same: bool| self.tables.get(name).filter(|_| same).cloned().unwrap_or_default();
+        let tables: BTreeMap<String, Arc<Mutex<Table>>> = providers.map(|(name, same)| (name.clone(), table(name, same))).collect();
+        let is_over = |(name, table): &(&String, &Arc<Mutex<Table>>)| !tables.get(*name).is_some_and(|next| Arc::ptr_eq(next, table));
+        let replaced = self.tables.iter().filter(is_over).map(|(name, table)| (name.clone(), Arc::clone(table))).collect();
+        Self { config: BreakerConfig::new(limits), observer, tables, others: Arc::clone(&self.others), replaced }
+    }
+
+    /// These are in force: a provider that is no longer there has no open circuit, whatever its last requests come to.
+    pub(super) fn take_effect(&self) {
+        for (name, table) in &self.replaced {
+            let mut table = lock(table);
+            if table.open(name) > 0 {
+                self.observer.circuits(name, 0);
+            }
+            table.over = true;
+        }
     }
 
     /// Allows a try there now.
     pub(super) fn admit<'a>(&'a self, account: Account<'a>) -> Result<Permit<'a>, Open> {
-        let mut table = self.lock();
+        let mut table = self.table(account);
         let generation = table.generation;
         let tickets = match table.of(account) {
             Some(kept) => kept.admit(Instant::now(), account.caller, generation)?,
@@ -109,12 +143,12 @@ impl Circuits {
     /// Whether no try is allowed there now.
     pub(super) fn is_open_for(&self, account: Account<'_>) -> bool {
         let now = Instant::now();
-        self.lock().of(account).is_some_and(|kept| kept.is_open_for(now, account.caller))
+        self.table(account).of(account).is_some_and(|kept| kept.is_open_for(now, account.caller))
     }
 
     /// Allows a try there although a circuit is open.
     pub(super) fn force<'a>(&'a self, account: Account<'a>) -> Permit<'a> {
-        let mut table = self.lock();
+        let mut table = self.table(account);
         let generation = table.generation;
         let tickets = table.of(account).map_or(Tickets::new(generation), |kept| kept.force(account.caller, generation));
         drop(table);
@@ -124,12 +158,12 @@ impl Circuits {
     /// Every circuit that remembers a failure.
     pub(super) fn states(&self) -> Vec<CircuitState> {
         let now = Instant::now();
-        self.lock().kept.iter().flat_map(|kept| kept.states(now)).collect()
+        let tables = self.tables.values().chain([&self.others]);
+        tables.flat_map(|table| lock(table).kept.iter().flat_map(|kept| kept.states(now)).collect::<Vec<_>>()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        // A panic elsewhere leaves counters, which are as good as before.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self, account: Account<'_>) -> MutexGuard<'_, Table> {
+        lock(self.tables.get(account.provider).unwrap_or(&self.others))
     }
 
     fn record(&self, account: Account<'_>, tickets: Tickets, verdict: &Verdict, failure: Option<&Failure>) {
@@ -137,7 +171,7 @@ impl Circuits {
             return;
         }
         let counts = matches!(verdict, Verdict::Failure | Verdict::Refused | Verdict::Unavailable { .. });
-        let mut table = self.lock();
+        let mut table = self.table(account);
         let generation = table.generation;
         let Some(at) = table.find(account, counts) else { return };
         let kept = &mut table.kept[at];
@@ -147,13 +181,18 @@ impl Circuits {
         if is_clean {
             table.kept.swap_remove(at);
         }
-        if [own, shared] != [Change::None; 2] {
+        if [own, shared] != [Change::None; 2] && !table.over {
             // Reported under the lock, so that the last number reported is the last one that was true.
             self.observer.circuits(account.provider, table.open(account.provider));
             log(account, account.caller.unwrap_or(EVERYONE), own, failure);
             log(account, EVERYONE, shared, failure);
         }
     }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    // A panic elsewhere leaves counters, which are as good as before.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tickets {

@@ -32,10 +32,28 @@ pub(in crate::llm) struct Attempts {
 }
 
 impl Attempts {
-    pub(in crate::llm) fn new(limits: Limits, observer: Arc<dyn Observer>) -> Self {
-        let circuits = Circuits::new(&limits, Arc::clone(&observer));
+    /// `providers`: those that have circuits of their own.
+    pub(in crate::llm) fn new<'p>(limits: Limits, observer: Arc<dyn Observer>, providers: impl Iterator<Item = &'p String>) -> Self {
+        let circuits = Circuits::new(&limits, Arc::clone(&observer), providers);
         // Another sequence in each process, so that servers which failed together do not come back together.
         Self { limits, observer, circuits, rng: Mutex::new(Rng::new()) }
+    }
+
+    /// Those of the next configuration. The circuits of a provider that is the `same` are the same.
+    pub(in crate::llm) fn renewed<'p, P: 'p>(
+        &self,
+        limits: Limits,
+        observer: Arc<dyn Observer>,
+        providers: impl Iterator<Item = (&'p String, &'p P)>,
+        same: impl Fn(&str, &P) -> bool,
+    ) -> Self {
+        let circuits = self.circuits.renewed(&limits, Arc::clone(&observer), providers.map(|(name, entry)| (name, same(name, entry))));
+        Self { limits, observer, circuits, rng: Mutex::new(Rng::new()) }
+    }
+
+    /// See `Circuits::take_effect`.
+    pub(in crate::llm) fn take_effect(&self) {
+        self.circuits.take_effect();
     }
 
     /// With the same pauses and choices in every run.
@@ -156,9 +174,8 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
                 self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
-        let number = self.of.tries.begin();
         let of = Operation { name: R::OPERATION, system: self.backend.system(&target.provider), model };
-        let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, number);
+        let measured = Measured::begin(&*self.attempts.observer, of, &target.provider, self.of.tries);
         let others = u32::try_from(self.order.len() - position - 1).unwrap_or(u32::MAX);
         let attempt = Attempt { target, model, request: self.request, deadline: self.of.deadline, others };
         let result = self.backend.attempt(attempt).instrument(measured.span.clone()).await;

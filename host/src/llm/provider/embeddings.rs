@@ -61,12 +61,12 @@ impl Call for Embeddings<'_> {
         let none = || Error::NoEmbeddings { provider: endpoint.name.to_string() };
         let embeddings = endpoint.dialect.embeddings().ok_or_else(none)?;
         let wire = embeddings.encode_embeddings(&ask).map_err(|field| endpoint.unsupported_field(field))?;
-        let (Asker { caller, end_user, .. }, model) = (*asker, attempt.model);
+        let (Asker { caller, end_user, tries, .. }, model) = (*asker, attempt.model);
         let prompt = expected_tokens(&embed.inputs);
         let ask = Ask { caller, end_user, provider: &endpoint.name, model, prompt, completion: Some(0), choices: 1 };
         let hold = provider.observer.reserve(&ask).await?;
         let (operation, system) = (Self::OPERATION, endpoint.system);
-        let who = Who { pipeline: asker.model, caller, provider: &endpoint.name, operation, system };
+        let who = Who { pipeline: asker.model, caller, provider: &endpoint.name, operation, system, tries };
         let mut meter = Meter::new(Arc::clone(&provider.observer), &who, model, prompt, hold);
         let post = async {
             let request = endpoint.request(wire, key)?;

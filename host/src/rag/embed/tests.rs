@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 
-/// Tells what it was asked, then waits for one `()` through the gate. `Err` for the text "fail", a panic for "panic".
+/// Tells what it was asked, then waits for one `()` through the gate; "query" passes without. `Err` for the text "fail", a panic for "panic".
 struct Gated {
     asked: UnboundedSender<Vec<String>>,
     gate: Mutex<Receiver<()>>,
@@ -23,8 +23,10 @@ impl Embedder for Gated {
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let _ = self.asked.send(texts.iter().map(ToString::to_string).collect());
-        let passed = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        passed.map_err(|e| e.to_string())?;
+        if texts[0] != "query" {
+            let passed = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            passed.map_err(|e| e.to_string())?;
+        }
         match texts[0] {
             "fail" => Err("it failed".into()),
             "panic" => panic!("on demand"),
@@ -66,20 +68,31 @@ fn one_thread() -> Limits {
 }
 
 #[tokio::test]
-async fn a_query_goes_before_the_rest_of_a_document_and_documents_take_turns() {
+async fn a_query_waits_for_no_batch_of_a_document_not_even_for_the_one_at_hand() {
+    let (workers, mut asks, open) = start(&one_thread());
+    let book = spawn(&workers, Priority::Document, &["book 1", "book 2", "book 3"]);
+    assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
+    // The book stands at the gate, and goes on only after the query was answered.
+    assert_eq!(spawn(&workers, Priority::Query, &["query"]).await.unwrap().unwrap(), [[5.0]]);
+    assert_eq!(asks.recv().await.unwrap(), ["query"]);
+    open.send(()).unwrap();
+    assert_eq!(asks.recv().await.unwrap(), ["book 3"]);
+    open.send(()).unwrap();
+    assert_eq!(book.await.unwrap().unwrap(), [[6.0]; 3]);
+}
+
+#[tokio::test]
+async fn documents_take_turns() {
     let (workers, mut asks, open) = start(&one_thread());
     let book = spawn(&workers, Priority::Document, &["book 1", "book 2", "book 3", "book 4", "book 5"]);
     assert_eq!(asks.recv().await.unwrap(), ["book 1", "book 2"]);
     let note = spawn(&workers, Priority::Document, &["note"]);
     tokio::task::yield_now().await;
-    let query = spawn(&workers, Priority::Query, &["query"]);
-    tokio::task::yield_now().await;
-    for expected in [vec!["query"], vec!["book 3", "book 4"], vec!["note"], vec!["book 5"]] {
+    for expected in [vec!["book 3", "book 4"], vec!["note"], vec!["book 5"]] {
         open.send(()).unwrap();
         assert_eq!(asks.recv().await.unwrap(), expected);
     }
     open.send(()).unwrap();
-    assert_eq!(query.await.unwrap().unwrap(), [[5.0]]);
     assert_eq!(note.await.unwrap().unwrap(), [[4.0]]);
     assert_eq!(book.await.unwrap().unwrap(), [[6.0]; 5]);
 }
@@ -166,30 +179,46 @@ async fn one_client_s_queries_wait_behind_one_of_each_other_client() {
     }
 }
 
-#[tokio::test]
-async fn queries_that_never_end_do_not_keep_documents_out() {
-    let (workers, mut asks, open) = start(&one_thread());
-    let queries: Vec<_> = (0..2 * QUERIES_IN_A_ROW).map(|_| spawn(&workers, Priority::Query, &["query"])).collect();
-    let document = spawn_for(&workers, &client("other"), Priority::Document, &["document"]);
-    assert_eq!(asks.recv().await.unwrap(), ["query"]);
-    while workers.shared.queues().documents.is_empty() {
-        tokio::task::yield_now().await;
+/// Gives the niceness of its thread. A query says that it has begun, and then goes on until the test is over.
+struct Endless {
+    begun: UnboundedSender<()>,
+    end: Mutex<Receiver<()>>,
+}
+
+impl Embedder for Endless {
+    fn model(&self) -> &str {
+        "endless"
     }
-    let mut before = 1;
-    loop {
-        open.send(()).unwrap();
-        match &*asks.recv().await.unwrap() {
-            [text] if text == "query" => before += 1,
-            other => break assert_eq!(other, ["document"]),
+
+    fn dimensions(&self) -> usize {
+        1
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        let niceness = rustix::process::getpriority_process(None).map_err(|e| e.to_string())?;
+        if texts[0] == "query" {
+            let _ = self.begun.send(());
+            let _ = self.end.lock().unwrap_or_else(PoisonError::into_inner).recv();
         }
+        Ok(vec![vec![niceness as f32]; texts.len()])
     }
-    assert_eq!(before, QUERIES_IN_A_ROW);
-    for _ in 0..=QUERIES_IN_A_ROW {
-        open.send(()).unwrap();
-    }
-    assert!(document.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn queries_that_never_end_do_not_keep_documents_out_which_have_the_lower_priority() {
+    let ((begun, mut begins), (end, ends)) = (unbounded_channel(), channel());
+    let embedder = Endless { begun, end: Mutex::new(ends) };
+    let workers = Arc::new(Workers::start(Arc::new(embedder), &one_thread()).unwrap());
+    let queries: Vec<_> = (0..3).map(|_| spawn(&workers, Priority::Query, &["query"])).collect();
+    begins.recv().await.unwrap();
+    let book = spawn_for(&workers, &client("other"), Priority::Document, &["book 1", "book 2", "book 3"]).await.unwrap().unwrap();
+    assert!(begins.try_recv().is_err() && queries.iter().all(|query| !query.is_finished()), "the first query goes on");
+    drop(end);
     for query in queries {
-        assert!(query.await.unwrap().is_ok());
+        let [of_query] = *query.await.unwrap().unwrap().remove(0) else { panic!("one dimension") };
+        if cfg!(target_os = "linux") {
+            assert_eq!(book, vec![vec![(of_query + DOCUMENT_NICENESS as f32).min(19.0)]; 3]);
+        }
     }
 }
 

@@ -156,6 +156,16 @@ impl Known {
         })
     }
 
+    /// Its bytes are looked at again, as if nobody had seen them; what serves goes on.
+    pub(super) fn look_again(&mut self) {
+        (self.stamp, self.retry) = (None, Backoff::default());
+        self.hash.clear();
+        if self.live.is_none() {
+            // Its last good version may be allowed again, or no more.
+            (self.restore, self.restoring) = (Restore::default(), Backoff::default());
+        }
+    }
+
     fn status(&self, file: &str, holder: Option<&String>) -> PluginStatus {
         let live = self.live.as_ref().filter(|_| holder.is_none());
         let reason = holder.map(|holder| format!("{holder} has the name of this plugin; remove one of the two files"));

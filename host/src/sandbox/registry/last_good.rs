@@ -161,6 +161,11 @@ impl LastGood {
         }
     }
 
+    /// Another limit for what is kept from now on; what is there stays.
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     fn bytes(&self) -> u64 {
         self.copies.values().map(|copy| copy.bytes).sum()
     }

@@ -32,7 +32,7 @@ pub(super) enum Pending {
     },
 }
 
-/// The plugins of one directory.
+/// The plugins of one directory under one configuration. Once there is a later one, this one no longer changes.
 #[derive(Default)]
 pub struct Registry {
     live: ArcSwap<Plugins>,
@@ -117,6 +117,12 @@ impl Registry {
     pub async fn loaded(&self) {
         // It ends early only with the registry, which the caller holds.
         let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
+    }
+
+    /// The registry of the next configuration, which begins with the same plugins.
+    pub(super) fn renewed(&self) -> Self {
+        let (live, status) = (ArcSwap::new(self.snapshot()), ArcSwap::new(self.status()));
+        Self { live, status, loaded: self.loaded.clone() }
     }
 
     pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {

@@ -67,12 +67,14 @@ impl Registry {
         let pushes = Arc::new(AtomicUsize::new(0));
         let permits = Shares::new(config.limits.calls as usize);
         let shared = Shared {
-            guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
-            ticker: Ticker::start(&engine, {
-                let (permits, pushes) = (permits.clone(), pushes.clone());
-                move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
-            })
-            .map_err(OpenError::Threads)?,
+            guests: Arc::new(Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?),
+            ticker: Arc::new(
+                Ticker::start(&engine, {
+                    let (permits, pushes) = (permits.clone(), pushes.clone());
+                    move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+                })
+                .map_err(OpenError::Threads)?,
+            ),
             engine,
             permits,
             pushes,
@@ -88,7 +90,7 @@ impl Registry {
         let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
-        let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
+        let watcher = Watcher::start(scanner).map_err(OpenError::Thread)?;
         Ok((registry, watcher))
     }
 }

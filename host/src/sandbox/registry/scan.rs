@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -18,6 +18,13 @@ use crate::sandbox::admit::{Admission, own_name};
 use crate::sandbox::refusal::{Refusal, short};
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
+
+/// What the operator decides about all plugins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub plugins: BTreeMap<String, PluginConfig>,
+    pub limits: ServerLimits,
+}
 
 /// Reads the directory and keeps what it knows of each file.
 pub(super) struct Scanner {
@@ -45,14 +52,18 @@ impl Scanner {
     ) -> Self {
         // The path is made canonical so that a link's target can be compared with it.
         let directory = directory.canonicalize().unwrap_or(directory);
-        let skip = |(name, config): (&String, &PluginConfig)| (config.on_failure == OnFailure::Skip).then(|| name.clone());
-        let skippable = Arc::new(admission.configs.iter().filter_map(skip).collect());
+        let skippable = skippable(&admission.configs);
         let admission = Arc::new(admission);
         let (files, work) = (Files::new(), Work::default());
         let scanner =
             Self { directory, limits, admission, last_good, registry, metrics, files, work, skippable, listed: false, loaded: false };
         scanner.publish();
         scanner
+    }
+
+    /// The pauses before a scan after a hint, and between two without one.
+    pub(super) fn pauses(&self) -> (Duration, Duration) {
+        (self.limits.debounce, self.limits.poll)
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -86,6 +97,55 @@ impl Scanner {
         }
         self.start();
         self.publish_all();
+    }
+
+    /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
+    /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
+    pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
+        let renewed = Arc::new(self.admission.renewed(plugins, limits.clone()));
+        let before = std::mem::replace(&mut self.admission, renewed);
+        let other_limits = std::mem::replace(&mut self.limits, limits) != self.limits;
+        self.skippable = skippable(&self.admission.configs);
+        self.last_good.set_limit(self.limits.last_good_bytes);
+        self.registry = Arc::new(self.registry.renewed());
+        for file in self.files.keys().cloned().collect::<Vec<_>>() {
+            self.relink(&file);
+            let changed = other_limits || self.admission.own(stem(&file)) != before.own(stem(&file));
+            let known = self.known(&file);
+            if changed && (known.loading || known.refusal.is_some()) {
+                known.look_again();
+                self.work.cancel(&file, false);
+                self.work.cancel(&file, true);
+            }
+        }
+        // Also if the directory cannot be read now.
+        self.publish();
+        self.scan();
+        if self.loaded {
+            self.warn_of_unused_entries();
+        }
+        self.registry.clone()
+    }
+
+    /// Links the file's live plugin as the operator wants it now.
+    fn relink(&mut self, file: &str) {
+        let Some(plugin) = self.known(file).live.clone() else { return };
+        match self.admission.relinked(&plugin) {
+            Ok(None) => {}
+            Ok(Some(plugin)) => {
+                tracing::info!(file, plugin = plugin.name(), "plugin has new settings");
+                self.known(file).live = Some(Arc::new(plugin));
+            }
+            Err(refusal) => {
+                self.known(file).live = None;
+                self.refuse(file, refusal);
+            }
+        }
+    }
+
+    /// Says that every file was tried.
+    pub(super) fn set_loaded(&self) {
+        self.registry.set_loaded();
     }
 
     /// Waits until a file was admitted or refused, and publishes that.
@@ -252,6 +312,8 @@ impl Scanner {
                 self.metrics.plugin_load("loaded");
                 // Before it is published: whoever sees that it is live may rely on it.
                 self.keep(&file, &hash, &bytes);
+                // Its settings may have changed while it was on its way.
+                self.relink(&file);
             }
         }
     }
@@ -386,4 +448,10 @@ fn told(refusal: Refusal) -> (String, bool) {
         Refusal::Transient(reason) => (short(&format!("{reason}; it is tried again")), true),
         Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`); it is tried again".to_owned(), true),
     }
+}
+
+/// Names whose `on_failure` is `skip`.
+fn skippable(configs: &BTreeMap<String, PluginConfig>) -> Arc<HashSet<String>> {
+    let skip = |(name, config): (&String, &PluginConfig)| (config.on_failure == OnFailure::Skip).then(|| name.clone());
+    Arc::new(configs.iter().filter_map(skip).collect())
 }

@@ -16,11 +16,12 @@ use crate::files;
 const READERS: usize = 3;
 
 /// How long to wait for another program that has the file locked, such as an operator's `sqlite3`.
-const LOCKED_TIME: Duration = Duration::from_secs(5);
+pub(super) const LOCKED_TIME: Duration = Duration::from_secs(5);
 
 /// The open file.
 pub(super) struct Database {
-    writer: Mutex<Connection>,
+    /// tokio's lock because it is fair: whoever deletes much takes it again and again, and others come in between.
+    writer: tokio::sync::Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
 }
@@ -40,12 +41,12 @@ impl Database {
         let mut writer = opened(connect(path))?;
         migrations::run(&mut writer, migrations::STEPS)?;
         let readers = (0..READERS).map(|_| opened(connect_to_read(path))).collect::<Result<_, _>>()?;
-        Ok(Self { writer: Mutex::new(writer), idle: Mutex::new(readers), returned: Condvar::new() })
+        Ok(Self { writer: tokio::sync::Mutex::new(writer), idle: Mutex::new(readers), returned: Condvar::new() })
     }
 
     /// The connection that writes. Whoever has it alone writes in this process, so take it last and for one transaction.
-    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
-        lock(&self.writer)
+    pub(super) fn writer(&self) -> tokio::sync::MutexGuard<'_, Connection> {
+        self.writer.blocking_lock()
     }
 
     /// A connection that reads.
@@ -73,7 +74,7 @@ impl Database {
 }
 
 /// Makes the file before SQLite does, which gives its journals the modes that the file has.
-fn for_us_alone(path: &Path) -> std::io::Result<()> {
+pub(super) fn for_us_alone(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -82,7 +83,7 @@ fn for_us_alone(path: &Path) -> std::io::Result<()> {
     ["-wal", "-shm", "-journal"].iter().try_for_each(|journal| files::tighten(&path.with_file_name(format!("{name}{journal}"))))
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(LOCKED_TIME)?;
     // FULL costs one fsync for each commit, and keeps what was acknowledged through a power cut.
@@ -96,7 +97,7 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A panic elsewhere leaves a transaction that rusqlite has rolled back.
+/// A panic elsewhere leaves a list of connections that are whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

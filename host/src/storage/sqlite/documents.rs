@@ -1,8 +1,10 @@
 //! `DocumentStore` over SQLite and usearch. The tables are the truth, and an index for each namespace proposes what may be near.
 //! Each change runs to its end once it has begun, even if nobody waits for it any more.
 
+mod listed;
 mod namespace_index;
 mod rows;
+mod swept;
 mod vector_index;
 
 use std::collections::HashMap;
@@ -16,7 +18,7 @@ use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
 use crate::chat::Hit;
-use crate::rag::{self, DocumentStore, Namespace, NewDocument, Put, StoredDocument, VectorSpace};
+use crate::rag::{self, DocumentStore, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 /// The documents of all namespaces.
 pub(super) struct Documents {
@@ -31,7 +33,29 @@ pub(super) struct Documents {
 impl Documents {
     pub(super) fn open(database: Arc<Database>, folder: PathBuf) -> Result<Self, Error> {
         let rows = Arc::new(Rows::open(Arc::clone(&database))?);
-        Ok(Self { database, rows, folder, indexes: Mutex::default() })
+        let documents = Self { database, rows, folder, indexes: Mutex::default() };
+        documents.go_on_sweeping()?;
+        Ok(documents)
+    }
+
+    /// Deletes, beside everything else, what the process before this one did not get to.
+    fn go_on_sweeping(&self) -> Result<(), Error> {
+        let left: Vec<_> = self.rows.hidden()?.iter().map(|namespace| self.index(namespace)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let sweeping = move || {
+            for index in left {
+                let _alone = index.changing.blocking_lock();
+                if let Err(error) = index.sweep() {
+                    tracing::warn!(%error, "what a deleted namespace held still takes room; the next start tries again");
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("sweep".into()).spawn(sweeping) {
+            tracing::warn!(%error, "there is no thread to delete what deleted namespaces held; the next start tries again");
+        }
+        Ok(())
     }
 
     fn index(&self, namespace: &Namespace) -> Arc<NamespaceIndex> {
@@ -127,13 +151,37 @@ impl DocumentStore for Documents {
         Box::pin(self.changing(namespace, move |index| index.set_vectors(&document_id, &space, &vectors)))
     }
 
-    fn list<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Vec<StoredDocument>, rag::Error>> {
-        let namespace = namespace.clone();
-        self.reading(move |rows| rows.list(&namespace))
+    fn documents<'a>(
+        &'a self,
+        api: &'a str,
+        namespace: Option<&'a str>,
+        page: Page<'a>,
+    ) -> BoxFuture<'a, Result<Vec<StoredDocument>, rag::Error>> {
+        let (api, namespace, after) = (api.to_owned(), namespace.map(str::to_owned), page.after.to_owned());
+        self.reading(move |rows| rows.documents(&api, namespace.as_deref(), Page { after: &after, count: page.count }))
     }
 
-    fn delete<'a>(&'a self, namespace: &'a Namespace, name: &'a str) -> BoxFuture<'a, Result<bool, rag::Error>> {
-        let name = name.to_owned();
-        Box::pin(self.changing(namespace, move |index| index.delete(&name)))
+    fn document<'a>(&'a self, api: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<StoredDocument>, rag::Error>> {
+        let (api, id) = (api.to_owned(), id.to_owned());
+        self.reading(move |rows| rows.document(&api, &id))
+    }
+
+    fn namespaces<'a>(&'a self, api: &'a str, page: Page<'a>) -> BoxFuture<'a, Result<Vec<NamespaceInfo>, rag::Error>> {
+        let (api, after) = (api.to_owned(), page.after.to_owned());
+        self.reading(move |rows| rows.namespaces(&api, Page { after: &after, count: page.count }))
+    }
+
+    fn apis<'a>(&'a self, page: Page<'a>) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
+        let after = page.after.to_owned();
+        self.reading(move |rows| rows.apis(Page { after: &after, count: page.count }))
+    }
+
+    fn delete<'a>(&'a self, namespace: &'a Namespace, document_id: &'a str) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let document_id = document_id.to_owned();
+        Box::pin(self.changing(namespace, move |index| index.delete(&document_id)))
+    }
+
+    fn clear<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Option<usize>, rag::Error>> {
+        Box::pin(self.changing(namespace, NamespaceIndex::clear))
     }
 }

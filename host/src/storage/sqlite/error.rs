@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::telemetry::chain;
-use crate::{ledger, pipeline, rag};
+use crate::{ledger, pipeline, rag, sandbox};
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,13 @@ pub enum Error {
     /// A later release wrote the file; this one would lose what it does not know.
     #[error("the database has version {found}, this program knows {known}; use the release that wrote it, or another `data_dir`")]
     Newer { found: i64, known: i64 },
+    /// A copy of the database cannot be written, as when the disk is full.
+    #[error("cannot copy the database to {}", .path.display())]
+    Copy { path: PathBuf, source: rusqlite::Error },
+    #[error("another program has {} locked", .0.display())]
+    Locked(PathBuf),
+    #[error("{} is damaged: {why}", .path.display())]
+    Damaged { path: PathBuf, why: String },
     /// Reading or writing failed.
     #[error("the database failed")]
     Sql(#[from] rusqlite::Error),
@@ -48,6 +55,12 @@ impl From<Error> for ledger::StoreError {
 }
 
 impl From<Error> for pipeline::StoreError {
+    fn from(error: Error) -> Self {
+        Self(chain(&error))
+    }
+}
+
+impl From<Error> for sandbox::settings::StoreError {
     fn from(error: Error) -> Self {
         Self(chain(&error))
     }

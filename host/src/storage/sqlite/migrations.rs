@@ -57,6 +57,43 @@ pub(super) const STEPS: &[&str] = &[
          used    INTEGER NOT NULL,  -- tokens, or millionths of a dollar
          PRIMARY KEY (account, budget)
      ) STRICT, WITHOUT ROWID;",
+    // A namespace that is deleted is hidden by one row at once; what it held is deleted in small steps afterwards. All that is shown, counted
+    // or found is read through the view. The indexes are for lists by page.
+    "CREATE TABLE deleted_namespaces (
+         api       TEXT NOT NULL,
+         namespace TEXT NOT NULL,
+         PRIMARY KEY (api, namespace)
+     ) STRICT, WITHOUT ROWID;
+     CREATE VIEW live_documents AS
+         SELECT * FROM documents d
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces x WHERE x.api = d.api AND x.namespace = d.namespace);
+     CREATE INDEX documents_of_namespace ON documents (api, namespace, id);
+     CREATE INDEX documents_of_api ON documents (api, id);",
+    // What the API put in the place of the settings of the operator's file, as it was given.
+    "CREATE TABLE plugin_settings (
+         plugin  TEXT PRIMARY KEY,
+         version INTEGER NOT NULL,  -- counts the changes, deletions too
+         json    TEXT               -- none if it was deleted
+     ) STRICT, WITHOUT ROWID;",
+];
+
+/// The steps of `kv.db`, which plugins fill.
+pub(super) const KV_STEPS: &[&str] = &[
+    // `owner` is empty for a plugin's own keys. `version` never comes twice: `openings` is its upper part.
+    "CREATE TABLE kv (
+         id      INTEGER PRIMARY KEY,
+         plugin  TEXT NOT NULL,
+         owner   TEXT NOT NULL,
+         key     TEXT NOT NULL,
+         value   BLOB NOT NULL,
+         version INTEGER NOT NULL,
+         expires INTEGER,           -- Unix time in milliseconds
+         UNIQUE (plugin, owner, key)
+     ) STRICT;
+     CREATE INDEX kv_expires ON kv (expires) WHERE expires IS NOT NULL;
+     CREATE INDEX kv_expires_of_plugin ON kv (plugin, expires) WHERE expires IS NOT NULL;
+     CREATE TABLE openings (times INTEGER NOT NULL) STRICT;
+     INSERT INTO openings VALUES (0);",
 ];
 
 /// Does the steps that the file lacks, each in its own transaction.

@@ -37,4 +37,12 @@ impl PipelineStore for Pipelines {
             Ok(())
         }))
     }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let id = id.to_owned();
+        Box::pin(
+            self.database
+                .on_blocking_thread(move |database| Ok(database.writer().execute("DELETE FROM pipelines WHERE id = ?1", [id])? > 0)),
+        )
+    }
 }

@@ -90,7 +90,10 @@ fn day_of(text: &str, table: &str) -> rusqlite::Result<Day> {
 }
 
 fn add(database: &Database, rows: &[UseRow]) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO use_by_day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    // The columns are named, because a later version may have added one while a server that it takes over from still counts.
+    const SQL: &str = "INSERT INTO use_by_day
+             (day, pipeline, caller, provider, model, replies, prompt, completion, cached, reasoning, estimated, priced, cost)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (day, pipeline, caller, provider, model) DO UPDATE SET
              replies = min(replies + excluded.replies, ?14), prompt = min(prompt + excluded.prompt, ?14),
              completion = min(completion + excluded.completion, ?14), cached = min(cached + excluded.cached, ?14),

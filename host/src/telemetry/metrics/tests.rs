@@ -33,6 +33,13 @@ fn requests_are_counted_by_route_and_status() {
 }
 
 #[test]
+fn the_version_that_runs_is_a_label() {
+    let (version, os, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    let line = format!(r#"cofferdam_build_info{{version="{version}",os="{os}",arch="{arch}"}} 1"#);
+    check(|_| (), &[&line, "# TYPE cofferdam_build info"]);
+}
+
+#[test]
 fn what_comes_and_goes_is_shown_as_it_is_now() {
     check(
         |m| {

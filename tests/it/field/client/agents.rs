@@ -1,4 +1,5 @@
-//! Agents that people use, unmodified and with their defaults, in a loop with a tool: cases 30 and 73 as their reporters met them.
+//! Agents that people use, unmodified, in a loop with a tool: cases 30 and 73 with the defaults of their reporters' agents, and case 71 and its
+//! brother with the libraries that many write agents with, in front of every dialect that the simulator speaks.
 
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{reply, said};
 use crate::packages::{NO_NODE, NO_PYTHON, node_with, python_with, run, skipped, source};
+use crate::providers::{self, ROWS};
 use crate::server::Server;
 use crate::upstream::{Request, Script, Upstream};
 
@@ -79,4 +81,32 @@ async fn the_agents_sdk_with_its_defaults_runs_a_tool_and_goes_on() {
     let mut agents = alone(agents);
     tokio::task::spawn_blocking(move || run(&mut agents)).await.expect("it ends well");
     assert_eq!(upstream.requests().len(), 4);
+}
+
+/// That command, with a server's address, what the simulator answers, and the model of each dialect behind them.
+async fn in_front_of_every_dialect(mut command: Command, server: Server) {
+    command.arg(server.address.to_string()).arg(source("simulator/fixtures.json")).args(ROWS.iter().map(|row| row.name));
+    let mut command = alone(command);
+    tokio::task::spawn_blocking(move || run(&mut command)).await.expect("it ends well");
+}
+
+/// Case 71.
+#[tokio::test]
+async fn langchain_runs_its_tools_with_every_provider_over_both_apis() {
+    let Some(python) = python_with("clients/python/requirements-langchain.txt") else { return skipped("langchain", NO_PYTHON) };
+    let Some((_simulator, server)) = providers::start() else { return skipped("langchain", NO_NODE) };
+    let mut langchain = Command::new(python);
+    langchain.args(["-I", "-B"]).arg(source("clients/python/langchain_loop.py"));
+    in_front_of_every_dialect(langchain, server).await;
+}
+
+#[tokio::test]
+async fn the_vercel_ai_sdk_runs_its_tools_with_every_provider_over_both_apis() {
+    let what = "ai sdk";
+    let (Some(packages), Some((_simulator, server))) = (node_with("clients/ai-sdk"), providers::start()) else {
+        return skipped(what, NO_NODE);
+    };
+    let mut sdk = Command::new("node");
+    sdk.arg(source("clients/ai-sdk/loop.mjs")).arg(packages).env_remove("NODE_OPTIONS");
+    in_front_of_every_dialect(sdk, server).await;
 }

@@ -139,6 +139,18 @@ async fn a_compressed_reply_that_nobody_asked_for_is_read() {
     assert_eq!(gateway.client.chat("openai", "hi", json!({})).await.ok().content(), "second", "what cannot be decoded is a failure");
 }
 
+/// Case 71, as its reporter's provider had it.
+#[tokio::test]
+async fn a_whole_reply_without_choices_is_no_success() {
+    let gateway = gateway(ONCE).await;
+    for choices in [json!(null), json!({}), json!("none")] {
+        let body = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": null});
+        gateway.upstream.next(Script::json(200, &body));
+        let answer = gateway.client.chat("openai", "hi", json!({})).await.ok();
+        assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-attempts")), ("second", Some("2")), "{choices}");
+    }
+}
+
 /// A deflate block that is stored as it is, in gzip's frame or none.
 fn stored(bytes: &[u8], coding: &str) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("short");

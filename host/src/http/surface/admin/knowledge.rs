@@ -124,7 +124,7 @@ fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'st
 }
 
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let Call { shared, head, body, log, id } = call;
+    let Call { shared, head, body, log, id, .. } = call;
     let pipeline = api(shared, &id)?;
     let question: Question = Reading { shared, head, body, log: &mut *log }.value(Form::Closed).await?;
     let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
@@ -163,7 +163,7 @@ fn search_options(question: &Question, stage: Option<&RagStage>) -> Result<(usiz
 }
 
 /// Bounds work that has no deadline of its own.
-async fn timely<T>(end: Instant, work: impl Future<Output = T>) -> Result<T, pipeline::Error> {
+pub(super) async fn timely<T>(end: Instant, work: impl Future<Output = T>) -> Result<T, pipeline::Error> {
     tokio::time::timeout_at(end, work).await.map_err(|_| pipeline::Error::Deadline)
 }
 

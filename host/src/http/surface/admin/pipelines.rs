@@ -1,17 +1,19 @@
-//! `GET` and `PUT /api/v1/gateway/apis/{id}/pipeline`: the seed's JSON in, the same out.
+//! `GET`, `PUT` and `DELETE /api/v1/gateway/apis/{id}/pipeline`: the seed's JSON in, the same out.
 //! Invariant: what was put comes back as it was written, with `id`, `object` and `origin` beside it.
 
 use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
+use super::apis;
+use super::page::Deleted;
 use crate::chat::codec::Form;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::json_body::Reading;
 use crate::http::respond;
 use crate::http::route::Call;
-use crate::pipeline::{Origin, Pipeline};
+use crate::pipeline::Pipeline;
 
 /// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
 #[derive(JsonSchema)]
@@ -60,7 +62,7 @@ pub(super) async fn get(call: Call<'_>) -> Result<Response<Content>, Failure> {
 
 /// 201 for a new one, 200 for a changed one; warnings beside it.
 pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let Call { shared, head, body, log, id } = call;
+    let Call { shared, head, body, log, id, .. } = call;
     let catalog = &shared.state.catalog;
     let source: Value = Reading { shared, head, body, log }.value(Form::Closed).await?;
     let put = catalog.put(&id, &source).await?;
@@ -69,14 +71,19 @@ pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
     Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
 }
 
+pub(super) async fn delete(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let id = &*call.id;
+    if !call.shared.state.catalog.delete(id).await? {
+        return Err(Refusal::NoSuchApi(id.into()).into());
+    }
+    Ok(respond::json(StatusCode::OK, &Deleted { id, object: "pipeline", deleted: true }))
+}
+
 /// The source, with the id and the place of its definition beside it.
 fn shown(pipeline: &Pipeline) -> Value {
     let mut reply = pipeline.definition.source().clone();
     reply["id"] = json!(&*pipeline.id);
     reply["object"] = json!("pipeline");
-    reply["origin"] = json!(match pipeline.origin {
-        Origin::File => "file",
-        Origin::Api => "api",
-    });
+    reply["origin"] = json!(apis::word(pipeline.origin));
     reply
 }

@@ -79,5 +79,5 @@ pub(super) async fn metrics(call: Call<'_>) -> Result<Response<Content>, Failure
 
 pub(super) async fn openapi(call: Call<'_>) -> Result<Response<Content>, Failure> {
     call.log.answers_with_what_is_kept();
-    Ok(respond::typed(Content::Whole(call.shared.openapi.clone()), "application/json"))
+    Ok(respond::typed(Content::Whole(Bytes::clone(&call.shared.openapi)), "application/json"))
 }

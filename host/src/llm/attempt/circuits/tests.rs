@@ -27,7 +27,7 @@ fn failure() -> Failure {
 fn circuits(circuit_failures: u32) -> (Circuits, Arc<Gauge>) {
     let gauge = Arc::new(Gauge::default());
     let limits = Limits { circuit_failures, ..Limits::default() };
-    (Circuits::new(&limits, Arc::clone(&gauge) as Arc<dyn Observer>), gauge)
+    (Circuits::new(&limits, Arc::clone(&gauge) as Arc<dyn Observer>, ["a".to_owned(), "c".to_owned()].iter()), gauge)
 }
 
 fn fails(circuits: &Circuits, account: Account<'_>) {
@@ -97,4 +97,26 @@ async fn one_failure_less_than_the_limit_leaves_it_closed() {
     fails(&circuits, a);
     fails(&circuits, a);
     assert!(circuits.admit(a).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn circuits_of_a_provider_that_stays_go_on_and_those_of_one_that_changed_begin_anew() {
+    let (before, gauge) = circuits(1);
+    let (kept, changed) = (account("a", Some("A")), account("c", Some("A")));
+    fails(&before, kept);
+    fails(&before, changed);
+    let under_way = before.force(changed);
+    let names = ["a".to_owned(), "c".to_owned()];
+    let limits = Limits { circuit_failures: 1, ..Limits::default() };
+    let after = before.renewed(&limits, Arc::clone(&gauge) as Arc<dyn Observer>, names.iter().map(|name| (name, name == "a")));
+    assert!(before.admit(changed).is_err(), "until it is in force");
+    after.take_effect();
+    assert!(after.admit(kept).is_err() && after.admit(changed).is_ok());
+    // What a request that began before comes to says nothing about the new provider of that name, and the gauge is not the old one's.
+    under_way.record(&Verdict::Failure, Some(&failure()));
+    fails(&after, changed);
+    assert!(after.admit(changed).is_err());
+    after.force(kept).record(&Verdict::Success, None);
+    assert!(before.admit(kept).is_ok(), "one that stays is the same for both");
+    assert_eq!(*gauge.0.lock().unwrap(), ["a 1", "c 1", "c 0", "c 1", "a 0"]);
 }

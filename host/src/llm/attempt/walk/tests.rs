@@ -90,7 +90,7 @@ impl World {
 
     fn with(limits: Limits) -> Self {
         let seen = Arc::new(Seen::default());
-        let attempts = Attempts::new(limits, Arc::clone(&seen) as Arc<dyn Observer>).seeded(7);
+        let attempts = Attempts::new(limits, Arc::clone(&seen) as Arc<dyn Observer>, std::iter::empty()).seeded(7);
         Self { acts: Mutex::default(), begun: Instant::now(), asked: Mutex::default(), attempts, seen }
     }
 

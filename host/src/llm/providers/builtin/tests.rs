@@ -22,7 +22,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         params: Vec::new(),
         metadata: Default::default(),
         hits: hits.iter().map(hit).collect(),
-        skipped: Vec::new(),
+        skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
         kept: Default::default(),

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::rows::{Rows, Written};
-use super::vector_index::{VectorIndex, discard, write};
+use super::vector_index::{Unsealed, VectorIndex, discard, write};
 use crate::chat::Hit;
 use crate::rag::{Namespace, NewDocument, Put, VectorSpace};
 
@@ -86,6 +86,8 @@ impl NamespaceIndex {
             return Err(Error::Vectors(format!("{} vectors for {} chunks", vectors.len(), chunks.len())));
         }
         vectors.iter().try_for_each(|vector| fits(vector, space))?;
+        // As long as something of a deleted namespace is left, all that is in it is hidden.
+        self.sweep()?;
         self.load(space)?;
         let first_chunk = self.rows.allocate(chunks.len());
         let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
@@ -108,10 +110,29 @@ impl NamespaceIndex {
     }
 
     /// See `DocumentStore::delete`. The caller holds `changing`.
-    pub(super) fn delete(&self, name: &str) -> Result<bool, Error> {
-        let Some((gone, held)) = self.rows.delete(&self.namespace, name, || self.index())? else { return Ok(false) };
+    pub(super) fn delete(&self, document_id: &str) -> Result<bool, Error> {
+        let Some((gone, held)) = self.rows.delete(&self.namespace, document_id, || self.index())? else { return Ok(false) };
         self.forget(held, &gone);
         Ok(true)
+    }
+
+    /// See `DocumentStore::clear`. The caller holds `changing`.
+    pub(super) fn clear(&self) -> Result<Option<usize>, Error> {
+        self.sweep()?;
+        let Some((documents, mut held)) = self.rows.hide(&self.namespace, || self.index())? else { return Ok(None) };
+        // An empty one in its place, and not none: whoever searches now must not wait until everything is swept.
+        *held = held.take().and_then(|index| VectorIndex::new(index.space()).ok());
+        drop(held);
+        if let Err(error) = discard(&self.file).and_then(|()| self.sweep()) {
+            tracing::warn!(%error, "a deleted namespace is hidden and still takes room; the next upload to it, or the next start, goes on");
+        }
+        Ok(Some(documents))
+    }
+
+    /// Deletes what is left of a namespace that was deleted, in many small steps. The caller holds `changing`.
+    pub(super) fn sweep(&self) -> Result<(), Error> {
+        while self.rows.sweep(&self.namespace)? {}
+        Ok(())
     }
 
     /// See `DocumentStore::set_vectors`. The caller holds `changing`.
@@ -181,10 +202,10 @@ impl NamespaceIndex {
     }
 
     /// Puts the content in the file. A file that cannot be written costs the next start some time, no more.
-    fn save(&self, due: Result<Option<Vec<u8>>, Error>) {
+    fn save(&self, due: Result<Option<Unsealed>, Error>) {
         let written = match due {
             Ok(None) => return,
-            Ok(Some(bytes)) => write(&self.file, &bytes).map_err(|e| Error::Index(e.to_string())),
+            Ok(Some(bytes)) => write(&self.file, &bytes.seal()).map_err(|e| Error::Index(e.to_string())),
             Err(error) => Err(error),
         };
         if let Err(error) = written {

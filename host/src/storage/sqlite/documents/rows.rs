@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::super::database::Database;
+use super::super::database::{Database, Reader};
 use super::super::error::Error;
 use crate::chat::Hit;
-use crate::rag::{DocumentInfo, Namespace, NewDocument, StoredDocument};
+use crate::rag::{DocumentInfo, Namespace, NewDocument};
 
 /// The tables `documents` and `chunks`.
 pub(super) struct Rows {
@@ -43,6 +43,14 @@ impl Rows {
         Ok(Self { database, next_chunk: AtomicI64::new(used.unwrap_or(0) + 1) })
     }
 
+    pub(super) fn reader(&self) -> Reader<'_> {
+        self.database.reader()
+    }
+
+    pub(super) fn writer(&self) -> tokio::sync::MutexGuard<'_, Connection> {
+        self.database.writer()
+    }
+
     /// Ids for `count` chunks, the first of them; the index may hold them before the table does.
     pub(super) fn allocate(&self, count: usize) -> i64 {
         self.next_chunk.fetch_add(count as i64, Ordering::Relaxed)
@@ -72,24 +80,27 @@ impl Rows {
         Ok(Written::Stored { replaced: before.is_some(), gone, held })
     }
 
-    /// Deletes a document; gives its chunks, and what `lock_commit` gave as in `put`. None if there is no such document.
+    /// Deletes a document of the namespace; gives its chunks, and what `lock_commit` gave as in `put`. None if there is no such document.
     pub(super) fn delete<L>(
         &self,
         namespace: &Namespace,
-        name: &str,
+        id: &str,
         lock_commit: impl FnOnce() -> L,
     ) -> Result<Option<(Vec<i64>, L)>, Error> {
         let mut writer = self.database.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let Some(id) = document_id(&transaction, namespace, name)? else { return Ok(None) };
-        let gone = delete(&transaction, &id)?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM live_documents WHERE id = ?1 AND api = ?2 AND namespace = ?3)";
+        if !transaction.query_row(sql, [id, &namespace.api, &namespace.name], |row| row.get(0))? {
+            return Ok(None);
+        }
+        let gone = delete(&transaction, id)?;
         let held = lock_commit();
         transaction.commit()?;
         Ok(Some((gone, held)))
     }
 
     pub(super) fn is_empty(&self, namespace: &Namespace) -> Result<bool, Error> {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM documents WHERE api = ?1 AND namespace = ?2)";
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM live_documents WHERE api = ?1 AND namespace = ?2)";
         let reader = self.database.reader();
         let mut statement = reader.prepare_cached(sql)?;
         Ok(statement.query_row([&namespace.api, &namespace.name], |row| row.get(0))?)
@@ -103,7 +114,7 @@ impl Rows {
     /// is then the same as it was.
     pub(super) fn ids(&self, namespace: &Namespace, model: &str) -> Result<Vec<i64>, Error> {
         let reader = self.database.reader();
-        let sql = "SELECT c.id FROM documents d JOIN chunks c ON c.document_id = d.id
+        let sql = "SELECT c.id FROM live_documents d JOIN chunks c ON c.document_id = d.id
                    WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3 ORDER BY c.id";
         let mut rows = reader.prepare_cached(sql)?;
         Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
@@ -112,7 +123,7 @@ impl Rows {
     /// The chunks of these ids, in their order, as of one moment. Ids that are gone, or whose vectors are of another model, are passed over:
     /// another document may just have come in their place.
     pub(super) fn rows(&self, ids: &[i64], model: &str) -> Result<Vec<Row>, Error> {
-        let sql = "SELECT d.name, c.ordinal, c.text, c.vector FROM chunks c JOIN documents d ON d.id = c.document_id
+        let sql = "SELECT d.name, c.ordinal, c.text, c.vector FROM chunks c JOIN live_documents d ON d.id = c.document_id
                    WHERE c.id = ?1 AND d.model = ?2";
         let mut reader = self.database.reader();
         let moment = reader.transaction()?;
@@ -129,7 +140,8 @@ impl Rows {
 
     pub(super) fn stale(&self, namespace: &Namespace, model: &str) -> Result<Vec<String>, Error> {
         let reader = self.database.reader();
-        let mut rows = reader.prepare_cached("SELECT id FROM documents WHERE api = ?1 AND namespace = ?2 AND model <> ?3 ORDER BY id")?;
+        let mut rows =
+            reader.prepare_cached("SELECT id FROM live_documents WHERE api = ?1 AND namespace = ?2 AND model <> ?3 ORDER BY id")?;
         Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
@@ -167,19 +179,6 @@ impl Rows {
         transaction.commit()?;
         Ok(Some(held))
     }
-
-    pub(super) fn list(&self, namespace: &Namespace) -> Result<Vec<StoredDocument>, Error> {
-        let sql = "SELECT id, name, sha256, bytes, created, model, (SELECT count(*) FROM chunks WHERE document_id = documents.id)
-                   FROM documents WHERE api = ?1 AND namespace = ?2 ORDER BY name";
-        let reader = self.database.reader();
-        let mut rows = reader.prepare_cached(sql)?;
-        let documents = rows.query_map([&namespace.api, &namespace.name], |row| {
-            let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
-            let info = DocumentInfo { id: row.get(0)?, name: row.get(1)?, sha256: row.get(2)?, bytes: number(3)?, created: number(4)? };
-            Ok(StoredDocument { info, model: row.get(5)?, chunks: row.get::<_, u32>(6)? as usize })
-        })?;
-        Ok(documents.collect::<Result<_, _>>()?)
-    }
 }
 
 fn document_id(connection: &Connection, namespace: &Namespace, name: &str) -> rusqlite::Result<Option<String>> {
@@ -211,7 +210,8 @@ fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDo
 
 /// The chunks of the namespace's documents, except those of the document of that name.
 fn chunk_count(connection: &Connection, namespace: &Namespace, except: &str) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM chunks JOIN documents d ON d.id = document_id WHERE d.api = ?1 AND d.namespace = ?2 AND d.name <> ?3";
+    let sql =
+        "SELECT count(*) FROM chunks JOIN live_documents d ON d.id = document_id WHERE d.api = ?1 AND d.namespace = ?2 AND d.name <> ?3";
     let chunks: u32 = connection.query_row(sql, [&namespace.api, &namespace.name, except], |row| row.get(0))?;
     Ok(chunks as usize)
 }

@@ -23,6 +23,9 @@ const UNSAVED_ONE_IN: usize = 8;
 
 const CHECKSUM_BYTES: usize = 32;
 
+/// The content of a file that lacks its checksum, which takes longer than all the rest: searches need not wait for it.
+pub(super) struct Unsealed(Vec<u8>);
+
 /// An index of the vectors of one space by chunk id. It is not for several threads at once: usearch has a fixed number of slots for them.
 pub(super) struct VectorIndex {
     inner: usearch::Index,
@@ -106,7 +109,7 @@ impl VectorIndex {
     }
 
     /// The content of a new file, if so much has changed that one is due.
-    pub(super) fn due_bytes(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn due_bytes(&mut self) -> Result<Option<Unsealed>, Error> {
         if self.unsaved < UNSAVED_VECTORS.max(self.len() / UNSAVED_ONE_IN) {
             return Ok(None);
         }
@@ -114,7 +117,7 @@ impl VectorIndex {
         self.to_bytes().map(Some)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+    fn to_bytes(&self) -> Result<Unsealed, Error> {
         let mut bytes = vec![0; CHECKSUM_BYTES];
         let stamp = stamp(&self.space);
         bytes.extend((stamp.len() as u64).to_le_bytes());
@@ -126,9 +129,7 @@ impl VectorIndex {
         let start = bytes.len();
         bytes.resize(start + self.inner.serialized_length(), 0);
         self.inner.save_to_buffer(&mut bytes[start..]).map_err(failed)?;
-        let sum = Sha256::digest(&bytes[CHECKSUM_BYTES..]);
-        bytes[..CHECKSUM_BYTES].copy_from_slice(&sum);
-        Ok(bytes)
+        Ok(Unsealed(bytes))
     }
 
     /// The index in a file's content, if it is whole and of this space.
@@ -149,6 +150,15 @@ impl VectorIndex {
         index.inner.load_from_buffer(rest).ok()?;
         index.ids = ids.as_chunks::<8>().0.iter().map(|id| i64::from_le_bytes(*id)).collect();
         (index.inner.size() == index.ids.len()).then_some(index)
+    }
+}
+
+impl Unsealed {
+    pub(super) fn seal(self) -> Vec<u8> {
+        let Self(mut bytes) = self;
+        let sum = Sha256::digest(&bytes[CHECKSUM_BYTES..]);
+        bytes[..CHECKSUM_BYTES].copy_from_slice(&sum);
+        bytes
     }
 }
 

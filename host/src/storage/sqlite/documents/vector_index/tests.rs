@@ -92,7 +92,7 @@ fn a_file_gives_the_same_index_which_goes_on_growing() {
     let vectors = vectors(1300);
     let mut written = index(&vectors[..1200]);
     written.remove(&(1..=200).collect::<Vec<_>>()).unwrap();
-    let bytes = written.due_bytes().unwrap().expect("due");
+    let bytes = written.due_bytes().unwrap().expect("due").seal();
     let mut read = VectorIndex::from_bytes(&bytes, &space("model", DIMENSIONS)).expect("whole");
     assert_eq!(sorted(read.nearest(&vectors[7], 30).unwrap()), sorted(written.nearest(&vectors[7], 30).unwrap()));
     for (id, vector) in (5001..).zip(&vectors[1200..]) {
@@ -125,7 +125,7 @@ fn a_file_is_due_only_after_enough_changes() {
 #[test]
 fn a_file_that_is_torn_changed_or_of_another_model_is_no_index() {
     let mut index = index(&vectors(1000));
-    let bytes = index.due_bytes().unwrap().expect("due");
+    let bytes = index.due_bytes().unwrap().expect("due").seal();
     let read = |bytes: &[u8], model: &str, dimensions| VectorIndex::from_bytes(bytes, &space(model, dimensions)).is_some();
     assert!(read(&bytes, "model", DIMENSIONS));
     assert!(!read(&bytes, "another", DIMENSIONS));

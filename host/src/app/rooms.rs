@@ -1,0 +1,193 @@
+//! The rooms as one configuration wants them, and the way from one configuration to the next while the server runs.
+//! Invariants: what can fail comes before what takes effect, so a file that is wrong changes nothing; and each room of the next configuration
+//! shares with the one before what must go on: counters, circuits, connections, compiled plugins, kept pipelines.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+use super::ports::Attempts;
+use crate::config::{self, Config};
+use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
+use crate::ledger::{self, Ledger};
+use crate::llm::{self, Llm};
+use crate::pipeline::{Catalog, Runner};
+use crate::rag::{Embedder, Knowledge};
+use crate::sandbox::{Compiler, Registry, RegistryConfig, Settings, Watcher};
+use crate::storage::{self, Stores};
+use crate::telemetry::{self, Metrics};
+
+/// Reads the operator's file.
+pub type Source = Arc<dyn Fn() -> Result<Config, config::Error> + Send + Sync>;
+
+/// Problems of a file that a reload tells; a file that is none of ours may have one in each of its characters.
+const PROBLEMS_MAX: usize = 20;
+
+/// The rooms under the configuration that is in force.
+pub(super) struct Rooms {
+    config: Config,
+    secrets: llm::Secrets,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) knowledge: Arc<Knowledge>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) registry: Arc<Registry>,
+    llm: Arc<Llm>,
+    catalog: Arc<Catalog>,
+    /// Ends the watching of the plugin directory when it is dropped.
+    watcher: Watcher,
+    reloads: Reloads,
+}
+
+impl Rooms {
+    /// # Errors
+    /// The first thing that could not be opened, with what it was for.
+    pub(super) async fn open(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets, reloads: Reloads) -> anyhow::Result<Self> {
+        let database = config.data_dir.join(storage::sqlite::DATABASE);
+        let metrics = Metrics::new();
+        let stores = storage::sqlite::open_with(&database, config.kv.clone(), Arc::new(unix_time));
+        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
+        let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
+        let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
+        let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
+        let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
+        let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
+        let llm = Arc::new(llm);
+        let plugins = RegistryConfig {
+            plugin_dir: config.plugin_dir.clone(),
+            cache_dir: config.data_dir.join("compiled"),
+            last_good_dir: config.data_dir.join("last-good"),
+            plugins: config.plugins.clone(),
+            limits: config.sandbox.clone(),
+            compiler: Compiler::Child(this_program()?),
+        };
+        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
+        let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
+        let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
+        let (loading, pipelines) = (registry.clone(), catalog.clone());
+        tokio::spawn(async move {
+            loading.loaded().await;
+            pipelines.log_blocked();
+        });
+        let knowledge = Arc::new(knowledge);
+        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+    }
+
+    /// What the server decides by.
+    pub(super) fn http(&self) -> http::Config {
+        let Config { listen, admin_listen, socket_mode, tls, http, keys, cors_origins, ready_requires_plugins, .. } = self.config.clone();
+        http::Config { listen, admin_listen, socket_mode, tls, limits: http, keys, cors_origins, ready_requires_plugins }
+    }
+
+    /// What the server answers with.
+    pub(super) fn state(&self) -> http::State {
+        let Self { metrics, knowledge, ledger, registry, llm, catalog, reloads, .. } = self;
+        let (registry, knowledge, metrics) = (registry.clone(), knowledge.clone(), metrics.clone());
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm: llm.clone(), metrics: metrics.clone() };
+        let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
+        http::State { catalog, runner, registry, knowledge, ledger, metrics, reloads }
+    }
+
+    /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
+    pub(super) async fn hand_over(self) {
+        self.watcher.stop().await;
+        if let Err(error) = self.ledger.hand_over().await {
+            tracing::error!("what was used up to now could not be written down: {error}");
+        }
+    }
+
+    /// Reads the file again. If it is right, what it changes takes effect for the requests that begin from now on; those under way go on with
+    /// the rooms that they began with.
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub(super) async fn reload(&mut self, source: &Source, switch: &Switch) -> Result<Reloaded, ReloadError> {
+        let file = load(source).await?;
+        let mut config = file.clone();
+        config.keep_what_needs_a_restart(&self.config);
+        let checked = config.check_listen().and_then(|()| config.check_keys(&self.config));
+        checked.map_err(|problem| ReloadError::Invalid(vec![problem.to_string()]))?;
+        let changes = self.config.changes(&config);
+        let needs_restart = config.changes(&file).into_iter().map(|change| change.key).collect();
+        if !changes.is_empty() {
+            self.renew(config, switch).await?;
+        }
+        let changed = changes.into_iter().map(|change| (change.key, change.kind.word())).collect();
+        Ok(Reloaded { changed, needs_restart, warnings: self.catalog.all_warnings() })
+    }
+
+    /// Makes the rooms of the next configuration, and only then lets them take effect, all together.
+    async fn renew(&mut self, config: Config, switch: &Switch) -> Result<(), ReloadError> {
+        let secrets = match config.secret_dir == self.config.secret_dir {
+            true => self.secrets.clone(),
+            false => llm::sources(config.secret_dir.clone()).map_err(|error| wrong("secret_dir", &error))?,
+        };
+        let (ledger, allowances) = self.ledger.renewed(charging(&config)).await.map_err(|error| failed(&error))?;
+        let ledger = Arc::new(ledger);
+        let attempts = Arc::new(Attempts { metrics: self.metrics.clone(), ledger: ledger.clone() });
+        let llm = self.llm.renewed(config.llm.clone(), secrets.clone(), attempts).map_err(|error| wrong("providers", &error))?;
+        let llm = Arc::new(llm);
+        // The last step that can fail. Its plugins are for the next configuration alone until the switch.
+        let registry = match (&config.plugins, &config.sandbox) == (&self.config.plugins, &self.config.sandbox) {
+            true => self.registry.clone(),
+            false => {
+                let settings = Settings { plugins: config.plugins.clone(), limits: config.sandbox.clone() };
+                self.watcher.renew(settings).await.map_err(|error| failed(&error))?
+            }
+        };
+        let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
+        let catalog = self.catalog.renewed(from_file, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
+        (self.config, self.secrets, self.ledger, self.llm, self.registry) = (config, secrets, ledger, llm, registry);
+        self.catalog = Arc::new(catalog);
+        self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()));
+        self.knowledge.take_effect();
+        self.ledger.take_effect(&allowances);
+        self.llm.take_effect();
+        // It was checked with the file.
+        let _ = telemetry::filter_log(self.config.log_filter.as_deref());
+        switch.to(self.http(), self.state());
+        Ok(())
+    }
+}
+
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Reads the file on a thread that may wait for a disk.
+async fn load(source: &Source) -> Result<Config, ReloadError> {
+    let source = source.clone();
+    let loaded = tokio::task::spawn_blocking(move || source()).await.map_err(|error| failed(&error))?;
+    loaded.map_err(|error| {
+        let lines = telemetry::chain(&error);
+        let mut problems: Vec<_> = lines.lines().take(PROBLEMS_MAX).map(str::to_owned).collect();
+        let more = lines.lines().count() - problems.len();
+        problems.extend((more > 0).then(|| format!("and {more} more, which `cofferdam check-config` shows")));
+        ReloadError::Invalid(problems)
+    })
+}
+
+fn wrong(key: &str, error: &dyn std::error::Error) -> ReloadError {
+    ReloadError::Invalid(vec![format!("{key}: {error}")])
+}
+
+fn failed(error: &dyn std::error::Error) -> ReloadError {
+    ReloadError::Failed(telemetry::chain(error))
+}
+
+/// What the ledger is told of a configuration.
+fn charging(config: &Config) -> ledger::Config {
+    let allowances = config.keys.client.iter().map(|key| (key.name.clone(), key.allowance)).collect();
+    let end_users = config.keys.end_users.as_ref().map(|end_users| end_users.limits.clone());
+    ledger::Config { allowances, end_users, prices: config.prices.clone(), limits: config.ledger.clone() }
+}
+
+/// On Linux the running program itself, also after the file was replaced by an upgrade.
+fn this_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
+}

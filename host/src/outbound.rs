@@ -1,0 +1,25 @@
+//! What plugins ask of other servers. `Guard::send` is the only way there: scheme, host and port must be granted, the name is resolved once,
+//! each address is checked, the connection goes to the address that was checked, and every redirect begins anew.
+//! Secrets are put in by reference, towards their own hosts only, and taken out of what comes back.
+
+mod address;
+mod connect;
+mod error;
+mod exchange;
+mod guard;
+mod headers;
+mod redirect;
+mod resolve;
+mod rules;
+mod secrets;
+mod tls;
+
+pub use connect::{Connect, Network, Peer, Stream};
+pub use error::Error;
+pub use guard::{Calls, Guard, Request, Response};
+pub use resolve::{Names, Resolve};
+pub use rules::{HostPattern, Rules};
+pub use secrets::{LookUp, SecretValue};
+
+#[cfg(test)]
+mod tests;

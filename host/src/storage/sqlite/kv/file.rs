@@ -1,0 +1,348 @@
+//! The file and what is known of it: who keeps how much, what waits to be written. Nothing is changed without a look at the quotas, and
+//! the sums agree with the rows (`the_sums_are_those_of_the_rows`).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::super::database::{connect, for_us_alone};
+use super::super::error::Error;
+use super::super::migrations;
+use super::rows::{self, Row, Used};
+use crate::sandbox::kv::{Bucket, ENTRY_BYTES, Entry, KvError, KvLimits, NUMBER_MAX, Quota, UnixClock, Write};
+use crate::telemetry::chain;
+
+/// Rows that are deleted in one go, with everybody waiting.
+const STEP: usize = 100;
+/// Bytes of relaxed changes that are written before their time is over, so that the open transaction stays small.
+const UNWRITTEN_MAX: u64 = 4 << 20;
+/// How long to wait for another program that has the file locked: shorter than for the main database, as a thread of a request may wait.
+const LOCKED_TIME: Duration = Duration::from_millis(500);
+
+/// The open file. Everything here blocks.
+pub(super) struct File {
+    connection: Connection,
+    limits: KvLimits,
+    clock: UnixClock,
+    /// What each plugin keeps, and all of them.
+    used: HashMap<Arc<str>, Used>,
+    total: u64,
+    /// The number of this opening of the file, and of the last change since.
+    opening: i64,
+    changes: i64,
+    unwritten: Unwritten,
+    closed: bool,
+}
+
+/// Changes in the open transaction.
+#[derive(Default)]
+struct Unwritten {
+    since: Option<Instant>,
+    bytes: u64,
+    /// Those who are told when it is written.
+    waiting: Vec<oneshot::Sender<Result<(), KvError>>>,
+    /// Whether the committer knows.
+    told: bool,
+}
+
+/// When the committer has to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    In(Duration),
+    Never,
+    End,
+}
+
+impl File {
+    pub(super) fn open(path: &Path, limits: KvLimits, clock: UnixClock) -> Result<Self, Error> {
+        for_us_alone(path).map_err(|source| Error::Folder { path: path.into(), source })?;
+        let opened = |source| Error::Open { path: path.into(), source };
+        let mut connection = connect(path).map_err(opened)?;
+        connection.busy_timeout(LOCKED_TIME).map_err(opened)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        migrations::run(&mut connection, migrations::KV_STEPS)?;
+        let opening = rows::count_opening(&connection)?;
+        let (used, total) = Default::default();
+        let unwritten = Unwritten::default();
+        let mut file = Self { connection, limits, clock, used, total, opening, changes: 0, unwritten, closed: false };
+        file.count()?;
+        Ok(file)
+    }
+
+    pub(super) fn get(&self, bucket: &Bucket, key: &str) -> Result<Option<Entry>, KvError> {
+        let (row, now) = (rows::with_value(&self.connection, bucket, key), self.now());
+        let live = row.map_err(failed)?.filter(|row| row.is_live(now));
+        Ok(live.map(|Row { value, version, .. }| Entry { value, version: version_text(version) }))
+    }
+
+    pub(super) fn set(&mut self, bucket: &Bucket, key: &str, value: &[u8], write: Write) -> Result<(), KvError> {
+        let old = rows::without_value(&self.connection, bucket, key).map_err(failed)?;
+        let expires = self.expires(write.ttl);
+        self.put(bucket, key, old.as_ref(), value, expires, write.quota)
+    }
+
+    pub(super) fn swap(&mut self, bucket: &Bucket, key: &str, expected: Option<&str>, value: &[u8], write: Write) -> Result<bool, KvError> {
+        let (old, now) = (rows::without_value(&self.connection, bucket, key).map_err(failed)?, self.now());
+        let found = old.as_ref().filter(|row| row.is_live(now)).map(|row| version_text(row.version));
+        if found.as_deref() != expected {
+            return Ok(false);
+        }
+        let expires = self.expires(write.ttl);
+        self.put(bucket, key, old.as_ref(), value, expires, write.quota).map(|()| true)
+    }
+
+    pub(super) fn increment(&mut self, bucket: &Bucket, key: &str, by: i64, write: Write) -> Result<i64, KvError> {
+        let (old, now) = (rows::with_value(&self.connection, bucket, key).map_err(failed)?, self.now());
+        let live = old.as_ref().filter(|row| row.is_live(now));
+        let number = |row: &Row| std::str::from_utf8(&row.value).ok()?.parse::<i64>().ok();
+        let (before, expires) = match live {
+            None => (0, self.expires(write.ttl)),
+            Some(row) => (number(row).ok_or(KvError::Invalid("what is under the key is no whole number"))?, row.expires),
+        };
+        let fits = |sum: &i64| (-NUMBER_MAX..=NUMBER_MAX).contains(sum);
+        let sum = before.checked_add(by).filter(fits).ok_or(KvError::Invalid("the sum would pass 2^53"))?;
+        self.put(bucket, key, old.as_ref(), sum.to_string().as_bytes(), expires, write.quota).map(|()| sum)
+    }
+
+    pub(super) fn delete(&mut self, bucket: &Bucket, key: &str) -> Result<bool, KvError> {
+        let now = self.now();
+        let Some(old) = rows::without_value(&self.connection, bucket, key).map_err(failed)? else { return Ok(false) };
+        self.remove(&bucket.plugin, old.id, size(bucket, key.len(), old.value_bytes))?;
+        Ok(old.is_live(now))
+    }
+
+    pub(super) fn keys(&self, bucket: &Bucket, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, KvError> {
+        rows::keys(&self.connection, bucket, prefix, after, limit, self.now()).map_err(failed)
+    }
+
+    /// Deletes some of what has expired; whether there may be more.
+    pub(super) fn sweep(&mut self) -> bool {
+        self.sweep_of(None).unwrap_or_else(|error| {
+            tracing::error!(%error, "what plugins kept and has expired cannot be deleted");
+            0
+        }) == STEP
+    }
+
+    /// Tells, later, whether all that was changed so far is on the disk.
+    pub(super) fn when_written(&mut self) -> oneshot::Receiver<Result<(), KvError>> {
+        let (tell, told) = oneshot::channel();
+        if self.closed {
+            drop(tell);
+        } else if self.unwritten.since.is_none() {
+            // As for a key that was not there and is deleted.
+            drop(tell.send(Ok(())));
+        } else {
+            self.unwritten.waiting.push(tell);
+            self.unwritten.told = false;
+        }
+        told
+    }
+
+    /// Whether the committer has to be told of what was changed.
+    pub(super) fn take_wake(&mut self) -> bool {
+        let due = self.unwritten.since.is_some() && !std::mem::replace(&mut self.unwritten.told, true);
+        due || self.unwritten.bytes > UNWRITTEN_MAX
+    }
+
+    pub(super) fn due(&self, now: Instant, flush: Duration) -> Due {
+        if self.closed {
+            return Due::End;
+        }
+        let Some(since) = self.unwritten.since else { return Due::Never };
+        let left = flush.saturating_sub(now.saturating_duration_since(since));
+        if !self.unwritten.waiting.is_empty() || self.unwritten.bytes > UNWRITTEN_MAX || left.is_zero() { Due::Now } else { Due::In(left) }
+    }
+
+    /// Writes all that was changed, and tells those who wait for it.
+    pub(super) fn commit(&mut self) {
+        let Unwritten { since, waiting, .. } = std::mem::take(&mut self.unwritten);
+        if since.is_none() {
+            return;
+        }
+        let written = self.connection.execute_batch("COMMIT").map_err(|error| self.lost(&error));
+        for tell in waiting {
+            drop(tell.send(written.clone()));
+        }
+    }
+
+    /// Nothing is changed from now on but what the committer writes last.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    fn put(
+        &mut self,
+        bucket: &Bucket,
+        key: &str,
+        old: Option<&Row>,
+        value: &[u8],
+        expires: Option<i64>,
+        quota: Quota,
+    ) -> Result<(), KvError> {
+        let now = self.now();
+        let old = match old {
+            Some(row) if !row.is_live(now) => {
+                self.remove(&bucket.plugin, row.id, size(bucket, key.len(), row.value_bytes))?;
+                None
+            }
+            old => old,
+        };
+        let before = old.map(|row| size(bucket, key.len(), row.value_bytes));
+        let after = size(bucket, key.len(), value.len() as u64);
+        while let Err(refused) = self.room(&bucket.plugin, before, after, quota) {
+            // What has expired makes room: the plugin's own, or if all plugins together have too much, everybody's.
+            let plugin = Some(&*bucket.plugin).filter(|_| !matches!(refused, KvError::Full { .. }));
+            if self.sweep_of(plugin)? == 0 {
+                return Err(refused);
+            }
+        }
+        self.begin()?;
+        self.changes += 1;
+        let version = self.opening << 40 | self.changes;
+        let done = match old {
+            Some(row) => rows::update(&self.connection, row.id, value, version, expires),
+            None => rows::insert(&self.connection, bucket, key, value, version, expires),
+        };
+        self.changed(done)?;
+        self.unwritten.bytes += value.len() as u64;
+        if let Some(before) = before {
+            self.forget(&bucket.plugin, before);
+        }
+        let used = self.used.entry(bucket.plugin.clone()).or_default();
+        used.bytes += after;
+        used.keys += 1;
+        self.total += after;
+        Ok(())
+    }
+
+    fn remove(&mut self, plugin: &Arc<str>, id: i64, bytes: u64) -> Result<(), KvError> {
+        self.begin()?;
+        let deleted = rows::delete(&self.connection, id);
+        self.changed(deleted)?;
+        self.forget(plugin, bytes);
+        Ok(())
+    }
+
+    /// Whether a row of `after` bytes fits in place of one of `before`, if there is one. One that is no larger always does: a quota that was
+    /// made smaller must not keep a plugin from making do with less.
+    fn room(&self, plugin: &str, before: Option<u64>, after: u64, quota: Quota) -> Result<(), KvError> {
+        let used = self.used.get(plugin).copied().unwrap_or_default();
+        if before.is_some_and(|before| after <= before) {
+            return Ok(());
+        }
+        if before.is_none() && used.keys >= quota.keys {
+            return Err(KvError::QuotaKeys { max: quota.keys });
+        }
+        let before = before.unwrap_or(0);
+        let bytes = used.bytes - before + after;
+        if bytes > quota.bytes {
+            return Err(KvError::QuotaBytes { bytes, max: quota.bytes });
+        }
+        if self.total - before + after > self.limits.bytes {
+            return Err(KvError::Full { max: self.limits.bytes });
+        }
+        Ok(())
+    }
+
+    /// Deletes up to `STEP` rows that have expired, of one plugin or of all; how many there were.
+    fn sweep_of(&mut self, plugin: Option<&str>) -> Result<usize, KvError> {
+        let expired = rows::expired(&self.connection, plugin, self.now(), STEP).map_err(failed)?;
+        for row in &expired {
+            self.remove(&row.plugin, row.id, ENTRY_BYTES + row.bytes)?;
+        }
+        Ok(expired.len())
+    }
+
+    fn forget(&mut self, plugin: &Arc<str>, bytes: u64) {
+        self.total -= bytes;
+        if let Some(used) = self.used.get_mut(plugin) {
+            used.bytes -= bytes;
+            used.keys -= 1;
+            if used.keys == 0 {
+                self.used.remove(plugin);
+            }
+        }
+    }
+
+    /// Opens the transaction that the committer ends.
+    fn begin(&mut self) -> Result<(), KvError> {
+        if self.closed {
+            return Err(KvError::Store("it was closed".into()));
+        }
+        if self.unwritten.since.is_none() {
+            self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)?;
+            self.unwritten = Unwritten { since: Some(Instant::now()), ..Unwritten::default() };
+        }
+        Ok(())
+    }
+
+    /// After a full disk and the like SQLite undoes the whole transaction, and with it what others changed.
+    fn changed(&mut self, done: rusqlite::Result<()>) -> Result<(), KvError> {
+        let Err(error) = done else { return Ok(()) };
+        if !self.connection.is_autocommit() {
+            return Err(failed(error));
+        }
+        let waiting = std::mem::take(&mut self.unwritten).waiting;
+        let lost = self.lost(&error);
+        for tell in waiting {
+            drop(tell.send(Err(lost.clone())));
+        }
+        Err(lost)
+    }
+
+    /// The transaction is lost: the rows are again what was written last, and so are the sums.
+    fn lost(&mut self, error: &rusqlite::Error) -> KvError {
+        if !self.connection.is_autocommit() {
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+        let why = chain(error);
+        tracing::error!(error = %why, "what plugins changed last is lost: it cannot be written");
+        if let Err(error) = self.count() {
+            tracing::error!(error = %chain(&error), "what plugins keep cannot be counted; nothing is kept from now on");
+            self.closed = true;
+        }
+        KvError::Store(why)
+    }
+
+    /// Counts what is in the file.
+    fn count(&mut self) -> rusqlite::Result<()> {
+        self.used = rows::sums(&self.connection)?;
+        self.total = self.used.values().map(|used| used.bytes).sum();
+        Ok(())
+    }
+
+    fn now(&self) -> i64 {
+        millis((self.clock)())
+    }
+
+    fn expires(&self, ttl: Option<Duration>) -> Option<i64> {
+        ttl.map(|ttl| self.now().saturating_add(millis(ttl)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn state(&self) -> (&Connection, &HashMap<Arc<str>, Used>, u64) {
+        (&self.connection, &self.used, self.total)
+    }
+}
+
+/// What a row counts.
+fn size(bucket: &Bucket, key_bytes: usize, value_bytes: u64) -> u64 {
+    ENTRY_BYTES + bucket.owner.len() as u64 + key_bytes as u64 + value_bytes
+}
+
+fn version_text(version: i64) -> String {
+    format!("{version:x}")
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn failed(error: rusqlite::Error) -> KvError {
+    KvError::Store(chain(&error))
+}
