@@ -3,7 +3,7 @@
 
 use cofferdam_guest::{Delta, Ending, Farewell, HookError, Opened, Opening, Piece, Rejection, Step, StreamHook, Tail, Texts, config, log};
 
-pub struct Streamer {
+pub(crate) struct Streamer {
     act: String,
     seen: String,
     texts: Texts,
