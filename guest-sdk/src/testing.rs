@@ -1,9 +1,13 @@
 //! Calling hooks from `cargo test`, without a host: requests and replies to call them with, and the configuration that they see.
 //! Exists on native targets only. It imitates no more of the host than this; to try a component, use `cofferdam` itself.
 
+pub(crate) mod kv;
+
 use std::cell::RefCell;
 
 use crate::{Choice, Context, Delta, Message, Opening, Piece, Reply, Request};
+
+pub use kv::{as_caller, pass_seconds};
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());

@@ -2,16 +2,20 @@
 //! limits of all calls through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
 pub(crate) mod compile;
+mod kept;
 mod shared;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::chat::{Deadline, Exchange, Message};
+use cofferdam::sandbox::settings::Book;
 use cofferdam::sandbox::{
-    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
+    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, Ports, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
+use cofferdam::storage::{Stores, sqlite};
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
 
@@ -23,6 +27,7 @@ use crate::server::{PATIENCE, Server};
 struct Sandbox {
     folder: tempfile::TempDir,
     setup: RegistryConfig,
+    stores: Stores,
 }
 
 /// A sandbox with those guests, each in the file of its name.
@@ -40,7 +45,18 @@ fn sandbox(guests: &[&str]) -> Sandbox {
     for guest in guests {
         std::fs::copy(components().path(guest), setup.plugin_dir.join(format!("{}.wasm", guest.replace('_', "-")))).expect("copied");
     }
-    Sandbox { folder, setup }
+    let stores = stores(folder.path());
+    Sandbox { folder, setup, stores }
+}
+
+/// Where plugins keep what they keep.
+fn stores(folder: &Path) -> Stores {
+    sqlite::open(&folder.join("cofferdam.db")).expect("the database opens")
+}
+
+async fn ports(stores: &Stores) -> Ports {
+    let settings = Book::open(stores.plugins.clone()).await.expect("settings can be read");
+    Ports { kv: stores.kv.clone(), settings: Arc::new(settings) }
 }
 
 impl Sandbox {
@@ -51,7 +67,7 @@ impl Sandbox {
 
     async fn open(&self) -> (Arc<Registry>, Watcher) {
         assert!(self.folder.path().exists());
-        let opened = Registry::open(self.setup.clone(), Metrics::new()).expect("a registry");
+        let opened = Registry::open(self.setup.clone(), ports(&self.stores).await, Metrics::new()).expect("a registry");
         opened.0.loaded().await;
         opened
     }

@@ -15,7 +15,8 @@ use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::settings::Book;
+use crate::sandbox::{Compiler, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -47,7 +48,7 @@ impl Rooms {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
         let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
-        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
+        let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
@@ -62,7 +63,9 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
+        let (registry, watcher) =
+            Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);

@@ -14,6 +14,7 @@ use super::env::CallEnv;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
+use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
@@ -44,6 +45,7 @@ pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
     pace: Arc<Pace>,
@@ -119,21 +121,29 @@ impl Shared {
 
 impl Callee {
     /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, (calls, streams): (usize, usize), shared: Arc<Shared>) -> Self {
-        let figures = shared.metrics.plugin(&name);
+    pub(super) fn new(
+        name: Arc<str>,
+        version: Arc<str>,
+        limits: Limits,
+        settings: Live,
+        (calls, streams): (usize, usize),
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
         let (pace, stream_pace) = (Arc::new(Pace::new()), Arc::new(Pace::new()));
-        Self { name, version, limits, permits, pace, streams, stream_pace, figures, shared }
+        Self { name, version, limits, settings, permits, pace, streams, stream_pace, figures, shared }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
+    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
         self.permits.resize(calls);
         self.streams.resize(streams);
         Self {
             name: self.name.clone(),
             version: self.version.clone(),
             limits,
+            settings,
             permits: self.permits.clone(),
             pace: self.pace.clone(),
             streams: self.streams.clone(),
@@ -148,13 +158,16 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// A call for `request`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId) -> Call<'_> {
+    /// A call for `request` of `client`, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, request: &RequestId, client: &Client) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
+            client: client.clone(),
+            settings: self.settings.texts(),
+            figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
@@ -169,9 +182,9 @@ impl Call<'_> {
     ///
     /// # Errors
     /// `Busy` after `queue_time`.
-    pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
+    pub(super) async fn guest(&self) -> Result<Guest, Fault> {
         let Callee { permits: own, shared, .. } = self.callee;
-        let permits = self.permits(own, &shared.permits, client).await?;
+        let permits = self.permits(own, &shared.permits, &self.env.client).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::capability::log::{Log, harmless};
 use super::clocks::Clocks;
+use super::settings::Texts;
 use super::{Fault, FaultKind, Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
 use crate::telemetry::PluginFigures;
 
 /// Bytes of a guest's own text that a fault keeps.
@@ -18,7 +19,12 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// Whose request it is.
+    pub(super) client: Client,
     pub(super) limits: Limits,
+    /// As they were when the call began: no call sees two versions.
+    pub(super) settings: Arc<Texts>,
+    pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
 }

@@ -115,7 +115,7 @@ impl Plugin {
     /// # Errors
     /// The fault of the guest, or that there is no place.
     pub async fn open_stream(self: &Arc<Self>, exchange: &Exchange, model: &str) -> Result<Option<StreamHook>, Fault> {
-        let call = self.callee.call(Hook::Stream, &exchange.id);
+        let call = self.callee.call(Hook::Stream, &exchange.id, &exchange.client);
         let Some(indices) = self.exports.stream_hook.clone() else { return Err(call.failed(FaultKind::NoHook)) };
         let places = call.permits(&self.callee.streams, &self.callee.shared.streams, &exchange.client).await?;
         let env = call.env.clone();

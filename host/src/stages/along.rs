@@ -26,12 +26,12 @@ pub use stage::CUT;
 pub async fn run(
     stage: &HookStage,
     plugins: &Arc<Plugins>,
-    mut exchange: Exchange,
+    exchange: Exchange,
     model: &str,
     mut reply: ReplyStream,
     metrics: &Arc<Metrics>,
 ) -> Result<(Exchange, ReplyStream), Error> {
-    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), exchange.id.clone()));
+    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), &exchange));
     let mut hooks = false;
     for name in &stage.plugins {
         let opened = match plugins.get(name, Hook::Stream) {
@@ -47,7 +47,7 @@ pub async fn run(
                     StreamMode::Transform => transform::stream(frames, hook, along.clone()),
                 });
             }
-            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+            Err(fault) => settle(fault, plugins, &exchange, metrics)?,
         }
     }
     if !hooks {
@@ -62,11 +62,9 @@ pub async fn run(
             break;
         }
     }
-    let begun = along.tell();
-    if let (Some(Err(_)) | None, Some(error)) = (&first, begun.end) {
+    if let (Some(Err(_)) | None, Some(error)) = (&first, along.ended()) {
         return Err(error);
     }
-    exchange.skipped.extend(begun.skipped);
     let reply = reply.through(|rest| -> FrameStream { Box::pin(stream::iter(first).chain(rest)) });
     Ok((exchange, reply))
 }

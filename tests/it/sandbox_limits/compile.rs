@@ -6,6 +6,7 @@ use std::time::Duration;
 use cofferdam::sandbox::{Compiler, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 
+use super::{ports, stores};
 use crate::components::components;
 
 fn leb(mut number: usize) -> Vec<u8> {
@@ -57,7 +58,7 @@ async fn loaded(bytes: &[u8], limits: ServerLimits) -> (&'static str, String) {
     };
     std::fs::create_dir(&setup.plugin_dir).expect("a folder");
     std::fs::write(setup.plugin_dir.join("it.wasm"), bytes).expect("written");
-    let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
+    let (registry, _watcher) = Registry::open(setup, ports(&stores(folder.path())).await, Metrics::new()).expect("a registry");
     registry.loaded().await;
     let status = registry.status();
     let left = std::fs::read_dir(folder.path().join("compiled")).expect("a folder").map(|entry| entry.expect("an entry").file_name());

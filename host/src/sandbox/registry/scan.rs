@@ -101,6 +101,24 @@ impl Scanner {
         self.publish_all();
     }
 
+    /// Waits for settings that change.
+    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
+        let book = self.admission.ports.settings.clone();
+        async move { book.hint().await }
+    }
+
+    /// Files that were refused are looked at again if their plugin's settings have changed.
+    pub(super) fn settings_changed(&mut self) {
+        let changed = self.admission.ports.settings.take_changed();
+        for (file, known) in &mut self.files {
+            let (stem, name) = (stem(file), own_name(stem(file)));
+            if changed.contains(stem) || changed.contains(&name) {
+                known.reconsider();
+            }
+        }
+        self.scan();
+    }
+
     /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
     /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
     pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
@@ -134,9 +152,12 @@ impl Scanner {
         let Some(plugin) = self.known(file).live.clone() else { return };
         match self.admission.relinked(&plugin) {
             Ok(None) => {}
-            Ok(Some(plugin)) => {
-                tracing::info!(file, plugin = plugin.name(), "plugin has new settings");
+            Ok(Some((plugin, refusal))) => {
+                tracing::info!(file, plugin = plugin.name(), "plugin was linked anew");
                 self.known(file).live = Some(Arc::new(plugin));
+                if let Some(refusal) = refusal {
+                    self.refuse(file, refusal);
+                }
             }
             Err(refusal) => {
                 self.known(file).live = None;
