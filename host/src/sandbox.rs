@@ -53,7 +53,7 @@ pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
-pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
+pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

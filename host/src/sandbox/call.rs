@@ -47,7 +47,7 @@ pub(super) struct Callee {
     pub(super) limits: Limits,
     pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
-    permits: Shares,
+    pub(super) permits: Shares,
     pace: Arc<Pace>,
     /// The same of its stream hooks.
     pub(super) streams: Shares,
