@@ -64,12 +64,9 @@ impl Gateway {
             upstreams.push((dialect, behaviors, upstream));
         }
         let alone = Dialect::ALL.map(|dialect| (alone(dialect), format!("primary = {}", target(dialect))));
-        config.extend(
-            alone
-                .iter()
-                .chain(&asked)
-                .map(|(id, chain)| format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {{ stage = \"llm\", config = {{ {chain} }} }}{stages} ]\n")),
-        );
+        config.extend(alone.iter().chain(&asked).map(|(id, chain)| {
+            format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {{ stage = \"llm\", config = {{ {chain} }} }}{stages} ]\n")
+        }));
         let server = build(Server::with(&config).env("KEY", KEY).env("COFFERDAM_LOG", "warn")).start();
         let client = Client::of(server.address);
         let asked = alone.into_iter().chain(asked).map(|(id, _)| id).collect();

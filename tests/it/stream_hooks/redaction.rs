@@ -66,10 +66,14 @@ async fn a_number_in_ten_pieces_leaves_neither_in_text_nor_in_reasoning_nor_in_a
         for choices in [1, 2] {
             upstream.next(whole(choices, |text| json!({channel: text})));
             let events = Client::of(server.address).chat_stream("p", "hi", json!({"n": choices})).await.all().await.expect("a stream");
-            let said: String = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok()).map(|chunk| {
-                let delta = &chunk["choices"][0]["delta"];
-                delta[channel].as_str().unwrap_or_default().to_owned()
-            }).collect();
+            let said: String = events
+                .iter()
+                .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+                .map(|chunk| {
+                    let delta = &chunk["choices"][0]["delta"];
+                    delta[channel].as_str().unwrap_or_default().to_owned()
+                })
+                .collect();
             nothing_leaks(&said);
             assert_eq!(said.matches(REDACTED).count(), choices as usize, "{channel}: {events:?}");
         }
@@ -139,7 +143,9 @@ async fn the_reply_of_a_fallback_is_looked_at_as_the_first_ones_would_have_been(
     );
     let server = Server::with(&config).plugin("redact-pii").start();
     // One refuses, one breaks off before it has said anything.
-    for failing in [Script::reply(500, &[], "oops"), Script::stream().event(&chunk(0, &json!({"role": "assistant", "content": ""}), None)).cut()] {
+    for failing in
+        [Script::reply(500, &[], "oops"), Script::stream().event(&chunk(0, &json!({"role": "assistant", "content": ""}), None)).cut()]
+    {
         first.next(failing);
         second.next(whole(1, |text| json!({"content": text})));
         let stream = asked(&server).await;
