@@ -24,7 +24,8 @@
 //! The plugin's name, version and summary come from its `Cargo.toml`. Every call runs in a fresh instance: statics start anew each
 //! time, and what a post-hook shall know travels in `metadata`. The types are those of `wit/`, whose comments are the manual.
 //!
-//! On a native target nothing is exported, [`log`] writes to standard error and [`config`] reads what [`testing::set_config`] left:
+//! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`]
+//! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
 #[doc(hidden)]
@@ -33,6 +34,7 @@ mod changes;
 pub mod config;
 mod error;
 mod export;
+pub mod http;
 mod json;
 pub mod kv;
 pub mod log;

@@ -42,7 +42,8 @@ mod stream;
 mod ticker;
 mod wasi;
 
-pub use capability::{Ports, check_grant, http, kv};
+pub use capability::http::Outside;
+pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};

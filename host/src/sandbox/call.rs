@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
+use super::capability::http::budgets;
 use super::capability::log::Log;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
@@ -18,8 +19,9 @@ use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
-use crate::chat::{Client, RequestId};
+use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
+use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
 /// What all plugins share.
@@ -120,18 +122,19 @@ impl Shared {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with.
+    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with, and `pace` where they run.
     pub(super) fn new(
         name: Arc<str>,
         version: Arc<str>,
         limits: Limits,
         settings: Live,
         (calls, streams): (usize, usize),
+        pace: Pace,
         shared: Arc<Shared>,
     ) -> Self {
         let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
-        let (pace, stream_pace) = (Arc::new(Pace::new()), Arc::new(Pace::new()));
+        let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
         Self { name, version, limits, settings, permits, pace, streams, stream_pace, figures, shared }
     }
 
@@ -158,14 +161,25 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// A call for `request` of `client`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId, client: &Client) -> Call<'_> {
+    /// A call for an exchange, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        let http_calls = budgets::of(&self.name, &exchange.kept);
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
+    }
+
+    /// A call of the host's own, while the plugin is admitted.
+    pub(super) fn call_at_load(&self, hook: Hook) -> Call<'_> {
+        self.call_of(hook, &"load".into(), Client::Host, None)
+    }
+
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
-            client: client.clone(),
+            client,
+            http_calls,
             settings: self.settings.texts(),
             figures: self.figures.clone(),
             limits: self.limits,
@@ -184,13 +198,14 @@ impl Call<'_> {
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self) -> Result<Guest, Fault> {
         let Callee { permits: own, shared, .. } = self.callee;
-        let permits = self.permits(own, &shared.permits, &self.env.client).await?;
+        let permits = self.permits(own, &shared.permits).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
     }
 
     /// One unit of the plugin's own and one of all plugins'.
-    pub(super) async fn permits(&self, own: &Shares, all: &Shares, client: &Client) -> Result<[Share; 2], Fault> {
+    pub(super) async fn permits(&self, own: &Shares, all: &Shares) -> Result<[Share; 2], Fault> {
+        let client = &self.env.client;
         if let Some(permits) = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?])) {
             return Ok(permits);
         }

@@ -128,11 +128,11 @@ impl Plugin {
     }
 
     async fn place(&self, exchange: &Exchange, [own, all]: [&Shares; 2], memory: &Arc<Budget>) -> Result<Place, Fault> {
-        let call = self.callee.call(Hook::Stream, &exchange.id, &exchange.client);
+        let call = self.callee.call(Hook::Stream, exchange);
         if self.exports.stream_hook.is_none() {
             return Err(call.failed(FaultKind::NoHook));
         }
-        let shares = call.permits(own, all, &exchange.client).await?;
+        let shares = call.permits(own, all).await?;
         Ok(Place { env: call.env.clone(), shares, memory: memory.clone() })
     }
 
