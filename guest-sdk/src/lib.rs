@@ -43,6 +43,7 @@ pub mod metrics;
 mod plugin;
 mod reply;
 mod request;
+mod stream;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -50,9 +51,12 @@ pub mod testing;
 pub use plugin::describe;
 
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Data, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
+    Context, Data, Delta, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall,
+    ToolCallPiece, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};
+pub use bindings::stream::exports::cofferdam::hooks::stream_hook::{Ending, Farewell, Opening, Step};
 pub use json::Json;
 pub use plugin::{Package, Plugin};
+pub use stream::{Opened, StreamHook, Tail, Texts};

@@ -44,7 +44,8 @@ pub(super) struct Admission {
     shared: Arc<Shared>,
     pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
-    calls_per_plugin: usize,
+    /// Of one plugin: hook calls at once, and stream hooks.
+    per_plugin: (usize, usize),
     limits: ServerLimits,
     capabilities: &'static [Capability],
     pub(super) ports: Ports,
@@ -64,16 +65,8 @@ impl Admission {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self {
-            shared,
-            cache: Arc::new(cache),
-            configs,
-            calls_per_plugin: limits.calls_per_plugin as usize,
-            limits,
-            capabilities,
-            ports,
-            linker,
-        })
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -125,7 +118,7 @@ impl Admission {
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
         let (limits, pace) = looked.copies.bounds(own.limits);
-        let callee = Callee::new(name.into(), version.into(), limits, settings, self.calls_per_plugin, pace, self.shared.clone());
+        let callee = Callee::new(name.into(), version.into(), limits, settings, self.per_plugin, pace, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), copies: looked.copies, own })
     }
@@ -135,7 +128,8 @@ impl Admission {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
-        Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, ports, linker }
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
@@ -159,7 +153,7 @@ impl Admission {
             Some(Ok(settings)) => (Arc::new(settings), None),
             Some(Err(refusal)) => (before(), Some(refusal)),
         };
-        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.calls_per_plugin, &self.shared);
+        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.per_plugin, &self.shared);
         Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), copies: *copies, own }, refusal)))
     }
 
@@ -214,7 +208,7 @@ impl Admission {
         let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, pace, self.shared.clone());
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), (1, 0), pace, self.shared.clone());
         let call = callee.call_at_load(Hook::Describe);
         let called = match call.guest().await {
             Ok(guest) => {
