@@ -2,6 +2,7 @@
 //! It plugs one room's implementation into another one's port and holds no logic of its own.
 
 pub mod backup;
+mod plugin_models;
 
 use std::fs::File;
 use std::future::Future;
@@ -28,6 +29,7 @@ use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
 use crate::storage::sqlite::backup::Parts;
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
+use plugin_models::PluginModels;
 
 /// What of `data_dir` a backup has beside the databases: the folders whose files cannot be made again. Machine code and vector indexes can.
 const KEPT: Parts = Parts::with_folders(&["last-good"]);
@@ -81,7 +83,6 @@ impl App {
         let ledger = Ledger::open(usage, charging, ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
-        let llm = Arc::new(Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?);
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -91,6 +92,9 @@ impl App {
             compiler: Compiler::Child(this_program()?),
         };
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let asked: Arc<dyn llm::Plugins> = Arc::new(PluginModels(registry.clone()));
+        let llm = Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?;
+        let llm = Arc::new(llm.with_plugins(&asked));
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };

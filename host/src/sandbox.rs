@@ -6,6 +6,7 @@
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
+mod answer;
 mod bindings;
 mod call;
 mod capability;
@@ -26,6 +27,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod models;
 mod nested;
 mod outcome;
 mod outline;
@@ -38,7 +40,9 @@ mod shapes;
 mod store;
 mod ticker;
 mod wasi;
+mod written;
 
+pub use answer::{Answer, Said, Unanswered};
 pub use capability::check_grant;
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
@@ -47,6 +51,7 @@ pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
 pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
+pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};

@@ -55,6 +55,7 @@ mod listings;
 mod llm;
 mod loading;
 mod missing;
+mod models;
 mod observability;
 mod openapi;
 mod outputs;

@@ -139,7 +139,7 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
     );
     wrong(
         "[providers.builtin]\nbase_url = \"http://h\"",
-        "2: providers.builtin.base_url: the built-in provider runs inside this program and has no base_url",
+        "2: providers.builtin.base_url: a provider of the kind \"builtin\" runs inside this program and has no base_url",
     );
     wrong(
         "[providers.\"a b\"]\nkind = \"builtin\"",

@@ -15,5 +15,5 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-pub(super) use cofferdam::hooks::{log, shapes as types};
+pub(super) use cofferdam::hooks::{log, reply, shapes as types};
 pub(super) use exports::cofferdam::hooks::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::last_good::LastGood;
 use super::live::Registry;
+use super::refresh::refresh;
 use super::scan::Scanner;
 use super::watch::Watcher;
 use crate::fair::Shares;
@@ -62,13 +63,19 @@ impl Registry {
         let last_good = LastGood::open(config.last_good_dir.clone(), config.limits.last_good_bytes);
         let last_good = last_good.map_err(unusable(&config.last_good_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
-        let engine = engine(config.limits.calls).map_err(broken)?;
-        let permits = Shares::new(config.limits.calls as usize);
+        let engine = engine(config.limits.calls.saturating_add(config.limits.model_calls)).map_err(broken)?;
+        let (permits, models) = (Shares::new(config.limits.calls as usize), Shares::new(config.limits.model_calls as usize));
+        let runs = {
+            let (permits, models) = (permits.clone(), models.clone());
+            move || permits.held() > 0 || models.held() > 0
+        };
         let shared = Shared {
             guests: Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?,
-            ticker: Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?,
+            ticker: Ticker::start(&engine, runs).map_err(OpenError::Threads)?,
             engine,
             permits,
+            models,
+            models_memory: Budget::new(config.limits.model_memory),
             memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
             starve_time: config.limits.starve_time,
@@ -79,6 +86,7 @@ impl Registry {
         let registry = Arc::new(Self::default());
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner, registry.clone(), &config.limits).map_err(OpenError::Thread)?;
+        tokio::spawn(refresh(Arc::downgrade(&registry), config.limits.models_ttl));
         Ok((registry, watcher))
     }
 }
