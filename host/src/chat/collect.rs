@@ -142,10 +142,16 @@ mod tests {
         let name = Name { id: "id".into(), model: "m".into(), created: 7 };
         let whole: serde_json::Value = serde_json::from_slice(&to_json(&collector.completion(name))).expect("JSON");
         let message = &whole["choices"][0]["message"];
-        assert_eq!((&message["content"], &message["reasoning_content"], &message["annotations"]), (&"ab".into(), &"hm".into(), &serde_json::json!([1, 2])));
+        assert_eq!(
+            (&message["content"], &message["reasoning_content"], &message["annotations"]),
+            (&"ab".into(), &"hm".into(), &serde_json::json!([1, 2]))
+        );
         assert_eq!((&message["tool_calls"][0]["function"]["arguments"], &message["refusal"]), (&"{}".into(), &serde_json::Value::Null));
         assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
-        assert_eq!((&whole["choices"][1]["message"]["content"], &whole["choices"][1]["message"]["refusal"]), (&serde_json::Value::Null, &"no".into()));
+        assert_eq!(
+            (&whole["choices"][1]["message"]["content"], &whole["choices"][1]["message"]["refusal"]),
+            (&serde_json::Value::Null, &"no".into())
+        );
         assert_eq!((&whole["usage"]["prompt_tokens"], &whole["model"]), (&1.into(), &"m".into()));
     }
 }

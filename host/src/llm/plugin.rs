@@ -116,8 +116,14 @@ impl PluginVendor {
         let end = Instant::now() + time;
         let idle = if mode == Mode::Whole { time } else { self.limits.idle };
         let answer = self.plugins.answer(model, asked_of(exchange, mode));
-        let telling =
-            Telling { provider: Arc::clone(&self.name), answer: Some(answer), meter: Some(meter), clock: Clock::new(idle, end), phase, time };
+        let telling = Telling {
+            provider: Arc::clone(&self.name),
+            answer: Some(answer),
+            meter: Some(meter),
+            clock: Clock::new(idle, end),
+            phase,
+            time,
+        };
         match mode {
             Mode::Whole => Ok(Reply::Whole(Whole::Parsed(self.whole(telling, exchange).await?.completion(name)))),
             Mode::Stream => {

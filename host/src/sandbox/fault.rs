@@ -106,9 +106,13 @@ impl FaultKind {
     pub fn is_the_plugins_own(&self) -> bool {
         match self {
             Self::Busy | Self::Loading | Self::Deadline | Self::Host(_) => false,
-            Self::Reported(_) | Self::Exhausted(_) | Self::Trapped(_) | Self::Invalid(_) | Self::NotLoaded | Self::NoHook | Self::NoModel(_) => {
-                true
-            }
+            Self::Reported(_)
+            | Self::Exhausted(_)
+            | Self::Trapped(_)
+            | Self::Invalid(_)
+            | Self::NotLoaded
+            | Self::NoHook
+            | Self::NoModel(_) => true,
         }
     }
 

@@ -206,7 +206,8 @@ mod tests {
             let refused = take(deltas).expect_err(why);
             assert!(matches!(&refused, FaultKind::Invalid(text) if text.contains(why)), "{why}: {refused}");
         }
-        let fits = vec![text("a"), call(0, true), call(0, false), call(CALLS_MAX - 1, true), other(r#"{"annotations":[]}"#), finish("stop")];
+        let fits =
+            vec![text("a"), call(0, true), call(0, false), call(CALLS_MAX - 1, true), other(r#"{"annotations":[]}"#), finish("stop")];
         assert!(take(fits).is_ok());
     }
 

@@ -3,8 +3,20 @@
 use cofferdam_guest::{AnswerError, Delta, HookError, ModelInfo, Piece, Plugin, Question, answer};
 
 const MODELS: [&str; 14] = [
-    "endless", "empty-deltas", "nothing", "after-finish", "bad-json", "hidden-text", "loop", "trap", "late-trap", "fails", "late-failure", "huge",
-    "other-choice", "statuses",
+    "endless",
+    "empty-deltas",
+    "nothing",
+    "after-finish",
+    "bad-json",
+    "hidden-text",
+    "loop",
+    "trap",
+    "late-trap",
+    "fails",
+    "late-failure",
+    "huge",
+    "other-choice",
+    "statuses",
 ];
 
 struct BadModels;

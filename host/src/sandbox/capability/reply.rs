@@ -135,3 +135,35 @@ impl Reply {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sandbox::Limits;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_waits_until_there_is_room_and_no_longer_than_the_request_lasts() {
+        let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
+        let until = Instant::now() + Duration::from_secs(100);
+        let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), until);
+        let say = |bytes: u32| reply.say(Said::Status("x".into()), bytes as usize, &clocks);
+        say(ROOM).await.expect("it fits");
+        let (said, ()) = tokio::join!(say(1), async { drop(heard.recv().await.expect("a piece").taken()) });
+        said.expect("there is room again");
+        say(ROOM - 1).await.expect("it fits");
+        let late = say(1).await.expect_err("nobody takes anything");
+        assert_eq!((late.downcast_ref::<FaultKind>(), Instant::now()), (Some(&FaultKind::Deadline), until));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_of_any_size_passes_if_it_is_alone() {
+        let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
+        let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), Instant::now() + Duration::from_secs(100));
+        for _ in 0..2 {
+            reply.say(Said::Status("x".into()), 100 * ROOM as usize, &clocks).await.expect("alone");
+            drop(heard.recv().await.expect("a piece").taken());
+        }
+    }
+}

@@ -83,7 +83,8 @@ impl Plugins {
     /// The models of all plugins that are models, each as `PLUGIN` or `PLUGIN/ID`, sorted.
     pub fn models(&self) -> Vec<String> {
         let named = |plugin: &Arc<Plugin>| {
-            let name = |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
+            let name =
+                |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
             plugin.models().into_iter().map(name).collect::<Vec<_>>()
         };
         let mut models: Vec<String> = self.by_name.values().flat_map(named).collect();
