@@ -27,6 +27,7 @@
 //! On a native target nothing is exported, [`log`] writes to standard error and [`config`] reads what [`testing::set_config`] left:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
+pub mod answer;
 #[doc(hidden)]
 pub mod bindings;
 mod changes;
@@ -45,8 +46,9 @@ pub mod testing;
 #[doc(hidden)]
 pub use plugin::describe;
 
+pub use bindings::answers::exports::cofferdam::hooks::model::{AnswerError, Info as ModelInfo, Question};
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
+    Context, Delta, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall, ToolCallPiece, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};

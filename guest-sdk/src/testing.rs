@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 
-use crate::{Choice, Context, Message, Reply, Request};
+use crate::{Choice, Context, Delta, Message, Question, Reply, Request};
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
+    static WRITTEN: RefCell<Vec<Delta>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Makes `json`, the text of an object, the configuration that hooks called from this thread see.
@@ -25,6 +26,22 @@ pub fn request(messages: Vec<Message>) -> Request {
 pub fn reply(text: &str) -> Reply {
     let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
     Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+}
+
+/// A question to a plugin that is one model.
+#[must_use]
+pub fn question(messages: Vec<Message>) -> Question {
+    Question { context: context(1), model: String::new(), messages, params: Vec::new(), metadata: Vec::new() }
+}
+
+/// What models that were called from this thread have written since this was asked last.
+#[must_use]
+pub fn written() -> Vec<Delta> {
+    WRITTEN.take()
+}
+
+pub(crate) fn write(deltas: Vec<Delta>) {
+    WRITTEN.with_borrow_mut(|written| written.extend(deltas));
 }
 
 fn context(attempt: u32) -> Context {

@@ -6,6 +6,7 @@
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
+mod answer;
 mod bindings;
 mod call;
 mod capability;
@@ -26,6 +27,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod models;
 mod nested;
 mod outcome;
 mod outline;
@@ -39,7 +41,9 @@ mod shapes;
 mod store;
 mod ticker;
 mod wasi;
+mod written;
 
+pub use answer::{Answer, Said, Unanswered};
 pub use capability::{check_grant, http, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
@@ -48,6 +52,7 @@ pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
 pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
+pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};

@@ -43,6 +43,11 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
+    keys.count("model_calls", &mut limits.model_calls, 1..=10_000);
+    keys.count("model_calls_per_plugin", &mut limits.model_calls_per_plugin, 1..=10_000);
+    keys.bytes("model_memory", &mut limits.model_memory, MIB..=1_024 * GIB);
+    keys.count("models_per_plugin", &mut limits.models_per_plugin, 1..=1_000);
+    keys.duration("models_ttl", &mut limits.models_ttl, seconds(1)..=seconds(86_400));
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     // 0: one for each processor.

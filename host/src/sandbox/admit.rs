@@ -17,11 +17,12 @@ use super::capability::{Capability, Given, LinkError};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::models::Models;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
+use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
 use crate::chat::{Client, NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -117,11 +118,24 @@ impl Admission {
         }
         let name = description.as_ref().map_or(stem, |d| &d.name);
         let own = self.configs.get(name).cloned().unwrap_or_default();
-        let exports = self.link(component, &looked.wanted, name, &own)?.into();
+        let exports = Arc::new(self.link(component, &looked.wanted, name, &own)?);
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
+        let model = exports.model.map(|functions| {
+            let (most, calls) = (self.limits.models_per_plugin, self.limits.model_calls_per_plugin as usize);
+            Models::new(Callee::of_model(name.into(), version.into(), own.limits, calls, self.shared.clone()), functions, most)
+        });
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
+        let plugin = Plugin { callee, model, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own };
+        match plugin.ask_models().await {
+            Ok(()) => Ok(plugin),
+            // What it needs for its list may come later.
+            Err(Fault { kind: FaultKind::Reported(why), .. }) => {
+                tracing::warn!(plugin = plugin.name(), why, "the plugin cannot say yet which models it has; it is asked again later");
+                Ok(plugin)
+            }
+            Err(fault) => Err(refusal(&fault)),
+        }
     }
 
     /// The same with other decisions of the operator's about plugins.
@@ -133,7 +147,7 @@ impl Admission {
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
-    /// again who it is.
+    /// again who it is; if it is a model, it is to be asked again which models it has.
     ///
     /// # Errors
     /// Why it may no longer serve, for example because it imports what is no longer granted.
@@ -145,10 +159,14 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
-        let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
+        let Plugin { callee, model, summary, config_schema, hash, wanted, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let callee = callee.renewed(own.limits, self.calls_per_plugin, &self.shared);
-        Ok(Some(Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }))
+        let model = model.as_ref().map(|models| {
+            let (most, calls) = (self.limits.models_per_plugin, self.limits.model_calls_per_plugin as usize);
+            models.renewed(models.callee.renewed(own.limits, calls, &self.shared), most)
+        });
+        Ok(Some(Plugin { callee, model, summary, config_schema, hash, exports, wanted: wanted.clone(), own }))
     }
 
     /// Seconds of a processor that the operator gives a component's compiling.
@@ -209,12 +227,17 @@ impl Admission {
             }
             Err(fault) => Err(fault),
         };
-        called.map(Some).map_err(|fault| match fault.kind {
-            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-                Refusal::Transient(short(&fault.to_string()))
-            }
-            _ => fault.to_string().into(),
-        })
+        called.map(Some).map_err(|fault| refusal(&fault))
+    }
+}
+
+/// Why a plugin whose call failed while it was admitted is refused; what may be the machine's fault is tried again.
+fn refusal(fault: &Fault) -> Refusal {
+    match fault.kind {
+        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
+            Refusal::Transient(short(&fault.to_string()))
+        }
+        _ => fault.to_string().into(),
     }
 }
 

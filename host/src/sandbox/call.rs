@@ -8,6 +8,7 @@ use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use super::capability::log::{Log, harmless};
+use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::guests::Guests;
@@ -28,6 +29,9 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
+    /// Places of models, whose instances live as long as their replies, and the memory of those instances.
+    pub(super) models: Shares,
+    pub(super) models_memory: Arc<Budget>,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
@@ -42,6 +46,9 @@ pub(super) struct Callee {
     pub(super) limits: Limits,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
+    /// Those of all plugins for calls of this kind, and their memory.
+    all: Shares,
+    memory: Arc<Budget>,
     pace: Arc<Pace>,
     figures: PluginFigures,
     shared: Arc<Shared>,
@@ -56,13 +63,14 @@ pub(super) trait Verdict {
 /// One call on its way, as its caller holds it.
 pub(super) struct Call<'a> {
     callee: &'a Callee,
-    env: Arc<CallEnv>,
+    pub(super) env: Arc<CallEnv>,
 }
 
 /// The same call's guest, which may go to another thread. Its permits are given back when nothing of it is left.
 pub(super) struct Guest {
     env: Arc<CallEnv>,
     shared: Arc<Shared>,
+    memory: Arc<Budget>,
     permits: [Share; 2],
 }
 
@@ -91,11 +99,20 @@ pub(super) struct Checked<U> {
 impl Shared {
     /// The same engine, threads and permits under other limits.
     pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
-        let Self { engine, permits, memory, guests, ticker, metrics, .. } = self;
-        memory.resize(limits.memory);
-        let (engine, permits, memory) = (engine.clone(), permits.clone(), memory.clone());
-        let (guests, ticker, metrics) = (guests.clone(), ticker.clone(), metrics.clone());
-        Self { engine, permits, memory, queue_time: limits.queue_time, starve_time: limits.starve_time, guests, ticker, metrics }
+        self.memory.resize(limits.memory);
+        self.models_memory.resize(limits.model_memory);
+        Self {
+            engine: self.engine.clone(),
+            permits: self.permits.clone(),
+            memory: self.memory.clone(),
+            models: self.models.clone(),
+            models_memory: self.models_memory.clone(),
+            queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
+            guests: self.guests.clone(),
+            ticker: self.ticker.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
@@ -103,15 +120,23 @@ impl Callee {
     /// `calls` is how many may run at once.
     pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Shares::new(calls), pace: Arc::new(Pace::new()), figures, shared }
+        let (all, memory, pace) = (shared.permits.clone(), shared.memory.clone(), Arc::new(Pace::new()));
+        Self { name, version, limits, permits: Shares::new(calls), all, memory, pace, figures, shared }
+    }
+
+    /// The same for a plugin that is a model: its calls last as long as their replies, so that they have places and memory of their own.
+    pub(super) fn of_model(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+        let (all, memory) = (shared.models.clone(), shared.models_memory.clone());
+        Self { all, memory, ..Self::new(name, version, limits, calls, shared) }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
     pub(super) fn renewed(&self, limits: Limits, calls: usize, shared: &Arc<Shared>) -> Self {
-        let Self { name, version, permits, pace, figures, .. } = self;
+        let Self { name, version, permits, all, memory, pace, figures, .. } = self;
         permits.resize(calls);
         let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
-        Self { name: name.clone(), version: version.clone(), limits, permits, pace, figures, shared: shared.clone() }
+        let (name, version, all, memory) = (name.clone(), version.clone(), all.clone(), memory.clone());
+        Self { name, version, limits, permits, all, memory, pace, figures, shared: shared.clone() }
     }
 
     /// Whether its calls have these in common with those of the other plugins.
@@ -121,6 +146,11 @@ impl Callee {
 
     /// A call for `request`, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, request: &RequestId) -> Call<'_> {
+        self.answering(hook, request, None)
+    }
+
+    /// The same of a call that writes an answer to `reply`.
+    pub(super) fn answering(&self, hook: Hook, request: &RequestId, reply: Option<Reply>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
@@ -129,6 +159,7 @@ impl Callee {
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            reply,
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -141,18 +172,18 @@ impl Call<'_> {
     /// # Errors
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
-        let Callee { permits: own, shared, .. } = self.callee;
-        let at_once = own.take(client, 1).and_then(|own| Some([own, shared.permits.take(client, 1)?]));
+        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+        let at_once = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?]));
         let permits = match at_once {
             Some(permits) => permits,
             None => {
                 // The plugin's own permit first: a call that waits for it must not hold one that others could use.
-                let both = async { [own.wait(client, 1).await, shared.permits.wait(client, 1).await] };
+                let both = async { [own.wait(client, 1).await, all.wait(client, 1).await] };
                 tokio::time::timeout(shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))?
             }
         };
         shared.ticker.wake();
-        Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
+        Ok(Guest { env: self.env.clone(), shared: shared.clone(), memory: memory.clone(), permits })
     }
 
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
@@ -220,9 +251,9 @@ impl Call<'_> {
 impl Guest {
     /// Runs `hook` in a fresh store under all limits; the store is gone when this returns. Dropping the future ends the guest.
     pub(super) async fn run<T>(self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Ran<T> {
-        let Self { env, shared, permits } = self;
+        let Self { env, shared, memory, permits } = self;
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let mut store = match store(&shared.engine, &shared.memory, env.clone()) {
+        let mut store = match store(&shared.engine, &memory, env.clone()) {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));
@@ -270,6 +301,10 @@ fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> Faul
         Some(Denied::Shared) => return FaultKind::Busy,
         None if error.is::<PoolConcurrencyLimitError>() => return FaultKind::Busy,
         None => {}
+    }
+    // A host function says itself what went wrong.
+    if let Some(kind) = error.downcast_ref::<FaultKind>() {
+        return kind.clone();
     }
     let text = error.root_cause().to_string();
     match error.downcast_ref::<Trap>() {

@@ -6,6 +6,7 @@ pub(super) mod config;
 pub mod http;
 pub mod kv;
 pub(super) mod log;
+pub(super) mod reply;
 
 use serde_json::{Map, Value};
 use wasmtime::component::Linker;
@@ -44,6 +45,12 @@ pub(super) enum LinkError {
 pub(super) const ALL: &[Capability] = &[
     Capability { name: "log", interface: log::INTERFACE, grant: None, link: |to, _| Ok(log::link(to, |state| &state.env.log)?) },
     Capability { name: "config", interface: config::INTERFACE, grant: None, link: |to, given| Ok(config::link(to, given.config)?) },
+    Capability {
+        name: "reply",
+        interface: reply::INTERFACE,
+        grant: None,
+        link: |to, _| Ok(reply::link(to, |state| reply::View { reply: state.env.reply.as_ref(), clocks: &state.env.clocks })?),
+    },
 ];
 
 /// Checks one entry of `grants` in the operator's file.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::capability::log::Log;
+use super::capability::reply::Reply;
 use super::clocks::Clocks;
 use super::{Hook, Limits};
 use crate::chat::RequestId;
@@ -17,4 +18,6 @@ pub(super) struct CallEnv {
     pub(super) limits: Limits,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
+    /// Where a model writes its answer; other calls have none.
+    pub(super) reply: Option<Reply>,
 }

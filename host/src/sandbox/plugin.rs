@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::models::{ModelInfo, Models};
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::shapes::{Reply, Request};
 use super::store::State;
@@ -17,6 +18,8 @@ use crate::chat::{Completion, Exchange};
 /// A component that passed admission, with what the operator decided about it.
 pub struct Plugin {
     pub(super) callee: Callee,
+    /// The same for its answers, if it is a model, and the models that it has.
+    pub(super) model: Option<Models>,
     pub(super) summary: Option<String>,
     pub(super) config_schema: Option<String>,
     /// SHA-256 of the component in hex.
@@ -42,7 +45,24 @@ impl Plugin {
         match hook {
             Hook::Pre => self.exports.pre_hook.is_some(),
             Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Answer | Hook::Models => self.exports.model.is_some(),
             Hook::Describe => false,
+        }
+    }
+
+    /// The models that it has; none if it is no model, or never said which.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.model.as_ref().map_or_else(Vec::new, Models::list)
+    }
+
+    /// Asks for its models again.
+    ///
+    /// # Errors
+    /// Its fault; the list stays as it was.
+    pub(super) async fn ask_models(&self) -> Result<(), Fault> {
+        match &self.model {
+            Some(models) => models.ask(&self.exports).await,
+            None => Ok(()),
         }
     }
 

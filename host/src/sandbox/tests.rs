@@ -57,12 +57,15 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
+        let (engine, permits, models) = (engine(2).expect("an engine"), Shares::new(1), Shares::new(1));
+        let held = (permits.clone(), models.clone());
         let shared = Shared {
             guests: Arc::new(Guests::here()),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).expect("a thread")),
+            ticker: Arc::new(Ticker::start(&engine, move || held.0.held() > 0 || held.1.held() > 0).expect("a thread")),
             engine,
             permits,
+            models,
+            models_memory: Budget::new(limits.model_memory),
             memory: Budget::new(limits.memory),
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,

@@ -17,6 +17,8 @@ use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
 use crate::files::{self, Refused};
 use crate::sandbox::admit::{Admission, own_name};
+use crate::sandbox::models::Models;
+use crate::sandbox::plugin::Plugin;
 use crate::sandbox::refusal::{Refusal, short};
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
@@ -156,6 +158,22 @@ impl Scanner {
         self.settled(job, done);
         self.start();
         self.publish_all();
+    }
+
+    /// How long a list of models is good.
+    pub(super) fn models_ttl(&self) -> Duration {
+        self.limits.models_ttl
+    }
+
+    /// The live plugins that are models.
+    pub(super) fn models(&self) -> Vec<Arc<Plugin>> {
+        self.files.values().filter_map(|known| known.live.clone()).filter(|plugin| plugin.model.is_some()).collect()
+    }
+
+    /// Those that have not said under their settings which models they have.
+    pub(super) fn models_without_list(&self) -> Vec<Arc<Plugin>> {
+        let outdated = |plugin: &Arc<Plugin>| plugin.model.as_ref().is_some_and(Models::is_outdated);
+        self.models().into_iter().filter(outdated).collect()
     }
 
     /// Whether every file of the first scan was tried, for the first time that it is so.
