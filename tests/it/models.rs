@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
+use crate::reload::{File, ask, changed, with_key};
 use crate::packages::{NO_PYTHON, python_with, run, skipped, source};
 use crate::server::{Builder, Server};
 use crate::upstream::{Script, Upstream};
@@ -170,7 +171,7 @@ async fn each_misbehaving_model_ends_in_its_own_error_and_harms_nobody() {
         } else {
             assert_eq!(streamed.answer().await.refused(502), code, "{model}");
         }
-        // Its place is free again at once.
+        // Its place is free again.
         assert_eq!(client.chat("echo", "still here", json!({})).await.ok().content(), "still here", "{model}");
     }
 }
@@ -191,9 +192,110 @@ async fn a_client_that_does_not_read_holds_a_models_place_until_it_leaves_and_no
     let mut stuck = client.chat_stream("endless", "hello", json!({})).await;
     assert!(stuck.next().await.expect("an event").is_some());
     client.chat("hooked", "hello", json!({})).await.ok();
-    let waiting = client.chat("echo", "hello", json!({}));
-    drop(stuck);
-    assert_eq!(waiting.await.ok().content(), "hello");
+    // What it writes waits for the client, and that is no waiting of the plugin's own.
+    for _ in 0..5_000 {
+        let event: Value = serde_json::from_str(&stuck.next().await.expect("an event").expect("more of it")).expect("JSON");
+        assert!(event["error"].is_null(), "{event}");
+    }
+    let (answered, ()) = tokio::join!(client.chat("echo", "hello", json!({})), async { drop(stuck) });
+    assert_eq!(answered.ok().content(), "hello");
+}
+
+#[tokio::test]
+async fn a_model_without_a_free_place_is_busy_and_its_fallback_answers() {
+    let builtin = "{ provider = \"builtin\", model = \"extractive\" }";
+    let config = [
+        "[limits.providers]\nretries = 0\n[limits.plugins]\nmodel_calls = 2\nmodel_calls_per_plugin = 1\nqueue_time = \"10ms\"\nstarve_time = \"60s\"\n",
+        "[plugins.bad-models]\nlimits = { output = \"1GiB\", fuel = 1_000_000_000_000, time = \"10m\" }\n",
+        &pipeline("endless", &primary("bad-models/endless")),
+        &pipeline("nothing", &primary("bad-models/nothing")),
+        &pipeline("else", &format!("{}, fallbacks = [ {builtin} ]", primary("bad-models/nothing"))),
+        &pipeline("echo", &primary("manifold/echo")),
+    ]
+    .concat();
+    let server = Server::with(&config).plugin("bad_models").plugin("manifold").start();
+    let client = Client::of(server.address);
+    let mut stuck = client.chat_stream("endless", "hello", json!({})).await;
+    assert!(stuck.next().await.expect("an event").is_some());
+    let busy = client.chat("nothing", "hello", json!({})).await;
+    assert_eq!((busy.refused(503).as_str(), busy.header("retry-after")), ("plugin_busy", Some("1")));
+    assert!(busy.text().contains("model_calls_per_plugin"), "{busy:?}");
+    assert_eq!(client.chat("else", "hello", json!({})).await.ok().json()["model"], "extractive");
+    // The places of all plugins are more than those of one.
+    client.chat("echo", "hello", json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn a_model_that_sleeps_uses_up_its_time_and_one_that_is_slow_to_begin_gives_way() {
+    let fallback = |model: &str| format!("{}, fallbacks = [ {} ]", primary(model), target("manifold/echo"));
+    let config = [
+        "[limits.providers]\nretries = 0\ncircuit_failures = 0\nfirst_byte = \"1s\"\n[limits.plugins]\nstarve_time = \"60s\"\n",
+        "[plugins.bad-models]\nlimits = { time = TIME }\n",
+        &pipeline("sleeper", &primary("bad-models/sleeper")),
+        &pipeline("rescued", &fallback("bad-models/sleeper")),
+    ]
+    .concat();
+    let slow = Server::with(&config.replace("TIME", "\"10m\"")).plugin("bad_models").plugin("manifold").start();
+    let events = Client::of(slow.address).chat_stream("rescued", "hello", json!({})).await.all().await.expect("a stream");
+    assert_eq!(text_of(&events), "hello");
+    let server = Server::with(&config.replace("TIME", "\"100ms\"")).plugin("bad_models").plugin("manifold").start();
+    let client = Client::of(server.address);
+    for stream in [false, true] {
+        let over = client.chat_stream("sleeper", "hello", json!({"stream": stream})).await.answer().await;
+        assert_eq!(over.refused(502), "plugin_time_exhausted");
+        let rescued = client.chat_stream("rescued", "hello", json!({"stream": stream})).await;
+        assert_eq!(rescued.status, 200);
+    }
+    let metrics = client.get("/metrics").await.text();
+    let line = r#"cofferdam_plugin_calls_total{plugin="bad-models",hook="model",outcome="time"}"#;
+    assert!(metrics.lines().any(|found| found.starts_with(line)), "{metrics}");
+}
+
+/// The whole file of a server of two plugins, with this in it.
+fn file(more: &str) -> String {
+    File { clients: &["app"], url: "http://127.0.0.1:1/v1", more }.text()
+}
+
+#[tokio::test]
+async fn a_reload_asks_plugins_with_other_settings_anew_and_ends_no_answer() {
+    let models = |offered: &str, more: &str| {
+        let slow = "[plugins.bad-models]\nlimits = { output = \"1GiB\", fuel = 1_000_000_000_000, time = \"10m\" }\n";
+        format!("[providers.plugin]\nmodels = {offered}\n[plugins.manifold]\nconfig = {{ more = {more} }}\n{slow}")
+    };
+    let server = Server::with(&file(&models("[\"bad-models/endless\"]", "[\"first\"]"))).plugin("manifold").plugin("bad_models").start();
+    let app = with_key(&server, "app");
+    let mut going_on = app.chat_stream("plugin/bad-models/endless", "hello", json!({})).await;
+    assert!(going_on.next().await.expect("an event").is_some());
+    assert_eq!(app.chat("plugin/manifold/first", "hello", json!({})).await.refused(404), "model_not_found");
+    server.reconfigure(&file(&models("[\"*\"]", "[\"first\"]")));
+    assert_eq!(changed(&ask(&server).await.ok().json()), ["providers.plugin.models changed"]);
+    assert_eq!(app.chat("plugin/manifold/first", "hello", json!({})).await.ok().content(), "hello");
+    server.reconfigure(&file(&models("[\"*\"]", "[\"second\"]")));
+    ask(&server).await.ok();
+    assert_eq!(app.chat("plugin/manifold/second", "hello", json!({})).await.ok().content(), "hello");
+    assert_eq!(app.chat("plugin/manifold/first", "hello", json!({})).await.refused(404), "model_not_found");
+    // A limit that is smaller than what is held lets it go on, and lets nobody else in.
+    let small = "[limits.providers]\nretries = 0\n[limits.plugins]\nmodel_calls_per_plugin = 1\nqueue_time = \"10ms\"\n";
+    server.reconfigure(&file(&(models("[\"*\"]", "[\"second\"]") + small)));
+    ask(&server).await.ok();
+    assert_eq!(app.chat("plugin/bad-models/endless", "hello", json!({})).await.refused(503), "plugin_busy");
+    // A list that is no good leaves the one before in place.
+    server.reconfigure(&file(&(models("[\"*\"]", "[\"a b\"]") + small)));
+    ask(&server).await.ok();
+    server.wait_for_log("it calls a model `a b`");
+    app.chat("plugin/manifold/second", "hello", json!({})).await.ok();
+    for _ in 0..1_000 {
+        let event: Value = serde_json::from_str(&going_on.next().await.expect("an event").expect("more of it")).expect("JSON");
+        assert!(event["error"].is_null(), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_is_asked_again_when_its_list_is_old() {
+    let server = Server::with("[limits.plugins]\nmodels_ttl = \"1s\"\n").plugin("manifold").start();
+    let asked = |line: &str| line.contains("it is asked which models it has");
+    let first = server.wait_for_line(asked);
+    server.wait_for_line(|line| asked(line) && line != first);
 }
 
 #[tokio::test]

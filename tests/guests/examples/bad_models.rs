@@ -2,7 +2,7 @@
 
 use cofferdam_guest::{AnswerError, Delta, HookError, ModelInfo, Piece, Plugin, Question, answer};
 
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 15] = [
     "endless",
     "empty-deltas",
     "nothing",
@@ -17,6 +17,7 @@ const MODELS: [&str; 14] = [
     "huge",
     "other-choice",
     "statuses",
+    "sleeper",
 ];
 
 struct BadModels;
@@ -46,6 +47,9 @@ impl Plugin for BadModels {
             "hidden-text" => answer::piece(Piece::Other(r#"{"Content":"unseen"}"#.to_owned())),
             "loop" => loop {
                 core::hint::black_box(());
+            },
+            "sleeper" => loop {
+                std::thread::sleep(std::time::Duration::from_secs(3_600));
             },
             "trap" => panic!("it panics"),
             "late-trap" => {

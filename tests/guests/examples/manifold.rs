@@ -1,6 +1,9 @@
-//! A plugin of two models: `echo` repeats the question word by word, and `count` counts its words and says what it cost.
+//! A plugin of two models: `echo` repeats the question word by word, and `count` counts its words and says what it cost. Its settings may name
+//! more models, which answer as `echo` does.
 
-use cofferdam_guest::{AnswerError, Field, HookError, Message, ModelInfo, Plugin, Question, Rejection, Usage, answer};
+use std::collections::BTreeMap;
+
+use cofferdam_guest::{AnswerError, Field, HookError, Message, ModelInfo, Plugin, Question, Rejection, Usage, answer, config, log};
 
 struct Manifold;
 
@@ -9,7 +12,10 @@ impl Plugin for Manifold {
 
     fn models() -> Result<Vec<ModelInfo>, HookError> {
         let title = Some("Repeats what it is told".to_owned());
-        Ok(vec![ModelInfo { title, ..ModelInfo::new("echo") }, ModelInfo::new("count")])
+        log::info("it is asked which models it has");
+        let more = config::read::<BTreeMap<String, Vec<String>>>()?.remove("more").unwrap_or_default();
+        let own = [ModelInfo { title, ..ModelInfo::new("echo") }, ModelInfo::new("count")];
+        Ok(own.into_iter().chain(more.into_iter().map(ModelInfo::new)).collect())
     }
 
     fn answer(question: Question) -> Result<(), AnswerError> {
@@ -18,8 +24,7 @@ impl Plugin for Manifold {
             return Err(Rejection::new(451, "not_here", "Nobody answers that.").retry_after(7).into());
         }
         match question.model.as_str() {
-            "echo" => asked.split_inclusive(' ').for_each(answer::text),
-            _ => {
+            "count" => {
                 answer::status("counting", false);
                 answer::reasoning("One, two, …");
                 answer::text(&asked.split_whitespace().count().to_string());
@@ -27,6 +32,7 @@ impl Plugin for Manifold {
                 answer::usage(&Usage { prompt_tokens: 40, completion_tokens: 2, extra });
                 answer::finish("stop");
             }
+            _ => asked.split_inclusive(' ').for_each(answer::text),
         }
         Ok(())
     }
