@@ -44,7 +44,8 @@ mod wasi;
 mod written;
 
 pub use answer::{Answer, Said, Unanswered};
-pub use capability::{check_grant, http, kv};
+pub use capability::http::Outside;
+pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};

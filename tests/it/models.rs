@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
-use crate::reload::{File, ask, changed, with_key};
 use crate::packages::{NO_PYTHON, python_with, run, skipped, source};
+use crate::reload::{File, ask, changed, with_key};
 use crate::server::{Builder, Server};
 use crate::upstream::{Script, Upstream};
 

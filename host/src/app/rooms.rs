@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::plugin_models::PluginModels;
-use super::ports::Attempts;
+use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::kv::KvStore;
+use crate::sandbox::settings::Book;
+use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -30,8 +32,10 @@ const PROBLEMS_MAX: usize = 20;
 pub(super) struct Rooms {
     config: Config,
     secrets: llm::Secrets,
+    plugin_secrets: PluginSecrets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
+    kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
@@ -48,11 +52,12 @@ impl Rooms {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
         let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
-        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
+        let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
+        let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
             cache_dir: config.data_dir.join("compiled"),
@@ -61,7 +66,9 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
+        let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
@@ -73,7 +80,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -94,6 +101,9 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        if let Err(error) = self.kv.hand_over().await {
+            tracing::error!("what plugins keep could not be written: {error}");
+        }
         if let Err(error) = self.ledger.hand_over().await {
             tracing::error!("what was used up to now could not be written down: {error}");
         }
@@ -147,6 +157,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

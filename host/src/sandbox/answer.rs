@@ -67,12 +67,12 @@ impl Plugin {
 
     async fn run(&self, model: Box<str>, exchange: Exchange, reply: Reply) -> Result<(), Unanswered> {
         let Some(models) = &self.model else {
-            let call = self.callee.call(Hook::Answer, &exchange.id);
+            let call = self.callee.call(Hook::Answer, &exchange);
             return Err(Unanswered::Fault(call.failed(FaultKind::NoHook)));
         };
-        let call = models.callee.answering(Hook::Answer, &exchange.id, Some(reply));
+        let call = models.callee.answering(Hook::Answer, &exchange, Some(reply));
         models.check(&model).map_err(|kind| Unanswered::Fault(call.failed(kind)))?;
-        let guest = call.guest(&exchange.client).await.map_err(Unanswered::Fault)?;
+        let guest = call.guest().await.map_err(Unanswered::Fault)?;
         let (exports, function, env) = (self.exports.clone(), models.functions.answer, call.env.clone());
         let bytes = Request::bytes(&exchange);
         let work = async move {

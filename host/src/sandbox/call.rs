@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
+use super::capability::http::budgets;
 use super::capability::log::{Log, harmless};
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
@@ -14,11 +15,13 @@ use super::env::CallEnv;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
+use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
-use crate::chat::{Client, RequestId};
+use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
+use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
 /// Bytes of a guest's own text that a fault keeps.
@@ -44,6 +47,7 @@ pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
     /// Those of all plugins for calls of this kind, and their memory.
@@ -117,26 +121,38 @@ impl Shared {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+    /// `calls` is how many may run at once, and `pace` where they run.
+    pub(super) fn new(
+        name: Arc<str>,
+        version: Arc<str>,
+        limits: Limits,
+        settings: Live,
+        calls: usize,
+        pace: Pace,
+        shared: Arc<Shared>,
+    ) -> Self {
         let figures = shared.metrics.plugin(&name);
-        let (all, memory, pace) = (shared.permits.clone(), shared.memory.clone(), Arc::new(Pace::new()));
-        Self { name, version, limits, permits: Shares::new(calls), all, memory, pace, figures, shared }
+        let (settings, pace, permits) = (Arc::new(settings), Arc::new(pace), Shares::new(calls));
+        let (all, memory) = (shared.permits.clone(), shared.memory.clone());
+        Self { name, version, limits, settings, permits, all, memory, pace, figures, shared }
     }
 
-    /// The same for a plugin that is a model: its calls last as long as their replies, so that they have places and memory of their own.
-    pub(super) fn of_model(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+    /// The same plugin as a model: its calls last as long as their replies, so that they have places and memory of their own.
+    pub(super) fn of_model(&self, calls: usize, pace: Pace) -> Self {
+        let Self { name, version, limits, settings, figures, shared, .. } = self;
         let (all, memory) = (shared.models.clone(), shared.models_memory.clone());
-        Self { all, memory, ..Self::new(name, version, limits, calls, shared) }
+        let (permits, pace) = (Shares::new(calls), Arc::new(pace));
+        let (name, version, settings, figures) = (name.clone(), version.clone(), settings.clone(), figures.clone());
+        Self { name, version, limits: *limits, settings, permits, all, memory, pace, figures, shared: shared.clone() }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, calls: usize, shared: &Arc<Shared>) -> Self {
+    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, calls: usize, shared: &Arc<Shared>) -> Self {
         let Self { name, version, permits, all, memory, pace, figures, .. } = self;
         permits.resize(calls);
         let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
         let (name, version, all, memory) = (name.clone(), version.clone(), all.clone(), memory.clone());
-        Self { name, version, limits, permits, all, memory, pace, figures, shared: shared.clone() }
+        Self { name, version, limits, settings, permits, all, memory, pace, figures, shared: shared.clone() }
     }
 
     /// Whether its calls have these in common with those of the other plugins.
@@ -144,18 +160,32 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// A call for `request`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId) -> Call<'_> {
-        self.answering(hook, request, None)
+    /// A call for an exchange, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        self.answering(hook, exchange, None)
     }
 
     /// The same of a call that writes an answer to `reply`.
-    pub(super) fn answering(&self, hook: Hook, request: &RequestId, reply: Option<Reply>) -> Call<'_> {
+    pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
+        let http_calls = budgets::of(&self.name, &exchange.kept);
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls), reply)
+    }
+
+    /// A call of the host's own, for no exchange.
+    pub(super) fn call_of_host(&self, hook: Hook, why: &str) -> Call<'_> {
+        self.call_of(hook, &why.into(), Client::Host, None, None)
+    }
+
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>, reply: Option<Reply>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
+            client,
+            http_calls,
+            settings: self.settings.texts(),
+            figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
@@ -171,8 +201,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// `Busy` after `queue_time`.
-    pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
-        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+    pub(super) async fn guest(&self) -> Result<Guest, Fault> {
+        let (Callee { permits: own, all, memory, shared, .. }, client) = (self.callee, &self.env.client);
         let at_once = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?]));
         let permits = match at_once {
             Some(permits) => permits,

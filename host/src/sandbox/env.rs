@@ -6,8 +6,11 @@ use std::sync::Arc;
 use super::capability::log::Log;
 use super::capability::reply::Reply;
 use super::clocks::Clocks;
+use super::settings::Texts;
 use super::{Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
+use crate::outbound::Calls;
+use crate::telemetry::PluginFigures;
 
 /// One call's environment.
 pub(super) struct CallEnv {
@@ -15,7 +18,14 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// Whose share of the server it uses.
+    pub(super) client: Client,
+    /// What the plugin has asked of other servers for the exchange; none if there is no exchange.
+    pub(super) http_calls: Option<Arc<Calls>>,
     pub(super) limits: Limits,
+    /// As they were when the call began: no call sees two versions.
+    pub(super) settings: Arc<Texts>,
+    pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
     /// Where a model writes its answer; other calls have none.

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use wasmtime::Store;
@@ -15,9 +14,10 @@ use super::capability::log::harmless;
 use super::convert::value;
 use super::exports::{Exports, Model};
 use super::outcome::reported;
+use super::settings::Texts;
 use super::store::State;
 use super::{Fault, FaultKind, Hook};
-use crate::chat::{Client, Fields};
+use crate::chat::Fields;
 
 /// Bytes of a model's id, which goes into logs, the ledger and headers.
 const ID_BYTES: usize = 64;
@@ -34,8 +34,8 @@ pub(super) struct Models {
     pub(super) functions: Model,
     /// None until the plugin said it once.
     list: ArcSwapOption<Vec<ModelInfo>>,
-    /// The list is of the settings before these, or the plugin never said one.
-    outdated: AtomicBool,
+    /// The settings of which it is the list; none if it is to be asked for again anyway.
+    asked: ArcSwapOption<Texts>,
     most: usize,
 }
 
@@ -60,18 +60,18 @@ impl Verdict for Listed {
 impl Models {
     /// `most`: how many models the plugin may have.
     pub(super) fn new(callee: Callee, functions: Model, most: usize) -> Self {
-        Self { callee, functions, list: ArcSwapOption::empty(), outdated: AtomicBool::new(true), most }
+        Self { callee, functions, list: ArcSwapOption::empty(), asked: ArcSwapOption::empty(), most }
     }
 
     /// The same under other limits. The list stays until the plugin is asked again.
     pub(super) fn renewed(&self, callee: Callee, most: usize) -> Self {
         let list = ArcSwapOption::new(self.list.load_full());
-        Self { callee, functions: self.functions, list, outdated: AtomicBool::new(true), most }
+        Self { callee, functions: self.functions, list, asked: ArcSwapOption::empty(), most }
     }
 
     /// Whether the plugin has said no list yet under these settings.
     pub(super) fn is_outdated(&self) -> bool {
-        self.outdated.load(Ordering::Relaxed)
+        !self.asked.load().as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &self.callee.settings.texts()))
     }
 
     /// The models as the plugin said them last; none if it never did.
@@ -84,8 +84,9 @@ impl Models {
     /// # Errors
     /// The plugin's fault; the list stays as it was.
     pub(super) async fn ask(&self, exports: &Arc<Exports>) -> Result<(), Fault> {
-        let call = self.callee.call(Hook::Models, &"models".into());
-        let guest = call.guest(&Client::Host).await?;
+        let call = self.callee.call_of_host(Hook::Models, "models");
+        let settings = call.env.settings.clone();
+        let guest = call.guest().await?;
         let (exports, function, most) = (exports.clone(), self.functions.models, self.most);
         let work = async move {
             let ran = guest.run(async |store: &mut Store<State>| exports.call(store, function, ()).await).await;
@@ -96,7 +97,7 @@ impl Models {
         };
         let Listed(list) = call.settle(0, work).await.1?;
         self.list.store(Some(Arc::new(list)));
-        self.outdated.store(false, Ordering::Relaxed);
+        self.asked.store(Some(settings));
         Ok(())
     }
 

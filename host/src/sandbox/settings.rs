@@ -2,8 +2,11 @@
 //! `writeOnly` values masked for whoever reads them. The schema is the plugin's and so hostile: `bounds` refuses what would be dear to
 //! check, nothing is ever fetched, and no value of a setting stands in a message.
 
+mod book;
 mod bounds;
+mod change;
 mod defaults;
+mod live;
 mod mask;
 mod place;
 mod problem;
@@ -15,6 +18,12 @@ use serde_json::{Map, Value};
 use self::place::Root;
 use self::problem::{PROBLEMS_MAX, bounded};
 
+pub(super) use change::{delete, put, view};
+pub(super) use live::{Live, Texts};
+pub(super) use problem::told;
+
+pub use book::{Book, KeptSettings};
+pub use change::{ChangeError, SettingsView};
 pub use mask::MASK;
 pub use problem::{Problem, SETTINGS_BYTES_MAX};
 pub use store::{Expected, Kept, PluginStore, Put, StoreError};

@@ -1,6 +1,7 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod models;
 mod restore;
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,8 +18,6 @@ use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
 use crate::files::{self, Refused};
 use crate::sandbox::admit::{Admission, own_name};
-use crate::sandbox::models::Models;
-use crate::sandbox::plugin::Plugin;
 use crate::sandbox::refusal::{Refusal, short};
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
@@ -103,6 +102,24 @@ impl Scanner {
         self.publish_all();
     }
 
+    /// Waits for settings that change.
+    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
+        let book = self.admission.ports.settings.clone();
+        async move { book.hint().await }
+    }
+
+    /// Files that were refused are looked at again if their plugin's settings have changed.
+    pub(super) fn settings_changed(&mut self) {
+        let changed = self.admission.ports.settings.take_changed();
+        for (file, known) in &mut self.files {
+            let (stem, name) = (stem(file), own_name(stem(file)));
+            if changed.contains(stem) || changed.contains(&name) {
+                known.reconsider();
+            }
+        }
+        self.scan();
+    }
+
     /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
     /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
     pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
@@ -136,9 +153,12 @@ impl Scanner {
         let Some(plugin) = self.known(file).live.clone() else { return };
         match self.admission.relinked(&plugin) {
             Ok(None) => {}
-            Ok(Some(plugin)) => {
-                tracing::info!(file, plugin = plugin.name(), "plugin has new settings");
+            Ok(Some((plugin, refusal))) => {
+                tracing::info!(file, plugin = plugin.name(), "plugin was linked anew");
                 self.known(file).live = Some(Arc::new(plugin));
+                if let Some(refusal) = refusal {
+                    self.refuse(file, refusal);
+                }
             }
             Err(refusal) => {
                 self.known(file).live = None;
@@ -158,22 +178,6 @@ impl Scanner {
         self.settled(job, done);
         self.start();
         self.publish_all();
-    }
-
-    /// How long a list of models is good.
-    pub(super) fn models_ttl(&self) -> Duration {
-        self.limits.models_ttl
-    }
-
-    /// The live plugins that are models.
-    pub(super) fn models(&self) -> Vec<Arc<Plugin>> {
-        self.files.values().filter_map(|known| known.live.clone()).filter(|plugin| plugin.model.is_some()).collect()
-    }
-
-    /// Those that have not said under their settings which models they have.
-    pub(super) fn models_without_list(&self) -> Vec<Arc<Plugin>> {
-        let outdated = |plugin: &Arc<Plugin>| plugin.model.as_ref().is_some_and(Models::is_outdated);
-        self.models().into_iter().filter(outdated).collect()
     }
 
     /// Whether every file of the first scan was tried, for the first time that it is so.

@@ -91,7 +91,12 @@ async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::Unbounded
         }
         let ((debounce, poll), models_ttl) = (scanner.pauses(), scanner.models_ttl());
         let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
+        let settings = scanner.settings_change();
         tokio::select! {
+            () = settings => {
+                scanner.settings_changed();
+                lists.ask(scanner.models_without_list());
+            }
             () = scanner.settle() => lists.ask(scanner.models_without_list()),
             Some((settings, answer)) = changed.recv() => {
                 let registry = scanner.renew(settings);

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::custom::{self, Custom};
 use super::family::{Counters, Histograms, NAMES_MAX, histograms, plain, with_unit};
 use crate::telemetry::handles::{Handles, Named};
 
@@ -64,6 +65,8 @@ struct Families {
     bytes: Histograms<2>,
     skips: Counters<2>,
     log_lines_dropped: Counters<1>,
+    host_calls: Counters<3>,
+    custom: Arc<custom::Families>,
 }
 
 struct Plugin {
@@ -73,6 +76,9 @@ struct Plugin {
     calls: Handles<(&'static str, &'static str), Counter, 16>,
     hooks: Handles<&'static str, Hook, 4>,
     places: Handles<&'static str, Counter, 4>,
+    /// Capabilities times outcomes.
+    host_calls: Handles<(&'static str, &'static str), Counter, 32>,
+    custom: Custom,
 }
 
 struct Hook {
@@ -108,6 +114,8 @@ impl Plugins {
             bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
+            host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
+            custom: Arc::new(custom::Families::register(r)),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
@@ -149,6 +157,22 @@ impl PluginFigures {
         self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
     }
 
+    /// One call of a capability's function. `outcome` is `ok` or a word for the failure.
+    pub fn host_call(&self, capability: &'static str, outcome: &'static str) {
+        let plugin = &self.0;
+        plugin.host_calls.with((capability, outcome), || plugin.families.host_call(&plugin.name, capability, outcome), Counter::inc);
+    }
+
+    /// Adds to a counter of the plugin's own.
+    pub fn count(&self, name: &str, by: f64, labels: Vec<(String, String)>) {
+        self.0.custom.count(name, by, labels);
+    }
+
+    /// Adds a value to a histogram of the plugin's own.
+    pub fn observe(&self, name: &str, value: f64, labels: Vec<(String, String)>) {
+        self.0.custom.observe(name, value, labels);
+    }
+
     /// Log lines of one call over its limit.
     pub fn log_dropped(&self, lines: u64) {
         self.0.families.log_lines_dropped.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(lines);
@@ -158,6 +182,10 @@ impl PluginFigures {
 impl Families {
     fn call(&self, plugin: &str, hook: &str, outcome: &str) -> Counter {
         self.calls.get_or_create_owned(&[("plugin", plugin.into()), ("hook", hook.into()), ("outcome", outcome.into())])
+    }
+
+    fn host_call(&self, plugin: &str, capability: &str, outcome: &str) -> Counter {
+        self.host_calls.get_or_create_owned(&[("plugin", plugin.into()), ("capability", capability.into()), ("outcome", outcome.into())])
     }
 
     fn place(&self, plugin: &str, place: &str) -> Counter {
@@ -178,6 +206,8 @@ impl Families {
 
 impl Plugin {
     fn new(name: &str, families: Arc<Families>) -> Self {
-        Self { name: name.to_owned(), families, calls: Handles::new(), hooks: Handles::new(), places: Handles::new() }
+        let custom = Custom::new(name, families.custom.clone());
+        let (calls, hooks, places, host_calls) = (Handles::new(), Handles::new(), Handles::new(), Handles::new());
+        Self { name: name.to_owned(), families, calls, hooks, places, host_calls, custom }
     }
 }
