@@ -122,6 +122,7 @@ async fn a_failing_plugin_falls_back_and_one_stands_in_for_a_provider() {
         assert_eq!((refused.refused(451).as_str(), refused.header("retry-after")), ("not_here", Some("7")));
     }
     assert_eq!(upstream.requests().len(), asked, "what a plugin refused is asked of nobody else");
+    upstream.forget_responders();
     upstream.always(Script::stream().hang());
     let events = client.chat_stream("hedged", "hello", json!({})).await.all().await.expect("a stream");
     assert_eq!(text_of(&events), "hello");

@@ -123,6 +123,7 @@ impl PluginVendor {
             clock: Clock::new(idle, end),
             phase,
             time,
+            idle,
         };
         match mode {
             Mode::Whole => Ok(Reply::Whole(Whole::Parsed(self.whole(telling, exchange).await?.completion(name)))),
@@ -190,6 +191,7 @@ struct Telling {
     clock: Clock,
     phase: Phase,
     time: Duration,
+    idle: Duration,
 }
 
 impl Telling {
@@ -223,8 +225,8 @@ impl Telling {
     }
 
     fn late(&self, late: Late) -> Error {
-        let phase = if late == Late::Idle { Phase::Idle } else { self.phase };
-        Error::Timeout { provider: self.provider.to_string(), phase, limit: self.time }
+        let (phase, limit) = if late == Late::Idle { (Phase::Idle, self.idle) } else { (self.phase, self.time) };
+        Error::Timeout { provider: self.provider.to_string(), phase, limit }
     }
 
     fn count(&mut self, said: &PluginSaid) {
