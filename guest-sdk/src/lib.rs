@@ -28,6 +28,7 @@
 //! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
+pub mod answer;
 #[doc(hidden)]
 pub mod bindings;
 mod changes;
@@ -50,6 +51,7 @@ pub mod testing;
 #[doc(hidden)]
 pub use plugin::describe;
 
+pub use bindings::answers::exports::cofferdam::hooks::model::{AnswerError, Info as ModelInfo, Question};
 pub use bindings::imports::cofferdam::hooks::shapes::{
     Context, Data, Delta, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall,
     ToolCallPiece, Usage,

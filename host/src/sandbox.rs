@@ -6,6 +6,7 @@
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
+mod answer;
 mod bindings;
 mod call;
 mod capability;
@@ -27,6 +28,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod models;
 mod nested;
 mod outcome;
 mod outline;
@@ -41,7 +43,9 @@ mod store;
 mod stream;
 mod ticker;
 mod wasi;
+mod written;
 
+pub use answer::{Answer, Said, Unanswered};
 pub use capability::http::Outside;
 pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
@@ -51,6 +55,7 @@ pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
 pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
+pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};

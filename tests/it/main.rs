@@ -62,6 +62,7 @@ mod loading;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod missing;
+mod models;
 mod observability;
 mod openapi;
 mod outgoing;

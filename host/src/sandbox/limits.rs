@@ -69,6 +69,16 @@ pub struct ServerLimits {
     pub streams_memory: usize,
     /// Bytes of one reply that have arrived and wait for one stream hook.
     pub stream_buffer: usize,
+    /// Answers at once of plugins that are models; the pool of instances has as many further places.
+    pub model_calls: u32,
+    /// Of them, those of one plugin.
+    pub model_calls_per_plugin: u32,
+    /// Bytes of linear memory of all models' instances together. Apart from `memory`, because they live as long as their replies.
+    pub model_memory: usize,
+    /// Models of one plugin.
+    pub models_per_plugin: usize,
+    /// How long a plugin's list of models is good.
+    pub models_ttl: Duration,
     /// How long a call may wait for its permits.
     pub queue_time: Duration,
     /// Threads for calls that are not known to be short; 0: one for each processor.
@@ -106,8 +116,8 @@ pub struct ServerLimits {
 impl ServerLimits {
     /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
-        let Self { calls, streams, threads, .. } = *running;
-        *self = Self { calls, streams, threads, ..self.clone() };
+        let Self { calls, streams, model_calls, threads, .. } = *running;
+        *self = Self { calls, streams, model_calls, threads, ..self.clone() };
     }
 
     /// The number behind `threads`.
@@ -132,6 +142,13 @@ impl Default for ServerLimits {
             streams_memory: 2 << 30,
             // Some thousand deltas: more than arrives while one push runs.
             stream_buffer: 256 << 10,
+            // An answer may take minutes, most of it waiting; an instance in Rust takes some dozen KB meanwhile.
+            model_calls: 256,
+            model_calls_per_plugin: 128,
+            model_memory: 2 << 30,
+            // More than people choose from.
+            models_per_plugin: 64,
+            models_ttl: Duration::from_secs(300),
             queue_time: Duration::from_secs(1),
             threads: 0,
             // As `queue_time`: a client that waits longer is better told to come back.

@@ -59,23 +59,23 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls + limits.streams).expect("an engine"), Shares::new(1));
+        let (engine, permits, models) = (engine(3).expect("an engine"), Shares::new(1), Shares::new(1));
         let pushes = Arc::new(AtomicUsize::new(0));
+        let runs = {
+            let (permits, models, pushes) = (permits.clone(), models.clone(), pushes.clone());
+            move || permits.held() > 0 || models.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+        };
         let shared = Shared {
             guests: Arc::new(Guests::here()),
-            ticker: Arc::new(
-                Ticker::start(&engine, {
-                    let (permits, pushes) = (permits.clone(), pushes.clone());
-                    move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
-                })
-                .expect("a thread"),
-            ),
+            ticker: Arc::new(Ticker::start(&engine, runs).expect("a thread")),
             engine,
             permits,
             pushes,
             streams: Shares::new(limits.streams as usize),
             streams_memory: Budget::new(limits.streams_memory),
             stream_buffer: limits.stream_buffer,
+            models,
+            models_memory: Budget::new(limits.model_memory),
             memory: Budget::new(limits.memory),
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
