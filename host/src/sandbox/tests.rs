@@ -229,7 +229,7 @@ async fn other_settings_link_the_compiled_component_anew_and_a_grant_that_is_tak
     let sandbox = Sandbox::new(config(&[("pause", json!({"ms": 20}))]));
     let plugin = sandbox.admit(&guest::naps(&[20]), "a").await.expect("granted");
     let with = |own: PluginConfig| {
-        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, calls_per_plugin: 1, ..ServerLimits::default() };
+        let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, calls_per_plugin: 1, ..ServerLimits::default() };
         sandbox.admission.renewed([("napper".to_owned(), own)].into(), limits).relinked(&plugin)
     };
     assert!(matches!(with(config(&[("pause", json!({"ms": 20}))])), Ok(None)), "the same settings change nothing");
