@@ -14,6 +14,7 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::chat::Usage;
 use crate::config::Config;
@@ -24,7 +25,7 @@ use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge, Pocket};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Watcher};
+use crate::sandbox::{Compiler, DoneQueue, Registry, RegistryConfig, Watcher};
 use crate::storage::sqlite::backup::Parts;
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
@@ -44,6 +45,9 @@ pub struct App {
     /// Ends the watching of the plugin directory when it is dropped.
     _watcher: Watcher,
     flusher: Flusher,
+    /// Calls of done-hooks, which may be under way when the last connection has ended.
+    done: Arc<DoneQueue>,
+    drain_time: Duration,
     /// Held to the end: two servers on one data_dir would each miss what the other wrote.
     _data_dir: File,
 }
@@ -82,6 +86,7 @@ impl App {
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
         let llm = Arc::new(Llm::new(config.llm, secrets.clone(), attempts).context("the providers cannot be set up")?);
+        let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir,
             cache_dir: config.data_dir.join("compiled"),
@@ -93,7 +98,7 @@ impl App {
         let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
         let catalog = Catalog::open(config.pipelines, pipelines, llm.clone(), registry.clone(), config.pipelines_max, config.embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
-        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone() };
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done: done.clone() };
         let flusher = Flusher::start(ledger.clone(), flush);
         let (runner, shown) = (Arc::new(runner), knowledge.clone());
         let state = http::State { catalog, runner, registry: registry.clone(), knowledge: shown, ledger, metrics: metrics.clone() };
@@ -102,6 +107,7 @@ impl App {
             loading.loaded().await;
             pipelines.log_blocked();
         });
+        let drain_time = config.http.drain_time;
         let http = http::Config {
             listen: config.listen,
             limits: config.http,
@@ -110,7 +116,19 @@ impl App {
             ready_requires_plugins: config.ready_requires_plugins,
         };
         let server = Server::bind(http, state).await?;
-        Ok(Self { server, knowledge, registry, metrics, secrets, exporting: None, _watcher: watcher, flusher, _data_dir: data_dir })
+        Ok(Self {
+            server,
+            knowledge,
+            registry,
+            metrics,
+            secrets,
+            exporting: None,
+            _watcher: watcher,
+            flusher,
+            done,
+            drain_time,
+            _data_dir: data_dir,
+        })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -151,7 +169,18 @@ impl App {
     /// # Errors
     /// When the listener is lost.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let (told, mut stopped) = oneshot::channel();
+        let shutdown = async {
+            shutdown.await;
+            let _ = told.send(Instant::now());
+        };
         let served = self.server.serve(shutdown).await;
+        // What is left of the time belongs to the done-hooks; connections have had theirs.
+        let since = stopped.try_recv().unwrap_or_else(|_| Instant::now());
+        let cut = self.done.drain(since + self.drain_time).await;
+        if cut > 0 {
+            tracing::warn!(cut, "calls of done-hooks did not end within `drain_time` and are cut");
+        }
         self.flusher.finish().await;
         if let Some((stop, sending)) = self.exporting {
             drop(stop);

@@ -44,6 +44,7 @@ mod cors;
 mod crash;
 mod deploy;
 mod dialects;
+mod done;
 mod embeddings;
 mod fallback;
 mod field;

@@ -16,4 +16,4 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use cofferdam::hooks::{log, shapes as types};
-pub(super) use exports::cofferdam::hooks::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
+pub(super) use exports::cofferdam::hooks::{embedder, model, plugin, post_hook, pre_hook, stream_hook};

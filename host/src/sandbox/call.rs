@@ -23,16 +23,26 @@ use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_spa
 /// Bytes of a guest's own text that a fault keeps.
 const TEXT_BYTES: usize = 500;
 
+/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
+const DONE_PATIENCE: u32 = 30;
+
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
+    pub(super) done: Background,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Guests,
     pub(super) ticker: Ticker,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What calls that nobody waits for have of their own, so that they take none of what requests need.
+pub(super) struct Background {
+    pub(super) permits: Shares,
+    pub(super) memory: Arc<Budget>,
 }
 
 /// Who is called: what all calls of one plugin have in common.
@@ -88,11 +98,24 @@ pub(super) struct Checked<U> {
     check: Duration,
 }
 
+impl Shared {
+    /// How long a call of that hook may be without a thread.
+    fn starve_time(&self, hook: Hook) -> Duration {
+        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
+        self.starve_time.saturating_mul(times)
+    }
+}
+
 impl Callee {
     /// `calls` is how many may run at once.
     pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
         Self { name, version, limits, permits: Shares::new(calls), pace: Pace::new(), figures, shared }
+    }
+
+    /// What calls that nobody waits for have of their own.
+    pub(super) fn background(&self) -> &Background {
+        &self.shared.done
     }
 
     /// A call for `request`, whose clocks start when it runs.
@@ -104,7 +127,7 @@ impl Callee {
             request: request.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
-            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -131,6 +154,13 @@ impl Call<'_> {
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
     }
 
+    /// The guest of a call that nobody waits for, which has its permits: one of the plugin's and one of all calls of its kind.
+    pub(super) fn background(&self, permits: [Share; 2]) -> Guest {
+        let shared = &self.callee.shared;
+        shared.ticker.wake();
+        Guest { env: self.env.clone(), shared: shared.clone(), permits }
+    }
+
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
     /// Dropping the future ends the guest.
     ///
@@ -147,9 +177,13 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (pace, bytes), work).await;
+        // A call that nobody waits for says nothing of how long requests wait for the plugin.
+        let pace = (self.env.hook != Hook::Done).then_some(pace);
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, pace.map(|pace| (pace, bytes)), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
-        pace.ran(place, spent.running + check, bytes);
+        if let Some(pace) = pace {
+            pace.ran(place, spent.running + check, bytes);
+        }
         let call = HookCall {
             hook: self.env.hook.word(),
             outcome: verdict.as_ref().map_or_else(FaultKind::word, U::word),
@@ -198,7 +232,8 @@ impl Guest {
     pub(super) async fn run<T>(self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Ran<T> {
         let Self { env, shared, permits } = self;
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let mut store = match store(&shared.engine, &shared.memory, env.clone()) {
+        let memory = if env.hook == Hook::Done { &shared.done.memory } else { &shared.memory };
+        let mut store = match store(&shared.engine, memory, env.clone()) {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));
