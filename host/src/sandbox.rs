@@ -51,7 +51,7 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
+pub use registry::{ChangeError, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Watcher};
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,7 @@ mod missing;
 mod observability;
 mod openapi;
 mod outputs;
+mod plugin_routes;
 mod providers_table;
 mod responses;
 mod retrieval;

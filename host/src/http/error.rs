@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::echo::Echo;
 use crate::chat::codec::Invalid;
-use crate::{ledger, pipeline, rag};
+use crate::{ledger, pipeline, rag, sandbox};
 
 /// Why a request got no answer of its own.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,8 @@ pub(super) enum Failure {
     /// An upload that failed in its middle; the files before that are stored.
     #[error("after {} stored files", stored.len())]
     Upload { stored: Vec<String>, source: rag::Error },
+    #[error(transparent)]
+    Plugin(#[from] sandbox::ChangeError),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
     /// A panic of ours, caught so that others on the connection go on.

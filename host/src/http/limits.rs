@@ -44,6 +44,8 @@ pub struct Limits {
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
+    /// How long an upload of a plugin waits until it was tried.
+    pub admission_time: Duration,
     /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
     /// Requests at once on `/v1`, from their body's last byte to their answer's; more are answered 503 at once. Clients share them.
@@ -102,6 +104,8 @@ impl Default for Limits {
             // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
             upload_bytes: 10 << 20,
             upload_files: 32,
+            // A Python component takes 20 s to compile.
+            admission_time: Duration::from_secs(60),
             // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.
             connections: 1024,
             // Half of the connections may work while the others idle.

@@ -32,6 +32,7 @@ const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "body_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
     ("limits.http", "response_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
+    ("limits.http", "admission_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
     ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "requests", "1", "1_000_000", "0", "1_000_001"),

@@ -10,7 +10,7 @@ use crate::http::error::{Failure, Refusal};
 use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::sandbox::{ChangeError, Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
 
 const REQUEST: &str = "invalid_request_error";
@@ -38,6 +38,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             }
             response
         }
+        Failure::Plugin(error) => changed(error),
         Failure::Ledger(error) => report(error),
         Failure::Panicked => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
     }
@@ -232,6 +233,23 @@ fn report(error: &ledger::Error) -> ErrorResponse {
         ledger::Error::TooMany { .. } => ErrorResponse::new(400, REQUEST, "report_too_large", error.to_string()),
         ledger::Error::Store(_) => ErrorResponse::new(500, SERVER, "usage_store_failed", INTERNAL),
     }
+}
+
+/// A change of the plugin directory. What the operator's disk is short of stays in the log.
+fn changed(error: &ChangeError) -> ErrorResponse {
+    let (status, kind, code) = match error {
+        ChangeError::Name => return ErrorResponse::new(400, REQUEST, "invalid_value", error.to_string()).param("name"),
+        ChangeError::NotFound(_) => (404, NOT_FOUND, "plugin_not_found"),
+        ChangeError::Refused(_) => (422, REQUEST, "plugin_refused"),
+        ChangeError::Full(_) => return ErrorResponse::new(409, REQUEST, "too_many_plugins", error.to_string()).hopeless(),
+        ChangeError::Link(_) | ChangeError::ReadOnly => {
+            return ErrorResponse::new(409, REQUEST, "plugin_read_only", error.to_string()).hopeless();
+        }
+        ChangeError::NoPrevious(_) => return ErrorResponse::new(409, REQUEST, "no_previous_version", error.to_string()).hopeless(),
+        ChangeError::Busy => return ErrorResponse::new(503, SERVER, "plugins_busy", error.to_string()).after(1),
+        ChangeError::Io(_) => return ErrorResponse::new(500, SERVER, "plugin_store_failed", INTERNAL),
+    };
+    ErrorResponse::new(status, kind, code, error.to_string())
 }
 
 fn put(error: &PutError) -> ErrorResponse {

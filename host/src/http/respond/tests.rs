@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::chat::codec::Invalid;
 use crate::pipeline::{self, Problem, PutError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
+use crate::sandbox::{ChangeError, Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -156,6 +156,20 @@ fn failures() -> Vec<Failure> {
             .map(Failure::Put),
     );
     all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    all.extend(
+        [
+            ChangeError::Name,
+            ChangeError::NotFound("guard".into()),
+            ChangeError::Refused("not a component".into()),
+            ChangeError::Full(9),
+            ChangeError::Link("guard.wasm".into()),
+            ChangeError::ReadOnly,
+            ChangeError::NoPrevious("guard.wasm".into()),
+            ChangeError::Busy,
+            ChangeError::Io("disk /secret is full".into()),
+        ]
+        .map(Failure::Plugin),
+    );
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all

@@ -2,11 +2,12 @@
 //! Who holds a snapshot keeps its versions until it lets go of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::desk::Desk;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
 
@@ -39,6 +40,10 @@ pub struct Registry {
     status: ArcSwap<Vec<PluginStatus>>,
     /// Whether every file that was there at the start was tried.
     loaded: watch::Sender<bool>,
+    /// Told of each publication.
+    changed: watch::Sender<()>,
+    /// Where changes of the directory are handed in.
+    desk: OnceLock<Desk>,
 }
 
 /// One line of `GET /api/v1/plugins`.
@@ -122,6 +127,22 @@ impl Registry {
     pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {
         self.live.store(Arc::new(plugins));
         self.status.store(Arc::new(status));
+        self.changed.send_replace(());
+    }
+
+    /// Tells of what is published from now on, and of what is there.
+    pub(super) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn desk(&self) -> Option<&Desk> {
+        self.desk.get()
+    }
+
+    /// The loader takes changes from there.
+    pub(super) fn set_desk(&self, desk: Desk) {
+        // There is one loader.
+        let _ = self.desk.set(desk);
     }
 
     pub(super) fn set_loaded(&self) {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::desk::{Asked, Desk};
 use super::live::Registry;
 use super::scan::Scanner;
 use crate::sandbox::ServerLimits;
@@ -31,6 +32,8 @@ impl Watcher {
         let (stop, stopped) = oneshot::channel();
         let (debounce, poll) = (limits.debounce, limits.poll);
         let events = events(&scanner, hints.clone());
+        let (desk, asked) = Desk::open(limits.file_bytes);
+        registry.set_desk(desk);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
             let _events = events;
@@ -38,7 +41,7 @@ impl Watcher {
                 tokio::select! {
                     biased;
                     _ = stopped => {}
-                    () = load(scanner, &registry, &hints, debounce, poll) => {}
+                    () = load(scanner, &registry, &hints, asked, debounce, poll) => {}
                 }
             });
         })?;
@@ -47,7 +50,14 @@ impl Watcher {
 }
 
 /// Scans and admits for ever.
-async fn load(mut scanner: Scanner, registry: &Registry, hints: &Notify, debounce: Duration, poll: Duration) {
+async fn load(
+    mut scanner: Scanner,
+    registry: &Registry,
+    hints: &Notify,
+    mut asked: mpsc::Receiver<Asked>,
+    debounce: Duration,
+    poll: Duration,
+) {
     scanner.scan();
     let mut next = Instant::now() + poll;
     // The moment at which hints are acted upon, and the latest one if they keep coming.
@@ -65,6 +75,13 @@ async fn load(mut scanner: Scanner, registry: &Registry, hints: &Notify, debounc
                 let now = Instant::now();
                 let latest = gathered.map_or(now + debounce * DEBOUNCES_MAX, |(_, latest)| latest);
                 gathered = Some((now + debounce, latest));
+            }
+            // Those who wait for it are in `registry`, so that this ends with it.
+            Some(Asked { change, made }) = asked.recv() => {
+                let outcome = scanner.make(&change);
+                (gathered, next) = (None, Instant::now() + poll);
+                // Whoever asked may have gone away.
+                let _ = made.send(outcome);
             }
             () = sleep_until(due) => {
                 scanner.scan();
