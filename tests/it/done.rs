@@ -91,7 +91,7 @@ async fn a_stream_is_not_held_back_for_a_done_hook_and_its_pieces_are_told_toget
     says(&told(&server, "responses"), &["replies=over responses ", "error=none "]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_broke_and_one_that_its_client_left_are_told_as_far_as_they_went() {
     let (server, client, upstream) = teller("").await;
     upstream.next(Script::stream().event(&delta("half")).cut());
