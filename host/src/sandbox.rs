@@ -43,7 +43,7 @@ mod wasi;
 pub use capability::check_grant;
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
-pub use done::{Done, DoneQueue, Timing, message_bytes};
+pub use done::{Done, DoneQueue, DoneRoom, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;

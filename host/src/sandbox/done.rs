@@ -19,7 +19,7 @@ use super::store::State;
 use super::{Fault, FaultKind, Hook};
 use crate::chat::{Client, Json, Message, Metadata, RequestId};
 use crate::fair::Share;
-pub use queue::DoneQueue;
+pub use queue::{DoneQueue, DoneRoom};
 
 /// An exchange that is over, as done-hooks are told of it.
 #[derive(Debug)]

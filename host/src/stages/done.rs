@@ -9,8 +9,7 @@ use super::HookStage;
 use crate::chat::account::{Closing, Teller, Told};
 use crate::chat::gathered::Replies;
 use crate::chat::{Client, Exchange, Message, RequestId, Tries, codec};
-use crate::fair::Share;
-use crate::sandbox::{Done, DoneQueue, Hook, Plugin, Plugins, Timing, message_bytes};
+use crate::sandbox::{Done, DoneQueue, DoneRoom, Hook, Plugin, Plugins, Timing, message_bytes};
 
 /// What is known of the exchange when it begins.
 struct Pending {
@@ -23,7 +22,7 @@ struct Pending {
     streamed: bool,
     tries: Tries,
     /// What is kept of it.
-    share: Share,
+    room: DoneRoom,
 }
 
 /// Opens the exchange's account if a plugin of the stage is to be told of it.
@@ -34,7 +33,7 @@ pub fn begin(stage: &HookStage, plugins: &Plugins, exchange: &Exchange, queue: &
         return;
     }
     let bytes = exchange.messages.iter().map(message_bytes).sum();
-    let Some(share) = queue.keep(&exchange.client, bytes) else { return queue.refuse(&told, &exchange.id) };
+    let Some(room) = queue.keep(&exchange.client, bytes) else { return queue.refuse(&told, &exchange.id) };
     let pending = Pending {
         queue: queue.clone(),
         plugins: told,
@@ -44,7 +43,7 @@ pub fn begin(stage: &HookStage, plugins: &Plugins, exchange: &Exchange, queue: &
         client: exchange.client.clone(),
         streamed: exchange.stream,
         tries: exchange.tries.clone(),
-        share,
+        room,
     };
     exchange.account.open(exchange.messages.clone(), queue.reply_bytes(), Box::new(pending));
 }
@@ -56,14 +55,14 @@ pub fn is_all(stage: &HookStage, plugins: &Plugins) -> bool {
 
 impl Teller for Pending {
     fn grow(&mut self, bytes: usize) -> bool {
-        self.share.grow(bytes)
+        self.room.grow(bytes)
     }
 
     fn tell(self: Box<Self>, told: Told) {
         let queue = self.queue.clone();
         // The connection does not wait for a reply to be read again.
         queue.prepare(async move {
-            // Its share is given back when it counts in the queue of each plugin.
+            // Its room is given back when it counts in the queue of each plugin.
             self.queue.push(&self.plugins, &Arc::new(self.done(told)));
         });
     }

@@ -35,6 +35,9 @@ pub struct DoneQueue {
     pending: watch::Sender<usize>,
 }
 
+/// Room for what is kept of one exchange that is under way, until it is dropped.
+pub struct DoneRoom(Share);
+
 /// What waits for one plugin, whichever version of it, and what runs of it.
 struct Lane {
     entries: Shares,
@@ -60,6 +63,13 @@ struct Entry {
 /// A task that counts until it is dropped.
 struct Pending(watch::Sender<usize>);
 
+impl DoneRoom {
+    /// Takes so many bytes more; false if there is no room for them.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        self.0.grow(bytes)
+    }
+}
+
 impl DoneQueue {
     /// On the runtime that this is called on.
     pub fn new(limits: ServerLimits, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -73,8 +83,8 @@ impl DoneQueue {
     }
 
     /// Room for so many bytes of an exchange that is under way, if there is any for its caller.
-    pub fn keep(&self, client: &Client, bytes: usize) -> Option<Share> {
-        self.kept.take(client, bytes)
+    pub fn keep(&self, client: &Client, bytes: usize) -> Option<DoneRoom> {
+        self.kept.take(client, bytes).map(DoneRoom)
     }
 
     /// Runs what makes a call ready, which nobody waits for and a drain does.
