@@ -3,6 +3,7 @@
 //! Invariants: no byte is kept that the teller did not agree to; an account that was opened is told or given up once, however the exchange ends.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::gathered::{Gathered, Replies};
-use super::{Completion, Frames, Message, Metadata};
+use super::{Completion, Frames, Json, Message};
+
+/// As the exchange has it.
+type Metadata = BTreeMap<String, Json>;
 
 /// The account of an exchange.
 #[derive(Clone, Default)]

@@ -3,10 +3,9 @@
 
 mod queue;
 pub(super) mod shape;
+mod told;
 
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasmtime::Store;
 
@@ -14,64 +13,14 @@ use super::bindings::types::HookError;
 use super::call::Verdict;
 use super::outcome::reported;
 use super::plugin::Plugin;
-use super::shapes;
 use super::store::State;
 use super::{Fault, FaultKind, Hook};
-use crate::chat::{Client, Json, Message, Metadata, RequestId};
 use crate::fair::Share;
 pub use queue::{DoneQueue, DoneRoom};
-
-/// An exchange that is over, as done-hooks are told of it.
-#[derive(Debug)]
-pub struct Done {
-    pub id: RequestId,
-    pub pipeline: Arc<str>,
-    pub caller: Option<Arc<str>>,
-    /// Whose share of the queue it uses.
-    pub client: Client,
-    pub streamed: bool,
-    /// Tries at providers.
-    pub attempts: u32,
-    /// As the client sent them.
-    pub request: Vec<Message>,
-    /// As the client saw them.
-    pub replies: Vec<Message>,
-    pub target: Option<String>,
-    pub model: String,
-    /// In OpenAI's form.
-    pub usage: Option<Json>,
-    pub status: u16,
-    pub error: Option<Cow<'static, str>>,
-    pub timing: Timing,
-    pub metadata: Metadata,
-}
-
-/// When it was.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timing {
-    /// None if there was no byte.
-    pub first_byte: Option<Duration>,
-    pub total: Duration,
-    /// Since 1970.
-    pub started_at: Duration,
-}
+pub use told::{Done, Timing, message_bytes};
 
 /// A done-hook that ended well.
 struct Told;
-
-/// About how many bytes a message takes.
-pub fn message_bytes(message: &Message) -> usize {
-    shapes::message_bytes(message)
-}
-
-impl Done {
-    /// About how many bytes it takes.
-    fn bytes(&self) -> usize {
-        let messages = self.request.iter().chain(&self.replies).map(message_bytes).sum::<usize>();
-        let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.get().len()).sum::<usize>();
-        size_of::<Self>() + messages + metadata
-    }
-}
 
 impl Plugin {
     /// Tells the plugin of an exchange. `permits` are one of the plugin's and one of all done-hooks.

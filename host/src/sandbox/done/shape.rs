@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::component::{ComponentType, Lower};
 
-use super::Done;
+use super::told::{self, Done};
 use crate::sandbox::shapes::{Context, Field, Message, Usage};
 
 #[derive(ComponentType, Lower)]
@@ -45,7 +45,7 @@ impl<'a> Exchange<'a> {
             attempt: done.attempts,
             deadline_ms: millis(time),
         };
-        let super::Timing { first_byte, total, started_at } = done.timing;
+        let told::Timing { first_byte, total, started_at } = done.timing;
         Self {
             context,
             request: done.request.iter().map(Message::of).collect(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::desk::Desk;
+use super::change::Desk;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
 

@@ -8,7 +8,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::desk::{Asked, Desk};
+use super::change::{Asked, Desk};
 use super::live::Registry;
 use super::scan::Scanner;
 use crate::sandbox::ServerLimits;

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Scanner, told, unreadable};
 use crate::files::Refused;
-use crate::sandbox::registry::desk::{self, Change, ChangeError};
+use crate::sandbox::registry::change::{Change, ChangeError};
+use crate::sandbox::registry::desk;
 use crate::sandbox::registry::known::stem;
 
 impl Scanner {
