@@ -11,6 +11,7 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use super::desk;
 use super::known::{Backoff, Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
