@@ -22,6 +22,9 @@ const CONFIG: &str = r#"
     ]
 "#;
 
+/// The type of a form whose parts are divided by `--x`.
+const FORM: &str = "multipart/form-data; boundary=x";
+
 async fn put(client: &Client, name: &str, bytes: Vec<u8>) -> Answer {
     client.send(Method::POST, &format!("/api/v1/plugins?name={name}"), Some("application/wasm"), bytes.into()).await
 }
@@ -116,7 +119,6 @@ async fn a_form_names_the_plugin_by_its_file_and_other_bodies_are_refused() {
         [head.as_bytes(), bytes, b"\r\n--x--\r\n"].concat().into()
     };
     let send = async |kind: &str, body: Bytes| client.send(Method::POST, "/api/v1/plugins", Some(kind), body).await;
-    const FORM: &str = "multipart/form-data; boundary=x";
     assert_eq!(send(FORM, form("file", "guard.wasm", b"text")).await.refused(422), "plugin_refused");
     assert_eq!(send(FORM, form("other", "guard.wasm", b"text")).await.refused(400), "invalid_value");
     assert_eq!(send(FORM, form("file", "../guard.wasm", b"text")).await.refused(400), "invalid_value");

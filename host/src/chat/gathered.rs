@@ -60,7 +60,9 @@ impl Gathered {
     pub fn delta(&mut self, delta: &Delta, grow: Grow<'_>) {
         let Delta::Piece { choice, piece } = delta else { return };
         match piece {
-            Piece::Begin | Piece::Finish(_) | Piece::Beside(_) => drop(self.choice(*choice, grow)),
+            Piece::Begin | Piece::Finish(_) | Piece::Beside(_) => {
+                self.choice(*choice, grow);
+            }
             Piece::Text(text) => self.append(*choice, text, grow, |choice| &mut choice.text),
             Piece::Reasoning(text) => self.append(*choice, text, grow, |choice| &mut choice.reasoning),
             Piece::Refusal(text) => self.append(*choice, text, grow, |choice| &mut choice.refusal),

@@ -8,7 +8,7 @@ use crate::server::{PATIENCE, Server};
 use crate::upstream::{Script, Upstream};
 
 /// A server whose done-hooks are the teller's and those of a plugin that misbehaves.
-async fn abused(how: &str, more: &str) -> (Server, Client) {
+async fn abused(how: &str, more: &str) -> (Server, Client, Upstream) {
     let upstream = Upstream::start().await;
     upstream.always(Script::json(200, &reply("fine")));
     // Nothing but the end of the server ends what sleeps; a busy machine does not end what uses up another limit.
@@ -17,9 +17,7 @@ async fn abused(how: &str, more: &str) -> (Server, Client) {
     let config = config("\"done-abuser\", \"teller\"", &more, &upstream.url());
     let server = Server::with(&config).plugin_as("teller_1", "teller").plugin("done_abuser").plugin("edits").start();
     let client = Client::of(server.address);
-    // It answers as long as the server asks.
-    std::mem::forget(upstream);
-    (server, client)
+    (server, client, upstream)
 }
 
 /// Waits until the figures have a line that begins like this, with a number that is not 0.
@@ -40,7 +38,7 @@ async fn counted(client: &Client, start: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_fail_is_logged_and_counted_and_takes_nothing_from_the_client_or_from_other_plugins() {
     for (how, outcome) in [("loop", "fuel"), ("trap", "trapped"), ("memory", "memory"), ("error", "reported"), ("flood", "ok")] {
-        let (server, client) = abused(how, "").await;
+        let (server, client, _upstream) = abused(how, "").await;
         let answer = client.chat("p", how, json!({})).await.ok();
         assert_eq!((answer.content().as_str(), answer.header("x-cofferdam-skipped")), ("fine", None), "{how}");
         told(&server, how);
@@ -56,7 +54,7 @@ async fn each_way_to_fail_is_logged_and_counted_and_takes_nothing_from_the_clien
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_over_a_plugins_queue_are_dropped_and_counted_and_every_one_of_the_others_is_made() {
     let more = "[limits.plugins]\ndone_queue = 4\ndone_calls_per_plugin = 1\ndone_calls = 2\n";
-    let (server, client) = abused("sleep", more).await;
+    let (server, client, _upstream) = abused("sleep", more).await;
     for question in 0..12 {
         client.chat("p", &format!("q{question}"), json!({})).await.ok();
         // The teller's own queue has four places, too.
@@ -70,7 +68,7 @@ async fn calls_over_a_plugins_queue_are_dropped_and_counted_and_every_one_of_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_finds_no_room_is_not_told_and_is_answered_all_the_same() {
-    let (_server, client) = abused("flood", "[limits.plugins]\ndone_bytes = \"64KiB\"\n").await;
+    let (_server, client, _upstream) = abused("flood", "[limits.plugins]\ndone_bytes = \"64KiB\"\n").await;
     let answer = client.chat("p", &"long ".repeat(20_000), json!({})).await.ok();
     assert_eq!(answer.content(), "fine");
     for plugin in ["teller", "done-abuser"] {
@@ -81,7 +79,7 @@ async fn an_exchange_that_finds_no_room_is_not_told_and_is_answered_all_the_same
 #[tokio::test(flavor = "multi_thread")]
 async fn a_done_hook_that_never_ends_keeps_no_server_from_stopping_and_the_log_says_what_was_cut() {
     let patient = "[limits.http]\ndrain_time = \"100ms\"\n";
-    let (mut server, client) = abused("sleep", patient).await;
+    let (mut server, client, _upstream) = abused("sleep", patient).await;
     client.chat("p", "stop", json!({})).await.ok();
     told(&server, "stop");
     counted(&client, r#"cofferdam_plugin_done_waiting{plugin="done-abuser"}"#).await;

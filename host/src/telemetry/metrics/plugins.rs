@@ -158,7 +158,7 @@ impl PluginFigures {
         self.0.families.done_waiting.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(change);
     }
 
-    /// A call of its done-hook was dropped. `reason` is a fixed word: `queue`, `bytes` or `shutdown`.
+    /// A call of its done-hook was dropped. `reason` is a fixed word: `queue` or `bytes`.
     pub fn done_dropped(&self, reason: &'static str) {
         self.0.families.done_dropped.get_or_create(&[("plugin", self.0.name.clone()), ("reason", reason.to_owned())]).inc();
     }
