@@ -239,11 +239,14 @@ mod tests {
     async fn a_drain_waits_for_what_is_on_its_way_and_no_longer_than_it_may() {
         let queue = queue(ServerLimits::default());
         assert_eq!(queue.drain(Instant::now()).await, 0);
-        queue.prepare(tokio::time::sleep(Duration::from_secs(2)));
+        let (end, ends) = tokio::sync::oneshot::channel::<()>();
+        queue.prepare(async { drop(ends.await) });
         let begun = Instant::now();
         assert_eq!(queue.drain(begun + Duration::from_secs(1)).await, 1);
-        assert_eq!(queue.drain(begun + Duration::from_secs(3)).await, 0);
-        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        drop(end);
+        assert_eq!(queue.drain(begun + Duration::from_secs(60)).await, 0);
+        assert_eq!(begun.elapsed(), Duration::from_secs(1), "it waits no longer than it must");
     }
 
     #[tokio::test]
