@@ -164,8 +164,8 @@ async fn an_upload_that_nobody_waits_for_is_accepted_and_one_too_many_is_not() {
     let server = Server::with(config).start();
     let client = Client::of(server.address);
     let answer = put(&client, "bare", components().bytes("bare")).await;
-    // With no time at all the loader may not have written it yet.
-    assert!(matches!(answer.status.as_u16(), 202 | 503), "{answer:?}");
+    // It may have been quick.
+    assert!(matches!(answer.status.as_u16(), 201 | 202), "{answer:?}");
     server.wait_for_log("plugin loaded");
     let full = Server::with("[limits.plugins]\nfiles = 1\n").plugin("bare").start();
     let client = Client::of(full.address);

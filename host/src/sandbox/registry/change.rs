@@ -49,8 +49,8 @@ pub enum ChangeError {
         "no version before the one that serves is kept of `{0}`: one is kept when an upload takes its place, and none when a file was dropped"
     )]
     NoPrevious(String),
-    /// The loader is busy; the directory is as it was.
-    #[error("other files are being loaded; try again shortly")]
+    /// The loader has too much to do, or takes long.
+    #[error("other changes are under way; GET /api/v1/plugins tells whether this one was made; try again shortly")]
     Busy,
 }
 

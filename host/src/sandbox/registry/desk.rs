@@ -4,6 +4,7 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -17,6 +18,8 @@ use crate::sandbox::admit::own_name;
 
 /// How the name of a file begins that is not whole yet. Hidden names are no plugins.
 pub(super) const UNFINISHED: &str = ".uploading-";
+/// How long the loader may take for what it was asked for before.
+const LOADER_TIME: Duration = Duration::from_secs(10);
 /// How the name of the version begins that an upload took the place of. The hash of what did so follows, and the file's name.
 const PREVIOUS: &str = ".previous-";
 impl Registry {
@@ -85,6 +88,8 @@ impl Registry {
         let (made, outcome) = oneshot::channel();
         let Some(Desk { changes, .. }) = self.desk() else { return Err(ChangeError::Busy) };
         changes.try_send(Asked { change, made }).map_err(|_| ChangeError::Busy)?;
+        // A change takes no longer than to look at a file and to write it, and who asked is to know whether it was made.
+        let until = until.max(Instant::now() + LOADER_TIME);
         timeout_at(until, outcome).await.map_err(|_| ChangeError::Busy)?.map_err(|_| ChangeError::Busy)?
     }
 
