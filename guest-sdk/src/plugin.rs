@@ -1,9 +1,9 @@
-//! What a plugin author implements. One trait for both hooks, so that a plugin is one `impl`; `export!` says which of them the
+//! What a plugin author implements. One trait for all hooks, so that a plugin is one `impl`; `export!` says which of them the
 //! component really has.
 
 use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
-use crate::bindings::{post, pre};
-use crate::{HookError, PostOutcome, PreOutcome, Reply, Request};
+use crate::bindings::{done, post, pre};
+use crate::{Exchange, HookError, PostOutcome, PreOutcome, Reply, Request};
 
 /// A plugin. Everything has a default; implement the hooks that [`export!`](crate::export!) names.
 pub trait Plugin {
@@ -30,6 +30,15 @@ pub trait Plugin {
     /// What kept the hook from its work; the operator's `on_failure` decides what becomes of the reply.
     fn on_reply(_reply: Reply) -> Result<PostOutcome, HookError> {
         Err(HookError::Unsupported("the plugin exports `post_hook` but has no `on_reply`".to_owned()))
+    }
+
+    /// Runs after the client has everything, from a queue; nothing waits for it, and nothing that it does changes the reply. Where the queue is
+    /// full, calls are dropped and counted. The default fails, as that of `on_request` does.
+    ///
+    /// # Errors
+    /// What kept the hook from its work; it stands in the log, and the call is not tried again.
+    fn on_done(_exchange: Exchange) -> Result<(), HookError> {
+        Err(HookError::Unsupported("the plugin exports `done_hook` but has no `on_done`".to_owned()))
     }
 }
 
@@ -65,6 +74,12 @@ impl<P: Plugin> post::exports::cofferdam::hooks::post_hook::Guest for P {
     }
 }
 
+impl<P: Plugin> done::exports::cofferdam::hooks::done_hook::Guest for P {
+    fn on_done(exchange: Exchange) -> Result<(), HookError> {
+        P::on_done(exchange)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +111,7 @@ mod tests {
         assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_request")));
         let outcome = <Silent as Plugin>::on_reply(crate::testing::reply("hello"));
         assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_reply")));
+        let outcome = <Silent as Plugin>::on_done(crate::testing::exchange(Vec::new(), "hello"));
+        assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_done")));
     }
 }

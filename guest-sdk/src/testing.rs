@@ -5,7 +5,7 @@ pub(crate) mod kv;
 
 use std::cell::RefCell;
 
-use crate::{Choice, Context, Message, Reply, Request};
+use crate::{Choice, Context, Exchange, Message, Reply, Request, Timing};
 
 pub use kv::{as_caller, pass_seconds};
 
@@ -29,6 +29,23 @@ pub fn request(messages: Vec<Message>) -> Request {
 pub fn reply(text: &str) -> Reply {
     let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
     Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+}
+
+/// An exchange that went well, with one reply.
+#[must_use]
+pub fn exchange(request: Vec<Message>, reply: &str) -> Exchange {
+    Exchange {
+        context: context(1),
+        request,
+        replies: vec![Message::assistant(reply)],
+        target: Some("test-provider".to_owned()),
+        model: "test-model".to_owned(),
+        usage: None,
+        status: 200,
+        error: None,
+        timing: Timing { first_byte_ms: 10, total_ms: 20, started_at_ms: 0.0 },
+        metadata: Vec::new(),
+    }
 }
 
 fn context(attempt: u32) -> Context {

@@ -14,6 +14,7 @@ mod compile;
 mod config;
 mod contract;
 mod convert;
+mod done;
 mod engine;
 mod env;
 mod exports;
@@ -43,6 +44,7 @@ mod wasi;
 pub use capability::{Ports, check_grant, http, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
+pub use done::{Done, DoneQueue, DoneRoom, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
@@ -50,7 +52,7 @@ pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use registry::{DeployError, LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
-//! The four stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
+//! The stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
 //! The list of stages is closed; only the list of plugins is open.
 
 pub mod after;
 pub mod before;
 pub mod complete;
+pub mod done;
 pub mod retrieve;
 
 use std::sync::Arc;

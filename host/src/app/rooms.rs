@@ -16,7 +16,7 @@ use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
 use crate::sandbox::settings::Book;
-use crate::sandbox::{Compiler, Ports, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::{Compiler, DoneQueue, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -36,6 +36,8 @@ pub(super) struct Rooms {
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
     catalog: Arc<Catalog>,
+    /// Calls of done-hooks, which go on when the configuration changes and when the last connection has ended.
+    pub(super) done: Arc<DoneQueue>,
     /// Ends the watching of the plugin directory when it is dropped.
     watcher: Watcher,
     reloads: Reloads,
@@ -63,6 +65,7 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
+        let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
         let (registry, watcher) =
             Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
@@ -75,7 +78,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, done, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -86,9 +89,10 @@ impl Rooms {
 
     /// What the server answers with.
     pub(super) fn state(&self) -> http::State {
-        let Self { metrics, knowledge, ledger, registry, llm, catalog, reloads, .. } = self;
+        let Self { metrics, knowledge, ledger, registry, llm, catalog, done, reloads, .. } = self;
         let (registry, knowledge, metrics) = (registry.clone(), knowledge.clone(), metrics.clone());
-        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm: llm.clone(), metrics: metrics.clone() };
+        let (llm, done) = (llm.clone(), done.clone());
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done };
         let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
         http::State { catalog, runner, registry, knowledge, ledger, metrics, reloads }
     }
@@ -149,6 +153,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.done.renew(&self.config.sandbox);
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

@@ -43,6 +43,14 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
+    keys.count("done_calls", &mut limits.done_calls, 1..=1_000);
+    keys.count("done_calls_per_plugin", &mut limits.done_calls_per_plugin, 1..=1_000);
+    keys.bytes("done_memory", &mut limits.done_memory, MIB..=1_024 * GIB);
+    keys.count("done_queue", &mut limits.done_queue, 1..=100_000);
+    keys.bytes("done_queue_bytes", &mut limits.done_queue_bytes, 64 * KIB..=GIB);
+    keys.bytes("done_bytes", &mut limits.done_bytes, 64 * KIB..=1_024 * GIB);
+    // 0: done-hooks see no reply.
+    keys.bytes("done_reply_bytes", &mut limits.done_reply_bytes, 0..=256 * MIB);
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     // 0: one for each processor.

@@ -111,9 +111,12 @@ impl Writer {
         if let Some(body) = &operation.body {
             let (media, schema) = match body {
                 RequestBody::Json(schema) => ("application/json", schema),
-                RequestBody::Multipart(schema) => ("multipart/form-data", schema),
+                RequestBody::Multipart(schema) | RequestBody::File(schema, _) => ("multipart/form-data", schema),
             };
             value["requestBody"] = json!({"required": true, "content": {media: {"schema": schema_of(&mut self.requests, *schema)}}});
+            if let RequestBody::File(_, alone) = body {
+                value["requestBody"]["content"][*alone] = json!({});
+            }
         }
         let mut responses: Map<String, Value> =
             operation.answers.iter().map(|answer| (answer.status.to_string(), self.answer(route, answer))).collect();

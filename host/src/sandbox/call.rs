@@ -24,16 +24,26 @@ use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_spa
 /// Bytes of a guest's own text that a fault keeps.
 const TEXT_BYTES: usize = 500;
 
+/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
+const DONE_PATIENCE: u32 = 30;
+
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
+    pub(super) done: Background,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What calls that nobody waits for have of their own, so that they take none of what requests need.
+pub(super) struct Background {
+    pub(super) permits: Shares,
+    pub(super) memory: Arc<Budget>,
 }
 
 /// Who is called: what all calls of one plugin have in common.
@@ -93,11 +103,20 @@ pub(super) struct Checked<U> {
 impl Shared {
     /// The same engine, threads and permits under other limits.
     pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
-        let Self { engine, permits, memory, guests, ticker, metrics, .. } = self;
+        let Self { engine, permits, memory, done, guests, ticker, metrics, .. } = self;
         memory.resize(limits.memory);
+        done.memory.resize(limits.done_memory);
         let (engine, permits, memory) = (engine.clone(), permits.clone(), memory.clone());
+        let done = Background { permits: done.permits.clone(), memory: done.memory.clone() };
         let (guests, ticker, metrics) = (guests.clone(), ticker.clone(), metrics.clone());
-        Self { engine, permits, memory, queue_time: limits.queue_time, starve_time: limits.starve_time, guests, ticker, metrics }
+        let (queue_time, starve_time) = (limits.queue_time, limits.starve_time);
+        Self { engine, permits, memory, done, queue_time, starve_time, guests, ticker, metrics }
+    }
+
+    /// How long a call of that hook may be without a thread.
+    fn starve_time(&self, hook: Hook) -> Duration {
+        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
+        self.starve_time.saturating_mul(times)
     }
 }
 
@@ -122,6 +141,11 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
+    /// What calls that nobody waits for have of their own.
+    pub(super) fn background(&self) -> &Background {
+        &self.shared.done
+    }
+
     /// A call for `request` of `client`, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, request: &RequestId, client: &Client) -> Call<'_> {
         let env = CallEnv {
@@ -134,7 +158,7 @@ impl Callee {
             figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
-            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -161,6 +185,13 @@ impl Call<'_> {
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
     }
 
+    /// The guest of a call that nobody waits for, which has its permits: one of the plugin's and one of all calls of its kind.
+    pub(super) fn background(&self, permits: [Share; 2]) -> Guest {
+        let shared = &self.callee.shared;
+        shared.ticker.wake();
+        Guest { env: self.env.clone(), shared: shared.clone(), permits }
+    }
+
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
     /// Dropping the future ends the guest.
     ///
@@ -177,9 +208,13 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
+        // A call that nobody waits for says nothing of how long requests wait for the plugin.
+        let pace = (self.env.hook != Hook::Done).then_some(pace);
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, pace.map(|pace| (&**pace, bytes)), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
-        pace.ran(place, spent.running + check, bytes);
+        if let Some(pace) = pace {
+            pace.ran(place, spent.running + check, bytes);
+        }
         let call = HookCall {
             hook: self.env.hook.word(),
             outcome: verdict.as_ref().map_or_else(FaultKind::word, U::word),
@@ -228,7 +263,8 @@ impl Guest {
     pub(super) async fn run<T>(self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Ran<T> {
         let Self { env, shared, permits } = self;
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let mut store = match store(&shared.engine, &shared.memory, env.clone()) {
+        let memory = if env.hook == Hook::Done { &shared.done.memory } else { &shared.memory };
+        let mut store = match store(&shared.engine, memory, env.clone()) {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));

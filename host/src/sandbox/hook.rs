@@ -10,16 +10,19 @@ pub enum Hook {
     Pre,
     /// `on-reply` of `post-hook`: on the whole reply.
     Post,
+    /// `on-done` of `done-hook`: after the client has everything.
+    Done,
     /// `describe` of `plugin`: once, while the file is admitted.
     Describe,
 }
 
 impl Hook {
-    /// `pre_hook`, `post_hook` or `describe`.
+    /// `pre_hook`, `post_hook`, `done_hook` or `describe`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pre => "pre_hook",
             Self::Post => "post_hook",
+            Self::Done => "done_hook",
             Self::Describe => "describe",
         }
     }

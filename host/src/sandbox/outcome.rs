@@ -194,7 +194,7 @@ fn answer_back(message: wit::Message) -> Result<Message, FaultKind> {
     message_back(message).map_err(FaultKind::Invalid)
 }
 
-fn reported(error: wit::HookError) -> FaultKind {
+pub(super) fn reported(error: wit::HookError) -> FaultKind {
     FaultKind::Reported(match error {
         wit::HookError::Unsupported(text) => format!("unsupported: {text}"),
         wit::HookError::Unavailable(text) => format!("unavailable: {text}"),

@@ -51,12 +51,19 @@ impl Plugin {
         self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
     }
 
-    pub(super) fn has(&self, hook: Hook) -> bool {
+    /// Whether it exports that hook.
+    pub fn has(&self, hook: Hook) -> bool {
         match hook {
             Hook::Pre => self.exports.pre_hook.is_some(),
             Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Done => self.exports.done_hook.is_some(),
             Hook::Describe => false,
         }
+    }
+
+    /// Whether it may stand in the stage of that hook: a plugin of `post_hook` may have a done-hook in place of a post-hook, or both.
+    pub(super) fn belongs(&self, hook: Hook) -> bool {
+        self.has(hook) || (hook == Hook::Post && self.has(Hook::Done))
     }
 
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.

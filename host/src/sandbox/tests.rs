@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admit::Admission;
-use super::call::Shared;
+use super::call::{Background, Shared};
 use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
@@ -58,13 +58,14 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
+        let (engine, permits, done) = (engine(2 * limits.calls).expect("an engine"), Shares::new(1), Shares::new(1));
         let shared = Shared {
             guests: Arc::new(Guests::here()),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).expect("a thread")),
+            ticker: Arc::new(Ticker::start(&engine, [permits.clone(), done.clone()]).expect("a thread")),
             engine,
             permits,
             memory: Budget::new(limits.memory),
+            done: Background { permits: done, memory: Budget::new(limits.done_memory) },
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
             metrics: metrics.clone(),
@@ -127,6 +128,7 @@ fn exchange() -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }

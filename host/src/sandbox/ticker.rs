@@ -31,18 +31,18 @@ struct State {
 }
 
 impl Ticker {
-    /// Starts the thread. A call runs whenever one of the permits is held.
+    /// Starts the thread. A call runs whenever one of the permits is held, of either kind.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(engine: &Engine, permits: Shares) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, permits: [Shares; 2]) -> std::io::Result<Self> {
         let state = Arc::new(State { asleep: AtomicBool::new(false) });
         let (engine, watched) = (engine.weak(), Arc::downgrade(&state));
         let tick = move || {
             let mut idle = 0;
             while let (Some(engine), Some(state)) = (engine.upgrade(), watched.upgrade()) {
                 engine.increment_epoch();
-                let runs = || permits.held() > 0;
+                let runs = || permits.iter().any(|permits| permits.held() > 0);
                 idle = if runs() { 0 } else { idle + 1 };
                 if idle < IDLE_TICKS {
                     drop((engine, state));

@@ -21,6 +21,8 @@ pub async fn run(
     for name in &stage.plugins {
         let outcome;
         ((exchange, completion), outcome) = match plugins.get(name, Hook::Post) {
+            // It is told when the exchange is over.
+            Ok(plugin) if !plugin.has(Hook::Post) => continue,
             Ok(plugin) => plugin.post_hook(exchange, completion).await,
             Err(fault) => ((exchange, completion), Err(fault)),
         };

@@ -1,6 +1,7 @@
 //! `/api/v1`: what operators and their tools ask: pipelines, knowledge, plugins, use. It takes admin keys, and no page of another site.
 
 mod apis;
+mod deploy;
 mod documents;
 mod knowledge;
 mod namespaces;
@@ -233,6 +234,115 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 }],
             },
             handler: |call| Box::pin(plugins::list(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins",
+            name: "deploy_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Put a component into the plugin directory, and say what became of it",
+                body: Some(RequestBody::File(schema::<deploy::PluginForm>, "application/wasm")),
+                parameters: &[Parameter {
+                    name: "name",
+                    location: "query",
+                    description: "The plugin's name; that of the form's file by default.",
+                }],
+                answers: &[
+                    Answer {
+                        status: 200,
+                        description: "Another version of it is live.",
+                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
+                    },
+                    Answer {
+                        status: 201,
+                        description: "It is new, and live.",
+                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
+                    },
+                    Answer {
+                        status: 202,
+                        description: "It is still being compiled; its entry in the list tells when it is live.",
+                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
+                    },
+                ],
+            },
+            handler: |call| Box::pin(deploy::upload(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins/reload",
+            name: "reload_plugins",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Read the plugin directory now",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "One entry a file.",
+                    contents: &[Media::Json(schema::<List<plugins::Plugin<'static>>>)],
+                }],
+            },
+            handler: |call| Box::pin(deploy::reload(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/plugins/{id}",
+            name: "plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show what became of a plugin's file",
+                body: None,
+                parameters: &[],
+                answers: &[Answer { status: 200, description: "It.", contents: &[Media::Json(schema::<plugins::Plugin<'static>>)] }],
+            },
+            handler: |call| Box::pin(deploy::get(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/plugins/{id}",
+            name: "delete_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Remove a plugin's file",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "It is gone; the warnings name the pipelines that want it.",
+                    contents: &[Media::Json(schema::<deploy::Removed<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(deploy::delete(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins/{id}/rollback",
+            name: "rollback_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Go back to the version before the last upload, or in place of a bad file",
+                body: None,
+                parameters: &[],
+                answers: &[
+                    Answer {
+                        status: 200,
+                        description: "The version before it is live.",
+                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
+                    },
+                    Answer {
+                        status: 202,
+                        description: "It is still being compiled.",
+                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
+                    },
+                ],
+            },
+            handler: |call| Box::pin(deploy::rollback(call)),
         },
         Route {
             method: Method::GET,

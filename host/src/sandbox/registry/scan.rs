@@ -1,6 +1,7 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod change;
 mod restore;
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use super::desk;
 use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
@@ -56,6 +58,7 @@ impl Scanner {
         let directory = directory.canonicalize().unwrap_or(directory);
         let skippable = skippable(&admission.configs);
         let admission = Arc::new(admission);
+        desk::clear(&directory);
         let (files, work) = (Files::new(), Work::default());
         let scanner =
             Self { directory, limits, admission, last_good, registry, metrics, files, work, skippable, listed: false, loaded: false };
@@ -70,6 +73,10 @@ impl Scanner {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Reads the directory, queues what changed and publishes the rest.
@@ -127,7 +134,7 @@ impl Scanner {
         let other_limits = std::mem::replace(&mut self.limits, limits) != self.limits;
         self.skippable = skippable(&self.admission.configs);
         self.last_good.set_limit(self.limits.last_good_bytes);
-        self.registry = Arc::new(self.registry.renewed());
+        self.registry = Arc::new(self.registry.renewed(self.limits.file_bytes));
         for file in self.files.keys().cloned().collect::<Vec<_>>() {
             self.relink(&file);
             let changed = other_limits || self.admission.own(stem(&file)) != before.own(stem(&file));
