@@ -1,5 +1,7 @@
 //! Done-hooks: a plugin is told of each exchange when it is over, as the client saw it, and whatever the plugin does nobody waits for it.
 
+use bytes::Bytes;
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
@@ -158,6 +160,36 @@ async fn what_is_under_way_when_the_server_is_told_to_stop_is_told_before_it_end
     stream.all().await.expect("a whole stream");
     let output = server.output();
     assert!(output.contains("request=draining replies=late "), "{output}");
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_when_the_server_is_told_to_stop_is_worked_off() {
+    let (mut server, client, upstream) = teller("[limits.plugins]\ndone_calls = 1\n").await;
+    upstream.always(Script::json(200, &reply("fine")));
+    for question in 0..40 {
+        client.chat("p", &format!("q{question}"), json!({})).await.ok();
+    }
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0));
+    let output = server.output();
+    for question in 0..40 {
+        assert!(output.contains(&format!("request=q{question} replies=fine ")), "{question}: {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_whose_file_was_deleted_is_told_of_what_began_before() {
+    let (server, client, upstream) = teller("").await;
+    let signal = Signal::default();
+    upstream.next(Script::stream().event(&delta("one")).wait(&signal).event("[DONE]").end());
+    let mut stream = client.chat_stream("p", "deleted", json!({})).await;
+    stream.next().await.expect("no break").expect("an event");
+    let gone = client.send(Method::DELETE, "/api/v1/plugins/teller", None, Bytes::new()).await.ok().json();
+    assert_eq!(gone["warnings"], json!(["pipeline `edited` names the plugin", "pipeline `p` names the plugin"]));
+    assert_eq!(client.chat("p", "later", json!({})).await.refused(503), "plugin_not_loaded");
+    signal.fire();
+    stream.all().await.expect("a whole stream");
+    says(&told(&server, "deleted"), &["replies=one "]);
 }
 
 #[tokio::test]

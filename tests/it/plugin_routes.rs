@@ -1,12 +1,14 @@
 //! Plugins deployed through the API: the answer says what became of them, and the directory is what a shell would have made of it.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 use crate::components::components;
-use crate::server::Server;
+use crate::server::{Server, deploy};
 
 /// Nothing but the API makes the server read the directory.
 const CONFIG: &str = r#"
@@ -66,6 +68,55 @@ async fn an_upload_is_live_when_it_is_answered_and_goes_one_version_back_and_for
     assert_eq!(ask(&client, Method::GET, "/stamp").await.refused(404), "plugin_not_found");
     assert!(std::fs::read_dir(server.plugin_dir()).expect("a folder").next().is_none(), "nothing is left");
     server.wait_for_line(|line| line.contains("the plugin directory was changed") && line.contains("change=\"rollback\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_before_is_kept_however_its_file_came_and_over_a_restart() {
+    let config = CONFIG.replace("60s", "20ms");
+    let mut server = Server::with(&config).plugin_as("stamp_1", "stamp").start();
+    deploy(&components().path("stamp_2"), &server.plugin_dir(), "stamp");
+    server.wait_for_line(|line| line.contains("plugin loaded") && line.contains("version=\"2\""));
+    server.kill();
+    let server = Server::with(&config).folder(server.folder.clone()).start();
+    let client = Client::of(server.address);
+    assert_eq!(version(&client).await, "2");
+    let back = ask(&client, Method::POST, "/stamp/rollback").await.ok().json();
+    assert_eq!((&back["version"], &back["state"]), (&json!("1"), &json!("live")));
+    assert_eq!(std::fs::read(server.plugin_dir().join("stamp.wasm")).expect("the file"), components().bytes("stamp_1"));
+    // As a plugin that was deleted and deployed again has no past.
+    ask(&client, Method::DELETE, "/stamp").await.ok();
+    assert_eq!(put(&client, "stamp", components().bytes("stamp_1")).await.status, 201);
+    assert_eq!(ask(&client, Method::POST, "/stamp/rollback").await.refused(409), "no_previous_version");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_cut_off_leaves_nothing_and_what_was_half_written_is_no_plugin() {
+    let folder = {
+        let server = Server::with(CONFIG).start();
+        std::fs::write(server.plugin_dir().join(".uploading-x"), "half").expect("written");
+        let bytes = components().bytes("stamp_1");
+        let mut socket = std::net::TcpStream::connect(server.address).expect("a connection");
+        let head = format!("POST /api/v1/plugins?name=stamp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", bytes.len());
+        socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(&bytes[..bytes.len() / 2])).expect("sent");
+        drop(socket);
+        server.wait_for_line(|line| line.contains("deploy_plugin"));
+        assert_eq!(files(&server), [".uploading-x"]);
+        server.folder.clone()
+    };
+    let server = Server::with(CONFIG).folder(folder).start();
+    assert!(files(&server).is_empty(), "the next start clears it away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_how_large_a_file_may_be() {
+    let config = |limit: &str| format!("[limits.plugins]\nfile_bytes = \"{limit}\"\n");
+    let server = Server::with(&config("64KiB")).start();
+    let client = Client::of(server.address);
+    assert_eq!(put(&client, "large", vec![b'x'; 65 << 10]).await.refused(413), "body_too_large");
+    server.reconfigure(&config("128KiB"));
+    server.hang_up();
+    server.wait_for_log("configuration read again");
+    assert_eq!(put(&client, "large", vec![b'x'; 65 << 10]).await.refused(422), "plugin_refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

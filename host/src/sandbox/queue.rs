@@ -21,7 +21,7 @@ pub(super) struct Queue<T> {
     plugins: VecDeque<Lane<T>>,
     /// The same of calls that nobody waits for.
     behind: VecDeque<Lane<T>>,
-    /// Turns since one of those had its own.
+    /// Turns since one of those had its own, at most `BEHIND_EVERY`.
     ahead: u32,
 }
 
@@ -45,8 +45,8 @@ impl<T> Queue<T> {
         self.plugins.iter().chain(&self.behind).flat_map(|lane| &lane.levels).map(VecDeque::len).sum()
     }
 
-    /// Adds a call of a plugin, behind the others if nobody waits for it, that has run for `ran` so far, and returns its level. `was` is the level that it had at its last turn: a call that keeps it
-    /// goes on before the others there, and one that is new there goes after them.
+    /// Adds a call of a plugin, behind the others if nobody waits for it, that has run for `ran` so far, and returns its level. `was` is the
+    /// level that it had at its last turn: a call that keeps it goes on before the others there, and one that is new there goes after them.
     pub(super) fn push(&mut self, (plugin, behind): (&Arc<str>, bool), call: T, ran: Duration, was: Option<usize>) -> usize {
         let lanes = if behind { &mut self.behind } else { &mut self.plugins };
         let at = lanes.iter().position(|lane| lane.plugin == *plugin).unwrap_or_else(|| {
@@ -67,7 +67,7 @@ impl<T> Queue<T> {
     /// first, wherever they stand, because they only need to be told.
     pub(super) fn pop(&mut self, over: impl Fn(&T) -> bool) -> Option<T> {
         let behind = self.plugins.is_empty() || (!self.behind.is_empty() && self.ahead + 1 >= BEHIND_EVERY);
-        self.ahead = if behind { 0 } else { self.ahead + 1 };
+        self.ahead = if behind { 0 } else { (self.ahead + 1).min(BEHIND_EVERY) };
         let lanes = if behind { &mut self.behind } else { &mut self.plugins };
         let mut lane = lanes.pop_front()?;
         let has = |calls: &VecDeque<T>| !calls.is_empty();
@@ -128,6 +128,13 @@ mod tests {
         let order: Vec<u32> = all(queue);
         let behind: Vec<(usize, u32)> = order.iter().copied().enumerate().filter(|(_, call)| *call >= 100).collect();
         assert_eq!(behind, [(7, 100), (15, 200), (18, 101), (19, 102)], "{order:?}");
+    }
+
+    #[test]
+    fn turns_are_not_counted_for_ever_while_nobody_is_behind() {
+        let mut queue = queue(&[("a", 1, NONE)]);
+        queue.ahead = BEHIND_EVERY;
+        assert_eq!((pop(&mut queue), queue.ahead), (Some(1), BEHIND_EVERY));
     }
 
     #[test]

@@ -7,17 +7,31 @@ use crate::client::Client;
 use crate::server::{PATIENCE, Server};
 use crate::upstream::{Script, Upstream};
 
+fn abusers(how: &str, more: &str, upstream: &str) -> String {
+    // Nothing but the end of the server ends what sleeps; a busy machine does not end what uses up another limit.
+    let limits = r#"{ fuel = 20_000_000, memory = "16MiB", time = "600s", log_lines = 5 }"#;
+    let more = format!("{more}\n[plugins.done-abuser]\nlimits = {limits}\nconfig = {{ how = \"{how}\" }}\n");
+    config("\"done-abuser\", \"teller\"", &more, upstream)
+}
+
 /// A server whose done-hooks are the teller's and those of a plugin that misbehaves.
 async fn abused(how: &str, more: &str) -> (Server, Client, Upstream) {
     let upstream = Upstream::start().await;
     upstream.always(Script::json(200, &reply("fine")));
-    // Nothing but the end of the server ends what sleeps; a busy machine does not end what uses up another limit.
-    let limits = r#"{ fuel = 20_000_000, memory = "16MiB", time = "600s", log_lines = 5 }"#;
-    let more = format!("{more}\n[plugins.done-abuser]\nlimits = {limits}\nconfig = {{ how = \"{how}\" }}\n");
-    let config = config("\"done-abuser\", \"teller\"", &more, &upstream.url());
-    let server = Server::with(&config).plugin_as("teller_1", "teller").plugin("done_abuser").plugin("edits").start();
+    let server =
+        Server::with(&abusers(how, more, &upstream.url())).plugin_as("teller_1", "teller").plugin("done_abuser").plugin("edits").start();
     let client = Client::of(server.address);
     (server, client, upstream)
+}
+
+/// Waits until the figures have that line.
+async fn figure(client: &Client, line: &str) {
+    let look = async {
+        while !client.get("/metrics").await.ok().text().lines().any(|l| l == line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("no line {line}"));
 }
 
 /// Waits until the figures have a line that begins like this, with a number that is not 0.
@@ -64,6 +78,24 @@ async fn calls_over_a_plugins_queue_are_dropped_and_counted_and_every_one_of_the
     server.wait_for_log("calls of a done-hook were dropped");
     let figures = client.get("/metrics").await.ok().text();
     assert!(!figures.contains(r#"cofferdam_plugin_done_dropped_total{plugin="teller""#), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_what_waits_and_its_limits_hold_at_once_but_for_those_that_need_a_restart() {
+    let (server, client, upstream) = abused("sleep", "").await;
+    client.chat("p", "before", json!({})).await.ok();
+    told(&server, "before");
+    figure(&client, r#"cofferdam_plugin_done_waiting{plugin="done-abuser"} 1"#).await;
+    figure(&client, r#"cofferdam_plugin_done_waiting{plugin="teller"} 0"#).await;
+    server.reconfigure(&abusers("sleep", "[limits.plugins]\ndone_queue = 1\ndone_calls = 1\n", &upstream.url()));
+    server.hang_up();
+    server.wait_for_line(|line| line.contains("configuration read again") && line.contains("limits.plugins.done_queue (changed)"));
+    server.wait_for_line(|line| line.contains("need a restart: limits.plugins.done_calls"));
+    // With one call at a time of all plugins, the one that sleeps would keep the teller's from running.
+    client.chat("p", "after", json!({})).await.ok();
+    told(&server, "after");
+    counted(&client, r#"cofferdam_plugin_done_dropped_total{plugin="done-abuser",reason="queue"}"#).await;
+    figure(&client, r#"cofferdam_plugin_done_waiting{plugin="done-abuser"} 1"#).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

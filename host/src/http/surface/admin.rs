@@ -241,32 +241,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "deploy_plugin",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Put a component into the plugin directory, and say what became of it",
-                body: Some(RequestBody::File(schema::<deploy::PluginForm>, "application/wasm")),
-                parameters: &[Parameter {
-                    name: "name",
-                    location: "query",
-                    description: "The plugin's name; that of the form's file by default.",
-                }],
-                answers: &[
-                    Answer {
-                        status: 200,
-                        description: "Another version of it is live.",
-                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
-                    },
-                    Answer {
-                        status: 201,
-                        description: "It is new, and live.",
-                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
-                    },
-                    Answer {
-                        status: 202,
-                        description: "It is still being compiled; its entry in the list tells when it is live.",
-                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
-                    },
-                ],
-            },
+            operation: deploy::UPLOAD,
             handler: |call| Box::pin(deploy::upload(call)),
         },
         Route {
@@ -275,16 +250,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "reload_plugins",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Read the plugin directory now",
-                body: None,
-                parameters: &[],
-                answers: &[Answer {
-                    status: 200,
-                    description: "One entry a file.",
-                    contents: &[Media::Json(schema::<List<plugins::Plugin<'static>>>)],
-                }],
-            },
+            operation: deploy::RELOAD,
             handler: |call| Box::pin(deploy::reload(call)),
         },
         Route {
@@ -307,16 +273,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "delete_plugin",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Remove a plugin's file",
-                body: None,
-                parameters: &[],
-                answers: &[Answer {
-                    status: 200,
-                    description: "It is gone; the warnings name the pipelines that want it.",
-                    contents: &[Media::Json(schema::<deploy::Removed<'static>>)],
-                }],
-            },
+            operation: deploy::DELETE,
             handler: |call| Box::pin(deploy::delete(call)),
         },
         Route {
@@ -325,23 +282,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "rollback_plugin",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Go back to the version before the last upload, or in place of a bad file",
-                body: None,
-                parameters: &[],
-                answers: &[
-                    Answer {
-                        status: 200,
-                        description: "The version before it is live.",
-                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
-                    },
-                    Answer {
-                        status: 202,
-                        description: "It is still being compiled.",
-                        contents: &[Media::Json(schema::<plugins::Plugin<'static>>)],
-                    },
-                ],
-            },
+            operation: deploy::ROLLBACK,
             handler: |call| Box::pin(deploy::rollback(call)),
         },
         Route {

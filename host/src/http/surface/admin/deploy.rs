@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::page::parameters;
-use super::plugins::shown;
+use super::plugins::{Plugin, shown};
 use crate::http::bodies::Reserved;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
 use crate::http::request_body;
 use crate::http::respond;
 use crate::http::route::Call;
@@ -28,6 +29,53 @@ use crate::sandbox::{DeployError, PluginStatus};
 const KEY: &str = "limits.plugins.file_bytes";
 /// What a form has around its file.
 const FORM_BYTES: usize = 16 << 10;
+
+/// `POST /api/v1/plugins`.
+pub(super) const UPLOAD: Operation = Operation {
+    summary: "Put a component into the plugin directory, and say what became of it",
+    body: Some(RequestBody::File(schema::<PluginForm>, "application/wasm")),
+    parameters: &[Parameter { name: "name", location: "query", description: "The plugin's name; that of the form's file by default." }],
+    answers: &[
+        Answer { status: 200, description: "Another version of it is live.", contents: &[Media::Json(schema::<Plugin<'static>>)] },
+        Answer { status: 201, description: "It is new, and live.", contents: &[Media::Json(schema::<Plugin<'static>>)] },
+        Answer {
+            status: 202,
+            description: "It is still being compiled; its entry in the list tells when it is live.",
+            contents: &[Media::Json(schema::<Plugin<'static>>)],
+        },
+    ],
+};
+
+/// `POST /api/v1/plugins/reload`.
+pub(super) const RELOAD: Operation = Operation {
+    summary: "Read the plugin directory now",
+    body: None,
+    parameters: &[],
+    answers: &[Answer { status: 200, description: "One entry a file.", contents: &[Media::Json(schema::<List<Plugin<'static>>>)] }],
+};
+
+/// `DELETE /api/v1/plugins/{name}`.
+pub(super) const DELETE: Operation = Operation {
+    summary: "Remove a plugin's file",
+    body: None,
+    parameters: &[],
+    answers: &[Answer {
+        status: 200,
+        description: "It is gone; the warnings name the pipelines that want it.",
+        contents: &[Media::Json(schema::<Removed<'static>>)],
+    }],
+};
+
+/// `POST /api/v1/plugins/{name}/rollback`.
+pub(super) const ROLLBACK: Operation = Operation {
+    summary: "Go back to the version before the last upload, or in place of a bad file",
+    body: None,
+    parameters: &[],
+    answers: &[
+        Answer { status: 200, description: "The version before it is live.", contents: &[Media::Json(schema::<Plugin<'static>>)] },
+        Answer { status: 202, description: "It is still being compiled.", contents: &[Media::Json(schema::<Plugin<'static>>)] },
+    ],
+};
 
 /// The form, as a client may send it in place of the bytes alone.
 #[derive(JsonSchema)]
