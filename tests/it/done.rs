@@ -105,6 +105,9 @@ async fn a_stream_that_broke_and_one_that_its_client_left_are_told_as_far_as_the
     drop(stream);
     says(&told(&server, "left"), &["replies=first ", "status=200 ", "error=client_gone "]);
     upstream.next(Script::default().hang());
+    // Those of the two before.
+    upstream.received().await;
+    upstream.received().await;
     tokio::select! {
         _ = client.chat("p", "gone", json!({})) => panic!("nobody answered"),
         () = upstream.received() => {}

@@ -29,7 +29,7 @@ pub(super) enum Change {
 /// Why a change was not made, or came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    #[error("a plugin's name must be {NAME_RULE}, and not begin with a dot")]
+    #[error("a plugin's name must be {NAME_RULE}, and not begin with a dot or a dash")]
     Name,
     #[error("there is no plugin `{0}`; GET /api/v1/plugins lists them")]
     NotFound(String),

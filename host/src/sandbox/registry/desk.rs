@@ -40,7 +40,7 @@ impl Registry {
     /// # Errors
     /// Why nothing was written, or why what was written is refused; what was live stays live.
     pub async fn put(&self, name: &str, bytes: Bytes, until: Instant) -> Result<(PluginStatus, bool), DeployError> {
-        if !is_name(name) || name.starts_with('.') {
+        if !is_name(name) || name.starts_with(['.', '-']) {
             return Err(DeployError::Name);
         }
         let before = self.file(name);

@@ -107,9 +107,10 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     let name = parameters(head.uri.query(), &["name"])?.pop().map(|(_, name)| name);
     let reserved = Reserved::open(&shared.shares.bodies_bytes, &log.client);
     let (file, bytes) = read(shared, head, body, &reserved).await?;
-    let of_file = || file.map(|file| file.strip_suffix(".wasm").map(str::to_owned).unwrap_or(file));
     let missing = || Refusal::field("name", "is missing; send `?name=NAME`, or a form with a file of that name");
-    let name = name.or_else(of_file).ok_or_else(missing)?;
+    let name = name.or(file).ok_or_else(missing)?;
+    // The file's name is as good.
+    let name = name.strip_suffix(".wasm").map(str::to_owned).unwrap_or(name);
     let (registry, until, caller) = (shared.state.registry.clone(), until(shared), log.caller.clone());
     let (status, created) = to_its_end(async move {
         let put = registry.put(&name, bytes, until).await;
