@@ -47,7 +47,8 @@
 //! # assert_eq!(Watch::on_done(testing::exchange(vec![Message::user("hi")], "hello")), Ok(()));
 //! ```
 //!
-//! On a native target nothing is exported, [`log`] writes to standard error and [`config`] reads what [`testing::set_config`] left:
+//! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`]
+//! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
 #[doc(hidden)]
@@ -57,6 +58,7 @@ pub mod config;
 mod done;
 mod error;
 mod export;
+pub mod http;
 mod json;
 pub mod kv;
 pub mod log;

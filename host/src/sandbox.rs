@@ -41,10 +41,11 @@ mod store;
 mod ticker;
 mod wasi;
 
-pub use capability::{Ports, check_grant, http, kv};
+pub use capability::http::Outside;
+pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
-pub use done::{Done, DoneQueue, DoneRoom, Timing, message_bytes};
+pub use done::{Done, DoneQueue, DoneRoom, Listener, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;

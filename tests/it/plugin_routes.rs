@@ -150,7 +150,9 @@ async fn what_is_refused_says_why_and_takes_nothing_from_what_is_live() {
 async fn no_name_leads_out_of_the_directory_or_makes_two_files_of_one_plugin() {
     let server = Server::with("").plugin_as("bare", "a_b").start();
     let client = Client::of(server.address);
-    for name in ["", ".", "..", ".hidden", "..%2Fout", "a%2Fb", "a%00b", "a%0Ab", "%C3%A4", &"n".repeat(65), "a%5Cb", "-%20", "-rf", ".wasm"] {
+    for name in
+        ["", ".", "..", ".hidden", "..%2Fout", "a%2Fb", "a%00b", "a%0Ab", "%C3%A4", &"n".repeat(65), "a%5Cb", "-%20", "-rf", ".wasm"]
+    {
         assert_eq!(put(&client, name, components().bytes("bare")).await.refused(400), "invalid_value", "{name}");
     }
     let same = put(&client, "a-b.wasm", components().bytes("bare")).await;

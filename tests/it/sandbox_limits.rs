@@ -6,21 +6,20 @@ mod kept;
 mod shared;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::chat::{Deadline, Exchange, Message};
-use cofferdam::sandbox::settings::Book;
 use cofferdam::sandbox::{
-    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, Ports, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
+    Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
-use cofferdam::storage::{Stores, sqlite};
+use cofferdam::storage::Stores;
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
 
 use crate::client::Client;
 use crate::components::components;
+use crate::ports::{ports, stores};
 use crate::server::{PATIENCE, Server};
 
 /// Plugins and compiled code in a folder, for one test.
@@ -47,16 +46,6 @@ fn sandbox(guests: &[&str]) -> Sandbox {
     }
     let stores = stores(folder.path());
     Sandbox { folder, setup, stores }
-}
-
-/// Where plugins keep what they keep.
-fn stores(folder: &Path) -> Stores {
-    sqlite::open(&folder.join("cofferdam.db")).expect("the database opens")
-}
-
-async fn ports(stores: &Stores) -> Ports {
-    let settings = Book::open(stores.plugins.clone()).await.expect("settings can be read");
-    Ports { kv: stores.kv.clone(), settings: Arc::new(settings) }
 }
 
 impl Sandbox {

@@ -67,6 +67,8 @@ impl Components {
             "rate-limit",
             "-p",
             "response-cache",
+            "-p",
+            "webhook",
             "--lib",
             "--examples",
             "--features",

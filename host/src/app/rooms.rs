@@ -8,15 +8,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use super::ports::Attempts;
+use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
+use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
-use crate::sandbox::{Compiler, DoneQueue, Ports, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -30,8 +31,10 @@ const PROBLEMS_MAX: usize = 20;
 pub(super) struct Rooms {
     config: Config,
     secrets: llm::Secrets,
+    plugin_secrets: PluginSecrets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
+    kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
@@ -57,6 +60,7 @@ impl Rooms {
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm);
+        let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
             cache_dir: config.data_dir.join("compiled"),
@@ -67,8 +71,8 @@ impl Rooms {
         };
         let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let (registry, watcher) =
-            Registry::open(plugins, Ports { kv, settings }, metrics.clone()).context("the sandbox cannot be set up")?;
+        let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
@@ -78,7 +82,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, done, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, done, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -100,6 +104,10 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        self.registry.hand_over().await;
+        if let Err(error) = self.kv.hand_over().await {
+            tracing::error!("what plugins keep could not be written: {error}");
+        }
         if let Err(error) = self.ledger.hand_over().await {
             tracing::error!("what was used up to now could not be written down: {error}");
         }
@@ -154,6 +162,7 @@ impl Rooms {
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
         self.done.renew(&self.config.sandbox);
+        self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

@@ -252,7 +252,12 @@ mod tests {
 
     #[test]
     fn a_whole_reply_is_kept_as_its_bytes_up_to_the_limit_and_read_and_cut_above_it() {
-        let body = Bytes::from_static(br#"{"choices":[{"message":{"role":"assistant","content":"0123456789"}}]}"#);
+        // Longer than what a choice costs beside its text.
+        let fields = format!(
+            r#""system_fingerprint":"{}","choices":[{{"message":{{"role":"assistant","content":"0123456789"}}}}]"#,
+            "f".repeat(300)
+        );
+        let body = Bytes::from(format!("{{{fields}}}"));
         for (most, kept) in [(body.len(), std::str::from_utf8(&body).expect("UTF-8")), (body.len() - 1, "0123456789")] {
             let (account, hears) = account(most, 1 << 20);
             account.raw(&body);

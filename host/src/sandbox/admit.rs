@@ -16,13 +16,14 @@ use super::capability::{Capability, Given, LinkError, Ports};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::settings::{Live, told};
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
-use crate::chat::{Client, NAME_RULE, is_name};
+use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
 const TEXT_BYTES_MAX: usize = 500;
@@ -35,6 +36,7 @@ const DESCRIBE_TIMES: u32 = 10;
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     wanted: Vec<Capability>,
+    copies: Copies,
 }
 
 /// Makes plugins of bytes.
@@ -83,7 +85,7 @@ impl Admission {
             return Err(format!("it is called `{stem}` after its file; rename the file to {NAME_RULE}").into());
         }
         inspect(bytes)?;
-        nested::check(bytes)?;
+        let copies = nested::check(bytes)?;
         let outline = Outline::read(bytes).map_err(|why| not_compiled(&why))?;
         let (image, limit) = (outline.image_bytes, self.limits.image_bytes);
         if image > limit {
@@ -96,7 +98,7 @@ impl Admission {
         let wanted = imports::check(&outline.imports, self.capabilities)?;
         self.linker(&wanted, &own_name(stem), self.own(stem))?;
         contract::check_exports(&outline.exports)?;
-        Ok(Looked { wanted })
+        Ok(Looked { wanted, copies })
     }
 
     /// Admits the component that was compiled of what was looked at, or says why not.
@@ -107,7 +109,7 @@ impl Admission {
         for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
             tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
         }
-        let description = self.describe(&guess, own, exports).await?;
+        let description = self.describe(&guess, own, looked.copies, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
         {
@@ -122,9 +124,10 @@ impl Admission {
         let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
-        let callee = Callee::new(name.into(), version.into(), own.limits, settings, self.calls_per_plugin, self.shared.clone());
+        let (limits, pace) = looked.copies.bounds(own.limits);
+        let callee = Callee::new(name.into(), version.into(), limits, settings, self.calls_per_plugin, pace, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), copies: looked.copies, own })
     }
 
     /// The same with other decisions of the operator's about plugins.
@@ -148,7 +151,7 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
-        let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
+        let Plugin { callee, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let before = || callee.settings.clone();
         let (settings, refusal) = match (own.config != plugin.own.config).then(|| self.settings(name, &own, config_schema.as_deref())) {
@@ -156,8 +159,8 @@ impl Admission {
             Some(Ok(settings)) => (Arc::new(settings), None),
             Some(Err(refusal)) => (before(), Some(refusal)),
         };
-        let callee = callee.renewed(own.limits, settings, self.calls_per_plugin, &self.shared);
-        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }, refusal)))
+        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.calls_per_plugin, &self.shared);
+        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), copies: *copies, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -206,13 +209,13 @@ impl Admission {
     }
 
     /// Asks the component who it is, under the limits that a hook of the plugin would have.
-    async fn describe(&self, guess: &str, own: &PluginConfig, exports: Exports) -> Result<Option<Description>, Refusal> {
+    async fn describe(&self, guess: &str, own: &PluginConfig, copies: Copies, exports: Exports) -> Result<Option<Description>, Refusal> {
         let Some(plugin) = exports.plugin.clone() else { return Ok(None) };
-        let mut limits = own.limits;
+        let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, self.shared.clone());
-        let call = callee.call(Hook::Describe, &"load".into(), &Client::Host);
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, pace, self.shared.clone());
+        let call = callee.call_at_load(Hook::Describe);
         let called = match call.guest().await {
             Ok(guest) => {
                 let work = async move {

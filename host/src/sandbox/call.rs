@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
+use super::capability::http::budgets;
 use super::capability::log::{Log, harmless};
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
@@ -17,8 +18,9 @@ use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
-use crate::chat::{Client, RequestId};
+use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
+use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
 /// Bytes of a guest's own text that a fault keeps.
@@ -121,10 +123,18 @@ impl Shared {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, settings: Live, calls: usize, shared: Arc<Shared>) -> Self {
+    /// `calls` is how many may run at once, and `pace` where they run.
+    pub(super) fn new(
+        name: Arc<str>,
+        version: Arc<str>,
+        limits: Limits,
+        settings: Live,
+        calls: usize,
+        pace: Pace,
+        shared: Arc<Shared>,
+    ) -> Self {
         let figures = shared.metrics.plugin(&name);
-        let (settings, pace) = (Arc::new(settings), Arc::new(Pace::new()));
+        let (settings, pace) = (Arc::new(settings), Arc::new(pace));
         Self { name, version, limits, settings, permits: Shares::new(calls), pace, figures, shared }
     }
 
@@ -146,14 +156,30 @@ impl Callee {
         &self.shared.done
     }
 
-    /// A call for `request` of `client`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId, client: &Client) -> Call<'_> {
+    /// A call of its done-hook, for an exchange that is over.
+    pub(super) fn call_afterwards(&self, request: &RequestId, client: &Client, http_calls: Arc<Calls>) -> Call<'_> {
+        self.call_of(Hook::Done, request, client.clone(), Some(http_calls))
+    }
+
+    /// A call for an exchange, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        let http_calls = budgets::of(&self.name, &exchange.kept);
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
+    }
+
+    /// A call of the host's own, while the plugin is admitted.
+    pub(super) fn call_at_load(&self, hook: Hook) -> Call<'_> {
+        self.call_of(hook, &"load".into(), Client::Host, None)
+    }
+
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
-            client: client.clone(),
+            client,
+            http_calls,
             settings: self.settings.texts(),
             figures: self.figures.clone(),
             limits: self.limits,

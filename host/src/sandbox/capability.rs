@@ -3,7 +3,7 @@
 //! linked for a plugin whose operator did not allow it.
 
 pub(super) mod config;
-pub mod http;
+pub(super) mod http;
 pub mod kv;
 pub(super) mod log;
 pub(super) mod metrics;
@@ -14,10 +14,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use wasmtime::component::Linker;
 
+use self::http::Outside;
 use self::kv::KvStore;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
 use super::store::State;
+use crate::outbound::Rules;
 
 /// A group of host calls that a component imports as one interface.
 #[derive(Clone, Copy)]
@@ -39,6 +41,8 @@ pub struct Ports {
     pub kv: Arc<dyn KvStore>,
     /// What operators set through the API.
     pub settings: Arc<Book>,
+    /// What they reach beyond this machine.
+    pub outside: Outside,
 }
 
 /// What the operator gives one plugin.
@@ -71,6 +75,12 @@ pub(super) const ALL: &[Capability] = &[
         interface: kv::INTERFACE,
         grant: Some(GrantRule::of::<kv::KvTerms>()),
         link: |to, given| Ok(kv::link(to, given.grants.of()?, given.ports.kv.clone(), given.plugin.into(), |state| &state.env)?),
+    },
+    Capability {
+        name: http::NAME,
+        interface: http::INTERFACE,
+        grant: Some(GrantRule::of::<Rules>()),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
     },
 ];
 

@@ -14,21 +14,22 @@ use super::call::Verdict;
 use super::outcome::reported;
 use super::plugin::Plugin;
 use super::store::State;
-use super::{Fault, FaultKind, Hook};
+use super::{Fault, FaultKind};
 use crate::fair::Share;
-pub use queue::{DoneQueue, DoneRoom};
+use crate::outbound::Calls;
+pub use queue::{DoneQueue, DoneRoom, Listener};
 pub use told::{Done, Timing, message_bytes};
 
 /// A done-hook that ended well.
 struct Told;
 
 impl Plugin {
-    /// Tells the plugin of an exchange. `permits` are one of the plugin's and one of all done-hooks.
+    /// Tells the plugin of an exchange, for which it has sent `http_calls` so far. `permits` are one of the plugin's and one of all done-hooks.
     ///
     /// # Errors
     /// How the call failed.
-    async fn done_hook(&self, done: Arc<Done>, permits: [Share; 2]) -> Result<(), Fault> {
-        let call = self.callee.call(Hook::Done, &done.id, &done.client);
+    async fn done_hook(&self, done: Arc<Done>, http_calls: Arc<Calls>, permits: [Share; 2]) -> Result<(), Fault> {
+        let call = self.callee.call_afterwards(&done.id, &done.client, http_calls);
         let Some(hook) = self.exports.done_hook else { return Err(call.failed(FaultKind::NoHook)) };
         let (guest, exports) = (call.background(permits), self.exports.clone());
         let (bytes, time) = (done.bytes(), self.callee.limits.time.saturating_add(self.callee.limits.wait));

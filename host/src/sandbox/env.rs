@@ -8,6 +8,7 @@ use super::clocks::Clocks;
 use super::settings::Texts;
 use super::{Hook, Limits};
 use crate::chat::{Client, RequestId};
+use crate::outbound::Calls;
 use crate::telemetry::PluginFigures;
 
 /// One call's environment.
@@ -16,8 +17,10 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
-    /// Whose request it is.
+    /// Whose share of the server it uses.
     pub(super) client: Client,
+    /// What the plugin has asked of other servers for the exchange; none if there is no exchange.
+    pub(super) http_calls: Option<Arc<Calls>>,
     pub(super) limits: Limits,
     /// As they were when the call began: no call sees two versions.
     pub(super) settings: Arc<Texts>,

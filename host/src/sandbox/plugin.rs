@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::settings::{Book, told};
 use super::shapes::{Reply, Request};
@@ -25,6 +26,8 @@ pub struct Plugin {
     pub(super) exports: Arc<Exports>,
     /// What it imports of what a plugin may call.
     pub(super) wanted: Vec<Capability>,
+    /// What its parts may hand each other, which bounds its limits.
+    pub(super) copies: Copies,
     /// What the operator decided when it was linked.
     pub(super) own: PluginConfig,
 }
@@ -69,7 +72,7 @@ impl Plugin {
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
-        let call = self.callee.call(Hook::Pre, &exchange.id, &exchange.client);
+        let call = self.callee.call(Hook::Pre, &exchange);
         let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
@@ -95,7 +98,7 @@ impl Plugin {
         mut exchange: Exchange,
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
-        let call = self.callee.call(Hook::Post, &exchange.id, &exchange.client);
+        let call = self.callee.call(Hook::Post, &exchange);
         let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,

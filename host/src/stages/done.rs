@@ -9,12 +9,12 @@ use super::HookStage;
 use crate::chat::account::{Closing, Teller, Told};
 use crate::chat::gathered::Replies;
 use crate::chat::{Client, Exchange, Message, RequestId, Tries, codec};
-use crate::sandbox::{Done, DoneQueue, DoneRoom, Hook, Plugin, Plugins, Timing, message_bytes};
+use crate::sandbox::{Done, DoneQueue, DoneRoom, Hook, Listener, Plugins, Timing, message_bytes};
 
 /// What is known of the exchange when it begins.
 struct Pending {
     queue: Arc<DoneQueue>,
-    plugins: Vec<Arc<Plugin>>,
+    listeners: Vec<Listener>,
     id: RequestId,
     pipeline: Arc<str>,
     caller: Option<Arc<str>>,
@@ -28,15 +28,16 @@ struct Pending {
 /// Opens the exchange's account if a plugin of the stage is to be told of it.
 pub fn begin(stage: &HookStage, plugins: &Plugins, exchange: &Exchange, queue: &Arc<DoneQueue>) {
     let named = stage.plugins.iter().filter_map(|name| plugins.get(name, Hook::Post).ok());
-    let told: Vec<Arc<Plugin>> = named.filter(|plugin| plugin.has(Hook::Done)).cloned().collect();
-    if told.is_empty() {
+    let told = named.filter(|plugin| plugin.has(Hook::Done));
+    let listeners: Vec<Listener> = told.map(|plugin| Listener::of(plugin, exchange)).collect();
+    if listeners.is_empty() {
         return;
     }
     let bytes = exchange.messages.iter().map(message_bytes).sum();
-    let Some(room) = queue.keep(&exchange.client, bytes) else { return queue.refuse(&told, &exchange.id) };
+    let Some(room) = queue.keep(&exchange.client, bytes) else { return queue.refuse(&listeners, &exchange.id) };
     let pending = Pending {
         queue: queue.clone(),
-        plugins: told,
+        listeners,
         id: exchange.id.clone(),
         pipeline: exchange.pipeline.clone(),
         caller: exchange.caller.clone(),
@@ -63,12 +64,14 @@ impl Teller for Pending {
         // The connection does not wait for a reply to be read again.
         queue.prepare(async move {
             // Its room is given back when it counts in the queue of each plugin.
-            self.queue.push(&self.plugins, &Arc::new(self.done(told)));
+            let (done, Self { queue, listeners, room, .. }) = (Arc::new(self.done(told)), *self);
+            queue.push(listeners, &done);
+            drop(room);
         });
     }
 
     fn give_up(self: Box<Self>) {
-        self.queue.refuse(&self.plugins, &self.id);
+        self.queue.refuse(&self.listeners, &self.id);
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cofferdam::sandbox::{Compiler, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 
-use super::{ports, stores};
 use crate::components::components;
+use crate::ports::{ports, stores};
 
 fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();

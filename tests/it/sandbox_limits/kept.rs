@@ -51,6 +51,10 @@ impl KvStore for Broken {
     fn keys<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Vec<String>, KvError>> {
         self.answer()
     }
+
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
+        self.answer()
+    }
 }
 
 /// A sandbox with the plugin `keeper`, which was granted its keys, over that store.

@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::Done;
-use crate::chat::{Client, RequestId};
+use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
+use crate::outbound::Calls;
+use crate::sandbox::capability::http::budgets;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Hook, ServerLimits};
 use crate::telemetry::{Metrics, PluginFigures};
@@ -38,6 +40,13 @@ pub struct DoneQueue {
 struct Lanes {
     limits: ServerLimits,
     by_plugin: HashMap<Arc<str>, Arc<Lane>>,
+}
+
+/// A plugin that is told of an exchange.
+pub struct Listener {
+    plugin: Arc<Plugin>,
+    /// What all of its hooks send for the exchange counts together.
+    http_calls: Arc<Calls>,
 }
 
 /// Room for what is kept of one exchange that is under way, until it is dropped.
@@ -67,6 +76,16 @@ struct Entry {
 
 /// A task that counts until it is dropped.
 struct Pending(watch::Sender<usize>);
+
+impl Listener {
+    pub fn of(plugin: &Arc<Plugin>, exchange: &Exchange) -> Self {
+        Self { plugin: plugin.clone(), http_calls: budgets::of(&plugin.callee.name, &exchange.kept) }
+    }
+
+    fn name(&self) -> &str {
+        self.plugin.name()
+    }
+}
 
 impl DoneRoom {
     /// Takes so many bytes more; false if there is no room for them.
@@ -112,20 +131,20 @@ impl DoneQueue {
     }
 
     /// Tells these plugins of the exchange, each when its turn comes.
-    pub fn push(&self, plugins: &[Arc<Plugin>], done: &Arc<Done>) {
+    pub fn push(&self, listeners: Vec<Listener>, done: &Arc<Done>) {
         let bytes = done.bytes();
-        for plugin in plugins {
-            let lane = self.lane(plugin.name());
+        for listener in listeners {
+            let lane = self.lane(listener.name());
             match lane.enter(&done.client, bytes) {
-                Ok(entry) => self.prepare(call(plugin.clone(), done.clone(), entry)),
-                Err(reason) => lane.drop_one(plugin.name(), &done.id, reason),
+                Ok(entry) => self.prepare(call(listener, done.clone(), entry)),
+                Err(reason) => lane.drop_one(listener.name(), &done.id, reason),
             }
         }
     }
 
     /// These plugins are not told of an exchange, because what it holds found no room.
-    pub fn refuse(&self, plugins: &[Arc<Plugin>], request: &RequestId) {
-        plugins.iter().for_each(|plugin| self.lane(plugin.name()).drop_one(plugin.name(), request, "bytes"));
+    pub fn refuse(&self, listeners: &[Listener], request: &RequestId) {
+        listeners.iter().for_each(|listener| self.lane(listener.name()).drop_one(listener.name(), request, "bytes"));
     }
 
     /// Waits until every call has ended, at most until then. Gives how many have not.
@@ -194,11 +213,11 @@ impl Lane {
 }
 
 /// One call, from the queue to its end.
-async fn call(plugin: Arc<Plugin>, done: Arc<Done>, entry: Entry) {
+async fn call(Listener { plugin, http_calls }: Listener, done: Arc<Done>, entry: Entry) {
     let own = entry.lane.calls.wait(&done.client, 1).await;
     // The plugin's own permit first: a call that waits for it must not hold one that others could use.
     let all = plugin.callee.background().permits.wait(&Client::Key(plugin.callee.name.clone()), 1).await;
-    if let Err(fault) = plugin.done_hook(done.clone(), [own, all]).await {
+    if let Err(fault) = plugin.done_hook(done.clone(), http_calls, [own, all]).await {
         tracing::warn!(request = &*done.id, plugin = plugin.name(), hook = Hook::Done.word(), %fault, "a done-hook failed");
     }
     drop(entry);

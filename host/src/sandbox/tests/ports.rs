@@ -5,13 +5,14 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
-use crate::sandbox::Ports;
 use crate::sandbox::kv::{Bucket, Entry, KvError, KvStore, Write};
 use crate::sandbox::settings::{Book, Expected, Kept, PluginStore, Put, StoreError};
+use crate::sandbox::{Outside, Ports};
 
 pub(super) fn nothing() -> Ports {
     let settings = Book::open(Arc::new(Nothing)).now_or_never().expect("it waits for nothing").expect("nothing is kept");
-    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings) }
+    let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside }
 }
 
 struct Nothing;
@@ -44,6 +45,10 @@ impl KvStore for Nothing {
     }
 
     fn keys<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Option<&'a str>, _: usize) -> Answer<'a, Vec<String>> {
+        failed()
+    }
+
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
         failed()
     }
 }

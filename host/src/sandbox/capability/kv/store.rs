@@ -65,6 +65,10 @@ pub trait KvStore: Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, KvError>>;
+
+    /// Writes what waits to be written. Another server has the store from now on; both may change it until this one ends, so every change of
+    /// this one is written at once.
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>>;
 }
 
 /// Whose keys: a plugin's own, or those that it keeps for one caller.
@@ -106,7 +110,7 @@ pub struct Entry {
 pub struct Write {
     /// How long until the key is gone; none for never.
     pub ttl: Option<Duration>,
-    /// Whether the change may be lost by a power cut soon after.
+    /// Whether the change may be lost if the process is killed, or the power cut, soon after.
     pub relaxed: bool,
     pub quota: Quota,
 }

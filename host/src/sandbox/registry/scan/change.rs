@@ -5,7 +5,8 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Scanner, told, unreadable};
+use super::Scanner;
+use super::words::{told, unreadable};
 use crate::files::Refused;
 use crate::sandbox::registry::change::{Change, DeployError};
 use crate::sandbox::registry::desk;

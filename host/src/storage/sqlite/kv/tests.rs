@@ -196,3 +196,76 @@ fn a_flood_holds_no_lock_of_the_main_database() {
     database.writer().execute("INSERT INTO pipelines VALUES ('a', '{}')", []).unwrap();
     assert!(!file.state().0.is_autocommit());
 }
+
+#[test]
+fn two_servers_that_have_the_file_lose_no_change_and_both_know_who_keeps_how_much() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    old.increment(&p, "count", 1, write(None, MANY)).unwrap();
+    old.set(&p, "short", b"x", write(Some(10), MANY)).unwrap();
+    old.share();
+    let mut new = test.file(KvLimits::default());
+    for round in 0..20 {
+        for file in [&mut new, &mut old] {
+            file.increment(&p, "count", 1, write(None, MANY)).unwrap();
+            file.set(&p, &format!("of {round}"), &vec![0; 100 * round], write(None, MANY)).unwrap();
+            sums_agree(file);
+            file.commit();
+        }
+    }
+    new.set(&p, "short", b"renewed", write(None, MANY)).unwrap();
+    new.commit();
+    test.pass(20);
+    assert!(!old.sweep(), "what the other server renewed has not expired");
+    let count = |file: &File| file.get(&p, "count").unwrap().expect("it is there").value;
+    assert_eq!((count(&old), count(&new)), (b"41".to_vec(), b"41".to_vec()));
+    let one = Quota { bytes: 1 << 20, keys: 22 };
+    assert_eq!(old.set(&p, "one more", b"", write(None, one)), Err(KvError::QuotaKeys { max: 22 }), "the other's keys count");
+}
+
+#[test]
+fn a_server_that_has_handed_the_file_over_leaves_no_transaction_open() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    old.set(&p, "a", b"x", write(None, MANY)).unwrap();
+    old.share();
+    let mut new = test.file(KvLimits::default());
+    assert_eq!(old.due(std::time::Instant::now(), Duration::from_secs(1_000)), Due::Never, "what waited is written");
+    new.set(&p, "b", b"x", write(None, MANY)).unwrap();
+    new.commit();
+    old.set(&p, "c", b"x", write(None, MANY)).unwrap();
+    assert_eq!(old.due(std::time::Instant::now(), Duration::from_secs(1_000)), Due::Now);
+    old.commit();
+    assert!(old.swap(&p, "c", Some("none of its versions"), b"y", write(None, MANY)) == Ok(false) && old.take_wake(), "refused, and told");
+}
+
+#[test]
+fn a_change_waits_for_no_other_server_on_the_thread_of_a_request() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    let mut new = test.file(KvLimits::default());
+    assert!(new.begin_at_once());
+    new.set(&p, "a", b"x", write(None, MANY)).unwrap();
+    assert!(!old.begin_at_once(), "the other one has the file");
+    new.commit();
+    assert!(old.begin_at_once());
+    sums_agree(&old);
+    old.set(&p, "b", b"x", write(None, MANY)).unwrap();
+    sums_agree(&old);
+}
+
+#[test]
+fn sums_are_known_when_the_file_is_opened_again_and_after_a_lost_transaction() {
+    let test = Test::new();
+    let mut file = test.file(KvLimits::default());
+    for (plugin, key) in [("p", "a"), ("p", "b"), ("q", "a")] {
+        file.set(&bucket(plugin), key, b"value", write(None, MANY)).unwrap();
+    }
+    file.commit();
+    file.delete(&bucket("q"), "a").unwrap();
+    file.commit();
+    drop(file);
+    let file = test.file(KvLimits::default());
+    sums_agree(&file);
+    assert_eq!(file.state().1.len(), 1);
+}
