@@ -39,6 +39,7 @@ mod message;
 mod plugin;
 mod reply;
 mod request;
+mod stream;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -46,9 +47,11 @@ pub mod testing;
 pub use plugin::describe;
 
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
+    Context, Delta, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall, ToolCallPiece, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};
+pub use bindings::stream::exports::cofferdam::hooks::stream_hook::{Ending, Farewell, Opening, Step};
 pub use json::Json;
 pub use plugin::{Package, Plugin};
+pub use stream::{Opened, StreamHook, Tail, Texts};

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Choice, Context, Message, Reply, Request};
+use crate::{Choice, Context, Delta, Message, Opening, Piece, Reply, Request};
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
@@ -25,6 +25,28 @@ pub fn request(messages: Vec<Message>) -> Request {
 pub fn reply(text: &str) -> Reply {
     let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
     Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+}
+
+/// What a stream hook is opened with.
+#[must_use]
+pub fn opening() -> Opening {
+    Opening { context: Context { streamed: true, ..context(1) }, model: "test-model".to_owned(), metadata: Vec::new() }
+}
+
+/// Pieces of the text of the first choice.
+#[must_use]
+pub fn deltas(texts: &[&str]) -> Vec<Delta> {
+    texts.iter().map(|text| Delta { choice: 0, piece: Piece::Text((*text).to_owned()) }).collect()
+}
+
+/// The text of the first choice.
+#[must_use]
+pub fn text_of(deltas: &[Delta]) -> String {
+    let text = |delta: &Delta| match &delta.piece {
+        Piece::Text(text) if delta.choice == 0 => Some(text.clone()),
+        _ => None,
+    };
+    deltas.iter().filter_map(text).collect()
 }
 
 fn context(attempt: u32) -> Context {

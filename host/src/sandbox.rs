@@ -14,6 +14,7 @@ mod compile;
 mod config;
 mod contract;
 mod convert;
+mod deltas;
 mod engine;
 mod env;
 mod exports;
@@ -37,6 +38,7 @@ mod registry;
 pub mod settings;
 mod shapes;
 mod store;
+mod stream;
 mod ticker;
 mod wasi;
 
@@ -51,6 +53,7 @@ pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

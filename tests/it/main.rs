@@ -70,6 +70,7 @@ mod retrieval;
 mod sandbox_limits;
 mod secrets;
 mod simulated;
+mod stream_hooks;
 mod surface;
 mod tidy;
 mod traces;

@@ -345,7 +345,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 fn a_plugin_is_read_whole() {
     let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
                 config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
-                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
+                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", reply_time = \"7s\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
     let plugin = &parse(text).plugins["redact-pii"];
     assert_eq!(plugin.on_failure, OnFailure::Skip);
     let limits = sandbox::Limits {
@@ -353,6 +353,7 @@ fn a_plugin_is_read_whole() {
         memory: 32 << 20,
         table_elements: 500,
         time: Duration::from_millis(200),
+        reply_time: Duration::from_secs(7),
         wait: Duration::from_secs(3),
         output: 1_000_000,
         hostcall_bytes: 2_000,

@@ -42,7 +42,8 @@ pub(super) struct Admission {
     shared: Arc<Shared>,
     pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
-    calls_per_plugin: usize,
+    /// Of one plugin: hook calls at once, and stream hooks.
+    per_plugin: (usize, usize),
     limits: ServerLimits,
     capabilities: &'static [Capability],
     /// What every plugin gets; its capabilities are added to a copy.
@@ -60,15 +61,8 @@ impl Admission {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self {
-            shared,
-            cache: Arc::new(cache),
-            configs,
-            calls_per_plugin: limits.calls_per_plugin as usize,
-            limits,
-            capabilities,
-            linker,
-        })
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -119,7 +113,7 @@ impl Admission {
         let own = self.configs.get(name).cloned().unwrap_or_default();
         let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
-        let callee = Callee::new(name.into(), version.into(), own.limits, self.calls_per_plugin, self.shared.clone());
+        let callee = Callee::new(name.into(), version.into(), own.limits, self.per_plugin, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
     }
@@ -129,7 +123,8 @@ impl Admission {
         let (cache, linker, capabilities) = (self.cache.clone(), self.linker.clone(), self.capabilities);
         cache.set_limits(limits.clone());
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
-        Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, linker }
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Self { shared, cache, configs, per_plugin, limits, capabilities, linker }
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
@@ -147,7 +142,7 @@ impl Admission {
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
         let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
-        let callee = callee.renewed(own.limits, self.calls_per_plugin, &self.shared);
+        let callee = callee.renewed(own.limits, self.per_plugin, &self.shared);
         Ok(Some(Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }))
     }
 
@@ -193,7 +188,7 @@ impl Admission {
         let mut limits = own.limits;
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, 1, self.shared.clone());
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, (1, 0), self.shared.clone());
         let call = callee.call(Hook::Describe, &"load".into());
         let called = match call.guest(&Client::Host).await {
             Ok(guest) => {

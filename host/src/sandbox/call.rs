@@ -2,12 +2,13 @@
 //! Whatever a guest does, a call ends within its limits, and its store is dropped before the caller sees the outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
-use super::capability::log::{Log, harmless};
+use super::capability::log::Log;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::guests::Guests;
@@ -20,14 +21,17 @@ use crate::chat::{Client, RequestId};
 use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
-/// Bytes of a guest's own text that a fault keeps.
-const TEXT_BYTES: usize = 500;
-
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
+    /// Places of stream hooks, which live as long as their replies, and the memory of their instances.
+    pub(super) streams: Shares,
+    pub(super) streams_memory: Arc<Budget>,
+    pub(super) stream_buffer: usize,
+    /// Calls of stream hooks that run now: their places do not tell.
+    pub(super) pushes: Arc<AtomicUsize>,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
@@ -43,8 +47,11 @@ pub(super) struct Callee {
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     permits: Shares,
     pace: Arc<Pace>,
-    figures: PluginFigures,
-    shared: Arc<Shared>,
+    /// The same of its stream hooks.
+    pub(super) streams: Shares,
+    pub(super) stream_pace: Arc<Pace>,
+    pub(super) figures: PluginFigures,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What a call that ended well came to.
@@ -56,7 +63,7 @@ pub(super) trait Verdict {
 /// One call on its way, as its caller holds it.
 pub(super) struct Call<'a> {
     callee: &'a Callee,
-    env: Arc<CallEnv>,
+    pub(super) env: Arc<CallEnv>,
 }
 
 /// The same call's guest, which may go to another thread. Its permits are given back when nothing of it is left.
@@ -91,27 +98,49 @@ pub(super) struct Checked<U> {
 impl Shared {
     /// The same engine, threads and permits under other limits.
     pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
-        let Self { engine, permits, memory, guests, ticker, metrics, .. } = self;
-        memory.resize(limits.memory);
-        let (engine, permits, memory) = (engine.clone(), permits.clone(), memory.clone());
-        let (guests, ticker, metrics) = (guests.clone(), ticker.clone(), metrics.clone());
-        Self { engine, permits, memory, queue_time: limits.queue_time, starve_time: limits.starve_time, guests, ticker, metrics }
+        self.memory.resize(limits.memory);
+        self.streams_memory.resize(limits.streams_memory);
+        Self {
+            engine: self.engine.clone(),
+            permits: self.permits.clone(),
+            memory: self.memory.clone(),
+            streams: self.streams.clone(),
+            streams_memory: self.streams_memory.clone(),
+            stream_buffer: limits.stream_buffer,
+            pushes: self.pushes.clone(),
+            queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
+            guests: self.guests.clone(),
+            ticker: self.ticker.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
 impl Callee {
-    /// `calls` is how many may run at once.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, calls: usize, shared: Arc<Shared>) -> Self {
+    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with.
+    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, (calls, streams): (usize, usize), shared: Arc<Shared>) -> Self {
         let figures = shared.metrics.plugin(&name);
-        Self { name, version, limits, permits: Shares::new(calls), pace: Arc::new(Pace::new()), figures, shared }
+        let (permits, streams) = (Shares::new(calls), Shares::new(streams));
+        let (pace, stream_pace) = (Arc::new(Pace::new()), Arc::new(Pace::new()));
+        Self { name, version, limits, permits, pace, streams, stream_pace, figures, shared }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, calls: usize, shared: &Arc<Shared>) -> Self {
-        let Self { name, version, permits, pace, figures, .. } = self;
-        permits.resize(calls);
-        let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
-        Self { name: name.clone(), version: version.clone(), limits, permits, pace, figures, shared: shared.clone() }
+    pub(super) fn renewed(&self, limits: Limits, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
+        self.permits.resize(calls);
+        self.streams.resize(streams);
+        Self {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            limits,
+            permits: self.permits.clone(),
+            pace: self.pace.clone(),
+            streams: self.streams.clone(),
+            stream_pace: self.stream_pace.clone(),
+            figures: self.figures.clone(),
+            shared: shared.clone(),
+        }
     }
 
     /// Whether its calls have these in common with those of the other plugins.
@@ -142,17 +171,19 @@ impl Call<'_> {
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
         let Callee { permits: own, shared, .. } = self.callee;
-        let at_once = own.take(client, 1).and_then(|own| Some([own, shared.permits.take(client, 1)?]));
-        let permits = match at_once {
-            Some(permits) => permits,
-            None => {
-                // The plugin's own permit first: a call that waits for it must not hold one that others could use.
-                let both = async { [own.wait(client, 1).await, shared.permits.wait(client, 1).await] };
-                tokio::time::timeout(shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))?
-            }
-        };
+        let permits = self.permits(own, &shared.permits, client).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
+    }
+
+    /// One unit of the plugin's own and one of all plugins'.
+    pub(super) async fn permits(&self, own: &Shares, all: &Shares, client: &Client) -> Result<[Share; 2], Fault> {
+        if let Some(permits) = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?])) {
+            return Ok(permits);
+        }
+        // The plugin's own permit first: a call that waits for it must not hold one that others could use.
+        let both = async { [own.wait(client, 1).await, all.wait(client, 1).await] };
+        tokio::time::timeout(self.callee.shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))
     }
 
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
@@ -186,34 +217,14 @@ impl Call<'_> {
         };
         plugin_done(&span, &call);
         figures.call(&call);
-        self.report_dropped_lines();
-        (input, verdict.map_err(|kind| self.fault(kind)))
+        self.env.report_dropped_lines(figures);
+        (input, verdict.map_err(|kind| self.env.fault(kind)))
     }
 
     /// A fault found before the guest ran, which counts all the same.
     pub(super) fn failed(&self, kind: FaultKind) -> Fault {
         self.callee.figures.call(&HookCall { hook: self.env.hook.word(), outcome: kind.word(), ..HookCall::default() });
-        self.fault(kind)
-    }
-
-    fn report_dropped_lines(&self) {
-        let dropped = self.env.log.dropped();
-        if dropped > 0 {
-            let (plugin, request) = (&*self.env.plugin, &*self.env.request);
-            tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
-            self.callee.figures.log_dropped(dropped);
-        }
-    }
-
-    /// A guest's text in it is cut and made harmless, because it goes to the log and to the client.
-    fn fault(&self, kind: FaultKind) -> Fault {
-        let kind = match kind {
-            FaultKind::Reported(text) => FaultKind::Reported(harmless(&text, TEXT_BYTES)),
-            FaultKind::Trapped(text) => FaultKind::Trapped(harmless(&text, TEXT_BYTES)),
-            FaultKind::Invalid(text) => FaultKind::Invalid(harmless(&text, TEXT_BYTES)),
-            other => other,
-        };
-        Fault { plugin: self.env.plugin.clone(), version: self.env.version.clone(), hook: self.env.hook, kind }
+        self.env.fault(kind)
     }
 }
 
@@ -231,17 +242,7 @@ impl Guest {
         };
         let result = env.clocks.bound(hook(&mut store).instrument(span.clone())).await;
         let spent = env.clocks.spent();
-        let result = match result {
-            Err(Over::Limit(limit)) => Err(FaultKind::Exhausted(limit)),
-            Err(Over::Starved) => Err(FaultKind::Busy),
-            Ok(Err(error)) => Err(why(&error, store.data().limiter.denied, &env.limits)),
-            Ok(Ok(value)) => Ok(value),
-        };
-        let fuel = match &result {
-            // After running out, the store's own count is known to be too low.
-            Err(FaultKind::Exhausted(Exhausted::Fuel(all))) => *all,
-            _ => env.limits.fuel - store.get_fuel().unwrap_or(0),
-        };
+        let (result, fuel) = judged(result, &store, &env.limits);
         let peak_memory = store.data().limiter.memory();
         drop(store);
         // What a guest returned is checked at the guest's expense too: much of it on its own thread.
@@ -261,6 +262,22 @@ impl<T> Ran<T> {
         drop(permits);
         Checked { verdict, span, spent, fuel, peak_memory, check: begun.elapsed() }
     }
+}
+
+/// What a guest that has ended came to, and the fuel that it took.
+pub(super) fn judged<T>(result: Result<wasmtime::Result<T>, Over>, store: &Store<State>, limits: &Limits) -> (Result<T, FaultKind>, u64) {
+    let result = match result {
+        Err(Over::Limit(limit)) => Err(FaultKind::Exhausted(limit)),
+        Err(Over::Starved) => Err(FaultKind::Busy),
+        Ok(Err(error)) => Err(why(&error, store.data().limiter.denied, limits)),
+        Ok(Ok(value)) => Ok(value),
+    };
+    let fuel = match &result {
+        // After running out, the store's own count is known to be too low.
+        Err(FaultKind::Exhausted(Exhausted::Fuel(all))) => *all,
+        _ => limits.fuel - store.get_fuel().unwrap_or(0),
+    };
+    (result, fuel)
 }
 
 /// What an error of wasmtime's means: whose failure it is.

@@ -98,6 +98,13 @@ impl Clocks {
         self.reading().since = Instant::now();
     }
 
+    /// As `start`, for the next call of the same instance: all readings begin anew.
+    pub(super) fn again(&self) {
+        self.measured.store(false, Ordering::Relaxed);
+        let now = Instant::now();
+        *self.reading() = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
+    }
+
     /// From now on its turns are charged by the processor's clock, as they must be on a thread of the guests'.
     pub(super) fn measure(&self) {
         self.measured.store(true, Ordering::Relaxed);

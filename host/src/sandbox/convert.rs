@@ -74,7 +74,7 @@ fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
 }
 
 /// A text that claims to be a JSON object.
-fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
     if valid(&text, what)? != Shape::Object {
         return Err(format!("{what} is no JSON object"));
     }

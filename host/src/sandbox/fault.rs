@@ -32,7 +32,7 @@ pub enum FaultKind {
     Invalid(String),
     /// Nobody could run it: permits, memory or processor time were short.
     #[error(
-        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`, `threads`, `starve_time`)"
+        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `streams`, `streams_per_plugin`, `streams_memory`, `queue_time`, `memory`, `threads`, `starve_time`)"
     )]
     Busy,
     /// No plugin of that name is loaded.
@@ -62,6 +62,8 @@ pub enum Exhausted {
     Stack,
     #[error("it ran longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
+    #[error("all its calls for one reply ran longer than {} ms (raise `plugins.NAME.limits.reply_time`)", .0.as_millis())]
+    ReplyTime(std::time::Duration),
     #[error("it waited longer than {} ms in host calls (raise `plugins.NAME.limits.wait`)", .0.as_millis())]
     Wait(std::time::Duration),
     #[error("it returned more than {0} bytes (raise `plugins.NAME.limits.output`) or handed too much to one hostcall (`hostcall_bytes`)")]
@@ -77,6 +79,7 @@ impl Exhausted {
             Self::Table(_) => "table_elements",
             Self::Stack => "stack",
             Self::Time(_) => "time",
+            Self::ReplyTime(_) => "reply_time",
             Self::Wait(_) => "wait",
             Self::Output(_) => "output",
         }

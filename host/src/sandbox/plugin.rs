@@ -42,8 +42,24 @@ impl Plugin {
         match hook {
             Hook::Pre => self.exports.pre_hook.is_some(),
             Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Stream => self.exports.stream_hook.is_some(),
             Hook::Describe => false,
         }
+    }
+
+    /// Whether it can serve that hook's stage of a pipeline: a stream hook serves the stage of post-hooks.
+    pub(super) fn serves(&self, stage: Hook) -> bool {
+        self.has(stage) || (stage == Hook::Post && self.has(Hook::Stream))
+    }
+
+    /// Whether it goes along with a streamed reply, or has to wait for the whole one.
+    pub fn streams(&self) -> bool {
+        self.has(Hook::Stream)
+    }
+
+    /// Whether it takes a whole reply as such.
+    pub fn takes_whole(&self) -> bool {
+        self.has(Hook::Post)
     }
 
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.

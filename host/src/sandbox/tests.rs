@@ -10,6 +10,7 @@ mod pause;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -54,15 +55,26 @@ struct Sandbox {
 impl Sandbox {
     fn new(napper: PluginConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
+        let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
+        let (engine, permits) = (engine(limits.calls + limits.streams).expect("an engine"), Shares::new(1));
+        let pushes = Arc::new(AtomicUsize::new(0));
         let shared = Shared {
             guests: Arc::new(Guests::here()),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).expect("a thread")),
+            ticker: Arc::new(
+                Ticker::start(&engine, {
+                    let (permits, pushes) = (permits.clone(), pushes.clone());
+                    move || permits.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+                })
+                .expect("a thread"),
+            ),
             engine,
             permits,
+            pushes,
+            streams: Shares::new(limits.streams as usize),
+            streams_memory: Budget::new(limits.streams_memory),
+            stream_buffer: limits.stream_buffer,
             memory: Budget::new(limits.memory),
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,

@@ -25,6 +25,7 @@ const RESTART: &[&str] = &[
     "limits.ledger.flush",
     "limits.ledger.rows",
     "limits.plugins.calls",
+    "limits.plugins.streams",
     "limits.plugins.threads",
     "limits.rag.embed_threads",
     "listen",

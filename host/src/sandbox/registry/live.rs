@@ -52,7 +52,7 @@ pub struct PluginStatus {
     pub file: String,
     /// SHA-256 of the live component in hex; none if nothing is live.
     pub hash: Option<String>,
-    /// `pre_hook`, `post_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`.
     pub hooks: Vec<&'static str>,
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     pub state: &'static str,
@@ -63,14 +63,14 @@ pub struct PluginStatus {
 }
 
 impl Plugins {
-    /// The plugin of that name, which has that hook.
+    /// The plugin of that name, which has that hook, or a stream hook in place of a post-hook.
     ///
     /// # Errors
     /// A fault of kind `NotLoaded`, `Loading` or `NoHook`.
     pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
         let fault = |version: &str, kind| Fault { plugin: name.into(), version: version.into(), hook, kind };
         match self.by_name.get(name) {
-            Some(plugin) if plugin.has(hook) => Ok(plugin),
+            Some(plugin) if plugin.serves(hook) => Ok(plugin),
             Some(plugin) => Err(fault(&plugin.callee.version, FaultKind::NoHook)),
             None => {
                 let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));

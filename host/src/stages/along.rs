@@ -1,0 +1,72 @@
+//! Stage post_hook on a streamed reply: the stream hooks in their order, each on what the one before it lets out. Nothing is sent before the first
+//! piece of the reply has passed them all, so that a refusal up to then has a status of its own; what ends the reply after that is an error event.
+//! No hook is asked for more than has arrived, and nothing is read that the client does not take.
+
+mod last;
+mod observe;
+mod stage;
+mod transform;
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::{Error, HookStage, settle};
+use crate::chat::{Exchange, FrameStream, ReplyStream};
+use crate::sandbox::{Hook, Plugins, StreamMode};
+use crate::telemetry::Metrics;
+use stage::Stage;
+
+pub use stage::CUT;
+
+/// Opens the stage's hooks and puts the reply through them; `model` gives it. Waits for the first frame that says something.
+///
+/// # Errors
+/// A plugin's rejection, or its fault if the operator wants faults to reject, before anything was sent.
+pub async fn run(
+    stage: &HookStage,
+    plugins: &Arc<Plugins>,
+    mut exchange: Exchange,
+    model: &str,
+    mut reply: ReplyStream,
+    metrics: &Arc<Metrics>,
+) -> Result<(Exchange, ReplyStream), Error> {
+    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), exchange.id.clone()));
+    let mut hooks = false;
+    for name in &stage.plugins {
+        let opened = match plugins.get(name, Hook::Stream) {
+            Ok(plugin) => plugin.open_stream(&exchange, model).await,
+            Err(fault) => Err(fault),
+        };
+        match opened {
+            Ok(None) => {}
+            Ok(Some(hook)) => {
+                hooks = true;
+                reply = reply.through(|frames| match hook.mode() {
+                    StreamMode::Observe => observe::stream(frames, hook, along.clone()),
+                    StreamMode::Transform => transform::stream(frames, hook, along.clone()),
+                });
+            }
+            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+        }
+    }
+    if !hooks {
+        return Ok((exchange, reply));
+    }
+    let mut first = None;
+    let mut reply = reply.through(last::stream);
+    while let Some(item) = reply.next().await {
+        // A provider that shows that it is there has not answered.
+        if !matches!(&item, Ok(frames) if !frames.end && frames.is_silent()) {
+            first = Some(item);
+            break;
+        }
+    }
+    let begun = along.tell();
+    if let (Some(Err(_)) | None, Some(error)) = (&first, begun.end) {
+        return Err(error);
+    }
+    exchange.skipped.extend(begun.skipped);
+    let reply = reply.through(|rest| -> FrameStream { Box::pin(stream::iter(first).chain(rest)) });
+    Ok((exchange, reply))
+}
