@@ -240,8 +240,7 @@ fn calls_and_other_pieces_keep_their_order_and_their_names() {
     let out = streamed(&masked.metadata, pieces.into_iter().map(|piece| vec![delta(piece)]).collect());
     let expected = [
         Piece::Text("Hm, ".into()),
-        call(Some("x"), ""),
-        call(None, "{\"to\":\""),
+        call(Some("x"), "{\"to\":\""),
         call(None, "jane@example.org\"}"),
         Piece::Other("{\"annotations\":[{\"to\":\"jane@example.org\"}]}".into()),
         Piece::Text("[MASKED".into()),

@@ -1,5 +1,5 @@
 //! Screens for attempts to take a model over. The pre-hook reads what users and tools say and scores it by a list of rules; the stream hook reads the
-//! reply for images whose URL carries data away, which a client would fetch unasked. Rejects, or tells in `metadata.prompt_guard`. A screen is no
+//! reply for images whose URL carries data away, which a client would fetch unasked. Rejects, or tells it in `metadata`. A screen is no
 //! proof: what passes is not thereby harmless.
 
 mod covert;
@@ -12,8 +12,8 @@ mod settings;
 mod url;
 
 use cofferdam_guest::{
-    Changes, Delta, Ending, Farewell, HookError, Json, Opened, Opening, Plugin, PreOutcome, Rejection, Request, Step, StreamHook, Texts,
-    config, export, log,
+    Changes, Delta, Ending, Farewell, HookError, Opened, Opening, Plugin, PreOutcome, Rejection, Request, Step, StreamHook, Texts, config,
+    export, log,
 };
 use images::Images;
 use screen::{Screen, Verdict};
@@ -28,6 +28,7 @@ struct PromptGuard {
 
 /// Where the hooks tell what they found.
 const FINDING: &str = "prompt_guard";
+const REPLY_FINDING: &str = "prompt_guard_reply";
 
 impl Plugin for PromptGuard {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
@@ -79,7 +80,7 @@ impl StreamHook for PromptGuard {
         let out = self.texts.close(|tail, last| self.images.decided(tail, last));
         Ok(match (self.cut(), self.action, &self.images.found) {
             (Some(rejection), ..) => rejection.into(),
-            (None, Action::Tag, Some(_)) => Farewell::default().metadata(FINDING, Json::from(serde_json::json!({"reply": "image"}))),
+            (None, Action::Tag, Some(_)) => Farewell::default().metadata(REPLY_FINDING, "image_carries_data"),
             (None, Action::Tag, None) => Farewell::default(),
             (None, Action::Reject, _) => out.into(),
         })

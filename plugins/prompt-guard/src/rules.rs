@@ -25,6 +25,8 @@ pub(crate) const RULES: &[Rule] = &[
         "override",
         5,
         &[
+            "ignor*|disregard*|forget|neglect|aside|abandon|drop ..2 whatever|everything|anything|what|all ..2 you ..2 told|instructed|given|programmed|taught|trained",
+            "stop|quit|cease ..1 following|obeying ..1 your ..2 instruction*|prompt|guideline*|rules|directive*|training|programming",
             "ignor*|disregard*|forget|neglect|override|overrule|bypass|discard|skip ..4 previous|prior|above|earlier|preceding|foregoing|former|initial|original|your|system|developer ..3 instruction*|prompt|prompts|guideline*|directive*|directions|programming|training",
             "instruction*|prompt|directive*|guideline* ..3 above|before|previously|earlier ..3 void|cancelled|canceled|obsolete|invalid|ignored|overridden|replaced|superseded",
             "ignorier*|vergiss|vergessen|missachte|uberschreib* ..4 vorherige*|bisherige*|obige*|vorige*|fruhere*|deine*|ursprungliche* ..2 anweisung*|instruktion*|befehl*|vorgabe*|prompt*",
@@ -42,6 +44,7 @@ pub(crate) const RULES: &[Rule] = &[
         "override_weakly",
         2,
         &[
+            "override|disengage|deactivate|suspend ..1 safety|security ..1 protocol*|filter*|measure*|feature*",
             "ignor*|disregard*|forget|override|bypass|break ..3 all|any|every|everything|previous|prior|your|the|these ..2 rule*|command*|context|constraint*|restriction*|instruction*|conversation|policy|policies",
             "forget ..1 everything|all ..4 told|said|know|learned|above|before",
             "new|updated|real|actual|true ..1 instruction*|directive*|orders|objective",
@@ -52,13 +55,35 @@ pub(crate) const RULES: &[Rule] = &[
         "reveal",
         5,
         &[
-            "reveal|show|print|repeat|output|display|leak|dump|disclose|expose|share|give|tell|recite|paste|return|translate|summarize|encode|write|what ..6 your|hidden|initial|secret|confidential|original ..3 system|initial|hidden|secret|developer|original|base ..1 prompt|prompts|instruction*|directive*|message",
+            "reveal|show|print|repeat|output|display|leak|dump|disclose|expose|share|give|tell|recite|paste|return|translate|summarize|encode|write|convert|turn|rewrite|rephrase|transform|describe|quote|what ..6 your|hidden|initial|secret|confidential|original ..3 system|initial|hidden|secret|developer|original|base ..1 prompt|prompts|instruction*|directive*|message",
             "print|repeat|reveal|leak|dump|output|recite ..3 your ..2 instruction*|prompt|guidelines|configuration",
-            "repeat|print|copy|output|recite|echo ..3 everything|all|text|words|content|verbatim ..3 above|before|preceding",
+            "repeat|recite|print|output|copy ..5 everything|text|words ..1 above|preceding ..4 line|verbatim|conversation|starting|beginning|code|message",
+            "repeat|recite ..3 everything ..1 above|before",
+            "reveal|show|print|repeat|output|display|leak|dump|disclose|tell|recite ..4 hidden|secret|confidential ..1 prompt|prompts",
             "zeig*|nenn*|gib|verrat*|wiederhol*|druck* ..4 systemprompt*|systemanweisung*|systemnachricht*",
             "montre*|revele*|affiche*|repete* ..3 prompt|instructions|invite ..2 systeme|initial*|caches|cachees",
             "muestra*|revela*|repite|imprime ..3 prompt|instrucciones|mensaje ..2 sistema|iniciales|ocultas",
             "显示|输出|告诉|重复|透露 ..6 系统提示|系统指令|初始指令",
+        ],
+    ),
+    rule(
+        "reveal_weakly",
+        3,
+        &[
+            "reveal|print|output|leak|dump|repeat|recite|convert|translate|encode|summarize ..3 system|developer|initial ..1 prompt|prompts|message|instruction*",
+            "give|tell|show|list|what|repeat|share|reveal|quote|wording ..6 instruction*|prompt|guidelines|rules|directives ..1 you ..2 received|given|got|follow|obey",
+        ],
+    ),
+    rule("verbatim", 2, &["exact ..1 wording|words|text|prompt|instruction*", "verbatim", "word for word", "letter by letter"]),
+    rule(
+        "authority",
+        3,
+        &[
+            "administrator|admin|developer|creator|owner|openai|anthropic|google|operator ..2 authorize*|authorise*|permit*|allow*|grant*|command*|order* ..1 you",
+            "i am|m ..2 your|the ..1 developer|creator|administrator|admin|owner|boss|master|programmer|operator",
+            "you ..1 have a new boss|owner|master|operator|administrator|user",
+            "operator|developer*|creator*|system ..3 wrote|said|told|set|gave ..3 longer|void|ignor*|irrelevant",
+            "previous|prior|earlier|above|your|operator ..2 instruction*|prompt|directive*|guideline*|rules|policies ..3 void|cancelled|obsolete|invalid|superseded|revoked|suspended|lifted|longer",
         ],
     ),
     rule(
@@ -81,7 +106,7 @@ pub(crate) const RULES: &[Rule] = &[
             "you are no longer ..4 bound|restricted|assistant|limited|chatgpt|claude|ai",
             "from now on ..2 you|your|act|answer|respond|ignore",
             "your ..1 new|only|real|true ..1 role|task|purpose|identity|goal|instruction*|job|name",
-            "pretend|imagine|act|roleplay ..3 you ..2 no|without|unrestricted|unfiltered ..2 rules|restrictions|filters|guidelines|limits",
+            "pretend|imagine|act|roleplay ..3 you ..6 no|without|unrestricted|unfiltered ..2 rules|restrictions|filters|guidelines|limits",
             "ab jetzt ..2 bist|antwortest|du",
             "a partir de ahora ..1 eres|responde*",
         ],
@@ -90,6 +115,8 @@ pub(crate) const RULES: &[Rule] = &[
         "no_limits",
         3,
         &[
+            "never|cannot ..2 refuse*|decline*",
+            "ai|assistant|model|chatbot|bot|llm ..1 without|no ..2 rules|filters|restrictions|limits|limitations|guidelines|ethics|morals|censorship",
             "no|without|any|free|remove|disable|drop|lift|off|bypass|evade|circumvent ..3 restriction*|filter|filters|censorship|guardrail*|safeguard*|ethical|moral|safety|content ..1 guideline*|filter*|polic*|rule*|limit*|concern*|warning*|training|considerations|from",
             "disable|bypass|remove|circumvent|evade|turn off ..2 your|all|the ..2 safety|filter|filters|guardrails|restrictions|censorship|safeguards",
             "never|not|cannot|t ..2 refuse|decline ..3 request*|question*|answer*|anything|any|prompt|command*|order*|me",
@@ -103,9 +130,9 @@ pub(crate) const RULES: &[Rule] = &[
         &[
             "end|begin|start|beginning ..1 of ..2 system|user|untrusted|trusted|admin|developer ..1 input|prompt|message|content|instructions|data|context",
             "system|admin|administrator|developer|security ..1 override|overrides",
-            "new system prompt|message|instruction*",
         ],
     ),
+    rule("new_prompt", 4, &["new system prompt|message|instruction*"]),
     rule(
         "hide",
         4,
@@ -121,7 +148,7 @@ pub(crate) const RULES: &[Rule] = &[
         &[
             "if you are|re ..2 ai|llm|language|assistant|bot|agent|chatbot",
             "attention|important|notice|note|instruction*|message|warning ..2 to|for ..3 ai|assistant|assistants|llm|llms|language|agent|agents|model|models|chatbot",
-            "ai|llm ..1 assistant|assistants|agent|agents|model|models|systems ..2 reading|processing|summarizing|reviewing|parsing|must|should",
+            "ai|llm ..1 assistant|assistants|agent|agents|model|models|systems ..2 reading|processing|summarizing|reviewing|parsing|must|should|do|please|you",
             "dear|hey|hello|attention ..1 ai|assistant|llm|chatgpt|claude|copilot|gemini",
             "when|while ..2 summariz*|processing|reading|reviewing|parsing|answering ..4 this|the ..3 say|add|include|recommend|output|state|write|always|also|you",
         ],
@@ -130,8 +157,21 @@ pub(crate) const RULES: &[Rule] = &[
         "exfiltrate",
         4,
         &[
+            "send|email|forward|exfiltrate|leak|upload|transmit|mail ..3 all|any|the|every|their|your ..2 password*|credential*|secret*|token*|api|private ..1 keys|you|to|found|from",
             "send|post|forward|upload|transmit|exfiltrate|leak|submit|mail|deliver|email|append|copy ..6 conversation|history|password*|credential*|secret*|token*|key|keys|chat|prompt|messages|data|contents|inbox|invoices|files ..8 to ..3 http|https|www|com|net|org|io|xyz|ru|attacker|me|server|address|webhook",
+        ],
+    ),
+    rule(
+        "into_url",
+        3,
+        &[
             "append|encode|include|put|insert|add|replace ..6 conversation|history|secret*|password*|token*|key|keys|data|summary|prompt ..8 url|link|query|parameter|image|src",
+        ],
+    ),
+    rule(
+        "image_with_data",
+        3,
+        &[
             "render|include|embed|insert|display|output|add ..5 image|img|pixel|picture ..8 url|query|parameter|http|https|src ..10 data|conversation|secret*|history|base64|encoded|prompt|message*",
         ],
     ),

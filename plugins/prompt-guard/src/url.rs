@@ -6,6 +6,7 @@ const LONGEST_QUERY: usize = 96;
 const LONGEST_SEGMENT: usize = 64;
 const LONGEST_LABEL: usize = 30;
 const MOST_WORDS: usize = 3;
+const LONGEST_ENTITY: usize = 12;
 
 /// Whether it goes to a host that is not in `hosts` (nor below one of them) with data in its query, path, host or user.
 pub(crate) fn carries_data(url: &str, hosts: &[String]) -> bool {
@@ -85,8 +86,9 @@ fn unescaped(url: &str) -> String {
     out.replace('\\', "/")
 }
 
-fn entity(text: &str) -> Option<(char, usize)> {
-    let end = text.find(';').filter(|end| *end <= 12)?;
+/// The character that an entity at the beginning of the text stands for, and the length of the entity.
+pub(crate) fn entity(text: &str) -> Option<(char, usize)> {
+    let end = text.bytes().take(LONGEST_ENTITY).position(|byte| byte == b';')?;
     let name = &text[1..end];
     let c = match name {
         "amp" => '&',
