@@ -16,6 +16,38 @@ pub(crate) struct Word {
     pub(crate) quoted: bool,
 }
 
+/// Words to look for in letters that are run together, with their beginnings, by which most places are passed quickly.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    words: HashSet<String>,
+    beginnings: HashSet<String>,
+}
+
+/// Letters by which a known word begins; shorter ones are not looked for.
+const BEGINNING: usize = 3;
+
+impl Known {
+    pub(crate) fn add(&mut self, word: &str) {
+        if let Some(beginning) = word.get(..BEGINNING) {
+            self.beginnings.insert(beginning.to_owned());
+            self.words.insert(word.to_owned());
+        }
+    }
+
+    fn contains(&self, word: &str) -> bool {
+        self.words.contains(word)
+    }
+
+    /// The longest known word that the text begins with.
+    fn first<'a>(&self, text: &'a str) -> Option<&'a str> {
+        if !self.beginnings.contains(text.get(..BEGINNING)?) {
+            return None;
+        }
+        let ends = (BEGINNING..=text.len().min(LONG)).rev();
+        ends.filter_map(|end| text.get(..end)).find(|word| self.contains(word))
+    }
+}
+
 /// Letters that look like those of English, in lower case.
 const ALIKE: [(&str, char); 18] = [
     ("аαɑ", 'a'),
@@ -87,7 +119,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The words of a plain text. `known` are those to look for in words that are run together.
-pub(crate) fn words(plain: &str, known: &HashSet<String>) -> Vec<Word> {
+pub(crate) fn words(plain: &str, known: &Known) -> Vec<Word> {
     let quoted = quoted(plain);
     let mut words: Vec<Word> = Vec::new();
     // The letters of a word that is spelled out, and where the last one ended.
@@ -177,14 +209,12 @@ fn tokens(plain: &str) -> Vec<(usize, usize)> {
 }
 
 /// Cuts letters into known words; what is between them is a word too.
-fn split(text: &str, known: &HashSet<String>) -> Vec<String> {
+fn split(text: &str, known: &Known) -> Vec<String> {
     let mut out = Vec::new();
     let mut unknown = String::new();
     let mut at = 0;
     while at < text.len() {
-        let ends = (at + 3..=text.len().min(at + LONG)).rev();
-        let word = ends.filter_map(|end| text.get(at..end)).find(|word| known.contains(*word));
-        if let Some(word) = word {
+        if let Some(word) = known.first(&text[at..]) {
             if !unknown.is_empty() {
                 out.push(std::mem::take(&mut unknown));
             }
@@ -252,7 +282,8 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> String {
-        let known = ["ignore", "previous", "instructions", "all"].map(folded).into();
+        let mut known = Known::default();
+        ["ignore", "previous", "instructions", "all"].iter().for_each(|word| known.add(&folded(word)));
         words(&plain(text), &known).into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
     }
 
@@ -286,7 +317,7 @@ mod tests {
 
     #[test]
     fn short_quotes_are_known() {
-        let quoted = |text: &str| words(&plain(text), &HashSet::new()).into_iter().filter(|word| word.quoted).count();
+        let quoted = |text: &str| words(&plain(text), &Known::default()).into_iter().filter(|word| word.quoted).count();
         assert_eq!(quoted("say \"one two\" and `three` or 'four five', don't you won't"), 5);
         assert_eq!(quoted("“one” «two» „three” 'four\nfive'"), 3);
         assert_eq!(quoted(&format!("\"{}\"", "long ".repeat(60))), 0);

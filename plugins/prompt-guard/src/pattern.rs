@@ -1,9 +1,9 @@
 //! Patterns of words: `ignore|forget ..3 previous|prior instruction*`. A word with `*` stands for all that begin so, `|` for one of several, and `..3` lets
 //! up to three words stand between. Looking for them takes time in proportion to the text: each word begins a bounded search, and most none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::normal::{Word, folded, plain, words};
+use crate::normal::{Known, Word, folded, plain, words};
 
 /// Words between two others at most, and words or gaps of a pattern at most.
 const MOST_BETWEEN: usize = 12;
@@ -86,7 +86,7 @@ impl Pattern {
 
 fn choice_of(text: &str, pattern: &str) -> Result<Vec<One>, String> {
     let (stem, begins) = text.strip_suffix('*').map_or((text, false), |stem| (stem, true));
-    let mut ones: Vec<One> = words(&plain(stem), &HashSet::new()).into_iter().map(|word| One::Word(folded(&word.text))).collect();
+    let mut ones: Vec<One> = words(&plain(stem), &Known::default()).into_iter().map(|word| One::Word(folded(&word.text))).collect();
     match ones.pop() {
         Some(One::Word(last)) if begins => {
             if last.len() < PREFIX {
@@ -107,7 +107,7 @@ pub(crate) struct Index {
     by_word: HashMap<String, Vec<usize>>,
     by_beginning: HashMap<String, Vec<usize>>,
     /// All words of all patterns.
-    pub(crate) known: HashSet<String>,
+    pub(crate) known: Known,
 }
 
 impl Index {
@@ -125,7 +125,7 @@ impl Index {
         }
         for one in pattern.0.iter().flat_map(|element| &element.choices).flatten() {
             let (One::Word(word) | One::Beginning(word)) = one;
-            self.known.insert(word.clone());
+            self.known.add(word);
         }
         self.patterns.push((rule, pattern));
     }
