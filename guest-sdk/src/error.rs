@@ -1,6 +1,6 @@
 //! The two ways to say no: a rejection is a decision about the request, an error a hook that could not decide.
 
-use crate::{HookError, Rejection};
+use crate::{Failure, HookError, Rejection};
 
 impl Rejection {
     /// `status` is an HTTP status from 400 to 499, `code` a word for programs, `message` a sentence for people.
@@ -26,6 +26,18 @@ impl From<String> for HookError {
 impl From<&str> for HookError {
     fn from(text: &str) -> Self {
         Self::Other(text.to_owned())
+    }
+}
+
+/// What an import failed with, as the hook's own failure, so that `?` hands it on.
+impl From<Failure> for HookError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Denied(text) | Failure::Exhausted(text) | Failure::Timeout(text) | Failure::Unavailable(text) => {
+                Self::Unavailable(text)
+            }
+            Failure::Invalid(text) | Failure::Other(text) => Self::Other(text),
+        }
     }
 }
 

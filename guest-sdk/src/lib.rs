@@ -24,7 +24,8 @@
 //! The plugin's name, version and summary come from its `Cargo.toml`. Every call runs in a fresh instance: statics start anew each
 //! time, and what a post-hook shall know travels in `metadata`. The types are those of `wit/`, whose comments are the manual.
 //!
-//! On a native target nothing is exported, [`log`] writes to standard error and [`config`] reads what [`testing::set_config`] left:
+//! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`]
+//! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
 #[doc(hidden)]
@@ -33,9 +34,12 @@ mod changes;
 pub mod config;
 mod error;
 mod export;
+pub mod http;
 mod json;
+pub mod kv;
 pub mod log;
 mod message;
+pub mod metrics;
 mod plugin;
 mod reply;
 mod request;
@@ -47,7 +51,8 @@ pub mod testing;
 pub use plugin::describe;
 
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Delta, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall, ToolCallPiece, Usage,
+    Context, Data, Delta, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall,
+    ToolCallPiece, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};

@@ -1,12 +1,30 @@
 //! Calling hooks from `cargo test`, without a host: requests and replies to call them with, and the configuration that they see.
 //! Exists on native targets only. It imitates no more of the host than this; to try a component, use `cofferdam` itself.
 
+pub(crate) mod kv;
+
 use std::cell::RefCell;
 
+use crate::http;
 use crate::{Choice, Context, Delta, Message, Opening, Piece, Reply, Request};
+
+pub use kv::{as_caller, pass_seconds};
+/// What stands for all servers.
+type Server = Box<dyn Fn(&http::Request) -> Result<http::Response, http::Failure>>;
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
+    static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
+}
+
+/// Lets `server` answer the requests of hooks called from this thread. Secrets are not filled in.
+pub fn set_http(server: impl Fn(&http::Request) -> Result<http::Response, http::Failure> + 'static) {
+    SERVER.replace(Some(Box::new(server)));
+}
+
+pub(crate) fn answer_http(request: &http::Request) -> Result<http::Response, http::Failure> {
+    let nobody = || Err(http::Failure::Unavailable("the test has set no server".to_owned()));
+    SERVER.with_borrow(|server| server.as_ref().map_or_else(nobody, |server| server(request)))
 }
 
 /// Makes `json`, the text of an object, the configuration that hooks called from this thread see.

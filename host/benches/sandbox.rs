@@ -5,6 +5,8 @@
 #[path = "../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs one component of the many")]
 mod components;
+#[path = "../../tests/support/ports.rs"]
+mod ports;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +51,8 @@ fn main() {
             limits: ServerLimits::default(),
             compiler: Compiler::InProcess,
         };
-        let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
+        let (registry, _watcher) =
+            Registry::open(setup, ports::ports(&ports::stores(folder.path())).await, Metrics::new()).expect("a registry");
         registry.loaded().await;
         let bare = Bare::new(&bytes);
         let (mut ours_best, mut bare_best) = (Duration::MAX, Duration::MAX);

@@ -3,6 +3,7 @@
 //! Secrets are put in by reference, towards their own hosts only, and taken out of what comes back.
 
 mod address;
+mod calls;
 mod connect;
 mod error;
 mod exchange;
@@ -14,9 +15,10 @@ mod rules;
 mod secrets;
 mod tls;
 
+pub use calls::Calls;
 pub use connect::{Connect, Network, Peer, Stream};
 pub use error::Error;
-pub use guard::{Calls, Guard, Request, Response};
+pub use guard::{Guard, Request, Response};
 pub use resolve::{Names, Resolve};
 pub use rules::{HostPattern, Rules};
 pub use secrets::{LookUp, SecretValue};

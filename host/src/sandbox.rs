@@ -42,7 +42,8 @@ mod stream;
 mod ticker;
 mod wasi;
 
-pub use capability::{check_grant, http, kv};
+pub use capability::http::Outside;
+pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
@@ -53,7 +54,7 @@ pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
-pub use stream::{Ending, Mode as StreamMode, Pushed, Step, StreamHook};
+pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

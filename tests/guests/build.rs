@@ -11,12 +11,79 @@ use wit_parser::Resolve;
 /// Modules that are guests.
 const MODULES: [&str; 7] = ["table_growth", "memory_fill", "grow_loop", "page_toucher", "start_loop", "realloc_loop", "post_return"];
 
+/// A component that hands another one beside it something.
+struct SideBySide {
+    name: &'static str,
+    /// Pages of the two memories.
+    sink: u32,
+    source: u32,
+    encodings: [&'static str; 2],
+    value: &'static str,
+    /// What the memory of the one that hands it over begins with.
+    data: &'static str,
+    /// What it does.
+    start: &'static str,
+}
+
+/// It holds no more than what the others can do.
+const CALM: SideBySide = SideBySide {
+    name: "calm_parts",
+    sink: 2,
+    source: 2,
+    encodings: ["utf8", "utf16"],
+    value: "string",
+    data: "h\\00i\\00",
+    start: "(call $take (i32.const 0) (i32.const 2))",
+};
+
+/// Their faults are those of the tests of their names.
+const SIDE_BY_SIDE: [SideBySide; 6] = [
+    CALM,
+    // Each text takes milliseconds to copy and to encode anew, and costs no fuel. All of them take minutes.
+    SideBySide {
+        name: "text_parts",
+        sink: 64,
+        source: 128,
+        value: "(list string)",
+        start: "(call $list (i32.const 4194304) (i32.const 100000) (i32.const 0) (i32.const 2000000))
+            (call $take (i32.const 4194304) (i32.const 100000))",
+        ..CALM
+    },
+    // A thousand lists of a million numbers each.
+    SideBySide {
+        name: "list_parts",
+        sink: 64,
+        source: 80,
+        value: "(list (list u32))",
+        start: "(call $list (i32.const 4194304) (i32.const 1000) (i32.const 0) (i32.const 1000000))
+            (call $take (i32.const 4194304) (i32.const 1000))",
+        ..CALM
+    },
+    // Each memory alone would be within the limit.
+    SideBySide { name: "large_parts", sink: 160, source: 160, ..CALM },
+    // The text ends outside the memory.
+    SideBySide { name: "long_text_parts", start: "(call $take (i32.const 131070) (i32.const 2))", ..CALM },
+    // Half of a pair of surrogates.
+    SideBySide { name: "bad_text_parts", data: "\\00\\d8i\\00", ..CALM },
+];
+
+impl SideBySide {
+    fn text(&self, template: &str) -> String {
+        let [sink, source] = self.encodings;
+        let parts =
+            [("VALUE", self.value), ("SINK_ENCODING", sink), ("SOURCE_ENCODING", source), ("DATA", self.data), ("START", self.start)];
+        let text = parts.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value));
+        text.replace("SINK_PAGES", &self.sink.to_string()).replace("SOURCE_PAGES", &self.source.to_string())
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     for name in MODULES {
         println!("cargo::rerun-if-changed={name}.wat");
     }
-    println!("cargo::rerun-if-changed=nothing.wat");
-    println!("cargo::rerun-if-changed=adapter_strings.wat");
+    for name in ["nothing", "own_part", "side_by_side"] {
+        println!("cargo::rerun-if-changed={name}.wat");
+    }
     println!("cargo::rerun-if-changed=../../wit");
     if env::var_os("CARGO_FEATURE_COMPONENT").is_none() {
         return Ok(());
@@ -28,11 +95,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             component(name, "export cofferdam:hooks/plugin@0.2.0; export cofferdam:hooks/pre-hook@0.2.0;")?,
         )?;
     }
-    // No tool of ours composes components, so the text of one is taken and the other put into it.
+    // No tool of ours composes components, so the text of one is taken and the others are put into it.
     let text = wasmprinter::print_bytes(component("nothing", "export cofferdam:hooks/pre-hook@0.2.0;")?)?;
     let open = text.trim_end().strip_suffix(')').ok_or("a component ends with its bracket")?;
-    let composed = format!("{open}{})", fs::read_to_string("adapter_strings.wat")?);
-    fs::write(out.join("adapter_strings.wasm"), wat::parse_str(composed)?)?;
+    let compose = |name: &str, end: &str| -> Result<(), Box<dyn Error>> {
+        let composed = wat::parse_str(format!("{open}{end})")).map_err(|error| format!("{name}: {error}"))?;
+        Ok(fs::write(out.join(name).with_extension("wasm"), composed)?)
+    };
+    compose("own_part", &fs::read_to_string("own_part.wat")?)?;
+    let template = fs::read_to_string("side_by_side.wat")?;
+    for guest in &SIDE_BY_SIDE {
+        compose(guest.name, &guest.text(&template))?;
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ const CONFIG: &str = r#"
 "#;
 
 /// Asks the plugin list until the file's entry is as wanted.
-async fn wait_for(client: &Client, file: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn wait_for(client: &Client, file: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let look = async {
         loop {
             let plugins = client.get("/api/v1/plugins").await.ok().json();

@@ -1,5 +1,7 @@
 //! Hostile guests: each ends in its own typed error within its limit, while other requests keep being served.
-//! Under `on_failure = "skip"` the exchange goes on without the plugin, and the reply says so.
+//! Components that hold others stand in `hostile/parts.rs`. Under `on_failure = "skip"` the exchange goes on without the plugin, and the reply says so.
+
+mod parts;
 
 use serde_json::json;
 
@@ -36,7 +38,7 @@ fn config(plugin: &str, stage: &str, limits: &str, on_failure: &str) -> String {
 async fn ends_in(guest: &str, stage: &str, limits: &str, code: &str) {
     let plugin = guest.replace('_', "-");
     let patient = |on_failure: &str| PATIENT.to_owned() + &config(&plugin, stage, limits, on_failure);
-    let server = Server::with(&patient("reject")).plugin(guest).start();
+    let server = Server::with(&patient("reject")).plugin_as(guest, &plugin).start();
     let client = Client::of(server.address);
     let hostile = client.chat("victim", "hello", json!({}));
     let calm = async {
@@ -54,7 +56,7 @@ async fn ends_in(guest: &str, stage: &str, limits: &str, code: &str) {
     let metrics = client.get("/metrics").await.text();
     assert!(metrics.contains(&format!("plugin=\"{plugin}\"")), "{metrics}");
 
-    let server = Server::with(&patient("skip")).plugin(guest).start();
+    let server = Server::with(&patient("skip")).plugin_as(guest, &plugin).start();
     let client = Client::of(server.address);
     let answer = client.chat("victim", "hello", json!({})).await.ok();
     assert_eq!(answer.header("x-cofferdam-skipped"), Some(plugin.as_str()));
@@ -140,17 +142,6 @@ async fn an_endless_loop_in_describe_is_refused_at_load_and_stalls_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_whose_parts_hand_each_other_strings_is_refused_at_load() {
-    let server = Server::with(&config("adapter-strings", "pre_hook", LIMITS, "skip")).plugin("adapter_strings").start();
-    let client = Client::of(server.address);
-    let plugins = client.get("/api/v1/plugins").await.ok().json();
-    let plugin = &plugins["data"][0];
-    assert_eq!(plugin["state"], "refused");
-    assert!(plugin["reason"].as_str().expect("a reason").contains("deploy each part as a plugin of its own"), "{plugin}");
-    client.chat("calm", "hello", json!({})).await.ok();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_loop_while_it_is_handed_the_request_and_one_after_it_returned_run_out_of_fuel() {
     ends_in("realloc_loop", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
     ends_in("post_return", "pre_hook", LIMITS, "plugin_fuel_exhausted").await;
@@ -197,7 +188,7 @@ async fn what_costs_the_host_most_is_done_on_threads_of_the_guests() {
     for guest in ["memory_fill", "page_toucher"] {
         let plugin = guest.replace('_', "-");
         let config = PATIENT.to_owned() + &config(&plugin, "pre_hook", limits, "reject");
-        let server = Server::with(&config).plugin(guest).start();
+        let server = Server::with(&config).plugin_as(guest, &plugin).start();
         let client = Client::of(server.address);
         for _ in 0..40 {
             client.chat("victim", "hello", json!({})).await.ok();
@@ -242,10 +233,10 @@ async fn a_plugin_that_was_quick_runs_inline_and_is_handed_over_when_it_is_not()
 #[tokio::test(flavor = "multi_thread")]
 async fn while_guests_spin_on_every_thread_of_theirs_the_server_answers() {
     let limits = "[limits.plugins]\nthreads = 2\nstarve_time = \"60s\"\n";
-    for guest in ["endless_loop", "hostcall_loop", "grow_loop"] {
+    for guest in ["endless_loop", "hostcall_loop", "grow_loop", "text_parts"] {
         let plugin = guest.replace('_', "-");
         let spin = config(&plugin, "pre_hook", r#"{ fuel = 1_000_000_000_000_000, time = "600s" }"#, "reject");
-        let server = Server::with(&(limits.to_owned() + &spin)).plugin(guest).start();
+        let server = Server::with(&(limits.to_owned() + &spin)).plugin_as(guest, &plugin).start();
         let client = Client::of(server.address);
         let spinning: Vec<_> = (0..8)
             .map(|_| {

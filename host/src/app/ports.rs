@@ -1,7 +1,7 @@
 //! One room's implementation plugged into another one's port.
 //! Invariant: it holds no logic of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::chat::Usage;
 use crate::ledger::{self, Ledger};
 use crate::llm;
+use crate::outbound::{LookUp, SecretValue};
 use crate::telemetry::{self, Metrics};
 
 /// Plugs the metrics and the ledger into the llm room's port.
@@ -48,6 +49,29 @@ impl llm::Observer for Attempts {
 
     fn first_chunk(&self, of: telemetry::Operation<'_>, seconds: f64) {
         self.metrics.first_chunk(of, seconds);
+    }
+}
+
+/// Plugs the places where secrets are looked for into the guard of plugins' requests. Plugins are not linked anew when these places change.
+pub(super) struct PluginSecrets(Arc<RwLock<llm::Secrets>>);
+
+impl PluginSecrets {
+    pub(super) fn new(secrets: llm::Secrets) -> Self {
+        Self(Arc::new(RwLock::new(secrets)))
+    }
+
+    pub(super) fn look_up(&self) -> LookUp {
+        let places = self.0.clone();
+        Arc::new(move |name| {
+            // What is behind the lock is only ever replaced whole.
+            let secrets = places.read().unwrap_or_else(PoisonError::into_inner).clone();
+            secrets(name).map(|secret| SecretValue::new(secret.expose())).map_err(|why| why.to_string())
+        })
+    }
+
+    /// Looks there from now on.
+    pub(super) fn take_effect(&self, secrets: llm::Secrets) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 }
 
@@ -121,6 +145,15 @@ mod tests {
     use super::*;
     use crate::llm::Observer as _;
     use crate::storage;
+
+    #[test]
+    fn secrets_of_plugins_are_looked_for_where_the_configuration_in_force_says() {
+        let secrets = PluginSecrets::new(Arc::new(|_| Err(llm::MissingSecret::NotSet)));
+        let look_up = secrets.look_up();
+        assert!(look_up("KEY").unwrap_err().contains("is not set"));
+        secrets.take_effect(Arc::new(|_| llm::Secret::new("the value")));
+        assert_eq!(format!("{:?}", look_up("KEY").unwrap()), "[hidden]");
+    }
 
     #[tokio::test]
     async fn what_a_reply_used_reaches_the_ledger_the_budget_and_the_metrics() {

@@ -8,14 +8,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use super::ports::Attempts;
+use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
-use crate::sandbox::{Compiler, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::kv::KvStore;
+use crate::sandbox::settings::Book;
+use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -29,8 +31,10 @@ const PROBLEMS_MAX: usize = 20;
 pub(super) struct Rooms {
     config: Config,
     secrets: llm::Secrets,
+    plugin_secrets: PluginSecrets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
+    kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
@@ -47,13 +51,14 @@ impl Rooms {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
         let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
-        let Stores { pipelines, usage, documents, .. } = stores.context("the database cannot be opened")?;
+        let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm);
+        let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
             cache_dir: config.data_dir.join("compiled"),
@@ -62,7 +67,9 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
-        let (registry, watcher) = Registry::open(plugins, metrics.clone()).context("the sandbox cannot be set up")?;
+        let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
+        let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
@@ -72,7 +79,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, metrics, knowledge, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -93,6 +100,9 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        if let Err(error) = self.kv.hand_over().await {
+            tracing::error!("what plugins keep could not be written: {error}");
+        }
         if let Err(error) = self.ledger.hand_over().await {
             tracing::error!("what was used up to now could not be written down: {error}");
         }
@@ -146,6 +156,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

@@ -102,6 +102,17 @@ impl Kept {
         // A panic elsewhere leaves a list of what is kept, which is as good as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
     }
+
+    /// The exchange's one `T`, made when somebody first asks for it.
+    pub fn one<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = kept.iter().find_map(|kept| kept.downcast_ref::<Arc<T>>()) {
+            return one.clone();
+        }
+        let one = Arc::<T>::default();
+        kept.push(Box::new(one.clone()));
+        one
+    }
 }
 
 impl fmt::Debug for Kept {

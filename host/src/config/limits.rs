@@ -9,6 +9,8 @@ pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.count("fuel", &mut limits.fuel, 1..=1_000_000_000_000_000);
     // Linear memory grows in pages of 64 KiB, up to the size of a slot in the engine's pool.
     keys.bytes("memory", &mut limits.memory, 64 * KIB..=sandbox::MEMORY_BYTES_MAX as u64);
+    // One copy of a string lasts two milliseconds for each MiB of this, and a call may outlive its `time` by as much.
+    keys.bytes("composed_memory", &mut limits.composed_memory, 64 * KIB..=24 * MIB);
     keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
     keys.duration("reply_time", &mut limits.reply_time, millis(1)..=seconds(600));

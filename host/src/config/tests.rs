@@ -345,12 +345,13 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 fn a_plugin_is_read_whole() {
     let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
                 config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
-                limits = { fuel = 50_000_000, memory = \"32MiB\", table_elements = 500, time = \"200ms\", reply_time = \"7s\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
+                limits = { fuel = 50_000_000, memory = \"32MiB\", composed_memory = \"8MiB\", table_elements = 500, time = \"200ms\", reply_time = \"7s\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
     let plugin = &parse(text).plugins["redact-pii"];
     assert_eq!(plugin.on_failure, OnFailure::Skip);
     let limits = sandbox::Limits {
         fuel: 50_000_000,
         memory: 32 << 20,
+        composed_memory: 8 << 20,
         table_elements: 500,
         time: Duration::from_millis(200),
         reply_time: Duration::from_secs(7),
@@ -405,11 +406,9 @@ fn a_plugin_entry_that_cannot_be_is_refused() {
     wrong("[plugins.p]\nconfig = { ratio = inf }", "2: plugins.p.config: JSON has no number inf");
     wrong("[plugins.p]\nlimits = 3", "2: plugins.p.limits: expected a table, found 3");
     wrong("[plugins.p]\ngrants = true", "2: plugins.p.grants: expected a table, found true");
-    wrong("[plugins.p]\ngrants = { kv = true }", "2: plugins.p.grants.kv: is no capability of this host; what can be granted: nothing yet");
-    wrong(
-        "[plugins.p.grants]\nlog = true",
-        "2: plugins.p.grants.log: needs no grant, every plugin has it; what can be granted: nothing yet",
-    );
+    wrong("[plugins.p]\ngrants = { kw = {} }", "2: plugins.p.grants.kw: is no capability of this host; what can be granted: kv, http");
+    wrong("[plugins.p]\ngrants = { kv = true }", "2: plugins.p.grants.kv: expected a table such as `{ bytes = \"16MiB\", keys = 10000 }`");
+    wrong("[plugins.p.grants]\nlog = true", "2: plugins.p.grants.log: needs no grant, every plugin has it; what can be granted: kv, http");
     wrong("[plugins.\"../p\"]", "1: plugins.\"../p\": a plugin's name must be 1 to 64 letters, digits, `-`, `_` or `.`");
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::echo::Echo;
 use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
+use crate::sandbox::settings::ChangeError;
 use crate::{ledger, pipeline, rag};
 
 /// Why a request got no answer of its own.
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(transparent)]
+    Settings(#[from] ChangeError),
     #[error(transparent)]
     Reload(#[from] ReloadError),
     /// A panic of ours, caught so that others on the connection go on.

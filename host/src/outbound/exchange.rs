@@ -16,6 +16,9 @@ use super::error::Error;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEAD_LINES_MAX: usize = 100;
 
+/// Counts bytes of a body before they are kept.
+type Carry<'a> = &'a (dyn Fn(usize) -> Result<(), Error> + Sync);
+
 /// A reply as it came.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -33,8 +36,13 @@ impl Drop for Driver {
 }
 
 /// # Errors
-/// `Unreachable`, and `Exhausted` for a body of more than `bytes_max`.
-pub(super) async fn exchange(stream: Box<dyn Stream>, request: Request<Full<Bytes>>, bytes_max: usize) -> Result<Answer, Error> {
+/// `Unreachable`, `Exhausted` for a body of more than `bytes_max`, and what `carry` says of the bytes of the body as they come.
+pub(super) async fn exchange(
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+    bytes_max: usize,
+    carry: Carry<'_>,
+) -> Result<Answer, Error> {
     let broken = |error: hyper::Error| Error::Unreachable(format!("the connection broke: {error}"));
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEAD_LINES_MAX);
@@ -44,11 +52,11 @@ pub(super) async fn exchange(stream: Box<dyn Stream>, request: Request<Full<Byte
     if head.status.is_informational() {
         return Err(Error::Unreachable("the server wants to speak another protocol".into()));
     }
-    let body = collect(body, bytes_max).await?;
+    let body = collect(body, bytes_max, carry).await?;
     Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
-async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error> {
+async fn collect(mut body: Incoming, bytes_max: usize, carry: Carry<'_>) -> Result<Vec<u8>, Error> {
     let too_large =
         || Error::Exhausted(format!("the reply has more than {bytes_max} bytes, and `grants.http.response_bytes` allows no more"));
     if body.size_hint().lower() > bytes_max as u64 {
@@ -61,6 +69,7 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error>
         if data.len() > bytes_max - bytes.len() {
             return Err(too_large());
         }
+        carry(data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)

@@ -3,16 +3,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::{Host, Position, Url};
 
+use super::calls::Calls;
 use super::connect::{Connect, Peer, Stream};
 use super::error::Error;
 use super::exchange::{Answer, exchange};
@@ -50,30 +49,29 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// The requests that were made for one exchange with a client.
-#[derive(Debug, Default)]
-pub struct Calls(AtomicU32);
-
 /// One plugin's grant, ready to be used.
 pub struct Guard {
     rules: Rules,
     resolver: Arc<dyn Resolve>,
     connector: Arc<dyn Connect>,
     look_up: LookUp,
-    connections: Semaphore,
 }
 
 impl Guard {
     pub fn new(rules: Rules, resolver: Arc<dyn Resolve>, connector: Arc<dyn Connect>, look_up: LookUp) -> Self {
-        let connections = Semaphore::new(rules.connections);
-        Self { rules, resolver, connector, look_up, connections }
+        Self { rules, resolver, connector, look_up }
     }
 
-    /// Sends a request and follows its redirects. Any status is a reply.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Sends a request and follows its redirects. Any status is a reply. `place` is one among the plugin's `connections`: it is waited for within
+    /// the request's time, and held until the reply is whole.
     ///
     /// # Errors
     /// As `Error` says.
-    pub async fn send(&self, calls: &Calls, request: Request) -> Result<Response, Error> {
+    pub async fn send<P>(&self, calls: &Calls, place: impl Future<Output = P>, request: Request) -> Result<Response, Error> {
         let own = request.time.filter(|time| *time < self.rules.time);
         let time = own.unwrap_or(self.rules.time);
         let shown = humantime::format_duration(time);
@@ -81,18 +79,19 @@ impl Guard {
             Some(_) => Error::Timeout(format!("it took longer than the {shown} of the request")),
             None => Error::Timeout(format!("it took longer than {shown}, and `grants.http.time` allows no more")),
         };
-        timeout(time, self.follow(calls, request)).await.map_err(late)?
+        timeout(time, self.follow(calls, place, request)).await.map_err(late)?
     }
 
-    async fn follow(&self, calls: &Calls, request: Request) -> Result<Response, Error> {
+    async fn follow<P>(&self, calls: &Calls, place: impl Future<Output = P>, request: Request) -> Result<Response, Error> {
         let mut outgoing = read(request)?;
-        let _permit = self.connections.acquire().await.map_err(|_| Error::Unreachable("the server is stopping".into()))?;
         let mut server = self.rules.server(&outgoing.url)?;
+        // What is over its budget does not wait first.
+        calls.count(&self.rules)?;
+        let _place = place.await;
         let mut sent = Sent::default();
         let mut redirects = 0;
         loop {
-            self.count(calls)?;
-            let answer = self.ask(&server, &outgoing, &mut sent).await?;
+            let answer = self.ask(calls, &server, &outgoing, &mut sent).await?;
             let location = answer.headers.get(header::LOCATION).map(HeaderValue::as_bytes);
             let to = if self.rules.redirects == 0 { None } else { target(answer.status, location, &outgoing.url)? };
             let Some(to) = to else { return reply(answer, &sent) };
@@ -104,23 +103,18 @@ impl Guard {
                 )));
             }
             let next = self.rules.server(&to)?;
+            calls.count(&self.rules)?;
             outgoing.follow(answer.status, to, &server, &next);
             server = next;
         }
     }
 
-    fn count(&self, calls: &Calls) -> Result<(), Error> {
-        let most = self.rules.calls;
-        let counted = calls.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |made| (made < most).then(|| made + 1));
-        let message = || format!("{most} requests were made for this exchange, and `grants.http.calls` allows no more");
-        counted.map(drop).map_err(|_| Error::Exhausted(message()))
-    }
-
-    async fn ask(&self, server: &Server, outgoing: &Outgoing, sent: &mut Sent) -> Result<Answer, Error> {
+    async fn ask(&self, calls: &Calls, server: &Server, outgoing: &Outgoing, sent: &mut Sent) -> Result<Answer, Error> {
         let request = self.filled(server, outgoing, sent)?;
         let addresses = self.addresses(server).await?;
+        calls.carry(&self.rules, outgoing.body.len())?;
         let stream = self.connect(server, &addresses).await?;
-        exchange(stream, request, self.rules.response_bytes).await
+        exchange(stream, request, self.rules.response_bytes, &|bytes| calls.carry(&self.rules, bytes)).await
     }
 
     /// The request as it goes to this server, with its secrets.

@@ -32,9 +32,11 @@ pub struct Rules {
     pub response_bytes: usize,
     /// Requests for one exchange with a client; those that a redirect makes count too.
     pub calls: u32,
+    /// Bytes of all bodies, of requests and of replies, for one exchange with a client.
+    pub exchange_bytes: u64,
     /// Redirects that are followed for one request. 0: the plugin gets the redirect itself.
     pub redirects: u32,
-    /// Requests at once; others wait.
+    /// Requests at once; others wait, and clients take turns.
     pub connections: usize,
 }
 
@@ -53,6 +55,8 @@ impl Default for Rules {
             request_bytes: 1 << 20,
             response_bytes: 4 << 20,
             calls: 16,
+            // Four replies of the largest size; no hook has memory for more.
+            exchange_bytes: 16 << 20,
             // As browsers do for a chain that leads anywhere.
             redirects: 5,
             // With the two sizes above: 160 MiB for a plugin at most.

@@ -140,6 +140,8 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let percent = percent_encode(secret, NON_ALPHANUMERIC).to_string();
     let form = form_urlencoded::byte_serialize(secret).collect::<String>();
     let mut forms = vec![secret.to_vec(), json.trim_matches('"').into(), percent.to_ascii_lowercase().into(), percent.into(), form.into()];
+    // PHP writes a slash in JSON as an escape.
+    forms.push(json.trim_matches('"').replace('/', "\\/").into());
     forms.extend([HEXLOWER.encode(secret).into_bytes(), HEXUPPER.encode(secret).into_bytes()]);
     for encoding in [BASE64, BASE64URL] {
         forms.extend((0..3).map(|before| base64(secret, before, &encoding)));

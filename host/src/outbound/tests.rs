@@ -146,7 +146,7 @@ fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Request {
 }
 
 async fn send(guard: &Guard, request: Request) -> Result<Response, Error> {
-    guard.send(&Calls::default(), request).await
+    guard.send(&Calls::default(), std::future::ready(()), request).await
 }
 
 const PUBLIC: &str = "93.184.216.34";

@@ -71,23 +71,26 @@ impl Runner {
         };
         // A hook that cannot go along with a stream must see all of the reply before the client sees any.
         let streams = plan.post_hook.is_none_or(|stage| stage.streams(plugins));
-        let mode = |exchange: &Exchange| if exchange.stream && streams { Mode::Stream } else { Mode::Whole };
+        let mut places = None;
         let (exchange, reply, answered_by) = match flow {
             Flow::Done(exchange, completion) => (exchange, Reply::Whole(Whole::Parsed(completion)), None),
             Flow::Next(exchange) => {
-                let mode = mode(&exchange);
+                let mode = if exchange.stream && streams { Mode::Stream } else { Mode::Whole };
+                if let (Some(stage), Mode::Stream) = (plan.post_hook, mode) {
+                    places = Some(Box::pin(along::places(stage, plugins, &exchange, &self.metrics)).await?);
+                }
                 let (exchange, answer) = complete::run(&plan.definition.llm, &self.llm, mode, exchange).await?;
                 (exchange, answer.reply, Some((answer.provider, answer.model)))
             }
         };
-        let (exchange, reply) = match (plan.post_hook, reply) {
-            (Some(stage), Reply::Stream(stream)) => {
+        let (exchange, reply) = match (plan.post_hook, places, reply) {
+            (Some(_), Some(places), Reply::Stream(stream)) => {
                 let model = answered_by.as_ref().map_or(plan.model(), |(_, model)| model);
-                let (exchange, stream) = Box::pin(along::run(stage, plugins, exchange, model, stream, &self.metrics)).await?;
+                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics)).await?;
                 (exchange, Reply::Stream(stream))
             }
-            (Some(stage), reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
-            (None, reply) => (exchange, reply),
+            (Some(stage), _, reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
+            (None, _, reply) => (exchange, reply),
         };
         let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) if exchange.stream => streamed(completion, &exchange),

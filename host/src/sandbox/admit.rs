@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use serde_json::Map;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
@@ -13,16 +12,18 @@ use super::bindings::plugin::Description;
 use super::bindings::types;
 use super::call::{Callee, Shared, Verdict};
 use super::capability::log::harmless;
-use super::capability::{Capability, Given, LinkError};
+use super::capability::{Capability, Given, LinkError, Ports};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
+use super::settings::{Live, told};
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
-use crate::chat::{Client, NAME_RULE, is_name};
+use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
 const TEXT_BYTES_MAX: usize = 500;
@@ -35,6 +36,7 @@ const DESCRIBE_TIMES: u32 = 10;
 #[derive(Clone, Default)]
 pub(super) struct Looked {
     wanted: Vec<Capability>,
+    copies: Copies,
 }
 
 /// Makes plugins of bytes.
@@ -46,6 +48,7 @@ pub(super) struct Admission {
     per_plugin: (usize, usize),
     limits: ServerLimits,
     capabilities: &'static [Capability],
+    pub(super) ports: Ports,
     /// What every plugin gets; its capabilities are added to a copy.
     linker: Linker<State>,
 }
@@ -57,12 +60,13 @@ impl Admission {
         configs: BTreeMap<String, PluginConfig>,
         limits: ServerLimits,
         capabilities: &'static [Capability],
+        ports: Ports,
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
-        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, linker })
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -74,7 +78,7 @@ impl Admission {
             return Err(format!("it is called `{stem}` after its file; rename the file to {NAME_RULE}").into());
         }
         inspect(bytes)?;
-        nested::check(bytes)?;
+        let copies = nested::check(bytes)?;
         let outline = Outline::read(bytes).map_err(|why| not_compiled(&why))?;
         let (image, limit) = (outline.image_bytes, self.limits.image_bytes);
         if image > limit {
@@ -87,19 +91,18 @@ impl Admission {
         let wanted = imports::check(&outline.imports, self.capabilities)?;
         self.linker(&wanted, &own_name(stem), self.own(stem))?;
         contract::check_exports(&outline.exports)?;
-        Ok(Looked { wanted })
+        Ok(Looked { wanted, copies })
     }
 
     /// Admits the component that was compiled of what was looked at, or says why not.
     pub(super) async fn admit(&self, stem: &str, component: &Component, looked: &Looked, hash: &str) -> Result<Plugin, Refusal> {
-        // Its name is what it is asked for, so the file's name stands for it. It gets its configuration once its name is certain.
+        // Its name is what it is asked for, so the file's name stands for it. It gets its settings once its name is certain.
         let (guess, own) = (own_name(stem), self.own(stem));
-        let without_config = PluginConfig { config: Map::new(), ..own.clone() };
-        let exports = self.link(component, &looked.wanted, &guess, &without_config)?;
+        let exports = self.link(component, &looked.wanted, &guess, own)?;
         for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
             tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
         }
-        let description = self.describe(&guess, own, exports).await?;
+        let description = self.describe(&guess, own, looked.copies, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
         {
@@ -113,26 +116,28 @@ impl Admission {
         let own = self.configs.get(name).cloned().unwrap_or_default();
         let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
-        let callee = Callee::new(name.into(), version.into(), own.limits, self.per_plugin, self.shared.clone());
+        let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
+        let (limits, pace) = looked.copies.bounds(own.limits);
+        let callee = Callee::new(name.into(), version.into(), limits, settings, self.per_plugin, pace, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), own })
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), copies: looked.copies, own })
     }
 
     /// The same with other decisions of the operator's about plugins.
     pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
-        let (cache, linker, capabilities) = (self.cache.clone(), self.linker.clone(), self.capabilities);
+        let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
-        Self { shared, cache, configs, per_plugin, limits, capabilities, linker }
+        Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
-    /// again who it is.
+    /// again who it is. If what the file says of its settings does not fit, it goes on with those that it had, and the refusal is beside it.
     ///
     /// # Errors
     /// Why it may no longer serve, for example because it imports what is no longer granted.
-    pub(super) fn relinked(&self, plugin: &Plugin) -> Result<Option<Plugin>, Refusal> {
+    pub(super) fn relinked(&self, plugin: &Plugin) -> Result<Option<(Plugin, Option<Refusal>)>, Refusal> {
         let name = plugin.name();
         let own = self.configs.get(name).cloned().unwrap_or_default();
         let as_before = own == plugin.own && plugin.callee.is_among(&self.shared);
@@ -140,10 +145,25 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
-        let Plugin { callee, summary, config_schema, hash, wanted, .. } = plugin;
+        let Plugin { callee, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
-        let callee = callee.renewed(own.limits, self.per_plugin, &self.shared);
-        Ok(Some(Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), own }))
+        let before = || callee.settings.clone();
+        let (settings, refusal) = match (own.config != plugin.own.config).then(|| self.settings(name, &own, config_schema.as_deref())) {
+            None => (before(), None),
+            Some(Ok(settings)) => (Arc::new(settings), None),
+            Some(Err(refusal)) => (before(), Some(refusal)),
+        };
+        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.per_plugin, &self.shared);
+        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), copies: *copies, own }, refusal)))
+    }
+
+    /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
+    pub(super) fn settings(&self, name: &str, own: &PluginConfig, schema: Option<&str>) -> Result<Live, Refusal> {
+        let live = Live::of(schema, &own.config, self.ports.settings.of(name).as_deref());
+        live.map_err(|problems| {
+            let problems = told(&problems);
+            format!("its settings do not fit: {problems}; change `config` in `[plugins.{name}]`, or what was set through the API").into()
+        })
     }
 
     /// Seconds of a processor that the operator gives a component's compiling.
@@ -164,7 +184,7 @@ impl Admission {
     /// What every plugin gets, and what this one wants and may have.
     fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
-        let given = Given { config: &own.config, grants: &own.grants };
+        let given = Given { plugin: name, grants: &own.grants, ports: &self.ports };
         for capability in wanted {
             (capability.link)(&mut linker, &given).map_err(|error| match error {
                 LinkError::Denied(denied) => {
@@ -183,14 +203,14 @@ impl Admission {
     }
 
     /// Asks the component who it is, under the limits that a hook of the plugin would have.
-    async fn describe(&self, guess: &str, own: &PluginConfig, exports: Exports) -> Result<Option<Description>, Refusal> {
+    async fn describe(&self, guess: &str, own: &PluginConfig, copies: Copies, exports: Exports) -> Result<Option<Description>, Refusal> {
         let Some(plugin) = exports.plugin.clone() else { return Ok(None) };
-        let mut limits = own.limits;
+        let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, (1, 0), self.shared.clone());
-        let call = callee.call(Hook::Describe, &"load".into());
-        let called = match call.guest(&Client::Host).await {
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), (1, 0), pace, self.shared.clone());
+        let call = callee.call_at_load(Hook::Describe);
+        let called = match call.guest().await {
             Ok(guest) => {
                 let work = async move {
                     let describe = async |store: &mut Store<State>| {

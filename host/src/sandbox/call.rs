@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
+use super::capability::http::budgets;
 use super::capability::log::Log;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
+use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
 use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
-use crate::chat::{Client, RequestId};
+use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
+use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
 /// What all plugins share.
@@ -44,8 +47,9 @@ pub(super) struct Callee {
     pub(super) name: Arc<str>,
     pub(super) version: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
-    permits: Shares,
+    pub(super) permits: Shares,
     pace: Arc<Pace>,
     /// The same of its stream hooks.
     pub(super) streams: Shares,
@@ -118,22 +122,31 @@ impl Shared {
 }
 
 impl Callee {
-    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with.
-    pub(super) fn new(name: Arc<str>, version: Arc<str>, limits: Limits, (calls, streams): (usize, usize), shared: Arc<Shared>) -> Self {
-        let figures = shared.metrics.plugin(&name);
+    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with, and `pace` where they run.
+    pub(super) fn new(
+        name: Arc<str>,
+        version: Arc<str>,
+        limits: Limits,
+        settings: Live,
+        (calls, streams): (usize, usize),
+        pace: Pace,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
-        let (pace, stream_pace) = (Arc::new(Pace::new()), Arc::new(Pace::new()));
-        Self { name, version, limits, permits, pace, streams, stream_pace, figures, shared }
+        let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
+        Self { name, version, limits, settings, permits, pace, streams, stream_pace, figures, shared }
     }
 
     /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
+    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
         self.permits.resize(calls);
         self.streams.resize(streams);
         Self {
             name: self.name.clone(),
             version: self.version.clone(),
             limits,
+            settings,
             permits: self.permits.clone(),
             pace: self.pace.clone(),
             streams: self.streams.clone(),
@@ -148,13 +161,27 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// A call for `request`, whose clocks start when it runs.
-    pub(super) fn call(&self, hook: Hook, request: &RequestId) -> Call<'_> {
+    /// A call for an exchange, whose clocks start when it runs.
+    pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        let http_calls = budgets::of(&self.name, &exchange.kept);
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
+    }
+
+    /// A call of the host's own, while the plugin is admitted.
+    pub(super) fn call_at_load(&self, hook: Hook) -> Call<'_> {
+        self.call_of(hook, &"load".into(), Client::Host, None)
+    }
+
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
+            client,
+            http_calls,
+            settings: self.settings.texts(),
+            figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
@@ -169,15 +196,16 @@ impl Call<'_> {
     ///
     /// # Errors
     /// `Busy` after `queue_time`.
-    pub(super) async fn guest(&self, client: &Client) -> Result<Guest, Fault> {
+    pub(super) async fn guest(&self) -> Result<Guest, Fault> {
         let Callee { permits: own, shared, .. } = self.callee;
-        let permits = self.permits(own, &shared.permits, client).await?;
+        let permits = self.permits(own, &shared.permits).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
     }
 
     /// One unit of the plugin's own and one of all plugins'.
-    pub(super) async fn permits(&self, own: &Shares, all: &Shares, client: &Client) -> Result<[Share; 2], Fault> {
+    pub(super) async fn permits(&self, own: &Shares, all: &Shares) -> Result<[Share; 2], Fault> {
+        let client = &self.env.client;
         if let Some(permits) = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?])) {
             return Ok(permits);
         }

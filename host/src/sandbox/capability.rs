@@ -3,15 +3,23 @@
 //! linked for a plugin whose operator did not allow it.
 
 pub(super) mod config;
-pub mod http;
+pub(super) mod http;
 pub mod kv;
 pub(super) mod log;
+pub(super) mod metrics;
+mod outcome;
 
-use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use serde_json::Value;
 use wasmtime::component::Linker;
 
+use self::http::Outside;
+use self::kv::KvStore;
 use super::grant::{Denied, GrantRule, Grants};
+use super::settings::Book;
 use super::store::State;
+use crate::outbound::Rules;
 
 /// A group of host calls that a component imports as one interface.
 #[derive(Clone, Copy)]
@@ -26,11 +34,23 @@ pub(super) struct Capability {
     pub(super) link: fn(&mut Linker<State>, &Given<'_>) -> Result<(), LinkError>,
 }
 
+/// What capabilities reach of the rest of the host.
+#[derive(Clone)]
+pub struct Ports {
+    /// What plugins keep.
+    pub kv: Arc<dyn KvStore>,
+    /// What operators set through the API.
+    pub settings: Arc<Book>,
+    /// What they reach beyond this machine.
+    pub outside: Outside,
+}
+
 /// What the operator gives one plugin.
 pub(super) struct Given<'a> {
-    pub(super) config: &'a Map<String, Value>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` need no grant; the first capability that does reads it"))]
+    /// The plugin's name.
+    pub(super) plugin: &'a str,
     pub(super) grants: &'a Grants,
+    pub(super) ports: &'a Ports,
 }
 
 /// Why a capability was not linked.
@@ -43,7 +63,25 @@ pub(super) enum LinkError {
 /// Every capability of this host.
 pub(super) const ALL: &[Capability] = &[
     Capability { name: "log", interface: log::INTERFACE, grant: None, link: |to, _| Ok(log::link(to, |state| &state.env.log)?) },
-    Capability { name: "config", interface: config::INTERFACE, grant: None, link: |to, given| Ok(config::link(to, given.config)?) },
+    Capability {
+        name: "config",
+        interface: config::INTERFACE,
+        grant: None,
+        link: |to, _| Ok(config::link(to, |state| &state.env.settings)?),
+    },
+    Capability { name: "metrics", interface: metrics::INTERFACE, grant: None, link: |to, _| Ok(metrics::link(to, |state| &state.env)?) },
+    Capability {
+        name: "kv",
+        interface: kv::INTERFACE,
+        grant: Some(GrantRule::of::<kv::KvTerms>()),
+        link: |to, given| Ok(kv::link(to, given.grants.of()?, given.ports.kv.clone(), given.plugin.into(), |state| &state.env)?),
+    },
+    Capability {
+        name: http::NAME,
+        interface: http::INTERFACE,
+        grant: Some(GrantRule::of::<Rules>()),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
+    },
 ];
 
 /// Checks one entry of `grants` in the operator's file.

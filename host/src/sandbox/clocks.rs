@@ -138,7 +138,6 @@ impl Clocks {
     }
 
     /// Awaits what a host function waits for, on the clock of waiting.
-    #[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` answer at once; the first capability that waits calls it"))]
     pub(super) async fn waiting<T>(&self, work: impl Future<Output = T>) -> T {
         let _switched = Waiting::begin(self);
         work.await

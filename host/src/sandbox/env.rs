@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::capability::log::{Log, harmless};
 use super::clocks::Clocks;
+use super::settings::Texts;
 use super::{Fault, FaultKind, Hook, Limits};
-use crate::chat::RequestId;
+use crate::chat::{Client, RequestId};
+use crate::outbound::Calls;
 use crate::telemetry::PluginFigures;
 
 /// Bytes of a guest's own text that a fault keeps.
@@ -18,7 +20,14 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// Whose share of the server it uses.
+    pub(super) client: Client,
+    /// What the plugin has asked of other servers for the exchange; none if there is no exchange.
+    pub(super) http_calls: Option<Arc<Calls>>,
     pub(super) limits: Limits,
+    /// As they were when the call began: no call sees two versions.
+    pub(super) settings: Arc<Texts>,
+    pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
 }

@@ -54,7 +54,9 @@ pub enum FaultKind {
 pub enum Exhausted {
     #[error("it used up its fuel ({0} operators; raise `plugins.NAME.limits.fuel`)")]
     Fuel(u64),
-    #[error("it asked for more memory than {0} bytes (raise `plugins.NAME.limits.memory`)")]
+    #[error(
+        "it asked for more memory than {0} bytes (raise `plugins.NAME.limits.memory`, or `composed_memory` of a component made of several)"
+    )]
     Memory(usize),
     #[error("it asked for more than {0} table elements (raise `plugins.NAME.limits.table_elements`)")]
     Table(usize),

@@ -58,7 +58,6 @@ impl Grants {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` need no grant; the first capability that does calls them"))]
 impl Grants {
     /// The operator's consent, for the capability's `link`.
     pub(super) fn of<T: Grant>(&self) -> Result<Granted<T>, Denied> {
@@ -68,7 +67,6 @@ impl Grants {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "`log` and `config` need no grant; the first capability that does calls it"))]
 impl GrantRule {
     pub(super) const fn of<T: Grant>() -> Self {
         Self { check: |value| T::read(value).map(drop) }

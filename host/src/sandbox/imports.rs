@@ -1,11 +1,14 @@
 //! Which imports a component may have: the capabilities by their names, and the empty WASI. An import that is on neither list is refused
 //! by its name, before anything of the component is compiled.
 
-use super::capability::Capability;
+use super::capability::{Capability, http};
 use super::{contract, wasi};
 
 /// The contract's shared types, which components import beside a capability; there is nothing in it to call.
 const SHAPES: &str = "cofferdam:hooks/shapes@0.2.0";
+
+/// The package in which WASI has requests to other servers.
+const WASI_HTTP: &str = "wasi:http/";
 
 /// The capabilities among a component's imports.
 ///
@@ -36,8 +39,12 @@ fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
              leaving it out of the plugin's world, where an import stays even if nothing calls it"
         );
     }
+    // Engines of JavaScript import it for `fetch`.
+    let asks = unknown.iter().any(|name| name.starts_with(WASI_HTTP)) && offered.contains(&http::NAME);
+    let instead =
+        if asks { "; requests to other servers go through `http` of the contract, which `wasi:http` does not reach yet" } else { "" };
     format!(
-        "it imports {names}, which this host does not offer; {has}; rebuild it without what needs them, in JavaScript with \
+        "it imports {names}, which this host does not offer; {has}{instead}; rebuild it without what needs them, in JavaScript with \
          `jco componentize --disable all`, in Python with `componentize-py componentize --stub-wasi`"
     )
 }
@@ -46,6 +53,17 @@ fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
 mod tests {
     use super::*;
     use crate::sandbox::capability;
+
+    #[test]
+    fn who_imports_the_http_of_wasi_is_told_of_the_capability_http() {
+        for import in ["wasi:http/outgoing-handler@0.2.10", "wasi:http/types@0.2.0"] {
+            let refused = check(&[import], capability::ALL).map(|_| ()).expect_err("it is not linked");
+            assert!(refused.contains(import) && refused.contains("go through `http` of the contract"), "{refused}");
+            assert!(refused.contains("jco componentize --disable all"), "{refused}");
+        }
+        let other = check(&["wasi:keyvalue/store@0.2.0"], capability::ALL).map(|_| ()).expect_err("it is not linked");
+        assert!(!other.contains("of the contract, which"), "{other}");
+    }
 
     #[test]
     fn a_message_names_some_imports_and_a_piece_of_each() {

@@ -9,6 +9,8 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes of all linear memories together.
     pub memory: usize,
+    /// The same of a component made of several that may hand each other much at once, if it is less.
+    pub composed_memory: usize,
     /// Elements of all tables together.
     pub table_elements: usize,
     /// The guest's own running, in processor time, and its sleeping. What it waits for its turns is not in it.
@@ -34,6 +36,8 @@ impl Default for Limits {
             fuel: 2_000_000_000,
             // Python needs 13 MB, Go 3 MB; the rest is for the conversation.
             memory: 64 << 20,
+            // A string of as much as fits is copied in 32 ms at worst; nothing interrupts that.
+            composed_memory: 16 << 20,
             // C#, Python and JavaScript engines declare more than 10 000.
             table_elements: 100_000,
             time: Duration::from_millis(500),

@@ -1,11 +1,14 @@
-//! What a component may hold of other components, and how much it may copy while it is instantiated. Both are work of the host's that no fuel
-//! pays for and nothing interrupts: a string that one component inside a file hands to another is copied, and perhaps re-encoded, in one go.
-//! So no function of a component's own may be called through the component model from inside it. Read from the bytes, before they are compiled.
+//! What a component's parts may cost that no fuel pays for and nothing interrupts, read from the bytes before they are compiled: what is copied
+//! while the component is instantiated, and the strings that one component inside the file hands to another, which are copied and re-encoded
+//! in one go. Such a string has to fit into a memory of each of the two, so the second largest memory bounds it ([`Copies`]).
 
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, DataKind,
-    ElementItems, ElementKind, Instance, Parser, Payload,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, DataKind, ElementItems,
+    ElementKind, FunctionBody, Instance, MemoryType, Operator, Parser, Payload,
 };
+
+use super::Limits;
+use super::pace::Pace;
 
 /// Bytes that instantiation may write into memories and tables: several times what a Python component needs. At this size it takes some tens
 /// of milliseconds.
@@ -14,127 +17,180 @@ const INITIAL_BYTES_MAX: u64 = 64 << 20;
 const ELEMENT_BYTES: u64 = 16;
 /// What an import, a global or a segment counts as, however short it is.
 const ENTRY_BYTES: u64 = 64;
+/// Components that may be instantiated inside one, counted as often as they are. Tools make one for each exported interface and a few more. The
+/// compiler works on each, so that without a bound some bytes could stand for any number.
+const INSTANCES_MAX: u64 = 64;
+/// A string that fits into this is copied in less than half a millisecond, as little as a turn on a connection's thread may take.
+const LITTLE_BYTES: u64 = 64 << 10;
+/// Code of a module up to which it is read, to see whether it grows a memory. What only stands in for something is far shorter, and an engine far longer.
+const CODE_BYTES_MAX: u32 = 16 << 10;
+/// Room of what grows as far as it is allowed to.
+const UNBOUNDED: u64 = u64::MAX;
+
+/// What the components inside a component may hand each other in one go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// No more than a turn may take. So it is with one component that has all the code, and with QuickJS, beside which there is only a loader
+    /// of modules, whose memory is empty and stays so.
+    #[default]
+    Little,
+    /// Strings as long as the memories allow.
+    Much,
+}
+
+impl Copies {
+    /// The limits of a component's calls and where they run. A string of a few megabytes holds up a thread for longer than any turn should, so
+    /// parts that may hand each other such strings have less memory together, and only the guests' threads.
+    pub(super) fn bounds(self, limits: Limits) -> (Limits, Pace) {
+        match self {
+            Self::Little => (limits, Pace::new()),
+            Self::Much => (Limits { memory: limits.memory.min(limits.composed_memory), ..limits }, Pace::apart()),
+        }
+    }
+}
 
 /// Checks the bytes of a component. What cannot be read is left to the compiler, which says more about it.
 ///
 /// # Errors
 /// A sentence for the plugin's author: what it holds and what to do.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    let mut within = vec![Part::Root];
-    let mut root = Root::default();
+pub(super) fn check(bytes: &[u8]) -> Result<Copies, String> {
+    let mut within = Within::default();
+    let mut module = None;
     for payload in Parser::new(0).parse_all(bytes) {
-        let Ok(payload) = payload else { return Ok(()) };
-        let part = *within.last().unwrap_or(&Part::Root);
-        match payload {
-            Payload::ModuleSection { .. } => {
-                root.reading = 0;
-                within.push(if part == Part::Root { Part::Module } else { Part::InnerModule });
+        // It is never run, so it copies nothing.
+        let Ok(payload) = payload else { return Ok(Copies::Little) };
+        match (payload, &mut module) {
+            (Payload::ModuleSection { .. }, _) => module = Some(Module::default()),
+            (Payload::End(_), Some(ended)) => {
+                within.module_ended(*ended);
+                module = None;
             }
-            Payload::ComponentSection { .. } if part == Part::Root => within.push(Part::Inner),
-            Payload::ComponentSection { .. } => return Err(composed()),
-            Payload::End(_) => {
-                root.module_ended(part);
-                within.pop();
-            }
-            payload if part == Part::Root => root.read(payload)?,
-            payload if matches!(part, Part::Module | Part::InnerModule) => root.initial_bytes(payload),
-            Payload::InstanceSection(_) | Payload::ComponentInstanceSection(_) | Payload::ComponentCanonicalSection(_) => {
-                return Err(composed());
-            }
-            _ => {}
+            (payload, Some(module)) => module.read(payload),
+            (Payload::ComponentSection { .. }, None) => within.outer.push(std::mem::take(&mut within.reading)),
+            (Payload::End(_), None) => within.component_ended(),
+            (payload, None) => within.read(payload)?,
         }
     }
-    if root.initial_bytes > INITIAL_BYTES_MAX {
+    let Cost { initial_bytes, instances, rooms } = within.reading.whole();
+    if initial_bytes > INITIAL_BYTES_MAX {
         return Err(format!(
-            "instantiating it copies {} bytes into its memories and tables, and {INITIAL_BYTES_MAX} are allowed; \
-             a module of its own memory is not copied, so give its data to the module that defines the memory",
-            root.initial_bytes
+            "instantiating it copies {initial_bytes} bytes into its memories and tables, and {INITIAL_BYTES_MAX} are allowed; \
+             a module of its own memory is not copied, so give its data to the module that defines the memory"
         ));
     }
-    Ok(())
+    if instances > INSTANCES_MAX {
+        return Err(format!(
+            "it instantiates {instances} components inside it, and {INSTANCES_MAX} are allowed; link some of them into one"
+        ));
+    }
+    Ok(if rooms[1] > LITTLE_BYTES { Copies::Much } else { Copies::Little })
 }
 
-fn composed() -> String {
-    "it is composed of components that call each other, and what they hand each other is copied outside all limits; \
-     link its parts into one component (`wasm-tools component link` for modules), or deploy each part as a plugin of its own: \
-     a pipeline runs several in order"
-        .into()
-}
-
-/// What is being read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// The component itself.
-    Root,
-    /// A module of it.
-    Module,
-    /// A module of a component inside it.
-    InnerModule,
-    /// A component inside it. The ones that tools make only name again what they are given.
-    Inner,
-}
-
-/// The index spaces of the component, as far as they matter.
-#[derive(Default)]
-struct Root {
-    /// Whether a function is the host's.
-    functions: Vec<bool>,
-    /// Whether an instance is the host's.
-    instances: Vec<bool>,
-    /// What instantiating a module copies.
-    modules: Vec<u64>,
-    /// What the module that is being read copies.
-    reading: u64,
-    /// What the largest of all modules so far copies, also of those inside components. It stands for a module that comes out of an instance or
-    /// from outside, for that may be any of them.
-    largest: u64,
-    /// What instantiating the component copies.
+/// What instantiating a component once comes to, with all components that it instantiates.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
     initial_bytes: u64,
+    /// Components inside it.
+    instances: u64,
+    /// Bytes that the memories of one component may hold together: the two components that have the most.
+    rooms: [u64; 2],
 }
 
-impl Root {
-    fn module_ended(&mut self, part: Part) {
-        if part == Part::Module {
-            self.modules.push(self.reading);
+/// The same of a module.
+#[derive(Clone, Copy, Debug, Default)]
+struct Module {
+    initial_bytes: u64,
+    /// Bytes of its own memories as they are, and as they may become.
+    memory: u64,
+    memory_max: u64,
+    /// Whether it may grow a memory, its own or one that it is given.
+    grows: bool,
+}
+
+/// A component, as far as it was read.
+#[derive(Debug, Default)]
+struct Component {
+    modules: Vec<Module>,
+    components: Vec<Cost>,
+    /// What the components cost that it instantiates.
+    inner: Cost,
+    /// All modules that it instantiates.
+    own: Module,
+}
+
+/// Where in the file it is read.
+#[derive(Debug, Default)]
+struct Within {
+    reading: Component,
+    /// The components around it, the outermost first.
+    outer: Vec<Component>,
+    /// What the costliest of all modules so far would be. It stands for a module that comes out of an instance or from outside, for that may be any of them.
+    costliest: Module,
+}
+
+impl Cost {
+    fn add(&mut self, other: &Self) {
+        self.initial_bytes = self.initial_bytes.saturating_add(other.initial_bytes);
+        self.instances = self.instances.saturating_add(other.instances);
+        for room in other.rooms {
+            let [first, second] = self.rooms;
+            self.rooms = [first.max(room), second.max(first.min(room))];
         }
-        if matches!(part, Part::Module | Part::InnerModule) {
-            self.largest = self.largest.max(self.reading);
+    }
+}
+
+impl Component {
+    fn whole(&self) -> Cost {
+        let mut whole = self.inner;
+        let room = if self.own.grows { self.own.memory_max } else { self.own.memory };
+        whole.add(&Cost { initial_bytes: self.own.initial_bytes, instances: 0, rooms: [room, 0] });
+        whole
+    }
+}
+
+impl Within {
+    fn module_ended(&mut self, module: Module) {
+        self.costliest.initial_bytes = self.costliest.initial_bytes.max(module.initial_bytes);
+        self.reading.modules.push(module);
+    }
+
+    /// The outermost one's end is the file's.
+    fn component_ended(&mut self) {
+        if let Some(outer) = self.outer.pop() {
+            let ended = std::mem::replace(&mut self.reading, outer);
+            self.reading.components.push(ended.whole());
         }
     }
 
-    /// One section of the component itself; a part of it that cannot be read is left out, as the rest is.
+    /// One section of a component; a part of it that cannot be read is left out, as the rest is.
     fn read(&mut self, payload: Payload<'_>) -> Result<(), String> {
         match payload {
             Payload::ComponentImportSection(imports) => {
                 for import in imports.into_iter().flatten() {
                     match import.ty {
-                        ComponentTypeRef::Func(_) => self.functions.push(true),
-                        ComponentTypeRef::Instance(_) => self.instances.push(true),
-                        ComponentTypeRef::Module(_) => self.modules.push(self.largest),
+                        ComponentTypeRef::Module(_) => self.reading.modules.push(self.unknown()),
+                        ComponentTypeRef::Component(_) => return Err(handed_components()),
                         _ => {}
                     }
                 }
             }
-            Payload::ComponentAliasSection(aliases) => aliases.into_iter().flatten().for_each(|alias| self.alias(&alias)),
+            Payload::ComponentAliasSection(aliases) => aliases.into_iter().flatten().try_for_each(|alias| self.alias(&alias))?,
             Payload::ComponentInstanceSection(instances) => {
-                // Its exports are what it was given, the component's own functions perhaps among them.
-                self.instances.extend(instances.into_iter().flatten().map(|_: ComponentInstance<'_>| false));
+                for instance in instances.into_iter().flatten() {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance {
+                        let cost = at(&self.reading.components, component_index);
+                        self.reading.inner.add(&cost);
+                        self.reading.inner.instances = self.reading.inner.instances.saturating_add(1);
+                    }
+                }
             }
             Payload::ComponentExportSection(exports) => {
+                // An export is one more name in the space of what it exports.
                 for export in exports.into_iter().flatten() {
+                    let Component { modules, components, .. } = &mut self.reading;
                     match export.kind {
-                        ComponentExternalKind::Func => self.functions.push(at(&self.functions, export.index)),
-                        ComponentExternalKind::Instance => self.instances.push(at(&self.instances, export.index)),
-                        ComponentExternalKind::Module => self.modules.push(at(&self.modules, export.index)),
-                        _ => {}
-                    }
-                }
-            }
-            Payload::ComponentCanonicalSection(functions) => {
-                for function in functions.into_iter().flatten() {
-                    match function {
-                        CanonicalFunction::Lift { .. } => self.functions.push(false),
-                        CanonicalFunction::Lower { func_index, .. } if !at(&self.functions, func_index) => return Err(composed()),
+                        ComponentExternalKind::Module => modules.push(at(modules, export.index)),
+                        ComponentExternalKind::Component => components.push(at(components, export.index)),
                         _ => {}
                     }
                 }
@@ -142,7 +198,8 @@ impl Root {
             Payload::InstanceSection(instances) => {
                 for instance in instances.into_iter().flatten() {
                     if let Instance::Instantiate { module_index, .. } = instance {
-                        self.initial_bytes = self.initial_bytes.saturating_add(at(&self.modules, module_index));
+                        let module = at(&self.reading.modules, module_index);
+                        self.reading.own.instantiate(&module);
                     }
                 }
             }
@@ -151,48 +208,96 @@ impl Root {
         Ok(())
     }
 
-    fn alias(&mut self, alias: &ComponentAlias<'_>) {
-        match alias {
-            ComponentAlias::InstanceExport { kind, instance_index, .. } => {
-                let hosts = at(&self.instances, *instance_index);
-                match kind {
-                    ComponentExternalKind::Func => self.functions.push(hosts),
-                    ComponentExternalKind::Instance => self.instances.push(hosts),
-                    ComponentExternalKind::Module => self.modules.push(self.largest),
-                    _ => {}
-                }
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), String> {
+        match *alias {
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => self.reading.modules.push(self.unknown()),
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => return Err(handed_components()),
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, count, index } => {
+                let module = self.around(count).map_or_else(Module::default, |component| at(&component.modules, index));
+                self.reading.modules.push(module);
             }
-            ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, index, .. } => self.modules.push(at(&self.modules, *index)),
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                let cost = self.around(count).map_or_else(Cost::default, |component| at(&component.components, index));
+                self.reading.components.push(cost);
+            }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The component that is so many levels further out.
+    fn around(&self, count: u32) -> Option<&Component> {
+        match count as usize {
+            0 => Some(&self.reading),
+            count => self.outer.len().checked_sub(count).and_then(|at| self.outer.get(at)),
         }
     }
 
-    /// Adds what a section of the newest module has to be copied.
-    fn initial_bytes(&mut self, payload: Payload<'_>) {
-        let entries = match &payload {
-            Payload::ImportSection(imports) => imports.count(),
-            Payload::GlobalSection(globals) => globals.count(),
-            Payload::DataSection(segments) => segments.count(),
-            Payload::ElementSection(segments) => segments.count(),
-            _ => 0,
-        };
-        let bytes = match payload {
+    /// A module of which only the type is known.
+    fn unknown(&self) -> Module {
+        Module { memory: UNBOUNDED, memory_max: UNBOUNDED, ..self.costliest }
+    }
+}
+
+fn handed_components() -> String {
+    "a component in it is given another component to instantiate, which cannot be looked into; put that one where it is instantiated".into()
+}
+
+impl Module {
+    /// Counts one more instance of that module.
+    fn instantiate(&mut self, module: &Self) {
+        self.initial_bytes = self.initial_bytes.saturating_add(module.initial_bytes);
+        self.memory = self.memory.saturating_add(module.memory);
+        self.memory_max = self.memory_max.saturating_add(module.memory_max);
+        self.grows |= module.grows;
+    }
+
+    fn read(&mut self, payload: Payload<'_>) {
+        let (entries, bytes) = match payload {
+            Payload::ImportSection(imports) => (imports.count(), 0),
+            Payload::GlobalSection(globals) => (globals.count(), 0),
+            Payload::MemorySection(memories) => {
+                memories.into_iter().flatten().for_each(|memory| self.memory(&memory));
+                (0, 0)
+            }
+            Payload::CodeSectionStart { size, .. } => {
+                self.grows |= size > CODE_BYTES_MAX;
+                (0, 0)
+            }
+            Payload::CodeSectionEntry(body) => {
+                self.grows = self.grows || grows_memory(&body);
+                (0, 0)
+            }
             Payload::DataSection(segments) => {
+                let count = segments.count();
                 let active = segments.into_iter().flatten().filter(|segment| matches!(segment.kind, DataKind::Active { .. }));
-                active.map(|segment| segment.data.len() as u64).sum::<u64>()
+                (count, active.map(|segment| segment.data.len() as u64).sum::<u64>())
             }
             Payload::ElementSection(segments) => {
+                let all = segments.count();
                 let active = segments.into_iter().flatten().filter(|segment| matches!(segment.kind, ElementKind::Active { .. }));
                 let count = |items| match items {
                     ElementItems::Functions(items) => items.count(),
                     ElementItems::Expressions(_, items) => items.count(),
                 };
-                active.map(|segment| u64::from(count(segment.items)) * ELEMENT_BYTES).sum()
+                (all, active.map(|segment| u64::from(count(segment.items)) * ELEMENT_BYTES).sum())
             }
-            _ => 0,
+            _ => (0, 0),
         };
-        self.reading = self.reading.saturating_add(bytes).saturating_add(u64::from(entries) * ENTRY_BYTES);
+        self.initial_bytes = self.initial_bytes.saturating_add(bytes).saturating_add(u64::from(entries) * ENTRY_BYTES);
     }
+
+    fn memory(&mut self, memory: &MemoryType) {
+        let bytes = |pages: u64| pages.saturating_mul(1 << memory.page_size_log2.unwrap_or(16).min(16));
+        self.memory = self.memory.saturating_add(bytes(memory.initial));
+        self.memory_max = self.memory_max.saturating_add(memory.maximum.map_or(UNBOUNDED, bytes));
+    }
+}
+
+/// Of what cannot be read the worst is assumed.
+fn grows_memory(body: &FunctionBody<'_>) -> bool {
+    let Ok(operators) = body.get_operators_reader() else { return true };
+    operators.into_iter().any(|operator| !matches!(operator, Ok(operator) if !matches!(operator, Operator::MemoryGrow { .. })))
 }
 
 /// What is out of range is nobody's; the compiler refuses it.
@@ -201,99 +306,4 @@ fn at<T: Copy + Default>(space: &[T], index: u32) -> T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MODULE: &str = r#"(core module $m (memory (export "m") 1) (func (export "f")) (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 0))"#;
-
-    #[track_caller]
-    fn checked(text: &str) -> Result<(), String> {
-        let text = text.replace("MODULE", MODULE);
-        check(&wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
-    }
-
-    #[test]
-    fn a_component_may_call_the_host_and_name_its_functions_again() {
-        for text in [
-            "(component)",
-            r#"(component (import "a" (func $a)) (core func $l (canon lower (func $a))))"#,
-            r#"(component (import "i" (instance $i (export "a" (func)))) (alias export $i "a" (func $a)) (core func $l (canon lower (func $a))))"#,
-            r#"(component MODULE (core instance $i (instantiate $m)) (func $f (canon lift (core func $i "f")))
-                (component $shim (import "f" (func $g)) (export "f" (func $g)))
-                (instance $e (instantiate $shim (with "f" (func $f)))) (export "x:y/z" (instance $e)))"#,
-        ] {
-            assert_eq!(checked(text), Ok(()), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_component_that_calls_itself_through_the_component_model_is_refused() {
-        let lifted = r#"MODULE (core instance $i (instantiate $m)) (func $f (canon lift (core func $i "f")))"#;
-        for inside in [
-            // Its own function, as it is, exported, and by way of an instance.
-            r"(core func $l (canon lower (func $f)))",
-            r#"(export $g "g" (func $f)) (core func $l (canon lower (func $g)))"#,
-            r#"(instance $e (export "f" (func $f))) (alias export $e "f" (func $g)) (core func $l (canon lower (func $g)))"#,
-            r#"(instance $e (export "f" (func $f))) (export $x "x:y/z" (instance $e)) (alias export $x "f" (func $g))
-                (core func $l (canon lower (func $g)))"#,
-            r#"(component $shim (import "f" (func $g)) (export "f" (func $g))) (instance $e (instantiate $shim (with "f" (func $f))))
-                (alias export $e "f" (func $g)) (core func $l (canon lower (func $g)))"#,
-            // A component inside it that has code, calls, instances or components of its own.
-            r"(component MODULE (core instance $i (instantiate $m)))",
-            r#"(component (import "f" (func $g)) (core func $l (canon lower (func $g))))"#,
-            r#"(component (import "f" (func $g)) (instance (export "f" (func $g))))"#,
-            r"(component (component))",
-        ] {
-            let reason = checked(&format!("(component {lifted} {inside})")).expect_err(inside);
-            assert!(reason.contains("plugin of its own"), "{reason}");
-        }
-    }
-
-    #[test]
-    fn what_instantiation_copies_is_limited_to_the_byte_over_all_instances() {
-        let instances = |data: usize, elements: usize, times: usize| {
-            let module = format!(
-                r#"(core module $d (import "m" "m" (memory 1)) (table 4096 funcref) (func $f) (data (i32.const 0) "{}") (elem (i32.const 0) func {}))"#,
-                "x".repeat(data),
-                "$f ".repeat(elements)
-            );
-            let instance = r#"(core instance (instantiate $d (with "m" (instance $i))))"#;
-            checked(&format!("(component MODULE (core instance $i (instantiate $m)) {module} {})", instance.repeat(times)))
-        };
-        // An import and two segments; an element is sixteen bytes.
-        let each = (1 << 20) - 3 * usize::try_from(ENTRY_BYTES).unwrap();
-        for (data, elements) in [(each, 0), (each - 64 * 16, 64), (0, each / 16)] {
-            assert_eq!(instances(data, elements, 64), Ok(()), "{data} bytes and {elements} elements");
-            let reason = instances(data + 1, elements, 64).expect_err("a byte more in each");
-            assert!(reason.contains("67108864 are allowed"), "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_module_counts_as_much_by_whatever_name_it_is_instantiated() {
-        let data = format!(r#"(core module $d (import "m" "m" (memory 1)) (data (i32.const 0) "{}"))"#, "x".repeat(1 << 20));
-        let inner = format!(r#"(component $c {data} (export "d" (core module $d))) (instance $e (instantiate $c))"#);
-        for named in [
-            format!(r#"{data} (instance $e (export "d" (core module $d))) (alias export $e "d" (core module $x))"#),
-            format!(r#"{inner} (alias export $e "d" (core module $x))"#),
-            format!(
-                r#"{data} (component $c (alias outer 1 $d (core module $o)) (export "d" (core module $o))) (instance $e (instantiate $c))
-                    (alias export $e "d" (core module $x))"#
-            ),
-            format!(r#"{data} (import "x" (core module $x (import "m" "m" (memory 1))))"#),
-        ] {
-            let instances = |times: usize| {
-                let instance = r#"(core instance (instantiate $x (with "m" (instance $i))))"#;
-                checked(&format!("(component MODULE (core instance $i (instantiate $m)) {named} {})", instance.repeat(times)))
-            };
-            let shown = named.replace(&"x".repeat(1 << 20), "…");
-            assert_eq!(instances(63), Ok(()), "{shown}");
-            assert!(instances(64).is_err_and(|why| why.contains("67108864 are allowed")), "{shown}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_left_to_the_compiler() {
-        assert_eq!(check(b"\0asm\x0d\0\x01\0\xff\xff"), Ok(()));
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //! loses it by one call that has not ended with its first turn, or by some that end in one turn that is long; then it has to make twice as many,
 //! up to a bound, and gets back to the first price as slowly. A call that is long by the clock may have been interrupted by other programs, so the
 //! first one only has the calls after it measured by the processor's clock. So a plugin that means harm delays a connection by one turn in a
-//! thousand calls, and an honest quick one pays for no change of threads, also on a busy machine.
+//! thousand calls, and an honest quick one pays for no change of threads, also on a busy machine. A component whose parts copy much for each other
+//! never earns it: a single copy of theirs may be longer than any turn.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub(super) enum Place {
 /// How one plugin's calls went.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// Whether no call ever runs inline.
+    apart: bool,
     /// Short calls that are still to be made.
     owed: AtomicU32,
     price: AtomicU32,
@@ -72,12 +75,22 @@ impl Pace {
     pub(super) fn new() -> Self {
         let [owed, price] = [FIRST_PRICE; 2].map(AtomicU32::new);
         let [kept, lent, doubted] = [0; 3].map(AtomicU32::new);
-        Self { owed, price, kept, lent, doubted }
+        Self { apart: false, owed, price, kept, lent, doubted }
+    }
+
+    /// Of a plugin whose calls always run on the guests' threads.
+    pub(super) fn apart() -> Self {
+        Self { apart: true, ..Self::new() }
+    }
+
+    /// A new one of the same kind, for the same component's calls of another sort.
+    pub(super) fn another(&self) -> Self {
+        Self { apart: self.apart, ..Self::new() }
     }
 
     /// Whether a call that is handed so many bytes may have its first turn inline, and by which clock.
     pub(super) fn inline(&self, bytes: usize) -> Option<Place> {
-        let inline = bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0;
+        let inline = !self.apart && bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0;
         let measured = self.doubted.load(Ordering::Relaxed) > 0;
         inline.then_some(if measured { Place::Measured } else { Place::Inline })
     }
@@ -234,6 +247,15 @@ mod tests {
         assert!(pace.inline(BYTES_MAX).is_some() && pace.inline(BYTES_MAX + 1).is_none());
         pace.ran(Place::Apart, Duration::from_secs(1), BYTES_MAX + 1);
         assert!(pace.inline(0).is_some());
+    }
+
+    #[test]
+    fn a_plugin_that_is_to_run_apart_does_so_however_quick_it_is() {
+        let pace = Pace::apart();
+        for _ in 0..10 * PRICE_MAX {
+            assert_eq!(pace.inline(0), None);
+            pace.ran(Place::Apart, Duration::ZERO, 0);
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
+use super::settings::{Book, told};
 use super::shapes::{Reply, Request};
 use super::store::State;
 use super::{Fault, FaultKind, Hook, PluginConfig};
@@ -24,6 +26,8 @@ pub struct Plugin {
     pub(super) exports: Arc<Exports>,
     /// What it imports of what a plugin may call.
     pub(super) wanted: Vec<Capability>,
+    /// What its parts may hand each other, which bounds its limits.
+    pub(super) copies: Copies,
     /// What the operator decided when it was linked.
     pub(super) own: PluginConfig,
 }
@@ -31,6 +35,18 @@ pub struct Plugin {
 impl Plugin {
     pub fn name(&self) -> &str {
         &self.callee.name
+    }
+
+    /// Takes over what is kept of its settings now, if that fits; a live plugin is never taken down for its settings.
+    pub(super) fn refresh_settings(&self, book: &Book) {
+        if let Err(problems) = self.callee.settings.refresh(book.of(self.name()).as_deref()) {
+            let problems = told(&problems);
+            tracing::error!(
+                plugin = self.name(),
+                problems,
+                "what is kept of the plugin's settings does not fit it; it goes on with those it had"
+            );
+        }
     }
 
     /// The hooks it exports, in words of the pipeline.
@@ -65,9 +81,9 @@ impl Plugin {
     /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
-        let call = self.callee.call(Hook::Pre, &exchange.id);
+        let call = self.callee.call(Hook::Pre, &exchange);
         let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
-        let guest = match call.guest(&exchange.client).await {
+        let guest = match call.guest().await {
             Ok(guest) => guest,
             Err(fault) => return (exchange, Err(fault)),
         };
@@ -91,9 +107,9 @@ impl Plugin {
         mut exchange: Exchange,
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
-        let call = self.callee.call(Hook::Post, &exchange.id);
+        let call = self.callee.call(Hook::Post, &exchange);
         let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
-        let guest = match call.guest(&exchange.client).await {
+        let guest = match call.guest().await {
             Ok(guest) => guest,
             Err(fault) => return ((exchange, completion), Err(fault)),
         };

@@ -18,12 +18,13 @@ use super::clocks::Spent;
 use super::convert::Changes;
 use super::deltas::{Book, shown, shows};
 use super::env::CallEnv;
+use super::limiter::Budget;
 use super::outcome::{metadata_back, rejection_back, reported};
 use super::plugin::Plugin;
 use super::store::{State, refill, store};
 use super::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::chat::{Delta, Exchange, Metadata};
-use crate::fair::Share;
+use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, plugin_done, plugin_span};
 
 /// What a hook wants of a reply that concerns it.
@@ -79,7 +80,14 @@ struct Alive {
     store: Store<State>,
     guest: stream_hook::Guest,
     book: Book,
-    _places: [Share; 2],
+    _shares: [Share; 2],
+}
+
+/// A place for the hook along one reply. It is taken before the model is asked, so that a reply which nobody could go along with is not paid for.
+pub struct Place {
+    env: Arc<CallEnv>,
+    shares: [Share; 2],
+    memory: Arc<Budget>,
 }
 
 /// A call that is over.
@@ -110,21 +118,37 @@ impl Drop for Running {
 }
 
 impl Plugin {
+    /// Waits for a place of stream hooks, not for long; clients take turns.
+    ///
+    /// # Errors
+    /// That there is none, or no such hook.
+    pub async fn stream_place(&self, exchange: &Exchange) -> Result<Place, Fault> {
+        let Callee { streams: own, shared, .. } = &self.callee;
+        self.place(exchange, [own, &shared.streams], &shared.streams_memory).await
+    }
+
+    async fn place(&self, exchange: &Exchange, [own, all]: [&Shares; 2], memory: &Arc<Budget>) -> Result<Place, Fault> {
+        let call = self.callee.call(Hook::Stream, exchange);
+        if self.exports.stream_hook.is_none() {
+            return Err(call.failed(FaultKind::NoHook));
+        }
+        let shares = call.permits(own, all).await?;
+        Ok(Place { env: call.env.clone(), shares, memory: memory.clone() })
+    }
+
     /// Opens the stream hook for the exchange's reply, which `model` gives; none if the reply does not concern it.
     ///
     /// # Errors
-    /// The fault of the guest, or that there is no place.
-    pub async fn open_stream(self: &Arc<Self>, exchange: &Exchange, model: &str) -> Result<Option<StreamHook>, Fault> {
-        let call = self.callee.call(Hook::Stream, &exchange.id);
-        let Some(indices) = self.exports.stream_hook.clone() else { return Err(call.failed(FaultKind::NoHook)) };
-        let places = call.permits(&self.callee.streams, &self.callee.shared.streams, &exchange.client).await?;
-        let env = call.env.clone();
+    /// The fault of the guest.
+    pub async fn open_stream(self: &Arc<Self>, place: Place, exchange: &Exchange, model: &str) -> Result<Option<StreamHook>, Fault> {
+        let Place { env, shares, memory } = place;
+        let Some(indices) = self.exports.stream_hook.clone() else { return Err(env.fault(FaultKind::NoHook)) };
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
         let opening = opening(exchange, model);
         let bytes = opening.metadata.iter().map(|field| field.name.len() + field.value.len()).sum();
         let (exports, shared, of, inside) = (self.exports.clone(), self.callee.shared.clone(), env.clone(), span.clone());
         let work = async move {
-            let mut store = match store(&shared.engine, &shared.streams_memory, of.clone()) {
+            let mut store = match store(&shared.engine, &memory, of.clone()) {
                 Ok(store) => store,
                 Err(error) => return Turned::failed(FaultKind::Host(format!("{error:#}"))),
             };
@@ -145,7 +169,7 @@ impl Plugin {
                 stream_hook::Mode::Observe => Some(Mode::Observe),
                 stream_hook::Mode::Transform => Some(Mode::Transform),
             });
-            let alive = guest.map(|guest| Box::new(Alive { store, guest, book: Book::default(), _places: places }));
+            let alive = guest.map(|guest| Box::new(Alive { store, guest, book: Book::default(), _shares: shares }));
             Turned::of(&of, alive, said, fuel, Duration::ZERO)
         };
         let (plugin, metadata) = (self.clone(), exchange.metadata.clone());

@@ -7,6 +7,7 @@ mod altered;
 mod contract;
 mod guest;
 mod pause;
+mod ports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl Sandbox {
         };
         let configs = BTreeMap::from([("napper".to_owned(), napper)]);
         let limits = ServerLimits { calls_per_plugin: 1, ..limits };
-        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE).expect("a linker");
+        let admission = Admission::new(Arc::new(shared), cache, configs, limits, WITH_PAUSE, ports::nothing()).expect("a linker");
         Self { admission, metrics, _folder: folder }
     }
 
@@ -232,7 +233,7 @@ async fn other_settings_link_the_compiled_component_anew_and_a_grant_that_is_tak
         sandbox.admission.renewed([("napper".to_owned(), own)].into(), limits).relinked(&plugin)
     };
     assert!(matches!(with(config(&[("pause", json!({"ms": 20}))])), Ok(None)), "the same settings change nothing");
-    let less = with(config(&[("pause", json!({"ms": 19}))])).ok().flatten().expect("linked anew");
+    let (less, _) = with(config(&[("pause", json!({"ms": 19}))])).ok().flatten().expect("linked anew");
     let fault = ask(&less).await.expect_err("more than is granted now");
     assert_eq!(fault.kind, FaultKind::Trapped("a pause of 20 ms is more than `grants.pause.ms` allows (19)".into()));
     assert!(matches!(ask(&plugin).await, Ok(PreOutcome::Proceed)), "who began with the old settings goes on with them");
@@ -251,7 +252,7 @@ async fn other_limits_of_all_plugins_reach_those_that_are_live() {
     let plugin = sandbox.admit(&guest::naps(&[1_000]), "a").await.expect("granted");
     let limits = ServerLimits { calls: 1, queue_time: Duration::from_secs(2), calls_per_plugin: 1, ..ServerLimits::default() };
     let renewed = sandbox.admission.renewed([("napper".to_owned(), granted())].into(), limits);
-    let patient = renewed.relinked(&plugin).ok().flatten().expect("linked anew");
+    let (patient, _) = renewed.relinked(&plugin).ok().flatten().expect("linked anew");
     let (first, second, third) = tokio::join!(ask(&patient), ask(&patient), ask(&plugin));
     assert!(first.is_ok() && second.is_ok(), "the second waits for its turn");
     assert_eq!(third.expect_err("the old settings wait for nothing").kind, FaultKind::Busy);

@@ -13,32 +13,51 @@ use futures_util::{StreamExt, stream};
 
 use super::{Error, HookStage, settle};
 use crate::chat::{Exchange, FrameStream, ReplyStream};
-use crate::sandbox::{Hook, Plugins, StreamMode};
+use crate::sandbox::{Hook, Plugin, Plugins, StreamMode, StreamPlace};
 use crate::telemetry::Metrics;
 use stage::Stage;
 
 pub use stage::CUT;
 
-/// Opens the stage's hooks and puts the reply through them; `model` gives it. Waits for the first frame that says something.
+/// The stage's stream hooks, each with its place.
+pub struct Places(Vec<(Arc<Plugin>, StreamPlace)>);
+
+/// Waits for the places of all of the stage's hooks. The pipeline does so before it asks the model: a host that is too busy to look at a reply
+/// says so before that is paid.
+///
+/// # Errors
+/// That there is no place, or no such plugin or hook, if the operator wants that to reject.
+pub async fn places(stage: &HookStage, plugins: &Plugins, exchange: &Exchange, metrics: &Metrics) -> Result<Places, Error> {
+    let mut places = Vec::with_capacity(stage.plugins.len());
+    for name in &stage.plugins {
+        let place = match plugins.get(name, Hook::Stream) {
+            Ok(plugin) => plugin.stream_place(exchange).await.map(|place| (plugin.clone(), place)),
+            Err(fault) => Err(fault),
+        };
+        match place {
+            Ok(place) => places.push(place),
+            Err(fault) => settle(fault, plugins, exchange, metrics)?,
+        }
+    }
+    Ok(Places(places))
+}
+
+/// Opens the hooks and puts the reply through them; `model` gives it. Waits for the first frame that says something.
 ///
 /// # Errors
 /// A plugin's rejection, or its fault if the operator wants faults to reject, before anything was sent.
 pub async fn run(
-    stage: &HookStage,
+    places: Places,
     plugins: &Arc<Plugins>,
-    mut exchange: Exchange,
+    exchange: Exchange,
     model: &str,
     mut reply: ReplyStream,
     metrics: &Arc<Metrics>,
 ) -> Result<(Exchange, ReplyStream), Error> {
-    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), exchange.id.clone()));
+    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), &exchange));
     let mut hooks = false;
-    for name in &stage.plugins {
-        let opened = match plugins.get(name, Hook::Stream) {
-            Ok(plugin) => plugin.open_stream(&exchange, model).await,
-            Err(fault) => Err(fault),
-        };
-        match opened {
+    for (plugin, place) in places.0 {
+        match plugin.open_stream(place, &exchange, model).await {
             Ok(None) => {}
             Ok(Some(hook)) => {
                 hooks = true;
@@ -47,7 +66,7 @@ pub async fn run(
                     StreamMode::Transform => transform::stream(frames, hook, along.clone()),
                 });
             }
-            Err(fault) => settle(fault, plugins, &mut exchange, metrics)?,
+            Err(fault) => settle(fault, plugins, &exchange, metrics)?,
         }
     }
     if !hooks {
@@ -62,11 +81,9 @@ pub async fn run(
             break;
         }
     }
-    let begun = along.tell();
-    if let (Some(Err(_)) | None, Some(error)) = (&first, begun.end) {
+    if let (Some(Err(_)) | None, Some(error)) = (&first, along.ended()) {
         return Err(error);
     }
-    exchange.skipped.extend(begun.skipped);
     let reply = reply.through(|rest| -> FrameStream { Box::pin(stream::iter(first).chain(rest)) });
     Ok((exchange, reply))
 }

@@ -2,6 +2,7 @@
 //! Labels come from closed lists and from the names of plugins, providers, pipelines and callers. Clients can choose the names of models, so
 //! that only so many of those are kept. Each call here costs well under a microsecond.
 
+mod custom;
 mod family;
 mod gen_ai;
 mod plugins;

@@ -7,6 +7,7 @@ use cofferdam::sandbox::{Compiler, Registry, RegistryConfig, ServerLimits};
 use cofferdam::telemetry::Metrics;
 
 use crate::components::components;
+use crate::ports::{ports, stores};
 
 fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -57,7 +58,7 @@ async fn loaded(bytes: &[u8], limits: ServerLimits) -> (&'static str, String) {
     };
     std::fs::create_dir(&setup.plugin_dir).expect("a folder");
     std::fs::write(setup.plugin_dir.join("it.wasm"), bytes).expect("written");
-    let (registry, _watcher) = Registry::open(setup, Metrics::new()).expect("a registry");
+    let (registry, _watcher) = Registry::open(setup, ports(&stores(folder.path())).await, Metrics::new()).expect("a registry");
     registry.loaded().await;
     let status = registry.status();
     let left = std::fs::read_dir(folder.path().join("compiled")).expect("a folder").map(|entry| entry.expect("an entry").file_name());

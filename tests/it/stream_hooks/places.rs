@@ -16,8 +16,11 @@ async fn a_reply_holds_a_place_of_stream_hooks_and_none_of_quick_ones() {
     upstream.next(Script::says("quick"));
     let client = Client::of(server.address);
     assert_eq!(client.chat("quick", "hi", json!({})).await.ok().content(), "quick", "the quick hook has its place");
-    upstream.next(Script::stream().event(&delta("fine")).hang());
+    let asked_so_far = upstream.requests().len();
     assert_eq!(asked(&server).await.answer().await.refused(503), "plugin_busy", "the second stream has none");
+    assert_eq!(upstream.requests().len(), asked_so_far, "and the model is not asked for what nobody could look at");
+    upstream.next(Script::says("whole"));
+    assert_eq!(client.chat("p", "hi", json!({})).await.ok().content(), "whole", "a whole reply takes no place of streams");
     drop(held);
 }
 

@@ -8,6 +8,7 @@ const PLUGIN: &str = "plugins.p.limits";
 pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (PLUGIN, "fuel", "1", "1_000_000_000_000_000", "0", "1_000_000_000_000_001"),
     (PLUGIN, "memory", "\"64KiB\"", "\"1GiB\"", "65535", "1_073_741_825"),
+    (PLUGIN, "composed_memory", "\"64KiB\"", "\"24MiB\"", "65535", "25_165_825"),
     (PLUGIN, "table_elements", "1", "262_144", "0", "262_145"),
     (PLUGIN, "time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
     (PLUGIN, "reply_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),

@@ -11,6 +11,7 @@ use crate::http::reload::ReloadError;
 use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
+use crate::sandbox::settings::ChangeError;
 use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
 
@@ -40,6 +41,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             response
         }
         Failure::Ledger(error) => report(error),
+        Failure::Settings(error) => settings(error),
         Failure::Reload(error) => reload(error),
         Failure::Panicked => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
     }
@@ -234,6 +236,18 @@ fn report(error: &ledger::Error) -> ErrorResponse {
     match error {
         ledger::Error::TooMany { .. } => ErrorResponse::new(400, REQUEST, "report_too_large", error.to_string()),
         ledger::Error::Store(_) => ErrorResponse::new(500, SERVER, "usage_store_failed", INTERNAL),
+    }
+}
+
+fn settings(error: &ChangeError) -> ErrorResponse {
+    match error {
+        ChangeError::NoPlugin(_) => ErrorResponse::new(404, NOT_FOUND, "plugin_not_found", error.to_string()),
+        ChangeError::NoSchema(_) => ErrorResponse::new(409, REQUEST, "settings_not_declared", error.to_string()).hopeless(),
+        ChangeError::Invalid(problems) => {
+            let response = ErrorResponse::new(400, REQUEST, "invalid_settings", error.to_string());
+            ErrorResponse { param: problems.first().map(|problem| problem.path.clone().into()), ..response }
+        }
+        ChangeError::Store(_) => ErrorResponse::new(500, SERVER, "settings_store_failed", INTERNAL),
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::chat::codec::Invalid;
 use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
+use crate::sandbox::settings::{self, ChangeError};
 use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
@@ -60,6 +61,8 @@ fn no_answer_repeats_more_of_a_client_s_words_than_it_takes_to_recognise_them() 
         Failure::Refused(Refusal::ForeignHost(long())),
         Failure::Invalid(Invalid { param: Some(long()), message: long() }),
         Failure::Put(PutError::Invalid(vec![Problem { path: long(), message: long() }])),
+        Failure::Settings(ChangeError::NoPlugin(long())),
+        Failure::Settings(ChangeError::Invalid(vec![settings::Problem { path: long(), message: long() }])),
         Failure::Upload { stored: vec![long()], source: rag::Error::Unsupported { name: long() } },
         rejection(long(), long()),
     ];
@@ -157,6 +160,16 @@ fn failures() -> Vec<Failure> {
             .map(Failure::Put),
     );
     all.push(Failure::Put(PutError::Store("disk /secret is full".into())));
+    let problem = |path: &str| settings::Problem { path: path.into(), message: "is wrong".into() };
+    all.extend(
+        [
+            ChangeError::NoPlugin("redact-pii".into()),
+            ChangeError::NoSchema("redact-pii".into()),
+            ChangeError::Invalid(vec![problem("/window"), problem("")]),
+            ChangeError::Store(settings::StoreError("disk /secret is full".into())),
+        ]
+        .map(Failure::Settings),
+    );
     let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
     all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));

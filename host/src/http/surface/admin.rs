@@ -8,6 +8,7 @@ mod page;
 mod pipelines;
 mod plugins;
 mod reload;
+mod settings;
 mod upload;
 mod usage;
 
@@ -232,6 +233,56 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 }],
             },
             handler: |call| Box::pin(plugins::list(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/plugins/{id}/settings",
+            name: "get_plugin_settings",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show the settings of a live plugin, secrets masked",
+                body: None,
+                parameters: &[],
+                answers: &[Answer { status: 200, description: "They.", contents: &[Media::Json(schema::<settings::Settings<'static>>)] }],
+            },
+            handler: |call| Box::pin(settings::get(call)),
+        },
+        Route {
+            method: Method::PUT,
+            path: "/api/v1/plugins/{id}/settings",
+            name: "put_plugin_settings",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Set what the operator's file leaves open of a plugin's settings; the next call sees it",
+                body: Some(RequestBody::Json(schema::<settings::SettingsBody>)),
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "The settings are these now.",
+                    contents: &[Media::Json(schema::<settings::Settings<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(settings::put(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/plugins/{id}/settings",
+            name: "delete_plugin_settings",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Forget the settings of a plugin that were set through this API",
+                body: None,
+                parameters: &[],
+                answers: &[Answer {
+                    status: 200,
+                    description: "None are kept.",
+                    contents: &[Media::Json(schema::<page::Deleted<'static>>)],
+                }],
+            },
+            handler: |call| Box::pin(settings::delete(call)),
         },
         Route {
             method: Method::GET,

@@ -50,8 +50,8 @@ impl Secret {
         }
     }
 
-    /// The value, for what is sent to a provider and for nothing else.
-    pub(in crate::llm) fn expose(&self) -> &str {
+    /// The value, for what is sent to a provider, or to another server that the operator named for it, and for nothing else.
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

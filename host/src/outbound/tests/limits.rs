@@ -1,6 +1,9 @@
 //! Every limit of a grant at its edge.
 
+use std::future::ready;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use super::*;
 
@@ -37,8 +40,8 @@ async fn an_exchange_has_so_many_requests_with_those_of_redirects() {
     let world = World::default().name("a.b", &[&[PUBLIC]]).ok("").redirect(302, "/").ok("").ok("");
     let guard = world.guard(Rules { calls: 2, ..rules(&["a.b"]) });
     let calls = Calls::default();
-    guard.send(&calls, get("https://a.b")).await.unwrap();
-    let second = guard.send(&calls, get("https://a.b")).await;
+    guard.send(&calls, ready(()), get("https://a.b")).await.unwrap();
+    let second = guard.send(&calls, ready(()), get("https://a.b")).await;
     assert!(matches!(&second, Err(Error::Exhausted(why)) if why.contains("grants.http.calls")), "{second:?}");
     assert_eq!(world.connections().len(), 2);
     send(&guard, get("https://a.b")).await.unwrap();
@@ -75,10 +78,39 @@ async fn a_server_that_says_nothing_costs_the_time_of_the_grant_or_the_shorter_o
 #[tokio::test(start_paused = true)]
 async fn requests_at_once_wait_for_one_another_within_their_time() {
     let world = World::default().name("a.b", &[&[PUBLIC]]).reply("").ok("");
-    let guard = world.guard(Rules { connections: 1, time: Duration::from_secs(5), ..rules(&["a.b"]) });
+    let guard = world.guard(Rules { time: Duration::from_secs(5), ..rules(&["a.b"]) });
+    let places = Semaphore::new(1);
+    let calls = Calls::default();
+    let send = |request| guard.send(&calls, places.acquire(), request);
     let second = Request { time: Some(Duration::from_secs(1)), ..get("https://a.b") };
-    let (first, second) = tokio::join!(send(&guard, get("https://a.b")), send(&guard, second));
+    let (first, second) = tokio::join!(send(get("https://a.b")), send(second));
     assert!(matches!((&first, &second), (Err(Error::Timeout(_)), Err(Error::Timeout(_)))), "{first:?} {second:?}");
     assert_eq!(world.connections().len(), 1);
-    send(&guard, get("https://a.b")).await.unwrap();
+    send(get("https://a.b")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_has_so_many_bytes_of_bodies_of_requests_and_replies_together() {
+    let world = World::default().name("a.b", &[&[PUBLIC]]).ok("12345").ok("123").ok("1234").ok("");
+    let guard = world.guard(Rules { exchange_bytes: 10, ..rules(&["a.b"]) });
+    let calls = Calls::default();
+    let send = async |request| guard.send(&calls, ready(()), request).await;
+    assert_eq!(send(post("https://a.b", &[], "ab")).await.unwrap().body, b"12345");
+    assert_eq!(send(get("https://a.b")).await.unwrap().body, b"123", "ten bytes are carried");
+    for request in [get("https://a.b"), post("https://a.b", &[], "a")] {
+        let sent = send(request).await;
+        assert!(matches!(&sent, Err(Error::Exhausted(why)) if why.contains("grants.http.exchange_bytes")), "{sent:?}");
+    }
+    assert_eq!(world.connections().len(), 3, "a body that is over the budget is not sent");
+    assert!(send(get("https://a.b")).await.is_ok(), "what carries nothing is still allowed");
+}
+
+#[tokio::test]
+async fn what_is_over_its_budget_or_not_granted_waits_for_no_place() {
+    let guard = World::default().guard(Rules { calls: 1, ..rules(&["a.b"]) });
+    let calls = Calls::default();
+    drop(guard.send(&calls, ready(()), get("https://a.b")).await);
+    for url in ["https://a.b", "https://c.d"] {
+        guard.send(&calls, std::future::pending::<()>(), get(url)).await.unwrap_err();
+    }
 }

@@ -1,29 +1,19 @@
-//! The capability `config`: what the operator wrote under `[plugins.NAME] config`, as JSON texts made once at load. It needs no grant.
-//! A plugin sees its own values only, and no call copies them on the host's side.
+//! The capability `config`: the plugin's settings as they were when the call began, as JSON texts that were made when they changed last. It
+//! needs no grant. A plugin sees its own settings only, and no call copies them on the host's side.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
+
+use crate::sandbox::settings::Texts;
 
 /// What a component imports to have it.
 pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/config@0.2.0";
 
-/// One plugin's values, ready to hand over.
-struct Texts {
-    all: Arc<str>,
-    by_key: BTreeMap<String, Arc<str>>,
-}
-
-/// Adds its functions, which answer with these values.
-pub(in crate::sandbox) fn link<T: 'static>(linker: &mut Linker<T>, values: &Map<String, Value>) -> wasmtime::Result<()> {
-    let texts = Arc::new(Texts {
-        all: Value::Object(values.clone()).to_string().into(),
-        by_key: values.iter().map(|(key, value)| (key.clone(), value.to_string().into())).collect(),
-    });
+/// Adds its functions, which answer with the call's settings.
+pub(in crate::sandbox) fn link<T: 'static>(linker: &mut Linker<T>, settings: fn(&T) -> &Arc<Texts>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(INTERFACE)?;
-    let all = texts.clone();
-    interface.func_wrap("all", move |_, ()| Ok((all.all.clone(),)))?;
-    interface.func_wrap("get", move |_, (key,): (String,)| Ok((texts.by_key.get(&key).cloned(),)))
+    interface.func_wrap("all", move |store: StoreContextMut<'_, T>, ()| Ok((settings(store.data()).all(),)))?;
+    interface.func_wrap("get", move |store: StoreContextMut<'_, T>, (key,): (String,)| Ok((settings(store.data()).get(&key),)))
 }

@@ -121,6 +121,17 @@ impl Known {
             }
     }
 
+    /// A file that was refused is looked at again as if nobody had seen it.
+    pub(super) fn reconsider(&mut self) {
+        if self.refusal.is_some() {
+            (self.stamp, self.retry) = (None, Backoff::default());
+            self.hash.clear();
+        }
+        if matches!(self.restore, Restore::Over(Some(_))) {
+            self.restore = Restore::Untried;
+        }
+    }
+
     /// Notes a failure of the machine's; the same bytes are tried again, each time later.
     pub(super) fn try_again(&mut self, poll: Duration, now: Instant) {
         self.retry.failed(poll, now);

@@ -5,9 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::sandbox::plugin::Plugin;
+use crate::sandbox::settings::{self, Book, ChangeError, SettingsView, StoreError};
 use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
 
 /// The live plugins by name: one immutable set, held by an exchange from its start to its end.
@@ -33,12 +36,12 @@ pub(super) enum Pending {
 }
 
 /// The plugins of one directory under one configuration. Once there is a later one, this one no longer changes.
-#[derive(Default)]
 pub struct Registry {
     live: ArcSwap<Plugins>,
     status: ArcSwap<Vec<PluginStatus>>,
     /// Whether every file that was there at the start was tried.
     loaded: watch::Sender<bool>,
+    settings: Arc<Book>,
 }
 
 /// One line of `GET /api/v1/plugins`.
@@ -96,6 +99,11 @@ impl Plugins {
     }
 }
 
+/// What a task that changes settings came to.
+async fn done<T>(task: JoinHandle<Result<T, ChangeError>>) -> Result<T, ChangeError> {
+    task.await.unwrap_or_else(|error| Err(StoreError(format!("the task that changes settings failed: {error}")).into()))
+}
+
 impl Default for Pending {
     fn default() -> Self {
         Self::Some { new: HashSet::new(), failed: HashSet::new() }
@@ -103,6 +111,58 @@ impl Default for Pending {
 }
 
 impl Registry {
+    pub(super) fn new(settings: Arc<Book>) -> Self {
+        Self { live: ArcSwap::default(), status: ArcSwap::default(), loaded: watch::Sender::default(), settings }
+    }
+
+    /// The settings of a live plugin, secrets masked.
+    ///
+    /// # Errors
+    /// `NoPlugin`.
+    pub fn settings(&self, name: &str) -> Result<SettingsView, ChangeError> {
+        let plugin = self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
+        Ok(settings::view(name, &plugin.callee.settings, &self.settings))
+    }
+
+    /// Changes the settings of a live plugin; the next call sees them. It is done to its end, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As `ChangeError` says; nothing was changed.
+    pub async fn put_settings(self: &Arc<Self>, name: &str, sent: Map<String, Value>) -> Result<SettingsView, ChangeError> {
+        let plugin = self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
+        let (registry, name) = (self.clone(), name.to_owned());
+        done(tokio::spawn(async move {
+            settings::put(&name, &plugin.callee.settings, &registry.settings, &sent).await?;
+            registry.refresh_settings();
+            registry.settings(&name)
+        }))
+        .await
+    }
+
+    /// Forgets what was set through the API.
+    ///
+    /// # Errors
+    /// As `ChangeError` says; nothing was changed.
+    pub async fn delete_settings(self: &Arc<Self>, name: &str) -> Result<(), ChangeError> {
+        let (registry, name) = (self.clone(), name.to_owned());
+        done(tokio::spawn(async move {
+            let plugin = registry.live_plugin(&name);
+            settings::delete(&name, plugin.as_ref().map(|plugin| &*plugin.callee.settings), &registry.settings).await?;
+            registry.refresh_settings();
+            Ok(())
+        }))
+        .await
+    }
+
+    fn live_plugin(&self, name: &str) -> Option<Arc<Plugin>> {
+        self.snapshot().by_name.get(name).cloned()
+    }
+
+    /// Every live plugin takes over what is kept. Done after each change of either, so that neither is missed.
+    fn refresh_settings(&self) {
+        self.snapshot().by_name.values().for_each(|plugin| plugin.refresh_settings(&self.settings));
+    }
+
     /// The plugins as they are now.
     pub fn snapshot(&self) -> Arc<Plugins> {
         self.live.load_full()
@@ -122,11 +182,12 @@ impl Registry {
     /// The registry of the next configuration, which begins with the same plugins.
     pub(super) fn renewed(&self) -> Self {
         let (live, status) = (ArcSwap::new(self.snapshot()), ArcSwap::new(self.status()));
-        Self { live, status, loaded: self.loaded.clone() }
+        Self { live, status, loaded: self.loaded.clone(), settings: self.settings.clone() }
     }
 
     pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {
         self.live.store(Arc::new(plugins));
+        self.refresh_settings();
         self.status.store(Arc::new(status));
     }
 

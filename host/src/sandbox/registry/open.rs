@@ -18,7 +18,7 @@ use crate::sandbox::engine::engine;
 use crate::sandbox::guests::Guests;
 use crate::sandbox::limiter::Budget;
 use crate::sandbox::ticker::Ticker;
-use crate::sandbox::{PluginConfig, ServerLimits, capability};
+use crate::sandbox::{PluginConfig, Ports, ServerLimits, capability};
 use crate::telemetry::Metrics;
 
 /// Where plugins come from and what the operator decided about them.
@@ -53,7 +53,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the engine or a directory cannot be used. A bad plugin is no error: its status says why it was refused.
-    pub fn open(config: RegistryConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
+    pub fn open(config: RegistryConfig, ports: Ports, metrics: Arc<Metrics>) -> Result<(Arc<Self>, Watcher), OpenError> {
         let unusable = |path: &PathBuf| {
             let path = path.clone();
             move |cause| OpenError::Directory { path, cause }
@@ -87,8 +87,8 @@ impl Registry {
             metrics: metrics.clone(),
         };
         let limits = config.limits.clone();
-        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL).map_err(broken)?;
-        let registry = Arc::new(Self::default());
+        let registry = Arc::new(Self::new(ports.settings.clone()));
+        let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL, ports).map_err(broken)?;
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner).map_err(OpenError::Thread)?;
         Ok((registry, watcher))

@@ -2,6 +2,7 @@
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
 mod restore;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,14 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use self::words::{told, unreadable};
 use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
-use crate::files::{self, Refused};
+use crate::files;
 use crate::sandbox::admit::{Admission, own_name};
-use crate::sandbox::refusal::{Refusal, short};
+use crate::sandbox::refusal::Refusal;
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
 
@@ -101,6 +103,24 @@ impl Scanner {
         self.publish_all();
     }
 
+    /// Waits for settings that change.
+    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
+        let book = self.admission.ports.settings.clone();
+        async move { book.hint().await }
+    }
+
+    /// Files that were refused are looked at again if their plugin's settings have changed.
+    pub(super) fn settings_changed(&mut self) {
+        let changed = self.admission.ports.settings.take_changed();
+        for (file, known) in &mut self.files {
+            let (stem, name) = (stem(file), own_name(stem(file)));
+            if changed.contains(stem) || changed.contains(&name) {
+                known.reconsider();
+            }
+        }
+        self.scan();
+    }
+
     /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
     /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
     pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
@@ -134,9 +154,12 @@ impl Scanner {
         let Some(plugin) = self.known(file).live.clone() else { return };
         match self.admission.relinked(&plugin) {
             Ok(None) => {}
-            Ok(Some(plugin)) => {
-                tracing::info!(file, plugin = plugin.name(), "plugin has new settings");
+            Ok(Some((plugin, refusal))) => {
+                tracing::info!(file, plugin = plugin.name(), "plugin was linked anew");
                 self.known(file).live = Some(Arc::new(plugin));
+                if let Some(refusal) = refusal {
+                    self.refuse(file, refusal);
+                }
             }
             Err(refusal) => {
                 self.known(file).live = None;
@@ -361,24 +384,6 @@ impl Scanner {
         let by_name = holders.plugins.into_iter().map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
         let pending = if self.listed { pending(&self.files) } else { Pending::All };
         self.registry.publish(Plugins { by_name, skippable: self.skippable.clone(), pending }, status);
-    }
-}
-
-fn unreadable(refused: Refused) -> Refusal {
-    match refused {
-        Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
-        Refused::NotAFile => "this is not a regular file".to_owned().into(),
-        Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
-        Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
-    }
-}
-
-/// Why a component is not live, and whether the same bytes are tried again.
-fn told(refusal: Refusal) -> (String, bool) {
-    match refusal {
-        Refusal::Invalid(reason) => (short(&reason), false),
-        Refusal::Transient(reason) => (short(&format!("{reason}; it is tried again")), true),
-        Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`); it is tried again".to_owned(), true),
     }
 }
 

@@ -89,7 +89,9 @@ async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::Unbounded
         }
         let (debounce, poll) = scanner.pauses();
         let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
+        let settings = scanner.settings_change();
         tokio::select! {
+            () = settings => scanner.settings_changed(),
             () = scanner.settle() => {}
             Some((settings, answer)) = changed.recv() => {
                 // Who asked may have gone; the settings hold all the same.

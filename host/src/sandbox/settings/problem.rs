@@ -30,6 +30,11 @@ impl Problem {
     }
 }
 
+/// Problems in one line.
+pub(in crate::sandbox) fn told(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Settings that are cheap to look at, whatever the schema asks.
 pub(super) fn bounded(settings: &Value) -> Result<(), Problem> {
     fn count(value: &Value, depth: usize, left: &mut usize) -> bool {

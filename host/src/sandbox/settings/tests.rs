@@ -1,7 +1,8 @@
 //! Schemas as plugins write them, and as hostile ones do.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::problem::PROBLEMS_MAX;
 use super::*;
 
 fn map(value: &Value) -> Map<String, Value> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Ending, Step};
 use crate::chat::codec::{json_string, object, parse_fields, raw_json};
 use crate::chat::{Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, ToolCall};
+use crate::sandbox::call::Callee;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Fault, PostOutcome};
 
@@ -25,7 +26,10 @@ impl Plugin {
     }
 
     async fn stream_whole(self: &Arc<Self>, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
-        let Some(mut hook) = self.open_stream(exchange, &completion.model).await? else { return Ok(PostOutcome::Keep) };
+        // It is over as soon as a post-hook would be, so it takes a place of those.
+        let Callee { permits: own, shared, .. } = &self.callee;
+        let place = self.place(exchange, [own, &shared.permits], &shared.memory).await?;
+        let Some(mut hook) = self.open_stream(place, exchange, &completion.model).await? else { return Ok(PostOutcome::Keep) };
         let deltas: Vec<Delta> = completion.choices.iter().flat_map(of_choice).collect();
         let pushed = hook.push(deltas).await;
         let (mut out, mut changed) = match pushed.step? {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chat::{Frames, RequestId, StreamError};
+use crate::chat::{Exchange, Frames, RequestId, Skipped, StreamError};
 use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
 use crate::stages::Error;
 use crate::telemetry::Metrics;
@@ -16,31 +16,27 @@ pub(super) struct Stage {
     plugins: Arc<Plugins>,
     metrics: Arc<Metrics>,
     request: RequestId,
-    begun: Mutex<Begun>,
-}
-
-/// What is to be told before the first byte.
-#[derive(Default)]
-pub(super) struct Begun {
-    pub(super) end: Option<Error>,
-    pub(super) skipped: Vec<Arc<str>>,
+    skipped: Skipped,
+    /// What ended the reply, to be told with a status of its own if nothing was sent yet.
+    end: Mutex<Option<Error>>,
 }
 
 impl Stage {
-    pub(super) fn new(plugins: Arc<Plugins>, metrics: Arc<Metrics>, request: RequestId) -> Self {
-        Self { plugins, metrics, request, begun: Mutex::default() }
+    pub(super) fn new(plugins: Arc<Plugins>, metrics: Arc<Metrics>, exchange: &Exchange) -> Self {
+        let (request, skipped) = (exchange.id.clone(), exchange.skipped.clone());
+        Self { plugins, metrics, request, skipped, end: Mutex::default() }
     }
 
-    /// What happened up to now.
-    pub(super) fn tell(&self) -> Begun {
-        std::mem::take(&mut *self.begun())
+    /// What ended the reply up to now.
+    pub(super) fn ended(&self) -> Option<Error> {
+        self.end().take()
     }
 
     /// A hook has cut the reply: what its client is told.
     pub(super) fn cut(&self, plugin: &Arc<str>, rejection: Rejection) -> StreamError {
         tracing::info!(request = &*self.request, plugin = &**plugin, code = rejection.code, "a stream hook cut the reply");
         let error = StreamError { message: rejection.message.clone(), code: CUT };
-        self.begun().end.get_or_insert(Error::Rejected { plugin: plugin.clone(), rejection });
+        self.end().get_or_insert(Error::Rejected { plugin: plugin.clone(), rejection });
         error
     }
 
@@ -50,20 +46,20 @@ impl Stage {
             OnFailure::Reject => {
                 tracing::warn!(request = &*self.request, plugin = &*fault.plugin, %fault, "a stream hook's fault ended the reply");
                 let error = StreamError { message: told(&fault), code: code(&fault.kind) };
-                self.begun().end.get_or_insert(Error::Fault(fault));
+                self.end().get_or_insert(Error::Fault(fault));
                 Some(error)
             }
             OnFailure::Skip => {
                 tracing::warn!(request = &*self.request, plugin = &*fault.plugin, hook = fault.hook.word(), %fault, "plugin skipped");
                 self.metrics.plugin(&fault.plugin).skipped(fault.hook.word());
-                self.begun().skipped.push(fault.plugin);
+                self.skipped.add(fault.plugin);
                 None
             }
         }
     }
 
-    fn begun(&self) -> MutexGuard<'_, Begun> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    fn end(&self) -> MutexGuard<'_, Option<Error>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@ mod file;
 mod rows;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, TryLockError};
 
 use futures_util::future::BoxFuture;
@@ -26,19 +27,21 @@ const SHORT: usize = 16 << 10;
 pub(super) struct KvFile {
     committer: Committer,
     threads: Arc<Semaphore>,
+    /// Another server may have the file locked, so nothing is done on the thread of a request.
+    shared: AtomicBool,
 }
 
 impl KvFile {
     /// Blocks.
     pub(super) fn open(path: &Path, limits: KvLimits, clock: UnixClock) -> Result<Self, Error> {
         let committer = Committer::start(File::open(path, limits, clock)?, limits.flush);
-        Ok(Self { committer, threads: Arc::new(Semaphore::new(THREADS)) })
+        Ok(Self { committer, threads: Arc::new(Semaphore::new(THREADS)), shared: AtomicBool::new(false) })
     }
 
     /// Does `work` with the file, on this thread if it is `short` and the file is free. Work that began is done to its end even if nobody
     /// waits for it any more.
     async fn with<T: Send + 'static>(&self, short: bool, work: impl FnOnce(&mut File) -> T + Send + 'static) -> Result<T, KvError> {
-        if short {
+        if short && !self.shared.load(Ordering::Relaxed) {
             match self.committer.file().try_lock() {
                 Ok(mut file) => return Ok(work(&mut file)),
                 Err(TryLockError::Poisoned(file)) => return Ok(work(&mut file.into_inner())),
@@ -64,14 +67,16 @@ impl KvFile {
         change: impl FnOnce(&mut File) -> Result<T, KvError> + Send + 'static,
     ) -> Result<T, KvError> {
         let done = self.with(short, move |file| {
-            let done = change(file)?;
-            let written = (!relaxed).then(|| file.when_written());
-            Ok((done, written, file.take_wake()))
+            let done = change(file);
+            let written = (done.is_ok() && !relaxed).then(|| file.when_written());
+            // After a refusal, too, for the transaction is open.
+            (done, written, file.take_wake())
         });
-        let (done, written, wake): (T, Option<oneshot::Receiver<Result<(), KvError>>>, bool) = done.await??;
+        let (done, written, wake): (_, Option<oneshot::Receiver<Result<(), KvError>>>, bool) = done.await?;
         if wake {
             self.committer.wake();
         }
+        let done = done?;
         if let Some(written) = written {
             written.await.unwrap_or_else(|_| Err(KvError::Store("it was closed".into())))?;
         }
@@ -123,6 +128,11 @@ impl KvStore for KvFile {
     ) -> BoxFuture<'a, Result<Vec<String>, KvError>> {
         let (bucket, prefix, after) = (bucket.clone(), prefix.to_owned(), after.map(str::to_owned));
         Box::pin(async move { self.with(false, move |file| file.keys(&bucket, &prefix, after.as_deref(), limit)).await? })
+    }
+
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
+        self.shared.store(true, Ordering::Relaxed);
+        Box::pin(async move { self.with(false, File::share).await })
     }
 }
 

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::custom::{self, Custom};
 use super::family::{Counters, Histograms, NAMES_MAX, histograms, plain, with_unit};
 use crate::telemetry::handles::{Handles, Named};
 
@@ -65,6 +66,8 @@ struct Families {
     skips: Counters<2>,
     log_lines_dropped: Counters<1>,
     unseen: Counters<1>,
+    host_calls: Counters<3>,
+    custom: Arc<custom::Families>,
 }
 
 struct Plugin {
@@ -74,6 +77,9 @@ struct Plugin {
     calls: Handles<(&'static str, &'static str), Counter, 16>,
     hooks: Handles<&'static str, Hook, 4>,
     places: Handles<&'static str, Counter, 4>,
+    /// Capabilities times outcomes.
+    host_calls: Handles<(&'static str, &'static str), Counter, 32>,
+    custom: Custom,
 }
 
 struct Hook {
@@ -115,6 +121,8 @@ impl Plugins {
                 "Bytes of streamed replies that an observing stream hook was too slow to see",
                 Family::default(),
             ),
+            host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
+            custom: Arc::new(custom::Families::register(r)),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
@@ -161,6 +169,22 @@ impl PluginFigures {
         self.0.families.unseen.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(bytes);
     }
 
+    /// One call of a capability's function. `outcome` is `ok` or a word for the failure.
+    pub fn host_call(&self, capability: &'static str, outcome: &'static str) {
+        let plugin = &self.0;
+        plugin.host_calls.with((capability, outcome), || plugin.families.host_call(&plugin.name, capability, outcome), Counter::inc);
+    }
+
+    /// Adds to a counter of the plugin's own.
+    pub fn count(&self, name: &str, by: f64, labels: Vec<(String, String)>) {
+        self.0.custom.count(name, by, labels);
+    }
+
+    /// Adds a value to a histogram of the plugin's own.
+    pub fn observe(&self, name: &str, value: f64, labels: Vec<(String, String)>) {
+        self.0.custom.observe(name, value, labels);
+    }
+
     /// Log lines of one call over its limit.
     pub fn log_dropped(&self, lines: u64) {
         self.0.families.log_lines_dropped.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(lines);
@@ -170,6 +194,10 @@ impl PluginFigures {
 impl Families {
     fn call(&self, plugin: &str, hook: &str, outcome: &str) -> Counter {
         self.calls.get_or_create_owned(&[("plugin", plugin.into()), ("hook", hook.into()), ("outcome", outcome.into())])
+    }
+
+    fn host_call(&self, plugin: &str, capability: &str, outcome: &str) -> Counter {
+        self.host_calls.get_or_create_owned(&[("plugin", plugin.into()), ("capability", capability.into()), ("outcome", outcome.into())])
     }
 
     fn place(&self, plugin: &str, place: &str) -> Counter {
@@ -190,6 +218,8 @@ impl Families {
 
 impl Plugin {
     fn new(name: &str, families: Arc<Families>) -> Self {
-        Self { name: name.to_owned(), families, calls: Handles::new(), hooks: Handles::new(), places: Handles::new() }
+        let custom = Custom::new(name, families.custom.clone());
+        let (calls, hooks, places, host_calls) = (Handles::new(), Handles::new(), Handles::new(), Handles::new());
+        Self { name: name.to_owned(), families, calls, hooks, places, host_calls, custom }
     }
 }

@@ -6,20 +6,23 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::outbound::{HostPattern, Rules};
+use crate::sandbox::grant::Grant;
 use crate::sandbox::grant::terms::Terms;
-
-/// A value as an operator would write it.
-pub const EXAMPLE: &str = "{ hosts = [\"api.example.com\"], secrets = { API_KEY = [\"api.example.com\"] } }";
 
 /// Hosts, ports and secrets of one grant.
 const ENTRIES_MAX: usize = 100;
 
-/// Reads the operator's value.
-///
-/// # Errors
-/// What is wrong with it, as a sentence.
-pub fn read(value: &Value) -> Result<Rules, String> {
-    let mut terms = Terms::of(value, EXAMPLE)?;
+impl Grant for Rules {
+    const CAPABILITY: &'static str = super::NAME;
+    const EXAMPLE: &'static str = "{ hosts = [\"api.example.com\"] }";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        read(value)
+    }
+}
+
+fn read(value: &Value) -> Result<Rules, String> {
+    let mut terms = Terms::of(value, Rules::EXAMPLE)?;
     let default = Rules::default();
     let hosts = terms.take("hosts").ok_or("`hosts` is missing: the hosts that the plugin may ask, such as [\"api.example.com\"]")?;
     let hosts = patterns("hosts", hosts)?;
@@ -36,6 +39,7 @@ pub fn read(value: &Value) -> Result<Rules, String> {
     let request_bytes = terms.bytes("request_bytes", default.request_bytes as u64, 0..=64 << 20)?;
     let response_bytes = terms.bytes("response_bytes", default.response_bytes as u64, 0..=64 << 20)?;
     let calls = terms.count("calls", default.calls.into(), 1..=10_000)?;
+    let exchange_bytes = terms.bytes("exchange_bytes", default.exchange_bytes, 0..=1 << 30)?;
     let redirects = terms.count("redirects", default.redirects.into(), 0..=20)?;
     let connections = terms.count("connections", default.connections as u64, 1..=1_000)?;
     let (plain, private, plain_secrets) = (terms.flag("plain")?, terms.flag("private")?, terms.flag("plain_secrets")?);
@@ -54,6 +58,7 @@ pub fn read(value: &Value) -> Result<Rules, String> {
         request_bytes: size(request_bytes),
         response_bytes: size(response_bytes),
         calls: small(calls),
+        exchange_bytes,
         redirects: small(redirects),
         connections: size(connections),
     })
@@ -94,7 +99,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let value = json!({"hosts": ["a.b"], "ports": [443, 8443], "plain": true, "private": true, "secrets": {"KEY": ["a.b"]},
-            "plain_secrets": true, "time": "10s", "request_bytes": "2MiB", "response_bytes": 5, "calls": 1, "redirects": 0, "connections": 2});
+            "plain_secrets": true, "time": "10s", "request_bytes": "2MiB", "response_bytes": 5, "calls": 1, "exchange_bytes": "1GiB",
+            "redirects": 0, "connections": 2});
         let hosts = vec![HostPattern::parse("a.b").unwrap()];
         let expected = Rules {
             ports: vec![443, 8443],
@@ -106,6 +112,7 @@ mod tests {
             request_bytes: 2 << 20,
             response_bytes: 5,
             calls: 1,
+            exchange_bytes: 1 << 30,
             redirects: 0,
             connections: 2,
             hosts,
@@ -133,6 +140,7 @@ mod tests {
             ("request_bytes", 0, 64 << 20),
             ("response_bytes", 0, 64 << 20),
             ("calls", 1, 10_000),
+            ("exchange_bytes", 0, 1 << 30),
             ("redirects", 0, 20),
             ("connections", 1, 1_000_i64),
         ] {

@@ -65,6 +65,10 @@ pub trait KvStore: Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<String>, KvError>>;
+
+    /// Writes what waits to be written. Another server has the store from now on; both may change it until this one ends, so every change of
+    /// this one is written at once.
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>>;
 }
 
 /// Whose keys: a plugin's own, or those that it keeps for one caller.

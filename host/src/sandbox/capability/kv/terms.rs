@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::store::Quota;
+use crate::sandbox::grant::Grant;
 use crate::sandbox::grant::terms::Terms;
 
 /// The terms of one plugin's grant.
@@ -34,6 +35,15 @@ impl KvTerms {
         let key_bytes = terms.bytes("key_bytes", 512, 1..=4 << 10)?;
         terms.finish()?;
         Ok(Self { quota: Quota { bytes, keys }, value_bytes, key_bytes })
+    }
+}
+
+impl Grant for KvTerms {
+    const CAPABILITY: &'static str = "kv";
+    const EXAMPLE: &'static str = Self::EXAMPLE;
+
+    fn read(value: &Value) -> Result<Self, String> {
+        Self::read(value)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The file and what is known of it: who keeps how much, what waits to be written. Nothing is changed without a look at the quotas, and
-//! the sums agree with the rows (`the_sums_are_those_of_the_rows`).
+//! the sums agree with the rows (`the_sums_are_those_of_the_rows`), those of another server that has the file at the same time included.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -35,6 +35,10 @@ pub(super) struct File {
     opening: i64,
     changes: i64,
     unwritten: Unwritten,
+    /// What SQLite calls the state of the file that others left (`PRAGMA data_version`) when the sums were counted.
+    counted_at: i64,
+    /// Another server changes the file too, so nothing stays open.
+    shared: bool,
     closed: bool,
 }
 
@@ -69,7 +73,8 @@ impl File {
         let opening = rows::count_opening(&connection)?;
         let (used, total) = Default::default();
         let unwritten = Unwritten::default();
-        let mut file = Self { connection, limits, clock, used, total, opening, changes: 0, unwritten, closed: false };
+        let mut file =
+            Self { connection, limits, clock, used, total, opening, changes: 0, unwritten, counted_at: 0, shared: false, closed: false };
         file.count()?;
         Ok(file)
     }
@@ -81,12 +86,14 @@ impl File {
     }
 
     pub(super) fn set(&mut self, bucket: &Bucket, key: &str, value: &[u8], write: Write) -> Result<(), KvError> {
+        self.begin()?;
         let old = rows::without_value(&self.connection, bucket, key).map_err(failed)?;
         let expires = self.expires(write.ttl);
         self.put(bucket, key, old.as_ref(), value, expires, write.quota)
     }
 
     pub(super) fn swap(&mut self, bucket: &Bucket, key: &str, expected: Option<&str>, value: &[u8], write: Write) -> Result<bool, KvError> {
+        self.begin()?;
         let (old, now) = (rows::without_value(&self.connection, bucket, key).map_err(failed)?, self.now());
         let found = old.as_ref().filter(|row| row.is_live(now)).map(|row| version_text(row.version));
         if found.as_deref() != expected {
@@ -97,6 +104,7 @@ impl File {
     }
 
     pub(super) fn increment(&mut self, bucket: &Bucket, key: &str, by: i64, write: Write) -> Result<i64, KvError> {
+        self.begin()?;
         let (old, now) = (rows::with_value(&self.connection, bucket, key).map_err(failed)?, self.now());
         let live = old.as_ref().filter(|row| row.is_live(now));
         let number = |row: &Row| std::str::from_utf8(&row.value).ok()?.parse::<i64>().ok();
@@ -110,6 +118,7 @@ impl File {
     }
 
     pub(super) fn delete(&mut self, bucket: &Bucket, key: &str) -> Result<bool, KvError> {
+        self.begin()?;
         let now = self.now();
         let Some(old) = rows::without_value(&self.connection, bucket, key).map_err(failed)? else { return Ok(false) };
         self.remove(&bucket.plugin, old.id, size(bucket, key.len(), old.value_bytes))?;
@@ -154,6 +163,9 @@ impl File {
             return Due::End;
         }
         let Some(since) = self.unwritten.since else { return Due::Never };
+        if self.shared {
+            return Due::Now;
+        }
         let left = flush.saturating_sub(now.saturating_duration_since(since));
         if !self.unwritten.waiting.is_empty() || self.unwritten.bytes > UNWRITTEN_MAX || left.is_zero() { Due::Now } else { Due::In(left) }
     }
@@ -168,6 +180,12 @@ impl File {
         for tell in waiting {
             drop(tell.send(written.clone()));
         }
+    }
+
+    /// Leaves the file to another server: from now on what is changed is written at once.
+    pub(super) fn share(&mut self) {
+        self.shared = true;
+        self.commit();
     }
 
     /// Nothing is changed from now on but what the committer writes last.
@@ -251,6 +269,10 @@ impl File {
 
     /// Deletes up to `STEP` rows that have expired, of one plugin or of all; how many there were.
     fn sweep_of(&mut self, plugin: Option<&str>) -> Result<usize, KvError> {
+        if rows::expired(&self.connection, plugin, self.now(), 1).map_err(failed)?.is_empty() {
+            return Ok(0);
+        }
+        self.begin()?;
         let expired = rows::expired(&self.connection, plugin, self.now(), STEP).map_err(failed)?;
         for row in &expired {
             self.remove(&row.plugin, row.id, ENTRY_BYTES + row.bytes)?;
@@ -269,7 +291,7 @@ impl File {
         }
     }
 
-    /// Opens the transaction that the committer ends.
+    /// Opens the transaction that the committer ends. What a change depends on is read after this: before, another server may change it.
     fn begin(&mut self) -> Result<(), KvError> {
         if self.closed {
             return Err(KvError::Store("it was closed".into()));
@@ -277,6 +299,10 @@ impl File {
         if self.unwritten.since.is_none() {
             self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)?;
             self.unwritten = Unwritten { since: Some(Instant::now()), ..Unwritten::default() };
+            let now_at = rows::data_version(&self.connection).map_err(failed)?;
+            if now_at != self.counted_at {
+                self.count().map_err(failed)?;
+            }
         }
         Ok(())
     }
@@ -311,6 +337,8 @@ impl File {
 
     /// Counts what is in the file.
     fn count(&mut self) -> rusqlite::Result<()> {
+        // Before the sums: what others change between the two is then counted again.
+        self.counted_at = rows::data_version(&self.connection)?;
         self.used = rows::sums(&self.connection)?;
         self.total = self.used.values().map(|used| used.bytes).sum();
         Ok(())

@@ -133,6 +133,11 @@ pub(super) fn count_opening(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("UPDATE openings SET times = times + 1 RETURNING times", [], |row| row.get(0))
 }
 
+/// A number that is another one after somebody else has changed the file (<https://sqlite.org/pragma.html#pragma_data_version>).
+pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
 /// A count, which is never negative.
 fn number(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0))

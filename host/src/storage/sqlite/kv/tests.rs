@@ -196,3 +196,45 @@ fn a_flood_holds_no_lock_of_the_main_database() {
     database.writer().execute("INSERT INTO pipelines VALUES ('a', '{}')", []).unwrap();
     assert!(!file.state().0.is_autocommit());
 }
+
+#[test]
+fn two_servers_that_have_the_file_lose_no_change_and_both_know_who_keeps_how_much() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    old.increment(&p, "count", 1, write(None, MANY)).unwrap();
+    old.set(&p, "short", b"x", write(Some(10), MANY)).unwrap();
+    old.share();
+    let mut new = test.file(KvLimits::default());
+    for round in 0..20 {
+        for file in [&mut new, &mut old] {
+            file.increment(&p, "count", 1, write(None, MANY)).unwrap();
+            file.set(&p, &format!("of {round}"), &vec![0; 100 * round], write(None, MANY)).unwrap();
+            sums_agree(file);
+            file.commit();
+        }
+    }
+    new.set(&p, "short", b"renewed", write(None, MANY)).unwrap();
+    new.commit();
+    test.pass(20);
+    assert!(!old.sweep(), "what the other server renewed has not expired");
+    let count = |file: &File| file.get(&p, "count").unwrap().expect("it is there").value;
+    assert_eq!((count(&old), count(&new)), (b"41".to_vec(), b"41".to_vec()));
+    let one = Quota { bytes: 1 << 20, keys: 22 };
+    assert_eq!(old.set(&p, "one more", b"", write(None, one)), Err(KvError::QuotaKeys { max: 22 }), "the other's keys count");
+}
+
+#[test]
+fn a_server_that_has_handed_the_file_over_leaves_no_transaction_open() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    old.set(&p, "a", b"x", write(None, MANY)).unwrap();
+    old.share();
+    let mut new = test.file(KvLimits::default());
+    assert_eq!(old.due(std::time::Instant::now(), Duration::from_secs(1_000)), Due::Never, "what waited is written");
+    new.set(&p, "b", b"x", write(None, MANY)).unwrap();
+    new.commit();
+    old.set(&p, "c", b"x", write(None, MANY)).unwrap();
+    assert_eq!(old.due(std::time::Instant::now(), Duration::from_secs(1_000)), Due::Now);
+    old.commit();
+    assert!(old.swap(&p, "c", Some("none of its versions"), b"y", write(None, MANY)) == Ok(false) && old.take_wake(), "refused, and told");
+}

@@ -1,0 +1,72 @@
+//! Ports behind which nothing is kept and everything fails, for tests that are about something else.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+
+use crate::sandbox::kv::{Bucket, Entry, KvError, KvStore, Write};
+use crate::sandbox::settings::{Book, Expected, Kept, PluginStore, Put, StoreError};
+use crate::sandbox::{Outside, Ports};
+
+pub(super) fn nothing() -> Ports {
+    let settings = Book::open(Arc::new(Nothing)).now_or_never().expect("it waits for nothing").expect("nothing is kept");
+    let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside }
+}
+
+struct Nothing;
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, KvError>>;
+
+fn failed<'a, T: Send + 'a>() -> Answer<'a, T> {
+    Box::pin(ready(Err(KvError::Store("there is no store".into()))))
+}
+
+impl KvStore for Nothing {
+    fn get<'a>(&'a self, _: &'a Bucket, _: &'a str) -> Answer<'a, Option<Entry>> {
+        failed()
+    }
+
+    fn set<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Vec<u8>, _: Write) -> Answer<'a, ()> {
+        failed()
+    }
+
+    fn swap<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Option<&'a str>, _: Vec<u8>, _: Write) -> Answer<'a, bool> {
+        failed()
+    }
+
+    fn increment<'a>(&'a self, _: &'a Bucket, _: &'a str, _: i64, _: Write) -> Answer<'a, i64> {
+        failed()
+    }
+
+    fn delete<'a>(&'a self, _: &'a Bucket, _: &'a str) -> Answer<'a, bool> {
+        failed()
+    }
+
+    fn keys<'a>(&'a self, _: &'a Bucket, _: &'a str, _: Option<&'a str>, _: usize) -> Answer<'a, Vec<String>> {
+        failed()
+    }
+
+    fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
+        failed()
+    }
+}
+
+impl PluginStore for Nothing {
+    fn all(&self) -> BoxFuture<'_, Result<Vec<(String, Kept)>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Kept>, StoreError>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a str, _: Expected) -> BoxFuture<'a, Result<Put, StoreError>> {
+        Box::pin(ready(Err(StoreError("there is no store".into()))))
+    }
+
+    fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(ready(Ok(false)))
+    }
+}
