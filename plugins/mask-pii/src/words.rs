@@ -159,6 +159,6 @@ mod tests {
     fn the_longest_name_is_taken() {
         let mut list = List::new(Case::Any);
         ["Jane", "Jane Doe", "Jane D"].iter().for_each(|name| list.add(name));
-        assert_eq!(list.find(&Words::of("Jane Doe")), [0..8]);
+        assert_eq!(list.find(&Words::of("Jane Doe")), vec![Range { start: 0, end: 8 }]);
     }
 }

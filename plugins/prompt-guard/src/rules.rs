@@ -197,6 +197,26 @@ pub(crate) const RULES: &[Rule] = &[
     },
 ];
 
+/// Words of those who write about a phrase that they quote.
+pub(crate) const MENTIONS: [&str; 16] = [
+    "what",
+    "mean",
+    "means",
+    "meaning",
+    "explain",
+    "phrase",
+    "phrases",
+    "example",
+    "examples",
+    "injection",
+    "attack",
+    "attacks",
+    "called",
+    "definition",
+    "detect",
+    "bedeutet",
+];
+
 /// Marks of a conversation's turns, which only a program writes. As they stand in the plain text, in lower case.
 pub(crate) const MARKS: [&str; 14] = [
     "<|im_start|>",
