@@ -100,6 +100,16 @@ fn choice_of(text: &str, pattern: &str) -> Result<Vec<One>, String> {
     Ok(ones)
 }
 
+/// Where a pattern stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hit {
+    /// The word with which it begins.
+    pub(crate) at: usize,
+    pub(crate) rule: usize,
+    /// Whether all of it stands in quotes.
+    pub(crate) quoted: bool,
+}
+
 /// Patterns by the words with which they begin.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -130,14 +140,14 @@ impl Index {
         self.patterns.push((rule, pattern));
     }
 
-    /// Says of each place where a pattern stands the number of its rule and whether all of it stands in quotes.
-    pub(crate) fn find(&self, words: &[Word], mut found: impl FnMut(usize, bool)) {
+    /// Says where patterns stand, in order.
+    pub(crate) fn find(&self, words: &[Word], mut found: impl FnMut(Hit)) {
         for (start, word) in words.iter().enumerate() {
             let prefix: String = word.text.chars().take(PREFIX).collect();
             let numbers = self.by_word.get(&word.text).into_iter().chain(self.by_beginning.get(&prefix)).flatten();
             for (rule, pattern) in numbers.map(|number| &self.patterns[*number]) {
                 if let Some(end) = pattern.end(words, start) {
-                    found(*rule, words[start..end].iter().all(|word| word.quoted));
+                    found(Hit { at: start, rule: *rule, quoted: words[start..end].iter().all(|word| word.quoted) });
                 }
             }
         }
@@ -153,7 +163,7 @@ mod tests {
         let mut index = Index::default();
         index.add(0, Pattern::parse(pattern).unwrap());
         let mut count = 0;
-        index.find(&words(&plain(text), &index.known), |_, _| count += 1);
+        index.find(&words(&plain(text), &index.known), |_| count += 1);
         count > 0
     }
 
