@@ -10,6 +10,7 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use super::capability::http::budgets;
 use super::capability::log::Log;
+use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::guests::Guests;
@@ -24,6 +25,9 @@ use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
+/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
+const DONE_PATIENCE: u32 = 30;
+
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
@@ -35,11 +39,21 @@ pub(super) struct Shared {
     pub(super) stream_buffer: usize,
     /// Calls of stream hooks that run now: their places do not tell.
     pub(super) pushes: Arc<AtomicUsize>,
+    /// Places of models, whose instances live as long as their replies, and the memory of those instances.
+    pub(super) models: Shares,
+    pub(super) models_memory: Arc<Budget>,
+    pub(super) done: Background,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What calls that nobody waits for have of their own, so that they take none of what requests need.
+pub(super) struct Background {
+    pub(super) permits: Shares,
+    pub(super) memory: Arc<Budget>,
 }
 
 /// Who is called: what all calls of one plugin have in common.
@@ -50,6 +64,9 @@ pub(super) struct Callee {
     pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
     pub(super) permits: Shares,
+    /// Those of all plugins for calls of this kind, and their memory.
+    all: Shares,
+    memory: Arc<Budget>,
     pace: Arc<Pace>,
     /// The same of its stream hooks.
     pub(super) streams: Shares,
@@ -74,6 +91,7 @@ pub(super) struct Call<'a> {
 pub(super) struct Guest {
     env: Arc<CallEnv>,
     shared: Arc<Shared>,
+    memory: Arc<Budget>,
     permits: [Share; 2],
 }
 
@@ -104,6 +122,8 @@ impl Shared {
     pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
         self.memory.resize(limits.memory);
         self.streams_memory.resize(limits.streams_memory);
+        self.models_memory.resize(limits.model_memory);
+        self.done.memory.resize(limits.done_memory);
         Self {
             engine: self.engine.clone(),
             permits: self.permits.clone(),
@@ -112,12 +132,21 @@ impl Shared {
             streams_memory: self.streams_memory.clone(),
             stream_buffer: limits.stream_buffer,
             pushes: self.pushes.clone(),
+            models: self.models.clone(),
+            models_memory: self.models_memory.clone(),
+            done: Background { permits: self.done.permits.clone(), memory: self.done.memory.clone() },
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
             guests: self.guests.clone(),
             ticker: self.ticker.clone(),
             metrics: self.metrics.clone(),
         }
+    }
+
+    /// How long a call of that hook may be without a thread.
+    fn starve_time(&self, hook: Hook) -> Duration {
+        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
+        self.starve_time.saturating_mul(times)
     }
 }
 
@@ -134,20 +163,47 @@ impl Callee {
     ) -> Self {
         let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
+        let (all, memory) = (shared.permits.clone(), shared.memory.clone());
         let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
-        Self { name, version, limits, settings, permits, pace, streams, stream_pace, figures, shared }
+        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_pace, figures, shared }
     }
 
-    /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, (calls, streams): (usize, usize), shared: &Arc<Shared>) -> Self {
+    /// The same plugin as a model: its calls last as long as their replies, so that they have places and memory of their own.
+    pub(super) fn of_model(&self, calls: usize, pace: Pace) -> Self {
+        Self {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            limits: self.limits,
+            settings: self.settings.clone(),
+            permits: Shares::new(calls),
+            all: self.shared.models.clone(),
+            memory: self.shared.models_memory.clone(),
+            pace: Arc::new(pace),
+            streams: self.streams.clone(),
+            stream_pace: self.stream_pace.clone(),
+            figures: self.figures.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// The same plugin under other limits: its calls under way and its pace count for both. None of `streams` leaves them as they are.
+    pub(super) fn renewed(
+        &self,
+        limits: Limits,
+        settings: Arc<Live>,
+        (calls, streams): (usize, Option<usize>),
+        shared: &Arc<Shared>,
+    ) -> Self {
         self.permits.resize(calls);
-        self.streams.resize(streams);
+        streams.into_iter().for_each(|streams| self.streams.resize(streams));
         Self {
             name: self.name.clone(),
             version: self.version.clone(),
             limits,
             settings,
             permits: self.permits.clone(),
+            all: self.all.clone(),
+            memory: self.memory.clone(),
             pace: self.pace.clone(),
             streams: self.streams.clone(),
             stream_pace: self.stream_pace.clone(),
@@ -161,18 +217,33 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
+    /// What calls that nobody waits for have of their own.
+    pub(super) fn background(&self) -> &Background {
+        &self.shared.done
+    }
+
+    /// A call of its done-hook, for an exchange that is over.
+    pub(super) fn call_afterwards(&self, request: &RequestId, client: &Client, http_calls: Arc<Calls>) -> Call<'_> {
+        self.call_of(Hook::Done, request, client.clone(), Some(http_calls), None)
+    }
+
     /// A call for an exchange, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        self.answering(hook, exchange, None)
+    }
+
+    /// The same of a call that writes an answer to `reply`.
+    pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
         let http_calls = budgets::of(&self.name, &exchange.kept);
-        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls), reply)
     }
 
-    /// A call of the host's own, while the plugin is admitted.
-    pub(super) fn call_at_load(&self, hook: Hook) -> Call<'_> {
-        self.call_of(hook, &"load".into(), Client::Host, None)
+    /// A call of the host's own, for no exchange.
+    pub(super) fn call_of_host(&self, hook: Hook, why: &str) -> Call<'_> {
+        self.call_of(hook, &why.into(), Client::Host, None, None)
     }
 
-    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>) -> Call<'_> {
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>, reply: Option<Reply>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
@@ -184,7 +255,8 @@ impl Callee {
             figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
-            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
+            reply,
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -197,10 +269,10 @@ impl Call<'_> {
     /// # Errors
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self) -> Result<Guest, Fault> {
-        let Callee { permits: own, shared, .. } = self.callee;
-        let permits = self.permits(own, &shared.permits).await?;
+        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+        let permits = self.permits(own, all).await?;
         shared.ticker.wake();
-        Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
+        Ok(Guest { env: self.env.clone(), shared: shared.clone(), memory: memory.clone(), permits })
     }
 
     /// One unit of the plugin's own and one of all plugins'.
@@ -212,6 +284,13 @@ impl Call<'_> {
         // The plugin's own permit first: a call that waits for it must not hold one that others could use.
         let both = async { [own.wait(client, 1).await, all.wait(client, 1).await] };
         tokio::time::timeout(self.callee.shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))
+    }
+
+    /// The guest of a call that nobody waits for, which has its permits: one of the plugin's and one of all calls of its kind.
+    pub(super) fn background(&self, permits: [Share; 2]) -> Guest {
+        let shared = &self.callee.shared;
+        shared.ticker.wake();
+        Guest { env: self.env.clone(), shared: shared.clone(), memory: shared.done.memory.clone(), permits }
     }
 
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
@@ -230,9 +309,13 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
+        // A call that nobody waits for says nothing of how long requests wait for the plugin.
+        let pace = (self.env.hook != Hook::Done).then_some(pace);
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, pace.map(|pace| (&**pace, bytes)), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
-        pace.ran(place, spent.running + check, bytes);
+        if let Some(pace) = pace {
+            pace.ran(place, spent.running + check, bytes);
+        }
         let call = HookCall {
             hook: self.env.hook.word(),
             outcome: verdict.as_ref().map_or_else(FaultKind::word, U::word),
@@ -259,9 +342,9 @@ impl Call<'_> {
 impl Guest {
     /// Runs `hook` in a fresh store under all limits; the store is gone when this returns. Dropping the future ends the guest.
     pub(super) async fn run<T>(self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Ran<T> {
-        let Self { env, shared, permits } = self;
+        let Self { env, shared, memory, permits } = self;
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let mut store = match store(&shared.engine, &shared.memory, env.clone()) {
+        let mut store = match store(&shared.engine, &memory, env.clone()) {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));
@@ -315,6 +398,10 @@ fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> Faul
         Some(Denied::Shared) => return FaultKind::Busy,
         None if error.is::<PoolConcurrencyLimitError>() => return FaultKind::Busy,
         None => {}
+    }
+    // A host function says itself what went wrong.
+    if let Some(kind) = error.downcast_ref::<FaultKind>() {
+        return kind.clone();
     }
     let text = error.root_cause().to_string();
     match error.downcast_ref::<Trap>() {

@@ -68,7 +68,7 @@ fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fie
 }
 
 /// A text that claims to be JSON.
-fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
     valid(&text, what)?;
     kept(text, what)
 }

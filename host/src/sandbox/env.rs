@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::capability::log::{Log, harmless};
+use super::capability::reply::Reply;
 use super::clocks::Clocks;
 use super::settings::Texts;
 use super::{Fault, FaultKind, Hook, Limits};
@@ -30,6 +31,8 @@ pub(super) struct CallEnv {
     pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
+    /// Where a model writes its answer; other calls have none.
+    pub(super) reply: Option<Reply>,
 }
 
 impl CallEnv {
