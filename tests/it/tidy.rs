@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("llm", &["fair", "chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     // The requests of plugins, which nobody vetted, take another way than those to providers.
-    ("outbound", &[]),
+    ("outbound", &["fair", "chat"]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),
     ("chat", &[]),

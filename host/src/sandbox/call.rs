@@ -134,7 +134,7 @@ impl Callee {
 
     /// A call for an exchange, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
-        let http_calls = budgets::of(&self.name, &exchange.kept);
+        let http_calls = budgets::of(&self.name, &exchange.client, &exchange.kept);
         self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
     }
 

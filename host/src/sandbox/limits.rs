@@ -65,6 +65,8 @@ pub struct ServerLimits {
     pub starve_time: Duration,
     /// Bytes of linear memory of all running calls together.
     pub memory: usize,
+    /// Bytes of the replies of other servers that plugins are being sent, of all calls together.
+    pub replies_bytes: usize,
     /// Bytes of a file in the plugin directory.
     pub file_bytes: u64,
     /// Files in the plugin directory.
@@ -114,6 +116,8 @@ impl Default for ServerLimits {
             calls_per_plugin: 128,
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
+            // Sixty of the largest replies that a plugin gets by default.
+            replies_bytes: 256 << 20,
             queue_time: Duration::from_secs(1),
             threads: 0,
             // As `queue_time`: a client that waits longer is better told to come back.
