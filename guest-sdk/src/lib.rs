@@ -28,6 +28,7 @@
 //! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
+pub mod answer;
 #[doc(hidden)]
 pub mod bindings;
 mod changes;
@@ -43,16 +44,21 @@ pub mod metrics;
 mod plugin;
 mod reply;
 mod request;
+mod stream;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
 #[doc(hidden)]
 pub use plugin::describe;
 
+pub use bindings::answers::exports::cofferdam::hooks::model::{AnswerError, Info as ModelInfo, Question};
 pub use bindings::imports::cofferdam::hooks::shapes::{
-    Context, Data, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Rejection, TextPart, ToolCall, Usage,
+    Context, Data, Delta, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall,
+    ToolCallPiece, Usage,
 };
 pub use bindings::post::exports::cofferdam::hooks::post_hook::{Choice, Outcome as PostOutcome, Replaced, Replacement, Reply};
 pub use bindings::pre::exports::cofferdam::hooks::pre_hook::{Changes, Edit, MessagesChange, Outcome as PreOutcome, Placed, Request};
+pub use bindings::stream::exports::cofferdam::hooks::stream_hook::{Ending, Farewell, Opening, Step};
 pub use json::Json;
 pub use plugin::{Package, Plugin};
+pub use stream::{Opened, StreamHook, Tail, Texts};

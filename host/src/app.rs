@@ -3,6 +3,7 @@
 
 pub mod backup;
 mod data_dir;
+mod plugin_models;
 mod ports;
 mod rooms;
 

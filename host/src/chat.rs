@@ -4,6 +4,7 @@
 pub mod chunk;
 mod client;
 pub mod codec;
+pub mod collect;
 pub mod completion;
 pub mod decode;
 pub mod delta;

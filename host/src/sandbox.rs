@@ -6,6 +6,7 @@
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
+mod answer;
 mod bindings;
 mod call;
 mod capability;
@@ -14,6 +15,7 @@ mod compile;
 mod config;
 mod contract;
 mod convert;
+mod deltas;
 mod engine;
 mod env;
 mod exports;
@@ -26,6 +28,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod models;
 mod nested;
 mod outcome;
 mod outline;
@@ -37,9 +40,12 @@ mod registry;
 pub mod settings;
 mod shapes;
 mod store;
+mod stream;
 mod ticker;
 mod wasi;
+mod written;
 
+pub use answer::{Answer, Said, Unanswered};
 pub use capability::http::Outside;
 pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
@@ -49,9 +55,11 @@ pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
 pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
+pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //! The list of stages is closed; only the list of plugins is open.
 
 pub mod after;
+pub mod along;
 pub mod before;
 pub mod complete;
 pub mod retrieve;
@@ -92,6 +93,11 @@ pub enum Error {
 }
 
 impl HookStage {
+    /// Whether every plugin of the stage that is there goes along with a streamed reply; one that cannot has to wait for the whole one.
+    pub fn streams(&self, plugins: &Plugins) -> bool {
+        self.plugins.iter().all(|name| plugins.get(name, Hook::Post).map_or(true, |plugin| plugin.streams()))
+    }
+
     /// Every plugin of the stage that would fail a request because it, or its hook, is not there.
     pub fn missing<'a>(&'a self, hook: Hook, plugins: &'a Plugins) -> impl Iterator<Item = Fault> + 'a {
         let faults = self.plugins.iter().filter_map(move |name| plugins.get(name, hook).err());

@@ -62,6 +62,7 @@ mod loading;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod missing;
+mod models;
 mod observability;
 mod openapi;
 mod outgoing;
@@ -77,6 +78,7 @@ mod retrieval;
 mod sandbox_limits;
 mod secrets;
 mod simulated;
+mod stream_hooks;
 mod surface;
 mod tidy;
 mod traces;

@@ -212,6 +212,7 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         r#"
         [keys]
         client = [{}, {}]
+        admin = [{}]
         [providers.up]
         kind = "openai"
         base_url = "{}"
@@ -220,6 +221,7 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         [[pipelines]]
         id = "p"
         pipeline = [
+            {{ stage = "rag", config = {{ score_threshold = 0.0 }} }},
             {{ stage = "pre_hook", config = {{ function_id = "response-cache" }} }},
             {{ stage = "llm", config = {{ primary = {{ provider = "up", model = "m" }} }} }},
             {{ stage = "post_hook", config = {{ function_id = "response-cache" }} }},
@@ -227,13 +229,20 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         "#,
         key("anna"),
         key("ben"),
+        key("boss"),
         upstream.url()
     ));
     let server = server.plugin("response-cache").start();
+    let text = b"The house says hello to whoever comes in.";
+    with_key(&server, "boss").upload("p", "house.txt", text).await.ok();
     let (anna, ben) = (with_key(&server, "anna"), with_key(&server, "ben"));
     let ask = async |client: &Client, said: &str| client.chat("p", said, json!({})).await.ok().content();
     assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
     assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
     assert_eq!(ask(&anna, "hello?").await, "another");
     assert_eq!(upstream.requests().len(), 3);
+    assert!(
+        upstream.requests()[0].json()["messages"].to_string().contains("whoever comes in"),
+        "the excerpts, whose code is new each time, are there"
+    );
 }

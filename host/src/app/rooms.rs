@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
@@ -56,8 +57,6 @@ impl Rooms {
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
-        let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
-        let llm = Arc::new(llm);
         let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
@@ -70,6 +69,8 @@ impl Rooms {
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
         let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
+        let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
+        let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
@@ -100,6 +101,7 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        self.registry.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
             tracing::error!("what plugins keep could not be written: {error}");
         }
@@ -139,7 +141,6 @@ impl Rooms {
         let ledger = Arc::new(ledger);
         let attempts = Arc::new(Attempts { metrics: self.metrics.clone(), ledger: ledger.clone() });
         let llm = self.llm.renewed(config.llm.clone(), secrets.clone(), attempts).map_err(|error| wrong("providers", &error))?;
-        let llm = Arc::new(llm);
         // The last step that can fail. Its plugins are for the next configuration alone until the switch.
         let registry = match (&config.plugins, &config.sandbox) == (&self.config.plugins, &self.config.sandbox) {
             true => self.registry.clone(),
@@ -148,6 +149,7 @@ impl Rooms {
                 self.watcher.renew(settings).await.map_err(|error| failed(&error))?
             }
         };
+        let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = self.catalog.renewed(from_file, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         (self.config, self.secrets, self.ledger, self.llm, self.registry) = (config, secrets, ledger, llm, registry);

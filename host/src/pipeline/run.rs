@@ -13,7 +13,7 @@ use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
 use crate::sandbox::{Hook, Plugins, Registry};
-use crate::stages::{Flow, HookStage, RagStage, after, before, complete, retrieve};
+use crate::stages::{Flow, HookStage, RagStage, after, along, before, complete, retrieve};
 use crate::telemetry::Metrics;
 
 /// Walks exchanges through pipelines.
@@ -59,7 +59,7 @@ impl Runner {
         Ok(Outcome { reply, answered_by, attempts, skipped })
     }
 
-    async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Walked, Error> {
+    async fn walk(&self, plan: &Plan<'_>, plugins: &Arc<Plugins>, exchange: Exchange) -> Result<Walked, Error> {
         // Boxed if a pipeline may do without: every walk's future is as large as the largest of its stages.
         let exchange = match plan.rag {
             Some(stage) => Box::pin(retrieve::run(stage, &self.knowledge, exchange, &self.metrics)).await?,
@@ -69,19 +69,28 @@ impl Runner {
             Some(stage) => Box::pin(before::run(stage, plugins, plan.model(), exchange, &self.metrics)).await?,
             None => Flow::Next(exchange),
         };
-        // Hooks on the reply must see all of it before the client sees any.
-        let mode = |exchange: &Exchange| if exchange.stream && plan.post_hook.is_none() { Mode::Stream } else { Mode::Whole };
+        // A hook that cannot go along with a stream must see all of the reply before the client sees any.
+        let streams = plan.post_hook.is_none_or(|stage| stage.streams(plugins));
+        let mut places = None;
         let (exchange, reply, answered_by) = match flow {
             Flow::Done(exchange, completion) => (exchange, Reply::Whole(Whole::Parsed(completion)), None),
             Flow::Next(exchange) => {
-                let mode = mode(&exchange);
+                let mode = if exchange.stream && streams { Mode::Stream } else { Mode::Whole };
+                if let (Some(stage), Mode::Stream) = (plan.post_hook, mode) {
+                    places = Some(Box::pin(along::places(stage, plugins, &exchange, &self.metrics)).await?);
+                }
                 let (exchange, answer) = complete::run(&plan.definition.llm, &self.llm, mode, exchange).await?;
                 (exchange, answer.reply, Some((answer.provider, answer.model)))
             }
         };
-        let (exchange, reply) = match plan.post_hook {
-            Some(stage) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
-            None => (exchange, reply),
+        let (exchange, reply) = match (plan.post_hook, places, reply) {
+            (Some(_), Some(places), Reply::Stream(stream)) => {
+                let model = answered_by.as_ref().map_or(plan.model(), |(_, model)| model);
+                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics)).await?;
+                (exchange, Reply::Stream(stream))
+            }
+            (Some(stage), _, reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
+            (None, _, reply) => (exchange, reply),
         };
         let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) if exchange.stream => streamed(completion, &exchange),

@@ -115,6 +115,19 @@ impl Guests {
     }
 }
 
+impl Guests {
+    /// Drops what is left of a guest on a thread of the guests', since giving back the memory that it made dirty takes time.
+    pub(super) fn let_go(&self, plugin: &Arc<str>, clocks: &Arc<Clocks>, left: impl Send + 'static) {
+        let Some(turns) = self.turns.clone() else { return };
+        let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(true));
+        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, given_up });
+        let end = Contained(Some(Box::pin(async move { drop(left) })));
+        let (runnable, task) = async_task::Builder::new().metadata(call).spawn(move |_| end, move |call| turns.push(call));
+        runnable.schedule();
+        task.detach();
+    }
+}
+
 impl Call {
     /// Whether its next turn is its last, because it is only told that it is over.
     fn is_over(&self) -> bool {

@@ -5,6 +5,7 @@ mod known;
 mod last_good;
 mod live;
 mod open;
+mod refresh;
 mod scan;
 mod watch;
 mod work;

@@ -19,6 +19,17 @@ pub(super) struct Request<'a> {
     metadata: Vec<Field<'a>>,
 }
 
+/// `model`'s record `question`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Question<'a> {
+    context: Context<'a>,
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    params: Vec<Field<'a>>,
+    metadata: Vec<Field<'a>>,
+}
+
 /// `post-hook`'s record `reply`.
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -134,6 +145,14 @@ impl<'a> Request<'a> {
             params: fields(&exchange.params),
             metadata: exchange.metadata.iter().map(|(name, value)| Field::of(name, value)).collect(),
         }
+    }
+}
+
+impl<'a> Question<'a> {
+    /// `model` is the id of one of the plugin's models.
+    pub(super) fn of(exchange: &'a Exchange, model: &'a str) -> Self {
+        let Request { context, messages, params, metadata, .. } = Request::of(exchange, model);
+        Self { context, model, messages, params, metadata }
     }
 }
 

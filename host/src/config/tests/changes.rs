@@ -25,6 +25,8 @@ const RESTART: &[&str] = &[
     "limits.ledger.flush",
     "limits.ledger.rows",
     "limits.plugins.calls",
+    "limits.plugins.model_calls",
+    "limits.plugins.streams",
     "limits.plugins.threads",
     "limits.rag.embed_threads",
     "listen",

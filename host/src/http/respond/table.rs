@@ -141,6 +141,8 @@ fn faulted(fault: &Fault) -> ErrorResponse {
         FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).hopeless(),
         FaultKind::Loading => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).after(1),
         FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()).hopeless(),
+        FaultKind::NoModel(_) => ErrorResponse::new(404, NOT_FOUND, "model_not_found", message()).param("model"),
+        FaultKind::Deadline => ErrorResponse::new(504, SERVER, "deadline_exceeded", fault.kind.to_string()),
         FaultKind::Host(_) => {
             let message = format!("the host failed while it ran plugin `{}`; its log says why, under this request's id", fault.plugin);
             ErrorResponse::new(500, PLUGIN, "plugin_host_error", message)
@@ -182,6 +184,15 @@ fn provider(error: &llm::Error) -> ErrorResponse {
         }
         llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
+        }
+        // Whoever asks plugins gives their faults; anything else would be a mistake of this server's.
+        llm::Error::Plugin { cause, .. } => match cause.downcast_ref::<Fault>() {
+            Some(fault) => faulted(fault),
+            None => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
+        },
+        llm::Error::Refused { status, code, message, retry_after, .. } => {
+            let (code, message) = (code.clone(), message.clone());
+            rejected(&Rejection { status: *status, code, message, retry_after: *retry_after })
         }
         llm::Error::OverBudget { message, remedy, retry_after } => over_budget(message.clone(), *remedy, *retry_after),
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),

@@ -242,6 +242,8 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::NotLoaded,
         FaultKind::Loading,
         FaultKind::NoHook,
+        FaultKind::NoModel("it has no model `x`; it has `fast`".into()),
+        FaultKind::Deadline,
         FaultKind::Busy,
         FaultKind::Host("pool /secret".into()),
     ]
@@ -267,9 +269,18 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Wait, retry_after: limit },
         llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Later, retry_after: limit },
         llm::Error::OverBudget { message: "no price".into(), remedy: llm::BudgetRemedy::OtherModel, retry_after: limit },
+        plugin_failed(FaultKind::Trapped("unreachable".into())),
+        plugin_failed(FaultKind::Host("pool /secret".into())),
+        llm::Error::Refused { provider: provider(), status: 451, code: "law".into(), message: "not here".into(), retry_after: Some(9) },
         llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]
+}
+
+/// A plugin that is a model failed: its client gets what it would get of a hook.
+fn plugin_failed(kind: FaultKind) -> llm::Error {
+    let fault = Fault { plugin: "oracle".into(), version: "1.0".into(), hook: Hook::Answer, kind };
+    llm::Error::Plugin { provider: "plugin".into(), trouble: llm::PluginTrouble::Failed, cause: std::sync::Arc::new(fault) }
 }
 
 fn knowledge_errors() -> Vec<rag::Error> {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::settings::{self, Book, ChangeError, SettingsView, StoreError};
-use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
+use crate::sandbox::{Fault, FaultKind, Hook, ModelInfo, OnFailure};
 
 /// The live plugins by name: one immutable set, held by an exchange from its start to its end.
 #[derive(Default)]
@@ -55,7 +55,7 @@ pub struct PluginStatus {
     pub file: String,
     /// SHA-256 of the live component in hex; none if nothing is live.
     pub hash: Option<String>,
-    /// `pre_hook`, `post_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`.
     pub hooks: Vec<&'static str>,
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     pub state: &'static str,
@@ -66,14 +66,14 @@ pub struct PluginStatus {
 }
 
 impl Plugins {
-    /// The plugin of that name, which has that hook.
+    /// The plugin of that name, which has that hook, or a stream hook in place of a post-hook.
     ///
     /// # Errors
     /// A fault of kind `NotLoaded`, `Loading` or `NoHook`.
     pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
         let fault = |version: &str, kind| Fault { plugin: name.into(), version: version.into(), hook, kind };
         match self.by_name.get(name) {
-            Some(plugin) if plugin.has(hook) => Ok(plugin),
+            Some(plugin) if plugin.serves(hook) => Ok(plugin),
             Some(plugin) => Err(fault(&plugin.callee.version, FaultKind::NoHook)),
             None => {
                 let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));
@@ -81,6 +81,18 @@ impl Plugins {
                 Err(fault("unknown", kind))
             }
         }
+    }
+
+    /// The models of all plugins that are models, each as `PLUGIN` or `PLUGIN/ID`, sorted.
+    pub fn models(&self) -> Vec<String> {
+        let named = |plugin: &Arc<Plugin>| {
+            let name =
+                |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
+            plugin.models().into_iter().map(name).collect::<Vec<_>>()
+        };
+        let mut models: Vec<String> = self.by_name.values().flat_map(named).collect();
+        models.sort_unstable();
+        models
     }
 
     /// Whether no plugin of that name is live, and a file that may be it is still to be tried.
@@ -122,6 +134,11 @@ impl Registry {
     pub fn settings(&self, name: &str) -> Result<SettingsView, ChangeError> {
         let plugin = self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
         Ok(settings::view(name, &plugin.callee.settings, &self.settings))
+    }
+
+    /// Waits for changes of settings that are under way, and takes no more.
+    pub async fn hand_over(&self) {
+        self.settings.close().await;
     }
 
     /// Changes the settings of a live plugin; the next call sees them. It is done to its end, even if nobody waits for it any more.

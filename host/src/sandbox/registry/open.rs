@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::last_good::LastGood;
 use super::live::Registry;
@@ -62,13 +63,25 @@ impl Registry {
         let last_good = LastGood::open(config.last_good_dir.clone(), config.limits.last_good_bytes);
         let last_good = last_good.map_err(unusable(&config.last_good_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
-        let engine = engine(config.limits.calls).map_err(broken)?;
-        let permits = Shares::new(config.limits.calls as usize);
+        let instances = config.limits.calls.saturating_add(config.limits.streams).saturating_add(config.limits.model_calls);
+        let engine = engine(instances).map_err(broken)?;
+        let (permits, models) = (Shares::new(config.limits.calls as usize), Shares::new(config.limits.model_calls as usize));
+        let pushes = Arc::new(AtomicUsize::new(0));
+        let runs = {
+            let (permits, models, pushes) = (permits.clone(), models.clone(), pushes.clone());
+            move || permits.held() > 0 || models.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+        };
         let shared = Shared {
             guests: Arc::new(Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?),
+            ticker: Arc::new(Ticker::start(&engine, runs).map_err(OpenError::Threads)?),
             engine,
             permits,
+            pushes,
+            streams: Shares::new(config.limits.streams as usize),
+            streams_memory: Budget::new(config.limits.streams_memory),
+            stream_buffer: config.limits.stream_buffer,
+            models,
+            models_memory: Budget::new(config.limits.model_memory),
             memory: Budget::new(config.limits.memory),
             queue_time: config.limits.queue_time,
             starve_time: config.limits.starve_time,

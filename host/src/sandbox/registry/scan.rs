@@ -1,6 +1,7 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod models;
 mod restore;
 mod words;
 

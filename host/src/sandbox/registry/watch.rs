@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::live::Registry;
+use super::refresh::{Lists, ask};
 use super::scan::{Scanner, Settings};
 
 /// If hints keep coming, the directory is read after this many times `debounce`.
@@ -77,6 +78,7 @@ impl Watcher {
 
 /// Scans and admits for ever.
 async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::UnboundedReceiver<Change>) {
+    let mut lists = Lists::new();
     scanner.scan();
     let mut next = Instant::now() + scanner.pauses().1;
     // The moment at which hints are acted upon, and the latest one if they keep coming.
@@ -87,16 +89,23 @@ async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::Unbounded
             tracing::info!("every plugin file was tried");
             scanner.set_loaded();
         }
-        let (debounce, poll) = scanner.pauses();
+        let ((debounce, poll), models_ttl) = (scanner.pauses(), scanner.models_ttl());
         let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
         let settings = scanner.settings_change();
         tokio::select! {
-            () = settings => scanner.settings_changed(),
-            () = scanner.settle() => {}
-            Some((settings, answer)) = changed.recv() => {
-                // Who asked may have gone; the settings hold all the same.
-                let _ = answer.send(scanner.renew(settings));
+            () = settings => {
+                scanner.settings_changed();
+                lists.ask(scanner.models_without_list());
             }
+            () = scanner.settle() => lists.ask(scanner.models_without_list()),
+            Some((settings, answer)) = changed.recv() => {
+                let registry = scanner.renew(settings);
+                // Their settings may decide which models there are, and nobody sees the registry yet.
+                ask(scanner.models_without_list()).await;
+                // Who asked may have gone; the settings hold all the same.
+                let _ = answer.send(registry);
+            }
+            () = lists.old(models_ttl) => lists.ask_all(scanner.models()),
             () = hints.notified() => {
                 let now = Instant::now();
                 let latest = gathered.map_or(now + debounce * DEBOUNCES_MAX, |(_, latest)| latest);

@@ -65,6 +65,7 @@ struct Families {
     bytes: Histograms<2>,
     skips: Counters<2>,
     log_lines_dropped: Counters<1>,
+    unseen: Counters<1>,
     host_calls: Counters<3>,
     custom: Arc<custom::Families>,
 }
@@ -90,7 +91,8 @@ struct Hook {
 }
 
 impl Plugins {
-    pub(super) fn register(r: &mut Registry) -> Self {
+    /// `own` is where the figures of plugins' own go.
+    pub(super) fn register(r: &mut Registry, own: &mut Registry) -> Self {
         let seconds = || Unit::Seconds;
         let families = Families {
             calls: plain(r, "plugin_calls", "Hook calls", Family::default()),
@@ -114,8 +116,14 @@ impl Plugins {
             bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
+            unseen: plain(
+                r,
+                "plugin_unseen_bytes",
+                "Bytes of streamed replies that an observing stream hook was too slow to see",
+                Family::default(),
+            ),
             host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
-            custom: Arc::new(custom::Families::register(r)),
+            custom: Arc::new(custom::Families::register(r, own)),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
@@ -155,6 +163,11 @@ impl PluginFigures {
     /// A fault that was passed over under `on_failure = "skip"`.
     pub fn skipped(&self, hook: &'static str) {
         self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
+    }
+
+    /// Bytes of a reply that went to the client without the stream hook that observes it.
+    pub fn unseen(&self, bytes: u64) {
+        self.0.families.unseen.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(bytes);
     }
 
     /// One call of a capability's function. `outcome` is `ok` or a word for the failure.

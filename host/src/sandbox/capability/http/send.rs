@@ -74,7 +74,8 @@ async fn send(guard: Arc<Guard>, env: Arc<CallEnv>, request: Request) -> (Sent, 
 
 async fn sent(guard: &Guard, env: &CallEnv, request: Request) -> Result<outbound::Response, Failure> {
     // Other servers are asked for the sake of an exchange, and `describe` has none.
-    let calls = env.http_calls.as_ref().ok_or_else(|| Failure::Denied("`describe` may not use `http`; use it in a hook".to_owned()))?;
+    let refused = || Failure::Denied(format!("`{}` may not use `http`; use it in a hook", env.hook.word()));
+    let calls = env.http_calls.as_ref().ok_or_else(refused)?;
     let request = asked(request).map_err(Failure::Invalid)?;
     let sent = guard.send(calls, guard.place(&env.client), request).await;
     if let Err(Error::Denied(why)) = &sent {
