@@ -79,3 +79,16 @@ pub mod answers {
         with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
     });
 }
+
+pub mod done {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package sdk:exports; world done { export cofferdam:hooks/done-hook@0.2.0; }",
+        world: "sdk:exports/done",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "cofferdam_guest::bindings::done",
+        additional_derives: [PartialEq],
+        with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
+    });
+}

@@ -24,6 +24,29 @@
 //! The plugin's name, version and summary come from its `Cargo.toml`. Every call runs in a fresh instance: statics start anew each
 //! time, and what a post-hook shall know travels in `metadata`. The types are those of `wit/`, whose comments are the manual.
 //!
+//! A `done_hook` is told of each exchange when it is over, whole or not:
+//!
+//! ```
+//! use cofferdam_guest::{Exchange, HookError, Message, Plugin, log};
+//!
+//! /// Notes who got no answer, and how long answers take.
+//! struct Watch;
+//!
+//! impl Plugin for Watch {
+//!     fn on_done(exchange: Exchange) -> Result<(), HookError> {
+//!         match &exchange.error {
+//!             Some(code) => log::warn(format!("{} got {}: {code}", exchange.caller(), exchange.status)),
+//!             None => log::info(format!("{} bytes in {} ms", exchange.text().len(), exchange.timing.total_ms)),
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! cofferdam_guest::export!(Watch: done_hook);
+//! # use cofferdam_guest::testing;
+//! # assert_eq!(Watch::on_done(testing::exchange(vec![Message::user("hi")], "hello")), Ok(()));
+//! ```
+//!
 //! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`]
 //! answers what [`testing::set_http`] says:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
@@ -33,6 +56,7 @@ pub mod answer;
 pub mod bindings;
 mod changes;
 pub mod config;
+mod done;
 mod error;
 mod export;
 pub mod http;
@@ -52,6 +76,7 @@ pub mod testing;
 pub use plugin::describe;
 
 pub use bindings::answers::exports::cofferdam::hooks::model::{AnswerError, Info as ModelInfo, Question};
+pub use bindings::done::exports::cofferdam::hooks::done_hook::{Exchange, Timing};
 pub use bindings::imports::cofferdam::hooks::shapes::{
     Context, Data, Delta, Failure, Field, FieldChange, FunctionCall, HookError, Message, Part, Piece, Rejection, TextPart, ToolCall,
     ToolCallPiece, Usage,

@@ -2,8 +2,8 @@
 //! component really has.
 
 use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
-use crate::bindings::{answers, post, pre};
-use crate::{AnswerError, HookError, ModelInfo, PostOutcome, PreOutcome, Question, Rejection, Reply, Request};
+use crate::bindings::{answers, done, post, pre};
+use crate::{AnswerError, Exchange, HookError, ModelInfo, PostOutcome, PreOutcome, Question, Rejection, Reply, Request};
 
 /// A plugin. Everything has a default; implement the hooks that [`export!`](crate::export!) names.
 pub trait Plugin {
@@ -30,6 +30,15 @@ pub trait Plugin {
     /// What kept the hook from its work; the operator's `on_failure` decides what becomes of the reply.
     fn on_reply(_reply: Reply) -> Result<PostOutcome, HookError> {
         Err(HookError::Unsupported("the plugin exports `post_hook` but has no `on_reply`".to_owned()))
+    }
+
+    /// Runs after the client has everything, from a queue; nothing waits for it, and nothing that it does changes the reply. Where the queue is
+    /// full, calls are dropped and counted. The default fails, as that of `on_request` does.
+    ///
+    /// # Errors
+    /// What kept the hook from its work; it stands in the log, and the call is not tried again.
+    fn on_done(_exchange: Exchange) -> Result<(), HookError> {
+        Err(HookError::Unsupported("the plugin exports `done_hook` but has no `on_done`".to_owned()))
     }
 
     /// The models that the plugin is. The host asks when it loads the plugin and now and then later. By default one, of the plugin's own name.
@@ -111,6 +120,12 @@ impl<P: Plugin> answers::exports::cofferdam::hooks::model::Guest for P {
     }
 }
 
+impl<P: Plugin> done::exports::cofferdam::hooks::done_hook::Guest for P {
+    fn on_done(exchange: Exchange) -> Result<(), HookError> {
+        P::on_done(exchange)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +160,7 @@ mod tests {
         let answered = <Silent as Plugin>::answer(crate::testing::question(Vec::new()));
         assert!(matches!(answered, Err(AnswerError::Failed(HookError::Unsupported(text))) if text.contains("answer")));
         assert_eq!(<Silent as Plugin>::models().map(|models| models[0].id.clone()), Ok(String::new()));
+        let outcome = <Silent as Plugin>::on_done(crate::testing::exchange(Vec::new(), "hello"));
+        assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_done")));
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod kv;
 use std::cell::RefCell;
 
 use crate::http;
-use crate::{Choice, Context, Delta, Message, Opening, Piece, Question, Reply, Request};
+use crate::{Choice, Context, Delta, Exchange, Message, Opening, Piece, Question, Reply, Request, Timing};
 
 pub use kv::{as_caller, pass_seconds};
 /// What stands for all servers.
@@ -82,6 +82,23 @@ pub fn written() -> Vec<Delta> {
 
 pub(crate) fn write(deltas: Vec<Delta>) {
     WRITTEN.with_borrow_mut(|written| written.extend(deltas));
+}
+
+/// An exchange that went well, with one reply.
+#[must_use]
+pub fn exchange(request: Vec<Message>, reply: &str) -> Exchange {
+    Exchange {
+        context: context(1),
+        request,
+        replies: vec![Message::assistant(reply)],
+        target: Some("test-provider".to_owned()),
+        model: "test-model".to_owned(),
+        usage: None,
+        status: 200,
+        error: None,
+        timing: Timing { first_byte_ms: 10, total_ms: 20, started_at_ms: 0.0 },
+        metadata: Vec::new(),
+    }
 }
 
 fn context(attempt: u32) -> Context {

@@ -16,6 +16,7 @@ mod config;
 mod contract;
 mod convert;
 mod deltas;
+mod done;
 mod engine;
 mod env;
 mod exports;
@@ -50,6 +51,7 @@ pub use capability::http::Outside;
 pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
+pub use done::{Done, DoneQueue, DoneRoom, Listener, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
@@ -58,7 +60,7 @@ pub use limits::{Limits, ServerLimits};
 pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use registry::{DeployError, LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
 pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
 
 #[cfg(test)]

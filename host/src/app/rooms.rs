@@ -18,7 +18,7 @@ use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
-use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -40,6 +40,8 @@ pub(super) struct Rooms {
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
     catalog: Arc<Catalog>,
+    /// Calls of done-hooks, which go on when the configuration changes and when the last connection has ended.
+    pub(super) done: Arc<DoneQueue>,
     /// Ends the watching of the plugin directory when it is dropped.
     watcher: Watcher,
     reloads: Reloads,
@@ -66,6 +68,7 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
+        let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
         let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
@@ -80,7 +83,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, done, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -91,9 +94,10 @@ impl Rooms {
 
     /// What the server answers with.
     pub(super) fn state(&self) -> http::State {
-        let Self { metrics, knowledge, ledger, registry, llm, catalog, reloads, .. } = self;
+        let Self { metrics, knowledge, ledger, registry, llm, catalog, done, reloads, .. } = self;
         let (registry, knowledge, metrics) = (registry.clone(), knowledge.clone(), metrics.clone());
-        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm: llm.clone(), metrics: metrics.clone() };
+        let (llm, done) = (llm.clone(), done.clone());
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done };
         let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
         http::State { catalog, runner, registry, knowledge, ledger, metrics, reloads }
     }
@@ -158,6 +162,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.done.renew(&self.config.sandbox);
         self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());

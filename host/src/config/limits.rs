@@ -55,6 +55,14 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.bytes("model_memory", &mut limits.model_memory, MIB..=1_024 * GIB);
     keys.count("models_per_plugin", &mut limits.models_per_plugin, 1..=1_000);
     keys.duration("models_ttl", &mut limits.models_ttl, seconds(1)..=seconds(86_400));
+    keys.count("done_calls", &mut limits.done_calls, 1..=1_000);
+    keys.count("done_calls_per_plugin", &mut limits.done_calls_per_plugin, 1..=1_000);
+    keys.bytes("done_memory", &mut limits.done_memory, MIB..=1_024 * GIB);
+    keys.count("done_queue", &mut limits.done_queue, 1..=100_000);
+    keys.bytes("done_queue_bytes", &mut limits.done_queue_bytes, 64 * KIB..=GIB);
+    keys.bytes("done_bytes", &mut limits.done_bytes, 64 * KIB..=1_024 * GIB);
+    // 0: done-hooks see no reply.
+    keys.bytes("done_reply_bytes", &mut limits.done_reply_bytes, 0..=256 * MIB);
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     // 0: one for each processor.

@@ -20,6 +20,7 @@ use super::received::{Received, ReplyMemory};
 use super::relay::{Clock, Late};
 use super::target::Mode;
 use super::vendor::VendorInfo;
+use crate::chat::account::Account;
 use crate::chat::collect::Collector;
 use crate::chat::stream::wants_usage;
 use crate::chat::{Deadline, Delta, Exchange, Frame, Frames, Kept, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
@@ -178,6 +179,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         skipped: exchange.skipped.clone(),
         tries: exchange.tries.clone(),
         kept: Kept::default(),
+        account: Account::default(),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::chat::stream::streamed;
 use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
-use crate::sandbox::{Hook, Plugins, Registry};
-use crate::stages::{Flow, HookStage, RagStage, after, along, before, complete, retrieve};
+use crate::sandbox::{DoneQueue, Hook, Plugins, Registry};
+use crate::stages::{Flow, HookStage, RagStage, after, along, before, complete, done, retrieve};
 use crate::telemetry::Metrics;
 
 /// Walks exchanges through pipelines.
@@ -22,6 +22,8 @@ pub struct Runner {
     pub knowledge: Arc<Knowledge>,
     pub llm: Arc<Llm>,
     pub metrics: Arc<Metrics>,
+    /// Of plugins that are told of exchanges that are over.
+    pub done: Arc<DoneQueue>,
 }
 
 /// The stages that run for one exchange.
@@ -45,15 +47,28 @@ impl Runner {
     /// # Errors
     /// Why there is no reply; nothing was sent then.
     pub async fn run(&self, pipeline: Arc<Pipeline>, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
-        let plan = plan(&pipeline.definition, toggles)?;
+        let mut plan = plan(&pipeline.definition, toggles)?;
         let plugins = self.registry.snapshot();
+        if let Some(stage) = plan.post_hook {
+            done::begin(stage, &plugins, &exchange, &self.done);
+            // Without a hook on the reply there is nothing that the client has to wait for.
+            plan.post_hook = Some(stage).filter(|stage| !done::is_all(stage, &plugins));
+        }
         plan.check_plugins(&plugins, &self.metrics)?;
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
+        exchange.account.metadata(&exchange.metadata);
         let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.all());
+        // Outside of everything that changes the reply: what is told is what the client got.
         let reply = match reply {
-            Reply::Whole(whole) => Reply::Whole(whole),
+            Reply::Whole(whole) => {
+                match &whole {
+                    Whole::Raw(body) => exchange.account.raw(body),
+                    Whole::Parsed(completion) => exchange.account.whole(completion),
+                }
+                Reply::Whole(whole)
+            }
             Reply::Stream(stream) => Reply::Stream(Session { exchange, plugins, pipeline }.hold(stream)),
         };
         Ok(Outcome { reply, answered_by, attempts, skipped })

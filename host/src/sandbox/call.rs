@@ -25,6 +25,9 @@ use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
+/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
+const DONE_PATIENCE: u32 = 30;
+
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
@@ -39,11 +42,18 @@ pub(super) struct Shared {
     /// Places of models, whose instances live as long as their replies, and the memory of those instances.
     pub(super) models: Shares,
     pub(super) models_memory: Arc<Budget>,
+    pub(super) done: Background,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What calls that nobody waits for have of their own, so that they take none of what requests need.
+pub(super) struct Background {
+    pub(super) permits: Shares,
+    pub(super) memory: Arc<Budget>,
 }
 
 /// Who is called: what all calls of one plugin have in common.
@@ -113,6 +123,7 @@ impl Shared {
         self.memory.resize(limits.memory);
         self.streams_memory.resize(limits.streams_memory);
         self.models_memory.resize(limits.model_memory);
+        self.done.memory.resize(limits.done_memory);
         Self {
             engine: self.engine.clone(),
             permits: self.permits.clone(),
@@ -123,12 +134,19 @@ impl Shared {
             pushes: self.pushes.clone(),
             models: self.models.clone(),
             models_memory: self.models_memory.clone(),
+            done: Background { permits: self.done.permits.clone(), memory: self.done.memory.clone() },
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
             guests: self.guests.clone(),
             ticker: self.ticker.clone(),
             metrics: self.metrics.clone(),
         }
+    }
+
+    /// How long a call of that hook may be without a thread.
+    fn starve_time(&self, hook: Hook) -> Duration {
+        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
+        self.starve_time.saturating_mul(times)
     }
 }
 
@@ -199,6 +217,16 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
+    /// What calls that nobody waits for have of their own.
+    pub(super) fn background(&self) -> &Background {
+        &self.shared.done
+    }
+
+    /// A call of its done-hook, for an exchange that is over.
+    pub(super) fn call_afterwards(&self, request: &RequestId, client: &Client, http_calls: Arc<Calls>) -> Call<'_> {
+        self.call_of(Hook::Done, request, client.clone(), Some(http_calls), None)
+    }
+
     /// A call for an exchange, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
         self.answering(hook, exchange, None)
@@ -227,7 +255,7 @@ impl Callee {
             figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
-            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
             reply,
         };
         Call { callee: self, env: Arc::new(env) }
@@ -258,6 +286,13 @@ impl Call<'_> {
         tokio::time::timeout(self.callee.shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))
     }
 
+    /// The guest of a call that nobody waits for, which has its permits: one of the plugin's and one of all calls of its kind.
+    pub(super) fn background(&self, permits: [Share; 2]) -> Guest {
+        let shared = &self.callee.shared;
+        shared.ticker.wake();
+        Guest { env: self.env.clone(), shared: shared.clone(), memory: shared.done.memory.clone(), permits }
+    }
+
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
     /// Dropping the future ends the guest.
     ///
@@ -274,9 +309,13 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
+        // A call that nobody waits for says nothing of how long requests wait for the plugin.
+        let pace = (self.env.hook != Hook::Done).then_some(pace);
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, pace.map(|pace| (&**pace, bytes)), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
-        pace.ran(place, spent.running + check, bytes);
+        if let Some(pace) = pace {
+            pace.ran(place, spent.running + check, bytes);
+        }
         let call = HookCall {
             hook: self.env.hook.word(),
             outcome: verdict.as_ref().map_or_else(FaultKind::word, U::word),

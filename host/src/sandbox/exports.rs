@@ -6,9 +6,10 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 use super::bindings::types::{Context, Delta, HookError};
-use super::bindings::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
+use super::bindings::{embedder, model, plugin, post_hook, pre_hook, stream_hook};
 use super::capability::log::harmless;
 use super::contract::{self, Kind};
+use super::done;
 use super::refusal::Refusal;
 use super::shapes::{Question, Reply, Request};
 use super::store::State;
@@ -23,7 +24,7 @@ pub(super) struct Exports {
     pub(super) pre_hook: Option<Function>,
     pub(super) post_hook: Option<Function>,
     pub(super) stream_hook: Option<stream_hook::GuestIndices>,
-    pub(super) done_hook: Option<done_hook::GuestIndices>,
+    pub(super) done_hook: Option<Function>,
     pub(super) model: Option<Model>,
     pub(super) embedder: Option<embedder::GuestIndices>,
 }
@@ -65,10 +66,7 @@ impl Exports {
                 })
                 .transpose()?,
             done_hook: find(contract::DONE_HOOK)
-                .map(|of| {
-                    of.function::<(&done_hook::Exchange,), Result<(), HookError>>("on-done")?;
-                    of.indices(done_hook::GuestIndices::new)
-                })
+                .map(|of| of.function::<(&done::shape::Exchange<'_>,), Result<(), HookError>>("on-done"))
                 .transpose()?,
             model: find(contract::MODEL)
                 .map(|of| {

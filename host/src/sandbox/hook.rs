@@ -16,12 +16,14 @@ pub enum Hook {
     Answer,
     /// `models` of `model`: when the file is admitted, and now and then later.
     Models,
+    /// `on-done` of `done-hook`: after the client has everything.
+    Done,
     /// `describe` of `plugin`: once, while the file is admitted.
     Describe,
 }
 
 impl Hook {
-    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `models` or `describe`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `models`, `done_hook` or `describe`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pre => "pre_hook",
@@ -29,6 +31,7 @@ impl Hook {
             Self::Stream => "stream_hook",
             Self::Answer => "model",
             Self::Models => "models",
+            Self::Done => "done_hook",
             Self::Describe => "describe",
         }
     }

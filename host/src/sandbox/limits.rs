@@ -79,6 +79,20 @@ pub struct ServerLimits {
     pub models_per_plugin: usize,
     /// How long a plugin's list of models is good.
     pub models_ttl: Duration,
+    /// Calls of done-hooks at once; they have permits, places in the pool and memory of their own.
+    pub done_calls: u32,
+    /// Of these, calls of one plugin.
+    pub done_calls_per_plugin: u32,
+    /// Bytes of linear memory of all running done-hooks together.
+    pub done_memory: usize,
+    /// Calls of one plugin's done-hook that wait or run.
+    pub done_queue: usize,
+    /// Bytes of the exchanges that they are told of.
+    pub done_queue_bytes: usize,
+    /// Bytes kept of all exchanges that are under way and that a done-hook will be told of.
+    pub done_bytes: usize,
+    /// Bytes kept of one reply for done-hooks.
+    pub done_reply_bytes: usize,
     /// How long a call may wait for its permits.
     pub queue_time: Duration,
     /// Threads for calls that are not known to be short; 0: one for each processor.
@@ -118,8 +132,8 @@ pub struct ServerLimits {
 impl ServerLimits {
     /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
-        let Self { calls, streams, model_calls, threads, .. } = *running;
-        *self = Self { calls, streams, model_calls, threads, ..self.clone() };
+        let Self { calls, streams, model_calls, done_calls, threads, .. } = *running;
+        *self = Self { calls, streams, model_calls, done_calls, threads, ..self.clone() };
     }
 
     /// The number behind `threads`.
@@ -136,6 +150,18 @@ impl Default for ServerLimits {
         Self {
             calls: 256,
             calls_per_plugin: 128,
+            // They do not hurry: with a second each for a webhook, sixteen are told of a thousand exchanges a minute.
+            done_calls: 16,
+            done_calls_per_plugin: 4,
+            // Half of them at the default limit of one call's memory.
+            done_memory: 512 << 20,
+            // A minute of four calls of a second each.
+            done_queue: 256,
+            done_queue_bytes: 16 << 20,
+            // A thousand conversations of 64 KB.
+            done_bytes: 64 << 20,
+            // Sixty thousand tokens.
+            done_reply_bytes: 256 << 10,
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
             // Sixty of the largest replies that a plugin gets by default.

@@ -57,19 +57,26 @@ impl Plugin {
         self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
     }
 
-    pub(super) fn has(&self, hook: Hook) -> bool {
+    /// Whether it exports that hook.
+    pub fn has(&self, hook: Hook) -> bool {
         match hook {
             Hook::Pre => self.exports.pre_hook.is_some(),
             Hook::Post => self.exports.post_hook.is_some(),
             Hook::Stream => self.exports.stream_hook.is_some(),
             Hook::Answer | Hook::Models => self.exports.model.is_some(),
+            Hook::Done => self.exports.done_hook.is_some(),
             Hook::Describe => false,
         }
     }
 
-    /// Whether it can serve that hook's stage of a pipeline: a stream hook serves the stage of post-hooks.
+    /// Whether it may stand in that hook's stage of a pipeline: stream hooks and done-hooks stand in the stage of post-hooks.
     pub(super) fn serves(&self, stage: Hook) -> bool {
-        self.has(stage) || (stage == Hook::Post && self.has(Hook::Stream))
+        self.has(stage) || (stage == Hook::Post && (self.has(Hook::Stream) || self.has(Hook::Done)))
+    }
+
+    /// Whether it sees the reply before the client does. One with a done-hook alone is told when all is over.
+    pub fn sees_reply(&self) -> bool {
+        self.has(Hook::Post) || self.has(Hook::Stream)
     }
 
     /// Whether it goes along with a streamed reply, or has to wait for the whole one.

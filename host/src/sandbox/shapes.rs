@@ -72,13 +72,13 @@ pub(super) struct NamedField<'a> {
 #[component(record)]
 pub(super) struct Context<'a> {
     #[component(name = "request-id")]
-    request_id: &'a str,
-    pipeline: &'a str,
-    caller: Option<&'a str>,
-    streamed: bool,
-    attempt: u32,
+    pub(super) request_id: &'a str,
+    pub(super) pipeline: &'a str,
+    pub(super) caller: Option<&'a str>,
+    pub(super) streamed: bool,
+    pub(super) attempt: u32,
     #[component(name = "deadline-ms")]
-    deadline_ms: u32,
+    pub(super) deadline_ms: u32,
 }
 
 #[derive(ComponentType, Lower)]
@@ -175,7 +175,7 @@ impl Reply<'_> {
     }
 }
 
-fn message_bytes(message: &chat::Message) -> usize {
+pub(super) fn message_bytes(message: &chat::Message) -> usize {
     let content = match &message.content {
         Content::Null => 0,
         Content::Text(text) => text.len(),
@@ -213,7 +213,7 @@ impl<'a> Reply<'a> {
 
 impl<'a> Usage<'a> {
     /// None if it is no object, as providers send that know nothing.
-    fn of(json: &'a RawValue) -> Option<Self> {
+    pub(super) fn of(json: &'a RawValue) -> Option<Self> {
         let counts = chat::Usage::read(json)?;
         let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
         let extra = fields.into_iter().filter(|(name, _)| !matches!(name.as_str(), "prompt_tokens" | "completion_tokens"));
@@ -246,7 +246,7 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn of(message: &'a chat::Message) -> Self {
+    pub(super) fn of(message: &'a chat::Message) -> Self {
         let content = match &message.content {
             Content::Null => Vec::new(),
             Content::Text(text) => vec![ContentPart::Text(TextPart { text, extra: Vec::new() })],
@@ -284,7 +284,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn of(name: &'a str, value: &'a Json) -> Self {
+    pub(super) fn of(name: &'a str, value: &'a Json) -> Self {
         Self { name, value: value.get() }
     }
 }

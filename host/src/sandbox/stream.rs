@@ -283,7 +283,7 @@ impl StreamHook {
         let Callee { name, limits, stream_pace, shared, figures, .. } = &plugin.callee;
         let _running = Running::begin(&plugin.callee);
         self.env.clocks.again();
-        let (turned, place) = shared.guests.run(name, &self.env.clocks, (stream_pace, bytes), work).await;
+        let (turned, place) = shared.guests.run(name, &self.env.clocks, Some((stream_pace, bytes)), work).await;
         let Turned { alive, said, spent, fuel, peak_memory, check } = turned;
         stream_pace.ran(place, spent.running + check, bytes);
         self.ran += spent.running + check;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admit::Admission;
-use super::call::Shared;
+use super::call::{Background, Shared};
 use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
@@ -59,11 +59,11 @@ impl Sandbox {
         let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits, models) = (engine(3).expect("an engine"), Shares::new(1), Shares::new(1));
+        let (engine, [permits, models, done]) = (engine(4).expect("an engine"), [1; 3].map(Shares::new));
         let pushes = Arc::new(AtomicUsize::new(0));
         let runs = {
-            let (permits, models, pushes) = (permits.clone(), models.clone(), pushes.clone());
-            move || permits.held() > 0 || models.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+            let (held, pushes) = ([permits.clone(), models.clone(), done.clone()], pushes.clone());
+            move || held.iter().any(|permits| permits.held() > 0) || pushes.load(Ordering::Relaxed) > 0
         };
         let shared = Shared {
             guests: Arc::new(Guests::here()),
@@ -77,6 +77,7 @@ impl Sandbox {
             models,
             models_memory: Budget::new(limits.model_memory),
             memory: Budget::new(limits.memory),
+            done: Background { permits: done, memory: Budget::new(limits.done_memory) },
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
             metrics: metrics.clone(),
@@ -139,6 +140,7 @@ fn exchange() -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }

@@ -21,6 +21,8 @@ pub async fn run(
     for name in &stage.plugins {
         let outcome;
         ((exchange, completion), outcome) = match plugins.get(name, Hook::Post) {
+            // It is told when the exchange is over.
+            Ok(plugin) if !plugin.sees_reply() => continue,
             Ok(plugin) if plugin.takes_whole() => plugin.post_hook(exchange, completion).await,
             Ok(plugin) => plugin.stream_hook_on_whole(exchange, completion).await,
             Err(fault) => ((exchange, completion), Err(fault)),

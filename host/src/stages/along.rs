@@ -30,6 +30,9 @@ pub struct Places(Vec<(Arc<Plugin>, StreamPlace)>);
 pub async fn places(stage: &HookStage, plugins: &Plugins, exchange: &Exchange, metrics: &Metrics) -> Result<Places, Error> {
     let mut places = Vec::with_capacity(stage.plugins.len());
     for name in &stage.plugins {
+        if plugins.get(name, Hook::Post).is_ok_and(|plugin| !plugin.sees_reply()) {
+            continue;
+        }
         let place = match plugins.get(name, Hook::Stream) {
             Ok(plugin) => plugin.stream_place(exchange).await.map(|place| (plugin.clone(), place)),
             Err(fault) => Err(fault),

@@ -25,6 +25,7 @@ const RESTART: &[&str] = &[
     "limits.ledger.flush",
     "limits.ledger.rows",
     "limits.plugins.calls",
+    "limits.plugins.done_calls",
     "limits.plugins.model_calls",
     "limits.plugins.streams",
     "limits.plugins.threads",

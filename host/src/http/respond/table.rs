@@ -12,7 +12,7 @@ use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
 use crate::sandbox::settings::ChangeError;
-use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::sandbox::{DeployError, Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
 
 const REQUEST: &str = "invalid_request_error";
@@ -40,6 +40,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             }
             response
         }
+        Failure::Plugin(error) => changed(error),
         Failure::Ledger(error) => report(error),
         Failure::Settings(error) => settings(error),
         Failure::Reload(error) => reload(error),
@@ -268,6 +269,23 @@ fn reload(error: &ReloadError) -> ErrorResponse {
         ReloadError::Invalid(_) => ErrorResponse::new(422, REQUEST, "invalid_configuration", error.to_string()),
         ReloadError::Failed(_) => ErrorResponse::new(500, SERVER, "reload_failed", error.to_string()),
     }
+}
+
+/// A change of the plugin directory. What the operator's disk is short of stays in the log.
+fn changed(error: &DeployError) -> ErrorResponse {
+    let (status, kind, code) = match error {
+        DeployError::Name => return ErrorResponse::new(400, REQUEST, "invalid_value", error.to_string()).param("name"),
+        DeployError::NotFound(_) => (404, NOT_FOUND, "plugin_not_found"),
+        DeployError::Refused(_) => (422, REQUEST, "plugin_refused"),
+        DeployError::Full(_) => return ErrorResponse::new(409, REQUEST, "too_many_plugins", error.to_string()).hopeless(),
+        DeployError::Link(_) | DeployError::ReadOnly => {
+            return ErrorResponse::new(409, REQUEST, "plugin_read_only", error.to_string()).hopeless();
+        }
+        DeployError::NoPrevious(_) => return ErrorResponse::new(409, REQUEST, "no_previous_version", error.to_string()).hopeless(),
+        DeployError::Busy => return ErrorResponse::new(503, SERVER, "plugins_busy", error.to_string()).after(1),
+        DeployError::Io(_) => return ErrorResponse::new(500, SERVER, "plugin_store_failed", INTERNAL),
+    };
+    ErrorResponse::new(status, kind, code, error.to_string())
 }
 
 fn put(error: &PutError) -> ErrorResponse {

@@ -9,7 +9,7 @@ use crate::chat::codec::Invalid;
 use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::settings::{self, ChangeError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
+use crate::sandbox::{DeployError, Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -172,6 +172,20 @@ fn failures() -> Vec<Failure> {
     );
     let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
     all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
+    all.extend(
+        [
+            DeployError::Name,
+            DeployError::NotFound("guard".into()),
+            DeployError::Refused("not a component".into()),
+            DeployError::Full(9),
+            DeployError::Link("guard.wasm".into()),
+            DeployError::ReadOnly,
+            DeployError::NoPrevious("guard.wasm".into()),
+            DeployError::Busy,
+            DeployError::Io("disk /secret is full".into()),
+        ]
+        .map(Failure::Plugin),
+    );
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all

@@ -12,7 +12,7 @@ use super::scan::Scanner;
 use super::watch::Watcher;
 use crate::fair::Shares;
 use crate::sandbox::admit::Admission;
-use crate::sandbox::call::Shared;
+use crate::sandbox::call::{Background, Shared};
 use crate::sandbox::compile::{Cache, Compiler};
 use crate::sandbox::engine::engine;
 use crate::sandbox::guests::Guests;
@@ -63,13 +63,14 @@ impl Registry {
         let last_good = LastGood::open(config.last_good_dir.clone(), config.limits.last_good_bytes);
         let last_good = last_good.map_err(unusable(&config.last_good_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
-        let instances = config.limits.calls.saturating_add(config.limits.streams).saturating_add(config.limits.model_calls);
+        let ServerLimits { calls, streams, model_calls, done_calls, .. } = config.limits;
+        let instances = [streams, model_calls, done_calls].into_iter().fold(calls, u32::saturating_add);
         let engine = engine(instances).map_err(broken)?;
-        let (permits, models) = (Shares::new(config.limits.calls as usize), Shares::new(config.limits.model_calls as usize));
+        let [permits, models, done] = [calls, model_calls, done_calls].map(|calls| Shares::new(calls as usize));
         let pushes = Arc::new(AtomicUsize::new(0));
         let runs = {
-            let (permits, models, pushes) = (permits.clone(), models.clone(), pushes.clone());
-            move || permits.held() > 0 || models.held() > 0 || pushes.load(Ordering::Relaxed) > 0
+            let (held, pushes) = ([permits.clone(), models.clone(), done.clone()], pushes.clone());
+            move || held.iter().any(|permits| permits.held() > 0) || pushes.load(Ordering::Relaxed) > 0
         };
         let shared = Shared {
             guests: Arc::new(Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?),
@@ -83,12 +84,13 @@ impl Registry {
             models,
             models_memory: Budget::new(config.limits.model_memory),
             memory: Budget::new(config.limits.memory),
+            done: Background { permits: done, memory: Budget::new(config.limits.done_memory) },
             queue_time: config.limits.queue_time,
             starve_time: config.limits.starve_time,
             metrics: metrics.clone(),
         };
         let limits = config.limits.clone();
-        let registry = Arc::new(Self::new(ports.settings.clone()));
+        let registry = Arc::new(Self::new(ports.settings.clone(), config.limits.file_bytes));
         let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL, ports).map_err(broken)?;
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner).map_err(OpenError::Thread)?;

@@ -8,6 +8,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::change::{Asked, Desk};
 use super::live::Registry;
 use super::refresh::{Lists, ask};
 use super::scan::{Scanner, Settings};
@@ -53,6 +54,8 @@ impl Watcher {
         let (ends, ended) = oneshot::channel();
         let (changes, changed) = mpsc::unbounded_channel();
         let events = events(&scanner, hints.clone());
+        let (desk, asked) = Desk::open();
+        scanner.registry().set_desk(desk);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
             let (_events, _ends): (_, oneshot::Sender<()>) = (events, ends);
@@ -60,7 +63,7 @@ impl Watcher {
                 tokio::select! {
                     biased;
                     _ = stopped => {}
-                    () = load(scanner, &hints, changed) => {}
+                    () = load(scanner, &hints, changed, asked) => {}
                 }
             });
         })?;
@@ -77,7 +80,7 @@ impl Watcher {
 }
 
 /// Scans and admits for ever.
-async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::UnboundedReceiver<Change>) {
+async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::UnboundedReceiver<Change>, mut asked: mpsc::Receiver<Asked>) {
     let mut lists = Lists::new();
     scanner.scan();
     let mut next = Instant::now() + scanner.pauses().1;
@@ -110,6 +113,13 @@ async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::Unbounded
                 let now = Instant::now();
                 let latest = gathered.map_or(now + debounce * DEBOUNCES_MAX, |(_, latest)| latest);
                 gathered = Some((now + debounce, latest));
+            }
+            // Those who wait for it are in `registry`, so that this ends with it.
+            Some(Asked { change, made }) = asked.recv() => {
+                let outcome = scanner.make(&change);
+                (gathered, next) = (None, Instant::now() + poll);
+                // Whoever asked may have gone away.
+                let _ = made.send(outcome);
             }
             () = sleep_until(due) => {
                 scanner.scan();
