@@ -63,6 +63,7 @@ impl Admission {
         capabilities: &'static [Capability],
         ports: Ports,
     ) -> wasmtime::Result<Self> {
+        ports.outside.resize(limits.replies_bytes);
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
@@ -142,6 +143,7 @@ impl Admission {
     pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
+        ports.outside.resize(limits.replies_bytes);
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }

@@ -87,7 +87,7 @@ pub(super) const ALL: &[Capability] = &[
         name: http::NAME,
         interface: http::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
     },
 ];
 
