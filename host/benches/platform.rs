@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam::chat::{Client, Deadline, Delta, Exchange, Message, Piece};
-use cofferdam::sandbox::{Compiler, Grants, Hook, Limits, Plugin, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Step, Watcher};
+use cofferdam::sandbox::{
+    Compiler, Grants, Hook, Limits, Plugin, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Step, Watcher,
+};
 use cofferdam::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -139,7 +141,11 @@ async fn increments() {
     let house = House::with("keeper", &[("kv", json!({}))]).await;
     let plugin = house.plugin("keeper", Hook::Pre);
     let (with, without) = compared(&plugin, "add plugin n 1", "none").await;
-    println!("platform: a relaxed increment takes {:.1} us (limit 15), in a call of {:.1} us", us(with.saturating_sub(without)), us(without));
+    println!(
+        "platform: a relaxed increment takes {:.1} us (limit 15), in a call of {:.1} us",
+        us(with.saturating_sub(without)),
+        us(without)
+    );
 }
 
 /// One request to a server on this machine: through a plugin and the guard, and by the host itself, a connection each.
