@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam::chat::{Client, Deadline, Delta, Exchange, Message, Piece};
 use cofferdam::sandbox::{
-    Compiler, Grants, Hook, Limits, Plugin, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Step, Watcher,
+    Compiler, Grants, Hook, Limits, Outside, Plugin, PluginConfig, Ports, PreOutcome, Registry, RegistryConfig, ServerLimits, Step, Watcher,
 };
 use cofferdam::telemetry::Metrics;
 use serde_json::{Value, json};
@@ -75,7 +75,9 @@ async fn open(folder: &Path, plugins: std::collections::BTreeMap<String, PluginC
         limits: ServerLimits::default(),
         compiler: Compiler::InProcess,
     };
-    let opened = Registry::open(setup, ports::ports(&ports::stores(folder)).await, Metrics::new()).expect("a registry");
+    let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+    let ports = Ports { outside, ..ports::ports(&ports::stores(folder)).await };
+    let opened = Registry::open(setup, ports, Metrics::new()).expect("a registry");
     opened.0.loaded().await;
     opened
 }
