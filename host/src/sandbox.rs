@@ -26,6 +26,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod merge;
 mod nested;
 mod outcome;
 mod outline;
@@ -34,9 +35,11 @@ mod plugin;
 mod queue;
 mod refusal;
 mod registry;
+mod scope;
 pub mod settings;
 mod shapes;
 mod store;
+mod targets;
 mod ticker;
 mod wasi;
 
@@ -52,6 +55,8 @@ pub use limits::{Limits, ServerLimits};
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use scope::{Side, check_words};
+pub use targets::Targets;
 
 #[cfg(test)]
 mod tests;

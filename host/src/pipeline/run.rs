@@ -66,7 +66,7 @@ impl Runner {
             None => exchange,
         };
         let flow = match plan.pre_hook {
-            Some(stage) => Box::pin(before::run(stage, plugins, plan.model(), exchange, &self.metrics)).await?,
+            Some(stage) => Box::pin(before::run(stage, plugins, &plan.definition.llm, exchange, &self.metrics)).await?,
             None => Flow::Next(exchange),
         };
         // Hooks on the reply must see all of it before the client sees any.
@@ -114,11 +114,6 @@ impl Plan<'_> {
     fn check_plugins(&self, plugins: &Plugins, metrics: &Metrics) -> Result<(), Error> {
         let stages = [(self.pre_hook, Hook::Pre), (self.post_hook, Hook::Post)];
         stages.into_iter().try_for_each(|(stage, hook)| stage.map_or(Ok(()), |stage| stage.check(hook, plugins, metrics)))
-    }
-
-    /// The model that pre-hooks see. An equal of the primary may be asked instead; that is drawn after the hooks.
-    fn model(&self) -> &str {
-        &self.definition.llm.targets.first().expect("a definition has a primary").model
     }
 }
 

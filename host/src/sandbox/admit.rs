@@ -20,6 +20,7 @@ use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
+use super::scope::{Declared, Scope};
 use super::settings::{Live, told};
 use super::store::State;
 use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
@@ -124,10 +125,13 @@ impl Admission {
         let exports = self.link(component, &looked.wanted, name, &own)?.into();
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
+        let (reads, writes) = description.as_ref().map_or((None, None), |d| (d.reads.clone(), d.writes.clone()));
+        let scope = Scope::new(name, Declared { reads, writes }, &own)?.into();
         let (limits, pace) = looked.copies.bounds(own.limits);
         let callee = Callee::new(name.into(), version.into(), limits, settings, self.calls_per_plugin, pace, self.shared.clone());
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), copies: looked.copies, own })
+        let (wanted, copies) = (looked.wanted.clone(), looked.copies);
+        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted, copies, scope, own })
     }
 
     /// The same with other decisions of the operator's about plugins.
@@ -151,6 +155,7 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
+        let scope = Arc::new(plugin.scope.renewed(name, &own)?);
         let Plugin { callee, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let before = || callee.settings.clone();
@@ -160,7 +165,8 @@ impl Admission {
             Some(Err(refusal)) => (before(), Some(refusal)),
         };
         let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.calls_per_plugin, &self.shared);
-        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), copies: *copies, own }, refusal)))
+        let (wanted, copies) = (wanted.clone(), *copies);
+        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -287,7 +293,7 @@ mod tests {
     use super::*;
 
     fn described(schema: Option<String>, text: &str) -> Description {
-        Description { name: "p".into(), version: text.into(), summary: text.into(), settings: schema }
+        Description { name: "p".into(), version: text.into(), summary: text.into(), settings: schema, reads: None, writes: None }
     }
 
     #[test]

@@ -18,6 +18,8 @@ struct RedactPii;
 
 impl Plugin for RedactPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["reply.text", "reply.refusal", "reply.reasoning", "reply.other"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["reply.text", "reply.refusal", "reply.reasoning", "reply.other"]);
 
     fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
         let kinds = config::read::<Config>()?.kinds()?;
