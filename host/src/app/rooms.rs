@@ -100,6 +100,7 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        self.registry.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
             tracing::error!("what plugins keep could not be written: {error}");
         }

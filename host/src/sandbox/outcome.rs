@@ -12,7 +12,7 @@ use super::scope::{Channels, Scope};
 use super::targets::Targets;
 use super::{FaultKind, Rejection};
 use crate::chat::codec::{alike, misspelt};
-use crate::chat::{Completion, Exchange, Message, Metadata};
+use crate::chat::{Completion, Content, Exchange, Message, Metadata, Part};
 
 /// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
 const HOST_FIELDS: [&str; 4] = ["model", "messages", "stream", "pipeline"];
@@ -231,7 +231,7 @@ pub(super) fn settle_post(
                 let at = at.ok_or_else(|| FaultKind::Invalid(format!("it replaces choice {index}, which is not there")))?;
                 assistant(&message)?;
                 let masks = (scope.reads.reply, scope.writes.reply);
-                replaced.push((at, merged(&completion.choices[at].message, message, masks, "reply", scope)?));
+                replaced.push((at, joined(merged(&completion.choices[at].message, message, masks, "reply", scope)?)));
             }
             for (at, message) in replaced {
                 let choice = &mut completion.choices[at];
@@ -248,7 +248,24 @@ pub(super) fn settle_post(
 /// A message that stands for the model's answer.
 fn answer_back(message: wit::Message) -> Result<Message, FaultKind> {
     assistant(&message)?;
-    message_back(message).map_err(FaultKind::Invalid)
+    message_back(message).map(joined).map_err(FaultKind::Invalid)
+}
+
+/// Clients know an answer's content as one string, and a hook may have put a part of its own behind the model's.
+fn joined(mut message: Message) -> Message {
+    if let Content::Parts(parts) = &message.content
+        && let Some(text) = parts.iter().map(plain_text).collect::<Option<String>>()
+    {
+        message.content = Content::Text(text);
+    }
+    message
+}
+
+fn plain_text(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text { text, extra } if extra.is_empty() => Some(text),
+        _ => None,
+    }
 }
 
 fn assistant(message: &wit::Message) -> Result<(), FaultKind> {

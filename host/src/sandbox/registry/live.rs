@@ -128,6 +128,11 @@ impl Registry {
         Ok(settings::view(name, &plugin.callee.settings, &self.settings))
     }
 
+    /// Waits for changes of settings that are under way, and takes no more.
+    pub async fn hand_over(&self) {
+        self.settings.close().await;
+    }
+
     /// Changes the settings of a live plugin; the next call sees them. It is done to its end, even if nobody waits for it any more.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
 mod restore;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,14 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use self::words::{told, unreadable};
 use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
-use crate::files::{self, Refused};
+use crate::files;
 use crate::sandbox::admit::{Admission, own_name};
-use crate::sandbox::refusal::{Refusal, short};
+use crate::sandbox::refusal::Refusal;
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
 
@@ -382,24 +384,6 @@ impl Scanner {
         let by_name = holders.plugins.into_iter().map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
         let pending = if self.listed { pending(&self.files) } else { Pending::All };
         self.registry.publish(Plugins { by_name, skippable: self.skippable.clone(), pending }, status);
-    }
-}
-
-fn unreadable(refused: Refused) -> Refusal {
-    match refused {
-        Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
-        Refused::NotAFile => "this is not a regular file".to_owned().into(),
-        Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
-        Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
-    }
-}
-
-/// Why a component is not live, and whether the same bytes are tried again.
-fn told(refusal: Refusal) -> (String, bool) {
-    match refusal {
-        Refusal::Invalid(reason) => (short(&reason), false),
-        Refusal::Transient(reason) => (short(&format!("{reason}; it is tried again")), true),
-        Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`); it is tried again".to_owned(), true),
     }
 }
 

@@ -90,7 +90,8 @@ struct Hook {
 }
 
 impl Plugins {
-    pub(super) fn register(r: &mut Registry) -> Self {
+    /// `own` is where the figures of plugins' own go.
+    pub(super) fn register(r: &mut Registry, own: &mut Registry) -> Self {
         let seconds = || Unit::Seconds;
         let families = Families {
             calls: plain(r, "plugin_calls", "Hook calls", Family::default()),
@@ -115,7 +116,7 @@ impl Plugins {
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
             host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
-            custom: Arc::new(custom::Families::register(r)),
+            custom: Arc::new(custom::Families::register(r, own)),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
