@@ -148,6 +148,9 @@ fn messages_back(change: pre::MessagesChange, now: &[Message], scope: &Scope) ->
     let item =
         |at: usize| Item { message: now[at].clone(), shown: scope.reads.of_message(at, last), may: scope.writes.of_message(at, newest) };
     let items = match change {
+        pre::MessagesChange::All(messages) if scope.reads.of_messages_whole() && scope.writes.all_messages() => {
+            messages.into_iter().map(message_back).collect::<Result<_, _>>().map_err(FaultKind::Invalid)?
+        }
         pre::MessagesChange::All(messages) => all_back(messages, window.clone().map(item).collect(), scope)?,
         pre::MessagesChange::Edits(edits) if edits.len().saturating_mul(window.len() + edits.len()) > EDIT_WORK_MAX => {
             return Err(FaultKind::Invalid("it makes too many edits; hand over all messages instead".into()));
@@ -163,13 +166,8 @@ fn messages_back(change: pre::MessagesChange, now: &[Message], scope: &Scope) ->
     Ok((window, items))
 }
 
-/// All messages that the hook was shown, anew. Where it was shown only a part of them, or may write only a part, each stands for the one at its
-/// place.
+/// All messages anew by a hook that was shown only a part of each, or may write only that: each stands for the one at its place.
 fn all_back(messages: Vec<wit::Message>, now: Vec<Item>, scope: &Scope) -> Result<Vec<Message>, FaultKind> {
-    let whole = |item: &Item| (item.shown, item.may) == (Channels::ALL, Channels::ALL);
-    if now.iter().all(whole) && scope.writes.all_messages() {
-        return messages.into_iter().map(|message| message_back(message).map_err(FaultKind::Invalid)).collect();
-    }
     if messages.len() != now.len() {
         scope.may(scope.writes.all_messages(), "changes how many messages there are", "messages")?;
         let why = "it hands over another number of messages than it was shown parts of; hand over edits instead";

@@ -192,6 +192,11 @@ impl Data {
         self.messages == Channels::ALL
     }
 
+    /// Whether each message that a hook is handed has every kind of content.
+    pub(super) fn of_messages_whole(&self) -> bool {
+        self.all_messages() || (self.messages == Channels::NONE && [Channels::NONE, Channels::ALL].contains(&self.last_user))
+    }
+
     /// Which messages of the request a hook is handed: all, the newest of the user, or none. Then the index of that newest one, which may have
     /// more channels than the others. What a hook says of a message by its index counts from the start of these; where there is none, new
     /// messages go to the front, or to the end if it reads the newest one of the user and the user has said nothing.

@@ -20,7 +20,7 @@ async fn plugin(own: PluginConfig, body: &str, more: &str, hash: &str) -> Plugin
 }
 
 fn long() -> Exchange {
-    let turns = (0..1_000).map(|_| Message::text("assistant", "x".repeat(100)));
+    let turns = (0..500).map(|_| Message::text("assistant", "x".repeat(100)));
     let params = vec![("tools".to_owned(), crate::chat::codec::json(format!("\"{}\"", "z".repeat(9_000))).expect("JSON"))];
     Exchange { messages: turns.chain([Message::text("user", "hello")]).collect(), params, ..exchange() }
 }
@@ -39,7 +39,7 @@ async fn only_what_a_hook_reads_is_written_into_its_memory() {
         let plugin = plugin(PluginConfig { reads: reads.clone(), ..PluginConfig::default() }, FRUGAL, "", "a").await;
         let (after, outcome) = plugin.pre_hook(long(), "m").await;
         assert_eq!(outcome.is_ok(), fits, "{reads:?}: {outcome:?}");
-        assert_eq!((after.messages.len(), after.params.len()), (1_001, 1), "nothing of the exchange is lost");
+        assert_eq!((after.messages.len(), after.params.len()), (501, 1), "nothing of the exchange is lost");
     }
 }
 
@@ -77,4 +77,19 @@ fn the_model_that_hooks_are_told_is_the_one_that_would_be_asked() {
     assert_eq!(model(None, None), "one");
     assert_eq!(model(Some("b"), None), "two");
     assert_eq!(model(Some("b"), Some("three")), "three");
+}
+
+#[tokio::test]
+async fn a_long_conversation_costs_a_hook_that_reads_its_newest_message_no_operator_more_than_a_short_one() {
+    let fuel = |reads: Option<Vec<String>>, exchange: Exchange| async {
+        let sandbox = Sandbox::new(PluginConfig { reads, ..PluginConfig::default() });
+        let plugin = sandbox.admit(&pre_hook(StringEncoding::UTF8, "", ""), "a").await.expect("admitted");
+        assert!(matches!(plugin.pre_hook(exchange, "m").await.1, Ok(PreOutcome::Proceed)));
+        let figures = sandbox.metrics.render();
+        let line = figures.lines().find(|line| line.starts_with("cofferdam_plugin_call_fuel_sum{") && line.contains("pre_hook"));
+        line.expect("a figure").rsplit(' ').next().expect("a number").to_owned()
+    };
+    let newest = || words(&["last-user-message"]);
+    assert_eq!(fuel(newest(), exchange()).await, fuel(newest(), long()).await);
+    assert_ne!(fuel(None, exchange()).await, fuel(None, long()).await, "everything costs something");
 }
