@@ -16,6 +16,7 @@ use super::capability::{Capability, Given, LinkError, Ports};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::models::Models;
 use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
@@ -23,7 +24,7 @@ use super::refusal::{Refusal, not_compiled, short};
 use super::scope::{Declared, Scope};
 use super::settings::{Live, told};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
+use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -45,7 +46,8 @@ pub(super) struct Admission {
     shared: Arc<Shared>,
     pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
-    calls_per_plugin: usize,
+    /// Of one plugin: hook calls at once, and stream hooks.
+    per_plugin: (usize, usize),
     limits: ServerLimits,
     capabilities: &'static [Capability],
     pub(super) ports: Ports,
@@ -65,16 +67,8 @@ impl Admission {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self {
-            shared,
-            cache: Arc::new(cache),
-            configs,
-            calls_per_plugin: limits.calls_per_plugin as usize,
-            limits,
-            capabilities,
-            ports,
-            linker,
-        })
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -122,16 +116,29 @@ impl Admission {
         }
         let name = description.as_ref().map_or(stem, |d| &d.name);
         let own = self.configs.get(name).cloned().unwrap_or_default();
-        let exports = self.link(component, &looked.wanted, name, &own)?.into();
+        let exports = Arc::new(self.link(component, &looked.wanted, name, &own)?);
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
         let (reads, writes) = description.as_ref().map_or((None, None), |d| (d.reads.clone(), d.writes.clone()));
-        let scope = Scope::new(name, Declared { reads, writes }, &own)?.into();
-        let (limits, pace) = looked.copies.bounds(own.limits);
-        let callee = Callee::new(name.into(), version.into(), limits, settings, self.calls_per_plugin, pace, self.shared.clone());
+        let scope = scoped(Scope::new(name, Declared { reads, writes }, &own), &exports)?;
+        let ((limits, pace), (_, answers_pace)) = (looked.copies.bounds(own.limits), looked.copies.bounds(own.limits));
+        let callee = Callee::new(name.into(), version.into(), limits, settings, self.per_plugin, pace, self.shared.clone());
+        let model = exports.model.map(|functions| {
+            let answers = callee.of_model(self.limits.model_calls_per_plugin as usize, answers_pace);
+            Models::new(answers, functions, self.limits.models_per_plugin)
+        });
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        let (wanted, copies) = (looked.wanted.clone(), looked.copies);
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted, copies, scope, own })
+        let (hash, wanted, copies) = (hash.into(), looked.wanted.clone(), looked.copies);
+        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own };
+        match plugin.ask_models().await {
+            Ok(()) => Ok(plugin),
+            // What it needs for its list may come later.
+            Err(Fault { kind: FaultKind::Reported(why), .. }) => {
+                tracing::warn!(plugin = plugin.name(), why, "the plugin cannot say yet which models it has; it is asked again later");
+                Ok(plugin)
+            }
+            Err(fault) => Err(refusal(&fault)),
+        }
     }
 
     /// The same with other decisions of the operator's about plugins.
@@ -139,11 +146,13 @@ impl Admission {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
-        Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, ports, linker }
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
-    /// again who it is. If what the file says of its settings does not fit, it goes on with those that it had, and the refusal is beside it.
+    /// again who it is; if it is a model, it is to be asked again which models it has. If what the file says of its settings does not fit, it
+    /// goes on with those that it had, and the refusal is beside it.
     ///
     /// # Errors
     /// Why it may no longer serve, for example because it imports what is no longer granted.
@@ -155,8 +164,8 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
-        let scope = Arc::new(plugin.scope.renewed(name, &own)?);
-        let Plugin { callee, summary, config_schema, hash, wanted, copies, .. } = plugin;
+        let scope = scoped(plugin.scope.renewed(name, &own), &plugin.exports)?;
+        let Plugin { callee, model, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let before = || callee.settings.clone();
         let (settings, refusal) = match (own.config != plugin.own.config).then(|| self.settings(name, &own, config_schema.as_deref())) {
@@ -164,9 +173,13 @@ impl Admission {
             Some(Ok(settings)) => (Arc::new(settings), None),
             Some(Err(refusal)) => (before(), Some(refusal)),
         };
-        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.calls_per_plugin, &self.shared);
-        let (wanted, copies) = (wanted.clone(), *copies);
-        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
+        let (limits, wanted, copies) = (copies.bounds(own.limits).0, wanted.clone(), *copies);
+        let model = model.as_ref().map(|models| {
+            let calls = self.limits.model_calls_per_plugin as usize;
+            models.renewed(models.callee.renewed(limits, settings.clone(), (calls, None), &self.shared), self.limits.models_per_plugin)
+        });
+        let callee = callee.renewed(limits, settings, (self.per_plugin.0, Some(self.per_plugin.1)), &self.shared);
+        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -220,8 +233,8 @@ impl Admission {
         let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, pace, self.shared.clone());
-        let call = callee.call_at_load(Hook::Describe);
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), (1, 0), pace, self.shared.clone());
+        let call = callee.call_of_host(Hook::Describe, "load");
         let called = match call.guest().await {
             Ok(guest) => {
                 let work = async move {
@@ -236,13 +249,25 @@ impl Admission {
             }
             Err(fault) => Err(fault),
         };
-        called.map(Some).map_err(|fault| match fault.kind {
-            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-                Refusal::Transient(short(&fault.to_string()))
-            }
-            _ => fault.to_string().into(),
-        })
+        called.map(Some).map_err(|fault| refusal(&fault))
     }
+}
+
+/// Why a plugin whose call failed while it was admitted is refused; what may be the machine's fault is tried again.
+fn refusal(fault: &Fault) -> Refusal {
+    match fault.kind {
+        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
+            Refusal::Transient(short(&fault.to_string()))
+        }
+        _ => fault.to_string().into(),
+    }
+}
+
+/// What a plugin reads and writes, if its hooks can be handed that.
+fn scoped(scope: Result<Scope, String>, exports: &Exports) -> Result<Arc<Scope>, Refusal> {
+    let scope = scope?;
+    exports.stream_hook.as_ref().map_or(Ok(()), |_| scope.check_streams())?;
+    Ok(Arc::new(scope))
 }
 
 /// The interface of the contract's shared types has no functions.

@@ -62,11 +62,21 @@ struct Reading {
     since: Instant,
     phase: Phase,
     /// It is inside a host function that waits.
-    waits: bool,
+    waits: Waits,
     /// It was woken during the turn that runs now.
     woken: bool,
     /// When the last turn began.
     turn: Instant,
+}
+
+/// For what a call waits that is inside a host function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Not,
+    /// For what the host does on its behalf.
+    ForHost,
+    /// For a client that takes a reply slowly: no clock counts it.
+    ForClient,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +92,7 @@ impl Clocks {
     /// Clocks that stand still until `start`. `starve_time` is all plugins'.
     pub(super) fn new(limits: &Limits, starve_time: Duration) -> Self {
         let now = Instant::now();
-        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
+        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, woken: false, turn: now };
         Self {
             time: limits.time,
             wait: limits.wait,
@@ -96,6 +106,13 @@ impl Clocks {
     /// The call can run from now on. The time since `new`, in which it may have waited for its permits, has a limit of its own.
     pub(super) fn start(&self) {
         self.reading().since = Instant::now();
+    }
+
+    /// As `start`, for the next call of the same instance: all readings begin anew.
+    pub(super) fn again(&self) {
+        self.measured.store(false, Ordering::Relaxed);
+        let now = Instant::now();
+        *self.reading() = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, woken: false, turn: now };
     }
 
     /// From now on its turns are charged by the processor's clock, as they must be on a thread of the guests'.
@@ -132,7 +149,13 @@ impl Clocks {
 
     /// Awaits what a host function waits for, on the clock of waiting.
     pub(super) async fn waiting<T>(&self, work: impl Future<Output = T>) -> T {
-        let _switched = Waiting::begin(self);
+        let _switched = Waiting::begin(self, Waits::ForHost);
+        work.await
+    }
+
+    /// Awaits a client that takes a reply slowly. No clock counts that, so that `work` must end by itself, by the request's deadline.
+    pub(super) async fn for_client<T>(&self, work: impl Future<Output = T>) -> T {
+        let _switched = Waiting::begin(self, Waits::ForClient);
         work.await
     }
 
@@ -207,13 +230,17 @@ impl Clocks {
         if running >= self.time {
             return Err(Over::Limit(Exhausted::Time(self.time)));
         }
-        if reading.waits && waiting >= self.wait {
+        if reading.waits == Waits::ForHost && waiting >= self.wait {
             return Err(Over::Limit(Exhausted::Wait(self.wait)));
         }
         if starved > self.starve_time {
             return Err(Over::Starved);
         }
-        let left = if reading.waits { self.wait - waiting } else { self.time - running };
+        let left = match reading.waits {
+            Waits::Not => self.time - running,
+            Waits::ForHost => self.wait - waiting,
+            Waits::ForClient => return Ok(None),
+        };
         Ok((reading.phase == Phase::Asleep).then(|| reading.since + left))
     }
 
@@ -249,8 +276,12 @@ impl Reading {
         let more = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Ready => self.spent.starved += more,
-            Phase::Asleep if self.waits => self.spent.waiting += more,
-            Phase::Asleep | Phase::Turn => self.spent.running += more,
+            Phase::Asleep => match self.waits {
+                Waits::Not => self.spent.running += more,
+                Waits::ForHost => self.spent.waiting += more,
+                Waits::ForClient => {}
+            },
+            Phase::Turn => self.spent.running += more,
         }
         self.since = now;
     }
@@ -267,15 +298,15 @@ impl Spent {
 struct Waiting<'a>(&'a Clocks);
 
 impl<'a> Waiting<'a> {
-    fn begin(clocks: &'a Clocks) -> Self {
-        clocks.reading().waits = true;
+    fn begin(clocks: &'a Clocks, waits: Waits) -> Self {
+        clocks.reading().waits = waits;
         Self(clocks)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.reading().waits = false;
+        self.0.reading().waits = Waits::Not;
     }
 }
 
@@ -359,6 +390,18 @@ mod tests {
             assert_eq!(clocks.bound(guest).await, expected, "{last:?}");
             assert_eq!(clocks.spent(), spent(TIME, WAIT, Duration::ZERO), "{last:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_waits_for_a_slow_client_uses_up_no_limit() {
+        let clocks = clocks();
+        let guest = async {
+            sleeps(TIME / 2).await;
+            clocks.for_client(sleeps(WAIT * 100)).await;
+            waits(&clocks, WAIT / 2).await;
+        };
+        assert_eq!(clocks.bound(guest).await, Ok(()));
+        assert_eq!(clocks.spent(), spent(TIME / 2, WAIT / 2, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

@@ -68,13 +68,13 @@ fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fie
 }
 
 /// A text that claims to be JSON.
-fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
     valid(&text, what)?;
     kept(text, what)
 }
 
 /// A text that claims to be a JSON object.
-fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
     if valid(&text, what)? != Shape::Object {
         return Err(format!("{what} is no JSON object"));
     }

@@ -116,7 +116,7 @@ fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
 }
 
 /// Checked changes that leave the metadata within its size.
-fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
+pub(super) fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
     few(changes.len(), "metadata")?;
     let changes = changes_back(changes, "metadata").map_err(FaultKind::Invalid)?;
     let kept: usize = now.iter().map(|(name, value)| name.len() + value.get().len()).sum();
@@ -273,7 +273,7 @@ fn assistant(message: &wit::Message) -> Result<(), FaultKind> {
     }
 }
 
-fn reported(error: wit::HookError) -> FaultKind {
+pub(super) fn reported(error: wit::HookError) -> FaultKind {
     FaultKind::Reported(match error {
         wit::HookError::Unsupported(text) => format!("unsupported: {text}"),
         wit::HookError::Unavailable(text) => format!("unavailable: {text}"),
@@ -284,7 +284,7 @@ fn reported(error: wit::HookError) -> FaultKind {
 /// What a plugin sends in place of a status that is no refusal.
 const STATUS: u16 = 403;
 
-fn rejection_back(rejection: wit::Rejection, log: &Log) -> Rejection {
+pub(super) fn rejection_back(rejection: wit::Rejection, log: &Log) -> Rejection {
     // A plugin cannot make a refusal look like an answer or like our own failure. Its author would look for the reason in vain.
     let fits = (400..500).contains(&rejection.status);
     if !fits {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::bindings::{post_hook as post, pre_hook as pre, types as wit};
+use super::bindings::{post_hook as post, pre_hook as pre, stream_hook as stream, types as wit};
 use super::{FaultKind, PluginConfig};
 use crate::chat::Message;
 
@@ -304,6 +304,28 @@ impl Scope {
                 self.check_metadata(&replacement.metadata)
             }
         }
+    }
+
+    /// Refuses what a stream hook may not do with what was pushed.
+    pub(super) fn check_step(&self, step: &stream::Step) -> Result<(), FaultKind> {
+        match step {
+            stream::Step::Keep => Ok(()),
+            stream::Step::Emit(list) => {
+                self.may(list.is_empty() || self.writes.reply != Channels::NONE, "puts other deltas in place", REPLY)
+            }
+            stream::Step::Cut(_) => self.check_reject(),
+        }
+    }
+
+    /// A stream hook of this version is handed all kinds of deltas or is no stream hook: what was left out would lose its place among the others.
+    ///
+    /// # Errors
+    /// What to declare in place.
+    pub(super) fn check_streams(&self) -> Result<(), String> {
+        if self.reads.reply == Channels::ALL && [Channels::NONE, Channels::ALL].contains(&self.writes.reply) {
+            return Ok(());
+        }
+        Err("a stream hook of this version is handed whole deltas: `reads` must have `reply`, and `writes` too or nothing of it".into())
     }
 
     /// For a hook that ends the exchange.

@@ -19,6 +19,7 @@ pub async fn run(stage: &HookStage, plugins: &Plugins, llm: &LlmStage, mut excha
             Ok(plugin) => plugin.pre_hook(exchange, targets.clone()).await,
             Err(fault) => (exchange, Err(fault)),
         };
+        exchange.account.metadata(&exchange.metadata);
         match outcome {
             Ok(PreOutcome::Proceed) => {}
             Ok(PreOutcome::Respond(message)) => {

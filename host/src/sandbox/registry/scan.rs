@@ -1,7 +1,10 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod change;
+mod models;
 mod restore;
+mod settings;
 mod words;
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,6 +16,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use self::words::{told, unreadable};
+use super::desk;
 use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
@@ -58,6 +62,7 @@ impl Scanner {
         let directory = directory.canonicalize().unwrap_or(directory);
         let skippable = skippable(&admission.configs);
         let admission = Arc::new(admission);
+        desk::clear(&directory);
         let (files, work) = (Files::new(), Work::default());
         let scanner =
             Self { directory, limits, admission, last_good, registry, metrics, files, work, skippable, listed: false, loaded: false };
@@ -72,6 +77,10 @@ impl Scanner {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Reads the directory, queues what changed and publishes the rest.
@@ -101,71 +110,6 @@ impl Scanner {
         }
         self.start();
         self.publish_all();
-    }
-
-    /// Waits for settings that change.
-    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
-        let book = self.admission.ports.settings.clone();
-        async move { book.hint().await }
-    }
-
-    /// Files that were refused are looked at again if their plugin's settings have changed.
-    pub(super) fn settings_changed(&mut self) {
-        let changed = self.admission.ports.settings.take_changed();
-        for (file, known) in &mut self.files {
-            let (stem, name) = (stem(file), own_name(stem(file)));
-            if changed.contains(stem) || changed.contains(&name) {
-                known.reconsider();
-            }
-        }
-        self.scan();
-    }
-
-    /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
-    /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
-    pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
-        let renewed = Arc::new(self.admission.renewed(plugins, limits.clone()));
-        let before = std::mem::replace(&mut self.admission, renewed);
-        let other_limits = std::mem::replace(&mut self.limits, limits) != self.limits;
-        self.skippable = skippable(&self.admission.configs);
-        self.last_good.set_limit(self.limits.last_good_bytes);
-        self.registry = Arc::new(self.registry.renewed());
-        for file in self.files.keys().cloned().collect::<Vec<_>>() {
-            self.relink(&file);
-            let changed = other_limits || self.admission.own(stem(&file)) != before.own(stem(&file));
-            let known = self.known(&file);
-            if changed && (known.loading || known.refusal.is_some()) {
-                known.look_again();
-                self.work.cancel(&file, false);
-                self.work.cancel(&file, true);
-            }
-        }
-        // Also if the directory cannot be read now.
-        self.publish();
-        self.scan();
-        if self.loaded {
-            self.warn_of_unused_entries();
-        }
-        self.registry.clone()
-    }
-
-    /// Links the file's live plugin as the operator wants it now.
-    fn relink(&mut self, file: &str) {
-        let Some(plugin) = self.known(file).live.clone() else { return };
-        match self.admission.relinked(&plugin) {
-            Ok(None) => {}
-            Ok(Some((plugin, refusal))) => {
-                tracing::info!(file, plugin = plugin.name(), "plugin was linked anew");
-                self.known(file).live = Some(Arc::new(plugin));
-                if let Some(refusal) = refusal {
-                    self.refuse(file, refusal);
-                }
-            }
-            Err(refusal) => {
-                self.known(file).live = None;
-                self.refuse(file, refusal);
-            }
-        }
     }
 
     /// Says that every file was tried.
