@@ -55,6 +55,7 @@ mod fallback;
 mod field;
 mod hooks;
 mod hostile;
+mod least;
 mod ledger;
 mod listening;
 mod listings;

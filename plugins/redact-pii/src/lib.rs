@@ -21,6 +21,8 @@ struct RedactPii {
 
 impl Plugin for RedactPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["reply"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["reply"]);
 
     fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
         let kinds = config::read::<Config>()?.kinds()?;

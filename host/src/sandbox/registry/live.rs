@@ -70,6 +70,10 @@ pub struct PluginStatus {
     pub reason: Option<String>,
     /// The JSON Schema of its configuration.
     pub config_schema: Option<String>,
+    /// What its hooks are handed, in words of the contract; none for everything, or if nothing is live.
+    pub reads: Option<Vec<String>>,
+    /// What its hooks may change.
+    pub writes: Option<Vec<String>>,
 }
 
 impl Plugins {
