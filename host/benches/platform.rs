@@ -91,6 +91,7 @@ fn exchange(text: &str) -> Exchange {
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: true,
         model: None,
+        target: None,
         messages: vec![Message::text("user", text)],
         params: Vec::new(),
         metadata: Default::default(),
