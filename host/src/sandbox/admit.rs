@@ -22,7 +22,7 @@ use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::settings::{Live, told};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
+use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -63,6 +63,7 @@ impl Admission {
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasi_http::link_types(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
         Ok(Self {
             shared,
@@ -190,7 +191,7 @@ impl Admission {
     /// What every plugin gets, and what this one wants and may have.
     fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
-        let given = Given { plugin: name, grants: &own.grants, ports: &self.ports };
+        let given = Given::new(name, &own.grants, &self.ports);
         for capability in wanted {
             (capability.link)(&mut linker, &given).map_err(|error| match error {
                 LinkError::Denied(denied) => {

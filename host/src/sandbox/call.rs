@@ -11,6 +11,7 @@ use super::capability::http::budgets;
 use super::capability::log::{Log, harmless};
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
+use super::errands::Errands;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
@@ -156,6 +157,7 @@ impl Callee {
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            errands: Errands::default(),
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -256,7 +258,7 @@ impl Guest {
                 return Ran { env, result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
             }
         };
-        let result = env.clocks.bound(hook(&mut store).instrument(span.clone())).await;
+        let result = env.clocks.bound(env.errands.beside(hook(&mut store)).instrument(span.clone())).await;
         let spent = env.clocks.spent();
         let result = match result {
             Err(Over::Limit(limit)) => Err(FaultKind::Exhausted(limit)),

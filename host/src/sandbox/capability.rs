@@ -9,12 +9,13 @@ pub(super) mod log;
 pub(super) mod metrics;
 mod outcome;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde_json::Value;
 use wasmtime::component::Linker;
 
-use self::http::Outside;
+use self::http::{Outside, Way};
 use self::kv::KvStore;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
@@ -51,6 +52,20 @@ pub(super) struct Given<'a> {
     pub(super) plugin: &'a str,
     pub(super) grants: &'a Grants,
     pub(super) ports: &'a Ports,
+    /// Its way to other servers, which two interfaces share.
+    way: OnceCell<Arc<Way>>,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(plugin: &'a str, grants: &'a Grants, ports: &'a Ports) -> Self {
+        Self { plugin, grants, ports, way: OnceCell::new() }
+    }
+
+    /// The plugin's way to other servers, if it was granted one.
+    fn way(&self) -> Result<Arc<Way>, Denied> {
+        let rules = self.grants.of::<Rules>()?;
+        Ok(self.way.get_or_init(|| Arc::new(Way::new(&rules, &self.ports.outside))).clone())
+    }
 }
 
 /// Why a capability was not linked.
@@ -78,9 +93,15 @@ pub(super) const ALL: &[Capability] = &[
     },
     Capability {
         name: http::NAME,
-        interface: http::INTERFACE,
+        interface: http::send::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
+        link: |to, given| Ok(http::send::link(to, given.way()?, |state| &state.env)?),
+    },
+    Capability {
+        name: http::NAME,
+        interface: http::fetch::INTERFACE,
+        grant: Some(GrantRule::of::<Rules>()),
+        link: |to, given| Ok(http::fetch::link(to, given.way()?, |state| &state.env)?),
     },
 ];
 
@@ -93,13 +114,20 @@ pub fn check_grant(name: &str, value: &Value) -> Result<(), String> {
 }
 
 pub(super) fn check_grant_of(capabilities: &[Capability], name: &str, value: &Value) -> Result<(), String> {
-    let can: Vec<&str> = capabilities.iter().filter(|of| of.grant.is_some()).map(|of| of.name).collect();
+    let can = names(capabilities.iter().filter(|of| of.grant.is_some()));
     let can = if can.is_empty() { "nothing yet".to_owned() } else { can.join(", ") };
     match capabilities.iter().find(|of| of.name == name) {
         None => Err(format!("is no capability of this host; what can be granted: {can}")),
         Some(Capability { grant: None, .. }) => Err(format!("needs no grant, every plugin has it; what can be granted: {can}")),
         Some(Capability { grant: Some(rule), .. }) => (rule.check)(value),
     }
+}
+
+/// Their names; one that has two interfaces is one.
+pub(super) fn names<'a>(capabilities: impl Iterator<Item = &'a Capability>) -> Vec<&'static str> {
+    let mut names: Vec<&str> = capabilities.map(|capability| capability.name).collect();
+    names.dedup();
+    names
 }
 
 impl From<wasmtime::Error> for LinkError {

@@ -61,8 +61,8 @@ struct Reading {
     spent: Spent,
     since: Instant,
     phase: Phase,
-    /// It is inside a host function that waits.
-    waits: bool,
+    /// Waits of the host's on its behalf: of a host function that it is in, or of requests that it sent and has no reply to.
+    waits: u32,
     /// It was woken during the turn that runs now.
     woken: bool,
     /// When the last turn began.
@@ -82,7 +82,7 @@ impl Clocks {
     /// Clocks that stand still until `start`. `starve_time` is all plugins'.
     pub(super) fn new(limits: &Limits, starve_time: Duration) -> Self {
         let now = Instant::now();
-        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: false, woken: false, turn: now };
+        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: 0, woken: false, turn: now };
         Self {
             time: limits.time,
             wait: limits.wait,
@@ -134,6 +134,26 @@ impl Clocks {
     pub(super) async fn waiting<T>(&self, work: impl Future<Output = T>) -> T {
         let _switched = Waiting::begin(self);
         work.await
+    }
+
+    /// Has the guest's sleep count as waiting until what this gives is dropped, wherever that is.
+    pub(super) fn begin_waiting(self: &Arc<Self>) -> Waits {
+        self.reading().waits += 1;
+        Waits(self.clone())
+    }
+
+    fn end_waiting(&self) {
+        let mut reading = self.reading();
+        let asleep = reading.phase == Phase::Asleep;
+        if asleep {
+            reading.charge(Instant::now());
+        }
+        reading.waits -= 1;
+        drop(reading);
+        // It may go on sleeping, for less time than it might have waited.
+        if asleep {
+            self.poller.wake();
+        }
     }
 
     /// Drives the guest until it is done or one of its limits is reached. To end the guest, drop its store after this.
@@ -207,13 +227,13 @@ impl Clocks {
         if running >= self.time {
             return Err(Over::Limit(Exhausted::Time(self.time)));
         }
-        if reading.waits && waiting >= self.wait {
+        if reading.waits > 0 && waiting >= self.wait {
             return Err(Over::Limit(Exhausted::Wait(self.wait)));
         }
         if starved > self.starve_time {
             return Err(Over::Starved);
         }
-        let left = if reading.waits { self.wait - waiting } else { self.time - running };
+        let left = if reading.waits > 0 { self.wait - waiting } else { self.time - running };
         Ok((reading.phase == Phase::Asleep).then(|| reading.since + left))
     }
 
@@ -249,7 +269,7 @@ impl Reading {
         let more = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Ready => self.spent.starved += more,
-            Phase::Asleep if self.waits => self.spent.waiting += more,
+            Phase::Asleep if self.waits > 0 => self.spent.waiting += more,
             Phase::Asleep | Phase::Turn => self.spent.running += more,
         }
         self.since = now;
@@ -268,14 +288,23 @@ struct Waiting<'a>(&'a Clocks);
 
 impl<'a> Waiting<'a> {
     fn begin(clocks: &'a Clocks) -> Self {
-        clocks.reading().waits = true;
+        clocks.reading().waits += 1;
         Self(clocks)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.reading().waits = false;
+        self.0.end_waiting();
+    }
+}
+
+/// Stands for one wait for something that goes on while the guest does.
+pub(super) struct Waits(Arc<Clocks>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.end_waiting();
     }
 }
 
@@ -358,6 +387,21 @@ mod tests {
             };
             assert_eq!(clocks.bound(guest).await, expected, "{last:?}");
             assert_eq!(clocks.spent(), spent(TIME, WAIT, Duration::ZERO), "{last:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_elsewhere_while_the_guest_sleeps_on_is_counted_until_then() {
+        for (sleep, expected) in [(TIME * 2 + TIME / 2, Ok(())), (TIME * 4, Err(Over::Limit(Exhausted::Time(TIME))))] {
+            let clocks = clocks();
+            let waits = clocks.begin_waiting();
+            let elsewhere = async {
+                sleeps(TIME * 2).await;
+                drop(waits);
+            };
+            let (ended, ()) = tokio::join!(clocks.bound(sleeps(sleep)), elsewhere);
+            let running = if expected.is_ok() { TIME / 2 } else { TIME };
+            assert_eq!((ended, clocks.spent()), (expected, spent(running, TIME * 2, Duration::ZERO)), "{sleep:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::capability::log::Log;
 use super::clocks::Clocks;
+use super::errands::Errands;
 use super::settings::Texts;
 use super::{Hook, Limits};
 use crate::chat::{Client, RequestId};
@@ -27,4 +28,6 @@ pub(super) struct CallEnv {
     pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
+    /// What the host does for the guest while the guest goes on.
+    pub(super) errands: Errands,
 }

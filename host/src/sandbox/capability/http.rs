@@ -2,12 +2,14 @@
 //! of it, and how a guest asks. Nothing is allowed that a grant does not name, and a guest never holds a secret.
 
 pub(in crate::sandbox) mod budgets;
+pub(in crate::sandbox) mod fetch;
 mod outside;
-mod send;
+pub(in crate::sandbox) mod send;
 mod terms;
+mod way;
 
 pub use outside::Outside;
-pub(in crate::sandbox) use send::{INTERFACE, link};
+pub(in crate::sandbox) use way::Way;
 
 /// Its key in `grants`.
 pub(in crate::sandbox) const NAME: &str = "http";

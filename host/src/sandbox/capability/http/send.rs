@@ -7,35 +7,23 @@ use futures_util::{StreamExt as _, stream};
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-use super::outside::Outside;
-use crate::fair::Shares;
-use crate::outbound::{self, Error, Guard, Rules};
+use super::way::Way;
+use crate::outbound::{self, Error};
 use crate::sandbox::bindings::cofferdam::hooks::http::{Header, Request, Response};
-use crate::sandbox::bindings::log::Level;
 use crate::sandbox::bindings::types::{Data, Failure};
 use crate::sandbox::env::CallEnv;
-use crate::sandbox::grant::Granted;
 
 /// What a component imports to have it.
 pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/http@0.2.0";
 
 type Sent = Result<Response, Failure>;
 
-/// One plugin's way out.
-struct Way {
-    guard: Guard,
-    /// Its requests at once, which clients share.
-    places: Shares,
-}
-
 /// Adds its functions, for a plugin that was granted them.
 pub(in crate::sandbox) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
-    rules: Granted<Rules>,
-    outside: &Outside,
+    way: Arc<Way>,
     env: fn(&T) -> &Arc<CallEnv>,
 ) -> wasmtime::Result<()> {
-    let way = Arc::new(Way { places: Shares::new(rules.connections), guard: outside.guard(rules.clone()) });
     let ways = way.clone();
     let mut interface = linker.instance(INTERFACE)?;
     interface.func_wrap_async("send", move |store: StoreContextMut<'_, T>, (request,): (Request,)| {
@@ -45,7 +33,7 @@ pub(in crate::sandbox) fn link<T: Send + 'static>(
     interface.func_wrap_async("send-all", move |store: StoreContextMut<'_, T>, (requests,): (Vec<Request>,)| {
         let (way, env) = (ways.clone(), env(store.data()).clone());
         Box::new(async move {
-            let at_once = way.guard.rules().connections;
+            let at_once = way.rules().connections;
             let of = env.clone();
             // Made one by one as places come free: a guest may name thousands.
             let sends =
@@ -64,11 +52,7 @@ async fn send(way: Arc<Way>, env: Arc<CallEnv>, request: Request) -> Sent {
         Ok(request) => request,
         Err(why) => return Err(Failure::Invalid(why)),
     };
-    let sent = way.guard.send(calls, way.places.wait(&env.client, 1), request).await;
-    if let Err(Error::Denied(why)) = &sent {
-        // The operator decides about it, and reads this; what the plugin makes of it is not known.
-        env.log.write(Level::Warn, &format!("a request was not sent: {why}"));
-    }
+    let sent = way.send(&env, calls, way.places.wait(&env.client, 1), request).await;
     sent.map(answered).map_err(failure)
 }
 
