@@ -80,3 +80,4 @@ mod simulated;
 mod surface;
 mod tidy;
 mod traces;
+mod web_hooks;
