@@ -53,3 +53,42 @@ pub mod post {
         with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
     });
 }
+
+pub mod stream {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package sdk:exports; world streams { export cofferdam:hooks/stream-hook@0.2.0; }",
+        world: "sdk:exports/streams",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "cofferdam_guest::bindings::stream",
+        additional_derives: [PartialEq],
+        with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
+    });
+}
+
+pub mod answers {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package sdk:exports; world answers { export cofferdam:hooks/model@0.2.0; }",
+        world: "sdk:exports/answers",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "cofferdam_guest::bindings::answers",
+        additional_derives: [PartialEq],
+        with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
+    });
+}
+
+pub mod done {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package sdk:exports; world done { export cofferdam:hooks/done-hook@0.2.0; }",
+        world: "sdk:exports/done",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "cofferdam_guest::bindings::done",
+        additional_derives: [PartialEq],
+        with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
+    });
+}

@@ -1,8 +1,9 @@
 //! `export!`: makes a component out of a type. It exports exactly the hooks that are named, because the host finds out what a plugin does
 //! by looking at the component's exports.
 
-/// Exports a [`Plugin`](crate::Plugin) with the hooks named: `export!(P: pre_hook)`, `export!(P: post_hook)` or
-/// `export!(P: pre_hook, post_hook)`. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.
+/// Exports a [`Plugin`](crate::Plugin) with the hooks named: `export!(P: pre_hook)`, `export!(P: post_hook)`, `export!(P: done_hook)`,
+/// `export!(P: stream_hook)`, which wants a [`StreamHook`](crate::StreamHook) too, or several of them with commas between; `export!(P: model)` makes a
+/// model of it. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.
 #[macro_export]
 macro_rules! export {
     ($plugin:ident: $($hook:ident),+ $(,)?) => {
@@ -45,7 +46,35 @@ macro_rules! export_hook {
             let _ = <$plugin as $crate::Plugin>::on_reply;
         };
     };
+    ($plugin:ident: stream_hook) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::stream::export!($plugin with_types_in $crate::bindings::stream);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::StreamHook>::push;
+        };
+    };
+    ($plugin:ident: model) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::answers::export!($plugin with_types_in $crate::bindings::answers);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::Plugin>::answer;
+        };
+    };
+    ($plugin:ident: done_hook) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::done::export!($plugin with_types_in $crate::bindings::done);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::Plugin>::on_done;
+        };
+    };
     ($plugin:ident: $hook:ident) => {
-        ::core::compile_error!(::core::concat!("no such hook: `", ::core::stringify!($hook), "`; there are pre_hook and post_hook"));
+        ::core::compile_error!(::core::concat!(
+            "no such hook: `",
+            ::core::stringify!($hook),
+            "`; there are pre_hook, post_hook, stream_hook, done_hook and model"
+        ));
     };
 }

@@ -118,7 +118,7 @@ impl Write {
         self
     }
 
-    /// May be lost by a power cut within a moment, and is many times faster: for counters and caches.
+    /// May be lost if the server is killed, or the power cut, within a moment, and is many times faster: for counters and caches.
     #[must_use]
     pub fn relaxed(mut self) -> Self {
         self.relaxed = true;

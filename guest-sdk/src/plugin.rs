@@ -1,9 +1,9 @@
-//! What a plugin author implements. One trait for both hooks, so that a plugin is one `impl`; `export!` says which of them the
+//! What a plugin author implements. One trait for all that it may be, so that a plugin is one `impl`; `export!` says which of them the
 //! component really has.
 
 use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
-use crate::bindings::{post, pre};
-use crate::{HookError, PostOutcome, PreOutcome, Reply, Request};
+use crate::bindings::{answers, done, post, pre};
+use crate::{AnswerError, Exchange, HookError, ModelInfo, PostOutcome, PreOutcome, Question, Rejection, Reply, Request};
 
 /// A plugin. Everything has a default; implement the hooks that [`export!`](crate::export!) names.
 pub trait Plugin {
@@ -30,6 +30,51 @@ pub trait Plugin {
     /// What kept the hook from its work; the operator's `on_failure` decides what becomes of the reply.
     fn on_reply(_reply: Reply) -> Result<PostOutcome, HookError> {
         Err(HookError::Unsupported("the plugin exports `post_hook` but has no `on_reply`".to_owned()))
+    }
+
+    /// Runs after the client has everything, from a queue; nothing waits for it, and nothing that it does changes the reply. Where the queue is
+    /// full, calls are dropped and counted. The default fails, as that of `on_request` does.
+    ///
+    /// # Errors
+    /// What kept the hook from its work; it stands in the log, and the call is not tried again.
+    fn on_done(_exchange: Exchange) -> Result<(), HookError> {
+        Err(HookError::Unsupported("the plugin exports `done_hook` but has no `on_done`".to_owned()))
+    }
+
+    /// The models that the plugin is. The host asks when it loads the plugin and now and then later. By default one, of the plugin's own name.
+    ///
+    /// # Errors
+    /// What kept the plugin from saying it; the host keeps the list that it has.
+    fn models() -> Result<Vec<ModelInfo>, HookError> {
+        Ok(vec![ModelInfo::new("")])
+    }
+
+    /// Answers in place of a provider, and writes what it says with [`answer`](crate::answer). The default fails, as that of `on_request` does.
+    ///
+    /// # Errors
+    /// A [`Rejection`] ends the exchange. With a [`HookError`] the pipeline's fallbacks are tried, if nothing was written yet.
+    fn answer(_question: Question) -> Result<(), AnswerError> {
+        Err(HookError::Unsupported("the plugin exports `model` but has no `answer`".to_owned()).into())
+    }
+}
+
+impl From<HookError> for AnswerError {
+    fn from(error: HookError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Rejection> for AnswerError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject(rejection)
+    }
+}
+
+impl ModelInfo {
+    /// A model that is asked as `PLUGIN/ID`; with an empty id the plugin itself.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), title: None, extra: Vec::new() }
     }
 }
 
@@ -65,6 +110,22 @@ impl<P: Plugin> post::exports::cofferdam::hooks::post_hook::Guest for P {
     }
 }
 
+impl<P: Plugin> answers::exports::cofferdam::hooks::model::Guest for P {
+    fn models() -> Result<Vec<ModelInfo>, HookError> {
+        P::models()
+    }
+
+    fn answer(question: Question) -> Result<(), AnswerError> {
+        P::answer(question)
+    }
+}
+
+impl<P: Plugin> done::exports::cofferdam::hooks::done_hook::Guest for P {
+    fn on_done(exchange: Exchange) -> Result<(), HookError> {
+        P::on_done(exchange)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +157,10 @@ mod tests {
         assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_request")));
         let outcome = <Silent as Plugin>::on_reply(crate::testing::reply("hello"));
         assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_reply")));
+        let answered = <Silent as Plugin>::answer(crate::testing::question(Vec::new()));
+        assert!(matches!(answered, Err(AnswerError::Failed(HookError::Unsupported(text))) if text.contains("answer")));
+        assert_eq!(<Silent as Plugin>::models().map(|models| models[0].id.clone()), Ok(String::new()));
+        let outcome = <Silent as Plugin>::on_done(crate::testing::exchange(Vec::new(), "hello"));
+        assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_done")));
     }
 }

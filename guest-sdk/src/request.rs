@@ -1,6 +1,6 @@
 //! Conveniences on what a pre-hook reads. They borrow from the request and change nothing.
 
-use crate::{Field, Message, Request};
+use crate::{Field, Message, Question, Request};
 
 impl Request {
     /// The last message of the role `user`, with the index that [`Changes::replace`](crate::Changes::replace) takes.
@@ -13,6 +13,20 @@ impl Request {
     #[must_use]
     pub fn metadata_json(&self, name: &str) -> Option<&str> {
         find(&self.metadata, name)
+    }
+
+    /// The JSON text of a field of the client's request, such as `temperature`.
+    #[must_use]
+    pub fn param_json(&self, name: &str) -> Option<&str> {
+        find(&self.params, name)
+    }
+}
+
+impl Question {
+    /// The last message of the role `user`.
+    #[must_use]
+    pub fn last_user(&self) -> Option<&Message> {
+        self.messages.iter().rfind(|message| message.role == "user")
     }
 
     /// The JSON text of a field of the client's request, such as `temperature`.

@@ -6,7 +6,7 @@ pub(crate) mod kv;
 use std::cell::RefCell;
 
 use crate::http;
-use crate::{Choice, Context, Message, Reply, Request};
+use crate::{Choice, Context, Delta, Exchange, Message, Opening, Piece, Question, Reply, Request, Timing};
 
 pub use kv::{as_caller, pass_seconds};
 /// What stands for all servers.
@@ -14,6 +14,7 @@ type Server = Box<dyn Fn(&http::Request) -> Result<http::Response, http::Failure
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
+    static WRITTEN: RefCell<Vec<Delta>> = const { RefCell::new(Vec::new()) };
     static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
 }
 
@@ -43,6 +44,61 @@ pub fn request(messages: Vec<Message>) -> Request {
 pub fn reply(text: &str) -> Reply {
     let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
     Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+}
+
+/// What a stream hook is opened with.
+#[must_use]
+pub fn opening() -> Opening {
+    Opening { context: Context { streamed: true, ..context(1) }, model: "test-model".to_owned(), metadata: Vec::new() }
+}
+
+/// Pieces of the text of the first choice.
+#[must_use]
+pub fn deltas(texts: &[&str]) -> Vec<Delta> {
+    texts.iter().map(|text| Delta { choice: 0, piece: Piece::Text((*text).to_owned()) }).collect()
+}
+
+/// The text of the first choice.
+#[must_use]
+pub fn text_of(deltas: &[Delta]) -> String {
+    let text = |delta: &Delta| match &delta.piece {
+        Piece::Text(text) if delta.choice == 0 => Some(text.clone()),
+        _ => None,
+    };
+    deltas.iter().filter_map(text).collect()
+}
+
+/// A question to a plugin that is one model.
+#[must_use]
+pub fn question(messages: Vec<Message>) -> Question {
+    Question { context: context(1), model: String::new(), messages, params: Vec::new(), metadata: Vec::new() }
+}
+
+/// What models that were called from this thread have written since this was asked last.
+#[must_use]
+pub fn written() -> Vec<Delta> {
+    WRITTEN.take()
+}
+
+pub(crate) fn write(deltas: Vec<Delta>) {
+    WRITTEN.with_borrow_mut(|written| written.extend(deltas));
+}
+
+/// An exchange that went well, with one reply.
+#[must_use]
+pub fn exchange(request: Vec<Message>, reply: &str) -> Exchange {
+    Exchange {
+        context: context(1),
+        request,
+        replies: vec![Message::assistant(reply)],
+        target: Some("test-provider".to_owned()),
+        model: "test-model".to_owned(),
+        usage: None,
+        status: 200,
+        error: None,
+        timing: Timing { first_byte_ms: 10, total_ms: 20, started_at_ms: 0.0 },
+        metadata: Vec::new(),
+    }
 }
 
 fn context(attempt: u32) -> Context {

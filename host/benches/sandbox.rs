@@ -119,6 +119,7 @@ async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duratio
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     };
     let (started, processor) = (Instant::now(), processor_time());

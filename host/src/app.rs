@@ -3,6 +3,7 @@
 
 pub mod backup;
 mod data_dir;
+mod plugin_models;
 mod ports;
 mod rooms;
 
@@ -16,13 +17,14 @@ use anyhow::Context;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::http::{Asked, Bound, Inherited, ReloadError, Reloaded, Reloads, Server, Switch};
 use crate::ledger::flusher::Flusher;
 use crate::llm;
 use crate::rag::{Embedder, Knowledge, Pocket};
-use crate::sandbox::Registry;
+use crate::sandbox::{DoneQueue, Registry};
 use crate::telemetry::{self, Metrics};
 use ports::Collector;
 use rooms::Rooms;
@@ -49,6 +51,9 @@ pub struct App {
     data_dir: File,
     /// Clients may be waiting that another server would have answered. They wait so long at most for the plugins.
     takes_over: Option<Duration>,
+    done: Arc<DoneQueue>,
+    /// From the signal to stop on, for connections and then for done-hooks.
+    drain_time: Duration,
 }
 
 impl App {
@@ -75,8 +80,23 @@ impl App {
         let flusher = Flusher::start(rooms.ledger.clone(), flush);
         let server = Server::bind(rooms.http(), sockets, rooms.state()).await?;
         let (knowledge, registry, metrics) = (rooms.knowledge.clone(), rooms.registry.clone(), rooms.metrics.clone());
+        let (done, drain_time) = (rooms.done.clone(), rooms.http().limits.drain_time);
         let exporting = None;
-        Ok(Self { server, rooms, knowledge, registry, metrics, secrets, reloads, exporting, flusher, data_dir, takes_over })
+        Ok(Self {
+            server,
+            rooms,
+            knowledge,
+            registry,
+            metrics,
+            secrets,
+            reloads,
+            exporting,
+            flusher,
+            data_dir,
+            takes_over,
+            done,
+            drain_time,
+        })
     }
 
     /// Where clients reach it.
@@ -129,9 +149,15 @@ impl App {
     /// # Errors
     /// When the listener is lost.
     pub async fn serve(self, source: Source, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { server, rooms, reloads: (_, asked), flusher, data_dir, takes_over, exporting, .. } = self;
+        let Self { server, rooms, reloads: (_, asked), flusher, data_dir, takes_over, exporting, done, drain_time, .. } = self;
         let (stop, stopped) = oneshot::channel();
         let reloading = tokio::spawn(reloading(rooms, asked, source, server.switch(), stopped));
+        let (told, mut since) = oneshot::channel();
+        let shutdown = async {
+            shutdown.await;
+            // It is read at the end.
+            let _ = told.send(Instant::now());
+        };
         let shutdown = shutdown.shared();
         if let Some(time) = takes_over {
             // Those that wait in the backlog are answered a little later, and not with an error because a plugin is still loading.
@@ -176,6 +202,12 @@ impl App {
                 Err(error)
             }
         };
+        // What is left of the time belongs to the done-hooks; connections have had theirs.
+        let since = since.try_recv().unwrap_or_else(|_| Instant::now());
+        let cut = done.drain(since + drain_time).await;
+        if cut > 0 {
+            tracing::warn!(cut, "calls of done-hooks did not end within `drain_time` and are cut");
+        }
         flusher.finish().await;
         if let Some((stop, sending)) = exporting {
             drop(stop);

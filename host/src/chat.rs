@@ -1,9 +1,11 @@
 //! The domain: what a conversation, an exchange and a reply are. Pure values in OpenAI's shape, which is the canonical form here.
 //! There is no IO in it, and what it does not model survives as its JSON.
 
+pub mod account;
 pub mod chunk;
 mod client;
 pub mod codec;
+pub mod collect;
 pub mod completion;
 pub mod decode;
 pub mod delta;
@@ -11,6 +13,7 @@ pub mod embedding;
 pub mod error;
 pub mod exchange;
 pub mod frame;
+pub mod gathered;
 mod limits;
 pub mod message;
 pub mod name;
@@ -20,6 +23,7 @@ pub mod stream;
 mod tries;
 pub mod usage;
 
+pub use account::Account;
 pub use chunk::{ChunkWriter, Name};
 pub use client::Client;
 pub use completion::{Choice, Completion};

@@ -31,7 +31,8 @@ enum Command {
     Serve(serve::Serve),
     /// Build the sample plugins and run a server with them and a sample knowledge base.
     Demo(demo::Demo),
-    /// Check a configuration file and print what is in effect, defaults filled in and secrets left out.
+    /// Check a configuration file and print what is in effect, defaults filled in; keys and secrets are left out, and what stands in
+    /// `config` of a plugin is shown.
     CheckConfig { file: PathBuf },
     /// Make a new random key and print it with the line for the configuration file.
     NewKey {

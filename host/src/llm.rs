@@ -20,6 +20,7 @@ mod json_repair;
 mod limits;
 mod meter;
 mod model_path;
+mod plugin;
 mod post;
 mod provider;
 mod provider_error;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use crate::chat::{Completion, Embed, Embedded, Exchange, Message, Reply};
 use attempt::walk::{Attempts, Of, Walk};
 use attempt::{Attempt, Backend, Failure};
+use plugin::{NoPlugins, PluginVendor};
 use provider::embeddings::Embeddings;
 use provider::{Call, Chat, Provider};
 use received::ReplyMemory;
@@ -52,8 +54,9 @@ pub use attempt::circuits::{CircuitPhase, CircuitState, Whose};
 pub use attempt::{Answered, Observer};
 pub use budget::{Ask, Hold};
 pub use config::{Config, Kind, Options, ProviderConfig};
-pub use error::{BudgetRemedy, Error, Phase};
+pub use error::{BudgetRemedy, Error, Phase, PluginTrouble};
 pub use limits::Limits;
+pub use plugin::{PluginAnswer, PluginSaid, Plugins};
 pub use post::Post;
 pub use provider::embeddings::Asker;
 pub use providers::anthropic::AnthropicOptions;
@@ -89,6 +92,7 @@ struct Common {
 enum Vendor {
     Http(Box<Provider>),
     Builtin,
+    Plugin(Box<PluginVendor>),
 }
 
 impl Llm {
@@ -139,7 +143,18 @@ impl Llm {
     ) -> Result<Self, Error> {
         let Common { tls, memory } = &common;
         let vendor = |name: &str, entry: &ProviderConfig| {
-            let Some(dialect) = entry.dialect() else { return Ok(Vendor::Builtin) };
+            let Some(dialect) = entry.dialect() else {
+                return Ok(match entry.kind() {
+                    Kind::Plugin => Vendor::Plugin(Box::new(PluginVendor {
+                        name: name.into(),
+                        plugins: Arc::new(NoPlugins),
+                        observer: Arc::clone(observer),
+                        memory: memory.clone(),
+                        limits: config.limits.clone(),
+                    })),
+                    _ => Vendor::Builtin,
+                });
+            };
             let fresh = || Provider::new(name, entry, dialect, &config.limits, (memory, tls), observer);
             Ok(Vendor::Http(Box::new(kept(name, entry).map_or_else(fresh, Ok)?)))
         };
@@ -148,6 +163,17 @@ impl Llm {
         let offering = |(name, entry): (&String, &ProviderConfig)| (name.clone(), entry.models.clone());
         let offers = config.providers.iter().filter(|(_, entry)| !entry.models.is_empty()).map(offering).collect();
         Ok(Self { providers, secrets, attempts, offers, config, common })
+    }
+
+    /// With the plugins of this server, which providers of the kind `plugin` ask.
+    #[must_use]
+    pub fn with_plugins(mut self, plugins: &Arc<dyn Plugins>) -> Self {
+        for vendor in self.providers.values_mut() {
+            if let Vendor::Plugin(vendor) = vendor {
+                vendor.plugins = Arc::clone(plugins);
+            }
+        }
+        self
     }
 
     /// Whether a pipeline may name this provider.
@@ -171,17 +197,26 @@ impl Llm {
     pub fn offered(&self, name: &str) -> Option<Target> {
         let (provider, model) = name.split_once('/')?;
         let valid = !model.is_empty() && model.len() <= OFFERED_BYTES_MAX && !model.contains(char::is_control);
-        let offers = |offered: &String| offered == "*" || offered == model;
+        // Which models a plugin has is known; of others `*` stands for any name.
+        let exists = || match self.providers.get(provider) {
+            Some(Vendor::Plugin(vendor)) => vendor.plugins.models().iter().any(|known| known == model),
+            Some(Vendor::Http(_) | Vendor::Builtin) | None => true,
+        };
+        let offers = |offered: &String| (offered == "*" && exists()) || offered == model;
         let found = valid && self.offers.get(provider)?.iter().any(offers);
         let target = || Target { provider: provider.to_owned(), model: model.to_owned(), secret_key_name: None, on_status: None };
         found.then(target)
     }
 
-    /// The names of all models that clients may name by themselves, each with its provider; the models that a `*` stands for are not known.
+    /// The names of all models that clients may name by themselves, each with its provider; the models that a `*` stands for are known of
+    /// plugins alone.
     pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
-        let named = |models: &'_ [String]| models.iter().filter(|model| *model != "*").cloned().collect::<Vec<_>>();
+        let named = |provider: &String, models: &[String]| match self.providers.get(provider) {
+            Some(Vendor::Plugin(vendor)) if models.iter().any(|model| model == "*") => vendor.plugins.models(),
+            _ => models.iter().filter(|model| *model != "*").cloned().collect(),
+        };
         self.offers.iter().flat_map(move |(provider, models)| {
-            named(models).into_iter().map(move |model| (format!("{provider}/{model}"), provider.as_str()))
+            named(provider, models).into_iter().map(move |model| (format!("{provider}/{model}"), provider.as_str()))
         })
     }
 
@@ -229,6 +264,7 @@ impl Llm {
         match self.providers.get(provider) {
             Some(Vendor::Http(provider)) => provider.system(),
             Some(Vendor::Builtin) => Kind::Builtin.system(),
+            Some(Vendor::Plugin(_)) => Kind::Plugin.system(),
             // The convention's word for what it has no word for.
             None => "_OTHER",
         }
@@ -240,6 +276,7 @@ impl<C: Call> Backend<C> for Llm {
         match self.providers.get(&attempt.target.provider) {
             None => Err(Error::UnknownProvider { provider: attempt.target.provider.clone() }.into()),
             Some(Vendor::Builtin) => C::builtin(&attempt),
+            Some(Vendor::Plugin(vendor)) => C::plugin(vendor, &attempt).await,
             Some(Vendor::Http(provider)) => provider.attempt(&self.secrets, &attempt).await,
         }
     }
@@ -251,6 +288,7 @@ impl<C: Call> Backend<C> for Llm {
     fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
         match self.providers.get(&target.provider) {
             Some(Vendor::Http(provider)) => provider.key_name(target),
+            Some(Vendor::Plugin(_)) => Some(PluginVendor::plugin_of(&target.model)),
             Some(Vendor::Builtin) | None => target.secret_key_name.as_deref(),
         }
     }

@@ -6,6 +6,7 @@
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
 mod admit;
+mod answer;
 mod bindings;
 mod call;
 mod capability;
@@ -14,6 +15,8 @@ mod compile;
 mod config;
 mod contract;
 mod convert;
+mod deltas;
+mod done;
 mod engine;
 mod env;
 mod errands;
@@ -29,6 +32,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod models;
 mod nested;
 mod outcome;
 mod outline;
@@ -40,22 +44,28 @@ mod registry;
 pub mod settings;
 mod shapes;
 mod store;
+mod stream;
 mod ticker;
 mod wasi;
 mod wasi_http;
+mod written;
 
+pub use answer::{Answer, Said, Unanswered};
 pub use capability::http::Outside;
 pub use capability::{Ports, check_grant, kv};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
+pub use done::{Done, DoneQueue, DoneRoom, Listener, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 pub use fault::{Exhausted, Fault, FaultKind, Rejection};
 pub use grant::Grants;
 pub use hook::Hook;
 pub use limits::{Limits, ServerLimits};
+pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
-pub use registry::{LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use registry::{DeployError, LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
-//! The four stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
+//! The stages, one file each, in the order a request meets them. A stage takes the exchange by value and gives it back.
 //! The list of stages is closed; only the list of plugins is open.
 
 pub mod after;
+pub mod along;
 pub mod before;
 pub mod complete;
+pub mod done;
 pub mod retrieve;
 
 use std::sync::Arc;
@@ -92,6 +94,11 @@ pub enum Error {
 }
 
 impl HookStage {
+    /// Whether every plugin of the stage that is there and sees the reply goes along with a streamed one; one that cannot has to wait for the whole.
+    pub fn streams(&self, plugins: &Plugins) -> bool {
+        self.plugins.iter().all(|name| plugins.get(name, Hook::Post).map_or(true, |plugin| plugin.streams() || !plugin.sees_reply()))
+    }
+
     /// Every plugin of the stage that would fail a request because it, or its hook, is not there.
     pub fn missing<'a>(&'a self, hook: Hook, plugins: &'a Plugins) -> impl Iterator<Item = Fault> + 'a {
         let faults = self.plugins.iter().filter_map(move |name| plugins.get(name, hook).err());

@@ -136,11 +136,11 @@ async fn replaced_text_does_not_leave_in_logprobs() {
         [[pipelines]]
         id = "p"
         pipeline = [ {{ stage = "llm", config = {{ primary = {{ provider = "up", model = "m" }} }} }},
-                     {{ stage = "post_hook", config = {{ function_id = "redact-pii" }} }} ]
+                     {{ stage = "post_hook", config = {{ function_ids = ["redact-pii", "noop-post"] }} }} ]
         "#,
         upstream.url()
     );
-    let server = Server::with(&config).plugin("redact-pii").start();
+    let server = Server::with(&config).plugin("redact-pii").plugin("noop_post").start();
     let client = Client::of(server.address);
     let whole = client.chat("p", "x", json!({"logprobs": true})).await.ok();
     assert!(whole.content().contains("[redacted e-mail]") && !whole.text().contains("jane"), "{}", whole.text());

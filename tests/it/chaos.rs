@@ -91,3 +91,15 @@ async fn a_race_of_two_providers_gives_one_reply_and_one_entry_in_the_ledger() {
     let figures = the_accounts_add_up(&gateway, &seen).await;
     assert!(figures.sum("cofferdam_llm_attempts_total", &[("outcome", "cancelled")]) > 0, "somebody lost a race");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_hook_on_every_reply_changes_no_account() {
+    let stages = ", { stage = \"post_hook\", config = { function_id = \"noop-stream\" } }";
+    let gateway = Gateway::build_with(chains(""), stages, |server| server.plugin("noop_stream")).await;
+    let seen = gateway.run(1_500).await;
+    let figures = the_accounts_add_up(&gateway, &seen).await;
+    assert_eq!(figures.sum("cofferdam_llm_attempts_total", &[("outcome", "cancelled")]), 0, "nobody hung up");
+    let broken = seen.iter().filter(|seen| matches!(seen, Seen::Reply(Replied { broken: Some(_), .. }))).count();
+    let pushed = figures.sum("cofferdam_plugin_calls_total", &[("plugin", "noop-stream"), ("outcome", "ok")]);
+    assert!(broken > 0 && pushed > seen.len() as u64, "{broken} broken, {pushed} calls of the hook");
+}

@@ -31,7 +31,8 @@ async fn gateway(limits: &str) -> Gateway {
     let stage =
         |more: &str| format!("{{ stage = \"llm\", config = {{ primary = {{ provider = \"anthropic\", model = \"m\" }}, {more} }} }}");
     let gemini = "fallbacks = [ { provider = \"gemini\", model = \"m\" } ]";
-    let hook = "{ stage = \"post_hook\", config = { function_id = \"redact-pii\" } }";
+    // The second one needs the whole reply, so that both get it.
+    let hook = "{ stage = \"post_hook\", config = { function_ids = [\"redact-pii\", \"noop-post\"] } }";
     for (id, stages) in [
         ("chain", stage(gemini)),
         ("hedged", stage(&format!("{gemini}, hedge_after = \"1ms\""))),
@@ -40,7 +41,7 @@ async fn gateway(limits: &str) -> Gateway {
     ] {
         config += &format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {stages} ]\n");
     }
-    let server = Server::with(&config).plugin("redact-pii").start();
+    let server = Server::with(&config).plugin("redact-pii").plugin("noop_post").start();
     Gateway { upstream, client: Client::of(server.address), server }
 }
 

@@ -156,6 +156,15 @@ async fn the_sample_plugins_redact_and_detect() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_split_over_events_is_redacted_along_the_stream() {
+    let upstream = Upstream::start().await;
+    upstream.next(Script::streams(&["Write to jane", "@exam", "ple.com, ", "pay with 4111 1111", " 1111 1111."]));
+    let server = Server::with(&config(&hook("redact-pii", "post_hook"), &upstream.url())).plugin("redact-pii").start();
+    let events = Client::of(server.address).chat_stream("p", "hi", json!({})).await.all().await.expect("a whole stream");
+    assert_eq!(text_of(&events), "Write to [redacted e-mail], pay with [redacted card].");
+}
+
+#[tokio::test]
 async fn languages_outside_the_list_are_refused() {
     let upstream = Upstream::start().await;
     upstream.next(Script::json(200, &reply("fine")));

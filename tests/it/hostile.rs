@@ -38,7 +38,7 @@ fn config(plugin: &str, stage: &str, limits: &str, on_failure: &str) -> String {
 async fn ends_in(guest: &str, stage: &str, limits: &str, code: &str) {
     let plugin = guest.replace('_', "-");
     let patient = |on_failure: &str| PATIENT.to_owned() + &config(&plugin, stage, limits, on_failure);
-    let server = Server::with(&patient("reject")).plugin(guest).start();
+    let server = Server::with(&patient("reject")).plugin_as(guest, &plugin).start();
     let client = Client::of(server.address);
     let hostile = client.chat("victim", "hello", json!({}));
     let calm = async {
@@ -56,7 +56,7 @@ async fn ends_in(guest: &str, stage: &str, limits: &str, code: &str) {
     let metrics = client.get("/metrics").await.text();
     assert!(metrics.contains(&format!("plugin=\"{plugin}\"")), "{metrics}");
 
-    let server = Server::with(&patient("skip")).plugin(guest).start();
+    let server = Server::with(&patient("skip")).plugin_as(guest, &plugin).start();
     let client = Client::of(server.address);
     let answer = client.chat("victim", "hello", json!({})).await.ok();
     assert_eq!(answer.header("x-cofferdam-skipped"), Some(plugin.as_str()));
@@ -188,7 +188,7 @@ async fn what_costs_the_host_most_is_done_on_threads_of_the_guests() {
     for guest in ["memory_fill", "page_toucher"] {
         let plugin = guest.replace('_', "-");
         let config = PATIENT.to_owned() + &config(&plugin, "pre_hook", limits, "reject");
-        let server = Server::with(&config).plugin(guest).start();
+        let server = Server::with(&config).plugin_as(guest, &plugin).start();
         let client = Client::of(server.address);
         for _ in 0..40 {
             client.chat("victim", "hello", json!({})).await.ok();
@@ -236,7 +236,7 @@ async fn while_guests_spin_on_every_thread_of_theirs_the_server_answers() {
     for guest in ["endless_loop", "hostcall_loop", "grow_loop", "text_parts"] {
         let plugin = guest.replace('_', "-");
         let spin = config(&plugin, "pre_hook", r#"{ fuel = 1_000_000_000_000_000, time = "600s" }"#, "reject");
-        let server = Server::with(&(limits.to_owned() + &spin)).plugin(guest).start();
+        let server = Server::with(&(limits.to_owned() + &spin)).plugin_as(guest, &plugin).start();
         let client = Client::of(server.address);
         let spinning: Vec<_> = (0..8)
             .map(|_| {

@@ -75,6 +75,7 @@ fn exchange() -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }

@@ -103,6 +103,7 @@ fn exchange(question: &str) -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }

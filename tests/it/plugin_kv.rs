@@ -75,7 +75,7 @@ async fn neither_another_caller_nor_another_plugin_meets_a_callers_keys() {
     let (anna, ben) = (with_key(&server, "anna"), with_key(&server, "ben"));
     assert_eq!(says(&anna, "set caller mine anna's").await, "()");
     assert_eq!(says(&anna, "set plugin shared all's").await, "()");
-    assert_eq!((says(&ben, "get caller mine").await, says(&ben, "keys caller  9").await), ("none".into(), String::new()));
+    assert_eq!((says(&ben, "get caller mine").await, says(&ben, "keys caller  9").await), ("none".into(), "none".into()));
     assert_eq!(says(&ben, "get plugin shared").await, "all's");
     // A key that looks like another bucket's is a key.
     assert_eq!(says(&ben, "get caller key:anna/mine").await, "none");
@@ -125,7 +125,7 @@ async fn a_flood_of_keys_ends_at_the_quota_and_what_is_there_can_still_be_read_a
     let server = house(&["keeper"], grant).start();
     let (anna, ben) = (with_key(&server, "anna"), with_key(&server, "ben"));
     let flood = says(&anna, "flood caller").await;
-    assert!(flood.starts_with("500 Exhausted(") && flood.contains("grants.kv.keys"), "{flood}");
+    assert!(flood.starts_with("500 Failure::Exhausted(") && flood.contains("grants.kv.keys"), "{flood}");
     let full = says(&ben, "set caller k v").await;
     assert!(full.contains("grants.kv.keys"), "the quota is the plugin's, over all callers: {full}");
     assert_eq!((says(&anna, "get caller flood-7").await, says(&anna, "delete caller flood-7").await), ("x".into(), "true".into()));
@@ -143,7 +143,7 @@ async fn values_and_keys_are_taken_up_to_their_edge_and_a_gigabyte_ends_the_call
         [("large plugin 1001", "grants.kv.value_bytes"), ("long plugin 101", "grants.kv.key_bytes"), ("long plugin 0", "a key has")]
     {
         let refused = says(&anna, said).await;
-        assert!(refused.starts_with("Invalid(") && refused.contains(key), "{said}: {refused}");
+        assert!(refused.starts_with("Failure::Invalid(") && refused.contains(key), "{said}: {refused}");
     }
     // More than one host call may be handed, and more than the plugin's memory.
     for (bytes, code) in [(20 << 20, "plugin_output_exhausted"), (1 << 30, "plugin_memory_exhausted")] {
@@ -151,7 +151,7 @@ async fn values_and_keys_are_taken_up_to_their_edge_and_a_gigabyte_ends_the_call
         assert_eq!(answer.refused(502), code, "{bytes}");
     }
     assert_eq!(says(&anna, "add plugin k 9007199254740992").await, "9007199254740992");
-    assert!(says(&anna, "add plugin k 1").await.starts_with("Invalid("), "no number passes 2^53");
+    assert!(says(&anna, "add plugin k 1").await.starts_with("Failure::Invalid("), "no number passes 2^53");
 }
 
 #[tokio::test]
@@ -212,6 +212,7 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         r#"
         [keys]
         client = [{}, {}]
+        admin = [{}]
         [providers.up]
         kind = "openai"
         base_url = "{}"
@@ -220,6 +221,7 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         [[pipelines]]
         id = "p"
         pipeline = [
+            {{ stage = "rag", config = {{ score_threshold = 0.0 }} }},
             {{ stage = "pre_hook", config = {{ function_id = "response-cache" }} }},
             {{ stage = "llm", config = {{ primary = {{ provider = "up", model = "m" }} }} }},
             {{ stage = "post_hook", config = {{ function_id = "response-cache" }} }},
@@ -227,13 +229,20 @@ async fn response_cache_answers_a_caller_again_and_no_other_one() {
         "#,
         key("anna"),
         key("ben"),
+        key("boss"),
         upstream.url()
     ));
     let server = server.plugin("response-cache").start();
+    let text = b"The house says hello to whoever comes in.";
+    with_key(&server, "boss").upload("p", "house.txt", text).await.ok();
     let (anna, ben) = (with_key(&server, "anna"), with_key(&server, "ben"));
     let ask = async |client: &Client, said: &str| client.chat("p", said, json!({})).await.ok().content();
     assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
     assert_eq!((ask(&anna, "hello").await, ask(&ben, "hello").await), ("for anna".into(), "for ben".into()));
     assert_eq!(ask(&anna, "hello?").await, "another");
     assert_eq!(upstream.requests().len(), 3);
+    assert!(
+        upstream.requests()[0].json()["messages"].to_string().contains("whoever comes in"),
+        "the excerpts, whose code is new each time, are there"
+    );
 }

@@ -22,7 +22,7 @@ fn config(plugin: &str, upstream: &str) -> String {
         config = {{ refused = ["casino"], replaced = {{ "colour" = "color", "cafe" = "café ☕" }}, signature = " — the house 🏠" }}
         limits = {{ time = "20s" }}
         [plugins.hostile]
-        limits = {{ time = "20s", fuel = 1_000_000_000 }}
+        limits = {{ time = "20s", fuel = 1_000_000_000, memory = "8MiB" }}
         [[pipelines]]
         id = "p"
         pipeline = [
@@ -80,7 +80,7 @@ async fn a_plugin_in_javascript_refuses_changes_and_signs() {
     assert_eq!(answer.content(), "It is blue. — the house 🏠");
     assert_eq!(upstream.requests()[0].json()["messages"], json!([{"role": "user", "content": "Which color 🎨 has the café ☕?"}]));
 
-    upstream.next(Script::streams(&["It is ", "red."]));
+    upstream.next(Script::says("It is red."));
     let streamed = client.chat_stream("p", "And the door?", json!({})).await.all().await.expect("a whole stream");
     assert_eq!(text_of(&streamed), "It is red. — the house 🏠");
 
@@ -102,7 +102,7 @@ async fn whatever_javascript_does_is_its_own_fault() {
         ("loop", "plugin_fuel_exhausted"),
         ("backtrack", "plugin_fuel_exhausted"),
         ("hoard", "plugin_memory_exhausted"),
-        ("recurse", "plugin_trapped"),
+        ("recurse", "plugin_stack_exhausted"),
         ("throw", "plugin_trapped"),
         ("nothing", "plugin_trapped"),
         ("half a character", "plugin_trapped"),

@@ -105,6 +105,10 @@ fn bench() {
         compare("whole replies, no hooks", 2.0, &bare, &plain, &whole, REQUESTS).await;
         compare("whole replies, one Rust pre-hook and one Rust post-hook", 5.0, &bare, &hooked, &whole, REQUESTS).await;
         compare_streams(&bare, &plain).await;
+        let along = Process::gateway(&mock, &["noop_stream"]);
+        let paced = Question::short("openai", Shape::Stream);
+        compare("streams of 60 events, one Rust stream hook", 2.0, &bare, &along, &paced, STREAMS).await;
+        compare("streams of 60 events in one read, one Rust stream hook", 3.0, &bare, &along, &paced.burst(), STREAMS * 3).await;
         let through = |process| load::one_by_one(process, &whole, SINGLE);
         added("whole reply at one connection", through(&bare).await, through(&plain).await, through(&hooked).await);
         let stream = Question::short("openai", Shape::Stream);

@@ -32,7 +32,8 @@ impl Process {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         let mut stages = String::new();
-        for (name, stage) in plugins.iter().zip(["pre_hook", "post_hook"]) {
+        for name in plugins {
+            let stage = if name.ends_with("pre") { "pre_hook" } else { "post_hook" };
             std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
             stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
         }

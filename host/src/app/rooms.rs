@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
@@ -17,7 +18,7 @@ use crate::pipeline::{Catalog, Runner};
 use crate::rag::{Embedder, Knowledge};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
-use crate::sandbox::{Compiler, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
+use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
 use crate::storage::{self, Stores};
 use crate::telemetry::{self, Metrics};
 
@@ -39,6 +40,8 @@ pub(super) struct Rooms {
     pub(super) registry: Arc<Registry>,
     llm: Arc<Llm>,
     catalog: Arc<Catalog>,
+    /// Calls of done-hooks, which go on when the configuration changes and when the last connection has ended.
+    pub(super) done: Arc<DoneQueue>,
     /// Ends the watching of the plugin directory when it is dropped.
     watcher: Watcher,
     reloads: Reloads,
@@ -56,8 +59,6 @@ impl Rooms {
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
-        let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
-        let llm = Arc::new(llm);
         let plugin_secrets = PluginSecrets::new(secrets.clone());
         let plugins = RegistryConfig {
             plugin_dir: config.plugin_dir.clone(),
@@ -67,9 +68,12 @@ impl Rooms {
             limits: config.sandbox.clone(),
             compiler: Compiler::Child(this_program()?),
         };
+        let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
         let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
+        let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
+        let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
@@ -79,7 +83,7 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, watcher, reloads })
+        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, done, watcher, reloads })
     }
 
     /// What the server decides by.
@@ -90,9 +94,10 @@ impl Rooms {
 
     /// What the server answers with.
     pub(super) fn state(&self) -> http::State {
-        let Self { metrics, knowledge, ledger, registry, llm, catalog, reloads, .. } = self;
+        let Self { metrics, knowledge, ledger, registry, llm, catalog, done, reloads, .. } = self;
         let (registry, knowledge, metrics) = (registry.clone(), knowledge.clone(), metrics.clone());
-        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm: llm.clone(), metrics: metrics.clone() };
+        let (llm, done) = (llm.clone(), done.clone());
+        let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done };
         let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
         http::State { catalog, runner, registry, knowledge, ledger, metrics, reloads }
     }
@@ -100,6 +105,7 @@ impl Rooms {
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
         self.watcher.stop().await;
+        self.registry.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
             tracing::error!("what plugins keep could not be written: {error}");
         }
@@ -139,7 +145,6 @@ impl Rooms {
         let ledger = Arc::new(ledger);
         let attempts = Arc::new(Attempts { metrics: self.metrics.clone(), ledger: ledger.clone() });
         let llm = self.llm.renewed(config.llm.clone(), secrets.clone(), attempts).map_err(|error| wrong("providers", &error))?;
-        let llm = Arc::new(llm);
         // The last step that can fail. Its plugins are for the next configuration alone until the switch.
         let registry = match (&config.plugins, &config.sandbox) == (&self.config.plugins, &self.config.sandbox) {
             true => self.registry.clone(),
@@ -148,6 +153,7 @@ impl Rooms {
                 self.watcher.renew(settings).await.map_err(|error| failed(&error))?
             }
         };
+        let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = self.catalog.renewed(from_file, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         (self.config, self.secrets, self.ledger, self.llm, self.registry) = (config, secrets, ledger, llm, registry);
@@ -156,6 +162,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
+        self.done.renew(&self.config.sandbox);
         self.plugin_secrets.take_effect(self.secrets.clone());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Client, Fields, Json, Message, Tries};
+use super::{Account, Client, Fields, Json, Message, Tries};
 
 /// Names the request in every reply, log line and plugin call.
 pub type RequestId = Arc<str>;
@@ -44,6 +44,8 @@ pub struct Exchange {
     pub skipped: Skipped,
     /// Tries at providers so far.
     pub tries: Tries,
+    /// What is kept for those who are told of the exchange when it is over.
+    pub account: Account,
     /// What lasts as long as the exchange.
     pub kept: Kept,
 }

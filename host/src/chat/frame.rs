@@ -83,6 +83,19 @@ impl Frames {
         sse::events(&self.raw).all(|event| event.data.is_none()) && self.edited.iter().all(comment)
     }
 
+    /// What all events say, in order; one that says nothing that can be read is passed over.
+    pub fn each_delta(&self, mut see: impl FnMut(&Delta)) {
+        for event in sse::events(&self.raw) {
+            decode::event(event.raw).unwrap_or_default().iter().for_each(&mut see);
+        }
+        for frame in &self.edited {
+            match &frame.deltas {
+                Some(deltas) => deltas.iter().for_each(&mut see),
+                None => decode::event(frame.raw.as_deref().unwrap_or_default()).unwrap_or_default().iter().for_each(&mut see),
+            }
+        }
+    }
+
     /// Appends whole events as they came.
     pub fn push_raw(&mut self, events: Bytes) {
         if self.raw.is_empty() && self.edited.is_empty() {

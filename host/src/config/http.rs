@@ -68,6 +68,8 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.count("bodies", &mut limits.bodies, 1..=1_000_000);
     keys.bytes("response_bytes", &mut limits.response_bytes, KIB..=GIB);
     keys.bytes("upload_bytes", &mut limits.upload_bytes, KIB..=4 * GIB);
+    // 0: the answer is 202 unless the plugin is known already.
+    keys.duration("admission_time", &mut limits.admission_time, millis(0)..=seconds(3_600));
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
     keys.count("connections", &mut limits.connections, 1..=1_000_000);
     keys.count("admin_connections", &mut limits.admin_connections, 1..=1_000_000);

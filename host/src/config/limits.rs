@@ -13,6 +13,7 @@ pub(super) fn hook_call(keys: &mut impl Walk, limits: &mut sandbox::Limits) {
     keys.bytes("composed_memory", &mut limits.composed_memory, 64 * KIB..=24 * MIB);
     keys.count("table_elements", &mut limits.table_elements, 1..=sandbox::TABLE_ELEMENTS_MAX as u64);
     keys.duration("time", &mut limits.time, millis(1)..=seconds(600));
+    keys.duration("reply_time", &mut limits.reply_time, millis(1)..=seconds(600));
     keys.duration("wait", &mut limits.wait, millis(1)..=seconds(600));
     keys.bytes("output", &mut limits.output, KIB..=GIB);
     keys.bytes("hostcall_bytes", &mut limits.hostcall_bytes, KIB..=GIB);
@@ -45,6 +46,23 @@ pub(super) fn providers(keys: &mut impl Walk, limits: &mut llm::Limits) {
 pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) {
     keys.count("calls", &mut limits.calls, 1..=10_000);
     keys.count("calls_per_plugin", &mut limits.calls_per_plugin, 1..=10_000);
+    keys.count("streams", &mut limits.streams, 1..=10_000);
+    keys.count("streams_per_plugin", &mut limits.streams_per_plugin, 1..=10_000);
+    keys.bytes("streams_memory", &mut limits.streams_memory, MIB..=1_024 * GIB);
+    keys.bytes("stream_buffer", &mut limits.stream_buffer, KIB..=64 * MIB);
+    keys.count("model_calls", &mut limits.model_calls, 1..=10_000);
+    keys.count("model_calls_per_plugin", &mut limits.model_calls_per_plugin, 1..=10_000);
+    keys.bytes("model_memory", &mut limits.model_memory, MIB..=1_024 * GIB);
+    keys.count("models_per_plugin", &mut limits.models_per_plugin, 1..=1_000);
+    keys.duration("models_ttl", &mut limits.models_ttl, seconds(1)..=seconds(86_400));
+    keys.count("done_calls", &mut limits.done_calls, 1..=1_000);
+    keys.count("done_calls_per_plugin", &mut limits.done_calls_per_plugin, 1..=1_000);
+    keys.bytes("done_memory", &mut limits.done_memory, MIB..=1_024 * GIB);
+    keys.count("done_queue", &mut limits.done_queue, 1..=100_000);
+    keys.bytes("done_queue_bytes", &mut limits.done_queue_bytes, 64 * KIB..=GIB);
+    keys.bytes("done_bytes", &mut limits.done_bytes, 64 * KIB..=1_024 * GIB);
+    // 0: done-hooks see no reply.
+    keys.bytes("done_reply_bytes", &mut limits.done_reply_bytes, 0..=256 * MIB);
     // 0: a call that gets no permit fails at once.
     keys.duration("queue_time", &mut limits.queue_time, millis(0)..=seconds(60));
     // 0: one for each processor.

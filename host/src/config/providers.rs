@@ -30,7 +30,10 @@ pub(super) fn print(printer: &mut Printer, providers: &BTreeMap<String, Provider
     for (name, provider) in providers {
         printer.named(name, |printer| {
             printer.entry("kind", &quote(provider.kind().info().name));
-            if provider.kind() != Kind::Builtin {
+            if provider.kind() == Kind::Plugin {
+                keys::print_models(printer, provider);
+            }
+            if !provider.kind().is_inside() {
                 printer.entry("base_url", &quote(&provider.base_url));
                 keys::print(printer, provider);
             }
@@ -69,9 +72,12 @@ fn read_entry(section: &mut Section<'_>, name: &str, provider: &mut ProviderConf
     if provider.kind() != kind {
         *provider = ProviderConfig::new(kind, "");
     }
-    if kind == Kind::Builtin {
+    if kind.is_inside() {
         if let Some(entry) = base_url {
-            entry.problem("the built-in provider runs inside this program and has no base_url");
+            entry.problem(format!("a provider of the kind {:?} runs inside this program and has no base_url", kind.info().name));
+        }
+        if kind == Kind::Plugin {
+            keys::read_models(section, provider);
         }
         return;
     }

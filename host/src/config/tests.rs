@@ -48,7 +48,7 @@ fn without_a_file_everything_is_at_its_default() {
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!((config.data_dir.as_path(), config.plugin_dir.as_path()), (Path::new("data"), Path::new("plugins")));
     assert!(config.keys.is_empty() && config.plugins.is_empty());
-    assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["anthropic", "builtin", "gemini", "openai"]);
+    assert_eq!(config.llm.providers.keys().collect::<Vec<_>>(), ["anthropic", "builtin", "gemini", "openai", "plugin"]);
     assert_eq!((&config.http, &config.rag), (&crate::http::Limits::default(), &rag::Limits::default()));
     assert_eq!((&config.sandbox, &config.llm.limits), (&sandbox::ServerLimits::default(), &llm::Limits::default()));
     assert_eq!(config.pipelines_max, 256);
@@ -142,11 +142,11 @@ fn a_provider_that_cannot_be_is_refused_with_what_to_do() {
     );
     wrong(
         "[providers.x]\nkind = \"OpenAI\"",
-        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", found \"OpenAI\"",
+        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", \"plugin\", found \"OpenAI\"",
     );
     wrong(
         "[providers.builtin]\nbase_url = \"http://h\"",
-        "2: providers.builtin.base_url: the built-in provider runs inside this program and has no base_url",
+        "2: providers.builtin.base_url: a provider of the kind \"builtin\" runs inside this program and has no base_url",
     );
     wrong(
         "[providers.\"a b\"]\nkind = \"builtin\"",
@@ -293,6 +293,14 @@ fn a_provider_s_oauth_client_is_read_and_printed_and_its_secret_has_a_name() {
         );
     }
     wrong(
+        "[providers.plugin]\nmodels = [\"*\"]\nsecret_key_name = \"A\"",
+        "3: providers.plugin.secret_key_name: unknown key; known here are kind, base_url, models",
+    );
+    wrong(
+        "[providers.plugin]\nbase_url = \"http://h\"",
+        "2: providers.plugin.base_url: a provider of the kind \"plugin\" runs inside this program and has no base_url",
+    );
+    wrong(
         "[providers.builtin]\noauth = { token_url = \"http://h\", client_id = \"a\" }",
         "2: providers.builtin.oauth: unknown key; known here are kind, base_url",
     );
@@ -345,7 +353,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 fn a_plugin_is_read_whole() {
     let text = "[plugins.redact-pii]\non_failure = \"skip\"\n\
                 config = { kinds = [\"email\"], deep = { on = true, ratio = 0.5, n = -3, hex = 0xff }, since = 2026-01-02T03:04:05Z }\n\
-                limits = { fuel = 50_000_000, memory = \"32MiB\", composed_memory = \"8MiB\", table_elements = 500, time = \"200ms\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
+                limits = { fuel = 50_000_000, memory = \"32MiB\", composed_memory = \"8MiB\", table_elements = 500, time = \"200ms\", reply_time = \"7s\", wait = \"3s\", output = \"1 MB\", hostcall_bytes = 2_000, log_lines = 0, log_line_bytes = 80 }";
     let plugin = &parse(text).plugins["redact-pii"];
     assert_eq!(plugin.on_failure, OnFailure::Skip);
     let limits = sandbox::Limits {
@@ -354,6 +362,7 @@ fn a_plugin_is_read_whole() {
         composed_memory: 8 << 20,
         table_elements: 500,
         time: Duration::from_millis(200),
+        reply_time: Duration::from_secs(7),
         wait: Duration::from_secs(3),
         output: 1_000_000,
         hostcall_bytes: 2_000,
@@ -487,9 +496,12 @@ fn a_pipeline_that_cannot_be_is_refused() {
         )
     };
     let at = "pipelines[0].pipeline[0].config.fallbacks[0].provider";
-    wrong(&pipeline("a", "nobody"), &format!("3: {at}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai"));
+    wrong(
+        &pipeline("a", "nobody"),
+        &format!("3: {at}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai, plugin"),
+    );
     let (equal, at_equal) = (pipeline("a", "nobody").replace("fallbacks", "equals"), at.replace("fallbacks", "equals"));
-    wrong(&equal, &format!("3: {at_equal}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai"));
+    wrong(&equal, &format!("3: {at_equal}: there is no provider \"nobody\"; known are anthropic, builtin, gemini, openai, plugin"));
     wrong(&pipeline("a", "workers-ai"), &format!("3: {at}: provider \"workers-ai\" needs `[providers.workers-ai]` with its account_id"));
     wrong(&(pipeline("a", "openai") + &pipeline("a", "openai")), "5: pipelines[1].id: the id \"a\" stands twice");
     wrong(&pipeline("a/b", "openai"), "2: pipelines[0].id: expected 1 to 64 letters, digits, `-`, `_` or `.`, found \"a/b\"");
@@ -509,7 +521,7 @@ fn a_pipeline_is_not_blamed_for_a_provider_that_has_its_own_problem() {
     let text = "[providers.x]\nkind = \"gemma\"\n[[pipelines]]\nid = \"a\"\npipeline = [{ stage = \"llm\", config = { primary = { provider = \"x\", model = \"m\" } } }]";
     wrong(
         text,
-        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", found \"gemma\"",
+        "2: providers.x.kind: expected one of \"openai\", \"anthropic\", \"gemini\", \"azure-openai\", \"workers-ai\", \"builtin\", \"plugin\", found \"gemma\"",
     );
 }
 

@@ -16,7 +16,8 @@ use super::keys::{Keys, Role};
 /// Who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret.
+    /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret. What plugins count
+    /// under names of their own is for who could use an admin route.
     Open,
     /// Client and admin keys.
     Client,

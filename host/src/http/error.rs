@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::echo::Echo;
 use super::reload::ReloadError;
 use crate::chat::codec::Invalid;
+use crate::sandbox::DeployError;
 use crate::sandbox::settings::ChangeError;
 use crate::{ledger, pipeline, rag};
 
@@ -25,6 +26,8 @@ pub(super) enum Failure {
     /// An upload that failed in its middle; the files before that are stored.
     #[error("after {} stored files", stored.len())]
     Upload { stored: Vec<String>, source: rag::Error },
+    #[error(transparent)]
+    Plugin(#[from] DeployError),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
     #[error(transparent)]

@@ -44,6 +44,8 @@ pub struct Limits {
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
+    /// How long an upload of a plugin waits until it was tried.
+    pub admission_time: Duration,
     /// Connections at once; for one more the longest idle one is closed.
     pub connections: usize,
     /// Connections at once to the addresses of `admin.listen`, which those to the others take no room from.
@@ -112,6 +114,8 @@ impl Default for Limits {
             // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
             upload_bytes: 10 << 20,
             upload_files: 32,
+            // A Python component takes 20 s to compile.
+            admission_time: Duration::from_secs(60),
             // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.
             connections: 1024,
             // A scraper, a dashboard, and whoever looks into what is wrong.

@@ -111,9 +111,12 @@ impl Writer {
         if let Some(body) = &operation.body {
             let (media, schema) = match body {
                 RequestBody::Json(schema) => ("application/json", schema),
-                RequestBody::Multipart(schema) => ("multipart/form-data", schema),
+                RequestBody::Multipart(schema) | RequestBody::File(schema, _) => ("multipart/form-data", schema),
             };
             value["requestBody"] = json!({"required": true, "content": {media: {"schema": schema_of(&mut self.requests, *schema)}}});
+            if let RequestBody::File(_, alone) = body {
+                value["requestBody"]["content"][*alone] = json!({});
+            }
         }
         let mut responses: Map<String, Value> =
             operation.answers.iter().map(|answer| (answer.status.to_string(), self.answer(route, answer))).collect();
@@ -170,7 +173,8 @@ mod tests {
                     Access::Admin => json!([{"admin": []}]),
                 };
                 assert_eq!(operation["security"], security, "{}", route.name);
-                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str()) && route.name != "reload";
+                let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str())
+                    && !["reload", "reload_plugins", "rollback_plugin"].contains(&route.name);
                 assert_eq!(operation["requestBody"]["content"].is_object(), takes_a_body, "{}", route.name);
                 let responses = operation["responses"].as_object().expect("answers");
                 assert!(responses.keys().any(|status| status.starts_with('2')), "{}", route.name);

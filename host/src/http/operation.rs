@@ -16,6 +16,8 @@ pub(super) struct Operation {
 pub(super) enum RequestBody {
     Json(SchemaOf),
     Multipart(SchemaOf),
+    /// A form with one file, or the file alone, of that media type.
+    File(SchemaOf, &'static str),
 }
 
 /// A value beside the body.

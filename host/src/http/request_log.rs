@@ -20,7 +20,8 @@ use super::keys::{self, EndUserFrom, EndUsers};
 use super::listen::Peer;
 use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
-use crate::chat::{Client, RequestId, Skipped, Tries};
+use crate::chat::account::Closing;
+use crate::chat::{Account, Client, RequestId, Skipped, Tries};
 use crate::fair::Share;
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
@@ -55,6 +56,8 @@ pub(super) struct RequestLog {
     pub(super) tries: Tries,
     /// Plugins that were passed over.
     pub(super) skipped: Skipped,
+    /// For those who are told of it when it is over.
+    pub(super) account: Account,
     /// What its body holds, and what was made of it.
     pub(super) body: Option<Arc<Reserved>>,
     method: Method,
@@ -94,6 +97,7 @@ impl RequestLog {
             route: "none",
             tries: Tries::default(),
             skipped: Skipped::default(),
+            account: Account::default(),
             body: None,
             method: head.method.clone(),
             status: CLIENT_GONE,
@@ -269,5 +273,11 @@ impl Drop for RequestLog {
             outcome,
             "{method} {route} answered {status}"
         );
+        self.account.close(|| {
+            let error = self.code.clone().or(Some(*outcome).filter(|outcome| *outcome != "done").map(Cow::Borrowed));
+            // What failed before its answer began has an error for an answer, whatever had been made for it.
+            let replied = self.code.is_none() && self.first_byte.is_some();
+            Closing { replied, status: *status, error, first_byte: self.first_byte, total: time }
+        });
     }
 }

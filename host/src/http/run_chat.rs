@@ -50,6 +50,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         hits: Vec::new(),
         skipped: record.skipped.clone(),
         tries: record.tries.clone(),
+        account: record.account.clone(),
         kept: Kept::default(),
     };
     let outcome = shared.state.runner.run(pipeline, toggles, exchange).await?;

@@ -83,6 +83,7 @@ mod tests {
             skipped: Default::default(),
             end_user: None,
             tries: Default::default(),
+            account: Default::default(),
             kept: Default::default(),
         })
     }

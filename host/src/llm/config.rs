@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::adapter::{Dialect, Unsupported};
 use super::limits::Limits;
+use super::plugin;
 use super::providers::anthropic::{self, Anthropic, AnthropicOptions};
 use super::providers::azure::{self, Azure, AzureOptions};
 use super::providers::builtin;
@@ -25,7 +26,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let entry = |kind: Kind| {
-            let url = if kind == Kind::Builtin { Some("") } else { kind.info().default_url };
+            let url = if kind.is_inside() { Some("") } else { kind.info().default_url };
             url.map(|url| (kind.info().name.to_owned(), ProviderConfig::new(kind, url)))
         };
         Self { providers: Kind::ALL.into_iter().filter_map(entry).collect(), limits: Limits::default() }
@@ -47,11 +48,19 @@ pub enum Kind {
     WorkersAi,
     /// The answerer inside this program; needs no network.
     Builtin,
+    /// The plugins of this server that are models; needs no network either.
+    Plugin,
 }
 
 impl Kind {
     /// In the order in which operators are told of them.
-    pub const ALL: [Self; 6] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::AzureOpenAi, Self::WorkersAi, Self::Builtin];
+    pub const ALL: [Self; 7] =
+        [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::AzureOpenAi, Self::WorkersAi, Self::Builtin, Self::Plugin];
+
+    /// Whether it runs inside this program: it has no URL and no key.
+    pub fn is_inside(self) -> bool {
+        matches!(self, Self::Builtin | Self::Plugin)
+    }
 
     /// The kind that the operator's file calls `name`.
     pub fn named(name: &str) -> Option<Self> {
@@ -66,6 +75,7 @@ impl Kind {
             Self::AzureOpenAi => &azure::INFO,
             Self::WorkersAi => &workers::INFO,
             Self::Builtin => &builtin::INFO,
+            Self::Plugin => &plugin::INFO,
         }
     }
 
@@ -100,6 +110,7 @@ pub enum Options {
     AzureOpenAi(AzureOptions),
     WorkersAi,
     Builtin,
+    Plugin,
 }
 
 impl ProviderConfig {
@@ -125,7 +136,7 @@ impl ProviderConfig {
         of(self) == of(other)
     }
 
-    /// How the provider is spoken to; none for the one inside this program.
+    /// How the provider is spoken to; none for those inside this program.
     pub(super) fn dialect(&self) -> Option<Box<dyn Dialect>> {
         Some(match &self.options {
             Options::OpenAi(options) => Box::new(OpenAi::at(&self.base_url, options)),
@@ -133,7 +144,7 @@ impl ProviderConfig {
             Options::Gemini => Box::new(Gemini::new()),
             Options::AzureOpenAi(options) => Box::new(Azure::at(&self.base_url, options)),
             Options::WorkersAi => Box::new(Workers::at(&self.base_url)),
-            Options::Builtin => return None,
+            Options::Builtin | Options::Plugin => return None,
         })
     }
 }
@@ -148,6 +159,7 @@ impl Options {
             Kind::AzureOpenAi => Self::AzureOpenAi(AzureOptions::default()),
             Kind::WorkersAi => Self::WorkersAi,
             Kind::Builtin => Self::Builtin,
+            Kind::Plugin => Self::Plugin,
         }
     }
 
@@ -159,6 +171,7 @@ impl Options {
             Self::AzureOpenAi(_) => Kind::AzureOpenAi,
             Self::WorkersAi => Kind::WorkersAi,
             Self::Builtin => Kind::Builtin,
+            Self::Plugin => Kind::Plugin,
         }
     }
 
@@ -169,7 +182,7 @@ impl Options {
             Self::Anthropic(options) => options.visit(keys),
             Self::AzureOpenAi(options) => options.visit(keys),
             Self::WorkersAi => workers::visit(keys),
-            Self::Gemini | Self::Builtin => {}
+            Self::Gemini | Self::Builtin | Self::Plugin => {}
         }
     }
 }

@@ -1,9 +1,25 @@
 //! Why no provider gave a reply: one variant for each decision that a caller can make.
 //! The texts hold no key: every error of a try is redacted before it leaves this room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::secrets::MissingSecret;
+
+/// What kind of failure a plugin's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginTrouble {
+    /// There is no such plugin or model, or not yet.
+    Missing,
+    /// Nobody could run it.
+    Busy,
+    /// It took too long.
+    Slow,
+    /// It failed by itself.
+    Failed,
+    /// This server failed; what it says is for the log alone.
+    Host,
+}
 
 /// How the last attempt failed, after everything that the chain allows was tried.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,6 +66,12 @@ pub enum Error {
     /// The pipeline names a provider that the operator's file does not have.
     #[error("there is no provider `{provider}`; add `[providers.{provider}]` to the configuration")]
     UnknownProvider { provider: String },
+    /// A plugin that is a model failed, or is not there.
+    #[error("{cause}")]
+    Plugin { provider: String, trouble: PluginTrouble, cause: Arc<dyn std::error::Error + Send + Sync> },
+    /// A plugin that is a model refused the request; the message is the plugin's own.
+    #[error("{message}")]
+    Refused { provider: String, status: u16, code: String, message: String, retry_after: Option<u32> },
     /// The caller's budget has nothing left for this try.
     #[error("{message}")]
     OverBudget { message: String, remedy: BudgetRemedy, retry_after: Duration },
@@ -76,6 +98,8 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::SecretMissing { .. } => "secret_missing",
             Self::UnknownProvider { .. } => "unknown_provider",
+            Self::Plugin { .. } => "plugin",
+            Self::Refused { .. } => "refused",
             Self::OverBudget { .. } => "over_budget",
             Self::CircuitOpen { .. } => "benched",
         }

@@ -153,6 +153,11 @@ impl Meter {
         self.failed |= matches!(error, DecodeError::Error(..));
     }
 
+    /// Whoever answers does no more work once nobody listens, so that only what came is charged.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+    }
+
     /// Reserves more if the reply is longer than was expected; false if nothing is left.
     pub(super) fn extend(&mut self) -> bool {
         let Some(hold) = &mut self.hold else { return true };

@@ -20,6 +20,7 @@ use super::error::{Error, Phase};
 use super::fit::{Fitted, fitted};
 use super::limits::Limits;
 use super::meter::{self, Meter, Who};
+use super::plugin::{self, PluginVendor};
 use super::providers::builtin;
 use super::received::{Received, ReplyMemory};
 use super::relay::Relay;
@@ -56,6 +57,9 @@ pub(super) trait Call: Request + Sized {
     /// # Errors
     /// If it cannot answer such a request.
     fn builtin(attempt: &Attempt<'_, Self>) -> Result<Self::Reply, Failure>;
+
+    /// The answer of a plugin that is a model.
+    fn plugin(vendor: &PluginVendor, attempt: &Attempt<'_, Self>) -> impl Future<Output = Result<Self::Reply, Failure>> + Send;
 }
 
 impl Provider {
@@ -179,6 +183,13 @@ impl Call for Chat<'_> {
             Failure::from(Error::UnsupportedField { provider, param, message })
         };
         builtin::reply(attempt.model, attempt.request.exchange, attempt.request.mode).map_err(refused)
+    }
+
+    async fn plugin(vendor: &PluginVendor, attempt: &Attempt<'_, Self>) -> Result<Reply, Failure> {
+        let Attempt { model, request: &Chat { exchange, mode }, deadline, others, .. } = *attempt;
+        let (operation, name) = (Self::OPERATION, fallback_name(model));
+        // Boxed: nearly all tries are at providers, and their futures should not be larger for it.
+        Box::pin(vendor.reply(plugin::Asked { model, exchange, mode, operation, deadline, others, name })).await
     }
 
     /// Within the total limit and what is left of the exchange's time.

@@ -220,7 +220,7 @@ impl Stream for Relay {
 }
 
 /// Two limits on one timer, which is moved only when it fires: a read costs a look at the clock and no more.
-struct Clock {
+pub(super) struct Clock {
     sleep: Pin<Box<Sleep>>,
     idle: Duration,
     last_read: Instant,
@@ -230,24 +230,24 @@ struct Clock {
 
 /// Which limit passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Late {
+pub(super) enum Late {
     Idle,
     Deadline,
 }
 
 impl Clock {
-    fn new(idle: Duration, end: Instant) -> Self {
+    pub(super) fn new(idle: Duration, end: Instant) -> Self {
         let now = Instant::now();
         Self { sleep: Box::pin(sleep_until(end.min(now + idle))), idle, last_read: now, end, finishing: false }
     }
 
     /// Notes a read; true if the deadline has passed.
-    fn read(&mut self) -> bool {
+    pub(super) fn read(&mut self) -> bool {
         self.last_read = Instant::now();
         self.last_read >= self.end
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         loop {
             ready!(self.sleep.as_mut().poll(cx));
             let (now, idle) = (Instant::now(), self.last_read + self.idle);

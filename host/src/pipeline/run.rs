@@ -12,8 +12,8 @@ use crate::chat::stream::streamed;
 use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
-use crate::sandbox::{Hook, Plugins, Registry};
-use crate::stages::{Flow, HookStage, RagStage, after, before, complete, retrieve};
+use crate::sandbox::{DoneQueue, Hook, Plugins, Registry};
+use crate::stages::{Flow, HookStage, RagStage, after, along, before, complete, done, retrieve};
 use crate::telemetry::Metrics;
 
 /// Walks exchanges through pipelines.
@@ -22,6 +22,8 @@ pub struct Runner {
     pub knowledge: Arc<Knowledge>,
     pub llm: Arc<Llm>,
     pub metrics: Arc<Metrics>,
+    /// Of plugins that are told of exchanges that are over.
+    pub done: Arc<DoneQueue>,
 }
 
 /// The stages that run for one exchange.
@@ -45,21 +47,34 @@ impl Runner {
     /// # Errors
     /// Why there is no reply; nothing was sent then.
     pub async fn run(&self, pipeline: Arc<Pipeline>, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
-        let plan = plan(&pipeline.definition, toggles)?;
+        let mut plan = plan(&pipeline.definition, toggles)?;
         let plugins = self.registry.snapshot();
+        if let Some(stage) = plan.post_hook {
+            done::begin(stage, &plugins, &exchange, &self.done);
+            // Without a hook on the reply there is nothing that the client has to wait for.
+            plan.post_hook = Some(stage).filter(|stage| !done::is_all(stage, &plugins));
+        }
         plan.check_plugins(&plugins, &self.metrics)?;
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
+        exchange.account.metadata(&exchange.metadata);
         let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.all());
+        // Outside of everything that changes the reply: what is told is what the client got.
         let reply = match reply {
-            Reply::Whole(whole) => Reply::Whole(whole),
+            Reply::Whole(whole) => {
+                match &whole {
+                    Whole::Raw(body) => exchange.account.raw(body),
+                    Whole::Parsed(completion) => exchange.account.whole(completion),
+                }
+                Reply::Whole(whole)
+            }
             Reply::Stream(stream) => Reply::Stream(Session { exchange, plugins, pipeline }.hold(stream)),
         };
         Ok(Outcome { reply, answered_by, attempts, skipped })
     }
 
-    async fn walk(&self, plan: &Plan<'_>, plugins: &Plugins, exchange: Exchange) -> Result<Walked, Error> {
+    async fn walk(&self, plan: &Plan<'_>, plugins: &Arc<Plugins>, exchange: Exchange) -> Result<Walked, Error> {
         // Boxed if a pipeline may do without: every walk's future is as large as the largest of its stages.
         let exchange = match plan.rag {
             Some(stage) => Box::pin(retrieve::run(stage, &self.knowledge, exchange, &self.metrics)).await?,
@@ -69,19 +84,28 @@ impl Runner {
             Some(stage) => Box::pin(before::run(stage, plugins, plan.model(), exchange, &self.metrics)).await?,
             None => Flow::Next(exchange),
         };
-        // Hooks on the reply must see all of it before the client sees any.
-        let mode = |exchange: &Exchange| if exchange.stream && plan.post_hook.is_none() { Mode::Stream } else { Mode::Whole };
+        // A hook that cannot go along with a stream must see all of the reply before the client sees any.
+        let streams = plan.post_hook.is_none_or(|stage| stage.streams(plugins));
+        let mut places = None;
         let (exchange, reply, answered_by) = match flow {
             Flow::Done(exchange, completion) => (exchange, Reply::Whole(Whole::Parsed(completion)), None),
             Flow::Next(exchange) => {
-                let mode = mode(&exchange);
+                let mode = if exchange.stream && streams { Mode::Stream } else { Mode::Whole };
+                if let (Some(stage), Mode::Stream) = (plan.post_hook, mode) {
+                    places = Some(Box::pin(along::places(stage, plugins, &exchange, &self.metrics)).await?);
+                }
                 let (exchange, answer) = complete::run(&plan.definition.llm, &self.llm, mode, exchange).await?;
                 (exchange, answer.reply, Some((answer.provider, answer.model)))
             }
         };
-        let (exchange, reply) = match plan.post_hook {
-            Some(stage) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
-            None => (exchange, reply),
+        let (exchange, reply) = match (plan.post_hook, places, reply) {
+            (Some(_), Some(places), Reply::Stream(stream)) => {
+                let model = answered_by.as_ref().map_or(plan.model(), |(_, model)| model);
+                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics)).await?;
+                (exchange, Reply::Stream(stream))
+            }
+            (Some(stage), _, reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
+            (None, _, reply) => (exchange, reply),
         };
         let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) if exchange.stream => streamed(completion, &exchange),

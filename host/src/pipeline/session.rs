@@ -2,7 +2,8 @@
 //! versions of plugins and of the pipeline that the request began with.
 //!
 //! A reply ends in this order: the use of tokens is reported to the ledger, before the last frame leaves its provider's stream; then the
-//! session ends with the stream; then the request's log line is written. A client that leaves drops the stream, with the same order.
+//! session ends with the stream; then the request's log line is written, and its account is told (`chat/account.rs`). A client that leaves drops
+//! the stream, with the same order.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,13 +26,13 @@ pub struct Session {
 struct Held {
     /// Dropped first: the provider's stream reports what was used.
     frames: FrameStream,
-    _session: Session,
+    session: Session,
 }
 
 impl Session {
     /// `reply`, with this session alive until its stream is dropped.
     pub(super) fn hold(self, reply: ReplyStream) -> ReplyStream {
-        reply.through(|frames| Box::pin(Held { frames, _session: self }))
+        reply.through(|frames| Box::pin(Held { frames, session: self }))
     }
 }
 
@@ -39,6 +40,10 @@ impl Stream for Held {
     type Item = Result<Frames, StreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.frames.as_mut().poll_next(cx)
+        let next = self.frames.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(Ok(frames))) = &next {
+            self.session.exchange.account.frames(frames);
+        }
+        next
     }
 }

@@ -16,13 +16,14 @@ use super::capability::{Capability, Given, LinkError, Ports};
 use super::compile::Cache;
 use super::exports::{Exports, imports_differ};
 use super::inspect::inspect;
+use super::models::Models;
 use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::settings::{Live, told};
 use super::store::State;
-use super::{Exhausted, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
+use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -44,7 +45,8 @@ pub(super) struct Admission {
     shared: Arc<Shared>,
     pub(super) cache: Arc<Cache>,
     pub(super) configs: BTreeMap<String, PluginConfig>,
-    calls_per_plugin: usize,
+    /// Of one plugin: hook calls at once, and stream hooks.
+    per_plugin: (usize, usize),
     limits: ServerLimits,
     capabilities: &'static [Capability],
     pub(super) ports: Ports,
@@ -65,16 +67,8 @@ impl Admission {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasi_http::link_types(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
-        Ok(Self {
-            shared,
-            cache: Arc::new(cache),
-            configs,
-            calls_per_plugin: limits.calls_per_plugin as usize,
-            limits,
-            capabilities,
-            ports,
-            linker,
-        })
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
     }
 
     /// Looks at the bytes without compiling them. `stem` is the file's name without `.wasm`.
@@ -122,13 +116,27 @@ impl Admission {
         }
         let name = description.as_ref().map_or(stem, |d| &d.name);
         let own = self.configs.get(name).cloned().unwrap_or_default();
-        let exports = self.link(component, &looked.wanted, name, &own)?.into();
+        let exports = Arc::new(self.link(component, &looked.wanted, name, &own)?);
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
-        let (limits, pace) = looked.copies.bounds(own.limits);
-        let callee = Callee::new(name.into(), version.into(), limits, settings, self.calls_per_plugin, pace, self.shared.clone());
+        let ((limits, pace), (_, answers_pace)) = (looked.copies.bounds(own.limits), looked.copies.bounds(own.limits));
+        let callee = Callee::new(name.into(), version.into(), limits, settings, self.per_plugin, pace, self.shared.clone());
+        let model = exports.model.map(|functions| {
+            let answers = callee.of_model(self.limits.model_calls_per_plugin as usize, answers_pace);
+            Models::new(answers, functions, self.limits.models_per_plugin)
+        });
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
-        Ok(Plugin { callee, summary, config_schema, hash: hash.into(), exports, wanted: looked.wanted.clone(), copies: looked.copies, own })
+        let (hash, wanted, copies) = (hash.into(), looked.wanted.clone(), looked.copies);
+        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, own };
+        match plugin.ask_models().await {
+            Ok(()) => Ok(plugin),
+            // What it needs for its list may come later.
+            Err(Fault { kind: FaultKind::Reported(why), .. }) => {
+                tracing::warn!(plugin = plugin.name(), why, "the plugin cannot say yet which models it has; it is asked again later");
+                Ok(plugin)
+            }
+            Err(fault) => Err(refusal(&fault)),
+        }
     }
 
     /// The same with other decisions of the operator's about plugins.
@@ -136,11 +144,13 @@ impl Admission {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
-        Self { shared, cache, configs, calls_per_plugin: limits.calls_per_plugin as usize, limits, capabilities, ports, linker }
+        let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
+        Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
     }
 
     /// The plugin as the operator wants it now, if that is other than when it was linked. Nothing is compiled and the component is not asked
-    /// again who it is. If what the file says of its settings does not fit, it goes on with those that it had, and the refusal is beside it.
+    /// again who it is; if it is a model, it is to be asked again which models it has. If what the file says of its settings does not fit, it
+    /// goes on with those that it had, and the refusal is beside it.
     ///
     /// # Errors
     /// Why it may no longer serve, for example because it imports what is no longer granted.
@@ -152,7 +162,7 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
-        let Plugin { callee, summary, config_schema, hash, wanted, copies, .. } = plugin;
+        let Plugin { callee, model, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let before = || callee.settings.clone();
         let (settings, refusal) = match (own.config != plugin.own.config).then(|| self.settings(name, &own, config_schema.as_deref())) {
@@ -160,8 +170,13 @@ impl Admission {
             Some(Ok(settings)) => (Arc::new(settings), None),
             Some(Err(refusal)) => (before(), Some(refusal)),
         };
-        let callee = callee.renewed(copies.bounds(own.limits).0, settings, self.calls_per_plugin, &self.shared);
-        Ok(Some((Plugin { callee, summary, config_schema, hash, exports, wanted: wanted.clone(), copies: *copies, own }, refusal)))
+        let (limits, wanted, copies) = (copies.bounds(own.limits).0, wanted.clone(), *copies);
+        let model = model.as_ref().map(|models| {
+            let calls = self.limits.model_calls_per_plugin as usize;
+            models.renewed(models.callee.renewed(limits, settings.clone(), (calls, None), &self.shared), self.limits.models_per_plugin)
+        });
+        let callee = callee.renewed(limits, settings, (self.per_plugin.0, Some(self.per_plugin.1)), &self.shared);
+        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -215,8 +230,8 @@ impl Admission {
         let (mut limits, pace) = copies.bounds(own.limits);
         // No request waits for it, and the machine may be busy with those that do not.
         limits.time *= DESCRIBE_TIMES;
-        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), 1, pace, self.shared.clone());
-        let call = callee.call_at_load(Hook::Describe);
+        let callee = Callee::new(guess.into(), "unknown".into(), limits, Live::none(), (1, 0), pace, self.shared.clone());
+        let call = callee.call_of_host(Hook::Describe, "load");
         let called = match call.guest().await {
             Ok(guest) => {
                 let work = async move {
@@ -231,12 +246,17 @@ impl Admission {
             }
             Err(fault) => Err(fault),
         };
-        called.map(Some).map_err(|fault| match fault.kind {
-            FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-                Refusal::Transient(short(&fault.to_string()))
-            }
-            _ => fault.to_string().into(),
-        })
+        called.map(Some).map_err(|fault| refusal(&fault))
+    }
+}
+
+/// Why a plugin whose call failed while it was admitted is refused; what may be the machine's fault is tried again.
+fn refusal(fault: &Fault) -> Refusal {
+    match fault.kind {
+        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
+            Refusal::Transient(short(&fault.to_string()))
+        }
+        _ => fault.to_string().into(),
     }
 }
 

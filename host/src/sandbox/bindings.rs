@@ -16,5 +16,5 @@ wasmtime::component::bindgen!({
 });
 
 // `self::`: rustdoc passes this crate to its tests under the same name.
-pub(super) use self::cofferdam::hooks::{kv, log, metrics, shapes as types};
-pub(super) use exports::cofferdam::hooks::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
+pub(super) use self::cofferdam::hooks::{kv, log, metrics, reply, shapes as types};
+pub(super) use exports::cofferdam::hooks::{embedder, model, plugin, post_hook, pre_hook, stream_hook};

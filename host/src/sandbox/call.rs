@@ -2,13 +2,15 @@
 //! Whatever a guest does, a call ends within its limits, and its store is dropped before the caller sees the outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use super::capability::http::budgets;
-use super::capability::log::{Log, harmless};
+use super::capability::log::Log;
+use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::errands::Errands;
@@ -24,19 +26,35 @@ use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
 use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
 
-/// Bytes of a guest's own text that a fault keeps.
-const TEXT_BYTES: usize = 500;
+/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
+const DONE_PATIENCE: u32 = 30;
 
 /// What all plugins share.
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) permits: Shares,
     pub(super) memory: Arc<Budget>,
+    /// Places of stream hooks, which live as long as their replies, and the memory of their instances.
+    pub(super) streams: Shares,
+    pub(super) streams_memory: Arc<Budget>,
+    pub(super) stream_buffer: usize,
+    /// Calls of stream hooks that run now: their places do not tell.
+    pub(super) pushes: Arc<AtomicUsize>,
+    /// Places of models, whose instances live as long as their replies, and the memory of those instances.
+    pub(super) models: Shares,
+    pub(super) models_memory: Arc<Budget>,
+    pub(super) done: Background,
     pub(super) queue_time: Duration,
     pub(super) starve_time: Duration,
     pub(super) guests: Arc<Guests>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What calls that nobody waits for have of their own, so that they take none of what requests need.
+pub(super) struct Background {
+    pub(super) permits: Shares,
+    pub(super) memory: Arc<Budget>,
 }
 
 /// Who is called: what all calls of one plugin have in common.
@@ -46,10 +64,16 @@ pub(super) struct Callee {
     pub(super) limits: Limits,
     pub(super) settings: Arc<Live>,
     /// This plugin's own permits, so that it leaves some to the others; divided between clients, as those of all plugins are.
-    permits: Shares,
+    pub(super) permits: Shares,
+    /// Those of all plugins for calls of this kind, and their memory.
+    all: Shares,
+    memory: Arc<Budget>,
     pace: Arc<Pace>,
-    figures: PluginFigures,
-    shared: Arc<Shared>,
+    /// The same of its stream hooks.
+    pub(super) streams: Shares,
+    pub(super) stream_pace: Arc<Pace>,
+    pub(super) figures: PluginFigures,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What a call that ended well came to.
@@ -61,13 +85,14 @@ pub(super) trait Verdict {
 /// One call on its way, as its caller holds it.
 pub(super) struct Call<'a> {
     callee: &'a Callee,
-    env: Arc<CallEnv>,
+    pub(super) env: Arc<CallEnv>,
 }
 
 /// The same call's guest, which may go to another thread. Its permits are given back when nothing of it is left.
 pub(super) struct Guest {
     env: Arc<CallEnv>,
     shared: Arc<Shared>,
+    memory: Arc<Budget>,
     permits: [Share; 2],
 }
 
@@ -96,36 +121,96 @@ pub(super) struct Checked<U> {
 impl Shared {
     /// The same engine, threads and permits under other limits.
     pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
-        let Self { engine, permits, memory, guests, ticker, metrics, .. } = self;
-        memory.resize(limits.memory);
-        let (engine, permits, memory) = (engine.clone(), permits.clone(), memory.clone());
-        let (guests, ticker, metrics) = (guests.clone(), ticker.clone(), metrics.clone());
-        Self { engine, permits, memory, queue_time: limits.queue_time, starve_time: limits.starve_time, guests, ticker, metrics }
+        self.memory.resize(limits.memory);
+        self.streams_memory.resize(limits.streams_memory);
+        self.models_memory.resize(limits.model_memory);
+        self.done.memory.resize(limits.done_memory);
+        Self {
+            engine: self.engine.clone(),
+            permits: self.permits.clone(),
+            memory: self.memory.clone(),
+            streams: self.streams.clone(),
+            streams_memory: self.streams_memory.clone(),
+            stream_buffer: limits.stream_buffer,
+            pushes: self.pushes.clone(),
+            models: self.models.clone(),
+            models_memory: self.models_memory.clone(),
+            done: Background { permits: self.done.permits.clone(), memory: self.done.memory.clone() },
+            queue_time: limits.queue_time,
+            starve_time: limits.starve_time,
+            guests: self.guests.clone(),
+            ticker: self.ticker.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// How long a call of that hook may be without a thread.
+    fn starve_time(&self, hook: Hook) -> Duration {
+        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
+        self.starve_time.saturating_mul(times)
     }
 }
 
 impl Callee {
-    /// `calls` is how many may run at once, and `pace` where they run.
+    /// `calls` is how many may run at once, `streams` how many replies its stream hook may go along with, and `pace` where they run.
     pub(super) fn new(
         name: Arc<str>,
         version: Arc<str>,
         limits: Limits,
         settings: Live,
-        calls: usize,
+        (calls, streams): (usize, usize),
         pace: Pace,
         shared: Arc<Shared>,
     ) -> Self {
-        let figures = shared.metrics.plugin(&name);
-        let (settings, pace) = (Arc::new(settings), Arc::new(pace));
-        Self { name, version, limits, settings, permits: Shares::new(calls), pace, figures, shared }
+        let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
+        let (permits, streams) = (Shares::new(calls), Shares::new(streams));
+        let (all, memory) = (shared.permits.clone(), shared.memory.clone());
+        let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
+        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_pace, figures, shared }
     }
 
-    /// The same plugin under other limits: its calls under way and its pace count for both.
-    pub(super) fn renewed(&self, limits: Limits, settings: Arc<Live>, calls: usize, shared: &Arc<Shared>) -> Self {
-        let Self { name, version, permits, pace, figures, .. } = self;
-        permits.resize(calls);
-        let (permits, pace, figures) = (permits.clone(), Arc::clone(pace), figures.clone());
-        Self { name: name.clone(), version: version.clone(), limits, settings, permits, pace, figures, shared: shared.clone() }
+    /// The same plugin as a model: its calls last as long as their replies, so that they have places and memory of their own.
+    pub(super) fn of_model(&self, calls: usize, pace: Pace) -> Self {
+        Self {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            limits: self.limits,
+            settings: self.settings.clone(),
+            permits: Shares::new(calls),
+            all: self.shared.models.clone(),
+            memory: self.shared.models_memory.clone(),
+            pace: Arc::new(pace),
+            streams: self.streams.clone(),
+            stream_pace: self.stream_pace.clone(),
+            figures: self.figures.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// The same plugin under other limits: its calls under way and its pace count for both. None of `streams` leaves them as they are.
+    pub(super) fn renewed(
+        &self,
+        limits: Limits,
+        settings: Arc<Live>,
+        (calls, streams): (usize, Option<usize>),
+        shared: &Arc<Shared>,
+    ) -> Self {
+        self.permits.resize(calls);
+        streams.into_iter().for_each(|streams| self.streams.resize(streams));
+        Self {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            limits,
+            settings,
+            permits: self.permits.clone(),
+            all: self.all.clone(),
+            memory: self.memory.clone(),
+            pace: self.pace.clone(),
+            streams: self.streams.clone(),
+            stream_pace: self.stream_pace.clone(),
+            figures: self.figures.clone(),
+            shared: shared.clone(),
+        }
     }
 
     /// Whether its calls have these in common with those of the other plugins.
@@ -133,18 +218,33 @@ impl Callee {
         Arc::ptr_eq(&self.shared, shared)
     }
 
+    /// What calls that nobody waits for have of their own.
+    pub(super) fn background(&self) -> &Background {
+        &self.shared.done
+    }
+
+    /// A call of its done-hook, for an exchange that is over.
+    pub(super) fn call_afterwards(&self, request: &RequestId, client: &Client, http_calls: Arc<Calls>) -> Call<'_> {
+        self.call_of(Hook::Done, request, client.clone(), Some(http_calls), None)
+    }
+
     /// A call for an exchange, whose clocks start when it runs.
     pub(super) fn call(&self, hook: Hook, exchange: &Exchange) -> Call<'_> {
+        self.answering(hook, exchange, None)
+    }
+
+    /// The same of a call that writes an answer to `reply`.
+    pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
         let http_calls = budgets::of(&self.name, &exchange.kept);
-        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls))
+        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls), reply)
     }
 
-    /// A call of the host's own, while the plugin is admitted.
-    pub(super) fn call_at_load(&self, hook: Hook) -> Call<'_> {
-        self.call_of(hook, &"load".into(), Client::Host, None)
+    /// A call of the host's own, for no exchange.
+    pub(super) fn call_of_host(&self, hook: Hook, why: &str) -> Call<'_> {
+        self.call_of(hook, &why.into(), Client::Host, None, None)
     }
 
-    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>) -> Call<'_> {
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>, reply: Option<Reply>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
@@ -156,8 +256,9 @@ impl Callee {
             figures: self.figures.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
-            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time)),
+            clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
             errands: Errands::default(),
+            reply,
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -170,18 +271,28 @@ impl Call<'_> {
     /// # Errors
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self) -> Result<Guest, Fault> {
-        let (Callee { permits: own, shared, .. }, client) = (self.callee, &self.env.client);
-        let at_once = own.take(client, 1).and_then(|own| Some([own, shared.permits.take(client, 1)?]));
-        let permits = match at_once {
-            Some(permits) => permits,
-            None => {
-                // The plugin's own permit first: a call that waits for it must not hold one that others could use.
-                let both = async { [own.wait(client, 1).await, shared.permits.wait(client, 1).await] };
-                tokio::time::timeout(shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))?
-            }
-        };
+        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+        let permits = self.permits(own, all).await?;
         shared.ticker.wake();
-        Ok(Guest { env: self.env.clone(), shared: shared.clone(), permits })
+        Ok(Guest { env: self.env.clone(), shared: shared.clone(), memory: memory.clone(), permits })
+    }
+
+    /// One unit of the plugin's own and one of all plugins'.
+    pub(super) async fn permits(&self, own: &Shares, all: &Shares) -> Result<[Share; 2], Fault> {
+        let client = &self.env.client;
+        if let Some(permits) = own.take(client, 1).and_then(|own| Some([own, all.take(client, 1)?])) {
+            return Ok(permits);
+        }
+        // The plugin's own permit first: a call that waits for it must not hold one that others could use.
+        let both = async { [own.wait(client, 1).await, all.wait(client, 1).await] };
+        tokio::time::timeout(self.callee.shared.queue_time, both).await.map_err(|_| self.failed(FaultKind::Busy))
+    }
+
+    /// The guest of a call that nobody waits for, which has its permits: one of the plugin's and one of all calls of its kind.
+    pub(super) fn background(&self, permits: [Share; 2]) -> Guest {
+        let shared = &self.callee.shared;
+        shared.ticker.wake();
+        Guest { env: self.env.clone(), shared: shared.clone(), memory: shared.done.memory.clone(), permits }
     }
 
     /// Lets `work`, which runs the guest and checks what it returned, have its turns, and records the call. `bytes` is what the guest is handed.
@@ -200,9 +311,13 @@ impl Call<'_> {
     {
         let Callee { name, pace, shared, figures, .. } = self.callee;
         self.env.clocks.start();
-        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, (&**pace, bytes), work).await;
+        // A call that nobody waits for says nothing of how long requests wait for the plugin.
+        let pace = (self.env.hook != Hook::Done).then_some(pace);
+        let ((input, checked), place) = shared.guests.run(name, &self.env.clocks, pace.map(|pace| (&**pace, bytes)), work).await;
         let Checked { verdict, span, spent, fuel, peak_memory, check } = checked;
-        pace.ran(place, spent.running + check, bytes);
+        if let Some(pace) = pace {
+            pace.ran(place, spent.running + check, bytes);
+        }
         let call = HookCall {
             hook: self.env.hook.word(),
             outcome: verdict.as_ref().map_or_else(FaultKind::word, U::word),
@@ -215,62 +330,32 @@ impl Call<'_> {
         };
         plugin_done(&span, &call);
         figures.call(&call);
-        self.report_dropped_lines();
-        (input, verdict.map_err(|kind| self.fault(kind)))
+        self.env.report_dropped_lines(figures);
+        (input, verdict.map_err(|kind| self.env.fault(kind)))
     }
 
     /// A fault found before the guest ran, which counts all the same.
     pub(super) fn failed(&self, kind: FaultKind) -> Fault {
         self.callee.figures.call(&HookCall { hook: self.env.hook.word(), outcome: kind.word(), ..HookCall::default() });
-        self.fault(kind)
-    }
-
-    fn report_dropped_lines(&self) {
-        let dropped = self.env.log.dropped();
-        if dropped > 0 {
-            let (plugin, request) = (&*self.env.plugin, &*self.env.request);
-            tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
-            self.callee.figures.log_dropped(dropped);
-        }
-    }
-
-    /// A guest's text in it is cut and made harmless, because it goes to the log and to the client.
-    fn fault(&self, kind: FaultKind) -> Fault {
-        let kind = match kind {
-            FaultKind::Reported(text) => FaultKind::Reported(harmless(&text, TEXT_BYTES)),
-            FaultKind::Trapped(text) => FaultKind::Trapped(harmless(&text, TEXT_BYTES)),
-            FaultKind::Invalid(text) => FaultKind::Invalid(harmless(&text, TEXT_BYTES)),
-            other => other,
-        };
-        Fault { plugin: self.env.plugin.clone(), version: self.env.version.clone(), hook: self.env.hook, kind }
+        self.env.fault(kind)
     }
 }
 
 impl Guest {
     /// Runs `hook` in a fresh store under all limits; the store is gone when this returns. Dropping the future ends the guest.
     pub(super) async fn run<T>(self, hook: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>) -> Ran<T> {
-        let Self { env, shared, permits } = self;
+        let Self { env, shared, memory, permits } = self;
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let mut store = match store(&shared.engine, &shared.memory, env.clone()) {
+        let mut store = match store(&shared.engine, &memory, env.clone()) {
             Ok(store) => store,
             Err(error) => {
                 let result = Err(FaultKind::Host(format!("{error:#}")));
                 return Ran { env, result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
             }
         };
-        let result = env.clocks.bound(env.errands.beside(hook(&mut store)).instrument(span.clone())).await;
+        let result = env.bound(hook(&mut store).instrument(span.clone())).await;
         let spent = env.clocks.spent();
-        let result = match result {
-            Err(Over::Limit(limit)) => Err(FaultKind::Exhausted(limit)),
-            Err(Over::Starved) => Err(FaultKind::Busy),
-            Ok(Err(error)) => Err(why(&error, store.data().limiter.denied, &env.limits)),
-            Ok(Ok(value)) => Ok(value),
-        };
-        let fuel = match &result {
-            // After running out, the store's own count is known to be too low.
-            Err(FaultKind::Exhausted(Exhausted::Fuel(all))) => *all,
-            _ => env.limits.fuel - store.get_fuel().unwrap_or(0),
-        };
+        let (result, fuel) = judged(result, &store, &env.limits);
         let peak_memory = store.data().limiter.memory();
         drop(store);
         // What a guest returned is checked at the guest's expense too: much of it on its own thread.
@@ -292,6 +377,22 @@ impl<T> Ran<T> {
     }
 }
 
+/// What a guest that has ended came to, and the fuel that it took.
+pub(super) fn judged<T>(result: Result<wasmtime::Result<T>, Over>, store: &Store<State>, limits: &Limits) -> (Result<T, FaultKind>, u64) {
+    let result = match result {
+        Err(Over::Limit(limit)) => Err(FaultKind::Exhausted(limit)),
+        Err(Over::Starved) => Err(FaultKind::Busy),
+        Ok(Err(error)) => Err(why(&error, store.data().limiter.denied, limits)),
+        Ok(Ok(value)) => Ok(value),
+    };
+    let fuel = match &result {
+        // After running out, the store's own count is known to be too low.
+        Err(FaultKind::Exhausted(Exhausted::Fuel(all))) => *all,
+        _ => limits.fuel - store.get_fuel().unwrap_or(0),
+    };
+    (result, fuel)
+}
+
 /// What an error of wasmtime's means: whose failure it is.
 fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> FaultKind {
     match denied {
@@ -299,6 +400,10 @@ fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> Faul
         Some(Denied::Shared) => return FaultKind::Busy,
         None if error.is::<PoolConcurrencyLimitError>() => return FaultKind::Busy,
         None => {}
+    }
+    // A host function says itself what went wrong.
+    if let Some(kind) = error.downcast_ref::<FaultKind>() {
+        return kind.clone();
     }
     let text = error.root_cause().to_string();
     match error.downcast_ref::<Trap>() {

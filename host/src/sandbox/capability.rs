@@ -8,6 +8,7 @@ pub mod kv;
 pub(super) mod log;
 pub(super) mod metrics;
 mod outcome;
+pub(super) mod reply;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -85,6 +86,12 @@ pub(super) const ALL: &[Capability] = &[
         link: |to, _| Ok(config::link(to, |state| &state.env.settings)?),
     },
     Capability { name: "metrics", interface: metrics::INTERFACE, grant: None, link: |to, _| Ok(metrics::link(to, |state| &state.env)?) },
+    Capability {
+        name: "reply",
+        interface: reply::INTERFACE,
+        grant: None,
+        link: |to, _| Ok(reply::link(to, |state| reply::View { reply: state.env.reply.as_ref(), clocks: &state.env.clocks })?),
+    },
     Capability {
         name: "kv",
         interface: kv::INTERFACE,

@@ -61,12 +61,24 @@ struct Reading {
     spent: Spent,
     since: Instant,
     phase: Phase,
-    /// Waits of the host's on its behalf: of a host function that it is in, or of requests that it sent and has no reply to.
-    waits: u32,
+    /// It is inside a host function that waits.
+    waits: Waits,
+    /// What goes on for it while it does not wait in a host function, such as requests that it sent and has no reply to.
+    under_way: u32,
     /// It was woken during the turn that runs now.
     woken: bool,
     /// When the last turn began.
     turn: Instant,
+}
+
+/// For what a call waits that is inside a host function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Not,
+    /// For what the host does on its behalf.
+    ForHost,
+    /// For a client that takes a reply slowly: no clock counts it.
+    ForClient,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +94,7 @@ impl Clocks {
     /// Clocks that stand still until `start`. `starve_time` is all plugins'.
     pub(super) fn new(limits: &Limits, starve_time: Duration) -> Self {
         let now = Instant::now();
-        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: 0, woken: false, turn: now };
+        let reading = Reading::begun(now);
         Self {
             time: limits.time,
             wait: limits.wait,
@@ -96,6 +108,15 @@ impl Clocks {
     /// The call can run from now on. The time since `new`, in which it may have waited for its permits, has a limit of its own.
     pub(super) fn start(&self) {
         self.reading().since = Instant::now();
+    }
+
+    /// As `start`, for the next call of the same instance: all readings begin anew.
+    pub(super) fn again(&self) {
+        self.measured.store(false, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut reading = self.reading();
+        // What was under way ends by itself.
+        *reading = Reading { under_way: reading.under_way, ..Reading::begun(now) };
     }
 
     /// From now on its turns are charged by the processor's clock, as they must be on a thread of the guests'.
@@ -132,23 +153,29 @@ impl Clocks {
 
     /// Awaits what a host function waits for, on the clock of waiting.
     pub(super) async fn waiting<T>(&self, work: impl Future<Output = T>) -> T {
-        let _switched = Waiting::begin(self);
+        let _switched = Waiting::begin(self, Waits::ForHost);
+        work.await
+    }
+
+    /// Awaits a client that takes a reply slowly. No clock counts that, so that `work` must end by itself, by the request's deadline.
+    pub(super) async fn for_client<T>(&self, work: impl Future<Output = T>) -> T {
+        let _switched = Waiting::begin(self, Waits::ForClient);
         work.await
     }
 
     /// Has the guest's sleep count as waiting until what this gives is dropped, wherever that is.
-    pub(super) fn begin_waiting(self: &Arc<Self>) -> Waits {
-        self.reading().waits += 1;
-        Waits(self.clone())
+    pub(super) fn begin_waiting(self: &Arc<Self>) -> UnderWay {
+        self.reading().under_way += 1;
+        UnderWay(self.clone())
     }
 
-    fn end_waiting(&self) {
+    fn end_under_way(&self) {
         let mut reading = self.reading();
         let asleep = reading.phase == Phase::Asleep;
         if asleep {
             reading.charge(Instant::now());
         }
-        reading.waits -= 1;
+        reading.under_way -= 1;
         drop(reading);
         // It may go on sleeping, for less time than it might have waited.
         if asleep {
@@ -227,13 +254,17 @@ impl Clocks {
         if running >= self.time {
             return Err(Over::Limit(Exhausted::Time(self.time)));
         }
-        if reading.waits > 0 && waiting >= self.wait {
+        if reading.waits() == Waits::ForHost && waiting >= self.wait {
             return Err(Over::Limit(Exhausted::Wait(self.wait)));
         }
         if starved > self.starve_time {
             return Err(Over::Starved);
         }
-        let left = if reading.waits > 0 { self.wait - waiting } else { self.time - running };
+        let left = match reading.waits() {
+            Waits::Not => self.time - running,
+            Waits::ForHost => self.wait - waiting,
+            Waits::ForClient => return Ok(None),
+        };
         Ok((reading.phase == Phase::Asleep).then(|| reading.since + left))
     }
 
@@ -264,15 +295,37 @@ impl Wake for Clocks {
 }
 
 impl Reading {
+    fn begun(now: Instant) -> Self {
+        Self { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, under_way: 0, woken: false, turn: now }
+    }
+
+    /// For what it waits if it is asleep.
+    fn waits(&self) -> Waits {
+        if self.waits == Waits::Not && self.under_way > 0 { Waits::ForHost } else { self.waits }
+    }
+
     /// Charges the time between two turns.
     fn charge(&mut self, now: Instant) {
         let more = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Ready => self.spent.starved += more,
-            Phase::Asleep if self.waits > 0 => self.spent.waiting += more,
-            Phase::Asleep | Phase::Turn => self.spent.running += more,
+            Phase::Asleep => match self.waits() {
+                Waits::Not => self.spent.running += more,
+                Waits::ForHost => self.spent.waiting += more,
+                Waits::ForClient => {}
+            },
+            Phase::Turn => self.spent.running += more,
         }
         self.since = now;
+    }
+}
+
+/// Stands for one thing that goes on for a guest.
+pub(super) struct UnderWay(Arc<Clocks>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end_under_way();
     }
 }
 
@@ -287,24 +340,15 @@ impl Spent {
 struct Waiting<'a>(&'a Clocks);
 
 impl<'a> Waiting<'a> {
-    fn begin(clocks: &'a Clocks) -> Self {
-        clocks.reading().waits += 1;
+    fn begin(clocks: &'a Clocks, waits: Waits) -> Self {
+        clocks.reading().waits = waits;
         Self(clocks)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.end_waiting();
-    }
-}
-
-/// Stands for one wait for something that goes on while the guest does.
-pub(super) struct Waits(Arc<Clocks>);
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.0.end_waiting();
+        self.0.reading().waits = Waits::Not;
     }
 }
 
@@ -403,6 +447,18 @@ mod tests {
             let running = if expected.is_ok() { TIME / 2 } else { TIME };
             assert_eq!((ended, clocks.spent()), (expected, spent(running, TIME * 2, Duration::ZERO)), "{sleep:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_waits_for_a_slow_client_uses_up_no_limit() {
+        let clocks = clocks();
+        let guest = async {
+            sleeps(TIME / 2).await;
+            clocks.for_client(sleeps(WAIT * 100)).await;
+            waits(&clocks, WAIT / 2).await;
+        };
+        assert_eq!(clocks.bound(guest).await, Ok(()));
+        assert_eq!(clocks.spent(), spent(TIME / 2, WAIT / 2, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,9 +31,10 @@ pub(super) struct Kind {
 pub(super) const PLUGIN: Kind = Kind { interface: "plugin", export: "cofferdam:hooks/plugin@0.2.0", hook: Some(Hook::Describe) };
 pub(super) const PRE_HOOK: Kind = Kind { interface: "pre-hook", export: "cofferdam:hooks/pre-hook@0.2.0", hook: Some(Hook::Pre) };
 pub(super) const POST_HOOK: Kind = Kind { interface: "post-hook", export: "cofferdam:hooks/post-hook@0.2.0", hook: Some(Hook::Post) };
-pub(super) const STREAM_HOOK: Kind = Kind { interface: "stream-hook", export: "cofferdam:hooks/stream-hook@0.2.0", hook: None };
-pub(super) const DONE_HOOK: Kind = Kind { interface: "done-hook", export: "cofferdam:hooks/done-hook@0.2.0", hook: None };
-pub(super) const MODEL: Kind = Kind { interface: "model", export: "cofferdam:hooks/model@0.2.0", hook: None };
+pub(super) const STREAM_HOOK: Kind =
+    Kind { interface: "stream-hook", export: "cofferdam:hooks/stream-hook@0.2.0", hook: Some(Hook::Stream) };
+pub(super) const DONE_HOOK: Kind = Kind { interface: "done-hook", export: "cofferdam:hooks/done-hook@0.2.0", hook: Some(Hook::Done) };
+pub(super) const MODEL: Kind = Kind { interface: "model", export: "cofferdam:hooks/model@0.2.0", hook: Some(Hook::Answer) };
 pub(super) const EMBEDDER: Kind = Kind { interface: "embedder", export: "cofferdam:hooks/embedder@0.2.0", hook: None };
 
 /// Every interface that a component may export.

@@ -100,13 +100,13 @@ pub(super) fn check_json(text: &[u8]) -> Result<(), serde_json::Error> {
 }
 
 /// A text that claims to be JSON.
-fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn value(text: String, what: &str) -> Checked<crate::chat::Json> {
     valid(&text, what)?;
     kept(text, what)
 }
 
 /// A text that claims to be a JSON object.
-fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
+pub(super) fn object(text: String, what: &str) -> Checked<crate::chat::Json> {
     if valid(&text, what)? != Shape::Object {
         return Err(format!("{what} is no JSON object"));
     }

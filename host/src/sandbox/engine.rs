@@ -23,7 +23,7 @@ const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 /// Without the kernel's page-map scan, all memory that is kept is cleared on each drop, so little is kept.
 const KEEP_RESIDENT_BYTES_WITHOUT_SCAN: usize = 64 << 10;
 
-/// Builds the engine with a pool for `calls` calls at once.
+/// Builds the engine with a pool for `calls` instances at once, those of stream hooks included.
 ///
 /// # Errors
 /// This machine cannot run it, e.g. because there is no address space for a single slot.

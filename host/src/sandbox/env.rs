@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use super::capability::log::Log;
-use super::clocks::Clocks;
+use super::capability::log::{Log, harmless};
+use super::capability::reply::Reply;
+use super::clocks::{Clocks, Over};
 use super::errands::Errands;
 use super::settings::Texts;
-use super::{Hook, Limits};
+use super::{Fault, FaultKind, Hook, Limits};
 use crate::chat::{Client, RequestId};
 use crate::outbound::Calls;
 use crate::telemetry::PluginFigures;
+
+/// Bytes of a guest's own text that a fault keeps.
+const TEXT_BYTES: usize = 500;
 
 /// One call's environment.
 pub(super) struct CallEnv {
@@ -30,4 +34,36 @@ pub(super) struct CallEnv {
     pub(super) clocks: Arc<Clocks>,
     /// What the host does for the guest while the guest goes on.
     pub(super) errands: Errands,
+    /// Where a model writes its answer; other calls have none.
+    pub(super) reply: Option<Reply>,
+}
+
+impl CallEnv {
+    /// Drives the guest, and beside it what the host does for it, as `Clocks::bound` says.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    pub(super) async fn bound<T>(&self, guest: impl Future<Output = T>) -> Result<T, Over> {
+        self.clocks.bound(self.errands.beside(guest)).await
+    }
+
+    /// A guest's text in it is cut and made harmless, because it goes to the log and to the client.
+    pub(super) fn fault(&self, kind: FaultKind) -> Fault {
+        let kind = match kind {
+            FaultKind::Reported(text) => FaultKind::Reported(harmless(&text, TEXT_BYTES)),
+            FaultKind::Trapped(text) => FaultKind::Trapped(harmless(&text, TEXT_BYTES)),
+            FaultKind::Invalid(text) => FaultKind::Invalid(harmless(&text, TEXT_BYTES)),
+            other => other,
+        };
+        Fault { plugin: self.plugin.clone(), version: self.version.clone(), hook: self.hook, kind }
+    }
+
+    pub(super) fn report_dropped_lines(&self, figures: &PluginFigures) {
+        let dropped = self.log.dropped();
+        if dropped > 0 {
+            let (plugin, request) = (&*self.plugin, &*self.request);
+            tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
+            figures.log_dropped(dropped);
+        }
+    }
 }

@@ -7,14 +7,15 @@ use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, I
 
 use super::FaultKind;
 use super::bindings::types::{Context, Delta, HookError};
-use super::bindings::{done_hook, embedder, model, plugin, post_hook, pre_hook, stream_hook};
+use super::bindings::{embedder, model, plugin, post_hook, pre_hook, stream_hook};
 use super::capability::log::harmless;
 use super::contract::{self, Kind};
+use super::done;
 use super::handler::Handler;
 use super::handler::answered::Answer;
 use super::handler::asked::Asked;
 use super::refusal::Refusal;
-use super::shapes::{Reply, Request};
+use super::shapes::{Question, Reply, Request};
 use super::store::State;
 
 /// Bytes of the linker's words in a refusal: they may hold names that the component chose, and the remedy stands behind them.
@@ -27,8 +28,8 @@ pub(super) struct Exports {
     pub(super) pre_hook: Option<Function>,
     pub(super) post_hook: Option<Function>,
     pub(super) stream_hook: Option<stream_hook::GuestIndices>,
-    pub(super) done_hook: Option<done_hook::GuestIndices>,
-    pub(super) model: Option<model::GuestIndices>,
+    pub(super) done_hook: Option<Function>,
+    pub(super) model: Option<Model>,
     pub(super) embedder: Option<embedder::GuestIndices>,
     /// Which stands for both hooks.
     pub(super) handler: Option<Handler>,
@@ -37,6 +38,13 @@ pub(super) struct Exports {
 /// A hook's one function, which is called with borrowed views in place of the generated types.
 #[derive(Clone, Copy)]
 pub(super) struct Function(ComponentExportIndex);
+
+/// The functions of `model`.
+#[derive(Clone, Copy)]
+pub(super) struct Model {
+    pub(super) models: Function,
+    pub(super) answer: Function,
+}
 
 impl Exports {
     /// Finds and checks every interface of the contract that the component exports.
@@ -64,16 +72,13 @@ impl Exports {
                 })
                 .transpose()?,
             done_hook: find(contract::DONE_HOOK)
-                .map(|of| {
-                    of.function::<(&done_hook::Exchange,), Result<(), HookError>>("on-done")?;
-                    of.indices(done_hook::GuestIndices::new)
-                })
+                .map(|of| of.function::<(&done::shape::Exchange<'_>,), Result<(), HookError>>("on-done"))
                 .transpose()?,
             model: find(contract::MODEL)
                 .map(|of| {
-                    of.function::<(), Result<Vec<model::Info>, HookError>>("models")?;
-                    of.function::<(&model::Question,), Result<(), model::AnswerError>>("answer")?;
-                    of.indices(model::GuestIndices::new)
+                    let models = of.function::<(), Result<Vec<model::Info>, HookError>>("models")?;
+                    let answer = of.function::<(&Question<'_>,), Result<(), model::AnswerError>>("answer")?;
+                    Ok::<_, Refusal>(Model { models, answer })
                 })
                 .transpose()?,
             embedder: find(contract::EMBEDDER)

@@ -32,7 +32,7 @@ pub enum FaultKind {
     Invalid(String),
     /// Nobody could run it: permits, memory or processor time were short.
     #[error(
-        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `queue_time`, `memory`, `threads`, `starve_time`)"
+        "no place, memory or processor time for the call became free in time (`limits.plugins.calls`, `calls_per_plugin`, `streams`, `streams_per_plugin`, `streams_memory`, `queue_time`, `memory`, `threads`, `starve_time`; of a model `model_calls`, `model_calls_per_plugin`, `model_memory`)"
     )]
     Busy,
     /// No plugin of that name is loaded.
@@ -44,6 +44,12 @@ pub enum FaultKind {
     /// It is loaded but has no such hook.
     #[error("it has no such hook")]
     NoHook,
+    /// It has the hook and no model of that name.
+    #[error("{0}")]
+    NoModel(String),
+    /// The exchange's own time was over while the plugin waited for the client.
+    #[error("the request took longer than the operator allows (`limits.http.request_time`)")]
+    Deadline,
     /// A mistake of ours.
     #[error("the host failed: {0}")]
     Host(String),
@@ -64,6 +70,8 @@ pub enum Exhausted {
     Stack,
     #[error("it ran longer than {} ms (raise `plugins.NAME.limits.time`)", .0.as_millis())]
     Time(std::time::Duration),
+    #[error("all its calls for one reply ran longer than {} ms (raise `plugins.NAME.limits.reply_time`)", .0.as_millis())]
+    ReplyTime(std::time::Duration),
     #[error("it waited longer than {} ms in host calls (raise `plugins.NAME.limits.wait`)", .0.as_millis())]
     Wait(std::time::Duration),
     #[error("it returned more than {0} bytes (raise `plugins.NAME.limits.output`) or handed too much to one hostcall (`hostcall_bytes`)")]
@@ -79,6 +87,7 @@ impl Exhausted {
             Self::Table(_) => "table_elements",
             Self::Stack => "stack",
             Self::Time(_) => "time",
+            Self::ReplyTime(_) => "reply_time",
             Self::Wait(_) => "wait",
             Self::Output(_) => "output",
         }
@@ -101,8 +110,14 @@ impl FaultKind {
     /// that is passed over then could be switched off by whoever keeps the server busy.
     pub fn is_the_plugins_own(&self) -> bool {
         match self {
-            Self::Busy | Self::Loading | Self::Host(_) => false,
-            Self::Reported(_) | Self::Exhausted(_) | Self::Trapped(_) | Self::Invalid(_) | Self::NotLoaded | Self::NoHook => true,
+            Self::Busy | Self::Loading | Self::Deadline | Self::Host(_) => false,
+            Self::Reported(_)
+            | Self::Exhausted(_)
+            | Self::Trapped(_)
+            | Self::Invalid(_)
+            | Self::NotLoaded
+            | Self::NoHook
+            | Self::NoModel(_) => true,
         }
     }
 
@@ -117,6 +132,8 @@ impl FaultKind {
             Self::NotLoaded => "not_loaded",
             Self::Loading => "loading",
             Self::NoHook => "no_hook",
+            Self::NoModel(_) => "no_model",
+            Self::Deadline => "deadline",
             Self::Host(_) => "host",
         }
     }

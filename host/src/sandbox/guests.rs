@@ -33,6 +33,8 @@ struct Call {
     clocks: Arc<Clocks>,
     /// Its level in the queue at its last turn.
     level: AtomicUsize,
+    /// Nobody waits for it.
+    behind: bool,
     /// Nobody waits for it any more, so it only has to be dropped, with its permits and its memory.
     given_up: AtomicBool,
 }
@@ -77,19 +79,23 @@ impl Guests {
         Self { turns: None }
     }
 
-    /// Runs a call to its end, and its first turn on the thread that asks if the plugin may do so with that many bytes. Dropping the future ends
+    /// Runs a call to its end, and its first turn on the thread that asks if the plugin may do so with that many bytes. A call without a pace
+    /// is one that nobody waits for: it runs apart, behind those of requests. Dropping the future ends
     /// the guest, on its own thread.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         plugin: &Arc<str>,
         clocks: &Arc<Clocks>,
-        (pace, bytes): (&Pace, usize),
+        pace: Option<(&Pace, usize)>,
         guest: impl Future<Output = T> + Send + 'static,
     ) -> (T, Place) {
         let mut guest = Contained(Some(Box::pin(guest)));
         let Some(turns) = &self.turns else { return (guest.await, Place::Inline) };
+        let behind = pace.is_none();
         let mut went = Place::Apart;
-        if let Some(place) = pace.inline(bytes) {
+        if let Some((pace, bytes)) = pace
+            && let Some(place) = pace.inline(bytes)
+        {
             if place == Place::Measured {
                 clocks.measure();
             }
@@ -102,7 +108,7 @@ impl Guests {
         }
         clocks.measure();
         let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
-        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, given_up });
+        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, behind, given_up });
         let _caller = Caller(call.clone());
         let schedule = {
             let turns = turns.clone();
@@ -112,6 +118,19 @@ impl Guests {
         let (runnable, task) = async_task::Builder::new().propagate_panic(true).metadata(call).spawn(move |_| guest, schedule);
         runnable.schedule();
         (task.await, went)
+    }
+}
+
+impl Guests {
+    /// Drops what is left of a guest on a thread of the guests', since giving back the memory that it made dirty takes time.
+    pub(super) fn let_go(&self, plugin: &Arc<str>, clocks: &Arc<Clocks>, left: impl Send + 'static) {
+        let Some(turns) = self.turns.clone() else { return };
+        let (level, given_up) = (AtomicUsize::new(usize::MAX), AtomicBool::new(true));
+        let call = Arc::new(Call { plugin: plugin.clone(), clocks: clocks.clone(), level, behind: false, given_up });
+        let end = Contained(Some(Box::pin(async move { drop(left) })));
+        let (runnable, task) = async_task::Builder::new().metadata(call).spawn(move |_| end, move |call| turns.push(call));
+        runnable.schedule();
+        task.detach();
     }
 }
 
@@ -160,7 +179,7 @@ impl Turns {
         let of = call.metadata().clone();
         let (ran, was) = (of.clocks.spent().running, of.level.load(Ordering::Relaxed));
         let mut waiting = self.waiting();
-        let level = waiting.calls.push(&of.plugin, call, ran, Some(was));
+        let level = waiting.calls.push((&of.plugin, of.behind), call, ran, Some(was));
         of.level.store(level, Ordering::Relaxed);
         let idle = waiting.idle > 0;
         drop(waiting);
@@ -230,11 +249,11 @@ mod tests {
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                _ = guests.run(&plugin, &clocks, (&pace, 0), guest) => unreachable!("it waits for ever"),
+                _ = guests.run(&plugin, &clocks, Some((&pace, 0)), guest) => unreachable!("it waits for ever"),
                 _ = begins => {}
             }
         }
-        assert_eq!(guests.run(&plugin, &clocks, (&pace, 0), async { 5 }).await, (5, Place::Apart));
+        assert_eq!(guests.run(&plugin, &clocks, Some((&pace, 0)), async { 5 }).await, (5, Place::Apart));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +268,7 @@ mod tests {
                     let _dropped = dropped;
                     work.await;
                 };
-                guests.run(&plugin, &clocks, (&pace, 0), guest).await;
+                guests.run(&plugin, &clocks, Some((&pace, 0)), guest).await;
             })
         };
         // It holds the only thread until it is let go, and then goes on for some turns.

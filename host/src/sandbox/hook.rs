@@ -10,16 +10,28 @@ pub enum Hook {
     Pre,
     /// `on-reply` of `post-hook`: on the whole reply.
     Post,
+    /// `open`, `push` and `close` of `stream-hook`: along a streamed reply.
+    Stream,
+    /// `answer` of `model`: in place of a provider.
+    Answer,
+    /// `models` of `model`: when the file is admitted, and now and then later.
+    Models,
+    /// `on-done` of `done-hook`: after the client has everything.
+    Done,
     /// `describe` of `plugin`: once, while the file is admitted.
     Describe,
 }
 
 impl Hook {
-    /// `pre_hook`, `post_hook` or `describe`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `models`, `done_hook` or `describe`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pre => "pre_hook",
             Self::Post => "post_hook",
+            Self::Stream => "stream_hook",
+            Self::Answer => "model",
+            Self::Models => "models",
+            Self::Done => "done_hook",
             Self::Describe => "describe",
         }
     }

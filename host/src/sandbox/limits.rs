@@ -15,6 +15,8 @@ pub struct Limits {
     pub table_elements: usize,
     /// The guest's own running, in processor time, and its sleeping. What it waits for its turns is not in it.
     pub time: Duration,
+    /// All of a stream hook's running along one reply, from `open` to `close`.
+    pub reply_time: Duration,
     /// Its waiting in host calls for what the host does on its behalf, all of them together.
     pub wait: Duration,
     /// Bytes that the call may return.
@@ -39,6 +41,8 @@ impl Default for Limits {
             // C#, Python and JavaScript engines declare more than 10 000.
             table_elements: 100_000,
             time: Duration::from_millis(500),
+            // A reply of ten thousand pushes at a millisecond each, which an interpreter takes.
+            reply_time: Duration::from_secs(10),
             // An answer from a service nearby takes a second at worst; a slower one is better done without than waited for.
             wait: Duration::from_secs(5),
             output: 8 << 20,
@@ -57,6 +61,38 @@ pub struct ServerLimits {
     pub calls: u32,
     /// Hook calls of one plugin at once, so that one slow plugin leaves permits to the others.
     pub calls_per_plugin: u32,
+    /// Replies at once that a stream hook goes along with; the pool of instances has as many further places.
+    pub streams: u32,
+    /// Of them, those of one plugin.
+    pub streams_per_plugin: u32,
+    /// Bytes of linear memory of all stream hooks' instances together. Apart from `memory`, because they live as long as their replies.
+    pub streams_memory: usize,
+    /// Bytes of one reply that have arrived and wait for one stream hook.
+    pub stream_buffer: usize,
+    /// Answers at once of plugins that are models; the pool of instances has as many further places.
+    pub model_calls: u32,
+    /// Of them, those of one plugin.
+    pub model_calls_per_plugin: u32,
+    /// Bytes of linear memory of all models' instances together. Apart from `memory`, because they live as long as their replies.
+    pub model_memory: usize,
+    /// Models of one plugin.
+    pub models_per_plugin: usize,
+    /// How long a plugin's list of models is good.
+    pub models_ttl: Duration,
+    /// Calls of done-hooks at once; they have permits, places in the pool and memory of their own.
+    pub done_calls: u32,
+    /// Of these, calls of one plugin.
+    pub done_calls_per_plugin: u32,
+    /// Bytes of linear memory of all running done-hooks together.
+    pub done_memory: usize,
+    /// Calls of one plugin's done-hook that wait or run.
+    pub done_queue: usize,
+    /// Bytes of the exchanges that they are told of.
+    pub done_queue_bytes: usize,
+    /// Bytes kept of all exchanges that are under way and that a done-hook will be told of.
+    pub done_bytes: usize,
+    /// Bytes kept of one reply for done-hooks.
+    pub done_reply_bytes: usize,
     /// How long a call may wait for its permits.
     pub queue_time: Duration,
     /// Threads for calls that are not known to be short; 0: one for each processor.
@@ -94,8 +130,8 @@ pub struct ServerLimits {
 impl ServerLimits {
     /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
-        let Self { calls, threads, .. } = *running;
-        *self = Self { calls, threads, ..self.clone() };
+        let Self { calls, streams, model_calls, done_calls, threads, .. } = *running;
+        *self = Self { calls, streams, model_calls, done_calls, threads, ..self.clone() };
     }
 
     /// The number behind `threads`.
@@ -112,8 +148,33 @@ impl Default for ServerLimits {
         Self {
             calls: 256,
             calls_per_plugin: 128,
+            // They do not hurry: with a second each for a webhook, sixteen are told of a thousand exchanges a minute.
+            done_calls: 16,
+            done_calls_per_plugin: 4,
+            // Half of them at the default limit of one call's memory.
+            done_memory: 512 << 20,
+            // A minute of four calls of a second each.
+            done_queue: 256,
+            done_queue_bytes: 16 << 20,
+            // A thousand conversations of 64 KB.
+            done_bytes: 64 << 20,
+            // Sixty thousand tokens.
+            done_reply_bytes: 256 << 10,
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
+            // An idle instance is about 40 KB in Rust, 220 KB in QuickJS and a megabyte in Python.
+            streams: 1_024,
+            streams_per_plugin: 512,
+            streams_memory: 2 << 30,
+            // Some thousand deltas: more than arrives while one push runs.
+            stream_buffer: 256 << 10,
+            // An answer may take minutes, most of it waiting; an instance in Rust takes some dozen KB meanwhile.
+            model_calls: 256,
+            model_calls_per_plugin: 128,
+            model_memory: 2 << 30,
+            // More than people choose from.
+            models_per_plugin: 64,
+            models_ttl: Duration::from_secs(300),
             queue_time: Duration::from_secs(1),
             threads: 0,
             // As `queue_time`: a client that waits longer is better told to come back.

@@ -7,7 +7,7 @@ use super::capability::log::{Log, harmless};
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
 use super::{FaultKind, Rejection};
 use crate::chat::codec::{alike, misspelt};
-use crate::chat::{Completion, Exchange, Message, Metadata};
+use crate::chat::{Completion, Content, Exchange, Message, Metadata, Part};
 
 /// Fields of the request body that the host owns: a plugin that sets them would change who is asked, or how.
 const HOST_FIELDS: [&str; 4] = ["model", "messages", "stream", "pipeline"];
@@ -105,7 +105,7 @@ fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
 }
 
 /// Checked changes that leave the metadata within its size.
-fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
+pub(super) fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
     few(changes.len(), "metadata")?;
     let changes = changes_back(changes, "metadata").map_err(FaultKind::Invalid)?;
     metadata_within(&changes, now)?;
@@ -194,10 +194,24 @@ fn answer_back(message: wit::Message) -> Result<Message, FaultKind> {
     if message.role != "assistant" {
         return Err(FaultKind::Invalid(format!("an answer's role must be `assistant`, not `{}`", message.role)));
     }
-    message_back(message).map_err(FaultKind::Invalid)
+    let mut message = message_back(message).map_err(FaultKind::Invalid)?;
+    // Clients know an answer's content as one string, and a hook may have put a part of its own behind the model's.
+    if let Content::Parts(parts) = &message.content
+        && let Some(text) = parts.iter().map(plain_text).collect::<Option<String>>()
+    {
+        message.content = Content::Text(text);
+    }
+    Ok(message)
 }
 
-fn reported(error: wit::HookError) -> FaultKind {
+fn plain_text(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text { text, extra } if extra.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+pub(super) fn reported(error: wit::HookError) -> FaultKind {
     FaultKind::Reported(match error {
         wit::HookError::Unsupported(text) => format!("unsupported: {text}"),
         wit::HookError::Unavailable(text) => format!("unavailable: {text}"),

@@ -83,6 +83,11 @@ impl Pace {
         Self { apart: true, ..Self::new() }
     }
 
+    /// A new one of the same kind, for the same component's calls of another sort.
+    pub(super) fn another(&self) -> Self {
+        Self { apart: self.apart, ..Self::new() }
+    }
+
     /// Whether a call that is handed so many bytes may have its first turn inline, and by which clock.
     pub(super) fn inline(&self, bytes: usize) -> Option<Place> {
         let inline = !self.apart && bytes <= BYTES_MAX && self.owed.load(Ordering::Relaxed) == 0;

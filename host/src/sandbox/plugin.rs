@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::models::{ModelInfo, Models};
 use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
 use super::settings::{Book, told};
@@ -19,6 +20,8 @@ use crate::chat::{Completion, Exchange};
 /// A component that passed admission, with what the operator decided about it.
 pub struct Plugin {
     pub(super) callee: Callee,
+    /// The same for its answers, if it is a model, and the models that it has.
+    pub(super) model: Option<Models>,
     pub(super) summary: Option<String>,
     pub(super) config_schema: Option<String>,
     /// SHA-256 of the component in hex.
@@ -55,11 +58,51 @@ impl Plugin {
         self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).chain(of_handler).collect()
     }
 
-    pub(super) fn has(&self, hook: Hook) -> bool {
+    /// Whether it exports that hook.
+    pub fn has(&self, hook: Hook) -> bool {
         match hook {
             Hook::Pre => self.exports.pre_hook.is_some() || self.exports.handler.is_some(),
             Hook::Post => self.exports.post_hook.is_some() || self.exports.handler.is_some(),
+            Hook::Stream => self.exports.stream_hook.is_some(),
+            Hook::Answer | Hook::Models => self.exports.model.is_some(),
+            Hook::Done => self.exports.done_hook.is_some(),
             Hook::Describe => false,
+        }
+    }
+
+    /// Whether it may stand in that hook's stage of a pipeline: stream hooks and done-hooks stand in the stage of post-hooks.
+    pub(super) fn serves(&self, stage: Hook) -> bool {
+        self.has(stage) || (stage == Hook::Post && (self.has(Hook::Stream) || self.has(Hook::Done)))
+    }
+
+    /// Whether it sees the reply before the client does. One with a done-hook alone is told when all is over.
+    pub fn sees_reply(&self) -> bool {
+        self.has(Hook::Post) || self.has(Hook::Stream)
+    }
+
+    /// Whether it goes along with a streamed reply, or has to wait for the whole one.
+    pub fn streams(&self) -> bool {
+        self.has(Hook::Stream)
+    }
+
+    /// Whether it takes a whole reply as such.
+    pub fn takes_whole(&self) -> bool {
+        self.has(Hook::Post)
+    }
+
+    /// The models that it has; none if it is no model, or never said which.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.model.as_ref().map_or_else(Vec::new, Models::list)
+    }
+
+    /// Asks for its models again.
+    ///
+    /// # Errors
+    /// Its fault; the list stays as it was.
+    pub(super) async fn ask_models(&self) -> Result<(), Fault> {
+        match &self.model {
+            Some(models) => models.ask(&self.exports).await,
+            None => Ok(()),
         }
     }
 

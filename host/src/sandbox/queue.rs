@@ -1,6 +1,7 @@
 //! Whose turn is next among the calls that can run. Plugins take turns with each other, so that many calls of one cost another plugin's call one
 //! turn and not all of theirs. Within a plugin, calls that have run for little, for longer and for long take turns, and of each kind the one that
 //! came first is finished first: a short call waits for a few turns only, and under too much load some calls end in time and not all of them too late.
+//! Calls that nobody waits for take turns among themselves, and have one turn in `BEHIND_EVERY` while others can run.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,11 +11,18 @@ use std::time::Duration;
 /// usually less than the second.
 const LEVELS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(20)];
 
+/// Turns of which one is for the calls that nobody waits for: few enough to delay no request by more than an eighth, and enough for them to end.
+const BEHIND_EVERY: u32 = 8;
+
 /// What can run.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     /// Plugins with a call that can run; the first one is next.
     plugins: VecDeque<Lane<T>>,
+    /// The same of calls that nobody waits for.
+    behind: VecDeque<Lane<T>>,
+    /// Turns since one of those had its own, at most `BEHIND_EVERY`.
+    ahead: u32,
 }
 
 #[derive(Debug)]
@@ -28,24 +36,25 @@ struct Lane<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { plugins: VecDeque::new() }
+        Self { plugins: VecDeque::new(), behind: VecDeque::new(), ahead: 0 }
     }
 
     /// How many calls there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.plugins.iter().flat_map(|lane| &lane.levels).map(VecDeque::len).sum()
+        self.plugins.iter().chain(&self.behind).flat_map(|lane| &lane.levels).map(VecDeque::len).sum()
     }
 
-    /// Adds a call that has run for `ran` so far, and returns its level. `was` is the level that it had at its last turn: a call that keeps it
-    /// goes on before the others there, and one that is new there goes after them.
-    pub(super) fn push(&mut self, plugin: &Arc<str>, call: T, ran: Duration, was: Option<usize>) -> usize {
-        let at = self.plugins.iter().position(|lane| lane.plugin == *plugin).unwrap_or_else(|| {
-            self.plugins.push_back(Lane { plugin: plugin.clone(), levels: Default::default(), next: 0 });
-            self.plugins.len() - 1
+    /// Adds a call of a plugin, behind the others if nobody waits for it, that has run for `ran` so far, and returns its level. `was` is the
+    /// level that it had at its last turn: a call that keeps it goes on before the others there, and one that is new there goes after them.
+    pub(super) fn push(&mut self, (plugin, behind): (&Arc<str>, bool), call: T, ran: Duration, was: Option<usize>) -> usize {
+        let lanes = if behind { &mut self.behind } else { &mut self.plugins };
+        let at = lanes.iter().position(|lane| lane.plugin == *plugin).unwrap_or_else(|| {
+            lanes.push_back(Lane { plugin: plugin.clone(), levels: Default::default(), next: 0 });
+            lanes.len() - 1
         });
         let level = LEVELS.iter().filter(|most| ran >= **most).count();
-        let calls = &mut self.plugins[at].levels[level];
+        let calls = &mut lanes[at].levels[level];
         if was == Some(level) {
             calls.push_front(call)
         } else {
@@ -57,7 +66,10 @@ impl<T> Queue<T> {
     /// Takes the call whose turn it is. `over` says whether a call has waited for too long or was given up: those of its level are taken
     /// first, wherever they stand, because they only need to be told.
     pub(super) fn pop(&mut self, over: impl Fn(&T) -> bool) -> Option<T> {
-        let mut lane = self.plugins.pop_front()?;
+        let behind = self.plugins.is_empty() || (!self.behind.is_empty() && self.ahead + 1 >= BEHIND_EVERY);
+        self.ahead = if behind { 0 } else { (self.ahead + 1).min(BEHIND_EVERY) };
+        let lanes = if behind { &mut self.behind } else { &mut self.plugins };
+        let mut lane = lanes.pop_front()?;
         let has = |calls: &VecDeque<T>| !calls.is_empty();
         let levels = lane.levels.len();
         let level = (lane.next..lane.next + levels).map(|level| level % levels).find(|level| has(&lane.levels[*level]));
@@ -68,7 +80,7 @@ impl<T> Queue<T> {
             calls.remove(at)
         });
         if lane.levels.iter().any(has) {
-            self.plugins.push_back(lane);
+            lanes.push_back(lane);
         }
         call
     }
@@ -83,7 +95,7 @@ mod tests {
     const LONG: Duration = Duration::from_millis(100);
 
     fn push(queue: &mut Queue<u32>, plugin: &str, call: u32, ran: Duration) {
-        queue.push(&plugin.into(), call, ran, None);
+        queue.push((&plugin.into(), false), call, ran, None);
     }
 
     fn queue(calls: &[(&str, u32, Duration)]) -> Queue<u32> {
@@ -107,6 +119,25 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_nobody_waits_for_have_one_turn_in_eight_and_all_of_them_if_nobody_else_wants_any() {
+        let mut queue = queue(&(0..16).map(|call| ("a", call, NONE)).collect::<Vec<_>>());
+        for (plugin, call) in [("a", 100), ("a", 101), ("a", 102), ("b", 200)] {
+            queue.push((&plugin.into(), true), call, NONE, None);
+        }
+        assert_eq!(queue.len(), 20);
+        let order: Vec<u32> = all(queue);
+        let behind: Vec<(usize, u32)> = order.iter().copied().enumerate().filter(|(_, call)| *call >= 100).collect();
+        assert_eq!(behind, [(7, 100), (15, 200), (18, 101), (19, 102)], "{order:?}");
+    }
+
+    #[test]
+    fn turns_are_not_counted_for_ever_while_nobody_is_behind() {
+        let mut queue = queue(&[("a", 1, NONE)]);
+        queue.ahead = BEHIND_EVERY;
+        assert_eq!((pop(&mut queue), queue.ahead), (Some(1), BEHIND_EVERY));
+    }
+
+    #[test]
     fn calls_that_have_run_for_little_and_for_long_take_turns() {
         let some = Duration::from_millis(5);
         let calls = [("a", 1, LONG), ("a", 2, LONG), ("a", 11, some), ("a", 12, some), ("a", 21, NONE), ("a", 22, NONE)];
@@ -117,14 +148,14 @@ mod tests {
     fn the_call_that_was_begun_is_finished_before_the_next_is_begun() {
         let mut queue = queue(&[("a", 1, NONE), ("a", 2, NONE)]);
         assert_eq!(pop(&mut queue), Some(1));
-        assert_eq!(queue.push(&"a".into(), 1, SHORT, Some(0)), 0);
+        assert_eq!(queue.push((&"a".into(), false), 1, SHORT, Some(0)), 0);
         assert_eq!(all(queue), [1, 2]);
     }
 
     #[test]
     fn a_call_that_comes_to_a_level_goes_after_those_that_are_there() {
         let mut queue = queue(&[("a", 1, LONG), ("a", 2, LONG)]);
-        assert_eq!(queue.push(&"a".into(), 3, LONG, Some(1)), 2);
+        assert_eq!(queue.push((&"a".into(), false), 3, LONG, Some(1)), 2);
         assert_eq!(all(queue), [1, 2, 3]);
     }
 

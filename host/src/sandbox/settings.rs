@@ -10,13 +10,8 @@ mod live;
 mod mask;
 mod place;
 mod problem;
+mod schema;
 mod store;
-
-use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::{Map, Value};
-
-use self::place::Root;
-use self::problem::{PROBLEMS_MAX, bounded};
 
 pub(super) use change::{delete, put, view};
 pub(super) use live::{Live, Texts};
@@ -26,79 +21,8 @@ pub use book::{Book, KeptSettings};
 pub use change::{ChangeError, SettingsView};
 pub use mask::MASK;
 pub use problem::{Problem, SETTINGS_BYTES_MAX};
+pub use schema::{Filled, Schema, check};
 pub use store::{Expected, Kept, PluginStore, Put, StoreError};
-
-/// Bytes that one compiled pattern may take, and its cache of states again.
-const PATTERN_BYTES_MAX: usize = 256 << 10;
-
-/// Settings that fit their schema, with its defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Filled(pub Map<String, Value>);
-
-/// A plugin's schema, compiled.
-#[derive(Debug)]
-pub struct Schema {
-    schema: Value,
-    validator: Validator,
-}
-
-/// Settings against a schema that is used once.
-///
-/// # Errors
-/// Everything that is wrong with the schema or the settings.
-pub fn check(schema: &Value, settings: &Map<String, Value>) -> Result<Filled, Vec<Problem>> {
-    Schema::new(schema)?.check(settings)
-}
-
-impl Schema {
-    /// # Errors
-    /// It is no schema of the draft, or one of those that `bounds` refuses.
-    pub fn new(schema: &Value) -> Result<Self, Vec<Problem>> {
-        bounds::check(schema).map_err(|problem| vec![problem])?;
-        // Of `regex`, whose time is linear in the text; patterns that need more, with look-around or back-references, do not compile.
-        let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
-        let options = jsonschema::options().with_draft(Draft::Draft202012).offline().with_pattern_options(patterns);
-        let validator = options.build(schema).map_err(|error| {
-            vec![Problem::new(error.instance_path().as_str(), format!("the schema cannot be used: {}", error.masked()))]
-        })?;
-        Ok(Self { schema: schema.clone(), validator })
-    }
-
-    /// # Errors
-    /// Everything that is wrong with the settings, up to twenty problems.
-    pub fn check(&self, settings: &Map<String, Value>) -> Result<Filled, Vec<Problem>> {
-        let mut filled = Value::Object(settings.clone());
-        bounded(&filled).map_err(|problem| vec![problem])?;
-        defaults::fill(Root(&self.schema), &mut filled).map_err(|problem| vec![problem])?;
-        bounded(&filled).map_err(|problem| vec![problem])?;
-        let problems: Vec<Problem> = self
-            .validator
-            .iter_errors(&filled)
-            .take(PROBLEMS_MAX)
-            .map(|error| Problem::new(error.instance_path().as_str(), error.masked().to_string()))
-            .collect();
-        match (problems.is_empty(), filled) {
-            (true, Value::Object(filled)) => Ok(Filled(filled)),
-            (true, _) => Err(vec![Problem::new("", "expected a table")]),
-            (false, _) => Err(problems),
-        }
-    }
-
-    /// The settings as anybody may read them: each value that is `writeOnly` is `MASK`.
-    pub fn mask(&self, settings: &Map<String, Value>) -> Map<String, Value> {
-        mask::mask(Root(&self.schema), settings)
-    }
-
-    /// What was sent, with the value that is kept wherever the mask was sent back.
-    ///
-    /// # Errors
-    /// A mask that stands for no value that is kept.
-    pub fn unmask(&self, sent: &Map<String, Value>, kept: &Map<String, Value>) -> Result<Map<String, Value>, Vec<Problem>> {
-        let sent_value = Value::Object(sent.clone());
-        bounded(&sent_value).map_err(|problem| vec![problem])?;
-        mask::unmask(Root(&self.schema), sent, kept)
-    }
-}
 
 #[cfg(test)]
 mod tests;

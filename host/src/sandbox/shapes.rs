@@ -19,6 +19,17 @@ pub(super) struct Request<'a> {
     metadata: Vec<Field<'a>>,
 }
 
+/// `model`'s record `question`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Question<'a> {
+    context: Context<'a>,
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    params: Vec<Field<'a>>,
+    metadata: Vec<Field<'a>>,
+}
+
 /// `post-hook`'s record `reply`.
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -61,13 +72,13 @@ pub(super) struct NamedField<'a> {
 #[component(record)]
 pub(super) struct Context<'a> {
     #[component(name = "request-id")]
-    request_id: &'a str,
-    pipeline: &'a str,
-    caller: Option<&'a str>,
-    streamed: bool,
-    attempt: u32,
+    pub(super) request_id: &'a str,
+    pub(super) pipeline: &'a str,
+    pub(super) caller: Option<&'a str>,
+    pub(super) streamed: bool,
+    pub(super) attempt: u32,
     #[component(name = "deadline-ms")]
-    deadline_ms: u32,
+    pub(super) deadline_ms: u32,
 }
 
 #[derive(ComponentType, Lower)]
@@ -137,6 +148,14 @@ impl<'a> Request<'a> {
     }
 }
 
+impl<'a> Question<'a> {
+    /// `model` is the id of one of the plugin's models.
+    pub(super) fn of(exchange: &'a Exchange, model: &'a str) -> Self {
+        let Request { context, messages, params, metadata, .. } = Request::of(exchange, model);
+        Self { context, model, messages, params, metadata }
+    }
+}
+
 /// What lowering a message costs beside its texts, in bytes of text: some allocations of the guest's.
 const MESSAGE_BYTES: usize = 256;
 
@@ -156,7 +175,7 @@ impl Reply<'_> {
     }
 }
 
-fn message_bytes(message: &chat::Message) -> usize {
+pub(super) fn message_bytes(message: &chat::Message) -> usize {
     let content = match &message.content {
         Content::Null => 0,
         Content::Text(text) => text.len(),
@@ -194,7 +213,7 @@ impl<'a> Reply<'a> {
 
 impl<'a> Usage<'a> {
     /// None if it is no object, as providers send that know nothing.
-    fn of(json: &'a RawValue) -> Option<Self> {
+    pub(super) fn of(json: &'a RawValue) -> Option<Self> {
         let counts = chat::Usage::read(json)?;
         let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
         let extra = fields.into_iter().filter(|(name, _)| !matches!(name.as_str(), "prompt_tokens" | "completion_tokens"));
@@ -227,7 +246,7 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn of(message: &'a chat::Message) -> Self {
+    pub(super) fn of(message: &'a chat::Message) -> Self {
         let content = match &message.content {
             Content::Null => Vec::new(),
             Content::Text(text) => vec![ContentPart::Text(TextPart { text, extra: Vec::new() })],
@@ -265,7 +284,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn of(name: &'a str, value: &'a Json) -> Self {
+    pub(super) fn of(name: &'a str, value: &'a Json) -> Self {
         Self { name, value: value.get() }
     }
 }

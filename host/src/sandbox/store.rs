@@ -11,6 +11,7 @@ use wasmtime::{CallHook, CallHookHandler, Engine, Store, StoreContextMut, Update
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::Limits;
 use super::env::CallEnv;
 use super::limiter::{Budget, Limiter};
 use super::ticker::TURN_MIN;
@@ -40,18 +41,24 @@ pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) ->
     let limiter = Limiter::new(limits.memory, limits.table_elements, budget.clone());
     let mut store = Store::new(engine, State { wasi: None, table, http: WasiHttp::new(), limiter, env });
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(limits.output);
     store.call_hook_async(HostcallWatch { hostcall_bytes: limits.hostcall_bytes, output: limits.output });
     store.set_max_component_handles(HANDLES_MAX);
-    // Before instantiation: start functions run on it too.
-    store.set_fuel(limits.fuel)?;
     store.fuel_async_yield_interval(Some(FUEL_PER_TURN))?;
-    store.set_epoch_deadline(1);
+    // Before instantiation: start functions run on it too.
+    refill(&mut store, &limits)?;
     store.epoch_deadline_callback(|context| {
         let lasts = context.data().env.clocks.turn_lasts();
         Ok(if lasts < TURN_MIN { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
     });
     Ok(store)
+}
+
+/// Gives the store what one call may use, at its beginning and before each further call of an instance that stays.
+pub(super) fn refill(store: &mut Store<State>, limits: &Limits) -> wasmtime::Result<()> {
+    store.set_fuel(limits.fuel)?;
+    store.set_hostcall_fuel(limits.output);
+    store.set_epoch_deadline(1);
+    Ok(())
 }
 
 impl WasiView for State {

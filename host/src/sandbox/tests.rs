@@ -11,12 +11,13 @@ mod ports;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::admit::Admission;
-use super::call::Shared;
+use super::call::{Background, Shared};
 use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
@@ -55,16 +56,28 @@ struct Sandbox {
 impl Sandbox {
     fn new(napper: PluginConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
+        let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, ..ServerLimits::default() };
         let cache = Cache::new(folder.path().join("compiled"), Compiler::InProcess, limits.clone()).expect("a folder of its own");
         let metrics = Metrics::new();
-        let (engine, permits) = (engine(limits.calls).expect("an engine"), Shares::new(1));
+        let (engine, [permits, models, done]) = (engine(4).expect("an engine"), [1; 3].map(Shares::new));
+        let pushes = Arc::new(AtomicUsize::new(0));
+        let runs = {
+            let (held, pushes) = ([permits.clone(), models.clone(), done.clone()], pushes.clone());
+            move || held.iter().any(|permits| permits.held() > 0) || pushes.load(Ordering::Relaxed) > 0
+        };
         let shared = Shared {
             guests: Arc::new(Guests::here()),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).expect("a thread")),
+            ticker: Arc::new(Ticker::start(&engine, runs).expect("a thread")),
             engine,
             permits,
+            pushes,
+            streams: Shares::new(limits.streams as usize),
+            streams_memory: Budget::new(limits.streams_memory),
+            stream_buffer: limits.stream_buffer,
+            models,
+            models_memory: Budget::new(limits.model_memory),
             memory: Budget::new(limits.memory),
+            done: Background { permits: done, memory: Budget::new(limits.done_memory) },
             queue_time: limits.queue_time,
             starve_time: limits.starve_time,
             metrics: metrics.clone(),
@@ -127,6 +140,7 @@ fn exchange() -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }
@@ -217,7 +231,7 @@ async fn other_settings_link_the_compiled_component_anew_and_a_grant_that_is_tak
     let sandbox = Sandbox::new(config(&[("pause", json!({"ms": 20}))]));
     let plugin = sandbox.admit(&guest::naps(&[20]), "a").await.expect("granted");
     let with = |own: PluginConfig| {
-        let limits = ServerLimits { calls: 1, queue_time: Duration::ZERO, calls_per_plugin: 1, ..ServerLimits::default() };
+        let limits = ServerLimits { calls: 1, streams: 1, queue_time: Duration::ZERO, calls_per_plugin: 1, ..ServerLimits::default() };
         sandbox.admission.renewed([("napper".to_owned(), own)].into(), limits).relinked(&plugin)
     };
     assert!(matches!(with(config(&[("pause", json!({"ms": 20}))])), Ok(None)), "the same settings change nothing");

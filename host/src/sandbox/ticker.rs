@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-use crate::fair::Shares;
-
 /// Between two moves of the epoch. Each is two changes of threads, so there should be few.
 const TICK: Duration = Duration::from_micros(750);
 /// A turn ends with the first move that finds it older than this, so it lasts for 250 to 1000 microseconds.
@@ -31,18 +29,17 @@ struct State {
 }
 
 impl Ticker {
-    /// Starts the thread. A call runs whenever one of the permits is held.
+    /// Starts the thread. `runs` says whether any call runs.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(engine: &Engine, permits: Shares) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, runs: impl Fn() -> bool + Send + 'static) -> std::io::Result<Self> {
         let state = Arc::new(State { asleep: AtomicBool::new(false) });
         let (engine, watched) = (engine.weak(), Arc::downgrade(&state));
         let tick = move || {
             let mut idle = 0;
             while let (Some(engine), Some(state)) = (engine.upgrade(), watched.upgrade()) {
                 engine.increment_epoch();
-                let runs = || permits.held() > 0;
                 idle = if runs() { 0 } else { idle + 1 };
                 if idle < IDLE_TICKS {
                     drop((engine, state));

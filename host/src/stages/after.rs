@@ -1,5 +1,5 @@
 //! Stage post_hook: plugins in order on the whole reply, before the client sees any of it.
-//! A plugin sees the completion as the one before it left it.
+//! A plugin sees the completion as the one before it left it; one with a stream hook alone gets it as one push.
 
 use super::{Error, HookStage, settle};
 use crate::chat::{Completion, Exchange};
@@ -21,7 +21,10 @@ pub async fn run(
     for name in &stage.plugins {
         let outcome;
         ((exchange, completion), outcome) = match plugins.get(name, Hook::Post) {
-            Ok(plugin) => plugin.post_hook(exchange, completion).await,
+            // It is told when the exchange is over.
+            Ok(plugin) if !plugin.sees_reply() => continue,
+            Ok(plugin) if plugin.takes_whole() => plugin.post_hook(exchange, completion).await,
+            Ok(plugin) => plugin.stream_hook_on_whole(exchange, completion).await,
             Err(fault) => ((exchange, completion), Err(fault)),
         };
         match outcome {

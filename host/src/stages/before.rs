@@ -18,6 +18,7 @@ pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange
             Ok(plugin) => plugin.pre_hook(exchange, model).await,
             Err(fault) => (exchange, Err(fault)),
         };
+        exchange.account.metadata(&exchange.metadata);
         match outcome {
             Ok(PreOutcome::Proceed) => {}
             Ok(PreOutcome::Respond(message)) => {

@@ -40,6 +40,8 @@ const HITS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0];
 /// The figures of this process.
 pub struct Metrics {
     registry: Registry,
+    /// What plugins bring. They choose names and labels, so only operators see it.
+    of_plugins: Registry,
     process: Registry,
     families: Families,
     /// Routes times the statuses that they give.
@@ -76,13 +78,21 @@ struct Provider {
     seconds: Histogram,
 }
 
+fn encode(registries: &[&Registry]) -> String {
+    let mut out = String::new();
+    let encoded = registries.iter().try_for_each(|registry| text::encode_registry(&mut out, registry));
+    encoded.and_then(|()| text::encode_eof(&mut out)).expect("a String takes every write");
+    out
+}
+
 impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::with_prefix("cofferdam");
         let families = Families::register(&mut registry);
         let r = &mut registry;
         process::build(r);
-        let plugins = Plugins::register(r);
+        let mut of_plugins = Registry::with_prefix("cofferdam");
+        let plugins = Plugins::register(r, &mut of_plugins);
         let tokens = Tokens::register(r);
         let in_flight = plain(r, "http_requests_in_flight", "Requests being answered", Gauge::default());
         let connections = plain(r, "http_connections", "Open client connections", Gauge::default());
@@ -93,6 +103,7 @@ impl Metrics {
         let embed_queue = plain(r, "rag_embed_queue", "Documents and queries with a place in the embedder's queue", Gauge::default());
         Arc::new(Self {
             registry,
+            of_plugins,
             process: process::registry(),
             families,
             requests: Handles::new(),
@@ -111,11 +122,12 @@ impl Metrics {
 
     /// Every figure as OpenMetrics text; its type is `CONTENT_TYPE`.
     pub fn render(&self) -> String {
-        let mut out = String::new();
-        let mut registries = [&self.registry, &self.gen_ai.registry, &self.process].into_iter();
-        let encoded = registries.try_for_each(|registry| text::encode_registry(&mut out, registry));
-        encoded.and_then(|()| text::encode_eof(&mut out)).expect("a String takes every write");
-        out
+        encode(&[&self.registry, &self.gen_ai.registry, &self.of_plugins, &self.process])
+    }
+
+    /// The figures that tell nothing of what is in a conversation.
+    pub fn render_for_everybody(&self) -> String {
+        encode(&[&self.registry, &self.gen_ai.registry, &self.process])
     }
 
     /// One finished request. `route` is a fixed name such as `chat_completions`, never a path.

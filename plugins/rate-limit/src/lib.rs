@@ -8,9 +8,6 @@ use serde::Deserialize;
 
 struct RateLimit;
 
-/// The name of the counter. Its time to live is that of the window it was made for.
-const KEY: &str = "requests";
-
 impl Plugin for RateLimit {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
 
@@ -18,7 +15,7 @@ impl Plugin for RateLimit {
         let settings = config::read::<Settings>()?;
         let bucket = if settings.shared { kv::plugin() } else { kv::caller() };
         // A window that a power cut loses lets a few more requests pass, and durable counters would make every request wait for the disk.
-        let asked = bucket.increment(KEY, 1, Write::new().ttl(settings.window_seconds).relaxed())?;
+        let asked = bucket.increment(&key(settings.window_seconds), 1, Write::new().ttl(settings.window_seconds).relaxed())?;
         if asked <= settings.requests {
             return Ok(PreOutcome::unchanged());
         }
@@ -28,6 +25,11 @@ impl Plugin for RateLimit {
 }
 
 export!(RateLimit: pre_hook);
+
+/// The name of the counter. It lives as long as the window that it was made for, so a window of another length has another one.
+fn key(window_seconds: u32) -> String {
+    format!("requests-{window_seconds}")
+}
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -82,6 +84,15 @@ mod tests {
         assert!(!passes(settings), "a request that was refused begins no new window");
         testing::pass_seconds(1);
         assert_eq!([passes(settings), passes(settings), passes(settings)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_window_of_another_length_begins_anew() {
+        assert_eq!(
+            [passes(r#"{"requests": 1, "window_seconds": 2592000}"#), passes(r#"{"requests": 1, "window_seconds": 2592000}"#)],
+            [true, false]
+        );
+        assert_eq!([passes(r#"{"requests": 1, "window_seconds": 1}"#), passes(r#"{"requests": 1, "window_seconds": 1}"#)], [true, false]);
     }
 
     #[test]

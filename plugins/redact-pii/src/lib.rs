@@ -1,7 +1,8 @@
-//! A post-hook that takes e-mail addresses, phone numbers and payment card numbers out of every choice of a reply.
+//! A post-hook and a stream hook that take e-mail addresses, phone numbers and payment card numbers out of every choice of a reply.
 //! Finds them by hand-written scanners and not by regular expressions: every call runs in a fresh instance, which would compile
 //! them anew. Never touches tool calls and usage: what a program reads must not change its meaning.
 
+mod along;
 mod card;
 mod context;
 mod email;
@@ -10,11 +11,18 @@ mod number;
 mod phone;
 mod redact;
 
-use cofferdam_guest::{HookError, Message, Part, Plugin, PostOutcome, Reply, config, export};
+use cofferdam_guest::{
+    Delta, Ending, Farewell, HookError, Message, Opened, Opening, Part, Piece, Plugin, PostOutcome, Reply, Step, StreamHook, Texts, config,
+    export,
+};
 use redact::{Kinds, redact};
 use serde::Deserialize;
 
-struct RedactPii;
+/// Along a stream: what it looks for, and the texts that it holds back.
+struct RedactPii {
+    kinds: Kinds,
+    texts: Texts,
+}
 
 impl Plugin for RedactPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
@@ -25,7 +33,33 @@ impl Plugin for RedactPii {
     }
 }
 
-export!(RedactPii: post_hook);
+impl StreamHook for RedactPii {
+    fn open(_: Opening) -> Result<Opened<Self>, HookError> {
+        let kinds = config::read::<Config>()?.kinds()?;
+        Ok(Opened::Transform(Self { kinds, texts: Texts::default() }))
+    }
+
+    fn push(&mut self, deltas: Vec<Delta>) -> Result<Step, HookError> {
+        let kinds = self.kinds;
+        let mut out = self.texts.push(deltas, |tail, last| along::decided(tail, last, kinds));
+        for delta in &mut out {
+            if let Piece::Other(value) = &mut delta.piece
+                && !OPAQUE.iter().any(|name| value.starts_with(&format!("{{\"{name}\"")))
+                && let Some(new) = json::map_strings(value, &OPAQUE, |text| redact(text, kinds))
+            {
+                *value = new;
+            }
+        }
+        Ok(out.into())
+    }
+
+    fn close(&mut self, _: Ending) -> Result<Farewell, HookError> {
+        let kinds = self.kinds;
+        Ok(self.texts.close(|tail, last| along::decided(tail, last, kinds)).into())
+    }
+}
+
+export!(RedactPii: post_hook, stream_hook);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

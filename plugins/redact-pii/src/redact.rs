@@ -20,6 +20,25 @@ impl Kinds {
 
 /// The text without personal data; none if there is nothing to redact.
 pub(crate) fn redact(text: &str, kinds: Kinds) -> Option<String> {
+    let spans = spans(text, kinds);
+    (!spans.is_empty()).then(|| without(text, 0..text.len(), &spans))
+}
+
+/// A part of the text with a word in the place of each span that ends in it.
+pub(crate) fn without(text: &str, part: Range<usize>, spans: &[(Range<usize>, &'static str)]) -> String {
+    let mut out = String::with_capacity(part.len());
+    let mut done = part.start;
+    for (span, word) in spans.iter().filter(|(span, _)| span.end > part.start && span.end <= part.end) {
+        out.push_str(&text[done..span.start.max(done)]);
+        out.push_str(word);
+        done = span.end;
+    }
+    out.push_str(&text[done..part.end]);
+    out
+}
+
+/// Where there is personal data, in order, with the word for it.
+pub(crate) fn spans(text: &str, kinds: Kinds) -> Vec<(Range<usize>, &'static str)> {
     let mut spans = Vec::new();
     if kinds.email {
         spans.extend(email::find(text).into_iter().map(|span| (span, "[redacted e-mail]")));
@@ -37,19 +56,8 @@ pub(crate) fn redact(text: &str, kinds: Kinds) -> Option<String> {
             }
         }
     }
-    if spans.is_empty() {
-        return None;
-    }
     spans.sort_by_key(|(span, _)| span.start);
-    let mut out = String::with_capacity(text.len());
-    let mut done = 0;
-    for (span, word) in spans {
-        out.push_str(&text[done..span.start]);
-        out.push_str(word);
-        done = span.end;
-    }
-    out.push_str(&text[done..]);
-    Some(out)
+    spans
 }
 
 /// Cards come first: sixteen digits are never a phone number, but four of them may end one.

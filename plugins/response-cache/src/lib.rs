@@ -66,11 +66,29 @@ fn key(request: &Request) -> String {
     let Request { context, model, messages, params, metadata } = request;
     let mut hash = Sha256::new();
     // The debug form tells every field and quotes every text, so no two requests run into the same one.
+    let messages: Vec<Message> = messages.iter().map(|message| without_code(message.clone())).collect();
     hash.update(format!("{:?}", (&context.pipeline, model, messages, params, metadata)));
     hash.finalize().iter().fold(String::from("answer-"), |mut key, byte| {
         write!(key, "{byte:02x}").expect("a String takes every write");
         key
     })
+}
+
+/// The message without the code that the host puts around excerpts of its knowledge base, which is another one in each request: 32
+/// hexadecimal digits behind `<<`. Only system messages have it.
+fn without_code(mut message: Message) -> Message {
+    let code = |text: &str| {
+        let digits = text.split_once("<<")?.1.get(..32)?;
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| digits.to_owned())
+    };
+    for part in &mut message.content {
+        if let ("system", Part::Text(part)) = (&*message.role, part)
+            && let Some(code) = code(&part.text)
+        {
+            part.text = part.text.replace(&code, "");
+        }
+    }
+    message
 }
 
 /// The answer, if it is one whole text and nothing else.
@@ -138,6 +156,18 @@ mod tests {
         let keys: std::collections::BTreeSet<String> = requests.iter().map(key).collect();
         assert_eq!(keys.len(), requests.len());
         assert_eq!(key(&request("a")), key(&request("a")));
+    }
+
+    #[test]
+    fn the_code_around_excerpts_makes_no_other_request() {
+        let with = |role: &str, code: &str, excerpt: &str| {
+            let text = format!("Excerpts. Each begins with <<{code}.\n\n<<{code} [1] source: a>>\n{excerpt}\n\n<<{code} END>>");
+            testing::request(vec![Message::new(role, text), Message::user("a")])
+        };
+        let (one, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+        assert_eq!(key(&with("system", one, "x")), key(&with("system", other, "x")));
+        assert_ne!(key(&with("system", one, "x")), key(&with("system", other, "y")));
+        assert_ne!(key(&with("user", one, "x")), key(&with("user", other, "x")));
     }
 
     #[test]

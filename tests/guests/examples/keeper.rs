@@ -36,7 +36,10 @@ fn run(words: &[&str]) -> Result<String, Failure> {
         ["bytes", of, key] => format!("{:?}", bucket(of).set_bytes(key, vec![0xff, 0], Write::new())?),
         ["add", of, key, by] => bucket(of).increment(key, by.parse().unwrap_or(0), Write::new().relaxed())?.to_string(),
         ["sure", of, key, by] => bucket(of).increment(key, by.parse().unwrap_or(0), Write::new())?.to_string(),
-        ["keys", of, prefix, limit] => bucket(of).keys(prefix, None, limit.parse().unwrap_or(0))?.join(","),
+        ["keys", of, prefix, limit] => match bucket(of).keys(prefix, None, limit.parse().unwrap_or(0))? {
+            none if none.is_empty() => "none".to_owned(),
+            keys => keys.join(","),
+        },
         ["delete", of, key] => bucket(of).delete(key)?.to_string(),
         ["swap", of, key] => swap(bucket(of), key)?,
         ["large", of, bytes] => format!("{:?}", bucket(of).set("large", &"x".repeat(bytes.parse().unwrap_or(0)), Write::new())?),

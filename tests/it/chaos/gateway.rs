@@ -11,7 +11,7 @@ use super::behaviors::Behaviors;
 use super::dialects::Dialect;
 use super::observed::{Asked, Seen};
 use crate::client::Client;
-use crate::server::{PATIENCE, Server};
+use crate::server::{Builder, PATIENCE, Server};
 use crate::upstream::Upstream;
 
 const AT_ONCE: usize = 32;
@@ -48,6 +48,11 @@ pub(super) struct Gateway {
 impl Gateway {
     /// `asked` are the ids of pipelines and the `config` of their stage `llm`. Beside them there is one pipeline for each provider alone.
     pub(super) async fn build(asked: Vec<(String, String)>) -> Arc<Self> {
+        Self::build_with(asked, "", |server| server).await
+    }
+
+    /// The same, whose pipelines have other stages behind the model.
+    pub(super) async fn build_with(asked: Vec<(String, String)>, stages: &str, build: impl FnOnce(Builder) -> Builder) -> Arc<Self> {
         let seed = std::env::var("COFFERDAM_CHAOS_SEED").map_or(1, |seed| seed.parse().expect("a seed is a number"));
         eprintln!("seed {seed}");
         let (well, mut upstreams, mut config) = (Arc::new(AtomicBool::new(false)), Vec::new(), LIMITS.to_owned());
@@ -59,13 +64,10 @@ impl Gateway {
             upstreams.push((dialect, behaviors, upstream));
         }
         let alone = Dialect::ALL.map(|dialect| (alone(dialect), format!("primary = {}", target(dialect))));
-        config.extend(
-            alone
-                .iter()
-                .chain(&asked)
-                .map(|(id, chain)| format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {{ stage = \"llm\", config = {{ {chain} }} }} ]\n")),
-        );
-        let server = Server::with(&config).env("KEY", KEY).env("COFFERDAM_LOG", "warn").start();
+        config.extend(alone.iter().chain(&asked).map(|(id, chain)| {
+            format!("[[pipelines]]\nid = \"{id}\"\npipeline = [ {{ stage = \"llm\", config = {{ {chain} }} }}{stages} ]\n")
+        }));
+        let server = build(Server::with(&config).env("KEY", KEY).env("COFFERDAM_LOG", "warn")).start();
         let client = Client::of(server.address);
         let asked = alone.into_iter().chain(asked).map(|(id, _)| id).collect();
         Arc::new(Self { well, upstreams, server, client, asked, next: AtomicU32::new(0) })

@@ -32,7 +32,7 @@ async fn the_memory_of_parts_is_limited_to_the_byte() {
     for (limit, fits) in [(bytes, true), (bytes - 1, false)] {
         let limits = format!(r#"{{ composed_memory = {limit}, time = "20s" }}"#);
         let config = PATIENT.to_owned() + &config("large-parts", "pre_hook", &limits, "reject");
-        let server = Server::with(&config).plugin("large_parts").start();
+        let server = Server::with(&config).plugin_as("large_parts", "large-parts").start();
         let answer = Client::of(server.address).chat("victim", "hello", json!({})).await;
         if fits {
             answer.ok();
@@ -53,7 +53,7 @@ async fn texts_that_are_none_and_calls_into_oneself_are_traps() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_may_hand_each_other_much_run_on_the_guests_threads_however_quick_they_are() {
     let config = PATIENT.to_owned() + &config("calm-parts", "pre_hook", r#"{ time = "20s" }"#, "reject");
-    let server = Server::with(&config).plugin("calm_parts").start();
+    let server = Server::with(&config).plugin_as("calm_parts", "calm-parts").start();
     let client = Client::of(server.address);
     for _ in 0..100 {
         client.chat("victim", "hello", json!({})).await.ok();

@@ -23,7 +23,12 @@ async fn a_component_whose_hook_has_one_field_more_never_replaces_the_good_one()
         ("deadline-ms: u32,", "deadline-ms: u64,", HOOK, "expected `u32` found `u64`"),
         ("on-request:", "on-asked:", HOOK, "has no function `on-request`"),
         ("hooks@0.2.0;", "hooks@0.3.0;", &another_package, "this host serves cofferdam:hooks@0.2.0"),
-        ("all: func", "all: func", "import cofferdam:hooks/config@0.2.0;", "but a plugin exports `pre-hook` or `post-hook`"),
+        (
+            "all: func",
+            "all: func",
+            "import cofferdam:hooks/config@0.2.0;",
+            "but a plugin exports `pre-hook`, `post-hook`, `stream-hook`, `done-hook` or `model`",
+        ),
     ] {
         let file = folder.path().join("bad.wasm");
         std::fs::write(&file, altered(from, to, world)).expect("written");

@@ -40,6 +40,15 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut ProviderConfig) -> 
             _ => entry.wrong("\"refuse\" or \"drop\""),
         }
     }
+    read_models(section, provider);
+    let ProviderConfig { options, base_url, .. } = provider;
+    let mut reader = OptionReader { section, base_url, says_where: false };
+    options.visit(&mut reader);
+    reader.says_where
+}
+
+/// The models that clients may name.
+pub(super) fn read_models(section: &mut Section<'_>, provider: &mut ProviderConfig) {
     if let Some(entry) = section.take("models") {
         let items = entry.list();
         if let Some(one_too_many) = items.get(MODELS_MAX) {
@@ -48,10 +57,6 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut ProviderConfig) -> 
         let what = "a model's name, or \"*\" for all";
         provider.models = items.iter().take(MODELS_MAX).filter_map(|item| text(item, NAME_BYTES_MAX, what)).collect();
     }
-    let ProviderConfig { options, base_url, .. } = provider;
-    let mut reader = OptionReader { section, base_url, says_where: false };
-    options.visit(&mut reader);
-    reader.says_where
 }
 
 pub(super) fn print(printer: &mut Printer, provider: &ProviderConfig) {
@@ -62,9 +67,13 @@ pub(super) fn print(printer: &mut Printer, provider: &ProviderConfig) {
         oauth::print(printer, client);
     }
     printer.entry("unsupported", if provider.unsupported == Unsupported::Drop { "\"drop\"" } else { "\"refuse\"" });
+    print_models(printer, provider);
+    provider.options.clone().visit(printer);
+}
+
+pub(super) fn print_models(printer: &mut Printer, provider: &ProviderConfig) {
     let models: Vec<String> = provider.models.iter().map(|model| quote(model)).collect();
     printer.entry("models", &format!("[{}]", models.join(", ")));
-    provider.options.clone().visit(printer);
 }
 
 /// Reads the keys that only one vendor's entries have.

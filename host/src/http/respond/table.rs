@@ -12,7 +12,7 @@ use crate::ledger::Remedy;
 use crate::llm::{BudgetRemedy, Phase};
 use crate::pipeline::{self, PutError};
 use crate::sandbox::settings::ChangeError;
-use crate::sandbox::{Exhausted, Fault, FaultKind, Rejection};
+use crate::sandbox::{DeployError, Exhausted, Fault, FaultKind, Rejection};
 use crate::{ledger, llm, rag};
 
 const REQUEST: &str = "invalid_request_error";
@@ -40,6 +40,7 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
             }
             response
         }
+        Failure::Plugin(error) => changed(error),
         Failure::Ledger(error) => report(error),
         Failure::Settings(error) => settings(error),
         Failure::Reload(error) => reload(error),
@@ -141,6 +142,8 @@ fn faulted(fault: &Fault) -> ErrorResponse {
         FaultKind::NotLoaded => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).hopeless(),
         FaultKind::Loading => ErrorResponse::new(503, PLUGIN, "plugin_not_loaded", message()).after(1),
         FaultKind::NoHook => ErrorResponse::new(503, PLUGIN, "plugin_no_hook", message()).hopeless(),
+        FaultKind::NoModel(_) => ErrorResponse::new(404, NOT_FOUND, "model_not_found", message()).param("model"),
+        FaultKind::Deadline => ErrorResponse::new(504, SERVER, "deadline_exceeded", fault.kind.to_string()),
         FaultKind::Host(_) => {
             let message = format!("the host failed while it ran plugin `{}`; its log says why, under this request's id", fault.plugin);
             ErrorResponse::new(500, PLUGIN, "plugin_host_error", message)
@@ -182,6 +185,15 @@ fn provider(error: &llm::Error) -> ErrorResponse {
         }
         llm::Error::CircuitOpen { limited: false, retry_after, .. } => {
             ErrorResponse::new(503, PROVIDER, "provider_benched", error.to_string()).after(whole_seconds(*retry_after))
+        }
+        // Whoever asks plugins gives their faults; anything else would be a mistake of this server's.
+        llm::Error::Plugin { cause, .. } => match cause.downcast_ref::<Fault>() {
+            Some(fault) => faulted(fault),
+            None => ErrorResponse::new(500, SERVER, "internal_error", INTERNAL),
+        },
+        llm::Error::Refused { status, code, message, retry_after, .. } => {
+            let (code, message) = (code.clone(), message.clone());
+            rejected(&Rejection { status: *status, code, message, retry_after: *retry_after })
         }
         llm::Error::OverBudget { message, remedy, retry_after } => over_budget(message.clone(), *remedy, *retry_after),
         llm::Error::UnknownProvider { .. } => ErrorResponse::new(500, SERVER, "provider_unknown", error.to_string()).hopeless(),
@@ -257,6 +269,23 @@ fn reload(error: &ReloadError) -> ErrorResponse {
         ReloadError::Invalid(_) => ErrorResponse::new(422, REQUEST, "invalid_configuration", error.to_string()),
         ReloadError::Failed(_) => ErrorResponse::new(500, SERVER, "reload_failed", error.to_string()),
     }
+}
+
+/// A change of the plugin directory. What the operator's disk is short of stays in the log.
+fn changed(error: &DeployError) -> ErrorResponse {
+    let (status, kind, code) = match error {
+        DeployError::Name => return ErrorResponse::new(400, REQUEST, "invalid_value", error.to_string()).param("name"),
+        DeployError::NotFound(_) => (404, NOT_FOUND, "plugin_not_found"),
+        DeployError::Refused(_) => (422, REQUEST, "plugin_refused"),
+        DeployError::Full(_) => return ErrorResponse::new(409, REQUEST, "too_many_plugins", error.to_string()).hopeless(),
+        DeployError::Link(_) | DeployError::ReadOnly => {
+            return ErrorResponse::new(409, REQUEST, "plugin_read_only", error.to_string()).hopeless();
+        }
+        DeployError::NoPrevious(_) => return ErrorResponse::new(409, REQUEST, "no_previous_version", error.to_string()).hopeless(),
+        DeployError::Busy => return ErrorResponse::new(503, SERVER, "plugins_busy", error.to_string()).after(1),
+        DeployError::Io(_) => return ErrorResponse::new(500, SERVER, "plugin_store_failed", INTERNAL),
+    };
+    ErrorResponse::new(status, kind, code, error.to_string())
 }
 
 fn put(error: &PutError) -> ErrorResponse {

@@ -9,7 +9,7 @@ use crate::chat::codec::Invalid;
 use crate::http::reload::ReloadError;
 use crate::pipeline::{self, Problem, PutError};
 use crate::sandbox::settings::{self, ChangeError};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Rejection};
+use crate::sandbox::{DeployError, Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::{ledger, llm, rag};
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -172,6 +172,20 @@ fn failures() -> Vec<Failure> {
     );
     let wrong = ReloadError::Invalid(vec!["cofferdam.toml:3: limits.http.requests: expected a whole number".into()]);
     all.extend([wrong, ReloadError::Failed("the store failed".into())].map(Failure::Reload));
+    all.extend(
+        [
+            DeployError::Name,
+            DeployError::NotFound("guard".into()),
+            DeployError::Refused("not a component".into()),
+            DeployError::Full(9),
+            DeployError::Link("guard.wasm".into()),
+            DeployError::ReadOnly,
+            DeployError::NoPrevious("guard.wasm".into()),
+            DeployError::Busy,
+            DeployError::Io("disk /secret is full".into()),
+        ]
+        .map(Failure::Plugin),
+    );
     all.extend([ledger::Error::TooMany { limit: 9 }, ledger::Error::Store("disk /secret is full".into())].map(Failure::Ledger));
     all.push(Failure::Panicked);
     all
@@ -242,6 +256,8 @@ fn fault_kinds() -> Vec<FaultKind> {
         FaultKind::NotLoaded,
         FaultKind::Loading,
         FaultKind::NoHook,
+        FaultKind::NoModel("it has no model `x`; it has `fast`".into()),
+        FaultKind::Deadline,
         FaultKind::Busy,
         FaultKind::Host("pool /secret".into()),
     ]
@@ -267,9 +283,18 @@ fn provider_errors() -> Vec<llm::Error> {
         llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Wait, retry_after: limit },
         llm::Error::OverBudget { message: "used up".into(), remedy: llm::BudgetRemedy::Later, retry_after: limit },
         llm::Error::OverBudget { message: "no price".into(), remedy: llm::BudgetRemedy::OtherModel, retry_after: limit },
+        plugin_failed(FaultKind::Trapped("unreachable".into())),
+        plugin_failed(FaultKind::Host("pool /secret".into())),
+        llm::Error::Refused { provider: provider(), status: 451, code: "law".into(), message: "not here".into(), retry_after: Some(9) },
         llm::Error::CircuitOpen { provider: provider(), limited: true, retry_after: limit },
         llm::Error::CircuitOpen { provider: provider(), limited: false, retry_after: limit },
     ]
+}
+
+/// A plugin that is a model failed: its client gets what it would get of a hook.
+fn plugin_failed(kind: FaultKind) -> llm::Error {
+    let fault = Fault { plugin: "oracle".into(), version: "1.0".into(), hook: Hook::Answer, kind };
+    llm::Error::Plugin { provider: "plugin".into(), trouble: llm::PluginTrouble::Failed, cause: std::sync::Arc::new(fault) }
 }
 
 fn knowledge_errors() -> Vec<rag::Error> {

@@ -1,6 +1,7 @@
 //! `/api/v1`: what operators and their tools ask: pipelines, knowledge, plugins, use. It takes admin keys, and no page of another site.
 
 mod apis;
+mod deploy;
 mod documents;
 mod knowledge;
 mod namespaces;
@@ -233,6 +234,56 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 }],
             },
             handler: |call| Box::pin(plugins::list(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins",
+            name: "deploy_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: deploy::UPLOAD,
+            handler: |call| Box::pin(deploy::upload(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins/reload",
+            name: "reload_plugins",
+            access: Access::Admin,
+            metered: false,
+            operation: deploy::RELOAD,
+            handler: |call| Box::pin(deploy::reload(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/plugins/{id}",
+            name: "plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Show what became of a plugin's file",
+                body: None,
+                parameters: &[],
+                answers: &[Answer { status: 200, description: "It.", contents: &[Media::Json(schema::<plugins::Plugin<'static>>)] }],
+            },
+            handler: |call| Box::pin(deploy::get(call)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: "/api/v1/plugins/{id}",
+            name: "delete_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: deploy::DELETE,
+            handler: |call| Box::pin(deploy::delete(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/plugins/{id}/rollback",
+            name: "rollback_plugin",
+            access: Access::Admin,
+            metered: false,
+            operation: deploy::ROLLBACK,
+            handler: |call| Box::pin(deploy::rollback(call)),
         },
         Route {
             method: Method::GET,

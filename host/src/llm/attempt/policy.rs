@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::Failure;
-use crate::llm::error::{BudgetRemedy, Error, Phase};
+use crate::llm::error::{BudgetRemedy, Error, Phase, PluginTrouble};
 use crate::llm::provider_error::{CONTENT_FILTER, MODEL_FAILED};
 use crate::llm::target::Target;
 
@@ -63,6 +63,16 @@ pub(super) fn judge(failure: &Failure, budget: Duration) -> Judgment {
         }
         // The provider answered, but how well is not known.
         Error::Overloaded { .. } => return judgment(Retry::Never, Verdict::Neutral),
+        Error::Plugin { trouble, .. } => {
+            return match trouble {
+                // The same request makes it fail again.
+                PluginTrouble::Failed => judgment(Retry::Never, Verdict::Failure),
+                PluginTrouble::Slow => judgment(Retry::AfterOthers, Verdict::Failure),
+                PluginTrouble::Busy => judgment(Retry::After(Duration::ZERO), Verdict::Neutral),
+                PluginTrouble::Missing | PluginTrouble::Host => judgment(Retry::Never, Verdict::Neutral),
+            };
+        }
+        Error::Refused { .. } => return judgment(Retry::Never, Verdict::Success),
         Error::SecretMissing { .. } | Error::UnknownProvider { .. } | Error::CircuitOpen { .. } => {
             return judgment(Retry::Never, Verdict::Neutral);
         }
@@ -94,6 +104,8 @@ pub(super) fn falls_back(fallback: &Target, elsewhere: bool, model: &str, failur
         Error::OverBudget { remedy, .. } => return *remedy == BudgetRemedy::OtherModel,
         // There is no more room for what another target would send, and this one's reply was paid for already.
         Error::Overloaded { .. } => return false,
+        // The plugin decided that nobody answers this.
+        Error::Refused { .. } => return false,
         _ => return true,
     };
     let lists = |wanted: u16| fallback.on_status.as_ref().is_some_and(|listed| listed.contains(&wanted));

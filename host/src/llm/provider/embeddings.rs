@@ -14,6 +14,7 @@ use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::budget::Ask;
 use crate::llm::error::{Error, Phase};
 use crate::llm::meter::{self, Meter, Who};
+use crate::llm::plugin::PluginVendor;
 use crate::llm::secrets::Secret;
 
 /// Values of a reply for one vector, its numbers not counted: an object, a list, and fields of which vendors have two or three.
@@ -47,6 +48,10 @@ impl Request for Embeddings<'_> {
 
 impl Call for Embeddings<'_> {
     fn builtin(attempt: &Attempt<'_, Self>) -> Result<Embedded, Failure> {
+        Err(Error::NoEmbeddings { provider: attempt.target.provider.clone() }.into())
+    }
+
+    async fn plugin(_: &PluginVendor, attempt: &Attempt<'_, Self>) -> Result<Embedded, Failure> {
         Err(Error::NoEmbeddings { provider: attempt.target.provider.clone() }.into())
     }
 

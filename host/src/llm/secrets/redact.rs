@@ -36,7 +36,10 @@ impl Secret {
                 }
             }
             Error::Unreachable { cause, .. } | Error::InvalidReply { cause, .. } => *cause = matcher.redact(cause),
+            // A plugin is given no key.
             Error::Timeout { .. }
+            | Error::Plugin { .. }
+            | Error::Refused { .. }
             | Error::SecretMissing { .. }
             | Error::UnknownProvider { .. }
             | Error::UnsupportedField { .. }

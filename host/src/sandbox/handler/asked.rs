@@ -50,7 +50,7 @@ impl Asked {
         *request.method_mut() = Method::POST;
         let path = match self.hook {
             Hook::Post => "/post_hook",
-            Hook::Pre | Hook::Describe => "/pre_hook",
+            _ => "/pre_hook",
         };
         *request.uri_mut() = http::Uri::from_static(path);
         let headers = request.headers_mut();

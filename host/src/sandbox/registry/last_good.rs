@@ -1,12 +1,14 @@
-//! The last version of each plugin file that was admitted, kept for the next start: a bad file that took its place must not take it away.
+//! The last version of each plugin file that was admitted, kept for the next start: a bad file that took its place must not take it away. If
+//! there is room, the version before it is kept to go back to.
 //! A copy is named by its file and its content's hash, and takes the place of the one before it by a rename, so that whenever the server is
 //! killed, one of the two is there and whole. It is bytes like any others: it passes admission again before it serves.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +28,15 @@ pub(super) struct LastGood {
     directory: PathBuf,
     /// Bytes of all copies together.
     limit: u64,
-    copies: BTreeMap<String, LastGoodCopy>,
+    copies: BTreeMap<String, Versions>,
+}
+
+/// What is kept of one file.
+#[derive(Debug)]
+struct Versions {
+    last: LastGoodCopy,
+    /// The one before it, if that is another.
+    before: Option<LastGoodCopy>,
 }
 
 #[derive(Debug)]
@@ -53,6 +63,7 @@ impl LastGood {
             tracing::warn!(directory = %directory.display(), "other users can reach the last good plugins: {exposed}");
         }
         let mut last_good = Self { directory, limit, copies: BTreeMap::new() };
+        let mut found: BTreeMap<String, Vec<LastGoodCopy>> = BTreeMap::new();
         for entry in std::fs::read_dir(&last_good.directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -62,18 +73,20 @@ impl LastGood {
             }
             let Some((file, hash)) = parse(&name) else { continue };
             let data = entry.metadata()?;
-            let copy = LastGoodCopy { hash, bytes: data.len(), kept: data.modified()? };
-            // Two are there if the server was killed between making the one and removing the other.
-            let older = match last_good.copies.get(&file) {
-                Some(other) if other.kept > copy.kept => Some(copy),
-                _ => last_good.copies.insert(file.clone(), copy),
-            };
-            if let Some(older) = older {
-                last_good.delete(&file, &older.hash)?;
-            }
+            found.entry(file).or_default().push(LastGoodCopy { hash, bytes: data.len(), kept: data.modified()? });
         }
+        for (file, mut copies) in found {
+            copies.sort_by_key(|copy| Reverse(copy.kept));
+            let mut copies = copies.into_iter();
+            let Some(last) = copies.next() else { continue };
+            let before = copies.next();
+            // More are there if the server was killed between making the one and removing the other.
+            copies.try_for_each(|older| last_good.delete(&file, &older.hash))?;
+            last_good.copies.insert(file, Versions { last, before });
+        }
+        last_good.make_room();
         while last_good.bytes() > limit
-            && let Some((oldest, _)) = last_good.copies.iter().min_by_key(|(_, copy)| copy.kept)
+            && let Some((oldest, _)) = last_good.copies.iter().min_by_key(|(_, versions)| versions.last.kept)
         {
             let oldest = oldest.clone();
             tracing::warn!(file = oldest, "its last good version is over `limits.plugins.last_good_bytes` and is removed");
@@ -82,17 +95,18 @@ impl LastGood {
         Ok(last_good)
     }
 
-    /// The hash of the version that is kept of a file.
+    /// The hash of the last version of a file.
     pub(super) fn hash(&self, file: &str) -> Option<&str> {
-        self.copies.get(file).map(|copy| copy.hash.as_str())
+        self.copies.get(file).map(|versions| versions.last.hash.as_str())
     }
 
-    /// The hashes of all versions that are kept.
+    /// The hashes of the last version of each file.
     pub(super) fn hashes(&self) -> impl Iterator<Item = &str> {
-        self.copies.values().map(|copy| copy.hash.as_str())
+        self.copies.values().map(|versions| versions.last.hash.as_str())
     }
 
-    /// Keeps this version of a file in place of the one before it. When this returns, the machine may stop.
+    /// Keeps this version of a file as its last one, and if there is room the last one as the one before it. When this returns, the machine may
+    /// stop.
     ///
     /// # Errors
     /// `Full` or `Io`; the version before it is still kept then.
@@ -104,51 +118,80 @@ impl LastGood {
             // Whoever held no bytes knew of a copy; no component is empty.
             return Err(NotKept::Io(ErrorKind::NotFound.into()));
         }
-        let before = self.copies.get(file).map_or(0, |copy| copy.bytes);
         let size = bytes.len() as u64;
-        if (self.bytes() - before).saturating_add(size) > self.limit {
+        // What is kept to go back to makes room.
+        let others: u64 = self.copies.iter().filter(|(other, _)| *other != file).map(|(_, versions)| versions.last.bytes).sum();
+        if others.saturating_add(size) > self.limit {
             return Err(NotKept::Full(self.limit));
         }
+        // Which of two versions is the last one must be told by their times, however quickly they came.
+        let before = self.copies.get(file).map(|versions| versions.last.kept + Duration::from_millis(1));
+        let kept = before.map_or_else(SystemTime::now, |least| least.max(SystemTime::now()));
         let mut copy = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory)?;
         copy.write_all(bytes)?;
+        copy.as_file().set_modified(kept)?;
         copy.as_file().sync_all()?;
         copy.persist(self.path(file, hash)).map_err(|error| error.error)?;
         File::open(&self.directory)?.sync_all()?;
-        let copy = LastGoodCopy { hash: hash.to_owned(), bytes: size, kept: SystemTime::now() };
-        if let Some(before) = self.copies.insert(file.to_owned(), copy)
-            && let Err(error) = self.delete(file, &before.hash)
-        {
-            tracing::warn!(file, %error, "the copy of the version before it is removed at the next start");
+        let last = LastGoodCopy { hash: hash.to_owned(), bytes: size, kept };
+        let (before, older) = self.copies.remove(file).map_or((None, None), |versions| (Some(versions.last), versions.before));
+        self.copies.insert(file.to_owned(), Versions { last, before });
+        // To go back makes the version before the last one again.
+        if let Some(older) = older.filter(|older| older.hash != hash) {
+            self.discard(file, &older.hash);
         }
+        self.make_room();
         Ok(())
     }
 
-    /// The bytes that are kept of a file, if they are what was written. A damaged copy is removed.
+    /// The bytes of the newest version of a file that is kept and is not that one. A damaged copy is removed.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(super) fn read_another(&mut self, file: &str, than: &str, limit: u64) -> Result<Option<Vec<u8>>, files::Refused> {
+        let Some(Versions { last, before }) = self.copies.get(file) else { return Ok(None) };
+        if last.hash != than {
+            return self.read(file, limit);
+        }
+        let Some(hash) = before.as_ref().map(|before| before.hash.clone()) else { return Ok(None) };
+        let bytes = self.read_copy(file, &hash, limit)?;
+        if bytes.is_none() {
+            tracing::warn!(file, "the copy of the version before its last good one is damaged and is removed");
+            self.copies.entry(file.to_owned()).and_modify(|versions| versions.before = None);
+            self.discard(file, &hash);
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes that are kept of a file's last version, if they are what was written. A damaged copy is removed.
     ///
     /// # Errors
     /// They cannot be read now, or are more than a file may have.
     pub(super) fn read(&mut self, file: &str, limit: u64) -> Result<Option<Vec<u8>>, files::Refused> {
-        let Some(copy) = self.copies.get(file) else { return Ok(None) };
-        let bytes = match files::open(&self.path(file, &copy.hash)) {
+        let Some(hash) = self.hash(file).map(str::to_owned) else { return Ok(None) };
+        let bytes = self.read_copy(file, &hash, limit)?;
+        if bytes.is_none() {
+            tracing::warn!(file, "the copy of its last good version is damaged and is removed");
+            self.remove(file);
+        }
+        Ok(bytes)
+    }
+
+    /// What is in one copy, if it is what was written.
+    fn read_copy(&self, file: &str, hash: &str, limit: u64) -> Result<Option<Vec<u8>>, files::Refused> {
+        let bytes = match files::open(&self.path(file, hash)) {
             Ok(open) if files::is_ours(&open)? => files::read(&open, limit)?,
             Ok(_) | Err(files::Refused::NotAFile) => Vec::new(),
             Err(files::Refused::Io(error)) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(refused) => return Err(refused),
         };
-        if HEXLOWER.encode(&Sha256::digest(&bytes)) == copy.hash {
-            return Ok(Some(bytes));
-        }
-        tracing::warn!(file, "the copy of its last good version is damaged and is removed");
-        self.remove(file);
-        Ok(None)
+        Ok(Some(bytes).filter(|bytes| HEXLOWER.encode(&Sha256::digest(bytes)) == hash))
     }
 
     /// Forgets a file.
     pub(super) fn remove(&mut self, file: &str) {
-        if let Some(copy) = self.copies.remove(file)
-            && let Err(error) = self.delete(file, &copy.hash)
-        {
-            tracing::warn!(file, %error, "the copy of its last good version cannot be removed");
+        if let Some(Versions { last, before }) = self.copies.remove(file) {
+            std::iter::once(last).chain(before).for_each(|copy| self.discard(file, &copy.hash));
         }
     }
 
@@ -167,7 +210,27 @@ impl LastGood {
     }
 
     fn bytes(&self) -> u64 {
-        self.copies.values().map(|copy| copy.bytes).sum()
+        self.copies.values().map(|versions| versions.last.bytes + versions.before.as_ref().map_or(0, |before| before.bytes)).sum()
+    }
+
+    /// Takes versions before the last ones away, the oldest first, until the rest is within the limit.
+    fn make_room(&mut self) {
+        while self.bytes() > self.limit {
+            let oldest = self.copies.iter_mut().filter(|(_, versions)| versions.before.is_some());
+            let Some((file, versions)) = oldest.min_by_key(|(_, versions)| versions.before.as_ref().map(|before| before.kept)) else {
+                return;
+            };
+            let (file, before) = (file.clone(), versions.before.take());
+            if let Some(before) = before {
+                self.discard(&file, &before.hash);
+            }
+        }
+    }
+
+    fn discard(&self, file: &str, hash: &str) {
+        if let Err(error) = self.delete(file, hash) {
+            tracing::warn!(file, %error, "the copy of a version that was good cannot be removed before the next start");
+        }
     }
 
     fn delete(&self, file: &str, hash: &str) -> std::io::Result<()> {
@@ -193,7 +256,6 @@ fn parse(name: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::time::Duration;
 
     use super::*;
 
@@ -226,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_process_finds_the_newest_version_of_each_file_and_no_other() {
+    fn the_next_process_finds_the_newest_version_of_each_file_and_the_one_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = open(folder.path(), 1_000);
         for (file, bytes) in [("a.b.wasm", OLD), ("c.wasm", OLD), ("a.b.wasm", NEW), ("a.b.wasm", NEW)] {
@@ -235,7 +297,9 @@ mod tests {
         let mut next = open(folder.path(), 1_000);
         assert_eq!((kept(&mut next, "a.b.wasm").as_deref(), kept(&mut next, "c.wasm").as_deref()), (Some(NEW), Some(OLD)));
         assert_eq!((next.hash("a.b.wasm"), next.hash("b.wasm")), (Some(&*hash(NEW)), None));
-        assert_eq!(names(folder.path()).len(), 2);
+        assert_eq!(names(folder.path()).len(), 3);
+        assert_eq!(next.read_another("a.b.wasm", &hash(NEW), 100).unwrap().as_deref(), Some(OLD));
+        assert_eq!(next.read_another("c.wasm", &hash(OLD), 100).unwrap(), None);
         next.retain(|file| file == "c.wasm");
         next.remove("c.wasm");
         assert!(names(folder.path()).is_empty() && kept(&mut next, "c.wasm").is_none());
@@ -257,9 +321,10 @@ mod tests {
                 std::fs::write(&path, bytes).unwrap();
                 aged(&path, age);
             }
+            let whole = there.iter().filter(|(name, _)| *name != half).count();
             let mut last_good = open(folder.path(), 1_000);
             assert_eq!(kept(&mut last_good, "p.wasm").as_deref(), Some(expected), "{there:?}");
-            assert_eq!(names(folder.path()).len(), 1, "{there:?}");
+            assert_eq!(names(folder.path()).len(), whole, "{there:?}");
         }
     }
 
@@ -304,6 +369,41 @@ mod tests {
         assert_eq!((kept(&mut lowered, "b.wasm"), kept(&mut lowered, "c.wasm").is_some()), (None, true), "the oldest goes");
         let none = open(folder.path(), 0);
         assert!(none.copies.is_empty() && names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn one_goes_back_and_forth_between_two_versions_however_quickly_and_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions: [&[u8]; 3] = [b"1", b"2", b"3"];
+        let mut last_good = open(folder.path(), 1_000);
+        versions.iter().for_each(|bytes| keep(&mut last_good, "p.wasm", bytes).unwrap());
+        for (last, before) in [(2, 1), (1, 2), (2, 1)] {
+            keep(&mut last_good, "p.wasm", versions[last]).unwrap();
+            last_good = open(folder.path(), 1_000);
+            assert_eq!(kept(&mut last_good, "p.wasm").as_deref(), Some(versions[last]));
+            let another = last_good.read_another("p.wasm", &hash(versions[last]), 100).unwrap();
+            assert_eq!((another.as_deref(), names(folder.path()).len()), (Some(versions[before]), 2));
+        }
+        let unkept = last_good.read_another("p.wasm", &hash(b"too large to be kept"), 100).unwrap();
+        assert_eq!(unkept.as_deref(), Some(versions[2]), "before what was not kept is what was kept last");
+        std::fs::write(last_good.path("p.wasm", &hash(versions[1])), "damaged").unwrap();
+        assert_eq!(last_good.read_another("p.wasm", &hash(versions[2]), 100).unwrap(), None);
+        assert_eq!((last_good.hash("p.wasm"), names(folder.path()).len()), (Some(&*hash(versions[2])), 1));
+    }
+
+    #[test]
+    fn what_is_kept_to_go_back_to_takes_no_room_from_a_last_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut last_good = open(folder.path(), 10);
+        for (file, bytes) in [("a.wasm", b"a1"), ("b.wasm", b"b1"), ("b.wasm", b"b2"), ("a.wasm", b"a2")] {
+            keep(&mut last_good, file, bytes).unwrap();
+        }
+        assert_eq!(names(folder.path()).len(), 4);
+        keep(&mut last_good, "c.wasm", b"1234").unwrap();
+        assert_eq!((last_good.bytes(), last_good.copies["b.wasm"].before.is_some()), (10, true), "the oldest goes first");
+        keep(&mut last_good, "d.wasm", b"12").unwrap();
+        assert_eq!((last_good.bytes(), names(folder.path()).len()), (10, 4));
+        assert!(matches!(keep(&mut last_good, "e.wasm", b"1"), Err(NotKept::Full(10))));
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //! Who holds a snapshot keeps its versions until it lets go of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::change::Desk;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::settings::{self, Book, ChangeError, SettingsView, StoreError};
-use crate::sandbox::{Fault, FaultKind, Hook, OnFailure};
+use crate::sandbox::{Fault, FaultKind, Hook, ModelInfo, OnFailure};
 
 /// The live plugins by name: one immutable set, held by an exchange from its start to its end.
 #[derive(Default)]
@@ -38,10 +39,16 @@ pub(super) enum Pending {
 /// The plugins of one directory under one configuration. Once there is a later one, this one no longer changes.
 pub struct Registry {
     live: ArcSwap<Plugins>,
-    status: ArcSwap<Vec<PluginStatus>>,
+    /// Of the files, whatever is configured, so that who waits for one hears of it also after a reload.
+    status: Arc<ArcSwap<Vec<PluginStatus>>>,
     /// Whether every file that was there at the start was tried.
     loaded: watch::Sender<bool>,
     settings: Arc<Book>,
+    /// Told of each publication.
+    changed: watch::Sender<()>,
+    /// Where changes of the directory are handed in.
+    desk: Arc<OnceLock<Desk>>,
+    file_bytes: u64,
 }
 
 /// One line of `GET /api/v1/plugins`.
@@ -55,7 +62,7 @@ pub struct PluginStatus {
     pub file: String,
     /// SHA-256 of the live component in hex; none if nothing is live.
     pub hash: Option<String>,
-    /// `pre_hook`, `post_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `done_hook`.
     pub hooks: Vec<&'static str>,
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     pub state: &'static str,
@@ -66,14 +73,14 @@ pub struct PluginStatus {
 }
 
 impl Plugins {
-    /// The plugin of that name, which has that hook.
+    /// The plugin of that name, which has a place in the stage of that hook: of those in `post_hook`, some have a stream hook or a done-hook only.
     ///
     /// # Errors
     /// A fault of kind `NotLoaded`, `Loading` or `NoHook`.
     pub fn get(&self, name: &str, hook: Hook) -> Result<&Arc<Plugin>, Fault> {
         let fault = |version: &str, kind| Fault { plugin: name.into(), version: version.into(), hook, kind };
         match self.by_name.get(name) {
-            Some(plugin) if plugin.has(hook) => Ok(plugin),
+            Some(plugin) if plugin.serves(hook) => Ok(plugin),
             Some(plugin) => Err(fault(&plugin.callee.version, FaultKind::NoHook)),
             None => {
                 let failed = matches!(&self.pending, Pending::Some { failed, .. } if failed.contains(name));
@@ -81,6 +88,18 @@ impl Plugins {
                 Err(fault("unknown", kind))
             }
         }
+    }
+
+    /// The models of all plugins that are models, each as `PLUGIN` or `PLUGIN/ID`, sorted.
+    pub fn models(&self) -> Vec<String> {
+        let named = |plugin: &Arc<Plugin>| {
+            let name =
+                |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
+            plugin.models().into_iter().map(name).collect::<Vec<_>>()
+        };
+        let mut models: Vec<String> = self.by_name.values().flat_map(named).collect();
+        models.sort_unstable();
+        models
     }
 
     /// Whether no plugin of that name is live, and a file that may be it is still to be tried.
@@ -111,8 +130,16 @@ impl Default for Pending {
 }
 
 impl Registry {
-    pub(super) fn new(settings: Arc<Book>) -> Self {
-        Self { live: ArcSwap::default(), status: ArcSwap::default(), loaded: watch::Sender::default(), settings }
+    pub(super) fn new(settings: Arc<Book>, file_bytes: u64) -> Self {
+        Self {
+            live: ArcSwap::default(),
+            status: Arc::default(),
+            loaded: watch::Sender::default(),
+            settings,
+            changed: watch::Sender::default(),
+            desk: Arc::default(),
+            file_bytes,
+        }
     }
 
     /// The settings of a live plugin, secrets masked.
@@ -122,6 +149,11 @@ impl Registry {
     pub fn settings(&self, name: &str) -> Result<SettingsView, ChangeError> {
         let plugin = self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
         Ok(settings::view(name, &plugin.callee.settings, &self.settings))
+    }
+
+    /// Waits for changes of settings that are under way, and takes no more.
+    pub async fn hand_over(&self) {
+        self.settings.close().await;
     }
 
     /// Changes the settings of a live plugin; the next call sees them. It is done to its end, even if nobody waits for it any more.
@@ -163,6 +195,11 @@ impl Registry {
         self.snapshot().by_name.values().for_each(|plugin| plugin.refresh_settings(&self.settings));
     }
 
+    /// Bytes that a file may have.
+    pub fn file_bytes(&self) -> usize {
+        usize::try_from(self.file_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The plugins as they are now.
     pub fn snapshot(&self) -> Arc<Plugins> {
         self.live.load_full()
@@ -180,15 +217,33 @@ impl Registry {
     }
 
     /// The registry of the next configuration, which begins with the same plugins.
-    pub(super) fn renewed(&self) -> Self {
-        let (live, status) = (ArcSwap::new(self.snapshot()), ArcSwap::new(self.status()));
-        Self { live, status, loaded: self.loaded.clone(), settings: self.settings.clone() }
+    pub(super) fn renewed(&self, file_bytes: u64) -> Self {
+        let Self { live: _, status, loaded, settings, changed, desk, file_bytes: _ } = self;
+        let (status, loaded, settings) = (status.clone(), loaded.clone(), settings.clone());
+        let (changed, desk) = (changed.clone(), desk.clone());
+        Self { live: ArcSwap::new(self.snapshot()), status, loaded, settings, changed, desk, file_bytes }
     }
 
     pub(super) fn publish(&self, plugins: Plugins, status: Vec<PluginStatus>) {
         self.live.store(Arc::new(plugins));
         self.refresh_settings();
         self.status.store(Arc::new(status));
+        self.changed.send_replace(());
+    }
+
+    /// Tells of what is published from now on, and of what is there.
+    pub(super) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn desk(&self) -> Option<&Desk> {
+        self.desk.get()
+    }
+
+    /// The loader takes changes from there.
+    pub(super) fn set_desk(&self, desk: Desk) {
+        // There is one loader.
+        let _ = self.desk.set(desk);
     }
 
     pub(super) fn set_loaded(&self) {

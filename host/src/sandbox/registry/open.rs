@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::last_good::LastGood;
 use super::live::Registry;
@@ -11,7 +12,7 @@ use super::scan::Scanner;
 use super::watch::Watcher;
 use crate::fair::Shares;
 use crate::sandbox::admit::Admission;
-use crate::sandbox::call::Shared;
+use crate::sandbox::call::{Background, Shared};
 use crate::sandbox::compile::{Cache, Compiler};
 use crate::sandbox::engine::engine;
 use crate::sandbox::guests::Guests;
@@ -62,20 +63,34 @@ impl Registry {
         let last_good = LastGood::open(config.last_good_dir.clone(), config.limits.last_good_bytes);
         let last_good = last_good.map_err(unusable(&config.last_good_dir))?;
         let broken = |error: wasmtime::Error| OpenError::Engine(format!("{error:#}"));
-        let engine = engine(config.limits.calls).map_err(broken)?;
-        let permits = Shares::new(config.limits.calls as usize);
+        let ServerLimits { calls, streams, model_calls, done_calls, .. } = config.limits;
+        let instances = [streams, model_calls, done_calls].into_iter().fold(calls, u32::saturating_add);
+        let engine = engine(instances).map_err(broken)?;
+        let [permits, models, done] = [calls, model_calls, done_calls].map(|calls| Shares::new(calls as usize));
+        let pushes = Arc::new(AtomicUsize::new(0));
+        let runs = {
+            let (held, pushes) = ([permits.clone(), models.clone(), done.clone()], pushes.clone());
+            move || held.iter().any(|permits| permits.held() > 0) || pushes.load(Ordering::Relaxed) > 0
+        };
         let shared = Shared {
             guests: Arc::new(Guests::start(config.limits.guest_threads()).map_err(OpenError::Threads)?),
-            ticker: Arc::new(Ticker::start(&engine, permits.clone()).map_err(OpenError::Threads)?),
+            ticker: Arc::new(Ticker::start(&engine, runs).map_err(OpenError::Threads)?),
             engine,
             permits,
+            pushes,
+            streams: Shares::new(config.limits.streams as usize),
+            streams_memory: Budget::new(config.limits.streams_memory),
+            stream_buffer: config.limits.stream_buffer,
+            models,
+            models_memory: Budget::new(config.limits.model_memory),
             memory: Budget::new(config.limits.memory),
+            done: Background { permits: done, memory: Budget::new(config.limits.done_memory) },
             queue_time: config.limits.queue_time,
             starve_time: config.limits.starve_time,
             metrics: metrics.clone(),
         };
         let limits = config.limits.clone();
-        let registry = Arc::new(Self::new(ports.settings.clone()));
+        let registry = Arc::new(Self::new(ports.settings.clone(), config.limits.file_bytes));
         let admission = Admission::new(Arc::new(shared), cache, config.plugins, limits, capability::ALL, ports).map_err(broken)?;
         let scanner = Scanner::new(config.plugin_dir, config.limits.clone(), admission, last_good, registry.clone(), metrics);
         let watcher = Watcher::start(scanner).map_err(OpenError::Thread)?;

@@ -1,7 +1,11 @@
 //! Scans of the directory: a new file is read, hashed and looked at, and queued to be admitted; a file that went away is taken out.
 //! A scan compares everything with what is known, so that a lost event costs nothing but time.
 
+mod change;
+mod models;
 mod restore;
+mod settings;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +15,15 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use self::words::{told, unreadable};
+use super::desk;
 use super::known::{Files, Holders, Known, Restore, pending, stamp, stem};
 use super::last_good::LastGood;
 use super::live::{Pending, Plugins, Registry};
 use super::work::{Done, Job, Lane, Work};
-use crate::files::{self, Refused};
+use crate::files;
 use crate::sandbox::admit::{Admission, own_name};
-use crate::sandbox::refusal::{Refusal, short};
+use crate::sandbox::refusal::Refusal;
 use crate::sandbox::{OnFailure, PluginConfig, ServerLimits};
 use crate::telemetry::Metrics;
 
@@ -56,6 +62,7 @@ impl Scanner {
         let directory = directory.canonicalize().unwrap_or(directory);
         let skippable = skippable(&admission.configs);
         let admission = Arc::new(admission);
+        desk::clear(&directory);
         let (files, work) = (Files::new(), Work::default());
         let scanner =
             Self { directory, limits, admission, last_good, registry, metrics, files, work, skippable, listed: false, loaded: false };
@@ -70,6 +77,10 @@ impl Scanner {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Reads the directory, queues what changed and publishes the rest.
@@ -99,71 +110,6 @@ impl Scanner {
         }
         self.start();
         self.publish_all();
-    }
-
-    /// Waits for settings that change.
-    pub(super) fn settings_change(&self) -> impl Future<Output = ()> + use<> {
-        let book = self.admission.ports.settings.clone();
-        async move { book.hint().await }
-    }
-
-    /// Files that were refused are looked at again if their plugin's settings have changed.
-    pub(super) fn settings_changed(&mut self) {
-        let changed = self.admission.ports.settings.take_changed();
-        for (file, known) in &mut self.files {
-            let (stem, name) = (stem(file), own_name(stem(file)));
-            if changed.contains(stem) || changed.contains(&name) {
-                known.reconsider();
-            }
-        }
-        self.scan();
-    }
-
-    /// What the operator decides about plugins changes: what is live is linked anew, what was refused or is on its way is looked at again, and
-    /// all of it is published in a new registry. The one before stays as it is for the requests that began with it.
-    pub(super) fn renew(&mut self, Settings { plugins, limits }: Settings) -> Arc<Registry> {
-        let renewed = Arc::new(self.admission.renewed(plugins, limits.clone()));
-        let before = std::mem::replace(&mut self.admission, renewed);
-        let other_limits = std::mem::replace(&mut self.limits, limits) != self.limits;
-        self.skippable = skippable(&self.admission.configs);
-        self.last_good.set_limit(self.limits.last_good_bytes);
-        self.registry = Arc::new(self.registry.renewed());
-        for file in self.files.keys().cloned().collect::<Vec<_>>() {
-            self.relink(&file);
-            let changed = other_limits || self.admission.own(stem(&file)) != before.own(stem(&file));
-            let known = self.known(&file);
-            if changed && (known.loading || known.refusal.is_some()) {
-                known.look_again();
-                self.work.cancel(&file, false);
-                self.work.cancel(&file, true);
-            }
-        }
-        // Also if the directory cannot be read now.
-        self.publish();
-        self.scan();
-        if self.loaded {
-            self.warn_of_unused_entries();
-        }
-        self.registry.clone()
-    }
-
-    /// Links the file's live plugin as the operator wants it now.
-    fn relink(&mut self, file: &str) {
-        let Some(plugin) = self.known(file).live.clone() else { return };
-        match self.admission.relinked(&plugin) {
-            Ok(None) => {}
-            Ok(Some((plugin, refusal))) => {
-                tracing::info!(file, plugin = plugin.name(), "plugin was linked anew");
-                self.known(file).live = Some(Arc::new(plugin));
-                if let Some(refusal) = refusal {
-                    self.refuse(file, refusal);
-                }
-            }
-            Err(refusal) => {
-                self.known(file).live = None;
-                self.refuse(file, refusal);
-            }
-        }
     }
 
     /// Says that every file was tried.
@@ -382,24 +328,6 @@ impl Scanner {
         let by_name = holders.plugins.into_iter().map(|plugin| (plugin.callee.name.clone(), plugin)).collect();
         let pending = if self.listed { pending(&self.files) } else { Pending::All };
         self.registry.publish(Plugins { by_name, skippable: self.skippable.clone(), pending }, status);
-    }
-}
-
-fn unreadable(refused: Refused) -> Refusal {
-    match refused {
-        Refused::Outside => "the file is a link to a place outside the plugin directory; copy the component itself".to_owned().into(),
-        Refused::NotAFile => "this is not a regular file".to_owned().into(),
-        Refused::TooLarge(limit) => format!("the file is larger than {limit} bytes (raise `limits.plugins.file_bytes`)").into(),
-        Refused::Io(error) => Refusal::Transient(format!("the file cannot be read: {error}")),
-    }
-}
-
-/// Why a component is not live, and whether the same bytes are tried again.
-fn told(refusal: Refusal) -> (String, bool) {
-    match refusal {
-        Refusal::Invalid(reason) => (short(&reason), false),
-        Refusal::Transient(reason) => (short(&format!("{reason}; it is tried again")), true),
-        Refusal::Slow => ("compiling it takes too long (`limits.plugins.compile_time`); it is tried again".to_owned(), true),
     }
 }
 

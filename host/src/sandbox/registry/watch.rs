@@ -8,7 +8,9 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::change::{Asked, Desk};
 use super::live::Registry;
+use super::refresh::{Lists, ask};
 use super::scan::{Scanner, Settings};
 
 /// If hints keep coming, the directory is read after this many times `debounce`.
@@ -52,6 +54,8 @@ impl Watcher {
         let (ends, ended) = oneshot::channel();
         let (changes, changed) = mpsc::unbounded_channel();
         let events = events(&scanner, hints.clone());
+        let (desk, asked) = Desk::open();
+        scanner.registry().set_desk(desk);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("plugin-loader".into()).spawn(move || {
             let (_events, _ends): (_, oneshot::Sender<()>) = (events, ends);
@@ -59,7 +63,7 @@ impl Watcher {
                 tokio::select! {
                     biased;
                     _ = stopped => {}
-                    () = load(scanner, &hints, changed) => {}
+                    () = load(scanner, &hints, changed, asked) => {}
                 }
             });
         })?;
@@ -76,7 +80,8 @@ impl Watcher {
 }
 
 /// Scans and admits for ever.
-async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::UnboundedReceiver<Change>) {
+async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::UnboundedReceiver<Change>, mut asked: mpsc::Receiver<Asked>) {
+    let mut lists = Lists::new();
     scanner.scan();
     let mut next = Instant::now() + scanner.pauses().1;
     // The moment at which hints are acted upon, and the latest one if they keep coming.
@@ -87,20 +92,34 @@ async fn load(mut scanner: Scanner, hints: &Notify, mut changed: mpsc::Unbounded
             tracing::info!("every plugin file was tried");
             scanner.set_loaded();
         }
-        let (debounce, poll) = scanner.pauses();
+        let ((debounce, poll), models_ttl) = (scanner.pauses(), scanner.models_ttl());
         let due = gathered.map_or(next, |(quiet, latest)| quiet.min(latest).min(next));
         let settings = scanner.settings_change();
         tokio::select! {
-            () = settings => scanner.settings_changed(),
-            () = scanner.settle() => {}
-            Some((settings, answer)) = changed.recv() => {
-                // Who asked may have gone; the settings hold all the same.
-                let _ = answer.send(scanner.renew(settings));
+            () = settings => {
+                scanner.settings_changed();
+                lists.ask(scanner.models_without_list());
             }
+            () = scanner.settle() => lists.ask(scanner.models_without_list()),
+            Some((settings, answer)) = changed.recv() => {
+                let registry = scanner.renew(settings);
+                // Their settings may decide which models there are, and nobody sees the registry yet.
+                ask(scanner.models_without_list()).await;
+                // Who asked may have gone; the settings hold all the same.
+                let _ = answer.send(registry);
+            }
+            () = lists.old(models_ttl) => lists.ask_all(scanner.models()),
             () = hints.notified() => {
                 let now = Instant::now();
                 let latest = gathered.map_or(now + debounce * DEBOUNCES_MAX, |(_, latest)| latest);
                 gathered = Some((now + debounce, latest));
+            }
+            // Those who wait for it are in `registry`, so that this ends with it.
+            Some(Asked { change, made }) = asked.recv() => {
+                let outcome = scanner.make(&change);
+                (gathered, next) = (None, Instant::now() + poll);
+                // Whoever asked may have gone away.
+                let _ = made.send(outcome);
             }
             () = sleep_until(due) => {
                 scanner.scan();

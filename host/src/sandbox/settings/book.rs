@@ -2,6 +2,7 @@
 //! Whoever loads plugins is told of each change, because a plugin that was refused for its settings may fit now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Map, Value};
@@ -25,6 +26,8 @@ pub struct Book {
     /// Plugins whose settings have changed since somebody looked.
     changed: Mutex<BTreeSet<String>>,
     hint: Notify,
+    /// Another server has the store.
+    closed: AtomicBool,
 }
 
 /// The right to change what is kept.
@@ -48,7 +51,7 @@ impl Book {
             }
         }
         let (writing, changed) = (tokio::sync::Mutex::default(), Mutex::default());
-        Ok(Self { store, kept: RwLock::new(kept), writing, changed, hint: Notify::new() })
+        Ok(Self { store, kept: RwLock::new(kept), writing, changed, hint: Notify::new(), closed: AtomicBool::new(false) })
     }
 
     pub(in crate::sandbox) fn of(&self, plugin: &str) -> Option<Arc<KeptSettings>> {
@@ -69,6 +72,12 @@ impl Book {
         Writing { _turn: self.writing.lock().await, book: self }
     }
 
+    /// Waits for changes under way, whose clients may have left, and takes no more: another server has the store next.
+    pub(in crate::sandbox) async fn close(&self) {
+        let _turn = self.writing.lock().await;
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
     fn put(&self, plugin: &str, kept: Option<KeptSettings>) {
         let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         match kept {
@@ -82,8 +91,13 @@ impl Book {
 }
 
 impl Writing<'_> {
+    fn open(&self) -> Result<(), StoreError> {
+        if self.book.closed.load(Ordering::Relaxed) { Err(StoreError("the server is stopping".to_owned())) } else { Ok(()) }
+    }
+
     /// When this returns, a killed process loses nothing of it.
     pub(super) async fn keep(&self, plugin: &str, values: Map<String, Value>) -> Result<(), StoreError> {
+        self.open()?;
         let json = Value::Object(values.clone()).to_string();
         match self.book.store.put(plugin, &json, Expected::Anything).await? {
             Put::Kept { version } => self.book.put(plugin, Some(KeptSettings { version, values })),
@@ -93,6 +107,7 @@ impl Writing<'_> {
     }
 
     pub(super) async fn forget(&self, plugin: &str) -> Result<(), StoreError> {
+        self.open()?;
         self.book.store.delete(plugin).await?;
         self.book.put(plugin, None);
         Ok(())

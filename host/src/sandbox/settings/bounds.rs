@@ -19,7 +19,17 @@ const VALUES_MAX: usize = 10_000;
 const PATTERNS_MAX: usize = 64;
 
 /// Keywords that lead to schemas by other names than their place, or change what a reference means.
-const REFUSED: [&str; 6] = ["$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$anchor", "$vocabulary"];
+/// The last two ask what every branch beside them looked at, which takes a validator time without bound in the branches' depth.
+const REFUSED: [&str; 8] = [
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$recursiveRef",
+    "$recursiveAnchor",
+    "$anchor",
+    "$vocabulary",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+];
 /// The names of the one draft.
 const DRAFTS: [&str; 2] = ["https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"];
 

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::book::Book;
 use super::live::Live;
+use super::problem::{Problem, told};
 use super::store::StoreError;
-use super::{Problem, told};
 
 /// One plugin's settings, with `MASK` in place of each that is `writeOnly`.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use super::book::KeptSettings;
-use super::{Filled, Problem, Schema};
+use super::problem::Problem;
+use super::schema::{Filled, Schema};
 
 /// Settings as JSON texts, ready to hand over.
 #[derive(Debug, Default)]

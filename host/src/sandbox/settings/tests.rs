@@ -1,7 +1,8 @@
 //! Schemas as plugins write them, and as hostile ones do.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::problem::PROBLEMS_MAX;
 use super::*;
 
 fn map(value: &Value) -> Map<String, Value> {
@@ -100,7 +101,7 @@ fn references_in_a_circle_and_by_other_names_are_refused() {
     refused(&json!({"$ref": "#"}), "refers to itself");
     refused(&json!({"properties": {"next": {"$ref": "#"}}}), "refers to itself");
     refused(&json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}}), "refers to itself");
-    for key in ["$dynamicRef", "$dynamicAnchor", "$anchor", "$recursiveRef"] {
+    for key in ["$dynamicRef", "$dynamicAnchor", "$anchor", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems"] {
         refused(&json!({"properties": {"a": {key: "x"}}}), key);
     }
     refused(&json!({"properties": {"a": {"$id": "http://127.0.0.1/"}}}), "$id");

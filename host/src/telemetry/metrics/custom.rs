@@ -57,11 +57,12 @@ enum Series {
 }
 
 impl Families {
-    pub(super) fn register(r: &mut Registry) -> Self {
+    /// What plugins name goes to `own`, and the host's count of what was dropped to `r`.
+    pub(super) fn register(r: &mut Registry, own: &mut Registry) -> Self {
         let values: Family<Labels, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BUCKETS));
         Self {
-            counts: plain(r, "plugin_custom", "What a plugin counts", Family::default()),
-            values: plain(r, "plugin_custom_values", "What a plugin observes", values),
+            counts: plain(own, "plugin_custom", "What a plugin counts", Family::default()),
+            values: plain(own, "plugin_custom_values", "What a plugin observes", values),
             dropped: plain(r, "plugin_custom_dropped", "What a plugin counted or observed and is not shown", Family::default()),
         }
     }
@@ -141,8 +142,10 @@ mod tests {
     /// What is shown after these measurements of a plugin `p`.
     fn shown(measure: impl FnOnce(&Custom)) -> String {
         let mut registry = Registry::with_prefix("cofferdam");
-        measure(&Custom::new("p", Arc::new(Families::register(&mut registry))));
+        let mut own = Registry::with_prefix("cofferdam");
+        measure(&Custom::new("p", Arc::new(Families::register(&mut registry, &mut own))));
         let mut out = String::new();
+        text::encode_registry(&mut out, &own).unwrap();
         text::encode(&mut out, &registry).unwrap();
         out
     }

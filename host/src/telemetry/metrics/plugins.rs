@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::custom::{self, Custom};
-use super::family::{Counters, Histograms, NAMES_MAX, histograms, plain, with_unit};
+use super::family::{Counters, Gauges, Histograms, NAMES_MAX, histograms, plain, with_unit};
 use crate::telemetry::handles::{Handles, Named};
 
 /// A hook in Rust takes tens of microseconds, one in Python milliseconds; the default limit is half a second.
@@ -65,8 +65,11 @@ struct Families {
     bytes: Histograms<2>,
     skips: Counters<2>,
     log_lines_dropped: Counters<1>,
+    unseen: Counters<1>,
     host_calls: Counters<3>,
     custom: Arc<custom::Families>,
+    done_waiting: Gauges<1>,
+    done_dropped: Counters<2>,
 }
 
 struct Plugin {
@@ -90,7 +93,8 @@ struct Hook {
 }
 
 impl Plugins {
-    pub(super) fn register(r: &mut Registry) -> Self {
+    /// `own` is where the figures of plugins' own go.
+    pub(super) fn register(r: &mut Registry, own: &mut Registry) -> Self {
         let seconds = || Unit::Seconds;
         let families = Families {
             calls: plain(r, "plugin_calls", "Hook calls", Family::default()),
@@ -113,9 +117,17 @@ impl Plugins {
             fuel: plain(r, "plugin_call_fuel", "WebAssembly operators of a hook call", histograms(|| Histogram::new(CALL_FUEL))),
             bytes: with_unit(r, "plugin_call_memory", "Peak memory of a hook call", Unit::Bytes, histograms(|| Histogram::new(CALL_BYTES))),
             skips: plain(r, "plugin_skips", "Faults passed over under on_failure = skip", Family::default()),
+            done_waiting: plain(r, "plugin_done_waiting", "Calls of done-hooks that wait or run", Family::default()),
+            done_dropped: plain(r, "plugin_done_dropped", "Calls of done-hooks that were dropped", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
+            unseen: plain(
+                r,
+                "plugin_unseen_bytes",
+                "Bytes of streamed replies that an observing stream hook was too slow to see",
+                Family::default(),
+            ),
             host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
-            custom: Arc::new(custom::Families::register(r)),
+            custom: Arc::new(custom::Families::register(r, own)),
         };
         let loads = plain(r, "plugin_loads", "Files of the plugin directory read", Family::default());
         Self { families: Arc::new(families), by_name: Named::new(NAMES_MAX), loads }
@@ -157,6 +169,11 @@ impl PluginFigures {
         self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
     }
 
+    /// Bytes of a reply that went to the client without the stream hook that observes it.
+    pub fn unseen(&self, bytes: u64) {
+        self.0.families.unseen.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(bytes);
+    }
+
     /// One call of a capability's function. `outcome` is `ok` or a word for the failure.
     pub fn host_call(&self, capability: &'static str, outcome: &'static str) {
         let plugin = &self.0;
@@ -171,6 +188,16 @@ impl PluginFigures {
     /// Adds a value to a histogram of the plugin's own.
     pub fn observe(&self, name: &str, value: f64, labels: Vec<(String, String)>) {
         self.0.custom.observe(name, value, labels);
+    }
+
+    /// A call of its done-hook came (1), or is over (-1).
+    pub fn done_waiting(&self, change: i64) {
+        self.0.families.done_waiting.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(change);
+    }
+
+    /// A call of its done-hook was dropped. `reason` is a fixed word: `queue` or `bytes`.
+    pub fn done_dropped(&self, reason: &'static str) {
+        self.0.families.done_dropped.get_or_create(&[("plugin", self.0.name.clone()), ("reason", reason.to_owned())]).inc();
     }
 
     /// Log lines of one call over its limit.

@@ -25,7 +25,7 @@ pub(super) struct Plugin<'a> {
     file: &'a str,
     /// SHA-256 of the live component in hex; null if nothing is live.
     hash: Option<&'a str>,
-    /// `pre_hook`, `post_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `done_hook`.
     hooks: &'a [&'static str],
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     state: &'a str,
@@ -40,7 +40,7 @@ pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
     Ok(respond::json(StatusCode::OK, &List::of(status.iter().map(shown).collect())))
 }
 
-fn shown(status: &PluginStatus) -> Plugin<'_> {
+pub(super) fn shown(status: &PluginStatus) -> Plugin<'_> {
     let PluginStatus { name, version, summary, file, hash, hooks, state, reason, config_schema } = status;
     let schema = config_schema.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)));
     Plugin {

@@ -16,6 +16,7 @@ use crate::http::error::Failure;
 use crate::http::json_body::Reading;
 use crate::http::route::Call;
 use crate::http::run_chat;
+use crate::stages::along;
 
 pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
@@ -100,7 +101,9 @@ impl Stream for Chunks {
 /// The event that tells the client of a stream that broke. No `[DONE]` follows, so that nobody takes half an answer for a whole one.
 fn error_event(error: &StreamError) -> Bytes {
     let StreamError { message, code } = error;
-    sse::event(None, &codec::to_json(&json!({"error": {"message": message, "type": "server_error", "param": null, "code": code}})))
+    // What a plugin cut is no failure of the server's.
+    let kind = if *code == along::CUT { "invalid_request_error" } else { "server_error" };
+    sse::event(None, &codec::to_json(&json!({"error": {"message": message, "type": kind, "param": null, "code": code}})))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! `/healthz`, `/readyz`, `/metrics`, `/openapi.json`: what the server says of itself.
-//! Invariant: nothing here holds content or secrets, for none of it takes a key.
+//! Invariant: what is told without an admin key holds no content and no secret.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,9 @@ use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::http::access::{self, Access};
 use crate::http::body::Content;
+use crate::http::cors::Origins;
 use crate::http::error::Failure;
 use crate::http::respond;
 use crate::http::route::Call;
@@ -74,7 +76,9 @@ fn blocked(catalog: &Catalog) -> Vec<BlockedPipeline> {
 pub(super) async fn metrics(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let state = &call.shared.state;
     state.metrics.embed_queue(state.knowledge.queued());
-    Ok(respond::typed(Content::Whole(Bytes::from(state.metrics.render())), CONTENT_TYPE))
+    let is_operator = access::authorize(Access::Admin, &call.shared.keys, &Origins::default(), call.head).is_ok();
+    let figures = if is_operator { state.metrics.render() } else { state.metrics.render_for_everybody() };
+    Ok(respond::typed(Content::Whole(Bytes::from(figures)), CONTENT_TYPE))
 }
 
 pub(super) async fn openapi(call: Call<'_>) -> Result<Response<Content>, Failure> {

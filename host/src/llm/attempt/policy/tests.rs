@@ -37,8 +37,27 @@ fn others() -> Vec<(Failure, Retry, Verdict)> {
             Verdict::Neutral,
         ),
         (Error::UnknownProvider { provider: provider() }.into(), Retry::Never, Verdict::Neutral),
+        (plugin(PluginTrouble::Failed), Retry::Never, Verdict::Failure),
+        (plugin(PluginTrouble::Slow), Retry::AfterOthers, Verdict::Failure),
+        (plugin(PluginTrouble::Busy), at_once, Verdict::Neutral),
+        (plugin(PluginTrouble::Missing), Retry::Never, Verdict::Neutral),
+        (plugin(PluginTrouble::Host), Retry::Never, Verdict::Neutral),
         (Error::CircuitOpen { provider: provider(), limited: true, retry_after: BUDGET }.into(), Retry::Never, Verdict::Neutral),
     ]
+}
+
+fn plugin(trouble: PluginTrouble) -> Failure {
+    Error::Plugin { provider: "plugin".into(), trouble, cause: std::sync::Arc::new(std::fmt::Error) }.into()
+}
+
+#[test]
+fn what_a_plugin_refused_is_asked_of_nobody_else_and_its_failures_are() {
+    let refused = Error::Refused { provider: "a".into(), status: 429, code: "c".into(), message: "m".into(), retry_after: None }.into();
+    judged(&refused, Retry::Never, Verdict::Success);
+    for listed in [None, Some(&[429, 403, 500][..])] {
+        assert!(!falls_back(&target(listed), true, "m", &refused));
+        assert!(falls_back(&target(listed), true, "m", &plugin(PluginTrouble::Failed)));
+    }
 }
 
 #[track_caller]

@@ -25,6 +25,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         skipped: Default::default(),
         end_user: None,
         tries: Default::default(),
+        account: Default::default(),
         kept: Default::default(),
     }
 }

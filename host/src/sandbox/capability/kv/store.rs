@@ -110,7 +110,7 @@ pub struct Entry {
 pub struct Write {
     /// How long until the key is gone; none for never.
     pub ttl: Option<Duration>,
-    /// Whether the change may be lost by a power cut soon after.
+    /// Whether the change may be lost if the process is killed, or the power cut, soon after.
     pub relaxed: bool,
     pub quota: Quota,
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Scanner, told, unreadable};
+use super::Scanner;
+use super::words::{told, unreadable};
 use crate::sandbox::refusal::Refusal;
 use crate::sandbox::registry::known::{Backoff, Restore};
 use crate::sandbox::registry::work::{Done, Job};

@@ -26,6 +26,11 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells the thread to look what is due.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
 }
 
 impl Committer {
@@ -51,7 +56,7 @@ impl Committer {
 
     /// Tells the thread to look what is due.
     pub(super) fn wake(&self) {
-        self.shared.changed.notify_one();
+        self.shared.wake();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The file and what is known of it: who keeps how much, what waits to be written. Nothing is changed without a look at the quotas, and
 //! the sums agree with the rows (`the_sums_are_those_of_the_rows`), those of another server that has the file at the same time included.
 
+#[cfg(test)]
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use tokio::sync::oneshot;
 use super::super::database::{connect, for_us_alone};
 use super::super::error::Error;
 use super::super::migrations;
-use super::rows::{self, Row, Used};
+#[cfg(test)]
+use super::rows::Used;
+use super::rows::{self, Row};
+use super::sums::Sums;
 use crate::sandbox::kv::{Bucket, ENTRY_BYTES, Entry, KvError, KvLimits, NUMBER_MAX, Quota, UnixClock, Write};
 use crate::telemetry::chain;
 
@@ -28,15 +32,11 @@ pub(super) struct File {
     connection: Connection,
     limits: KvLimits,
     clock: UnixClock,
-    /// What each plugin keeps, and all of them.
-    used: HashMap<Arc<str>, Used>,
-    total: u64,
+    sums: Sums,
     /// The number of this opening of the file, and of the last change since.
     opening: i64,
     changes: i64,
     unwritten: Unwritten,
-    /// What SQLite calls the state of the file that others left (`PRAGMA data_version`) when the sums were counted.
-    counted_at: i64,
     /// Another server changes the file too, so nothing stays open.
     shared: bool,
     closed: bool,
@@ -67,15 +67,23 @@ impl File {
         for_us_alone(path).map_err(|source| Error::Folder { path: path.into(), source })?;
         let opened = |source| Error::Open { path: path.into(), source };
         let mut connection = connect(path).map_err(opened)?;
-        connection.busy_timeout(LOCKED_TIME).map_err(opened)?;
         connection.set_prepared_statement_cache_capacity(32);
         migrations::run(&mut connection, migrations::KV_STEPS)?;
         let opening = rows::count_opening(&connection)?;
-        let (used, total) = Default::default();
-        let unwritten = Unwritten::default();
-        let mut file =
-            Self { connection, limits, clock, used, total, opening, changes: 0, unwritten, counted_at: 0, shared: false, closed: false };
-        file.count()?;
+        // Only now: until here the server that has the file may take its time.
+        connection.busy_timeout(LOCKED_TIME).map_err(opened)?;
+        let mut file = Self {
+            connection,
+            limits,
+            clock,
+            sums: Sums::default(),
+            opening,
+            changes: 0,
+            unwritten: Unwritten::default(),
+            shared: false,
+            closed: false,
+        };
+        file.sums.read(&file.connection)?;
         Ok(file)
     }
 
@@ -87,9 +95,8 @@ impl File {
 
     pub(super) fn set(&mut self, bucket: &Bucket, key: &str, value: &[u8], write: Write) -> Result<(), KvError> {
         self.begin()?;
-        let old = rows::without_value(&self.connection, bucket, key).map_err(failed)?;
-        let expires = self.expires(write.ttl);
-        self.put(bucket, key, old.as_ref(), value, expires, write.quota)
+        let (old, now) = (rows::without_value(&self.connection, bucket, key).map_err(failed)?, self.now());
+        self.put(bucket, key, old.as_ref(), value, (now, expires(now, write.ttl)), write.quota)
     }
 
     pub(super) fn swap(&mut self, bucket: &Bucket, key: &str, expected: Option<&str>, value: &[u8], write: Write) -> Result<bool, KvError> {
@@ -99,8 +106,7 @@ impl File {
         if found.as_deref() != expected {
             return Ok(false);
         }
-        let expires = self.expires(write.ttl);
-        self.put(bucket, key, old.as_ref(), value, expires, write.quota).map(|()| true)
+        self.put(bucket, key, old.as_ref(), value, (now, expires(now, write.ttl)), write.quota).map(|()| true)
     }
 
     pub(super) fn increment(&mut self, bucket: &Bucket, key: &str, by: i64, write: Write) -> Result<i64, KvError> {
@@ -109,12 +115,12 @@ impl File {
         let live = old.as_ref().filter(|row| row.is_live(now));
         let number = |row: &Row| std::str::from_utf8(&row.value).ok()?.parse::<i64>().ok();
         let (before, expires) = match live {
-            None => (0, self.expires(write.ttl)),
+            None => (0, expires(now, write.ttl)),
             Some(row) => (number(row).ok_or(KvError::Invalid("what is under the key is no whole number"))?, row.expires),
         };
         let fits = |sum: &i64| (-NUMBER_MAX..=NUMBER_MAX).contains(sum);
         let sum = before.checked_add(by).filter(fits).ok_or(KvError::Invalid("the sum would pass 2^53"))?;
-        self.put(bucket, key, old.as_ref(), sum.to_string().as_bytes(), expires, write.quota).map(|()| sum)
+        self.put(bucket, key, old.as_ref(), sum.to_string().as_bytes(), (now, expires), write.quota).map(|()| sum)
     }
 
     pub(super) fn delete(&mut self, bucket: &Bucket, key: &str) -> Result<bool, KvError> {
@@ -131,7 +137,7 @@ impl File {
 
     /// Deletes some of what has expired; whether there may be more.
     pub(super) fn sweep(&mut self) -> bool {
-        self.sweep_of(None).unwrap_or_else(|error| {
+        self.sweep_of(None, self.now()).unwrap_or_else(|error| {
             tracing::error!(%error, "what plugins kept and has expired cannot be deleted");
             0
         }) == STEP
@@ -176,7 +182,8 @@ impl File {
         if since.is_none() {
             return;
         }
-        let written = self.connection.execute_batch("COMMIT").map_err(|error| self.lost(&error));
+        let written =
+            self.sums.write(&self.connection).and_then(|()| self.connection.execute_batch("COMMIT")).map_err(|error| self.lost(&error));
         for tell in waiting {
             drop(tell.send(written.clone()));
         }
@@ -199,10 +206,10 @@ impl File {
         key: &str,
         old: Option<&Row>,
         value: &[u8],
-        expires: Option<i64>,
+        // One reading of the clock for all of a call, so that nothing is live for one step and over for the next.
+        (now, expires): (i64, Option<i64>),
         quota: Quota,
     ) -> Result<(), KvError> {
-        let now = self.now();
         let old = match old {
             Some(row) if !row.is_live(now) => {
                 self.remove(&bucket.plugin, row.id, size(bucket, key.len(), row.value_bytes))?;
@@ -212,10 +219,10 @@ impl File {
         };
         let before = old.map(|row| size(bucket, key.len(), row.value_bytes));
         let after = size(bucket, key.len(), value.len() as u64);
-        while let Err(refused) = self.room(&bucket.plugin, before, after, quota) {
+        while let Err(refused) = self.sums.room(&bucket.plugin, before, after, quota, self.limits.bytes) {
             // What has expired makes room: the plugin's own, or if all plugins together have too much, everybody's.
             let plugin = Some(&*bucket.plugin).filter(|_| !matches!(refused, KvError::Full { .. }));
-            if self.sweep_of(plugin)? == 0 {
+            if self.sweep_of(plugin, now)? == 0 {
                 return Err(refused);
             }
         }
@@ -229,12 +236,9 @@ impl File {
         self.changed(done)?;
         self.unwritten.bytes += value.len() as u64;
         if let Some(before) = before {
-            self.forget(&bucket.plugin, before);
+            self.sums.forget(&bucket.plugin, before);
         }
-        let used = self.used.entry(bucket.plugin.clone()).or_default();
-        used.bytes += after;
-        used.keys += 1;
-        self.total += after;
+        self.sums.add(&bucket.plugin, after);
         Ok(())
     }
 
@@ -242,53 +246,21 @@ impl File {
         self.begin()?;
         let deleted = rows::delete(&self.connection, id);
         self.changed(deleted)?;
-        self.forget(plugin, bytes);
-        Ok(())
-    }
-
-    /// Whether a row of `after` bytes fits in place of one of `before`, if there is one. One that is no larger always does: a quota that was
-    /// made smaller must not keep a plugin from making do with less.
-    fn room(&self, plugin: &str, before: Option<u64>, after: u64, quota: Quota) -> Result<(), KvError> {
-        let used = self.used.get(plugin).copied().unwrap_or_default();
-        if before.is_some_and(|before| after <= before) {
-            return Ok(());
-        }
-        if before.is_none() && used.keys >= quota.keys {
-            return Err(KvError::QuotaKeys { max: quota.keys });
-        }
-        let before = before.unwrap_or(0);
-        let bytes = used.bytes - before + after;
-        if bytes > quota.bytes {
-            return Err(KvError::QuotaBytes { bytes, max: quota.bytes });
-        }
-        if self.total - before + after > self.limits.bytes {
-            return Err(KvError::Full { max: self.limits.bytes });
-        }
+        self.sums.forget(plugin, bytes);
         Ok(())
     }
 
     /// Deletes up to `STEP` rows that have expired, of one plugin or of all; how many there were.
-    fn sweep_of(&mut self, plugin: Option<&str>) -> Result<usize, KvError> {
-        if rows::expired(&self.connection, plugin, self.now(), 1).map_err(failed)?.is_empty() {
+    fn sweep_of(&mut self, plugin: Option<&str>, now: i64) -> Result<usize, KvError> {
+        if rows::expired(&self.connection, plugin, now, 1).map_err(failed)?.is_empty() {
             return Ok(0);
         }
         self.begin()?;
-        let expired = rows::expired(&self.connection, plugin, self.now(), STEP).map_err(failed)?;
+        let expired = rows::expired(&self.connection, plugin, now, STEP).map_err(failed)?;
         for row in &expired {
             self.remove(&row.plugin, row.id, ENTRY_BYTES + row.bytes)?;
         }
         Ok(expired.len())
-    }
-
-    fn forget(&mut self, plugin: &Arc<str>, bytes: u64) {
-        self.total -= bytes;
-        if let Some(used) = self.used.get_mut(plugin) {
-            used.bytes -= bytes;
-            used.keys -= 1;
-            if used.keys == 0 {
-                self.used.remove(plugin);
-            }
-        }
     }
 
     /// Opens the transaction that the committer ends. What a change depends on is read after this: before, another server may change it.
@@ -298,13 +270,30 @@ impl File {
         }
         if self.unwritten.since.is_none() {
             self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(failed)?;
-            self.unwritten = Unwritten { since: Some(Instant::now()), ..Unwritten::default() };
-            let now_at = rows::data_version(&self.connection).map_err(failed)?;
-            if now_at != self.counted_at {
-                self.count().map_err(failed)?;
-            }
+            self.begun()?;
         }
         Ok(())
+    }
+
+    /// The same if nobody else has the file; whether the transaction is open. Waits for nothing.
+    pub(super) fn begin_at_once(&mut self) -> bool {
+        if self.closed || self.unwritten.since.is_some() {
+            return true;
+        }
+        let patience = |time| self.connection.busy_timeout(time);
+        let begun = patience(Duration::ZERO).and_then(|()| self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop));
+        // It cannot fail: it sets a number.
+        drop(patience(LOCKED_TIME));
+        begun.is_ok() && self.begun().is_ok()
+    }
+
+    /// Another server may have changed the file before the transaction, and then the sums are its.
+    fn begun(&mut self) -> Result<(), KvError> {
+        self.unwritten = Unwritten { since: Some(Instant::now()), ..Unwritten::default() };
+        self.sums.refresh(&self.connection).map_err(|error| {
+            self.unwritten = Unwritten::default();
+            self.lost(&error)
+        })
     }
 
     /// After a full disk and the like SQLite undoes the whole transaction, and with it what others changed.
@@ -328,39 +317,30 @@ impl File {
         }
         let why = chain(error);
         tracing::error!(error = %why, "what plugins changed last is lost: it cannot be written");
-        if let Err(error) = self.count() {
+        if let Err(error) = self.sums.read(&self.connection) {
             tracing::error!(error = %chain(&error), "what plugins keep cannot be counted; nothing is kept from now on");
             self.closed = true;
         }
         KvError::Store(why)
     }
 
-    /// Counts what is in the file.
-    fn count(&mut self) -> rusqlite::Result<()> {
-        // Before the sums: what others change between the two is then counted again.
-        self.counted_at = rows::data_version(&self.connection)?;
-        self.used = rows::sums(&self.connection)?;
-        self.total = self.used.values().map(|used| used.bytes).sum();
-        Ok(())
-    }
-
     fn now(&self) -> i64 {
         millis((self.clock)())
     }
 
-    fn expires(&self, ttl: Option<Duration>) -> Option<i64> {
-        ttl.map(|ttl| self.now().saturating_add(millis(ttl)))
-    }
-
     #[cfg(test)]
     pub(super) fn state(&self) -> (&Connection, &HashMap<Arc<str>, Used>, u64) {
-        (&self.connection, &self.used, self.total)
+        (&self.connection, self.sums.used(), self.sums.total())
     }
 }
 
 /// What a row counts.
 fn size(bucket: &Bucket, key_bytes: usize, value_bytes: u64) -> u64 {
     ENTRY_BYTES + bucket.owner.len() as u64 + key_bytes as u64 + value_bytes
+}
+
+fn expires(now: i64, ttl: Option<Duration>) -> Option<i64> {
+    ttl.map(|ttl| now.saturating_add(millis(ttl)))
 }
 
 fn version_text(version: i64) -> String {

@@ -117,7 +117,29 @@ pub(super) fn expired(connection: &Connection, plugin: Option<&str>, now: i64, m
     connection.prepare_cached(&sql)?.query_map(params![now, most, plugin], row)?.collect()
 }
 
-/// What each plugin keeps.
+/// What each plugin keeps, as it was written last.
+pub(super) fn kept_sums(connection: &Connection) -> rusqlite::Result<HashMap<Arc<str>, Used>> {
+    let row = |row: &rusqlite::Row<'_>| {
+        let (keys, bytes) = (number(row, 1)?, number(row, 2)?);
+        Ok((row.get(0)?, Used { bytes: bytes + keys * ENTRY_BYTES, keys }))
+    };
+    connection.prepare_cached("SELECT plugin, keys, bytes FROM used")?.query_map([], row)?.collect()
+}
+
+/// Writes what a plugin keeps.
+pub(super) fn keep_sum(connection: &Connection, plugin: &str, used: Used) -> rusqlite::Result<()> {
+    if used.keys == 0 {
+        return connection.prepare_cached("DELETE FROM used WHERE plugin = ?1")?.execute([plugin]).map(drop);
+    }
+    const SQL: &str = "INSERT INTO used (plugin, keys, bytes) VALUES (?1, ?2, ?3)
+             ON CONFLICT (plugin) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes";
+    let bytes = used.bytes.saturating_sub(used.keys * ENTRY_BYTES);
+    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    connection.prepare_cached(SQL)?.execute(params![plugin, number(used.keys), number(bytes)]).map(drop)
+}
+
+/// What each plugin keeps, counted.
+#[cfg(test)]
 pub(super) fn sums(connection: &Connection) -> rusqlite::Result<HashMap<Arc<str>, Used>> {
     const SQL: &str = "SELECT plugin, count(*),
              sum(length(CAST(owner AS BLOB)) + length(CAST(key AS BLOB)) + length(value)) FROM kv GROUP BY plugin";

@@ -238,3 +238,34 @@ fn a_server_that_has_handed_the_file_over_leaves_no_transaction_open() {
     old.commit();
     assert!(old.swap(&p, "c", Some("none of its versions"), b"y", write(None, MANY)) == Ok(false) && old.take_wake(), "refused, and told");
 }
+
+#[test]
+fn a_change_waits_for_no_other_server_on_the_thread_of_a_request() {
+    let test = Test::new();
+    let (mut old, p) = (test.file(KvLimits::default()), bucket("p"));
+    let mut new = test.file(KvLimits::default());
+    assert!(new.begin_at_once());
+    new.set(&p, "a", b"x", write(None, MANY)).unwrap();
+    assert!(!old.begin_at_once(), "the other one has the file");
+    new.commit();
+    assert!(old.begin_at_once());
+    sums_agree(&old);
+    old.set(&p, "b", b"x", write(None, MANY)).unwrap();
+    sums_agree(&old);
+}
+
+#[test]
+fn sums_are_known_when_the_file_is_opened_again_and_after_a_lost_transaction() {
+    let test = Test::new();
+    let mut file = test.file(KvLimits::default());
+    for (plugin, key) in [("p", "a"), ("p", "b"), ("q", "a")] {
+        file.set(&bucket(plugin), key, b"value", write(None, MANY)).unwrap();
+    }
+    file.commit();
+    file.delete(&bucket("q"), "a").unwrap();
+    file.commit();
+    drop(file);
+    let file = test.file(KvLimits::default());
+    sums_agree(&file);
+    assert_eq!(file.state().1.len(), 1);
+}

@@ -1,0 +1,72 @@
+//! Plugs the sandbox's plugins that are models into the llm room's port: a target's model is a plugin's name and the id of one of its models,
+//! and a fault of the plugin is an error of the provider.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::chat::Exchange;
+use crate::llm::{self, PluginSaid, PluginTrouble};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Registry, Rejection, Said, Unanswered};
+
+/// The name in errors, which do not know under which entry of the configuration the plugin was asked.
+const PROVIDER: &str = "plugin";
+
+/// The plugins of one directory.
+pub(super) struct PluginModels(Arc<Registry>);
+
+impl PluginModels {
+    /// Those of one configuration.
+    pub(super) fn of(registry: &Arc<Registry>) -> Arc<dyn llm::Plugins> {
+        Arc::new(Self(registry.clone()))
+    }
+}
+
+impl llm::Plugins for PluginModels {
+    fn answer(&self, model: &str, exchange: Exchange) -> llm::PluginAnswer {
+        let (name, id) = model.split_once('/').unwrap_or((model, ""));
+        let plugins = self.0.snapshot();
+        match plugins.get(name, Hook::Answer) {
+            Ok(plugin) => Box::pin(plugin.answer(id, exchange).map(|said| said.map(piece).map_err(error))),
+            Err(fault) => Box::pin(stream::iter([Err(error(Unanswered::Fault(fault)))])),
+        }
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.0.snapshot().models()
+    }
+}
+
+fn piece(said: Said) -> PluginSaid {
+    match said {
+        Said::Deltas(deltas) => PluginSaid::Deltas(deltas),
+        Said::Status(text) => PluginSaid::Status(text),
+    }
+}
+
+fn error(unanswered: Unanswered) -> llm::Error {
+    let provider = PROVIDER.to_owned();
+    match unanswered {
+        Unanswered::Rejected(Rejection { status, code, message, retry_after }) => {
+            llm::Error::Refused { provider, status, code, message, retry_after }
+        }
+        Unanswered::Fault(fault) => {
+            let trouble = trouble(&fault);
+            if trouble == PluginTrouble::Host {
+                tracing::error!(plugin = &*fault.plugin, %fault, "the host failed while it ran a plugin");
+            }
+            llm::Error::Plugin { provider, trouble, cause: Arc::new(fault) }
+        }
+    }
+}
+
+fn trouble(fault: &Fault) -> PluginTrouble {
+    match fault.kind {
+        FaultKind::NotLoaded | FaultKind::Loading | FaultKind::NoHook | FaultKind::NoModel(_) => PluginTrouble::Missing,
+        FaultKind::Busy => PluginTrouble::Busy,
+        FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) | FaultKind::Deadline => PluginTrouble::Slow,
+        FaultKind::Reported(_) | FaultKind::Exhausted(_) | FaultKind::Trapped(_) | FaultKind::Invalid(_) => PluginTrouble::Failed,
+        FaultKind::Host(_) => PluginTrouble::Host,
+    }
+}

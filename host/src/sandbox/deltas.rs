@@ -1,0 +1,279 @@
+//! Pieces of a streamed reply between the host's own form and the contract's. A `Book` keeps for one hook and one reply which choices there are
+//! and which have ended, so that what a hook gives back is a reply that a client can read: nothing of a choice follows its end.
+
+use std::collections::HashMap;
+
+use super::bindings::types as wit;
+use super::convert::object;
+use crate::chat::codec;
+use crate::chat::{Delta, Fields, Piece, decode};
+
+/// The choices of one reply, as one hook has seen them.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    choices: HashMap<u32, Choice>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    /// The reason with which the hook's input ended it.
+    finish: Option<String>,
+    /// It has gone out with a reason.
+    ended: bool,
+}
+
+impl Book {
+    /// Notes what comes in and takes out what comes after the end of its choice, which no hook is shown and no client gets.
+    pub(super) fn take_in(&mut self, deltas: &mut Vec<Delta>) {
+        deltas.retain(|delta| {
+            let Delta::Piece { choice, piece } = delta else { return true };
+            let choice = self.choices.entry(*choice).or_default();
+            if choice.finish.is_some() {
+                return false;
+            }
+            if let Piece::Finish(reason) = piece {
+                choice.finish = Some(reason.clone());
+            }
+            true
+        });
+    }
+
+    /// All that came in goes out.
+    pub(super) fn keep(&mut self, deltas: &[Delta]) -> Result<(), String> {
+        for delta in deltas {
+            if let Delta::Piece { choice, piece } = delta {
+                // Begin says nothing, and is the host's.
+                self.goes_out(*choice, piece)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a hook gives back, in the host's form.
+    ///
+    /// # Errors
+    /// What no client could read, in a sentence.
+    pub(super) fn give_back(&mut self, list: Vec<wit::Delta>) -> Result<Vec<Delta>, String> {
+        let mut out = Vec::with_capacity(list.len());
+        for wit::Delta { choice, piece } in list {
+            if !self.choices.contains_key(&choice) {
+                return Err(format!("it gives back something of choice {choice}, of which nothing has come"));
+            }
+            let from = out.len();
+            back(choice, piece, &mut out)?;
+            for delta in &out[from..] {
+                if let Delta::Piece { piece, .. } = delta {
+                    self.goes_out(choice, piece)?;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn goes_out(&mut self, choice: u32, piece: &Piece) -> Result<(), String> {
+        let state = self.choices.entry(choice).or_default();
+        if state.ended {
+            return Err(format!("it lets something of choice {choice} go on after that choice's end"));
+        }
+        state.ended = matches!(piece, Piece::Finish(_));
+        Ok(())
+    }
+
+    /// The ends that came in and that the hook has not let out: without one, a client waits for it.
+    pub(super) fn ends(&mut self) -> impl Iterator<Item = Delta> {
+        let mut due: Vec<(u32, String)> = Vec::new();
+        for (index, choice) in &mut self.choices {
+            if let Some(reason) = choice.finish.as_ref().filter(|_| !choice.ended) {
+                due.push((*index, reason.clone()));
+                choice.ended = true;
+            }
+        }
+        due.sort_unstable();
+        due.into_iter().map(|(choice, reason)| Delta::Piece { choice, piece: Piece::Finish(reason) })
+    }
+}
+
+/// Whether a hook is shown something of it.
+pub(super) fn shows(delta: &Delta) -> bool {
+    match delta {
+        Delta::Piece { piece, .. } => match piece {
+            Piece::Begin | Piece::Beside(_) => false,
+            Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) | Piece::Arguments { text, .. } => !text.is_empty(),
+            Piece::Call { .. } | Piece::Fields(_) | Piece::Finish(_) => true,
+        },
+        Delta::Head { .. } | Delta::Usage(_) | Delta::UsageJson(_) | Delta::Fields(_) => false,
+    }
+}
+
+/// What a hook is shown of it. A call and its first arguments are one piece.
+pub(super) fn shown(deltas: &[Delta]) -> Vec<wit::Delta> {
+    let mut out: Vec<wit::Delta> = Vec::with_capacity(deltas.len());
+    for delta in deltas.iter().filter(|delta| shows(delta)) {
+        let Delta::Piece { choice, piece } = delta else { continue };
+        if let Piece::Arguments { index, text } = piece
+            && let Some(wit::Delta { choice: of, piece: wit::Piece::ToolCall(call) }) = out.last_mut()
+            && of == choice
+            && call.index == *index
+        {
+            call.arguments.push_str(text);
+            continue;
+        }
+        let mut add = |piece| out.push(wit::Delta { choice: *choice, piece });
+        match piece {
+            Piece::Text(text) => add(wit::Piece::Text(text.clone())),
+            Piece::Reasoning(text) => add(wit::Piece::Reasoning(text.clone())),
+            Piece::Refusal(text) => add(wit::Piece::Refusal(text.clone())),
+            Piece::Call { index, id, name, extra } => {
+                // What else is said of the call comes first, so that its first arguments can join it.
+                if !extra.is_empty() {
+                    let mut entry: Fields = vec![("index".to_owned(), codec::raw_json(index))];
+                    entry.extend(extra.iter().cloned());
+                    let calls = codec::raw_json(&[codec::object(&entry)]);
+                    add(wit::Piece::Other(codec::object(&vec![("tool_calls".to_owned(), calls)]).get().to_owned()));
+                }
+                let (id, name) = (Some(id.clone()), Some(name.clone()));
+                add(wit::Piece::ToolCall(wit::ToolCallPiece { index: *index, id, name, arguments: String::new() }));
+            }
+            Piece::Arguments { index, text } => {
+                add(wit::Piece::ToolCall(wit::ToolCallPiece { index: *index, id: None, name: None, arguments: text.clone() }));
+            }
+            Piece::Fields(fields) => {
+                for field in fields {
+                    add(wit::Piece::Other(codec::object(&vec![field.clone()]).get().to_owned()));
+                }
+            }
+            Piece::Finish(reason) => add(wit::Piece::Finish(reason.clone())),
+            Piece::Begin | Piece::Beside(_) => {}
+        }
+    }
+    out
+}
+
+fn back(choice: u32, piece: wit::Piece, out: &mut Vec<Delta>) -> Result<(), String> {
+    let mut add = |piece| out.push(Delta::Piece { choice, piece });
+    match piece {
+        wit::Piece::Text(text) => add(Piece::Text(text)),
+        wit::Piece::Refusal(text) => add(Piece::Refusal(text)),
+        wit::Piece::Reasoning(text) => add(Piece::Reasoning(text)),
+        wit::Piece::ToolCall(wit::ToolCallPiece { index, id, name, arguments }) => {
+            if id.is_some() || name.is_some() {
+                add(Piece::Call { index, id: id.unwrap_or_default(), name: name.unwrap_or_default(), extra: Fields::new() });
+            }
+            if !arguments.is_empty() {
+                add(Piece::Arguments { index, text: arguments });
+            }
+        }
+        wit::Piece::Finish(reason) if reason.is_empty() => return Err("it ends a choice without a reason".into()),
+        wit::Piece::Finish(reason) => add(Piece::Finish(reason)),
+        wit::Piece::Other(text) => other_back(choice, text, out)?,
+    }
+    Ok(())
+}
+
+/// Reads the field as a provider's, so that text which a hook hands over as some other field is text for the hooks behind it.
+fn other_back(choice: u32, text: String, out: &mut Vec<Delta>) -> Result<(), String> {
+    let field = object(text, "another field of a delta")?;
+    let fields = codec::parse_fields(field.get().as_bytes())
+        .map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
+    if fields.len() != 1 {
+        return Err(format!("another field of a delta is an object of one key, not of {}", fields.len()));
+    }
+    let entry: Fields = vec![("index".to_owned(), codec::raw_json(&choice)), ("delta".to_owned(), field)];
+    let chunk = codec::object(&vec![("choices".to_owned(), codec::raw_json(&[codec::object(&entry)]))]);
+    let deltas =
+        decode::chunk(chunk.get().as_bytes()).map_err(|error| format!("another field of a delta cannot be read: {}", error.message))?;
+    out.extend(deltas.into_iter().filter(|delta| matches!(delta, Delta::Piece { .. })));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(choice: u32, piece: Piece) -> Delta {
+        Delta::Piece { choice, piece }
+    }
+
+    fn text(choice: u32, text: &str) -> Delta {
+        piece(choice, Piece::Text(text.into()))
+    }
+
+    fn finish(choice: u32) -> Delta {
+        piece(choice, Piece::Finish("stop".into()))
+    }
+
+    fn gives(choice: u32, piece: wit::Piece) -> Vec<wit::Delta> {
+        vec![wit::Delta { choice, piece }]
+    }
+
+    fn says(text: &str) -> wit::Piece {
+        wit::Piece::Text(text.into())
+    }
+
+    #[test]
+    fn every_piece_of_a_chunk_is_shown_and_comes_back_as_it_was() {
+        let data = r#"{"choices":[{"index":1,"delta":{"role":"assistant","content":"a","refusal":"b","reasoning_content":"c","annotations":[1],
+            "tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":"{"},"thought":"t"}]},"logprobs":{"content":[]},"finish_reason":"stop"}]}"#;
+        let mut deltas = decode::chunk(data.as_bytes()).expect("JSON");
+        let mut book = Book::default();
+        book.take_in(&mut deltas);
+        let shown_now = shown(&deltas);
+        let words: Vec<String> = shown_now.iter().map(|delta| format!("{:?}", delta.piece)).collect();
+        assert_eq!(words.len(), 7, "{words:?}");
+        let returned = book.give_back(shown_now).expect("readable");
+        let again = shown(&returned).iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
+        assert_eq!(words, again);
+        assert!(returned.iter().all(|delta| !matches!(delta, Delta::Piece { piece: Piece::Beside(_), .. })), "logprobs spell out the text");
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_choice_on_either_side() {
+        let mut book = Book::default();
+        let mut deltas = vec![text(0, "a"), finish(0), text(0, "late"), finish(0), text(1, "b")];
+        book.take_in(&mut deltas);
+        assert_eq!(deltas.len(), 3);
+        let mut late = vec![text(0, "later")];
+        book.take_in(&mut late);
+        assert!(late.is_empty());
+        assert!(book.give_back(gives(0, says("x"))).is_ok());
+        assert!(book.give_back(gives(0, wit::Piece::Finish("length".into()))).is_ok());
+        for after in [says("x"), wit::Piece::Finish("stop".into()), wit::Piece::Other("{\"x\":1}".into())] {
+            assert!(book.give_back(gives(0, after)).is_err_and(|why| why.contains("after that choice's end")));
+        }
+        assert!(book.give_back(gives(1, says("x"))).is_ok(), "the other choice goes on");
+    }
+
+    #[test]
+    fn what_no_client_could_read_is_refused() {
+        let mut book = Book::default();
+        book.take_in(&mut vec![text(0, "a")]);
+        for (bad, why) in [
+            (gives(7, says("x")), "choice 7"),
+            (gives(0, wit::Piece::Finish(String::new())), "without a reason"),
+            (gives(0, wit::Piece::Other("{".into())), "no valid JSON"),
+            (gives(0, wit::Piece::Other("[]".into())), "no JSON object"),
+            (gives(0, wit::Piece::Other("{}".into())), "one key, not of 0"),
+            (gives(0, wit::Piece::Other(r#"{"a":1,"b":2}"#.into())), "one key, not of 2"),
+        ] {
+            assert!(book.give_back(bad).is_err_and(|said| said.contains(why)), "{why}");
+        }
+    }
+
+    #[test]
+    fn text_under_another_name_is_text_for_whoever_comes_next() {
+        let mut book = Book::default();
+        book.take_in(&mut vec![text(0, "a")]);
+        let out = book.give_back(gives(0, wit::Piece::Other(r#"{"content":"hidden"}"#.into()))).expect("readable");
+        assert!(matches!(&shown(&out)[..], [wit::Delta { piece: wit::Piece::Text(text), .. }] if text == "hidden"));
+    }
+
+    #[test]
+    fn an_end_that_a_hook_holds_back_goes_out_when_the_reply_is_over() {
+        let mut book = Book::default();
+        book.take_in(&mut vec![text(0, "a"), finish(0), text(1, "b"), finish(1), text(2, "c")]);
+        book.give_back(gives(1, wit::Piece::Finish("stop".into()))).expect("readable");
+        let ends: Vec<Delta> = book.ends().collect();
+        assert!(matches!(&ends[..], [Delta::Piece { choice: 0, piece: Piece::Finish(_) }]), "{ends:?}");
+        assert_eq!(book.ends().count(), 0);
+    }
+}

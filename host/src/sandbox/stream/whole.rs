@@ -1,0 +1,231 @@
+//! A stream hook on a reply that is whole: one push of all of it and the close, and a completion again of what the hook lets out.
+//! A choice of which nothing was changed stays as its provider wrote it.
+
+use std::sync::Arc;
+
+use super::{Ending, Step};
+use crate::chat::codec::{json_string, object, parse_fields, raw_json};
+use crate::chat::{Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, ToolCall};
+use crate::sandbox::call::Callee;
+use crate::sandbox::plugin::Plugin;
+use crate::sandbox::{Fault, PostOutcome};
+
+/// Fields of a message that say what a stream says in pieces of their own. A provider has one of the last two.
+const REFUSAL: &str = "refusal";
+const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
+
+impl Plugin {
+    /// Runs the stream hook on the whole completion and applies what it decided. Both come back; after a fault they are unchanged.
+    pub async fn stream_hook_on_whole(
+        self: &Arc<Self>,
+        mut exchange: Exchange,
+        mut completion: Completion,
+    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
+        let outcome = self.stream_whole(&mut exchange, &mut completion).await;
+        ((exchange, completion), outcome)
+    }
+
+    async fn stream_whole(self: &Arc<Self>, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
+        // It is over as soon as a post-hook would be, so it takes a place of those.
+        let Callee { permits: own, shared, .. } = &self.callee;
+        let place = self.place(exchange, [own, &shared.permits], &shared.memory).await?;
+        let Some(mut hook) = self.open_stream(place, exchange, &completion.model).await? else { return Ok(PostOutcome::Keep) };
+        let deltas: Vec<Delta> = completion.choices.iter().flat_map(of_choice).collect();
+        let pushed = hook.push(deltas).await;
+        let (mut out, mut changed) = match pushed.step? {
+            Step::Keep => (pushed.deltas, false),
+            Step::Emit(list) => (list, true),
+            Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
+        };
+        let (last, metadata) = hook.close(Ending::Finished).await?;
+        match last {
+            Step::Keep => {}
+            Step::Emit(list) => {
+                changed |= !list.is_empty();
+                out.extend(list);
+            }
+            Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
+        }
+        exchange.metadata = metadata;
+        if !changed {
+            return Ok(PostOutcome::Keep);
+        }
+        rebuild(completion, out);
+        Ok(PostOutcome::Replaced)
+    }
+}
+
+fn of_choice(choice: &Choice) -> Vec<Delta> {
+    let mut pieces = Vec::new();
+    let Choice { index, message, finish_reason, .. } = choice;
+    for (name, value) in &message.extra {
+        let text = || serde_json::from_str::<String>(value.get()).ok();
+        match name.as_str() {
+            _ if value.get() == "null" => {}
+            REFUSAL => pieces.push(text().map_or_else(|| Piece::Fields(vec![(name.clone(), value.clone())]), Piece::Refusal)),
+            name if REASONING.contains(&name) => {
+                pieces.push(text().map_or_else(|| Piece::Fields(vec![(name.to_owned(), value.clone())]), Piece::Reasoning));
+            }
+            _ => pieces.push(Piece::Fields(vec![(name.clone(), value.clone())])),
+        }
+    }
+    match &message.content {
+        Content::Null => {}
+        Content::Text(text) => pieces.push(Piece::Text(text.clone())),
+        Content::Parts(parts) => pieces.extend(parts.iter().map(|part| match part {
+            Part::Text { text, .. } => Piece::Text(text.clone()),
+            Part::Other(json) => Piece::Fields(vec![("content_part".to_owned(), json.clone())]),
+        })),
+    }
+    for (at, call) in (0..).zip(&message.tool_calls) {
+        match call {
+            ToolCall::Function(FunctionCall { id, name, arguments, extra }) => {
+                pieces.push(Piece::Call { index: at, id: id.clone(), name: name.clone(), extra: extra.clone() });
+                pieces.push(Piece::Arguments { index: at, text: arguments.clone() });
+            }
+            ToolCall::Other(raw) => {
+                let mut fields = parse_fields(raw.get().as_bytes()).unwrap_or_default();
+                fields.retain(|(name, _)| name != "index");
+                fields.insert(0, ("index".to_owned(), raw_json(&at)));
+                pieces.push(Piece::Fields(vec![("tool_calls".to_owned(), raw_json(&[object(&fields)]))]));
+            }
+        }
+    }
+    pieces.push(Piece::Finish(finish_reason.clone().unwrap_or_else(|| "stop".to_owned())));
+    pieces.into_iter().map(|piece| Delta::Piece { choice: *index, piece }).collect()
+}
+
+/// Puts what went out in the place of each choice's message.
+fn rebuild(completion: &mut Completion, deltas: Vec<Delta>) {
+    for choice in &mut completion.choices {
+        let mut built = Built::default();
+        for delta in &deltas {
+            if let Delta::Piece { choice: of, piece } = delta
+                && *of == choice.index
+            {
+                built.add(piece);
+            }
+        }
+        let reason = built.finish.take();
+        choice.message = built.message(&choice.message);
+        choice.finish_reason = reason.or_else(|| choice.finish_reason.take());
+        // They spell out the text that was there before.
+        choice.extra.retain(|(name, _)| name != "logprobs");
+    }
+}
+
+#[derive(Default)]
+struct Built {
+    text: String,
+    refusal: String,
+    reasoning: String,
+    parts: Vec<Part>,
+    calls: Vec<(u32, ToolCall)>,
+    extra: Fields,
+    finish: Option<String>,
+}
+
+impl Built {
+    fn add(&mut self, piece: &Piece) {
+        match piece {
+            Piece::Text(text) => self.text.push_str(text),
+            Piece::Refusal(text) => self.refusal.push_str(text),
+            Piece::Reasoning(text) => self.reasoning.push_str(text),
+            Piece::Call { index, id, name, extra } => {
+                let call = self.function(*index);
+                (call.id, call.name) = (id.clone(), name.clone());
+                call.extra.extend(extra.iter().cloned());
+            }
+            Piece::Arguments { index, text } => self.function(*index).arguments.push_str(text),
+            Piece::Fields(fields) => fields.iter().for_each(|(name, value)| self.field(name, value)),
+            Piece::Finish(reason) => self.finish = Some(reason.clone()),
+            Piece::Begin | Piece::Beside(_) => {}
+        }
+    }
+
+    fn function(&mut self, index: u32) -> &mut FunctionCall {
+        let known = self.calls.iter().position(|(at, call)| *at == index && matches!(call, ToolCall::Function(_)));
+        let at = known.unwrap_or_else(|| {
+            let empty = FunctionCall { id: String::new(), name: String::new(), arguments: String::new(), extra: Fields::new() };
+            self.calls.push((index, ToolCall::Function(empty)));
+            self.calls.len() - 1
+        });
+        match &mut self.calls[at].1 {
+            ToolCall::Function(call) => call,
+            ToolCall::Other(_) => unreachable!("it was looked for, or made"),
+        }
+    }
+
+    fn field(&mut self, name: &str, value: &Json) {
+        match name {
+            "content_part" => self.parts.push(Part::Other(value.clone())),
+            "tool_calls" => {
+                let entries: Vec<Json> = serde_json::from_str(value.get()).unwrap_or_default();
+                entries.iter().for_each(|entry| self.entry(entry));
+            }
+            _ => self.extra.push((name.to_owned(), value.clone())),
+        }
+    }
+
+    /// What else is said of a call, or a call of a kind that is not modelled.
+    fn entry(&mut self, entry: &Json) {
+        let mut fields = parse_fields(entry.get().as_bytes()).unwrap_or_default();
+        let at = fields.iter().position(|(name, _)| name == "index");
+        let index = at.map(|at| fields.remove(at).1).and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or(u32::MAX);
+        if fields.iter().any(|(name, _)| name == "type" || name == "function") {
+            self.calls.push((index, ToolCall::Other(object(&fields))));
+        } else {
+            self.function(index).extra.extend(fields);
+        }
+    }
+
+    fn message(mut self, was: &Message) -> Message {
+        let says = |name: &str, text: &str| (name.to_owned(), json_string(text));
+        if !self.refusal.is_empty() {
+            self.extra.push(says(REFUSAL, &self.refusal));
+        }
+        if !self.reasoning.is_empty() {
+            let name = was.extra.iter().map(|(name, _)| name.as_str()).find(|name| REASONING.contains(name));
+            self.extra.push(says(name.unwrap_or(REASONING[0]), &self.reasoning));
+        }
+        // Fields that were `null` are of the reply's form and say nothing.
+        for (name, value) in was.extra.iter().filter(|(_, value)| value.get() == "null") {
+            if self.extra.iter().all(|(known, _)| known != name) {
+                self.extra.push((name.clone(), value.clone()));
+            }
+        }
+        let content = match (self.text, self.parts) {
+            (text, parts) if !parts.is_empty() => {
+                let text = (!text.is_empty()).then_some(Part::Text { text, extra: Fields::new() });
+                Content::Parts(text.into_iter().chain(parts).collect())
+            }
+            (text, _) if text.is_empty() && matches!(was.content, Content::Null) => Content::Null,
+            (text, _) => Content::Text(text),
+        };
+        let tool_calls = self.calls.into_iter().map(|(_, call)| call).collect();
+        Message { content, tool_calls, extra: self.extra, ..was.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::codec::{parse_completion, to_json};
+
+    #[test]
+    fn a_completion_taken_apart_and_put_together_says_the_same() {
+        let body = r#"{"id":"c","object":"chat.completion","created":7,"model":"m","choices":[
+            {"index":0,"message":{"role":"assistant","content":"text","reasoning":"why","annotations":[1],"refusal":null,
+             "tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"},"thought":"x"},{"id":"u","type":"custom","custom":{"name":"g"}}]},"finish_reason":"tool_calls","logprobs":{"content":[]}},
+            {"index":4,"message":{"role":"assistant","content":null,"refusal":"no"},"finish_reason":"stop"}]}"#;
+        let mut completion = parse_completion(body.as_bytes()).expect("valid");
+        let value = |completion: &Completion| serde_json::from_slice::<serde_json::Value>(&to_json(completion)).expect("JSON");
+        let mut before = value(&completion);
+        let deltas = completion.choices.iter().flat_map(of_choice).collect();
+        rebuild(&mut completion, deltas);
+        before["choices"][0].as_object_mut().expect("an object").remove("logprobs");
+        let mut after = value(&completion);
+        after["choices"][0].as_object_mut().expect("an object").remove("logprobs");
+        assert_eq!(after, before);
+    }
+}

@@ -1,0 +1,176 @@
+//! A stream hook that observes: every frame goes on as it came and at once, and the hook is handed a copy while the client reads. What comes while
+//! too much waits for it is not shown to it, which is counted. A cut takes effect when it is known.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
+
+use super::stage::Stage;
+use crate::chat::{Delta, Frame, FrameStream, Frames, StreamError};
+use crate::sandbox::{Ending, Pushed, Step, StreamHook};
+
+struct Observe {
+    /// None once the provider is hung up on.
+    from: Option<FrameStream>,
+    seat: Seat,
+    stage: Arc<Stage>,
+    /// What waits for the hook.
+    waiting: Waiting,
+    /// The last item is out.
+    over: bool,
+}
+
+/// Where the hook is.
+enum Seat {
+    Resting(StreamHook),
+    Pushing(Pin<Box<dyn Future<Output = (StreamHook, Pushed)> + Send>>),
+    Gone,
+}
+
+struct Waiting {
+    deltas: Vec<Delta>,
+    bytes: usize,
+    most: usize,
+    unseen: usize,
+}
+
+pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>) -> FrameStream {
+    let waiting = Waiting { deltas: Vec::new(), bytes: 0, most: hook.buffer(), unseen: 0 };
+    Box::pin(Observe { from: Some(frames), seat: Seat::Resting(hook), stage, waiting, over: false })
+}
+
+impl Observe {
+    /// Lets the hook go on; gives an error if it ends the reply.
+    fn poll_hook(&mut self, cx: &mut Context<'_>) -> Option<StreamError> {
+        loop {
+            match std::mem::replace(&mut self.seat, Seat::Gone) {
+                Seat::Gone => return None,
+                Seat::Resting(hook) if self.waiting.deltas.is_empty() => {
+                    self.seat = Seat::Resting(hook);
+                    return None;
+                }
+                Seat::Resting(hook) => self.seat = Seat::Pushing(Box::pin(push(hook, self.waiting.take()))),
+                Seat::Pushing(mut pushing) => match pushing.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        self.seat = Seat::Pushing(pushing);
+                        return None;
+                    }
+                    Poll::Ready((hook, pushed)) => {
+                        hook.missed(std::mem::take(&mut self.waiting.unseen));
+                        match pushed.step {
+                            Ok(Step::Cut(rejection)) => return Some(self.stage.cut(hook.plugin(), rejection)),
+                            Ok(Step::Keep | Step::Emit(_)) => self.seat = Seat::Resting(hook),
+                            Err(fault) => return self.stage.settle(fault),
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// The client has its last frame and waits for nothing more, so the hook sees the rest and its end apart from the reply.
+    fn farewell(&mut self, ending: Ending) {
+        let seat = std::mem::replace(&mut self.seat, Seat::Gone);
+        let (rest, unseen) = (self.waiting.take(), std::mem::take(&mut self.waiting.unseen));
+        let stage = self.stage.clone();
+        let rest = async move {
+            let mut hook = match seat {
+                Seat::Gone => return,
+                Seat::Resting(hook) => hook,
+                Seat::Pushing(pushing) => match pushing.await {
+                    (hook, Pushed { step: Ok(Step::Keep | Step::Emit(_)), .. }) => hook,
+                    (hook, pushed) => return late(&stage, &hook, pushed.step),
+                },
+            };
+            hook.missed(unseen);
+            if !rest.is_empty() {
+                match hook.push(rest).await.step {
+                    Ok(Step::Keep | Step::Emit(_)) => {}
+                    step => return late(&stage, &hook, step),
+                }
+            }
+            if let Err(fault) = hook.close(ending).await {
+                stage.settle(fault);
+            }
+        };
+        tokio::spawn(rest);
+    }
+}
+
+/// What comes too late to change anything is told to the operator.
+fn late(stage: &Stage, hook: &StreamHook, step: Result<Step, crate::sandbox::Fault>) {
+    match step {
+        Ok(Step::Cut(rejection)) => drop(stage.cut(hook.plugin(), rejection)),
+        Ok(Step::Keep | Step::Emit(_)) => {}
+        Err(fault) => drop(stage.settle(fault)),
+    }
+}
+
+async fn push(mut hook: StreamHook, deltas: Vec<Delta>) -> (StreamHook, Pushed) {
+    let pushed = hook.push(deltas).await;
+    (hook, pushed)
+}
+
+impl Waiting {
+    fn take(&mut self) -> Vec<Delta> {
+        self.bytes = 0;
+        std::mem::take(&mut self.deltas)
+    }
+
+    /// Copies what the frames say, as far as there is room. They stay as they came, and read.
+    fn note(&mut self, frames: Frames) -> Frames {
+        let end = frames.end;
+        let mut all: Vec<Frame> = frames.into_iter().collect();
+        for frame in &mut all {
+            // What cannot be read is the client's to refuse.
+            let deltas = frame.deltas().unwrap_or_default();
+            let shown = deltas.iter().filter(|delta| StreamHook::concerns(std::slice::from_ref(delta)));
+            for delta in shown {
+                let bytes = delta.bytes();
+                if self.bytes + bytes > self.most {
+                    self.unseen += bytes;
+                } else {
+                    self.bytes += bytes;
+                    self.deltas.push(delta.clone());
+                }
+            }
+        }
+        let mut frames = Frames::from_iter(all);
+        frames.end = end;
+        frames
+    }
+}
+
+impl Stream for Observe {
+    type Item = Result<Frames, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if !this.over
+            && let Some(error) = this.poll_hook(cx)
+        {
+            // Hung up on.
+            (this.from, this.over) = (None, true);
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(from) = &mut this.from else { return Poll::Ready(None) };
+        match ready!(from.as_mut().poll_next(cx)) {
+            Some(Ok(frames)) => {
+                let frames = this.waiting.note(frames);
+                if frames.end {
+                    this.over = true;
+                    this.farewell(Ending::Finished);
+                }
+                Poll::Ready(Some(Ok(frames)))
+            }
+            Some(Err(error)) => {
+                this.over = true;
+                this.farewell(Ending::Broken);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}

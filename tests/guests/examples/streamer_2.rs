@@ -1,0 +1,17 @@
+//! The same as `streamer` under another name, and a post-hook beside it.
+
+use cofferdam_guest::{HookError, Plugin, PostOutcome, Reply};
+
+#[path = "streamer/hook.rs"]
+mod hook;
+use hook::Streamer;
+
+impl Plugin for Streamer {
+    const NAME: Option<&'static str> = Some("streamer-2");
+
+    fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
+        Ok(reply.map_text(|text| Some(format!("{text} (as a whole)"))).into())
+    }
+}
+
+cofferdam_guest::export!(Streamer: post_hook, stream_hook);

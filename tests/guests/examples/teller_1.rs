@@ -1,0 +1,3 @@
+//! `teller.rs` as version 1.
+
+mod teller;

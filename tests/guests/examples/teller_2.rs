@@ -1,0 +1,3 @@
+//! `teller.rs` as version 2.
+
+mod teller;

@@ -1,0 +1,88 @@
+//! Stream hooks that fail, each before the first byte and after it, under both policies.
+
+use super::*;
+
+/// Acts and the code of the error before the first byte.
+const FAULTS: [(&str, &str); 9] = [
+    ("trap", "plugin_trapped"),
+    ("error", "plugin_reported_error"),
+    ("loop", "plugin_time_exhausted"),
+    ("unknown choice", "plugin_invalid_outcome"),
+    ("after the end", "plugin_invalid_outcome"),
+    ("bad json", "plugin_invalid_outcome"),
+    ("two keys", "plugin_invalid_outcome"),
+    ("huge", "plugin_output_exhausted"),
+    ("memory", "plugin_memory_exhausted"),
+];
+
+fn failing(upstream: &Upstream, act: &str, on_failure: &str) -> Server {
+    let more = format!("on_failure = \"{on_failure}\"\nlimits = {{ time = \"50ms\" }}");
+    server(upstream, &["streamer"], "transform", act, &more).start()
+}
+
+#[tokio::test]
+async fn a_fault_before_the_first_byte_is_an_error_and_one_after_it_ends_the_stream() {
+    for (act, code) in FAULTS {
+        let upstream = Upstream::start().await;
+        let server = failing(&upstream, act, "reject");
+        upstream.next(Script::stream().event(&delta("boom")).hang());
+        assert_eq!(asked(&server).await.answer().await.refused(502), code, "{act}");
+        upstream.hung_up().await;
+
+        let go = Signal::default();
+        upstream.next(Script::stream().event(&delta("fine")).wait(&go).event(&delta("boom")).hang());
+        let mut stream = asked(&server).await;
+        let mut events = vec![stream.next().await.expect("framed").expect("an event")];
+        go.fire();
+        events.extend(stream.all().await.expect("a stream"));
+        let error: Value = serde_json::from_str(events.last().expect("events")).expect("no [DONE]");
+        assert_eq!(error["error"]["code"], "plugin_failed", "{act}");
+        assert_eq!(text(&events), "fine", "{act}: nothing that the hook did not pass");
+        upstream.hung_up().await;
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_is_skipped_lets_pass_what_it_did_not_answer_and_all_that_follows() {
+    for (act, _) in FAULTS {
+        let upstream = Upstream::start().await;
+        let server = failing(&upstream, act, "skip");
+        upstream.next(Script::streams(&["boom", " and ", "more"]));
+        let stream = asked(&server).await;
+        assert_eq!(stream.headers.get("x-cofferdam-skipped").and_then(|name| name.to_str().ok()), Some("streamer"), "{act}");
+        assert_eq!(text_of(&stream.all().await.expect("a stream")), "boom and more", "{act}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_in_open_or_in_close_is_one_of_the_reply() {
+    for (act, code) in [("error in open", "plugin_reported_error"), ("trap in open", "plugin_trapped")] {
+        let upstream = Upstream::start().await;
+        upstream.next(Script::stream().event(&delta("fine")).hang());
+        let server = failing(&upstream, act, "reject");
+        assert_eq!(asked(&server).await.answer().await.refused(502), code, "{act}");
+        upstream.hung_up().await;
+    }
+    for act in ["trap in close", "cut in close"] {
+        let upstream = Upstream::start().await;
+        let go = Signal::default();
+        upstream.next(Script::stream().event(&delta("fine")).wait(&go).event(&finish()).event("[DONE]").end());
+        let server = failing(&upstream, act, "reject");
+        let mut stream = asked(&server).await;
+        let mut events = vec![stream.next().await.expect("framed").expect("an event")];
+        go.fire();
+        events.extend(stream.all().await.expect("a stream"));
+        assert!(!events.iter().any(|event| event == "[DONE]") && events.last().expect("events").contains("\"error\""), "{act}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_calls_of_one_reply_together_have_a_limit() {
+    let upstream = Upstream::start().await;
+    let more = "limits = { reply_time = \"1ms\" }";
+    let server = server(&upstream, &["streamer"], "transform", "star", more).start();
+    let long = "x".repeat(1 << 20);
+    upstream.next(Script::streams(&[&long, &long, &long, &long]));
+    let answer = asked(&server).await.answer().await;
+    assert_eq!(answer.refused(502), "plugin_reply_time_exhausted");
+}
