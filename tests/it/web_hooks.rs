@@ -97,7 +97,7 @@ async fn a_web_hook_after_the_model_looks_at_every_choice_and_at_streams() {
     upstream.next(reply(["redo One.", r#"say 403 {"error": "not the second"}"#]));
     let refused = client.chat("post", "Say two.", json!({"n": 2})).await;
     assert_eq!(refused.json()["error"]["message"], "not the second");
-    upstream.next(Script::streams(&["redo ", "A stream", "."]));
+    upstream.next(Script::says("redo A stream."));
     let streamed = client.chat_stream("post", "Stream.", json!({})).await.all().await.expect("a whole stream");
     assert_eq!(text_of(&streamed), "A stream.");
 }
