@@ -1,12 +1,16 @@
-//! What a sandbox without the server around it reaches of the host: stores in a folder of the test's, and ways out without any secret.
-//! Nothing here is a fake; a test that needs one puts it in the place of a field.
+//! What a sandbox without the server around it reaches of the host: stores in a folder of the test's, and no way out. A test that wants one puts
+//! names and servers of its own in the place of `outside`; with this one no packet leaves, whatever a guest asks for.
 
+use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use cofferdam::outbound::{Connect, Peer, Resolve, Stream};
 use cofferdam::sandbox::settings::Book;
 use cofferdam::sandbox::{Outside, Ports};
 use cofferdam::storage::{Stores, sqlite};
+use futures_util::future::{BoxFuture, ready};
 
 /// Where plugins keep what they keep.
 pub(crate) fn stores(folder: &Path) -> Stores {
@@ -15,6 +19,20 @@ pub(crate) fn stores(folder: &Path) -> Stores {
 
 pub(crate) async fn ports(stores: &Stores) -> Ports {
     let settings = Book::open(stores.plugins.clone()).await.expect("settings can be read");
-    let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+    let outside = Outside::new(Arc::new(NoNetwork), Arc::new(NoNetwork), Arc::new(|_| Err("is not set".into())));
     Ports { kv: stores.kv.clone(), settings: Arc::new(settings), outside }
+}
+
+struct NoNetwork;
+
+impl Resolve for NoNetwork {
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(ready(Err(io::Error::other(format!("a test that has no network looks `{name}` up")))))
+    }
+}
+
+impl Connect for NoNetwork {
+    fn connect<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(ready(Err(io::Error::other(format!("a test that has no network connects to {}", peer.address)))))
+    }
 }

@@ -235,7 +235,7 @@ impl Callee {
 
     /// The same of a call that writes an answer to `reply`.
     pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
-        let http_calls = budgets::of(&self.name, &exchange.kept);
+        let http_calls = budgets::of(&self.name, &exchange.client, &exchange.kept);
         self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls), reply)
     }
 

@@ -10,13 +10,12 @@ pub(super) mod metrics;
 mod outcome;
 pub(super) mod reply;
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde_json::Value;
 use wasmtime::component::Linker;
 
-use self::http::{Outside, Way};
+use self::http::Outside;
 use self::kv::KvStore;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
@@ -53,20 +52,6 @@ pub(super) struct Given<'a> {
     pub(super) plugin: &'a str,
     pub(super) grants: &'a Grants,
     pub(super) ports: &'a Ports,
-    /// Its way to other servers, which two interfaces share.
-    way: OnceCell<Arc<Way>>,
-}
-
-impl<'a> Given<'a> {
-    pub(super) fn new(plugin: &'a str, grants: &'a Grants, ports: &'a Ports) -> Self {
-        Self { plugin, grants, ports, way: OnceCell::new() }
-    }
-
-    /// The plugin's way to other servers, if it was granted one.
-    fn way(&self) -> Result<Arc<Way>, Denied> {
-        let rules = self.grants.of::<Rules>()?;
-        Ok(self.way.get_or_init(|| Arc::new(Way::new(&rules, &self.ports.outside))).clone())
-    }
 }
 
 /// Why a capability was not linked.
@@ -100,15 +85,15 @@ pub(super) const ALL: &[Capability] = &[
     },
     Capability {
         name: http::NAME,
-        interface: http::send::INTERFACE,
+        interface: http::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::send::link(to, given.way()?, |state| &state.env)?),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
     },
     Capability {
         name: http::NAME,
         interface: http::fetch::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::fetch::link(to, given.way()?, |state| &state.env)?),
+        link: |to, given| Ok(http::fetch::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
     },
 ];
 

@@ -3,12 +3,7 @@
 //! them anew. Never touches tool calls and usage: what a program reads must not change its meaning.
 
 mod along;
-mod card;
-mod context;
-mod email;
 mod json;
-mod number;
-mod phone;
 mod redact;
 
 use cofferdam_guest::{

@@ -4,12 +4,11 @@
 pub(in crate::sandbox) mod budgets;
 pub(in crate::sandbox) mod fetch;
 mod outside;
-pub(in crate::sandbox) mod send;
+mod send;
 mod terms;
-mod way;
 
 pub use outside::Outside;
-pub(in crate::sandbox) use way::Way;
+pub(in crate::sandbox) use send::{INTERFACE, link};
 
 /// Its key in `grants`.
 pub(in crate::sandbox) const NAME: &str = "http";

@@ -79,7 +79,7 @@ struct Pending(watch::Sender<usize>);
 
 impl Listener {
     pub fn of(plugin: &Arc<Plugin>, exchange: &Exchange) -> Self {
-        Self { plugin: plugin.clone(), http_calls: budgets::of(&plugin.callee.name, &exchange.kept) }
+        Self { plugin: plugin.clone(), http_calls: budgets::of(&plugin.callee.name, &exchange.client, &exchange.kept) }
     }
 
     fn name(&self) -> &str {

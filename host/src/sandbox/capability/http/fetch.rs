@@ -18,10 +18,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::way::Way;
-use crate::outbound;
+use super::outside::Outside;
+use crate::outbound::{self, Guard, Rules};
 use crate::sandbox::bindings::log::Level;
 use crate::sandbox::env::CallEnv;
+use crate::sandbox::grant::Granted;
 use crate::sandbox::wasi_http::Sent;
 
 /// What a component imports to have it, in any patch.
@@ -33,12 +34,16 @@ type Response = http::Response<WasiBody>;
 /// Adds its function, for a plugin that was granted it.
 pub(in crate::sandbox) fn link<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
-    way: Arc<Way>,
+    rules: Granted<Rules>,
+    outside: &Outside,
+    plugin: &str,
     env: fn(&T) -> &Arc<CallEnv>,
 ) -> wasmtime::Result<()> {
+    // The guards of one plugin share its places.
+    let guard = Arc::new(outside.guard(plugin, rules.clone()));
     let handle = move |mut store: StoreContextMut<'_, T>,
                        (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>)| {
-        let mut through = Through { way: way.clone(), env: env(store.data()).clone() };
+        let mut through = Through { guard: guard.clone(), env: env(store.data()).clone() };
         let WasiHttpCtxView { table, ctx, .. } = store.data_mut().http();
         let handled = WasiHttpCtxView { hooks: &mut through, table, ctx }.handle(request, options);
         let handled: Handled = match handled {
@@ -53,7 +58,7 @@ pub(in crate::sandbox) fn link<T: WasiHttpView + 'static>(
 
 /// Sends a guest's request the plugin's way.
 struct Through {
-    way: Arc<Way>,
+    guard: Arc<Guard>,
     env: Arc<CallEnv>,
 }
 
@@ -69,12 +74,12 @@ impl WasiHttpHooks for Through {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
         let (mut tell, told) = oneshot::channel();
-        let (way, env, waits) = (self.way.clone(), self.env.clone(), self.env.clocks.begin_waiting());
+        let (guard, env, waits) = (self.guard.clone(), self.env.clone(), self.env.clocks.begin_waiting());
         self.env.errands.add(Box::pin(async move {
             tokio::select! {
                 // The guest dropped what it would get the reply by.
                 () = tell.closed() => {}
-                fetched = fetch(&way, &env, request, options) => drop(tell.send(fetched)),
+                fetched = fetch(&guard, &env, request, options) => drop(tell.send(fetched)),
             }
         }));
         Box::new(async move {
@@ -86,15 +91,15 @@ impl WasiHttpHooks for Through {
     }
 }
 
-async fn fetch(way: &Way, env: &CallEnv, request: http::Request<WasiBody>, options: Option<RequestOptions>) -> Result<Response, Error> {
+async fn fetch(guard: &Guard, env: &CallEnv, request: http::Request<WasiBody>, options: Option<RequestOptions>) -> Result<Response, Error> {
     let Some(calls) = &env.http_calls else {
         return Err(Error::InternalError(Some("other servers are asked for the sake of an exchange, and `describe` has none".into())));
     };
     let sent = async {
         // First, for what holds a body is to be one of few.
-        let place = way.places.wait(&env.client, 1).await;
+        let place = guard.place(&env.client).await;
         let (head, body) = request.into_parts();
-        let body = whole(body, way.rules().request_bytes).await?;
+        let body = whole(body, guard.rules().request_bytes).await?;
         let url = head.uri.to_string();
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             let value = String::from_utf8(value.as_bytes().to_vec());
@@ -109,17 +114,20 @@ async fn fetch(way: &Way, env: &CallEnv, request: http::Request<WasiBody>, optio
             body,
             time: options.and_then(|options| whole_time(&options)),
         };
-        way.send(env, calls, ready(place), request).await
+        guard.send(calls, ready(place), request).await
     };
     // What came before the request, too, takes no longer than the request may.
-    let time = way.rules().time;
+    let time = guard.rules().time;
     let late = |_| outbound::Error::Timeout(format!("it took longer than {time:?}, and `grants.http.time` allows no more"));
     let sent = timeout(time, sent).await.map_err(late).flatten();
     sent.and_then(answered).map_err(|error| {
         // Most languages' clients keep the reason to themselves.
-        if !matches!(error, outbound::Error::Denied(_)) {
-            env.log.write(Level::Info, &format!("a request came to nothing: {error}"));
-        }
+        let (level, what) = match &error {
+            // The operator decides about it.
+            outbound::Error::Denied(_) => (Level::Warn, "was not sent"),
+            _ => (Level::Info, "came to nothing"),
+        };
+        env.log.write(level, &format!("a request {what}: {error}"));
         code(error)
     })
 }
@@ -149,13 +157,18 @@ fn unsendable(why: String) -> outbound::Error {
     outbound::Error::Invalid(why)
 }
 
-fn answered(outbound::Response { status, headers, body }: outbound::Response) -> Result<Response, outbound::Error> {
+fn answered(outbound::Response { status, headers, body, held }: outbound::Response) -> Result<Response, outbound::Error> {
     let odd = |_| outbound::Error::Unreachable("the reply's head makes no sense".into());
     let mut response = http::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    let body = Full::new(Bytes::from(body)).map_err(Error::from).boxed_unsync();
+    // Its bytes are counted for as long as the guest has it.
+    let body = Full::new(Bytes::from(body)).map_err(move |never| {
+        let _counted = &held;
+        match never {}
+    });
+    let body = body.boxed_unsync();
     response.body(body).map_err(odd)
 }
 
