@@ -120,7 +120,9 @@ async fn fetch(guard: &Guard, env: &CallEnv, request: http::Request<WasiBody>, o
     let time = guard.rules().time;
     let late = |_| outbound::Error::Timeout(format!("it took longer than {time:?}, and `grants.http.time` allows no more"));
     let sent = timeout(time, sent).await.map_err(late).flatten();
-    sent.and_then(answered).map_err(|error| {
+    let sent = sent.and_then(answered);
+    env.figures.host_call("http", word(&sent));
+    sent.map_err(|error| {
         // Most languages' clients keep the reason to themselves.
         let (level, what) = match &error {
             // The operator decides about it.
@@ -130,6 +132,18 @@ async fn fetch(guard: &Guard, env: &CallEnv, request: http::Request<WasiBody>, o
         env.log.write(level, &format!("a request {what}: {error}"));
         code(error)
     })
+}
+
+/// As it is counted for `send`.
+fn word<T>(sent: &Result<T, outbound::Error>) -> &'static str {
+    match sent {
+        Ok(_) => "ok",
+        Err(outbound::Error::Denied(_)) => "denied",
+        Err(outbound::Error::Exhausted(_)) => "exhausted",
+        Err(outbound::Error::Timeout(_)) => "timeout",
+        Err(outbound::Error::Invalid(_)) => "invalid",
+        Err(outbound::Error::Unreachable(_)) => "unavailable",
+    }
 }
 
 /// The time of the whole request, if the guest bounded its parts.
