@@ -1,7 +1,7 @@
 //! Running code that nobody vetted. Every call gets a fresh instance under limits of fuel, memory, time and bytes, and may call of the host
 //! only what `capability` lists and the operator allows.
 //!
-//! A call is read in `plugin` (the hooks), `call` (one call), `guests` (the threads it may run on), `clocks` (its times), `store` (what the
+//! A call is read in `plugin` (the hooks), `handled` (those in the style of the web), `call` (one call), `guests` (the threads it may run on), `clocks` (its times), `store` (what the
 //! guest's store holds) and `outcome` (what it decided);
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
@@ -19,10 +19,13 @@ mod deltas;
 mod done;
 mod engine;
 mod env;
+mod errands;
 mod exports;
 mod fault;
 mod grant;
 mod guests;
+mod handled;
+mod handler;
 mod hook;
 mod imports;
 mod inspect;
@@ -47,6 +50,7 @@ mod stream;
 mod targets;
 mod ticker;
 mod wasi;
+mod wasi_http;
 mod written;
 
 pub use answer::{Answer, Said, Unanswered};

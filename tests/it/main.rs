@@ -85,3 +85,4 @@ mod stream_hooks;
 mod surface;
 mod tidy;
 mod traces;
+mod web_hooks;

@@ -56,8 +56,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["http", "llm"]),
     ("futures_util", EVERYWHERE),
     ("getrandom", &["http", "stages", "telemetry"]),
-    ("http", &["config", "http", "llm", "outbound"]),
-    ("http_body_util", &["http", "llm", "outbound"]),
+    ("http", &["config", "http", "sandbox", "llm", "outbound"]),
+    ("http_body_util", &["http", "sandbox", "llm", "outbound"]),
     ("httpdate", &["llm"]),
     ("humantime", &["config", "pipeline", "sandbox", "outbound"]),
     // Which side of hyper: the server's answers clients, the client's asks providers, and what plugins want to ask.
@@ -107,6 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
+    ("wasmtime_wasi_http", &["sandbox"]),
 ];
 
 /// Fails with every finding, one a line.

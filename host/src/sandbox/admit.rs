@@ -24,7 +24,7 @@ use super::refusal::{Refusal, not_compiled, short};
 use super::scope::{Declared, Scope};
 use super::settings::{Live, told};
 use super::store::State;
-use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
+use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -67,6 +67,7 @@ impl Admission {
         ports.outside.resize(limits.replies_bytes);
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasi_http::link_types(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
@@ -269,6 +270,11 @@ fn refusal(fault: &Fault) -> Refusal {
 fn scoped(scope: Result<Scope, String>, exports: &Exports) -> Result<Arc<Scope>, Refusal> {
     let scope = scope?;
     exports.stream_hook.as_ref().map_or(Ok(()), |_| scope.check_streams())?;
+    if exports.handler.is_some() && *scope.in_force() != Declared::default() {
+        let why = "a function in the style of the web is handed the whole conversation and may change all of it: leave `reads` and `writes` out \
+                   of its entry, or make it a hook of the contract";
+        return Err(why.to_owned().into());
+    }
     Ok(Arc::new(scope))
 }
 

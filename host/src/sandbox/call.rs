@@ -13,6 +13,7 @@ use super::capability::log::Log;
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
+use super::errands::Errands;
 use super::guests::Guests;
 use super::limiter::{Budget, Denied};
 use super::pace::Pace;
@@ -256,6 +257,7 @@ impl Callee {
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
+            errands: Errands::default(),
             reply,
         };
         Call { callee: self, env: Arc::new(env) }
@@ -351,7 +353,7 @@ impl Guest {
                 return Ran { env, result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
             }
         };
-        let result = env.clocks.bound(hook(&mut store).instrument(span.clone())).await;
+        let result = env.bound(hook(&mut store).instrument(span.clone())).await;
         let spent = env.clocks.spent();
         let (result, fuel) = judged(result, &store, &env.limits);
         let peak_memory = store.data().limiter.memory();

@@ -119,15 +119,21 @@ fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
 pub(super) fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
     few(changes.len(), "metadata")?;
     let changes = changes_back(changes, "metadata").map_err(FaultKind::Invalid)?;
+    metadata_within(&changes, now)?;
+    Ok(changes)
+}
+
+/// Checks that the metadata stays within its size.
+pub(super) fn metadata_within(changes: &Changes, now: &Metadata) -> Result<(), FaultKind> {
     let kept: usize = now.iter().map(|(name, value)| name.len() + value.get().len()).sum();
     let added: usize = changes.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.get().len())).sum();
     if added > 0 && kept + added > METADATA_BYTES_MAX {
         return Err(FaultKind::Invalid(format!("metadata would be larger than {METADATA_BYTES_MAX} bytes")));
     }
-    Ok(changes)
+    Ok(())
 }
 
-fn few(changes: usize, what: &str) -> Result<(), FaultKind> {
+pub(super) fn few(changes: usize, what: &str) -> Result<(), FaultKind> {
     if changes > CHANGES_MAX {
         return Err(FaultKind::Invalid(format!("it makes more than {CHANGES_MAX} changes to {what}")));
     }
@@ -232,10 +238,7 @@ pub(super) fn settle_post(
                 replaced.push((at, joined(merged(&completion.choices[at].message, message, masks, "reply", scope)?)));
             }
             for (at, message) in replaced {
-                let choice = &mut completion.choices[at];
-                choice.message = message;
-                // They spell out the text that was just replaced.
-                choice.extra.retain(|(name, _)| name != "logprobs");
+                completion.choices[at].replace(message);
             }
             apply_metadata(metadata, &mut exchange.metadata);
             Ok(PostOutcome::Replaced)

@@ -58,14 +58,15 @@ impl Plugin {
 
     /// The hooks it exports, in words of the pipeline.
     pub fn hooks(&self) -> Vec<&'static str> {
-        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
+        let of_handler = self.exports.handler.iter().flat_map(|_| [Hook::Pre.word(), Hook::Post.word()]);
+        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).chain(of_handler).collect()
     }
 
     /// Whether it exports that hook.
     pub fn has(&self, hook: Hook) -> bool {
         match hook {
-            Hook::Pre => self.exports.pre_hook.is_some(),
-            Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Pre => self.exports.pre_hook.is_some() || self.exports.handler.is_some(),
+            Hook::Post => self.exports.post_hook.is_some() || self.exports.handler.is_some(),
             Hook::Stream => self.exports.stream_hook.is_some(),
             Hook::Answer | Hook::Models => self.exports.model.is_some(),
             Hook::Done => self.exports.done_hook.is_some(),
@@ -112,6 +113,9 @@ impl Plugin {
     /// Runs the pre-hook on the exchange and applies what it decided. `targets` are the pipeline's, among which it may choose.
     /// The exchange comes back; after a fault it is unchanged.
     pub async fn pre_hook(&self, mut exchange: Exchange, targets: impl Into<Targets>) -> (Exchange, Result<PreOutcome, Fault>) {
+        if self.exports.handler.is_some() {
+            return self.pre_handler(exchange).await;
+        }
         let call = self.callee.call(Hook::Pre, &exchange);
         let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
@@ -138,6 +142,9 @@ impl Plugin {
         mut exchange: Exchange,
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
+        if self.exports.handler.is_some() {
+            return self.post_handler(exchange, completion).await;
+        }
         let call = self.callee.call(Hook::Post, &exchange);
         let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {

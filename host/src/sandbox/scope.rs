@@ -56,7 +56,7 @@ pub(super) struct Data {
 }
 
 /// What a plugin says of itself; none where it says nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Declared {
     pub(super) reads: Option<Vec<String>>,
     pub(super) writes: Option<Vec<String>>,

@@ -159,7 +159,7 @@ impl Plugin {
                 let mode = guest.call_open(&mut store, &opening).await?;
                 Ok((guest, mode))
             };
-            let opened = of.clocks.bound(open.instrument(inside)).await;
+            let opened = of.bound(open.instrument(inside)).await;
             let (opened, fuel) = judged(opened, &store, &of.limits);
             let (guest, said) = match opened {
                 Ok((guest, mode)) => (Some(guest), mode.map_err(reported)),
@@ -217,7 +217,7 @@ impl StreamHook {
         let work = async move {
             let shown = shown(&given);
             let pushed = match refill(&mut alive.store, &env.limits) {
-                Ok(()) => env.clocks.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
+                Ok(()) => env.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
             };
             drop(shown);
@@ -245,7 +245,7 @@ impl StreamHook {
                 Ending::Broken => stream_hook::Ending::Broken,
             };
             let closed = match refill(&mut alive.store, &env.limits) {
-                Ok(()) => env.clocks.bound(alive.guest.call_close(&mut alive.store, why).instrument(inside)).await,
+                Ok(()) => env.bound(alive.guest.call_close(&mut alive.store, why).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
             };
             let (closed, fuel) = judged(closed, &alive.store, &env.limits);
