@@ -32,6 +32,7 @@ mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod meaning;
 mod merge;
 mod models;
 mod nested;

@@ -105,7 +105,7 @@ async fn the_example_runs_as_it_was_published_and_its_fetch_goes_through_the_gua
     // A host that is not granted is asked nothing, also if one that is granted says so, and the operator reads why.
     translator.next(Script::reply(307, &[("location", &*format!("http://localhost:{port}/"))], ""));
     assert_eq!(client.chat("p", "Wer bist du?", json!({})).await.refused(502), "plugin_reported_error");
-    server.wait_for_log("a request was not sent: the host `localhost` is not granted");
+    server.wait_for_log("a request was not sent: the server redirects to what `grants.http` does not allow");
     assert_eq!((translator.requests().len(), upstream.requests().len()), (3, 1));
     server.terminate();
     assert!(!server.output().contains(TOKEN), "the key is in what the server wrote");
