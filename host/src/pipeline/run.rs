@@ -58,7 +58,6 @@ impl Runner {
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
-        exchange.account.metadata(&exchange.metadata);
         let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.all());
         // Outside of everything that changes the reply: what is told is what the client got.
         let reply = match reply {
@@ -101,7 +100,7 @@ impl Runner {
         let (exchange, reply) = match (plan.post_hook, places, reply) {
             (Some(_), Some(places), Reply::Stream(stream)) => {
                 let model = answered_by.as_ref().map_or("", |(_, model)| model);
-                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics)).await?;
+                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics, &self.done)).await?;
                 (exchange, Reply::Stream(stream))
             }
             (Some(stage), _, reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
