@@ -160,6 +160,8 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
                 biased;
                 Some(ended) = running.next() => match ended {
                     Ok(answered) => return Ok(answered),
+                    // The plugin decided that nobody answers this: the other try may not undo it.
+                    Err(Failed { failure: Failure { error: refused @ Error::Refused { .. }, .. }, .. }) => return Err(refused),
                     Err(failed) => running.extend(progress.failed(failed).map(|start| self.attempt(start))),
                 },
                 () = until(hedge_at) => {
