@@ -288,10 +288,10 @@ impl<C: Call> Backend<C> for Llm {
         self.system(provider)
     }
 
-    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+    fn key_name<'t>(&'t self, target: &'t Target, model: &'t str) -> Option<&'t str> {
         match self.providers.get(&target.provider) {
             Some(Vendor::Http(provider)) => provider.key_name(target),
-            Some(Vendor::Plugin(_)) => Some(PluginVendor::plugin_of(&target.model)),
+            Some(Vendor::Plugin(_)) => Some(PluginVendor::plugin_of(model)),
             Some(Vendor::Builtin) | None => target.secret_key_name.as_deref(),
         }
     }
