@@ -8,7 +8,7 @@ use futures_util::stream;
 
 use crate::chat::Exchange;
 use crate::llm::{self, PluginSaid, PluginTrouble};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Registry, Rejection, Said, Unanswered};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, ModelInfo, Plugins, Registry, Rejection, Said, Unanswered};
 
 /// The name in errors, which do not know under which entry of the configuration the plugin was asked.
 const PROVIDER: &str = "plugin";
@@ -33,8 +33,9 @@ impl llm::Plugins for PluginModels {
         }
     }
 
-    fn models(&self) -> Vec<String> {
-        self.0.snapshot().models()
+    fn models(&self) -> Vec<llm::OfferedModel> {
+        let models = self.0.snapshot().models().into_iter();
+        models.map(|(name, ModelInfo { title, extra, .. })| llm::OfferedModel { name, title, extra }).collect()
     }
 }
 

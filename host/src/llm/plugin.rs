@@ -23,7 +23,7 @@ use super::vendor::VendorInfo;
 use crate::chat::account::Account;
 use crate::chat::collect::Collector;
 use crate::chat::stream::wants_usage;
-use crate::chat::{Deadline, Delta, Exchange, Frame, Frames, Kept, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
+use crate::chat::{Deadline, Delta, Exchange, Fields, Frame, Frames, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
 
 /// The name for OpenTelemetry is ours; its conventions have none.
 pub(super) const INFO: VendorInfo =
@@ -35,7 +35,17 @@ pub trait Plugins: Send + Sync {
     fn answer(&self, model: &str, exchange: Exchange) -> PluginAnswer;
 
     /// The models that there are now, each as `NAME` or `NAME/SUB`.
-    fn models(&self) -> Vec<String>;
+    fn models(&self) -> Vec<OfferedModel>;
+}
+
+/// A model that clients may be told of.
+#[derive(Clone, Debug, Default)]
+pub struct OfferedModel {
+    pub name: String,
+    /// What people call it.
+    pub title: Option<String>,
+    /// What else its plugin says of it.
+    pub extra: Fields,
 }
 
 /// An answer on its way.
@@ -58,7 +68,7 @@ impl Plugins for NoPlugins {
         Box::pin(futures_util::stream::iter([Err(error)]))
     }
 
-    fn models(&self) -> Vec<String> {
+    fn models(&self) -> Vec<OfferedModel> {
         Vec::new()
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
 use crate::chat::{NAME_RULE, is_name};
-use crate::llm::{Llm, Target};
-use crate::sandbox::{Fault, FaultKind, OnFailure, Registry};
+use crate::llm::{Llm, OfferedModel, Target};
+use crate::sandbox::{Fault, FaultKind, Hook, OnFailure, Registry};
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ impl Catalog {
     }
 
     /// The models that the operator offers by their own names, each with its provider.
-    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
+    pub fn offers(&self) -> impl Iterator<Item = (OfferedModel, &str)> {
         self.llm.offers()
     }
 

@@ -94,15 +94,14 @@ impl Plugins {
         }
     }
 
-    /// The models of all plugins that are models, each as `PLUGIN` or `PLUGIN/ID`, sorted.
-    pub fn models(&self) -> Vec<String> {
+    /// The models of all plugins that are models, each with its name `PLUGIN` or `PLUGIN/ID`, in the order of these.
+    pub fn models(&self) -> Vec<(String, ModelInfo)> {
         let named = |plugin: &Arc<Plugin>| {
-            let name =
-                |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
-            plugin.models().into_iter().map(name).collect::<Vec<_>>()
+            let name = |id: &str| if id.is_empty() { plugin.name().to_owned() } else { format!("{}/{id}", plugin.name()) };
+            plugin.models().into_iter().map(|model| (name(&model.id), model)).collect::<Vec<_>>()
         };
-        let mut models: Vec<String> = self.by_name.values().flat_map(named).collect();
-        models.sort_unstable();
+        let mut models: Vec<_> = self.by_name.values().flat_map(named).collect();
+        models.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         models
     }
 
