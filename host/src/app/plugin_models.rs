@@ -26,7 +26,8 @@ impl PluginModels {
 impl llm::Plugins for PluginModels {
     fn answer(&self, model: &str, exchange: Exchange) -> llm::PluginAnswer {
         let (name, id) = model.split_once('/').unwrap_or((model, ""));
-        let plugins = self.0.snapshot();
+        // Those that the exchange began with: it meets one version of a plugin, whatever is deployed meanwhile.
+        let plugins = exchange.kept.find::<Arc<Plugins>>().unwrap_or_else(|| self.0.snapshot());
         match plugins.get(name, Hook::Answer) {
             Ok(plugin) => Box::pin(plugin.answer(id, exchange).map(|said| said.map(piece).map_err(error))),
             Err(fault) => Box::pin(stream::iter([Err(error(Unanswered::Fault(fault)))])),

@@ -189,7 +189,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         hits: Vec::new(),
         skipped: exchange.skipped.clone(),
         tries: exchange.tries.clone(),
-        kept: Kept::default(),
+        kept: exchange.kept.clone(),
         account: Account::default(),
     }
 }
@@ -335,4 +335,22 @@ fn broken(provider: &str, error: &Error) -> StreamError {
     };
     tracing::warn!(llm.provider = provider, code, "provider `{provider}` broke off: {error}");
     StreamError { message: format!("provider `{provider}` {what}"), code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_is_asked_has_what_the_exchange_has_one_of() {
+        #[derive(Default)]
+        struct Budget;
+        let exchange = crate::llm::budget::tests::exchange(&[]);
+        exchange.kept.add(Arc::<str>::from("those that the exchange began with"));
+        let (one, other) = (asked_of(&exchange, Mode::Whole), asked_of(&exchange, Mode::Stream));
+        let budget = exchange.kept.one::<Budget>();
+        assert!(Arc::ptr_eq(&budget, &one.kept.one::<Budget>()) && Arc::ptr_eq(&budget, &other.kept.one::<Budget>()));
+        assert_eq!(one.kept.find::<Arc<str>>().as_deref(), Some("those that the exchange began with"));
+        assert_eq!(one.kept.find::<String>(), None);
+    }
 }
