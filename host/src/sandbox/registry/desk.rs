@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::change::{Asked, Change, DeployError, Desk};
+use super::known::stem;
 use super::live::{PluginStatus, Registry};
 use crate::chat::is_name;
 use crate::files;
@@ -29,8 +30,8 @@ impl Registry {
     /// What became of the file of that name, or of one whose name stands for the same plugin.
     pub fn file(&self, name: &str) -> Option<PluginStatus> {
         let status = self.status();
-        let exact = status.iter().find(|status| status.file.strip_suffix(".wasm") == Some(name));
-        let same = || status.iter().find(|status| own_name(status.file.trim_end_matches(".wasm")) == own_name(name));
+        let exact = status.iter().find(|status| stem(&status.file) == name);
+        let same = || status.iter().find(|status| own_name(stem(&status.file)) == own_name(name));
         exact.or_else(same).cloned()
     }
 
