@@ -100,6 +100,7 @@ impl Registry {
         let _ = timeout_at(until, tried).await;
         let status = status().ok_or_else(|| DeployError::NotFound(name.to_owned()))?;
         match (status.state, status.reason) {
+            ("refused" | "stale", Some(reason)) if status.tried_again => Err(DeployError::Later(reason)),
             ("refused" | "stale", Some(reason)) => Err(DeployError::Refused(reason)),
             (_, reason) => Ok(PluginStatus { reason, ..status }),
         }

@@ -194,6 +194,7 @@ impl Known {
                 (_, false, _) => "refused",
             },
             reason: reason.or_else(|| self.reason()),
+            tried_again: self.untried,
             config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
             reads: live.and_then(|plugin| plugin.scope.in_force().reads.clone()),
             writes: live.and_then(|plugin| plugin.scope.in_force().writes.clone()),

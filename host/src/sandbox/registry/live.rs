@@ -68,6 +68,8 @@ pub struct PluginStatus {
     pub state: &'static str,
     /// Why the file was refused, and what to do.
     pub reason: Option<String>,
+    /// The machine was at fault that the file is not live, and it is tried again by itself.
+    pub tried_again: bool,
     /// The JSON Schema of its configuration.
     pub config_schema: Option<String>,
     /// What its hooks are handed, in words of the contract; none for everything, or if nothing is live.
