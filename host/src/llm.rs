@@ -188,6 +188,14 @@ impl Llm {
         (self.secrets)(name).err().map(|why| (name, why))
     }
 
+    /// The plugin that a target asks, if it is one.
+    pub fn plugin_of<'t>(&self, target: &'t Target) -> Option<&'t str> {
+        match self.providers.get(&target.provider)? {
+            Vendor::Plugin(_) => Some(PluginVendor::plugin_of(&target.model)),
+            Vendor::Http(_) | Vendor::Builtin => None,
+        }
+    }
+
     /// Whether the provider is the one inside this program.
     pub fn is_builtin(&self, provider: &str) -> bool {
         matches!(self.providers.get(provider), Some(Vendor::Builtin))

@@ -107,6 +107,17 @@ impl Plugins {
         models
     }
 
+    /// Looks for the model `PLUGIN` or `PLUGIN/ID`.
+    ///
+    /// # Errors
+    /// As `get`, and `NoModel`.
+    pub fn check_model(&self, model: &str) -> Result<(), Fault> {
+        let (name, id) = model.split_once('/').unwrap_or((model, ""));
+        let plugin = self.get(name, Hook::Answer)?;
+        let fault = |kind| Fault { plugin: name.into(), version: plugin.callee.version.clone(), hook: Hook::Answer, kind };
+        plugin.model.as_ref().map_or(Ok(()), |models| models.check(id)).map_err(fault)
+    }
+
     /// Whether no plugin of that name is live, and a file that may be it is still to be tried.
     pub fn is_loading(&self, name: &str) -> bool {
         !self.by_name.contains_key(name)
