@@ -180,7 +180,8 @@ async fn the_list_of_models_shows_what_a_plugin_says_of_each() {
     let client = Client::of(server.address);
     let models = client.get("/v1/models").await.ok().json();
     let of = |id: &str| models["data"].as_array().expect("a list").iter().find(|model| model["id"] == id).cloned().expect("it is listed");
-    let echo = json!({"id": "plugin/manifold/echo", "object": "model", "created": 0, "owned_by": "plugin", "name": "Repeats what it is told", "context_length": 4096});
+    let echo = json!({"id": "plugin/manifold/echo", "object": "model", "created": 0, "owned_by": "plugin",
+        "name": "Repeats what it is told", "context_length": 4096});
     assert_eq!(of("plugin/manifold/echo"), echo, "and no plugin says who owns its model");
     let later = json!({"id": "plugin/manifold/later", "object": "model", "created": 0, "owned_by": "plugin"});
     assert_eq!(of("plugin/manifold/later"), later);
