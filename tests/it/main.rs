@@ -64,6 +64,7 @@ mod loading;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod missing;
+mod model_targets;
 mod models;
 mod observability;
 mod openapi;

@@ -272,7 +272,15 @@ impl Call<'_> {
     /// # Errors
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self) -> Result<Guest, Fault> {
-        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+        self.guest_among(self.callee).await
+    }
+
+    /// The same with the permits and the memory of the calls of `callee`, which is the same plugin.
+    ///
+    /// # Errors
+    /// As `guest`.
+    pub(super) async fn guest_among(&self, callee: &Callee) -> Result<Guest, Fault> {
+        let Callee { permits: own, all, memory, shared, .. } = callee;
         let permits = self.permits(own, all).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), memory: memory.clone(), permits })
