@@ -105,7 +105,7 @@ async fn an_end_that_a_hook_keeps_is_told_if_the_hook_is_skipped() {
     assert_eq!((text_of(&events).as_str(), reasons(&events)), ("ab", vec![(0, "stop".to_owned())]), "it fails in close");
     server.wait_for_log("kept an end");
 
-    let server = server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
+    let server = super::server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
     let go = Signal::default();
     let second = |delta: &Value, reason: Option<&str>| {
         json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m",
