@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Account, Client, Fields, Json, Message, Tries};
+use super::{Account, Client, Coverage, Fields, Json, Message, Tries};
 
 /// Names the request in every reply, log line and plugin call.
 pub type RequestId = Arc<str>;
@@ -44,6 +44,8 @@ pub struct Exchange {
     pub hits: Vec<Hit>,
     /// Plugins whose fault was passed over under `on_failure = "skip"`.
     pub skipped: Skipped,
+    /// What hooks were shown of the reply.
+    pub coverage: Coverage,
     /// Tries at providers so far.
     pub tries: Tries,
     /// What is kept for those who are told of the exchange when it is over.

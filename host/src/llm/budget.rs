@@ -87,6 +87,7 @@ pub(super) mod tests {
             metadata: Default::default(),
             hits: Vec::new(),
             skipped: Default::default(),
+            coverage: Default::default(),
             end_user: None,
             tries: Default::default(),
             account: Default::default(),

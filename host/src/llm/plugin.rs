@@ -188,6 +188,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         metadata: exchange.metadata.clone(),
         hits: Vec::new(),
         skipped: exchange.skipped.clone(),
+        coverage: exchange.coverage.clone(),
         tries: exchange.tries.clone(),
         kept: exchange.kept.clone(),
         account: Account::default(),

@@ -188,7 +188,7 @@ async fn one_exchange_has_one_budget_for_all_of_a_plugins_hooks_and_a_list_of_th
     outcome.expect("no fault");
     let plugins = sandbox.registry.snapshot();
     let plugin = plugins.get("http-asker", Hook::Post).expect("live");
-    let ((_, replied), outcome) = plugin.post_hook(exchange, completion(GET)).await;
+    let ((_, replied), outcome, _) = plugin.post_hook(exchange, completion(GET)).await;
     outcome.expect("no fault");
     let got = replied.choices[0].message.joined_text();
     assert!(got.contains("grants.http.calls"), "{got}");

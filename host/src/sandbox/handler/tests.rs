@@ -23,6 +23,7 @@ fn exchange(said: Value, metadata: Value) -> Exchange {
         id: "r".into(),
         caller: None,
         account: Default::default(),
+        coverage: Default::default(),
         client: Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(std::time::Duration::from_secs(600)),
