@@ -21,6 +21,8 @@ mod providers;
 mod server;
 #[path = "../support/simulator.rs"]
 mod simulator;
+#[path = "../support/texts.rs"]
+mod texts;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
