@@ -61,6 +61,7 @@ mod error;
 mod export;
 pub mod http;
 mod json;
+pub mod knowledge;
 pub mod kv;
 pub mod log;
 mod message;

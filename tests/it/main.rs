@@ -68,6 +68,7 @@ mod observability;
 mod openapi;
 mod outgoing;
 mod outputs;
+mod plugin_knowledge;
 mod plugin_kv;
 mod plugin_metrics;
 mod plugin_routes;

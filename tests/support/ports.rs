@@ -1,12 +1,15 @@
 //! What a sandbox without the server around it reaches of the host: stores in a folder of the test's, and ways out without any secret.
-//! Nothing here is a fake; a test that needs one puts it in the place of a field.
+//! There are no documents and no models; a test that needs some puts them in the place of a field.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use cofferdam::chat::Hit;
+use cofferdam::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use cofferdam::sandbox::settings::Book;
 use cofferdam::sandbox::{Outside, Ports};
 use cofferdam::storage::{Stores, sqlite};
+use futures_util::future::{BoxFuture, ready};
 
 /// Where plugins keep what they keep.
 pub(crate) fn stores(folder: &Path) -> Stores {
@@ -16,5 +19,14 @@ pub(crate) fn stores(folder: &Path) -> Stores {
 pub(crate) async fn ports(stores: &Stores) -> Ports {
     let settings = Book::open(stores.plugins.clone()).await.expect("settings can be read");
     let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
-    Ports { kv: stores.kv.clone(), settings: Arc::new(settings), outside }
+    Ports { kv: stores.kv.clone(), settings: Arc::new(settings), outside, knowledge: Arc::new(Nobody) }
+}
+
+/// Neither documents nor models.
+struct Nobody;
+
+impl SearchDocuments for Nobody {
+    fn search(&self, _: Wanted) -> BoxFuture<'_, Result<Vec<Hit>, SearchFailed>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
 }

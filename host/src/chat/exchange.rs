@@ -95,9 +95,9 @@ impl Skipped {
 }
 
 /// What is kept until the exchange is over, such as the share of memory that its reply takes. What it is, only those know who count it:
-/// their rooms are above this one.
-#[derive(Default)]
-pub struct Kept(Mutex<Vec<Box<dyn Any + Send>>>);
+/// their rooms are above this one. Clones keep the same things, for what is asked on behalf of the same exchange.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<Mutex<Vec<Box<dyn Any + Send>>>>);
 
 impl Kept {
     pub fn add(&self, what: impl Any + Send) {

@@ -23,7 +23,7 @@ use super::vendor::VendorInfo;
 use crate::chat::account::Account;
 use crate::chat::collect::Collector;
 use crate::chat::stream::wants_usage;
-use crate::chat::{Deadline, Delta, Exchange, Frame, Frames, Kept, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
+use crate::chat::{Deadline, Delta, Exchange, Frame, Frames, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
 
 /// The name for OpenTelemetry is ours; its conventions have none.
 pub(super) const INFO: VendorInfo =
@@ -178,7 +178,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         hits: Vec::new(),
         skipped: exchange.skipped.clone(),
         tries: exchange.tries.clone(),
-        kept: Kept::default(),
+        kept: exchange.kept.clone(),
         account: Account::default(),
     }
 }

@@ -4,11 +4,13 @@
 
 pub(super) mod config;
 pub(super) mod http;
+pub mod knowledge;
 pub mod kv;
 pub(super) mod log;
 pub(super) mod metrics;
 mod outcome;
 pub(super) mod reply;
+mod uses;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use serde_json::Value;
 use wasmtime::component::Linker;
 
 use self::http::Outside;
+use self::knowledge::SearchDocuments;
 use self::kv::KvStore;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
@@ -44,6 +47,8 @@ pub struct Ports {
     pub settings: Arc<Book>,
     /// What they reach beyond this machine.
     pub outside: Outside,
+    /// The operator's documents.
+    pub knowledge: Arc<dyn SearchDocuments>,
 }
 
 /// What the operator gives one plugin.
@@ -88,6 +93,12 @@ pub(super) const ALL: &[Capability] = &[
         interface: http::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
         link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
+    },
+    Capability {
+        name: "knowledge",
+        interface: knowledge::INTERFACE,
+        grant: Some(GrantRule::of::<knowledge::KnowledgeTerms>()),
+        link: |to, given| Ok(knowledge::link(to, given.grants.of()?, given.ports.knowledge.clone(), |state| &state.env)?),
     },
 ];
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
+use crate::chat::Hit;
+use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::kv::{Bucket, Entry, KvError, KvStore, Write};
 use crate::sandbox::settings::{Book, Expected, Kept, PluginStore, Put, StoreError};
 use crate::sandbox::{Outside, Ports};
@@ -12,7 +14,7 @@ use crate::sandbox::{Outside, Ports};
 pub(super) fn nothing() -> Ports {
     let settings = Book::open(Arc::new(Nothing)).now_or_never().expect("it waits for nothing").expect("nothing is kept");
     let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
-    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside }
+    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside, knowledge: Arc::new(Nothing) }
 }
 
 struct Nothing;
@@ -50,6 +52,12 @@ impl KvStore for Nothing {
 
     fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
         failed()
+    }
+}
+
+impl SearchDocuments for Nothing {
+    fn search(&self, _: Wanted) -> BoxFuture<'_, Result<Vec<Hit>, SearchFailed>> {
+        Box::pin(ready(Err(SearchFailed("there are no documents".into()))))
     }
 }
 
