@@ -70,6 +70,7 @@ mod outgoing;
 mod outputs;
 mod plugin_knowledge;
 mod plugin_kv;
+mod plugin_llm;
 mod plugin_metrics;
 mod plugin_routes;
 mod plugin_settings;

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cofferdam::chat::Hit;
+use cofferdam::chat::{Exchange, Hit, ReplyStream};
 use cofferdam::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
+use cofferdam::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use cofferdam::sandbox::settings::Book;
 use cofferdam::sandbox::{Outside, Ports};
 use cofferdam::storage::{Stores, sqlite};
@@ -19,7 +20,7 @@ pub(crate) fn stores(folder: &Path) -> Stores {
 pub(crate) async fn ports(stores: &Stores) -> Ports {
     let settings = Book::open(stores.plugins.clone()).await.expect("settings can be read");
     let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
-    Ports { kv: stores.kv.clone(), settings: Arc::new(settings), outside, knowledge: Arc::new(Nobody) }
+    Ports { kv: stores.kv.clone(), settings: Arc::new(settings), outside, knowledge: Arc::new(Nobody), models: Arc::new(Nobody) }
 }
 
 /// Neither documents nor models.
@@ -28,5 +29,15 @@ struct Nobody;
 impl SearchDocuments for Nobody {
     fn search(&self, _: Wanted) -> BoxFuture<'_, Result<Vec<Hit>, SearchFailed>> {
         Box::pin(ready(Ok(Vec::new())))
+    }
+}
+
+impl AskModels for Nobody {
+    fn ask<'a>(&'a self, _: &'a ModelTarget, _: &'a Exchange) -> BoxFuture<'a, Result<ReplyStream, AskFailed>> {
+        Box::pin(ready(Err(AskFailed::Unavailable("there are no models".into()))))
+    }
+
+    fn embed<'a>(&'a self, _: &'a str, _: Vec<String>, _: &'a Exchange) -> BoxFuture<'a, Result<(Vec<Vec<f32>>, u64), AskFailed>> {
+        Box::pin(ready(Err(AskFailed::Unavailable("there are no models".into()))))
     }
 }

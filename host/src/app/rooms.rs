@@ -72,8 +72,8 @@ impl Rooms {
         };
         let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let (behind, outside) = (Arc::new(Behind::default()), Outside::network(plugin_secrets.look_up()));
-        let ports = Ports { kv: kv.clone(), settings, outside, knowledge: behind.clone() };
+        let (behind, outside) = (Behind::new(metrics.clone()), Outside::network(plugin_secrets.look_up()));
+        let ports = Ports { kv: kv.clone(), settings, outside, knowledge: behind.clone(), models: behind.clone() };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
@@ -108,7 +108,14 @@ impl Rooms {
 
     /// What plugins reach of them.
     fn for_plugins(&self) -> behind::Rooms {
-        behind::Rooms { knowledge: Arc::downgrade(&self.knowledge) }
+        let Self { knowledge, llm, catalog, registry, done, .. } = self;
+        behind::Rooms {
+            knowledge: Arc::downgrade(knowledge),
+            llm: Arc::downgrade(llm),
+            catalog: Arc::downgrade(catalog),
+            registry: Arc::downgrade(registry),
+            done: Arc::downgrade(done),
+        }
     }
 
     /// What the server decides by.

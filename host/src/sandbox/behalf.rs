@@ -5,11 +5,16 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::chat::{Exchange, Kept};
+use crate::chat::{Account, Client, Deadline, Exchange, Fields, Kept, Message, Metadata, RequestId, Skipped, Tries};
 
 /// An exchange, as far as it is the same for all that is done for it.
 pub(super) struct Behalf {
+    id: RequestId,
+    caller: Option<Arc<str>>,
+    client: Client,
+    end_user: Option<Arc<str>>,
     pub(super) pipeline: Arc<str>,
+    deadline: Deadline,
     kept: Kept,
 }
 
@@ -24,7 +29,42 @@ impl<T> Default for ByPlugin<T> {
 
 impl Behalf {
     pub(super) fn of(exchange: &Exchange) -> Self {
-        Self { pipeline: exchange.pipeline.clone(), kept: exchange.kept.clone() }
+        Self {
+            id: exchange.id.clone(),
+            caller: exchange.caller.clone(),
+            client: exchange.client.clone(),
+            end_user: exchange.end_user.clone(),
+            pipeline: exchange.pipeline.clone(),
+            deadline: exchange.deadline,
+            kept: exchange.kept.clone(),
+        }
+    }
+
+    /// Whether a plugin asks already, and this one is a model that it asks.
+    pub(super) fn is_inner(&self) -> bool {
+        self.kept.is_inner()
+    }
+
+    /// A question of the plugin's own, on the same caller's account and by the same deadline. No hook runs on it.
+    pub(super) fn question(&self, messages: Vec<Message>, params: Fields) -> Exchange {
+        Exchange {
+            id: self.id.clone(),
+            caller: self.caller.clone(),
+            client: self.client.clone(),
+            end_user: self.end_user.clone(),
+            pipeline: self.pipeline.clone(),
+            deadline: self.deadline,
+            stream: true,
+            model: None,
+            messages,
+            params,
+            metadata: Metadata::new(),
+            hits: Vec::new(),
+            skipped: Skipped::default(),
+            tries: Tries::default(),
+            account: Account::default(),
+            kept: self.kept.inner(),
+        }
     }
 
     /// What the plugin has used of `T` for the exchange.

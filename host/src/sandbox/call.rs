@@ -10,6 +10,7 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use super::behalf::Behalf;
 use super::capability::http::budgets;
+use super::capability::llm::replies::Replies;
 use super::capability::log::Log;
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
@@ -267,6 +268,7 @@ impl Callee {
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
             reply,
+            replies: Replies::default(),
         };
         Call { callee: self, env: Arc::new(env) }
     }

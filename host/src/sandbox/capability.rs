@@ -6,6 +6,7 @@ pub(super) mod config;
 pub(super) mod http;
 pub mod knowledge;
 pub mod kv;
+pub mod llm;
 pub(super) mod log;
 pub(super) mod metrics;
 mod outcome;
@@ -20,6 +21,7 @@ use wasmtime::component::Linker;
 use self::http::Outside;
 use self::knowledge::SearchDocuments;
 use self::kv::KvStore;
+use self::llm::AskModels;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
 use super::store::State;
@@ -49,6 +51,8 @@ pub struct Ports {
     pub outside: Outside,
     /// The operator's documents.
     pub knowledge: Arc<dyn SearchDocuments>,
+    /// The operator's models.
+    pub models: Arc<dyn AskModels>,
 }
 
 /// What the operator gives one plugin.
@@ -99,6 +103,12 @@ pub(super) const ALL: &[Capability] = &[
         interface: knowledge::INTERFACE,
         grant: Some(GrantRule::of::<knowledge::KnowledgeTerms>()),
         link: |to, given| Ok(knowledge::link(to, given.grants.of()?, given.ports.knowledge.clone(), |state| &state.env)?),
+    },
+    Capability {
+        name: "llm",
+        interface: llm::INTERFACE,
+        grant: Some(GrantRule::of::<llm::LlmTerms>()),
+        link: |to, given| Ok(llm::link(to, given.grants.of()?, given.ports.models.clone(), |state| &state.env)?),
     },
 ];
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::behalf::Behalf;
+use super::capability::llm::replies::Replies;
 use super::capability::log::{Log, harmless};
 use super::capability::reply::Reply;
 use super::clocks::Clocks;
@@ -36,6 +37,8 @@ pub(super) struct CallEnv {
     pub(super) clocks: Arc<Clocks>,
     /// Where a model writes its answer; other calls have none.
     pub(super) reply: Option<Reply>,
+    /// The replies of other models that it reads.
+    pub(super) replies: Replies,
 }
 
 impl CallEnv {
