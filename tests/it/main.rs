@@ -86,3 +86,4 @@ mod stream_hooks;
 mod surface;
 mod tidy;
 mod traces;
+mod translate;
