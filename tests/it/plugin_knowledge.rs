@@ -34,11 +34,11 @@ async fn a_plugin_searches_the_namespaces_that_were_granted_and_no_others() {
     assert_eq!(said(&client, "search default 5 gate").await, "hours.md: The gate opens at six.\n");
     assert_eq!(said(&client, "search friend/default 5 gate").await, "secret.md: The gate of the others opens at seven.\n");
     assert_eq!(said(&client, "search default 0 gate").await, "");
-    let denied = "Failure::Denied(\"`grants.knowledge.namespaces` does not name this namespace\")\n";
+    let denied = "denied: `grants.knowledge.namespaces` does not name this namespace\n";
     for other in ["stranger/default", "other", "search/default", "*", "default/", "/default", "friend/default/x", "DEFAULT"] {
         assert_eq!(said(&client, &format!("search {other} 5 gate")).await, denied, "{other}");
     }
-    assert_eq!(said(&client, "search default 101 gate").await, "Failure::Invalid(\"a search gives at most 100 passages\")\n");
+    assert_eq!(said(&client, "search default 101 gate").await, "invalid: a search gives at most 100 passages\n");
     let metrics = client.get("/metrics").await.text();
     for outcome in ["ok", "denied", "invalid"] {
         let line = format!(r#"cofferdam_plugin_host_calls_total{{plugin="searcher",capability="knowledge",outcome="{outcome}"}}"#);
@@ -52,7 +52,7 @@ async fn searches_of_one_request_are_counted_and_each_request_has_its_own() {
     let client = Client::of(server.address);
     client.upload("search", "hours.md", b"The gate opens at six.").await.ok();
     let (found, line) = ("hours.md: The gate opens at six.\n", "search default 1 gate\n");
-    let over = "Failure::Exhausted(\"2 searches were made for this request, and `grants.knowledge.calls` allows no more\")\n";
+    let over = "exhausted: 2 searches were made for this request, and `grants.knowledge.calls` allows no more\n";
     for _ in 0..2 {
         assert_eq!(said(&client, &line.repeat(3)).await, format!("{found}{found}{over}"));
     }
@@ -65,7 +65,7 @@ async fn a_plugin_without_the_grant_is_refused_with_the_lines_that_would_allow_i
     let refused = Server::with("").plugin("searcher").start();
     let plugins = Client::of(refused.address).get("/api/v1/plugins").await.ok().json();
     let reason = plugins["data"][0]["reason"].as_str().expect("a reason");
-    for part in ["cofferdam:hooks/knowledge@0.2.0", "grants = { knowledge = { namespaces = [\"default\"] } }", "[plugins.searcher]"] {
+    for part in ["cofferdam:hooks/knowledge@0.2.0", "grants.knowledge = { namespaces = [\"default\"] }", "[plugins.searcher]"] {
         assert!(reason.contains(part), "{reason}");
     }
 }

@@ -1,6 +1,6 @@
 //! Searches documents: `search NAMESPACE LIMIT TEXT` is answered with what was found, or with why nothing was.
 
-use cofferdam_guest::{Changes, HookError, Message, ModelInfo, Plugin, PreOutcome, Request, knowledge};
+use cofferdam_guest::{Changes, Failure, HookError, Message, ModelInfo, Plugin, PreOutcome, Request, knowledge};
 
 struct Searcher;
 
@@ -10,7 +10,7 @@ impl Plugin for Searcher {
     /// There is no request on whose behalf it could search.
     fn models() -> Result<Vec<ModelInfo>, HookError> {
         match knowledge::search("default", "gate", 1) {
-            Err(knowledge::Failure::Unavailable(_)) => Ok(vec![ModelInfo::new("unasked")]),
+            Err(Failure::Unavailable(_)) => Ok(vec![ModelInfo::new("unasked")]),
             found => Err(format!("without a request it is told {found:?}").into()),
         }
     }
@@ -26,6 +26,9 @@ impl Plugin for Searcher {
             };
             match knowledge::search(namespace, text, limit.parse().unwrap_or(1)) {
                 Ok(found) => said.extend(found.iter().map(|passage| format!("{}: {}\n", passage.document, passage.text))),
+                Err(Failure::Denied(why)) => said += &format!("denied: {why}\n"),
+                Err(Failure::Exhausted(why)) => said += &format!("exhausted: {why}\n"),
+                Err(Failure::Invalid(why)) => said += &format!("invalid: {why}\n"),
                 Err(failure) => said += &format!("{failure:?}\n"),
             }
         }

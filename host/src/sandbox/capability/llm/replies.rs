@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::budget::Charge;
-use crate::chat::{Delta, Frames, ReplyStream, Usage};
+use crate::chat::{Delta, Frames, ReplyStream, StreamError, Usage};
 use crate::sandbox::bindings::types::Failure;
 use crate::sandbox::deltas::shows;
 
@@ -102,7 +102,7 @@ impl Reading {
             match frames {
                 // What was whole has said so: a stream that breaks off ends in an error.
                 None => self.ended = Some(Ok(())),
-                Some(Err(error)) => self.ended = Some(Err(Failure::Unavailable(error.message))),
+                Some(Err(error)) => self.ended = Some(Err(broken(error))),
                 Some(Ok(frames)) => {
                     if let Err(failure) = self.read(frames, &mut deltas, &mut bytes) {
                         self.ended = Some(Err(failure));
@@ -118,7 +118,7 @@ impl Reading {
 
     fn read(&mut self, frames: Frames, deltas: &mut Vec<Delta>, bytes: &mut usize) -> Result<(), Failure> {
         for mut frame in frames {
-            frame.deltas().map_err(|error| Failure::Unavailable(error.message))?;
+            frame.deltas().map_err(broken)?;
             for delta in frame.into_parts().1 {
                 let size = delta.bytes();
                 *bytes += size;
@@ -135,6 +135,15 @@ impl Reading {
     }
 }
 
+/// Why a reply broke off, as a guest tells failures apart.
+fn broken(StreamError { message, code }: StreamError) -> Failure {
+    match code {
+        "insufficient_quota" => Failure::Exhausted(message),
+        "deadline" | "upstream_idle" => Failure::Timeout(message),
+        _ => Failure::Unavailable(message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -144,7 +153,7 @@ mod tests {
     use super::super::budget::Spent;
     use super::super::terms::LlmTerms;
     use super::*;
-    use crate::chat::{Frame, Name, Piece, StreamError};
+    use crate::chat::{Frame, Name, Piece};
 
     fn frames(deltas: Vec<Delta>) -> Result<Frames, StreamError> {
         Ok(Frames::from_iter([Frame::of(deltas)]))
@@ -154,7 +163,7 @@ mod tests {
         Delta::Piece { choice: 0, piece: Piece::Text(text.into()) }
     }
 
-    fn broken() -> Result<Frames, StreamError> {
+    fn breaks_off() -> Result<Frames, StreamError> {
         Err(StreamError { message: "it broke off".into(), code: "upstream_error" })
     }
 
@@ -165,13 +174,14 @@ mod tests {
         Reading::new(ReplyStream::new(items, name, true), charge)
     }
 
-    async fn all(mut reading: Reading) -> (Vec<usize>, Option<Failure>) {
+    /// How many deltas came at a time, and why no more came.
+    async fn all(mut reading: Reading) -> (Vec<usize>, Option<String>) {
         let mut counts = Vec::new();
         loop {
             match reading.next().await {
                 Ok(deltas) if deltas.is_empty() => return (counts, None),
                 Ok(deltas) => counts.push(deltas.iter().filter(|delta| shows(delta)).count()),
-                Err(failure) => return (counts, Some(failure)),
+                Err(failure) => return (counts, Some(format!("{failure:?}"))),
             }
         }
     }
@@ -186,7 +196,7 @@ mod tests {
             frames(vec![text("d")])
         });
         let mut reading = reading(first.chain(second), 1_000);
-        assert_eq!(reading.next().await.map(|deltas| deltas.len()), Ok(4));
+        assert_eq!(reading.next().await.map(|deltas| deltas.len()).ok(), Some(4));
         later.send(()).expect("it is read");
         assert_eq!(all(reading).await, (vec![1], None));
     }
@@ -197,7 +207,7 @@ mod tests {
         let endless = stream::repeat_with(move || frames(vec![text(&long)]));
         let mut reading = reading(endless, u64::MAX);
         for _ in 0..3 {
-            assert_eq!(reading.next().await.map(|deltas| deltas.len()), Ok(4));
+            assert_eq!(reading.next().await.map(|deltas| deltas.len()).ok(), Some(4));
         }
     }
 
@@ -212,9 +222,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_came_before_a_reply_broke_off_is_given_first() {
-        let failure = Failure::Unavailable("it broke off".into());
-        assert_eq!(all(reading(stream::iter([frames(vec![text("a")]), broken()]), 9)).await, (vec![1], Some(failure.clone())));
-        assert_eq!(all(reading(stream::iter([broken()]), 9)).await, (vec![], Some(failure)));
+        let failure = format!("{:?}", Failure::Unavailable("it broke off".into()));
+        assert_eq!(all(reading(stream::iter([frames(vec![text("a")]), breaks_off()]), 9)).await, (vec![1], Some(failure.clone())));
+        assert_eq!(all(reading(stream::iter([breaks_off()]), 9)).await, (vec![], Some(failure)));
         assert_eq!(all(reading(stream::iter([]), 9)).await, (vec![], None));
     }
 
@@ -223,7 +233,7 @@ mod tests {
         let words = stream::repeat_with(|| frames(vec![text("word")]));
         let (counts, failure) = all(reading(words, 3)).await;
         assert_eq!(counts, [3]);
-        assert!(matches!(failure, Some(Failure::Exhausted(why)) if why.contains("grants.llm.tokens")));
+        assert!(failure.is_some_and(|why| why.contains("Exhausted") && why.contains("grants.llm.tokens")));
     }
 
     #[test]
