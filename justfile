@@ -33,7 +33,7 @@ fuzz target *args:
 
 # Sandbox and gateway, each as a ratio to the bare thing within one run.
 bench:
-    cargo bench -p cofferdam --bench sandbox --bench gateway
+    cargo bench -p cofferdam --bench sandbox --bench platform --bench gateway
 
 # The server, e.g. `just run --config cofferdam.toml`.
 run *args:

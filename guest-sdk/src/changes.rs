@@ -48,7 +48,14 @@ impl Changes {
         self
     }
 
-    /// Asks another model of the same provider.
+    /// Asks another provider of those that the pipeline names, by its name, in the place of the primary; the fallbacks stay.
+    #[must_use]
+    pub fn target(mut self, provider: impl Into<String>) -> Self {
+        self.target = Some(provider.into());
+        self
+    }
+
+    /// Asks another model of the provider.
     #[must_use]
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());

@@ -16,6 +16,50 @@ pub trait Plugin {
     /// A JSON Schema of the configuration that the plugin takes.
     const CONFIG_SCHEMA: Option<&'static str> = None;
 
+    /// What the hooks are handed, in the words of `wit/plugin.wit`; everything if there is none. A hook that says what it needs is handed nothing
+    /// else, and costs no more on a long conversation than on a short one.
+    ///
+    /// ```
+    /// use cofferdam_guest::{Changes, HookError, Plugin, PreOutcome, Request};
+    ///
+    /// /// Says how long the user's newest message is. Nothing else of the conversation gets to it, images of that message included.
+    /// struct Length;
+    ///
+    /// impl Plugin for Length {
+    ///     const READS: Option<&'static [&'static str]> = Some(&["last-user-message.text"]);
+    ///     const WRITES: Option<&'static [&'static str]> = Some(&["metadata.length"]);
+    ///
+    ///     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
+    ///         let length = request.last_user().map_or(0, |(_, message)| message.text().len());
+    ///         Ok(Changes::new().metadata("length", length as f64).into())
+    ///     }
+    /// }
+    ///
+    /// cofferdam_guest::export!(Length: pre_hook);
+    /// ```
+    const READS: Option<&'static [&'static str]> = None;
+    /// What the hooks may change; everything if there is none. The host refuses an outcome that does more.
+    ///
+    /// ```
+    /// use cofferdam_guest::{Changes, HookError, Plugin, PreOutcome, Request};
+    ///
+    /// /// Sends long questions to another provider of the pipeline.
+    /// struct Route;
+    ///
+    /// impl Plugin for Route {
+    ///     const READS: Option<&'static [&'static str]> = Some(&["last-user-message.text"]);
+    ///     const WRITES: Option<&'static [&'static str]> = Some(&["target"]);
+    ///
+    ///     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
+    ///         let long = request.last_user().is_some_and(|(_, message)| message.text().len() > 2_000);
+    ///         Ok(if long { Changes::new().target("strong").into() } else { PreOutcome::unchanged() })
+    ///     }
+    /// }
+    ///
+    /// cofferdam_guest::export!(Route: pre_hook);
+    /// ```
+    const WRITES: Option<&'static [&'static str]> = None;
+
     /// Runs before the model. The default fails: a component that exports a hook nobody wrote must not look like one that agrees.
     ///
     /// # Errors
@@ -96,7 +140,10 @@ pub struct Package {
 #[doc(hidden)]
 #[must_use]
 pub fn describe<P: Plugin>(package: Package) -> Description {
+    let words = |words: Option<&[&str]>| words.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
     Description {
+        reads: words(P::READS),
+        writes: words(P::WRITES),
         name: P::NAME.unwrap_or(package.name).to_owned(),
         version: P::VERSION.unwrap_or(package.version).to_owned(),
         summary: P::SUMMARY.unwrap_or(package.description).to_owned(),
@@ -143,6 +190,8 @@ mod tests {
     impl Plugin for Named {
         const NAME: Option<&'static str> = Some("own-name");
         const CONFIG_SCHEMA: Option<&'static str> = Some("{}");
+        const READS: Option<&'static [&'static str]> = Some(&["reply.text"]);
+        const WRITES: Option<&'static [&'static str]> = Some(&[]);
     }
 
     const PACKAGE: Package = Package { name: "package", version: "1.2.3", description: "Does things." };
@@ -151,10 +200,11 @@ mod tests {
     fn a_plugin_is_described_by_its_package_unless_it_speaks_for_itself() {
         let silent = describe::<Silent>(PACKAGE);
         assert_eq!((silent.name.as_str(), silent.version.as_str(), silent.summary.as_str()), ("package", "1.2.3", "Does things."));
-        assert_eq!(silent.settings, None);
+        assert_eq!((silent.settings, silent.reads, silent.writes), (None, None, None), "who says nothing gets everything");
         let named = describe::<Named>(PACKAGE);
         assert_eq!((named.name.as_str(), named.version.as_str()), ("own-name", "1.2.3"));
         assert_eq!(named.settings.as_deref(), Some("{}"));
+        assert_eq!((named.reads, named.writes), (Some(vec!["reply.text".to_owned()]), Some(Vec::new())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A fresh hook call through our code against the same by a bare wasmtime loop: same engine settings, same component, same input.
 //! Prints both times and their ratio; the ratio is the figure, for it holds on any machine. Then what it costs a call to run on a thread of the
-//! guests': a conversation that is just short enough to be handed over inline against one that is not.
+//! guests': a conversation that is just short enough to be handed over inline against one that is not. Last, what a long conversation costs a hook that
+//! reads one message of it.
 
 #[path = "../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs one component of the many")]
@@ -8,11 +9,12 @@ mod components;
 #[path = "../../tests/support/ports.rs"]
 mod ports;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam::chat::{Client, Deadline, Exchange, Message};
-use cofferdam::sandbox::{Compiler, Hook, Limits, PreOutcome, Registry, RegistryConfig, ServerLimits};
+use cofferdam::sandbox::{Compiler, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, ResourceLimiter, Store};
@@ -39,21 +41,9 @@ const ROUNDS: usize = 15;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let bytes = components::components().bytes("noop_pre");
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::create_dir_all(folder.path().join("plugins")).expect("a folder");
-    std::fs::write(folder.path().join("plugins/noop-pre.wasm"), &bytes).expect("the component can be written");
-    let (ours, bare, [inline, apart]) = runtime.block_on(async {
-        let setup = RegistryConfig {
-            plugin_dir: folder.path().join("plugins"),
-            cache_dir: folder.path().join("compiled"),
-            last_good_dir: folder.path().join("last-good"),
-            plugins: Default::default(),
-            limits: ServerLimits::default(),
-            compiler: Compiler::InProcess,
-        };
-        let (registry, _watcher) =
-            Registry::open(setup, ports::ports(&ports::stores(folder.path())).await, Metrics::new()).expect("a registry");
-        registry.loaded().await;
+    let [folder, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let (ours, bare, [inline, apart], [short, long]) = runtime.block_on(async {
+        let (registry, _watcher) = opened(folder.path(), &bytes, PluginConfig::default()).await;
         let bare = Bare::new(&bytes);
         let (mut ours_best, mut bare_best) = (Duration::MAX, Duration::MAX);
         for _ in 0..ROUNDS {
@@ -67,11 +57,25 @@ fn main() {
                 *best = (best.0.min(wall / CALLS), best.1.min(processor / CALLS));
             }
         }
-        (ours_best / CALLS, bare_best / CALLS, places)
+        let newest = PluginConfig { reads: Some(vec!["last-user-message".into()]), ..PluginConfig::default() };
+        let (registry, _watcher) = opened(other.path(), &bytes, newest).await;
+        let mut lengths = [Duration::MAX; 2];
+        for _ in 0..ROUNDS {
+            for (best, bytes) in lengths.iter_mut().zip([1_000, 100_000]) {
+                *best = (*best).min(ours(&registry, conversation(bytes)).await.0 / CALLS);
+            }
+        }
+        (ours_best / CALLS, bare_best / CALLS, places, lengths)
     });
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     println!("sandbox: fresh noop pre-hook over two messages, best of {ROUNDS} rounds of {CALLS} calls");
     println!("sandbox: ours {:.1} us, bare wasmtime {:.1} us, ratio {ratio:.2} (limit 1.5)", us(ours), us(bare));
+    println!(
+        "sandbox: a hook that reads the newest message of the user: {:.1} us of 1 KB, {:.1} us of 100 KB, ratio {:.2} (limit 1.3)",
+        us(short),
+        us(long),
+        long.as_secs_f64() / short.as_secs_f64()
+    );
     println!(
         "sandbox: 64 KiB of conversation, one call after the other: inline {:.1} us ({:.1} us of processor time), on a thread of the guests' {:.1} us ({:.1} us)",
         us(inline.0),
@@ -79,6 +83,29 @@ fn main() {
         us(apart.0),
         us(apart.1)
     );
+}
+
+/// A sandbox with that component and what the operator says about it.
+async fn opened(folder: &Path, bytes: &[u8], entry: PluginConfig) -> (Arc<Registry>, Watcher) {
+    std::fs::create_dir_all(folder.join("plugins")).expect("a folder");
+    std::fs::write(folder.join("plugins/noop-pre.wasm"), bytes).expect("the component can be written");
+    let setup = RegistryConfig {
+        plugin_dir: folder.join("plugins"),
+        cache_dir: folder.join("compiled"),
+        last_good_dir: folder.join("last-good"),
+        plugins: [("noop-pre".to_owned(), entry)].into(),
+        limits: ServerLimits::default(),
+        compiler: Compiler::InProcess,
+    };
+    let opened = Registry::open(setup, ports::ports(&ports::stores(folder)).await, Metrics::new()).expect("a registry");
+    opened.0.loaded().await;
+    opened
+}
+
+/// So many bytes of turns before the user's newest message.
+fn conversation(bytes: usize) -> Vec<Message> {
+    let turns = (0..bytes / 100).map(|_| Message::text("assistant", "x".repeat(100)));
+    turns.chain([Message::text("user", "Write me a poem about the sea.")]).collect()
 }
 
 fn us(time: Duration) -> f64 {
@@ -111,6 +138,7 @@ async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duratio
         pipeline: "bench".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
+        target: None,
         model: None,
         messages,
         params: Vec::new(),

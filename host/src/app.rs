@@ -203,11 +203,11 @@ impl App {
                 Err(error)
             }
         };
-        // What is left of the time belongs to the done-hooks; connections have had theirs.
+        // What is left of the time belongs to the hooks that no client waits for; connections have had theirs.
         let since = since.try_recv().unwrap_or_else(|_| Instant::now());
         let cut = done.drain(since + drain_time).await;
         if cut > 0 {
-            tracing::warn!(cut, "calls of done-hooks did not end within `drain_time` and are cut");
+            tracing::warn!(cut, "calls of hooks that no client waits for did not end within `drain_time` and are cut");
         }
         flusher.finish().await;
         if let Some((stop, sending)) = exporting {

@@ -236,16 +236,19 @@ impl Llm {
         self.attempts.circuits()
     }
 
-    /// Asks the targets until one replies: equals by weighted random choice, then the fallbacks in order, each with its retries. A stream is
+    /// Asks the targets until one replies: equals by weighted random choice, or the one that a hook chose, then the fallbacks in order, each with
+    /// its retries. A stream is
     /// returned once its first event is there; what breaks it later is its last item. Dropping the future or the reply closes the
     /// provider's connection.
     ///
     /// # Errors
-    /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty.
+    /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty, or does not have
+    /// what the hook chose.
     pub async fn answer<'a>(&self, chain: impl Into<Chain<'a>>, exchange: &Exchange, mode: Mode) -> Result<Answered<Reply>, Error> {
         let chat = Chat { exchange, mode };
         let Exchange { deadline, tries, .. } = exchange;
-        let of = Of { caller: exchange.caller.as_deref(), deadline: *deadline, tries, chosen: exchange.model.as_deref() };
+        let (target, chosen) = (exchange.target.as_deref(), exchange.model.as_deref());
+        let of = Of { caller: exchange.caller.as_deref(), deadline: *deadline, tries, target, chosen };
         Walk::new(self, &self.attempts, &chat, chain.into(), of).run().await
     }
 
@@ -255,7 +258,7 @@ impl Llm {
     /// As for a reply; `NoEmbeddings` if the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let (request, chain) = (Embeddings { embed, asker }, std::slice::from_ref(target).into());
-        let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, chosen: None };
+        let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, target: None, chosen: None };
         Ok(Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply)
     }
 

@@ -9,19 +9,25 @@ mod error;
 mod exchange;
 mod guard;
 mod headers;
+mod hidden;
 mod redirect;
+mod replies;
 mod resolve;
 mod rules;
 mod secrets;
+mod shares;
+mod spelling;
 mod tls;
 
 pub use calls::Calls;
 pub use connect::{Connect, Network, Peer, Stream};
 pub use error::Error;
 pub use guard::{Guard, Request, Response};
+pub use replies::Held;
 pub use resolve::{Names, Resolve};
 pub use rules::{HostPattern, Rules};
-pub use secrets::{LookUp, SecretValue};
+pub use secrets::{LookUp, SecretValue, is_name as is_secret_name};
+pub use shares::{Common, Own};
 
 #[cfg(test)]
 mod tests;

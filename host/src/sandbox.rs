@@ -1,7 +1,7 @@
 //! Running code that nobody vetted. Every call gets a fresh instance under limits of fuel, memory, time and bytes, and may call of the host
 //! only what `capability` lists and the operator allows.
 //!
-//! A call is read in `plugin` (the hooks), `call` (one call), `guests` (the threads it may run on), `clocks` (its times), `store` (what the
+//! A call is read in `plugin` (the hooks), `handled` (those in the style of the web), `call` (one call), `guests` (the threads it may run on), `clocks` (its times), `store` (what the
 //! guest's store holds) and `outcome` (what it decided);
 //! a file's way to a plugin in `registry`, `admit` and `compile`.
 
@@ -20,16 +20,21 @@ mod deltas;
 mod done;
 mod engine;
 mod env;
+mod errands;
 mod exports;
 mod fault;
 mod grant;
 mod guests;
+mod handled;
+mod handler;
 mod hook;
 mod imports;
 mod inspect;
 mod limiter;
 mod limits;
 mod machine;
+mod meaning;
+mod merge;
 mod models;
 mod nested;
 mod outcome;
@@ -39,12 +44,15 @@ mod plugin;
 mod queue;
 mod refusal;
 mod registry;
+mod scope;
 pub mod settings;
 mod shapes;
 mod store;
 mod stream;
+mod targets;
 mod ticker;
 mod wasi;
+mod wasi_http;
 mod written;
 
 pub use answer::{Answer, Said, Unanswered};
@@ -62,7 +70,9 @@ pub use models::ModelInfo;
 pub use outcome::{PostOutcome, PreOutcome};
 pub use plugin::Plugin;
 pub use registry::{DeployError, LoaderEnded, OpenError, PluginStatus, Plugins, Registry, RegistryConfig, Settings, Watcher};
+pub use scope::{Side, check_words};
 pub use stream::{Ending, Mode as StreamMode, Place as StreamPlace, Pushed, Step, StreamHook};
+pub use targets::Targets;
 
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,7 @@ fn exchange() -> Exchange {
         pipeline: "support".into(),
         deadline: Deadline::after(Duration::from_secs(60)),
         stream: false,
+        target: None,
         model: None,
         messages: vec![Message::text("user", "hello")],
         params: Vec::new(),

@@ -56,6 +56,21 @@ async fn a_plugin_answers_as_a_model_streamed_and_whole() {
     assert_eq!((&last["usage"], &last["choices"]), (&usage, &json!([])));
 }
 
+/// The status goes out as a comment before anything else.
+#[tokio::test]
+async fn a_status_takes_neither_the_role_nor_the_usage_from_a_stream() {
+    let server = manifold().start();
+    let extra = json!({"stream_options": {"include_usage": true}});
+    let events = Client::of(server.address).chat_stream("count", "one two three", extra).await.all().await.expect("a stream");
+    let chunks: Vec<Value> = events[..events.len() - 1].iter().map(|event| serde_json::from_str(event).expect("JSON")).collect();
+    let roles: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["role"]).collect();
+    assert_eq!(roles.iter().position(|role| **role == "assistant"), Some(0), "{chunks:?}");
+    assert_eq!(roles.iter().filter(|role| !role.is_null()).count(), 1, "{chunks:?}");
+    assert_eq!(chunks.iter().filter(|chunk| chunk["choices"] == json!([])).count(), 1, "{chunks:?}");
+    let events = Client::of(server.address).chat_stream("count", "one two three", json!({})).await.all().await.expect("a stream");
+    assert!(events[0].contains("\"role\":\"assistant\"") && !events.concat().contains("usage"), "{events:?}");
+}
+
 #[tokio::test]
 async fn what_a_plugin_offers_is_listed_and_asked_by_its_name() {
     let server = manifold().start();

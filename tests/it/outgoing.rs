@@ -1,6 +1,7 @@
 //! Plugins that ask other servers. Against hostile ones the sandbox stands alone, over names and servers of the test's own that write down every
 //! connection, so that no packet leaves even if a check is broken; that all of it is plugged together is shown through the real server.
 
+mod fetched;
 mod hostile;
 mod served;
 mod world;
@@ -94,6 +95,7 @@ fn exchange(question: &str) -> Exchange {
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
+        target: None,
         model: None,
         messages: vec![Message::text("user", question)],
         params: Vec::new(),

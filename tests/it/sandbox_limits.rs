@@ -70,6 +70,7 @@ fn exchange(question: &str) -> Exchange {
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
+        target: None,
         model: None,
         messages: vec![Message::text("user", question)],
         params: Vec::new(),

@@ -1,5 +1,6 @@
 //! Stream hooks along streamed replies, through the real server: what they let out, cut, break and hold, and what their clients see of it.
 
+mod behind;
 mod faults;
 mod places;
 mod redaction;

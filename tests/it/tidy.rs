@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("llm", &["fair", "chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     // The requests of plugins, which nobody vetted, take another way than those to providers.
-    ("outbound", &[]),
+    ("outbound", &["fair", "chat"]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),
     ("chat", &[]),
@@ -53,11 +53,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("data_encoding", EVERYWHERE),
     ("fastrand", &["http", "llm"]),
     ("flate2", &["http", "llm"]),
-    ("form_urlencoded", &["http", "llm", "outbound"]),
+    ("form_urlencoded", &["http", "llm"]),
     ("futures_util", EVERYWHERE),
     ("getrandom", &["http", "stages", "telemetry"]),
-    ("http", &["config", "http", "llm", "outbound"]),
-    ("http_body_util", &["http", "llm", "outbound"]),
+    ("http", &["config", "http", "sandbox", "llm", "outbound"]),
+    ("http_body_util", &["http", "sandbox", "llm", "outbound"]),
     ("httpdate", &["llm"]),
     ("humantime", &["config", "pipeline", "sandbox", "outbound"]),
     // Which side of hyper: the server's answers clients, the client's asks providers, and what plugins want to ask.
@@ -74,7 +74,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["http", "llm", "outbound", "chat"]),
     ("multer", &["http"]),
     ("notify", &["sandbox"]),
-    ("percent_encoding", &["http", "llm", "outbound"]),
+    ("percent_encoding", &["http", "llm"]),
     ("pocket_encoder", &["rag"]),
     ("prometheus_client", &["telemetry"]),
     ("pulldown_cmark", &["rag"]),
@@ -107,6 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
+    ("wasmtime_wasi_http", &["sandbox"]),
 ];
 
 /// Fails with every finding, one a line.

@@ -94,6 +94,15 @@ fn says(command: &mut Command) -> Option<Vec<u8>> {
     command.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
 }
 
+/// A component that `make` writes once for these ingredients, since some tools take half a minute.
+pub fn component(name: &str, ingredients: &[&[u8]], make: impl FnOnce(&Path)) -> PathBuf {
+    kept(name, ingredients, |folder| {
+        fs::create_dir_all(folder).expect("the folder can be made");
+        make(&folder.join("component.wasm"));
+    })
+    .join("component.wasm")
+}
+
 /// A folder that `make` fills once for these ingredients. It may find what a run that was stopped has left there.
 fn kept(language: &str, ingredients: &[&[u8]], make: impl FnOnce(&Path)) -> PathBuf {
     let hash = ingredients.iter().fold(Sha256::new(), Sha256::chain_update).finalize();

@@ -33,7 +33,14 @@ struct Kept {
     metadata_bytes: usize,
     reply: Reply,
     teller: Box<dyn Teller>,
+    /// Those who still add to it.
+    held: usize,
+    /// Set once the exchange is over.
+    closing: Option<Closing>,
 }
+
+/// Whoever holds it still adds to the account of an exchange that may be over; it is told when all have let go.
+pub struct Hold(Account);
 
 enum Reply {
     /// As the provider sent it.
@@ -79,13 +86,25 @@ impl Account {
     /// Begins to keep the account. `bytes` of a streamed or altered reply are kept at most.
     pub fn open(&self, request: Vec<Message>, bytes: usize, teller: Box<dyn Teller>) {
         let reply = Reply::Gathered(Gathered::new(bytes));
-        *self.lock() = Some(Kept { request, metadata: Metadata::new(), metadata_bytes: 0, reply, teller });
+        let (metadata, metadata_bytes, held, closing) = (Metadata::new(), 0, 0, None);
+        *self.lock() = Some(Kept { request, metadata, metadata_bytes, reply, teller, held, closing });
         self.0.open.store(true, Ordering::Relaxed);
     }
 
     /// Whether anything is kept.
     pub fn is_open(&self) -> bool {
         self.0.open.load(Ordering::Relaxed)
+    }
+
+    /// For who adds to the account apart from the exchange; none if nothing is kept.
+    pub fn hold(&self) -> Option<Hold> {
+        let mut held = None;
+        self.with(|slot| {
+            slot.as_mut()?.held += 1;
+            held = Some(Hold(self.clone()));
+            None
+        });
+        held
     }
 
     /// The metadata as a hook left it.
@@ -133,11 +152,22 @@ impl Account {
         self.gather(|gathered, grow| frames.each_delta(|delta| gathered.delta(delta, grow)));
     }
 
-    /// The exchange is over, and everything of it was dropped that could add to the account.
+    /// The exchange is over, and everything of it was dropped that could add to the account, but for who holds it.
     pub fn close(&self, closing: impl FnOnce() -> Closing) {
-        let Some(Kept { request, metadata, reply, teller, .. }) = self.with(Option::take) else { return };
+        self.settle(|kept| {
+            kept.closing.get_or_insert_with(closing);
+        });
+    }
+
+    /// Tells the account if that makes it complete.
+    fn settle(&self, change: impl FnOnce(&mut Kept)) {
+        let complete = self.with(|slot| {
+            let kept = slot.as_mut()?;
+            change(kept);
+            if kept.held == 0 && kept.closing.is_some() { slot.take() } else { None }
+        });
+        let Some(Kept { request, metadata, reply, teller, closing: Some(closing), .. }) = complete else { return };
         self.0.open.store(false, Ordering::Relaxed);
-        let closing = closing();
         let replies = match reply {
             _ if !closing.replied => Replies::Messages(Vec::new()),
             Reply::Whole(body) => Replies::Raw(body),
@@ -165,6 +195,12 @@ impl Account {
     fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
         // A panic elsewhere leaves an account that is right as far as it goes.
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.settle(|kept| kept.held -= 1);
     }
 }
 
@@ -241,6 +277,29 @@ mod tests {
         let (account, hears) = account(1_000, 1 << 20);
         texts.iter().for_each(|part| account.clone().frames(&text(part)));
         (account, hears)
+    }
+
+    #[test]
+    fn an_account_is_told_when_the_exchange_is_over_and_everybody_has_let_go() {
+        let metadata: Metadata = [("key".to_owned(), json("1".into()).expect("JSON"))].into();
+        assert!(Account::default().hold().is_none());
+        for closed_first in [true, false] {
+            let (account, hears) = account_of(&["a"]);
+            let holds = [account.hold(), account.hold()];
+            if closed_first {
+                account.close(|| closing(true));
+            }
+            for hold in holds {
+                assert!(hears.try_recv().is_err(), "too early");
+                account.metadata(&metadata);
+                drop(hold.expect("it is open"));
+            }
+            if !closed_first {
+                account.close(|| closing(true));
+            }
+            assert_eq!(hears.recv().expect("told").map(|told| told.metadata.len()), Some(1));
+            account.close(|| panic!("it was told"));
+        }
     }
 
     #[test]

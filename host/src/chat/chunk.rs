@@ -79,7 +79,7 @@ impl ChunkWriter {
     /// else goes with them.
     pub fn encode(&mut self, frames: Frames) -> Bytes {
         let Frames { raw, edited, end } = frames;
-        self.joins |= !raw.is_empty();
+        self.sent(&raw);
         if edited.is_empty() && !end {
             return raw;
         }
@@ -88,7 +88,7 @@ impl ChunkWriter {
         for frame in edited {
             match frame.into_parts() {
                 (Some(raw), _) => {
-                    self.joins = true;
+                    self.sent(&raw);
                     out.extend_from_slice(&raw);
                 }
                 (None, deltas) => self.frame(&deltas, &mut |json| sse::append(&mut out, json.as_bytes())),
@@ -99,6 +99,11 @@ impl ChunkWriter {
             out.extend_from_slice(sse::DONE);
         }
         out.into()
+    }
+
+    /// Notes events that leave as they came; a comment says nothing.
+    fn sent(&mut self, raw: &[u8]) {
+        self.joins = self.joins || sse::events(raw).any(|event| event.data.is_some());
     }
 
     /// Hands the chunks that say `delta` to `sink`, one JSON text each.

@@ -23,3 +23,12 @@ pub struct Choice {
     /// `logprobs` and all other fields of the choice.
     pub extra: Fields,
 }
+
+impl Choice {
+    /// Puts another message in the place of the model's.
+    pub fn replace(&mut self, message: Message) {
+        self.message = message;
+        // They spell out the text that was just replaced.
+        self.extra.retain(|(name, _)| name != "logprobs");
+    }
+}

@@ -64,10 +64,11 @@ fn choice(json: &Json, deltas: &mut Vec<Delta>) {
         Some(role) if role.get() != "null" => delta.insert(0, ("role".to_owned(), role)),
         _ => {}
     }
-    // The first spelling counts; another text under the second one is kept as it is.
-    let reasoning = take_text(&mut delta, "reasoning_content").or_else(|| take_text(&mut delta, "reasoning"));
+    // Servers that write both names write the same under both; whatever they write, it is reasoning to whoever looks at it.
+    let reasoning = take_text(&mut delta, "reasoning_content");
+    let other = take_text(&mut delta, "reasoning").filter(|text| reasoning.as_ref() != Some(text));
     let (text, refusal) = (take_text(&mut delta, "content"), take_text(&mut delta, "refusal"));
-    let texts = [reasoning.map(Piece::Reasoning), text.map(Piece::Text), refusal.map(Piece::Refusal)];
+    let texts = [reasoning.map(Piece::Reasoning), other.map(Piece::Reasoning), text.map(Piece::Text), refusal.map(Piece::Refusal)];
     texts.into_iter().flatten().for_each(&mut add);
     if let Some(calls) = take(&mut delta, "tool_calls").filter(|json| json.get() != "null") {
         match read::<Vec<Json>>(&calls) {
@@ -191,6 +192,22 @@ mod tests {
             panic!("{deltas:?}")
         };
         assert_eq!((&**text, &**arguments), ("ab", "{\"x\":1}"));
+    }
+
+    #[test]
+    fn reasoning_under_both_of_its_names_is_reasoning_and_said_once_if_it_is_the_same() {
+        for (other, said) in [("a", vec!["a"]), ("b", vec!["a", "b"])] {
+            let data = format!(r#"{{"choices":[{{"delta":{{"reasoning":"{other}","reasoning_content":"a"}}}}]}}"#);
+            let deltas = chunk(data.as_bytes()).expect("JSON");
+            let texts: Vec<&str> = deltas
+                .iter()
+                .map(|delta| match delta {
+                    Delta::Piece { piece: Piece::Reasoning(text), .. } => text.as_str(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(texts, said);
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Exchange {
     pub deadline: Deadline,
     /// The client wants server-sent events.
     pub stream: bool,
+    /// A pre-hook's choice of provider among the pipeline's targets.
+    pub target: Option<String>,
     /// A pre-hook's choice of model, in place of the pipeline's.
     pub model: Option<String>,
     pub messages: Vec<Message>,

@@ -57,9 +57,12 @@ pub fn frames(completion: Completion) -> impl Iterator<Item = Frame> {
 fn of_choice(choice: Choice) -> Vec<Vec<Delta>> {
     let Choice { index, message, finish_reason, mut extra } = choice;
     let frame = |pieces: Vec<Piece>| pieces.into_iter().map(|piece| Delta::Piece { choice: index, piece }).collect();
-    let mut opening: Fields = vec![("role".to_owned(), json_string(&message.role)), ("content".to_owned(), json_string(""))];
-    opening.extend(message.extra);
-    let mut out = vec![frame(vec![Piece::Fields(opening)])];
+    let opening = match message.role.as_str() {
+        "assistant" => Piece::Begin,
+        role => Piece::Fields(vec![("role".to_owned(), json_string(role)), ("content".to_owned(), json_string(""))]),
+    };
+    let mut out = vec![frame(vec![opening])];
+    out.extend(beside(message.extra).into_iter().map(|piece| frame(vec![piece])));
     let text = match message.content {
         Content::Null => String::new(),
         Content::Text(text) => text,
@@ -72,6 +75,31 @@ fn of_choice(choice: Choice) -> Vec<Vec<Delta>> {
     let reason = Piece::Finish(finish_reason.unwrap_or_else(|| "stop".to_owned()));
     out.push(frame(if extra.is_empty() { vec![reason] } else { vec![Piece::Beside(extra), reason] }));
     out
+}
+
+/// What a message says beside its content and its calls, in the pieces in which a stream says it: a hook that looks at reasoning and refusals
+/// finds them there. A text under both names of reasoning is said once. What is `null` of these says nothing.
+pub fn beside(extra: Fields) -> Vec<Piece> {
+    let (mut reasoning, mut refusal, mut rest) = (Vec::<String>::new(), Vec::new(), Fields::new());
+    for (name, value) in extra {
+        let text = match name.as_str() {
+            "refusal" | "reasoning_content" | "reasoning" => serde_json::from_str::<Option<String>>(value.get()).ok(),
+            _ => None,
+        };
+        match text {
+            None => rest.push((name, value)),
+            Some(text) => match text.filter(|text| !text.is_empty()) {
+                Some(text) if name == "refusal" => refusal.push(text),
+                Some(text) if !reasoning.contains(&text) => reasoning.push(text),
+                _ => {}
+            },
+        }
+    }
+    let cut = |texts: &[String], piece: fn(String) -> Piece| -> Vec<Piece> {
+        texts.iter().flat_map(|text| pieces(text)).map(|text| piece(text.to_owned())).collect()
+    };
+    let rest = (!rest.is_empty()).then_some(Piece::Fields(rest));
+    cut(&reasoning, Piece::Reasoning).into_iter().chain(rest).chain(cut(&refusal, Piece::Refusal)).collect()
 }
 
 fn call_pieces(index: u32, call: ToolCall) -> Vec<Piece> {
@@ -180,6 +208,33 @@ mod tests {
         let last = chunks.last().expect("usage chunk");
         assert_eq!((&last["choices"], &last["usage"]["total_tokens"]), (&json!([]), &json!(3)));
         assert!(chunks[0]["usage"].is_null());
+    }
+
+    #[test]
+    fn reasoning_and_a_refusal_are_pieces_of_their_own_and_a_choice_begins_once() {
+        let extra = |body: &str| parse_completion(body.as_bytes()).expect("valid");
+        let body = |message: &str| format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"a",{message}}}}}]}}"#);
+        let long = "why and why not ".repeat(9);
+        for (message, expected) in [
+            (r#""reasoning":"r","refusal":"no","annotations":[1]"#, ["r", "no", "annotations"]),
+            (r#""refusal":"no","audio":null,"reasoning_content":"r","reasoning":"r""#, ["r", "no", "audio"]),
+            (r#""reasoning_content":"r","reasoning":"s","refusal":["odd"]"#, ["rs", "", "refusal"]),
+            (&format!(r#""reasoning_content":"{long}","refusal":null,"reasoning":null"#), [long.as_str(), "", ""]),
+        ] {
+            let deltas: Vec<Delta> = frames(extra(&body(message))).flat_map(|frame| frame.into_parts().1).collect();
+            let (mut said, mut begun) = ([const { String::new() }; 3], 0);
+            for delta in &deltas {
+                let Delta::Piece { piece, .. } = delta else { continue };
+                match piece {
+                    Piece::Begin => begun += 1,
+                    Piece::Reasoning(text) => said[0].push_str(text),
+                    Piece::Refusal(text) => said[1].push_str(text),
+                    Piece::Fields(fields) => fields.iter().for_each(|(name, _)| said[2].push_str(name)),
+                    _ => {}
+                }
+            }
+            assert_eq!((said.each_ref().map(String::as_str), begun), (expected, 1), "{message}");
+        }
     }
 
     #[test]

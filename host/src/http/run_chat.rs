@@ -43,6 +43,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         pipeline: Arc::clone(&pipeline.id),
         deadline: Deadline::after(shared.limits.request_time.saturating_sub(record.began.elapsed())),
         stream,
+        target: None,
         model: None,
         messages,
         params,

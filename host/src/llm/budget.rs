@@ -75,6 +75,7 @@ mod tests {
             pipeline: "p".into(),
             deadline: Deadline::after(Duration::from_secs(9)),
             stream: false,
+            target: None,
             model: None,
             messages: Vec::new(),
             params: fields.iter().map(field).collect(),

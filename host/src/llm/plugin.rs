@@ -171,6 +171,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         pipeline: exchange.pipeline.clone(),
         deadline: exchange.deadline,
         stream: mode == Mode::Stream,
+        target: None,
         model: None,
         messages: exchange.messages.clone(),
         params: exchange.params.clone(),

@@ -1,6 +1,7 @@
 //! Which addresses a plugin may reach. Refused is all that is not an ordinary address of the internet, and every form in which an IPv6
 //! address carries an IPv4 one, so that no spelling of a refused address passes. `private` allows networks of the operator's own, and
-//! nothing else; a metadata service, which hands out credentials to whoever asks, has to be named as an address.
+//! nothing else; a metadata service, which hands out credentials to whoever asks, has to be named as an address. All IPv4 addresses of the
+//! local link are taken for one: clouds have several there, and new ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,23 +19,22 @@ pub(super) enum Kind {
 }
 
 /// Where clouds hand out credentials. Those outside of private networks are here, those inside must not pass for private.
-const METADATA_V4: [Ipv4Addr; 5] = [
-    // AWS, Azure, Google, Oracle and others.
-    Ipv4Addr::new(169, 254, 169, 254),
-    // AWS ECS and EKS.
-    Ipv4Addr::new(169, 254, 170, 2),
-    Ipv4Addr::new(169, 254, 170, 23),
+const METADATA_V4: [Ipv4Addr; 2] = [
     // Alibaba.
     Ipv4Addr::new(100, 100, 100, 200),
     // Azure's WireServer, in public space.
     Ipv4Addr::new(168, 63, 129, 16),
 ];
-const METADATA_V6: [Ipv6Addr; 3] = [
+const METADATA_V6: [Ipv6Addr; 5] = [
     // AWS, and its EKS.
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254),
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0023),
     // Google.
     Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254),
+    // Scaleway.
+    Ipv6Addr::new(0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042),
+    // OpenStack.
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
 pub(super) fn kind(address: IpAddr) -> Kind {
@@ -54,7 +54,8 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Kind::Private("private"),
         [100, 64..=127, ..] => Kind::Private("of a carrier's NAT"),
         [127, ..] => Kind::Private("loopback"),
-        [169, 254, ..] => Kind::Private("link-local"),
+        // AWS, Azure, Google, Oracle, Tencent and others.
+        [169, 254, ..] => Kind::Metadata,
         [192, 0, 0, _] => Kind::Unusable("for protocols"),
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Kind::Unusable("for documentation"),
         [192, 88, 99, _] => Kind::Unusable("of a 6to4 relay"),
@@ -176,8 +177,6 @@ mod tests {
             "127.0.0.0",
             "127.0.0.1",
             "127.255.255.255",
-            "169.254.0.0",
-            "169.254.255.255",
             "172.16.0.0",
             "172.31.255.255",
             "192.168.0.0",
@@ -228,9 +227,18 @@ mod tests {
     #[test]
     fn metadata_services_are_known_in_every_form() {
         let addresses = [
+            "169.254.0.0",
+            "169.254.0.23",
             "169.254.169.254",
+            "169.254.169.253",
             "169.254.170.2",
             "169.254.170.23",
+            "169.254.255.255",
+            "::ffff:169.254.0.23",
+            "64:ff9b::169.254.42.42",
+            "2002:a9fe:2a2a::",
+            "fd00:42::42",
+            "fe80::a9fe:a9fe",
             "100.100.100.200",
             "168.63.129.16",
             "fd00:ec2::254",

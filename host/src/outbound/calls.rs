@@ -5,15 +5,22 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::error::Error;
 use super::rules::Rules;
+use crate::chat::Client;
 
 /// The requests that were made for one exchange, and the bytes that they carried.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Calls {
+    /// Whose exchange it is.
+    pub(super) client: Client,
     made: AtomicU32,
     carried: AtomicU64,
 }
 
 impl Calls {
+    pub fn of(client: Client) -> Self {
+        Self { client, made: AtomicU32::new(0), carried: AtomicU64::new(0) }
+    }
+
     /// Counts one more request.
     pub(super) fn count(&self, rules: &Rules) -> Result<(), Error> {
         let most = rules.calls;

@@ -20,3 +20,26 @@ pub enum Error {
     #[error("{0}")]
     Unreachable(String),
 }
+
+impl Error {
+    /// The same with its text changed.
+    pub(super) fn map(self, text: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Denied(why) => Self::Denied(text(&why)),
+            Self::Exhausted(why) => Self::Exhausted(text(&why)),
+            Self::Timeout(why) => Self::Timeout(text(&why)),
+            Self::Invalid(why) => Self::Invalid(text(&why)),
+            Self::Unreachable(why) => Self::Unreachable(text(&why)),
+        }
+    }
+
+    /// As it is told of a request that a server sent on: that server could have put into the URL what it was sent, and the text of an error
+    /// about the next one would hand it to the plugin.
+    pub(super) fn behind_a_redirect(self) -> Self {
+        match self {
+            Self::Denied(_) => Self::Denied("the server redirects to what `grants.http` does not allow".into()),
+            Self::Invalid(_) | Self::Unreachable(_) => Self::Unreachable("the server that it was redirected to cannot be asked".into()),
+            limit @ (Self::Exhausted(_) | Self::Timeout(_)) => limit,
+        }
+    }
+}

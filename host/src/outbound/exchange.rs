@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::connect::Stream;
 use super::error::Error;
+use super::replies::{Held, Receiving};
 
 /// Bytes of a reply's head, and its lines.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -24,6 +25,7 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    pub(super) held: Held,
 }
 
 /// The task that moves a connection's bytes, ended with its exchange.
@@ -36,12 +38,14 @@ impl Drop for Driver {
 }
 
 /// # Errors
-/// `Unreachable`, `Exhausted` for a body of more than `bytes_max`, and what `carry` says of the bytes of the body as they come.
+/// `Unreachable`, `Exhausted` for a body of more than `bytes_max`, and what `carry` says of the bytes of the body and `receiving` of all that is
+/// held, as they come.
 pub(super) async fn exchange(
     stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
     bytes_max: usize,
     carry: Carry<'_>,
+    mut receiving: Receiving,
 ) -> Result<Answer, Error> {
     let broken = |error: hyper::Error| Error::Unreachable(format!("the connection broke: {error}"));
     let mut builder = http1::Builder::new();
@@ -52,11 +56,12 @@ pub(super) async fn exchange(
     if head.status.is_informational() {
         return Err(Error::Unreachable("the server wants to speak another protocol".into()));
     }
-    let body = collect(body, bytes_max, carry).await?;
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    receiving.more(head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum())?;
+    let body = collect(body, bytes_max, carry, &mut receiving).await?;
+    Ok(Answer { status: head.status, headers: head.headers, body, held: receiving.whole() })
 }
 
-async fn collect(mut body: Incoming, bytes_max: usize, carry: Carry<'_>) -> Result<Vec<u8>, Error> {
+async fn collect(mut body: Incoming, bytes_max: usize, carry: Carry<'_>, receiving: &mut Receiving) -> Result<Vec<u8>, Error> {
     let too_large =
         || Error::Exhausted(format!("the reply has more than {bytes_max} bytes, and `grants.http.response_bytes` allows no more"));
     if body.size_hint().lower() > bytes_max as u64 {
@@ -70,6 +75,7 @@ async fn collect(mut body: Incoming, bytes_max: usize, carry: Carry<'_>) -> Resu
             return Err(too_large());
         }
         carry(data.len())?;
+        receiving.more(data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)

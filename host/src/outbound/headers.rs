@@ -8,6 +8,8 @@ use super::error::Error;
 /// Header lines of a request, and all their bytes.
 const LINES_MAX: usize = 64;
 const BYTES_MAX: usize = 32 << 10;
+/// All bytes of their values with the secrets in them.
+pub(super) const FILLED_MAX: usize = 128 << 10;
 
 /// What is refused: the request's frame, and its way.
 const REFUSED: [&str; 14] = [

@@ -59,7 +59,7 @@ impl Default for Rules {
             exchange_bytes: 16 << 20,
             // As browsers do for a chain that leads anywhere.
             redirects: 5,
-            // With the two sizes above: 160 MiB for a plugin at most.
+            // With the two sizes above: 160 MiB for a plugin at most; `limits.plugins.replies_bytes` bounds the replies to all plugins.
             connections: 32,
         }
     }

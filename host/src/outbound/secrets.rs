@@ -1,28 +1,24 @@
 //! `{{secret:NAME}}` in a header or in a body of text stands for a secret of the operator's. It is put in only on the way to a host that may
-//! have it, and taken out of what that host sends back, also in the forms in which servers quote what they got.
+//! have it, and what that makes of the text is bounded before it is made.
 
-use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use data_encoding::{BASE64, BASE64URL, Encoding, HEXLOWER, HEXUPPER};
 use memchr::memmem;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::error::Error;
 use super::rules::{Rules, Server};
 
 const OPEN: &str = "{{secret:";
 const CLOSE: &str = "}}";
-/// What stands in the place of a secret that came back.
-const HIDDEN: &[u8] = b"[hidden]";
 /// A shorter value may be part of any word, so it cannot be taken out of a reply, and is not sent.
-const BYTES_MIN: usize = 8;
+pub(super) const BYTES_MIN: usize = 8;
 /// Characters of a secret's name.
 const NAME_MAX: usize = 128;
 
 /// A secret. It prints as `[hidden]`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretValue(Arc<str>);
 
 /// Looks a secret up by its name; the error is a sentence that follows the name.
@@ -32,11 +28,43 @@ impl SecretValue {
     pub fn new(value: &str) -> Self {
         Self(value.into())
     }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[hidden]")
+    }
+}
+
+/// The secrets that one plugin was granted, as they are when a request begins.
+pub(super) struct Secrets(BTreeMap<String, Result<SecretValue, String>>);
+
+impl Secrets {
+    pub(super) fn of(rules: &Rules, look_up: &LookUp) -> Self {
+        Self(rules.secrets.keys().map(|name| (name.clone(), look_up(name))).collect())
+    }
+
+    /// Those that can be sent.
+    pub(super) fn values(&self) -> Vec<SecretValue> {
+        self.0.values().flatten().filter(|value| value.text().len() >= BYTES_MIN).cloned().collect()
+    }
+
+    /// # Errors
+    /// `Denied` for one that is not for this server, cannot be had, or is too short.
+    fn get(&self, name: &str, rules: &Rules, server: &Server) -> Result<&str, Error> {
+        rules.secret(name, server)?;
+        let found = self.0.get(name).ok_or("is not granted").and_then(|found| found.as_ref().map_err(String::as_str));
+        let text = found.map_err(|why| Error::Denied(format!("the secret `{name}` {why}")))?.text();
+        if text.len() < BYTES_MIN {
+            return Err(Error::Denied(format!(
+                "the secret `{name}` is shorter than {BYTES_MIN} bytes and could not be taken out of a reply"
+            )));
+        }
+        Ok(text)
     }
 }
 
@@ -49,152 +77,139 @@ pub(super) enum Place {
     Body,
 }
 
-/// The secrets that were put into one request and its redirects.
-#[derive(Default)]
-pub(super) struct Sent(Vec<SecretValue>);
+/// Why a text is not filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfilled {
+    /// It would be longer than it may.
+    TooLong,
+    Refused(Error),
+}
 
 /// Whether a text refers to a secret.
 pub(super) fn refers(text: &[u8]) -> bool {
     memmem::find(text, OPEN.as_bytes()).is_some()
 }
 
-/// The text with its secrets.
+/// The text with its secrets, if it has no more than `most` bytes then.
 ///
 /// # Errors
 /// `Denied` for a secret that is not for this server, cannot be had, or is too short.
-pub(super) fn fill<'t>(
-    text: &'t str,
-    place: Place,
-    rules: &Rules,
-    server: &Server,
-    look_up: &LookUp,
-    sent: &mut Sent,
-) -> Result<Cow<'t, str>, Error> {
-    let mut filled = String::new();
+pub(super) fn fill(text: &str, place: Place, rules: &Rules, server: &Server, secrets: &Secrets, most: usize) -> Result<String, Unfilled> {
+    let mut filled = Filled { text: String::new(), most };
+    // What a name stands for is decided once: a body may refer to it some ten thousand times.
+    let mut known: HashMap<&str, &str> = HashMap::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
-        let name = after.split_once(CLOSE).filter(|(name, _)| is_name(name));
-        let Some((name, after)) = name.filter(|(name, _)| place == Place::Header || rules.secrets.contains_key(*name)) else {
+        filled.push(before)?;
+        let named = named(after).filter(|(name, _)| place == Place::Header || rules.secrets.contains_key(*name));
+        let Some((name, after)) = named else {
             if place == Place::Header {
-                return Err(Error::Invalid("a secret is written as `{{secret:NAME}}`".into()));
+                return Err(Unfilled::Refused(Error::Invalid("a secret is written as `{{secret:NAME}}`".into())));
             }
-            filled.push_str(before);
-            filled.push_str(OPEN);
+            filled.push(OPEN)?;
             rest = after;
             continue;
         };
-        rules.secret(name, server)?;
-        let secret = look_up(name).map_err(|why| Error::Denied(format!("the secret `{name}` {why}")))?;
-        if secret.0.len() < BYTES_MIN {
-            return Err(Error::Denied(format!(
-                "the secret `{name}` is shorter than {BYTES_MIN} bytes and could not be taken out of a reply"
-            )));
-        }
-        filled.push_str(before);
-        filled.push_str(&secret.0);
-        if !sent.0.iter().any(|known| known.0 == secret.0) {
-            sent.0.push(secret);
-        }
+        let secret = match known.get(name) {
+            Some(secret) => *secret,
+            None => {
+                let secret = secrets.get(name, rules, server).map_err(Unfilled::Refused)?;
+                known.insert(name, secret);
+                secret
+            }
+        };
+        filled.push(secret)?;
         rest = after;
     }
-    if rest.len() == text.len() {
-        return Ok(text.into());
-    }
-    filled.push_str(rest);
-    Ok(filled.into())
+    filled.push(rest)?;
+    Ok(filled.text)
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+/// A text that is never longer than it may be.
+struct Filled {
+    text: String,
+    most: usize,
 }
 
-impl Sent {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The bytes without any of the secrets, plain, as JSON or a URL would write them, in hex, or in base64 with whatever stands beside them.
-    pub(super) fn redact(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.0.iter().flat_map(|secret| forms(secret.0.as_bytes())).fold(bytes, |bytes, form| without(bytes, &form))
+impl Filled {
+    fn push(&mut self, more: &str) -> Result<(), Unfilled> {
+        if more.len() > self.most - self.text.len() {
+            return Err(Unfilled::TooLong);
+        }
+        self.text.push_str(more);
+        Ok(())
     }
 }
 
-fn without(bytes: Vec<u8>, form: &[u8]) -> Vec<u8> {
-    let finder = memmem::Finder::new(form);
-    let Some(first) = finder.find(&bytes) else { return bytes };
-    let mut rest = &bytes[first..];
-    let mut redacted = bytes[..first].to_vec();
-    while let Some(at) = finder.find(rest) {
-        redacted.extend_from_slice(&rest[..at]);
-        redacted.extend_from_slice(HIDDEN);
-        rest = &rest[at + form.len()..];
-    }
-    redacted.extend_from_slice(rest);
-    redacted
+/// The name at the beginning of a text, and what follows its end. No more is looked at than a name may have.
+fn named(text: &str) -> Option<(&str, &str)> {
+    let length = text.bytes().take(NAME_MAX + 1).take_while(|byte| is_of_name(*byte)).count();
+    let (name, rest) = text.split_at(length);
+    let after = rest.strip_prefix(CLOSE)?;
+    is_name(name).then_some((name, after))
 }
 
-/// The plain form first: another one may be the same.
-fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
-    let text = String::from_utf8_lossy(secret);
-    let json = serde_json::Value::from(text).to_string();
-    let percent = percent_encode(secret, NON_ALPHANUMERIC).to_string();
-    let form = form_urlencoded::byte_serialize(secret).collect::<String>();
-    let mut forms = vec![secret.to_vec(), json.trim_matches('"').into(), percent.to_ascii_lowercase().into(), percent.into(), form.into()];
-    // PHP writes a slash in JSON as an escape.
-    forms.push(json.trim_matches('"').replace('/', "\\/").into());
-    forms.extend([HEXLOWER.encode(secret).into_bytes(), HEXUPPER.encode(secret).into_bytes()]);
-    for encoding in [BASE64, BASE64URL] {
-        forms.extend((0..3).map(|before| base64(secret, before, &encoding)));
-    }
-    forms.retain(|form| form.len() >= BYTES_MIN);
-    forms
+/// Whether a secret can have that name.
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_of_name)
 }
 
-/// The characters of a base64 text that depend on nothing but the secret, if so many bytes (modulo 3) stand before it.
-fn base64(secret: &[u8], before: usize, encoding: &Encoding) -> Vec<u8> {
-    let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.iter().copied()).collect();
-    let encoded = encoding.encode(&padded);
-    // Each character is six bits.
-    let (first, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
-    encoded.as_bytes()[first..end].to_vec()
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use url::{Host, Url};
+
+    use super::super::rules::HostPattern;
     use super::*;
 
-    fn sent(secret: &str) -> Sent {
-        Sent(vec![SecretValue::new(secret)])
+    fn rules() -> Rules {
+        let hosts = vec![HostPattern::Exact(Host::Domain("a.b".into()))];
+        Rules { secrets: [("KEY".to_owned(), hosts.clone()), ("BIG".to_owned(), hosts.clone())].into(), hosts, ..Rules::default() }
+    }
+
+    fn filled(text: &str, most: usize) -> (Result<String, Unfilled>, usize) {
+        let looked_up = Arc::new(AtomicUsize::new(0));
+        let count = looked_up.clone();
+        let look_up: LookUp = Arc::new(move |name| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(SecretValue::new(&if name == "KEY" { "s3cr3t-value".to_owned() } else { "x".repeat(3_000) }))
+        });
+        let rules = rules();
+        let server = rules.server(&Url::parse("https://a.b").unwrap()).unwrap();
+        let secrets = Secrets::of(&rules, &look_up);
+        (fill(text, Place::Body, &rules, &server, &secrets, most), looked_up.load(Ordering::Relaxed))
     }
 
     #[test]
-    fn a_secret_is_taken_out_in_every_form_in_which_servers_quote_it() {
-        let secret = "s3cr\"t/key+value=9";
-        let encoded = |before: &str, encoding: Encoding| encoding.encode(format!("{before}{secret}:more").as_bytes());
-        let mut quoted = vec![
-            secret.to_owned(),
-            serde_json::Value::from(secret).to_string(),
-            "s3cr%22t%2Fkey%2Bvalue%3D9".into(),
-            "s3cr%22t%2fkey%2bvalue%3d9".into(),
-            HEXLOWER.encode(secret.as_bytes()),
-            HEXUPPER.encode(secret.as_bytes()),
-        ];
-        for before in ["", "u", "us", "user:", "user1:", "Bearer "] {
-            quoted.extend([encoded(before, BASE64), encoded(before, BASE64URL)]);
-        }
-        for quoted in quoted {
-            let redacted = sent(secret).redact(format!("before {quoted} after {quoted}").into_bytes());
-            let text = String::from_utf8(redacted).unwrap();
-            assert!(text.starts_with("before ") && text.matches("[hidden]").count() == 2, "{quoted}: {text}");
-            assert!(!text.contains("s3cr"), "{text}");
+    fn a_text_of_a_hundred_thousand_references_that_do_not_end_is_read_once() {
+        // Looking for the end of each through the whole rest would be ten thousand million steps for each of these.
+        let open = OPEN.repeat(110_000);
+        for text in [open.clone(), format!("{open}}}}}"), format!("{{{{secret:{}", "x".repeat(1 << 20)), "{{secret:K".repeat(110_000)] {
+            assert_eq!(filled(&text, text.len()).0.as_deref(), Ok(&*text));
         }
     }
 
     #[test]
-    fn bytes_without_a_secret_stay_as_they_are_even_if_they_are_no_text() {
-        let bytes = vec![0xff, 0, 0xfe, b's', b'3', b'c'];
-        assert_eq!(sent("s3cr-et-value").redact(bytes.clone()), bytes);
-        assert_eq!(Sent::default().redact(bytes.clone()), bytes);
+    fn a_name_is_read_no_further_than_a_name_goes() {
+        let longest = "x".repeat(NAME_MAX);
+        assert_eq!(named(&format!("{longest}}}}}rest")), Some((&*longest, "rest")));
+        for text in [format!("{longest}x}}}}"), "}}".into(), "KEY}".into(), "KEY".into(), "K\u{e9}Y}}".into(), "a b}}".into()] {
+            assert_eq!(named(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_bounded_while_it_is_filled_and_each_name_is_looked_up_once() {
+        let text = "{{secret:BIG}}".repeat(70_000);
+        assert_eq!(filled(&text, 1 << 20), (Err(Unfilled::TooLong), 2));
+        let (fits, looked_up) = filled("<{{secret:KEY}}{{secret:KEY}}>", 26);
+        assert_eq!((fits.as_deref(), looked_up), (Ok("<s3cr3t-values3cr3t-value>"), 2));
+        assert_eq!(filled("<{{secret:KEY}}{{secret:KEY}}>", 25).0, Err(Unfilled::TooLong));
     }
 
     #[test]

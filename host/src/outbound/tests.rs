@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::chat::Client;
 
 /// Names, servers, and what was asked of them.
 #[derive(Clone, Default)]
@@ -30,6 +31,8 @@ struct Inner {
     connections: Vec<(String, Option<String>)>,
     /// Each request, as it came.
     requests: Vec<String>,
+    /// Addresses that never answer.
+    dead: Vec<String>,
 }
 
 impl World {
@@ -52,9 +55,16 @@ impl World {
         self.reply(format!("HTTP/1.1 {status} x\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"))
     }
 
+    /// Nobody ever answers there, not even that nobody is there.
+    fn dead(self, address: &str) -> Self {
+        self.0.lock().unwrap().dead.push(address.into());
+        self
+    }
+
     fn guard(&self, rules: Rules) -> Guard {
         let secret = |name: &str| match name {
             "KEY" => Ok(SecretValue::new("s3cr3t-of-the-key")),
+            "BIG" => Ok(SecretValue::new(&"v".repeat(3_000))),
             "SHORT" => Ok(SecretValue::new("seven77")),
             "LINES" => Ok(SecretValue::new("s3cr3t\r\nhost: evil")),
             _ => Err("is not set".to_owned()),
@@ -83,6 +93,9 @@ impl Resolve for World {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         let mut inner = self.0.lock().unwrap();
         inner.lookups.push(name.into());
+        if name.starts_with("silent.") {
+            return Box::pin(std::future::pending());
+        }
         let answers = inner.names.get_mut(name);
         let answer = answers.and_then(|answers| if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() });
         Box::pin(std::future::ready(answer.ok_or_else(|| io::Error::other("no such name"))))
@@ -93,6 +106,9 @@ impl Connect for World {
     fn connect<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         let mut inner = self.0.lock().unwrap();
         inner.connections.push((peer.address.to_string(), peer.tls.map(Into::into)));
+        if inner.dead.contains(&peer.address.ip().to_string()) {
+            return Box::pin(std::future::pending());
+        }
         let Some(reply) = inner.replies.pop_front() else { return Box::pin(std::future::ready(Err(io::Error::other("nobody is there")))) };
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let world = self.clone();
@@ -145,8 +161,17 @@ fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Request {
     Request { method: "POST".into(), headers, body: body.into(), ..get(url) }
 }
 
+fn calls() -> Calls {
+    Calls::of(Client::Host)
+}
+
+/// What the plugin sees of a reply.
+fn seen(response: Response) -> (u16, Vec<(String, String)>, Vec<u8>) {
+    (response.status, response.headers, response.body)
+}
+
 async fn send(guard: &Guard, request: Request) -> Result<Response, Error> {
-    guard.send(&Calls::default(), std::future::ready(()), request).await
+    guard.send(&calls(), std::future::ready(()), request).await
 }
 
 const PUBLIC: &str = "93.184.216.34";
@@ -156,7 +181,7 @@ async fn a_request_goes_to_the_address_that_its_name_had_once_and_keeps_the_name
     let world = World::default().name("api.example.com", &[&[PUBLIC]]).ok("hello");
     let guard = world.guard(rules(&["api.example.com"]));
     let response = send(&guard, post("https://api.example.com/v1/x?y=1#z", &[("X-Own", "1")], "body")).await.unwrap();
-    assert_eq!(response, Response { status: 200, headers: Vec::new(), body: b"hello".to_vec() });
+    assert_eq!(seen(response), (200, Vec::new(), b"hello".to_vec()));
     assert_eq!(world.connections(), [(format!("{PUBLIC}:443"), Some("api.example.com".into()))]);
     assert_eq!(world.lookups(), ["api.example.com"]);
     let request = &world.requests()[0];
@@ -248,7 +273,7 @@ async fn a_reply_has_its_headers_but_for_those_of_the_connection() {
     let response = send(&world.guard(rules(&["a.b"])), get("https://a.b")).await.unwrap();
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let headers = vec![header("x-one", "1"), header("set-cookie", "a=b"), header("set-cookie", "c=d")];
-    assert_eq!(response, Response { status: 404, headers, body: b"abcde".to_vec() });
+    assert_eq!(seen(response), (404, headers, b"abcde".to_vec()));
 }
 
 #[tokio::test]

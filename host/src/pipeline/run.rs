@@ -58,7 +58,6 @@ impl Runner {
         let deadline = exchange.deadline.instant();
         let walk = tokio::time::timeout_at(deadline, self.walk(&plan, &plugins, exchange));
         let Walked { exchange, reply, answered_by } = walk.await.unwrap_or(Err(Error::Deadline))?;
-        exchange.account.metadata(&exchange.metadata);
         let (attempts, skipped) = (exchange.tries.begun(), exchange.skipped.all());
         // Outside of everything that changes the reply: what is told is what the client got.
         let reply = match reply {
@@ -81,7 +80,7 @@ impl Runner {
             None => exchange,
         };
         let flow = match plan.pre_hook {
-            Some(stage) => Box::pin(before::run(stage, plugins, plan.model(), exchange, &self.metrics)).await?,
+            Some(stage) => Box::pin(before::run(stage, plugins, &plan.definition.llm, exchange, &self.metrics)).await?,
             None => Flow::Next(exchange),
         };
         // A hook that cannot go along with a stream must see all of the reply before the client sees any.
@@ -100,8 +99,8 @@ impl Runner {
         };
         let (exchange, reply) = match (plan.post_hook, places, reply) {
             (Some(_), Some(places), Reply::Stream(stream)) => {
-                let model = answered_by.as_ref().map_or(plan.model(), |(_, model)| model);
-                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics)).await?;
+                let model = answered_by.as_ref().map_or("", |(_, model)| model);
+                let (exchange, stream) = Box::pin(along::run(places, plugins, exchange, model, stream, &self.metrics, &self.done)).await?;
                 (exchange, Reply::Stream(stream))
             }
             (Some(stage), _, reply) => Box::pin(self.after(stage, plugins, exchange, reply, answered_by.as_ref())).await?,
@@ -138,11 +137,6 @@ impl Plan<'_> {
     fn check_plugins(&self, plugins: &Plugins, metrics: &Metrics) -> Result<(), Error> {
         let stages = [(self.pre_hook, Hook::Pre), (self.post_hook, Hook::Post)];
         stages.into_iter().try_for_each(|(stage, hook)| stage.map_or(Ok(()), |stage| stage.check(hook, plugins, metrics)))
-    }
-
-    /// The model that pre-hooks see. An equal of the primary may be asked instead; that is drawn after the hooks.
-    fn model(&self) -> &str {
-        &self.definition.llm.targets.first().expect("a definition has a primary").model
     }
 }
 

@@ -21,9 +21,10 @@ use super::nested::Copies;
 use super::outline::Outline;
 use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
+use super::scope::{Declared, Scope};
 use super::settings::{Live, told};
 use super::store::State;
-use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested};
+use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
 use crate::chat::{NAME_RULE, is_name};
 
 /// Bytes of each of a plugin's own texts that are kept.
@@ -63,8 +64,10 @@ impl Admission {
         capabilities: &'static [Capability],
         ports: Ports,
     ) -> wasmtime::Result<Self> {
+        ports.outside.resize(limits.replies_bytes);
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasi_http::link_types(&mut linker)?;
         types::add_to_linker::<_, HasTypes>(&mut linker, |_| NoFunctions)?;
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Ok(Self { shared, cache: Arc::new(cache), configs, per_plugin, limits, capabilities, ports, linker })
@@ -118,6 +121,8 @@ impl Admission {
         let exports = Arc::new(self.link(component, &looked.wanted, name, &own)?);
         let version = description.as_ref().map_or("unknown", |d| &d.version);
         let settings = self.settings(name, &own, description.as_ref().and_then(|d| d.settings.as_deref()))?;
+        let (reads, writes) = description.as_ref().map_or((None, None), |d| (d.reads.clone(), d.writes.clone()));
+        let scope = scoped(Scope::new(name, Declared { reads, writes }, &own), &exports)?;
         let ((limits, pace), (_, answers_pace)) = (looked.copies.bounds(own.limits), looked.copies.bounds(own.limits));
         let callee = Callee::new(name.into(), version.into(), limits, settings, self.per_plugin, pace, self.shared.clone());
         let model = exports.model.map(|functions| {
@@ -126,7 +131,7 @@ impl Admission {
         });
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         let (hash, wanted, copies) = (hash.into(), looked.wanted.clone(), looked.copies);
-        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, own };
+        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own };
         match plugin.ask_models().await {
             Ok(()) => Ok(plugin),
             // What it needs for its list may come later.
@@ -142,6 +147,7 @@ impl Admission {
     pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
+        ports.outside.resize(limits.replies_bytes);
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
@@ -161,6 +167,7 @@ impl Admission {
             return Ok(None);
         }
         let exports = self.link(plugin.exports.component(), &plugin.wanted, name, &own)?.into();
+        let scope = scoped(plugin.scope.renewed(name, &own), &plugin.exports)?;
         let Plugin { callee, model, summary, config_schema, hash, wanted, copies, .. } = plugin;
         let (summary, config_schema, hash) = (summary.clone(), config_schema.clone(), hash.clone());
         let before = || callee.settings.clone();
@@ -175,7 +182,7 @@ impl Admission {
             models.renewed(models.callee.renewed(limits, settings.clone(), (calls, None), &self.shared), self.limits.models_per_plugin)
         });
         let callee = callee.renewed(limits, settings, (self.per_plugin.0, Some(self.per_plugin.1)), &self.shared);
-        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, own }, refusal)))
+        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -259,6 +266,18 @@ fn refusal(fault: &Fault) -> Refusal {
     }
 }
 
+/// What a plugin reads and writes, if its hooks can be handed that.
+fn scoped(scope: Result<Scope, String>, exports: &Exports) -> Result<Arc<Scope>, Refusal> {
+    let scope = scope?;
+    exports.stream_hook.as_ref().map_or(Ok(()), |_| scope.check_streams())?;
+    if exports.handler.is_some() && *scope.in_force() != Declared::default() {
+        let why = "a function in the style of the web is handed the whole conversation and may change all of it: leave `reads` and `writes` out \
+                   of its entry, or make it a hook of the contract";
+        return Err(why.to_owned().into());
+    }
+    Ok(Arc::new(scope))
+}
+
 /// The interface of the contract's shared types has no functions.
 struct NoFunctions;
 
@@ -307,7 +326,7 @@ mod tests {
     use super::*;
 
     fn described(schema: Option<String>, text: &str) -> Description {
-        Description { name: "p".into(), version: text.into(), summary: text.into(), settings: schema }
+        Description { name: "p".into(), version: text.into(), summary: text.into(), settings: schema, reads: None, writes: None }
     }
 
     #[test]

@@ -74,10 +74,11 @@ impl Plugin {
         models.check(&model).map_err(|kind| Unanswered::Fault(call.failed(kind)))?;
         let guest = call.guest().await.map_err(Unanswered::Fault)?;
         let (exports, function, env) = (self.exports.clone(), models.functions.answer, call.env.clone());
-        let bytes = Request::bytes(&exchange);
+        let bytes = Request::bytes(&exchange, &self.scope.reads);
+        let scope = self.scope.clone();
         let work = async move {
             let ran = {
-                let question = Question::of(&exchange, &model);
+                let question = Question::of(&exchange, &model, &scope.reads);
                 guest.run(async |store: &mut Store<State>| exports.call(store, function, (&question,)).await).await
             };
             let checked = ran.check(|answered: Result<(), AnswerError>, log| match answered {

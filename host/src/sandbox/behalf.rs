@@ -55,6 +55,7 @@ impl Behalf {
             pipeline: self.pipeline.clone(),
             deadline: self.deadline,
             stream: true,
+            target: None,
             model: None,
             messages,
             params,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
-use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{Engine, Store};
 
 use super::behalf::Behalf;
 use super::capability::http::budgets;
@@ -15,13 +15,15 @@ use super::capability::log::Log;
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
+use super::errands::Errands;
 use super::guests::Guests;
-use super::limiter::{Budget, Denied};
+use super::limiter::Budget;
+use super::meaning::why;
 use super::pace::Pace;
 use super::settings::Live;
 use super::store::{State, next_turn, store};
 use super::ticker::Ticker;
-use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits, machine};
+use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits};
 use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
@@ -236,7 +238,7 @@ impl Callee {
 
     /// The same of a call that writes an answer to `reply`.
     pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
-        let http_calls = budgets::of(&self.name, &exchange.kept);
+        let http_calls = budgets::of(&self.name, &exchange.client, &exchange.kept);
         self.call_of(hook, &exchange.id, exchange.client.clone(), Some(Behalf::of(exchange)), Some(http_calls), reply)
     }
 
@@ -267,6 +269,7 @@ impl Callee {
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
+            errands: Errands::default(),
             reply,
             replies: Replies::default(),
         };
@@ -363,7 +366,7 @@ impl Guest {
                 return Ran { env, result, span, spent: Spent::default(), fuel: 0, peak_memory: 0, permits: Some(permits) };
             }
         };
-        let result = env.clocks.bound(hook(&mut store).instrument(span.clone())).await;
+        let result = env.bound(hook(&mut store).instrument(span.clone())).await;
         let spent = env.clocks.spent();
         let (result, fuel) = judged(result, &store, &env.limits);
         let peak_memory = store.data().limiter.memory();
@@ -401,52 +404,4 @@ pub(super) fn judged<T>(result: Result<wasmtime::Result<T>, Over>, store: &Store
         _ => limits.fuel - store.get_fuel().unwrap_or(0),
     };
     (result, fuel)
-}
-
-/// What an error of wasmtime's means: whose failure it is.
-fn why(error: &wasmtime::Error, denied: Option<Denied>, limits: &Limits) -> FaultKind {
-    match denied {
-        Some(Denied::Own(limit)) => return FaultKind::Exhausted(limit),
-        Some(Denied::Shared) => return FaultKind::Busy,
-        None if error.is::<PoolConcurrencyLimitError>() => return FaultKind::Busy,
-        None => {}
-    }
-    // A host function says itself what went wrong.
-    if let Some(kind) = error.downcast_ref::<FaultKind>() {
-        return kind.clone();
-    }
-    let text = error.root_cause().to_string();
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => FaultKind::Exhausted(Exhausted::Fuel(limits.fuel)),
-        Some(Trap::StackOverflow) => FaultKind::Exhausted(Exhausted::Stack),
-        Some(trap) => FaultKind::Trapped(trap.to_string()),
-        // wasmtime keeps this error's type to itself; a test watches its text.
-        None if text.contains("fuel allocated for hostcalls has been exhausted") => FaultKind::Exhausted(Exhausted::Output(limits.output)),
-        None if error.is::<wasmtime_wasi::I32Exit>() => FaultKind::Trapped("it called exit".into()),
-        // The system refused memory or address space to the instance: the guest has no files that could fail.
-        None if machine::is_the_machines(error) => FaultKind::Host(format!("{error:#}")),
-        None => FaultKind::Trapped(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_system_refuses_is_not_the_plugins_failure() {
-        let limits = Limits::default();
-        let no_memory = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        for error in [wasmtime::Error::from(no_memory()), wasmtime::Error::from(rustix::io::Errno::NOMEM).context("a memory")] {
-            let kind = why(&error, None, &limits);
-            assert!(matches!(kind, FaultKind::Host(_)) && !kind.is_the_plugins_own(), "{kind}");
-        }
-        assert_eq!(why(&wasmtime::Error::from(Trap::OutOfFuel), Some(Denied::Shared), &limits), FaultKind::Busy);
-        assert!(!FaultKind::Busy.is_the_plugins_own());
-        for error in
-            [wasmtime::Error::from(Trap::OutOfFuel), wasmtime::Error::from(Trap::UnreachableCodeReached), wasmtime::Error::msg("x")]
-        {
-            assert!(why(&error, None, &limits).is_the_plugins_own(), "{error}");
-        }
-    }
 }

@@ -96,7 +96,13 @@ pub(super) const ALL: &[Capability] = &[
         name: http::NAME,
         interface: http::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, |state| &state.env)?),
+        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
+    },
+    Capability {
+        name: http::NAME,
+        interface: http::fetch::INTERFACE,
+        grant: Some(GrantRule::of::<Rules>()),
+        link: |to, given| Ok(http::fetch::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
     },
     Capability {
         name: "knowledge",
@@ -121,13 +127,20 @@ pub fn check_grant(name: &str, value: &Value) -> Result<(), String> {
 }
 
 pub(super) fn check_grant_of(capabilities: &[Capability], name: &str, value: &Value) -> Result<(), String> {
-    let can: Vec<&str> = capabilities.iter().filter(|of| of.grant.is_some()).map(|of| of.name).collect();
+    let can = names(capabilities.iter().filter(|of| of.grant.is_some()));
     let can = if can.is_empty() { "nothing yet".to_owned() } else { can.join(", ") };
     match capabilities.iter().find(|of| of.name == name) {
         None => Err(format!("is no capability of this host; what can be granted: {can}")),
         Some(Capability { grant: None, .. }) => Err(format!("needs no grant, every plugin has it; what can be granted: {can}")),
         Some(Capability { grant: Some(rule), .. }) => (rule.check)(value),
     }
+}
+
+/// Their names; one that has two interfaces is one.
+pub(super) fn names<'a>(capabilities: impl Iterator<Item = &'a Capability>) -> Vec<&'static str> {
+    let mut names: Vec<&str> = capabilities.map(|capability| capability.name).collect();
+    names.dedup();
+    names
 }
 
 impl From<wasmtime::Error> for LinkError {

@@ -63,6 +63,8 @@ struct Reading {
     phase: Phase,
     /// It is inside a host function that waits.
     waits: Waits,
+    /// What goes on for it while it does not wait in a host function, such as requests that it sent and has no reply to.
+    under_way: u32,
     /// It was woken during the turn that runs now.
     woken: bool,
     /// When the last turn began.
@@ -92,7 +94,7 @@ impl Clocks {
     /// Clocks that stand still until `start`. `starve_time` is all plugins'.
     pub(super) fn new(limits: &Limits, starve_time: Duration) -> Self {
         let now = Instant::now();
-        let reading = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, woken: false, turn: now };
+        let reading = Reading::begun(now);
         Self {
             time: limits.time,
             wait: limits.wait,
@@ -112,7 +114,9 @@ impl Clocks {
     pub(super) fn again(&self) {
         self.measured.store(false, Ordering::Relaxed);
         let now = Instant::now();
-        *self.reading() = Reading { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, woken: false, turn: now };
+        let mut reading = self.reading();
+        // What was under way ends by itself.
+        *reading = Reading { under_way: reading.under_way, ..Reading::begun(now) };
     }
 
     /// From now on its turns are charged by the processor's clock, as they must be on a thread of the guests'.
@@ -157,6 +161,26 @@ impl Clocks {
     pub(super) async fn for_client<T>(&self, work: impl Future<Output = T>) -> T {
         let _switched = Waiting::begin(self, Waits::ForClient);
         work.await
+    }
+
+    /// Has the guest's sleep count as waiting until what this gives is dropped, wherever that is.
+    pub(super) fn begin_waiting(self: &Arc<Self>) -> UnderWay {
+        self.reading().under_way += 1;
+        UnderWay(self.clone())
+    }
+
+    fn end_under_way(&self) {
+        let mut reading = self.reading();
+        let asleep = reading.phase == Phase::Asleep;
+        if asleep {
+            reading.charge(Instant::now());
+        }
+        reading.under_way -= 1;
+        drop(reading);
+        // It may go on sleeping, for less time than it might have waited.
+        if asleep {
+            self.poller.wake();
+        }
     }
 
     /// Drives the guest until it is done or one of its limits is reached. To end the guest, drop its store after this.
@@ -230,13 +254,13 @@ impl Clocks {
         if running >= self.time {
             return Err(Over::Limit(Exhausted::Time(self.time)));
         }
-        if reading.waits == Waits::ForHost && waiting >= self.wait {
+        if reading.waits() == Waits::ForHost && waiting >= self.wait {
             return Err(Over::Limit(Exhausted::Wait(self.wait)));
         }
         if starved > self.starve_time {
             return Err(Over::Starved);
         }
-        let left = match reading.waits {
+        let left = match reading.waits() {
             Waits::Not => self.time - running,
             Waits::ForHost => self.wait - waiting,
             Waits::ForClient => return Ok(None),
@@ -271,12 +295,21 @@ impl Wake for Clocks {
 }
 
 impl Reading {
+    fn begun(now: Instant) -> Self {
+        Self { spent: Spent::default(), since: now, phase: Phase::Ready, waits: Waits::Not, under_way: 0, woken: false, turn: now }
+    }
+
+    /// For what it waits if it is asleep.
+    fn waits(&self) -> Waits {
+        if self.waits == Waits::Not && self.under_way > 0 { Waits::ForHost } else { self.waits }
+    }
+
     /// Charges the time between two turns.
     fn charge(&mut self, now: Instant) {
         let more = now.saturating_duration_since(self.since);
         match self.phase {
             Phase::Ready => self.spent.starved += more,
-            Phase::Asleep => match self.waits {
+            Phase::Asleep => match self.waits() {
                 Waits::Not => self.spent.running += more,
                 Waits::ForHost => self.spent.waiting += more,
                 Waits::ForClient => {}
@@ -284,6 +317,15 @@ impl Reading {
             Phase::Turn => self.spent.running += more,
         }
         self.since = now;
+    }
+}
+
+/// Stands for one thing that goes on for a guest.
+pub(super) struct UnderWay(Arc<Clocks>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end_under_way();
     }
 }
 
@@ -389,6 +431,21 @@ mod tests {
             };
             assert_eq!(clocks.bound(guest).await, expected, "{last:?}");
             assert_eq!(clocks.spent(), spent(TIME, WAIT, Duration::ZERO), "{last:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_elsewhere_while_the_guest_sleeps_on_is_counted_until_then() {
+        for (sleep, expected) in [(TIME * 2 + TIME / 2, Ok(())), (TIME * 4, Err(Over::Limit(Exhausted::Time(TIME))))] {
+            let clocks = clocks();
+            let waits = clocks.begin_waiting();
+            let elsewhere = async {
+                sleeps(TIME * 2).await;
+                drop(waits);
+            };
+            let (ended, ()) = tokio::join!(clocks.bound(sleeps(sleep)), elsewhere);
+            let running = if expected.is_ok() { TIME / 2 } else { TIME };
+            assert_eq!((ended, clocks.spent()), (expected, spent(running, TIME * 2, Duration::ZERO)), "{sleep:?}");
         }
     }
 

@@ -20,6 +20,10 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// What the plugin may have beyond what every plugin has.
     pub grants: Grants,
+    /// What its hooks are handed at the most, in the words of the contract's `describe`; none for all that it declares.
+    pub reads: Option<Vec<String>>,
+    /// What its hooks may change at the most; none for all that it declares.
+    pub writes: Option<Vec<String>>,
     /// What the plugin's `config` import gives: a JSON object.
     pub config: serde_json::Map<String, serde_json::Value>,
 }

@@ -40,6 +40,9 @@ pub(super) const EMBEDDER: Kind = Kind { interface: "embedder", export: "cofferd
 /// Every interface that a component may export.
 pub(super) const KINDS: [Kind; 7] = [PLUGIN, PRE_HOOK, POST_HOOK, STREAM_HOOK, DONE_HOOK, MODEL, EMBEDDER];
 
+/// A function in the style of the web, which is a hook too: WASI's own interface, of any patch, as the linker takes them for the same.
+pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
+
 impl Kind {
     /// Whether this version calls it to serve an exchange.
     pub(super) fn is_served(self) -> bool {
@@ -88,6 +91,15 @@ pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     if let Some(twice) = kinds.iter().enumerate().find_map(|(at, kind)| kinds[..at].contains(kind).then_some(kind)) {
         return Err(format!("it exports `{}` in two versions; leave one of them out", twice.interface));
     }
+    match exports.iter().filter(|name| is_same(HANDLER, name)).count() {
+        0 => {}
+        1 => {
+            let Some(twice) = kinds.iter().find(|kind| matches!(kind.hook, Some(Hook::Pre | Hook::Post))) else { return Ok(()) };
+            let interface = twice.interface;
+            return Err(format!("it exports `{interface}` and `wasi:http/incoming-handler`, which is a hook too; leave one of them out"));
+        }
+        _ => return Err("it exports `wasi:http/incoming-handler` in two versions; leave one of them out".into()),
+    }
     if kinds.iter().any(|kind| kind.is_served()) {
         return Ok(());
     }
@@ -99,7 +111,9 @@ pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     }
     let found = shown(exports).unwrap_or_else(|| "nothing".to_owned());
     let any = all_of(KINDS.into_iter().filter(|kind| kind.is_served())).replace(" and ", " or ");
-    Err(format!("it exports {found}, but a plugin exports {any} of cofferdam:hooks@{VERSION}; see wit/ for the contract"))
+    Err(format!(
+        "it exports {found}, but a plugin exports {any} of cofferdam:hooks@{VERSION}, or `incoming-handler` of wasi:http@0.2; see wit/ for the contract"
+    ))
 }
 
 /// Whether the contract has such an import.

@@ -61,10 +61,42 @@ fn tool_call_back(call: wit::ToolCall) -> Checked<ToolCall> {
 }
 
 fn fields_back(list: Vec<wit::Field>, what: &str, known: &[&str]) -> Checked<Fields> {
-    if let Some(field) = list.iter().find(|field| known.iter().any(|known| alike(&field.name, known))) {
-        return Err(format!("{what} holds `{}`, which has a place of its own", field.name));
-    }
+    in_no_others_place(list.iter().map(|field| field.name.as_str()), what, known)?;
     list.into_iter().map(|field| value(field.value, &format!("{what}.{}", field.name)).map(|value| (field.name, value))).collect()
+}
+
+fn in_no_others_place<'a>(mut names: impl Iterator<Item = &'a str>, what: &str, known: &[&str]) -> Checked<()> {
+    match names.find(|name| known.iter().any(|known| alike(name, known))) {
+        Some(name) => Err(format!("{what} holds `{name}`, which has a place of its own")),
+        None => Ok(()),
+    }
+}
+
+/// Checks a message that was read from JSON as strictly as one of the contract's shapes.
+pub(super) fn check_message(message: &Message) -> Checked<()> {
+    if message.role.is_empty() {
+        return Err("a message has an empty role".into());
+    }
+    let check = |fields: &Fields, what: &str, known: &[&str]| in_no_others_place(fields.iter().map(|(name, _)| name.as_str()), what, known);
+    check(&message.extra, "a message", &OF_MESSAGE)?;
+    if let Content::Parts(parts) = &message.content {
+        for part in parts {
+            if let Part::Text { extra, .. } = part {
+                check(extra, "a text part", &OF_TEXT)?;
+            }
+        }
+    }
+    for call in &message.tool_calls {
+        if let ToolCall::Function(call) = call {
+            check(&call.extra, "a tool call", &OF_CALL)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a text is JSON, as strictly as if all of it were kept as values.
+pub(super) fn check_json(text: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<Shape>(text).map(drop)
 }
 
 /// A text that claims to be JSON.

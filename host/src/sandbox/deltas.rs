@@ -6,12 +6,22 @@ use std::collections::HashMap;
 use super::bindings::types as wit;
 use super::convert::object;
 use crate::chat::codec;
-use crate::chat::{Delta, Fields, Piece, decode};
+use crate::chat::{Delta, Fields, Json, Piece, decode};
 
 /// The choices of one reply, as one hook has seen them.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     choices: HashMap<u32, Choice>,
+    /// Calls by their choice and index.
+    calls: HashMap<(u32, u32), Call>,
+}
+
+#[derive(Debug, Default)]
+struct Call {
+    /// What the hook gave back of it before the call itself.
+    extra: Fields,
+    /// The call has gone out.
+    out: bool,
 }
 
 #[derive(Debug, Default)]
@@ -27,12 +37,16 @@ impl Book {
     pub(super) fn take_in(&mut self, deltas: &mut Vec<Delta>) {
         deltas.retain(|delta| {
             let Delta::Piece { choice, piece } = delta else { return true };
-            let choice = self.choices.entry(*choice).or_default();
-            if choice.finish.is_some() {
+            let state = self.choices.entry(*choice).or_default();
+            if state.finish.is_some() {
                 return false;
             }
-            if let Piece::Finish(reason) = piece {
-                choice.finish = Some(reason.clone());
+            match piece {
+                Piece::Finish(reason) => state.finish = Some(reason.clone()),
+                Piece::Call { index, .. } => {
+                    self.calls.entry((*choice, *index)).or_default();
+                }
+                _ => {}
             }
             true
         });
@@ -44,6 +58,9 @@ impl Book {
             if let Delta::Piece { choice, piece } = delta {
                 // Begin says nothing, and is the host's.
                 self.goes_out(*choice, piece)?;
+                if let Piece::Call { index, .. } = piece {
+                    self.calls.entry((*choice, *index)).or_default().out = true;
+                }
             }
         }
         Ok(())
@@ -59,15 +76,65 @@ impl Book {
             if !self.choices.contains_key(&choice) {
                 return Err(format!("it gives back something of choice {choice}, of which nothing has come"));
             }
-            let from = out.len();
-            back(choice, piece, &mut out)?;
-            for delta in &out[from..] {
-                if let Delta::Piece { piece, .. } = delta {
-                    self.goes_out(choice, piece)?;
+            let mut returned = Vec::new();
+            back(choice, piece, &mut returned)?;
+            for delta in returned {
+                if let Delta::Piece { choice, piece } = delta {
+                    self.goes_out(choice, &piece)?;
+                    self.joined(choice, piece, &mut out);
                 }
             }
         }
         Ok(out)
+    }
+
+    /// Adds the piece. What else is said of a call is shown beside it and is one with it again, wherever the hook gives it back: providers want it
+    /// with the call. It waits for a call that the hook holds back; what is left of one that never comes goes with it.
+    fn joined(&mut self, choice: u32, mut piece: Piece, out: &mut Vec<Delta>) {
+        match &mut piece {
+            Piece::Call { index, extra, .. } => {
+                let call = self.calls.entry((choice, *index)).or_default();
+                extra.append(&mut call.extra);
+                call.out = true;
+            }
+            Piece::Fields(fields) => {
+                for (name, value) in fields.iter_mut().filter(|(name, _)| name == "tool_calls") {
+                    let Ok(entries) = serde_json::from_str::<Vec<Json>>(value.get()) else { continue };
+                    let rest: Vec<Json> = entries.into_iter().filter(|entry| !self.is_of_call(choice, entry, out)).collect();
+                    if rest.is_empty() {
+                        name.clear();
+                    } else {
+                        *value = codec::raw_json(&rest);
+                    }
+                }
+                fields.retain(|(name, _)| !name.is_empty());
+                if fields.is_empty() {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        out.push(Delta::Piece { choice, piece });
+    }
+
+    /// Whether an entry of `tool_calls` says more of a call, with which it is put then. If that has left already it goes on by itself.
+    fn is_of_call(&mut self, choice: u32, entry: &Json, out: &mut [Delta]) -> bool {
+        let Ok(mut fields) = codec::parse_fields(entry.get().as_bytes()) else { return false };
+        if fields.iter().any(|(name, _)| ["id", "type", "function"].contains(&name.as_str())) {
+            return false;
+        }
+        let at = fields.iter().position(|(name, _)| name == "index");
+        let Some(index) = at.and_then(|at| serde_json::from_str::<u32>(fields.remove(at).1.get()).ok()) else { return false };
+        let Some(call) = self.calls.get_mut(&(choice, index)) else { return false };
+        if !call.out {
+            call.extra.append(&mut fields);
+            return true;
+        }
+        let extra = out.iter_mut().rev().find_map(|delta| match delta {
+            Delta::Piece { choice: of, piece: Piece::Call { index: at, extra, .. } } if (*of, *at) == (choice, index) => Some(extra),
+            _ => None,
+        });
+        extra.map(|extra| extra.append(&mut fields)).is_some()
     }
 
     fn goes_out(&mut self, choice: u32, piece: &Piece) -> Result<(), String> {
@@ -224,6 +291,55 @@ mod tests {
         let again = shown(&returned).iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
         assert_eq!(words, again);
         assert!(returned.iter().all(|delta| !matches!(delta, Delta::Piece { piece: Piece::Beside(_), .. })), "logprobs spell out the text");
+    }
+
+    /// What is said of call 0 beside its name, and what else is said as `tool_calls`.
+    fn of_calls(deltas: &[Delta]) -> (Vec<String>, Vec<String>) {
+        let (mut extras, mut others) = (Vec::new(), Vec::new());
+        for delta in deltas {
+            match delta {
+                Delta::Piece { piece: Piece::Call { extra, .. }, .. } => extras.push(codec::object(extra).get().to_owned()),
+                Delta::Piece { piece: Piece::Fields(fields), .. } => others.push(codec::object(fields).get().to_owned()),
+                _ => {}
+            }
+        }
+        (extras, others)
+    }
+
+    #[test]
+    fn what_is_said_beside_a_call_is_one_with_it_again_wherever_the_hook_gives_it_back() {
+        let entry = r#"{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"s"}}}"#;
+        let data = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a","tool_calls":[{entry}]}}}}]}}"#);
+        let came = || {
+            let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
+            book.take_in(&mut deltas);
+            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas)) else { panic!("three pieces") };
+            (book, text, other, call)
+        };
+        let extra = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
+        for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1]] {
+            let (mut book, text, other, call) = came();
+            let all = [text, other, call];
+            let out = book.give_back(order.iter().map(|at| all[*at].clone()).collect()).expect("readable");
+            assert_eq!(of_calls(&out), (vec![extra.to_owned()], vec![]), "{order:?}");
+        }
+        let (mut book, text, other, call) = came();
+        assert_eq!(of_calls(&book.give_back(vec![other]).expect("readable")), (vec![], vec![]), "it waits for the call");
+        book.give_back(vec![text]).expect("readable");
+        assert_eq!(of_calls(&book.give_back(vec![call]).expect("readable")), (vec![extra.to_owned()], vec![]));
+        let (mut book, _, other, call) = came();
+        assert_eq!(of_calls(&book.give_back(vec![call]).expect("readable")), (vec!["{}".to_owned()], vec![]));
+        let late = r#"{"tool_calls":[{"index":0,"extra_content":{"google":{"thought_signature":"s"}}}]}"#.to_owned();
+        assert_eq!(of_calls(&book.give_back(vec![other]).expect("readable")), (vec![], vec![late]), "the call has left");
+    }
+
+    #[test]
+    fn a_call_that_is_not_modelled_stays_as_it_is() {
+        let data = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","type":"custom","custom":{"name":"g"}},{"index":0,"custom":{"input":"i"}}]}}]}"#;
+        let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
+        book.take_in(&mut deltas);
+        let before = of_calls(&deltas);
+        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas)).expect("readable"))), (1, before));
     }
 
     #[test]

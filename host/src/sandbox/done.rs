@@ -31,11 +31,11 @@ impl Plugin {
     async fn done_hook(&self, done: Arc<Done>, http_calls: Arc<Calls>, permits: [Share; 2]) -> Result<(), Fault> {
         let call = self.callee.call_afterwards(&done.id, &done.client, http_calls);
         let Some(hook) = self.exports.done_hook else { return Err(call.failed(FaultKind::NoHook)) };
-        let (guest, exports) = (call.background(permits), self.exports.clone());
-        let (bytes, time) = (done.bytes(), self.callee.limits.time.saturating_add(self.callee.limits.wait));
+        let (guest, exports, scope) = (call.background(permits), self.exports.clone(), self.scope.clone());
+        let (bytes, time) = (done.bytes_of(&scope.reads), self.callee.limits.time.saturating_add(self.callee.limits.wait));
         let work = async move {
             let ran = {
-                let exchange = shape::Exchange::of(&done, time);
+                let exchange = shape::Exchange::of(&done, time, &scope.reads);
                 guest.run(async |store: &mut Store<State>| exports.call::<_, Result<(), HookError>>(store, hook, (&exchange,)).await).await
             };
             ((), ran.check(|returned, _| returned.map(|()| Told).map_err(reported)))

@@ -7,7 +7,8 @@ use super::behalf::Behalf;
 use super::capability::llm::replies::Replies;
 use super::capability::log::{Log, harmless};
 use super::capability::reply::Reply;
-use super::clocks::Clocks;
+use super::clocks::{Clocks, Over};
+use super::errands::Errands;
 use super::settings::Texts;
 use super::{Fault, FaultKind, Hook, Limits};
 use crate::chat::{Client, RequestId};
@@ -35,6 +36,8 @@ pub(super) struct CallEnv {
     pub(super) figures: PluginFigures,
     pub(super) log: Log,
     pub(super) clocks: Arc<Clocks>,
+    /// What the host does for the guest while the guest goes on.
+    pub(super) errands: Errands,
     /// Where a model writes its answer; other calls have none.
     pub(super) reply: Option<Reply>,
     /// The replies of other models that it reads.
@@ -42,6 +45,14 @@ pub(super) struct CallEnv {
 }
 
 impl CallEnv {
+    /// Drives the guest, and beside it what the host does for it, as `Clocks::bound` says.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    pub(super) async fn bound<T>(&self, guest: impl Future<Output = T>) -> Result<T, Over> {
+        self.clocks.bound(self.errands.beside(guest)).await
+    }
+
     /// A guest's text in it is cut and made harmless, because it goes to the log and to the client.
     pub(super) fn fault(&self, kind: FaultKind) -> Fault {
         let kind = match kind {

@@ -5,11 +5,15 @@ use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
+use super::FaultKind;
 use super::bindings::types::{Context, Delta, HookError};
 use super::bindings::{embedder, model, plugin, post_hook, pre_hook, stream_hook};
 use super::capability::log::harmless;
 use super::contract::{self, Kind};
 use super::done;
+use super::handler::Handler;
+use super::handler::answered::Answer;
+use super::handler::asked::Asked;
 use super::refusal::Refusal;
 use super::shapes::{Question, Reply, Request};
 use super::store::State;
@@ -27,6 +31,8 @@ pub(super) struct Exports {
     pub(super) done_hook: Option<Function>,
     pub(super) model: Option<Model>,
     pub(super) embedder: Option<embedder::GuestIndices>,
+    /// Which stands for both hooks.
+    pub(super) handler: Option<Handler>,
 }
 
 /// A hook's one function, which is called with borrowed views in place of the generated types.
@@ -81,6 +87,7 @@ impl Exports {
                     of.indices(embedder::GuestIndices::new)
                 })
                 .transpose()?,
+            handler: Handler::find(&linked)?,
             linked,
         })
     }
@@ -107,6 +114,13 @@ impl Exports {
     /// A new instance, in a store of its own.
     pub(super) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<wasmtime::component::Instance> {
         self.linked.instantiate_async(store).await
+    }
+
+    /// Has the function in the style of the web answer, in a new instance.
+    pub(super) async fn ask(&self, store: &mut Store<State>, asked: &Asked) -> wasmtime::Result<Result<Answer, FaultKind>> {
+        let Some(handler) = &self.handler else { return Ok(Err(FaultKind::NoHook)) };
+        let instance = self.instantiate(&mut *store).await?;
+        handler.ask(store, &instance, asked).await
     }
 
     /// Calls a hook's function in a new instance.

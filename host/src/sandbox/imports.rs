@@ -1,14 +1,11 @@
 //! Which imports a component may have: the capabilities by their names, and the empty WASI. An import that is on neither list is refused
 //! by its name, before anything of the component is compiled.
 
-use super::capability::{Capability, http};
+use super::capability::{self, Capability};
 use super::{contract, wasi};
 
 /// The contract's shared types, which components import beside a capability; there is nothing in it to call.
 const SHAPES: &str = "cofferdam:hooks/shapes@0.2.0";
-
-/// The package in which WASI has requests to other servers.
-const WASI_HTTP: &str = "wasi:http/";
 
 /// The capabilities among a component's imports.
 ///
@@ -31,7 +28,7 @@ pub(super) fn check(imports: &[&str], offered: &[Capability]) -> Result<Vec<Capa
 /// A component made from JavaScript or Python imports all that its tools or its world name, whether anything calls it or not.
 fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
     let names = contract::shown(unknown).unwrap_or_default();
-    let offered: Vec<&str> = offered.iter().map(|capability| capability.name).collect();
+    let offered = capability::names(offered.iter());
     let has = format!("plugins get {} of cofferdam:hooks@{} and an empty WASI 0.2", offered.join(", "), contract::VERSION);
     if unknown.iter().all(|name| contract::is_import(name)) {
         return format!(
@@ -39,12 +36,8 @@ fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
              leaving it out of the plugin's world, where an import stays even if nothing calls it"
         );
     }
-    // Engines of JavaScript import it for `fetch`.
-    let asks = unknown.iter().any(|name| name.starts_with(WASI_HTTP)) && offered.contains(&http::NAME);
-    let instead =
-        if asks { "; requests to other servers go through `http` of the contract, which `wasi:http` does not reach yet" } else { "" };
     format!(
-        "it imports {names}, which this host does not offer; {has}{instead}; rebuild it without what needs them, in JavaScript with \
+        "it imports {names}, which this host does not offer; {has}; rebuild it without what needs them, in JavaScript with \
          `jco componentize --disable all`, in Python with `componentize-py componentize --stub-wasi`"
     )
 }
@@ -52,17 +45,14 @@ fn refusal(unknown: &[&str], offered: &[Capability]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::capability;
 
     #[test]
-    fn who_imports_the_http_of_wasi_is_told_of_the_capability_http() {
-        for import in ["wasi:http/outgoing-handler@0.2.10", "wasi:http/types@0.2.0"] {
-            let refused = check(&[import], capability::ALL).map(|_| ()).expect_err("it is not linked");
-            assert!(refused.contains(import) && refused.contains("go through `http` of the contract"), "{refused}");
-            assert!(refused.contains("jco componentize --disable all"), "{refused}");
-        }
-        let other = check(&["wasi:keyvalue/store@0.2.0"], capability::ALL).map(|_| ()).expect_err("it is not linked");
-        assert!(!other.contains("of the contract, which"), "{other}");
+    fn the_http_of_wasi_is_the_capability_http_and_its_types_are_everybodys() {
+        let found = |imports: &[&str]| check(imports, capability::ALL).map(|wanted| wanted.iter().map(|one| one.name).collect::<Vec<_>>());
+        assert_eq!(found(&["wasi:http/types@0.2.0"]), Ok(vec![]));
+        assert_eq!(found(&["wasi:http/types@0.2.10", "wasi:http/outgoing-handler@0.2.10"]), Ok(vec!["http"]));
+        let other = found(&["wasi:http/outgoing-handler@0.3.0"]).expect_err("it is not linked");
+        assert!(other.contains("jco componentize --disable all") && other.contains("kv, http of cofferdam:hooks"), "{other}");
     }
 
     #[test]

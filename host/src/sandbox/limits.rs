@@ -101,6 +101,8 @@ pub struct ServerLimits {
     pub starve_time: Duration,
     /// Bytes of linear memory of all running calls together.
     pub memory: usize,
+    /// Bytes of the replies of other servers that plugins are being sent, of all calls together.
+    pub replies_bytes: usize,
     /// Bytes of a file in the plugin directory.
     pub file_bytes: u64,
     /// Files in the plugin directory.
@@ -162,6 +164,8 @@ impl Default for ServerLimits {
             done_reply_bytes: 256 << 10,
             // A thousand and more calls of a Rust plugin, a hundred of an interpreter.
             memory: 2 << 30,
+            // Sixty of the largest replies that a plugin gets by default.
+            replies_bytes: 256 << 20,
             // An idle instance is about 40 KB in Rust, 220 KB in QuickJS and a megabyte in Python.
             streams: 1_024,
             streams_per_plugin: 512,

@@ -1,10 +1,15 @@
 //! What a hook decided. It is checked as a whole before any of it takes effect, so that an exchange is changed entirely or not at all.
 
+use std::ops::Range;
+
 use super::bindings::log::Level;
 use super::bindings::{post_hook as post, pre_hook as pre, types as wit};
 use super::call::Verdict;
 use super::capability::log::{Log, harmless};
 use super::convert::{Changes, apply_fields, apply_metadata, changes_back, message_back};
+use super::merge::merged;
+use super::scope::{Channels, Scope};
+use super::targets::Targets;
 use super::{FaultKind, Rejection};
 use crate::chat::codec::{alike, misspelt};
 use crate::chat::{Completion, Content, Exchange, Message, Metadata, Part};
@@ -63,24 +68,30 @@ pub(super) fn settle_pre(
     outcome: Result<pre::Outcome, wit::HookError>,
     exchange: &mut Exchange,
     log: &Log,
+    scope: &Scope,
+    targets: &Targets,
 ) -> Result<PreOutcome, FaultKind> {
-    match outcome.map_err(reported)? {
+    let outcome = outcome.map_err(reported)?;
+    scope.check_pre(&outcome)?;
+    match outcome {
         pre::Outcome::Reject(rejection) => Ok(PreOutcome::Reject(rejection_back(rejection, log))),
         pre::Outcome::Respond(message) => Ok(PreOutcome::Respond(answer_back(message)?)),
         pre::Outcome::Proceed(changes) => {
             let metadata = metadata_back(changes.metadata, &exchange.metadata)?;
             let params = params_back(changes.params)?;
-            let messages = changes.messages.map(|change| messages_back(change, &exchange.messages)).transpose()?;
-            if changes.target.is_some() {
-                return Err(FaultKind::Invalid("target: this version of cofferdam lets no plugin choose the provider".into()));
-            }
+            let messages = changes.messages.map(|change| messages_back(change, &exchange.messages, scope)).transpose()?;
+            changes.target.as_deref().map_or(Ok(()), |target| targets.check(target))?;
             if changes.model.as_deref() == Some("") {
                 return Err(FaultKind::Invalid("model is empty".into()));
             }
             apply_metadata(metadata, &mut exchange.metadata);
             apply_fields(params, &mut exchange.params);
-            if let Some(messages) = messages {
-                exchange.messages = messages;
+            if let Some((window, messages)) = messages {
+                exchange.messages.splice(window, messages);
+            }
+            if changes.target.is_some() {
+                // The model that a hook before it chose is one of another provider's.
+                (exchange.target, exchange.model) = (changes.target, None);
             }
             if changes.model.is_some() {
                 exchange.model = changes.model;
@@ -111,49 +122,96 @@ pub(super) fn param_problem(name: &str) -> Option<String> {
 pub(super) fn metadata_back(changes: Vec<wit::FieldChange>, now: &Metadata) -> Result<Changes, FaultKind> {
     few(changes.len(), "metadata")?;
     let changes = changes_back(changes, "metadata").map_err(FaultKind::Invalid)?;
+    metadata_within(&changes, now)?;
+    Ok(changes)
+}
+
+/// Checks that the metadata stays within its size.
+pub(super) fn metadata_within(changes: &Changes, now: &Metadata) -> Result<(), FaultKind> {
     let kept: usize = now.iter().map(|(name, value)| name.len() + value.get().len()).sum();
     let added: usize = changes.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.get().len())).sum();
     if added > 0 && kept + added > METADATA_BYTES_MAX {
         return Err(FaultKind::Invalid(format!("metadata would be larger than {METADATA_BYTES_MAX} bytes")));
     }
-    Ok(changes)
+    Ok(())
 }
 
-fn few(changes: usize, what: &str) -> Result<(), FaultKind> {
+pub(super) fn few(changes: usize, what: &str) -> Result<(), FaultKind> {
     if changes > CHANGES_MAX {
         return Err(FaultKind::Invalid(format!("it makes more than {CHANGES_MAX} changes to {what}")));
     }
     Ok(())
 }
 
-fn messages_back(change: pre::MessagesChange, now: &[Message]) -> Result<Vec<Message>, FaultKind> {
-    let messages = match change {
-        pre::MessagesChange::All(messages) => messages.into_iter().map(message_back).collect::<Result<Vec<_>, _>>(),
-        pre::MessagesChange::Edits(edits) if edits.len().saturating_mul(now.len() + edits.len()) > EDIT_WORK_MAX => {
+/// A message of the conversation, and what of it the hook was shown and may write. What the hook put there itself it knows whole.
+struct Item {
+    message: Message,
+    shown: Channels,
+    may: Channels,
+}
+
+/// Messages for those in a part of the conversation: the part that the hook was shown, within which its indices count.
+fn messages_back(change: pre::MessagesChange, now: &[Message], scope: &Scope) -> Result<(Range<usize>, Vec<Message>), FaultKind> {
+    let (window, last) = scope.reads.window(now);
+    let newest = scope.writes.window(now).1;
+    let item =
+        |at: usize| Item { message: now[at].clone(), shown: scope.reads.of_message(at, last), may: scope.writes.of_message(at, newest) };
+    let items = match change {
+        pre::MessagesChange::All(messages) if scope.reads.of_messages_whole() && scope.writes.all_messages() => {
+            messages.into_iter().map(message_back).collect::<Result<_, _>>().map_err(FaultKind::Invalid)?
+        }
+        pre::MessagesChange::All(messages) => all_back(messages, window.clone().map(item).collect(), scope)?,
+        pre::MessagesChange::Edits(edits) if edits.len().saturating_mul(window.len() + edits.len()) > EDIT_WORK_MAX => {
             return Err(FaultKind::Invalid("it makes too many edits; hand over all messages instead".into()));
         }
-        pre::MessagesChange::Edits(edits) => edits.into_iter().try_fold(now.to_vec(), apply_edit),
+        pre::MessagesChange::Edits(edits) => {
+            let items = edits.into_iter().try_fold(window.clone().map(item).collect(), |items, edit| apply_edit(items, edit, scope))?;
+            items.into_iter().map(|item: Item| item.message).collect()
+        }
     };
-    match messages.map_err(FaultKind::Invalid)? {
-        empty if empty.is_empty() => Err(FaultKind::Invalid("it left no message".into())),
-        messages => Ok(messages),
+    if now.len() - window.len() + items.len() == 0 {
+        return Err(FaultKind::Invalid("it left no message".into()));
+    }
+    Ok((window, items))
+}
+
+/// All messages anew by a hook that was shown only a part of each, or may write only that: each stands for the one at its place.
+fn all_back(messages: Vec<wit::Message>, now: Vec<Item>, scope: &Scope) -> Result<Vec<Message>, FaultKind> {
+    if messages.len() != now.len() {
+        scope.may(scope.writes.all_messages(), "changes how many messages there are", "messages")?;
+        let why = "it hands over another number of messages than it was shown parts of; hand over edits instead";
+        return Err(FaultKind::Invalid(why.into()));
+    }
+    now.iter().zip(messages).map(|(item, message)| item.merged(message, scope)).collect()
+}
+
+impl Item {
+    fn merged(&self, returned: wit::Message, scope: &Scope) -> Result<Message, FaultKind> {
+        merged(&self.message, returned, (self.shown, self.may), "messages", scope)
     }
 }
 
-fn apply_edit(mut messages: Vec<Message>, edit: pre::Edit) -> Result<Vec<Message>, String> {
-    let outside = |at: u32, len: usize| format!("an edit names message {at} of {len}");
-    let len = messages.len();
+fn apply_edit(mut items: Vec<Item>, edit: pre::Edit, scope: &Scope) -> Result<Vec<Item>, FaultKind> {
+    let len = items.len();
+    let outside = |at: u32| FaultKind::Invalid(format!("an edit names message {at} of {len}"));
+    let may = |what: &str| scope.may(scope.writes.all_messages(), what, "messages");
     match edit {
         pre::Edit::Replace(pre::Placed { index: at, message }) => {
-            *messages.get_mut(at as usize).ok_or_else(|| outside(at, len))? = message_back(message)?;
+            let item = items.get_mut(at as usize).ok_or_else(|| outside(at))?;
+            item.message = item.merged(message, scope)?;
         }
         pre::Edit::Insert(pre::Placed { index, message }) if index as usize <= len => {
-            messages.insert(index as usize, message_back(message)?);
+            may("puts in a message")?;
+            let message = message_back(message).map_err(FaultKind::Invalid)?;
+            items.insert(index as usize, Item { message, shown: Channels::ALL, may: Channels::ALL });
         }
-        pre::Edit::Remove(at) if (at as usize) < len => drop(messages.remove(at as usize)),
-        pre::Edit::Insert(pre::Placed { index: at, .. }) | pre::Edit::Remove(at) => return Err(outside(at, len)),
+        pre::Edit::Remove(at) if (at as usize) < len => {
+            may("takes a message away")?;
+            drop(items.remove(at as usize));
+        }
+        pre::Edit::Insert(pre::Placed { index: at, .. }) | pre::Edit::Remove(at) => return Err(outside(at)),
     }
-    Ok(messages)
+    Ok(items)
 }
 
 /// Checks a post-hook's outcome and applies it.
@@ -162,8 +220,11 @@ pub(super) fn settle_post(
     exchange: &mut Exchange,
     completion: &mut Completion,
     log: &Log,
+    scope: &Scope,
 ) -> Result<PostOutcome, FaultKind> {
-    match outcome.map_err(reported)? {
+    let outcome = outcome.map_err(reported)?;
+    scope.check_post(&outcome)?;
+    match outcome {
         post::Outcome::Reject(rejection) => Ok(PostOutcome::Reject(rejection_back(rejection, log))),
         post::Outcome::Keep(metadata) => {
             apply_metadata(metadata_back(metadata, &exchange.metadata)?, &mut exchange.metadata);
@@ -175,13 +236,12 @@ pub(super) fn settle_post(
             for post::Replaced { choice: index, message } in replacement.messages {
                 let at = completion.choices.iter().position(|choice| choice.index == index);
                 let at = at.ok_or_else(|| FaultKind::Invalid(format!("it replaces choice {index}, which is not there")))?;
-                replaced.push((at, answer_back(message)?));
+                assistant(&message)?;
+                let masks = (scope.reads.reply, scope.writes.reply);
+                replaced.push((at, joined(merged(&completion.choices[at].message, message, masks, "reply", scope)?)));
             }
             for (at, message) in replaced {
-                let choice = &mut completion.choices[at];
-                choice.message = message;
-                // They spell out the text that was just replaced.
-                choice.extra.retain(|(name, _)| name != "logprobs");
+                completion.choices[at].replace(message);
             }
             apply_metadata(metadata, &mut exchange.metadata);
             Ok(PostOutcome::Replaced)
@@ -191,23 +251,31 @@ pub(super) fn settle_post(
 
 /// A message that stands for the model's answer.
 fn answer_back(message: wit::Message) -> Result<Message, FaultKind> {
-    if message.role != "assistant" {
-        return Err(FaultKind::Invalid(format!("an answer's role must be `assistant`, not `{}`", message.role)));
-    }
-    let mut message = message_back(message).map_err(FaultKind::Invalid)?;
-    // Clients know an answer's content as one string, and a hook may have put a part of its own behind the model's.
+    assistant(&message)?;
+    message_back(message).map(joined).map_err(FaultKind::Invalid)
+}
+
+/// Clients know an answer's content as one string, and a hook may have put a part of its own behind the model's.
+fn joined(mut message: Message) -> Message {
     if let Content::Parts(parts) = &message.content
         && let Some(text) = parts.iter().map(plain_text).collect::<Option<String>>()
     {
         message.content = Content::Text(text);
     }
-    Ok(message)
+    message
 }
 
 fn plain_text(part: &Part) -> Option<&str> {
     match part {
         Part::Text { text, extra } if extra.is_empty() => Some(text),
         _ => None,
+    }
+}
+
+fn assistant(message: &wit::Message) -> Result<(), FaultKind> {
+    match &*message.role {
+        "assistant" => Ok(()),
+        role => Err(FaultKind::Invalid(format!("an answer's role must be `assistant`, not `{role}`"))),
     }
 }
 

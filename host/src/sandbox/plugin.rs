@@ -11,9 +11,11 @@ use super::exports::Exports;
 use super::models::{ModelInfo, Models};
 use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
+use super::scope::Scope;
 use super::settings::{Book, told};
 use super::shapes::{Reply, Request};
 use super::store::State;
+use super::targets::Targets;
 use super::{Fault, FaultKind, Hook, PluginConfig};
 use crate::chat::{Completion, Exchange};
 
@@ -31,6 +33,8 @@ pub struct Plugin {
     pub(super) wanted: Vec<Capability>,
     /// What its parts may hand each other, which bounds its limits.
     pub(super) copies: Copies,
+    /// What its hooks are handed and may change.
+    pub(super) scope: Arc<Scope>,
     /// What the operator decided when it was linked.
     pub(super) own: PluginConfig,
 }
@@ -54,14 +58,15 @@ impl Plugin {
 
     /// The hooks it exports, in words of the pipeline.
     pub fn hooks(&self) -> Vec<&'static str> {
-        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).collect()
+        let of_handler = self.exports.handler.iter().flat_map(|_| [Hook::Pre.word(), Hook::Post.word()]);
+        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).chain(of_handler).collect()
     }
 
     /// Whether it exports that hook.
     pub fn has(&self, hook: Hook) -> bool {
         match hook {
-            Hook::Pre => self.exports.pre_hook.is_some(),
-            Hook::Post => self.exports.post_hook.is_some(),
+            Hook::Pre => self.exports.pre_hook.is_some() || self.exports.handler.is_some(),
+            Hook::Post => self.exports.post_hook.is_some() || self.exports.handler.is_some(),
             Hook::Stream => self.exports.stream_hook.is_some(),
             Hook::Answer | Hook::Models => self.exports.model.is_some(),
             Hook::Done => self.exports.done_hook.is_some(),
@@ -105,24 +110,27 @@ impl Plugin {
         }
     }
 
-    /// Runs the pre-hook on the exchange and applies what it decided. `model` is the pipeline's, for an exchange without one of its own.
+    /// Runs the pre-hook on the exchange and applies what it decided. `targets` are the pipeline's, among which it may choose.
     /// The exchange comes back; after a fault it is unchanged.
-    pub async fn pre_hook(&self, mut exchange: Exchange, model: &str) -> (Exchange, Result<PreOutcome, Fault>) {
+    pub async fn pre_hook(&self, mut exchange: Exchange, targets: impl Into<Targets>) -> (Exchange, Result<PreOutcome, Fault>) {
+        if self.exports.handler.is_some() {
+            return self.pre_handler(exchange).await;
+        }
         let call = self.callee.call(Hook::Pre, &exchange);
         let Some(hook) = self.exports.pre_hook else { return (exchange, Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
             Err(fault) => return (exchange, Err(fault)),
         };
-        let exports = self.exports.clone();
-        let (bytes, model) = (Request::bytes(&exchange), Box::<str>::from(model));
+        let (exports, scope, targets) = (self.exports.clone(), self.scope.clone(), targets.into());
+        let bytes = Request::bytes(&exchange, &scope.reads);
         // Boxed where it is made: it is thousands of bytes, which each function that takes it by value would copy.
         let work = Box::pin(async move {
             let ran = {
-                let request = Request::of(&exchange, &model);
+                let request = Request::of(&exchange, targets.model(&exchange), &scope.reads);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&request,)).await).await
             };
-            let checked = ran.check(|outcome, log| settle_pre(outcome, &mut exchange, log));
+            let checked = ran.check(|outcome, log| settle_pre(outcome, &mut exchange, log, &scope, &targets));
             (exchange, checked)
         });
         call.settle(bytes, work).await
@@ -134,20 +142,23 @@ impl Plugin {
         mut exchange: Exchange,
         mut completion: Completion,
     ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
+        if self.exports.handler.is_some() {
+            return self.post_handler(exchange, completion).await;
+        }
         let call = self.callee.call(Hook::Post, &exchange);
         let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
             Err(fault) => return ((exchange, completion), Err(fault)),
         };
-        let exports = self.exports.clone();
-        let bytes = Reply::bytes(&exchange, &completion);
+        let (exports, scope) = (self.exports.clone(), self.scope.clone());
+        let bytes = Reply::bytes(&exchange, &completion, &scope.reads);
         let work = Box::pin(async move {
             let ran = {
-                let reply = Reply::of(&exchange, &completion);
+                let reply = Reply::of(&exchange, &completion, &scope.reads);
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&reply,)).await).await
             };
-            let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log));
+            let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log, &scope));
             ((exchange, completion), checked)
         });
         call.settle(bytes, work).await

@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, CallHookHandler, Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::Limits;
 use super::env::CallEnv;
 use super::limiter::{Budget, Limiter};
 use super::ticker::TURN_MIN;
 use super::wasi;
+use super::wasi_http::WasiHttp;
 
 /// Operators of one turn: some hundred microseconds. A single operator that costs more, as to fill a memory does, is begun in a turn of its own.
 const FUEL_PER_TURN: u64 = 500_000;
@@ -26,6 +28,7 @@ pub(super) struct State {
     /// Made when the guest first asks for something of WASI, which most hooks never do.
     wasi: Option<WasiCtx>,
     table: ResourceTable,
+    http: WasiHttp,
     pub(super) limiter: Limiter,
     pub(super) env: Arc<CallEnv>,
 }
@@ -36,7 +39,7 @@ pub(super) fn store(engine: &Engine, budget: &Arc<Budget>, env: Arc<CallEnv>) ->
     table.set_max_capacity(HANDLES_MAX);
     let limits = env.limits;
     let limiter = Limiter::new(limits.memory, limits.table_elements, budget.clone());
-    let mut store = Store::new(engine, State { wasi: None, table, limiter, env });
+    let mut store = Store::new(engine, State { wasi: None, table, http: WasiHttp::new(), limiter, env });
     store.limiter(|state| &mut state.limiter);
     store.call_hook_async(HostcallWatch { hostcall_bytes: limits.hostcall_bytes, output: limits.output });
     store.set_max_component_handles(HANDLES_MAX);
@@ -62,6 +65,12 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let Self { wasi, table, env, .. } = self;
         WasiCtxView { ctx: wasi.get_or_insert_with(|| wasi::context(env)), table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
     }
 }
 

@@ -21,6 +21,7 @@ use super::env::CallEnv;
 use super::limiter::Budget;
 use super::outcome::{metadata_back, rejection_back, reported};
 use super::plugin::Plugin;
+use super::scope::{Data, Scope};
 use super::store::{State, refill, store};
 use super::{Exhausted, Fault, FaultKind, Hook, Rejection};
 use crate::chat::{Delta, Exchange, Metadata};
@@ -144,7 +145,7 @@ impl Plugin {
         let Place { env, shares, memory } = place;
         let Some(indices) = self.exports.stream_hook.clone() else { return Err(env.fault(FaultKind::NoHook)) };
         let span = plugin_span(&env.plugin, &env.version, env.hook.word());
-        let opening = opening(exchange, model);
+        let opening = opening(exchange, model, &self.scope.reads);
         let bytes = opening.metadata.iter().map(|field| field.name.len() + field.value.len()).sum();
         let (exports, shared, of, inside) = (self.exports.clone(), self.callee.shared.clone(), env.clone(), span.clone());
         let work = async move {
@@ -158,7 +159,7 @@ impl Plugin {
                 let mode = guest.call_open(&mut store, &opening).await?;
                 Ok((guest, mode))
             };
-            let opened = of.clocks.bound(open.instrument(inside)).await;
+            let opened = of.bound(open.instrument(inside)).await;
             let (opened, fuel) = judged(opened, &store, &of.limits);
             let (guest, said) = match opened {
                 Ok((guest, mode)) => (Some(guest), mode.map_err(reported)),
@@ -210,19 +211,19 @@ impl StreamHook {
         alive.book.take_in(&mut deltas);
         // Nobody waits for a hook that observes, so it may not hold up the thread of a connection either.
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { deltas.iter().map(Delta::bytes).sum() };
-        let (env, inside) = (self.env.clone(), self.span.clone());
+        let (env, inside, scope) = (self.env.clone(), self.span.clone(), self.plugin.scope.clone());
         let deltas = Arc::new(deltas);
         let given = deltas.clone();
         let work = async move {
             let shown = shown(&given);
             let pushed = match refill(&mut alive.store, &env.limits) {
-                Ok(()) => env.clocks.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
+                Ok(()) => env.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
             };
             drop(shown);
             let (pushed, fuel) = judged(pushed, &alive.store, &env.limits);
             let begun = Instant::now();
-            let said = pushed.and_then(|step| settle(step.map_err(reported)?, &given, &mut alive.book, &env));
+            let said = pushed.and_then(|step| settle(step.map_err(reported)?, &given, &mut alive.book, &env, &scope));
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
         let step = self.turn(bytes, Step::word, work).await;
@@ -236,6 +237,7 @@ impl StreamHook {
     pub async fn close(mut self, ending: Ending) -> Result<(Step, Metadata), Fault> {
         let Some(mut alive) = self.alive.take() else { return Err(self.gone()) };
         let (env, inside, now) = (self.env.clone(), self.span.clone(), self.metadata.clone());
+        let scope = self.plugin.scope.clone();
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { 0 };
         let work = async move {
             let why = match ending {
@@ -243,15 +245,16 @@ impl StreamHook {
                 Ending::Broken => stream_hook::Ending::Broken,
             };
             let closed = match refill(&mut alive.store, &env.limits) {
-                Ok(()) => env.clocks.bound(alive.guest.call_close(&mut alive.store, why).instrument(inside)).await,
+                Ok(()) => env.bound(alive.guest.call_close(&mut alive.store, why).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
             };
             let (closed, fuel) = judged(closed, &alive.store, &env.limits);
             let begun = Instant::now();
             let said = closed.and_then(|farewell| {
                 let stream_hook::Farewell { step, metadata } = farewell.map_err(reported)?;
+                scope.check_metadata(&metadata)?;
                 let metadata: Changes = metadata_back(metadata, &now)?;
-                let step = match settle(step, &[], &mut alive.book, &env)? {
+                let step = match settle(step, &[], &mut alive.book, &env, &scope)? {
                     Step::Keep => Step::Emit(Vec::new()),
                     step => step,
                 };
@@ -350,7 +353,8 @@ impl Step {
 }
 
 /// Checks what the hook said to `deltas`.
-fn settle(step: stream_hook::Step, deltas: &[Delta], book: &mut Book, env: &CallEnv) -> Result<Step, FaultKind> {
+fn settle(step: stream_hook::Step, deltas: &[Delta], book: &mut Book, env: &CallEnv, scope: &Scope) -> Result<Step, FaultKind> {
+    scope.check_step(&step)?;
     match step {
         stream_hook::Step::Keep => book.keep(deltas).map(|()| Step::Keep).map_err(FaultKind::Invalid),
         stream_hook::Step::Emit(list) => book.give_back(list).map(Step::Emit).map_err(FaultKind::Invalid),
@@ -358,7 +362,7 @@ fn settle(step: stream_hook::Step, deltas: &[Delta], book: &mut Book, env: &Call
     }
 }
 
-fn opening(exchange: &Exchange, model: &str) -> Opening {
+fn opening(exchange: &Exchange, model: &str, reads: &Data) -> Opening {
     let context = wit::Context {
         request_id: exchange.id.to_string(),
         pipeline: exchange.pipeline.to_string(),
@@ -368,5 +372,9 @@ fn opening(exchange: &Exchange, model: &str) -> Opening {
         deadline_ms: u32::try_from(exchange.deadline.remaining().as_millis()).unwrap_or(u32::MAX),
     };
     let field = |(name, value): (&String, &crate::chat::Json)| wit::Field { name: name.clone(), value: value.get().to_owned() };
-    Opening { context, model: model.to_owned(), metadata: exchange.metadata.iter().map(field).collect() }
+    Opening {
+        context,
+        model: model.to_owned(),
+        metadata: exchange.metadata.iter().filter(|(name, _)| reads.metadata.has(name)).map(field).collect(),
+    }
 }

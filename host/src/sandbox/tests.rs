@@ -6,6 +6,7 @@ mod advisories;
 mod altered;
 mod contract;
 mod guest;
+mod least;
 mod pause;
 mod ports;
 
@@ -124,7 +125,7 @@ fn granted() -> PluginConfig {
     config(&[("pause", json!({"ms": 60_000}))])
 }
 
-fn exchange() -> Exchange {
+pub(super) fn exchange() -> Exchange {
     Exchange {
         id: "request-1".into(),
         caller: None,
@@ -132,6 +133,7 @@ fn exchange() -> Exchange {
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(600)),
         stream: false,
+        target: None,
         model: None,
         messages: vec![Message::text("user", "hello")],
         params: Vec::new(),

@@ -10,8 +10,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::bindings::log::Level;
 use super::env::CallEnv;
 
-/// Every interface that is linked, without its version: all of WASI 0.2's that `wasmtime_wasi::p2` has.
-const INTERFACES: [&str; 27] = [
+/// Every interface that is linked, without its version: all of WASI 0.2's that `wasmtime_wasi::p2` has, and the types
+/// of requests and answers, which hooks in the style of the web import. Who sends requests needs a grant for that.
+const INTERFACES: [&str; 28] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -26,6 +27,7 @@ const INTERFACES: [&str; 27] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_interface_is_linked_by_its_whole_name_in_any_compatible_version() {
-        for linked in ["wasi:io/streams@0.2.0", "wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.12"] {
+        for linked in ["wasi:http/types@0.2.10", "wasi:io/streams@0.2.0", "wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.12"] {
             assert!(is_linked(linked), "{linked}");
         }
         for unknown in [

@@ -27,6 +27,7 @@ pub async fn run(
             Ok(plugin) => plugin.stream_hook_on_whole(exchange, completion).await,
             Err(fault) => ((exchange, completion), Err(fault)),
         };
+        exchange.account.metadata(&exchange.metadata);
         match outcome {
             Ok(PostOutcome::Keep) => {}
             Ok(PostOutcome::Replaced) => changed = true,

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{Error, HookStage, settle};
 use crate::chat::{Exchange, FrameStream, ReplyStream};
-use crate::sandbox::{Hook, Plugin, Plugins, StreamMode, StreamPlace};
+use crate::sandbox::{DoneQueue, Hook, Plugin, Plugins, StreamMode, StreamPlace};
 use crate::telemetry::Metrics;
 use stage::Stage;
 
@@ -56,8 +56,9 @@ pub async fn run(
     model: &str,
     mut reply: ReplyStream,
     metrics: &Arc<Metrics>,
+    done: &Arc<DoneQueue>,
 ) -> Result<(Exchange, ReplyStream), Error> {
-    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), &exchange));
+    let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), done.clone(), &exchange));
     let mut hooks = false;
     for (plugin, place) in places.0 {
         match plugin.open_stream(place, &exchange, model).await {

@@ -1,21 +1,22 @@
 //! Stage pre_hook: plugins in order, each on what the one before it left.
 //! A hook that answers in place of the model ends the stage.
 
-use super::{Error, Flow, HookStage, settle};
+use super::{Error, Flow, HookStage, LlmStage, settle};
 use crate::chat::Exchange;
 use crate::llm::completion_of;
-use crate::sandbox::{Hook, Plugins, PreOutcome};
+use crate::sandbox::{Hook, Plugins, PreOutcome, Targets};
 use crate::telemetry::Metrics;
 
-/// Runs the stage. `model` is the pipeline's choice, which a hook may change.
+/// Runs the stage. `llm` is whom the pipeline would ask, among which a hook may choose.
 ///
 /// # Errors
 /// A plugin's rejection, or its fault under `on_failure = "reject"`.
-pub async fn run(stage: &HookStage, plugins: &Plugins, model: &str, mut exchange: Exchange, metrics: &Metrics) -> Result<Flow, Error> {
+pub async fn run(stage: &HookStage, plugins: &Plugins, llm: &LlmStage, mut exchange: Exchange, metrics: &Metrics) -> Result<Flow, Error> {
+    let targets = Targets::of(llm.targets.iter().map(|target| (&*target.provider, &*target.model)));
     for name in &stage.plugins {
         let outcome;
         (exchange, outcome) = match plugins.get(name, Hook::Pre) {
-            Ok(plugin) => plugin.pre_hook(exchange, model).await,
+            Ok(plugin) => plugin.pre_hook(exchange, targets.clone()).await,
             Err(fault) => (exchange, Err(fault)),
         };
         exchange.account.metadata(&exchange.metadata);

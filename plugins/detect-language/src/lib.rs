@@ -1,11 +1,12 @@
 //! A pre-hook that says which language the user writes: `metadata.language`, an ISO 639-1 code or `und`, and
 //! `metadata.language_confidence`, from 0 to 1. Refuses languages outside a configured list. Text whose language cannot be told
-//! passes, because a guard that refuses every "ok" would be switched off. The conversation itself is never changed.
+//! passes, because a guard that refuses every "ok" would be switched off. Reads the text of the user's newest message and nothing else, and never
+//! changes the conversation.
 
 mod language;
 mod prose;
 
-use cofferdam_guest::{Changes, HookError, Message, Plugin, PreOutcome, Rejection, Request, config, export};
+use cofferdam_guest::{Changes, HookError, Plugin, PreOutcome, Rejection, Request, config, export};
 use language::Language;
 use serde::Deserialize;
 
@@ -13,6 +14,8 @@ struct DetectLanguage;
 
 impl Plugin for DetectLanguage {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["last-user-message.text"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["metadata.language", "metadata.language_confidence", "reject"]);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         let config = config::read::<Config>()?;
@@ -61,14 +64,10 @@ impl Config {
     }
 }
 
-/// The language of the last user message or, if that one is too short to tell, of all user messages.
+/// The language of the last user message.
 fn detect(request: &Request, min_confidence: f64) -> Option<(Language, f64)> {
-    let messages: Vec<&Message> = request.messages.iter().filter(|message| message.role == "user").collect();
-    let sure = |text: &str| Language::detect(&prose::of(text)).filter(|(_, confidence)| *confidence >= min_confidence);
-    let last = sure(&messages.last()?.text());
-    last.or_else(|| {
-        (messages.len() > 1).then(|| messages.iter().map(|message| message.text() + "\n").collect::<String>()).and_then(|all| sure(&all))
-    })
+    let (_, message) = request.last_user()?;
+    Language::detect(&prose::of(&message.text())).filter(|(_, confidence)| *confidence >= min_confidence)
 }
 
 fn refusal(language: Language, allowed: &[Language]) -> Rejection {

@@ -10,6 +10,8 @@ struct RateLimit;
 
 impl Plugin for RateLimit {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&[]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["reject"]);
 
     fn on_request(_request: Request) -> Result<PreOutcome, HookError> {
         let settings = config::read::<Settings>()?;

@@ -3,12 +3,7 @@
 //! them anew. Never touches tool calls and usage: what a program reads must not change its meaning.
 
 mod along;
-mod card;
-mod context;
-mod email;
 mod json;
-mod number;
-mod phone;
 mod redact;
 
 use cofferdam_guest::{
@@ -26,6 +21,8 @@ struct RedactPii {
 
 impl Plugin for RedactPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["reply"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["reply"]);
 
     fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
         let kinds = config::read::<Config>()?.kinds()?;

@@ -1,22 +1,9 @@
-//! Puts the scanners together: finds spans of personal data in a text and replaces each with a word for its kind.
-//! Text outside of the spans is never changed.
+//! Finds spans of personal data in a text and replaces each with a word for its kind. Text outside of the spans is never changed.
 
 use std::ops::Range;
 
-use crate::{card, email, number, phone};
-
-/// What to look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kinds {
-    pub(crate) email: bool,
-    pub(crate) phone: bool,
-    pub(crate) card: bool,
-}
-
-impl Kinds {
-    pub(crate) const ALL: Self = Self { email: true, phone: true, card: true };
-    pub(crate) const NONE: Self = Self { email: false, phone: false, card: false };
-}
+pub(crate) use personal_data::Kinds;
+use personal_data::{Kind, find};
 
 /// The text without personal data; none if there is nothing to redact.
 pub(crate) fn redact(text: &str, kinds: Kinds) -> Option<String> {
@@ -39,43 +26,10 @@ pub(crate) fn without(text: &str, part: Range<usize>, spans: &[(Range<usize>, &'
 
 /// Where there is personal data, in order, with the word for it.
 pub(crate) fn spans(text: &str, kinds: Kinds) -> Vec<(Range<usize>, &'static str)> {
-    let mut spans = Vec::new();
-    if kinds.email {
-        spans.extend(email::find(text).into_iter().map(|span| (span, "[redacted e-mail]")));
-    }
-    if kinds.phone || kinds.card {
-        let emails = spans.len();
-        let mut email = 0;
-        for run in number::runs(text) {
-            while email < emails && spans[email].0.end <= run.start() {
-                email += 1;
-            }
-            let overlaps = email < emails && spans[email].0.start < run.end();
-            if !overlaps && !run.is_iban() {
-                find_numbers(&run, kinds, &mut spans);
-            }
-        }
-    }
-    spans.sort_by_key(|(span, _)| span.start);
-    spans
-}
-
-/// Cards come first: sixteen digits are never a phone number, but four of them may end one.
-fn find_numbers(run: &number::Run<'_>, kinds: Kinds, spans: &mut Vec<(Range<usize>, &'static str)>) {
-    let mut at = 0;
-    while at < run.len() {
-        if let Some(end) = card::end(run, at) {
-            if kinds.card {
-                spans.push((run.span(at, end), "[redacted card]"));
-            }
-            at = end;
-        } else if kinds.phone
-            && let Some(end) = phone::end(run, at)
-        {
-            spans.push((run.span(at, end), "[redacted phone]"));
-            at = end;
-        } else {
-            at += 1;
-        }
-    }
+    let word = |kind| match kind {
+        Kind::Email => "[redacted e-mail]",
+        Kind::Phone => "[redacted phone]",
+        Kind::Card => "[redacted card]",
+    };
+    find(text, kinds).into_iter().map(|(span, kind)| (span, word(kind))).collect()
 }

@@ -16,6 +16,8 @@ const KEY: &str = "response_cache_key";
 
 impl Plugin for ResponseCache {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["messages", "params", "metadata", "reply"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["respond", "metadata.response_cache_key"]);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         let key = key(&request);

@@ -11,6 +11,8 @@ struct Webhook;
 
 impl Plugin for Webhook {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
+    const READS: Option<&'static [&'static str]> = Some(&["last-user-message.text"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["metadata", "reject"]);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         let config = config::read::<Config>()?;

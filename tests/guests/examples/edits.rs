@@ -28,6 +28,9 @@ impl Plugin for Edits {
             "model" => changes.model("other-model"),
             "params" => changes.param("temperature", 0.25).remove_param("top_p"),
             "metadata" => changes.metadata("seen", "a \"quoted\" word").metadata("count", 3).remove_metadata("old"),
+            "image" => changes.replace(index, Message::user("looked at")),
+            "answer" => return Ok(Message::assistant("answered").into()),
+            target if target.starts_with("target ") => changes.target(&target["target ".len()..]),
             other => return Err(format!("no such edit: {other}").into()),
         };
         Ok(changes.into())

@@ -9,7 +9,7 @@ struct HttpInDescribe;
 impl Guest for HttpInDescribe {
     fn describe() -> Description {
         let summary = format!("{:?}", http::get("https://api.example.com").send());
-        Description { name: "http-in-describe".to_owned(), version: "1".to_owned(), summary, settings: None }
+        Description { name: "http-in-describe".to_owned(), version: "1".to_owned(), summary, settings: None, reads: None, writes: None }
     }
 }
 

@@ -10,7 +10,7 @@ impl Guest for KeeperInDescribe {
     fn describe() -> Description {
         metrics::count("in_describe", 1.0, &[]);
         let summary = format!("{:?}", kv::plugin().increment("loads", 1, Write::new()));
-        Description { name: "keeper-in-describe".into(), version: "1".into(), summary, settings: None }
+        Description { name: "keeper-in-describe".into(), version: "1".into(), summary, settings: None, reads: None, writes: None }
     }
 }
 

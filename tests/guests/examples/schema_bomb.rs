@@ -11,7 +11,14 @@ impl Guest for SchemaBomb {
             |next: usize| format!(r##""d{}": {{"allOf": [{{"$ref": "#/$defs/d{next}"}}, {{"$ref": "#/$defs/d{next}"}}]}}"##, next - 1);
         let steps: Vec<String> = (1..=60).map(twice).collect();
         let schema = format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{}, "d60": {{"type": "object"}}}}}}"##, steps.join(", "));
-        Description { name: "schema-bomb".into(), version: "1".into(), summary: String::new(), settings: Some(schema) }
+        Description {
+            name: "schema-bomb".into(),
+            version: "1".into(),
+            summary: String::new(),
+            settings: Some(schema),
+            reads: None,
+            writes: None,
+        }
     }
 }
 

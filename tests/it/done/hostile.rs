@@ -118,5 +118,5 @@ async fn a_done_hook_that_never_ends_keeps_no_server_from_stopping_and_the_log_s
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
     let output = server.output();
-    assert!(output.contains("calls of done-hooks did not end within `drain_time` and are cut"), "{output}");
+    assert!(output.contains("calls of hooks that no client waits for did not end within `drain_time` and are cut"), "{output}");
 }

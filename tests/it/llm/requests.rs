@@ -129,7 +129,7 @@ fn a_base_url_that_is_none_is_refused_at_once_and_a_fine_one_loads_nothing() {
     // Without a runtime: nothing is connected, read or spawned.
     let llm =
         Llm::new(Config::default(), Arc::new(|_| Err(cofferdam::llm::MissingSecret::NotSet)), Arc::new(())).expect("the defaults are fine");
-    assert_eq!(llm.names(), ["anthropic", "builtin", "gemini", "openai"]);
+    assert_eq!(llm.names(), ["anthropic", "builtin", "gemini", "openai", "plugin"]);
     assert!(llm.knows("openai") && !llm.knows("other"));
 }
 

@@ -250,6 +250,6 @@ async fn nobody_is_asked_while_a_plugin_says_who_it_is() {
     let world = public();
     let sandbox = Sandbox::open("http_in_describe", &world, Some(granted()), patient()).await;
     let summary = sandbox.registry.status()[0].summary.clone().expect("live");
-    assert!(summary.contains("Unavailable"), "{summary}");
+    assert!(summary.contains("Denied") && summary.contains("`describe` may not use `http`; use it in a hook"), "{summary}");
     assert_eq!(world.connections(), Vec::<String>::new());
 }

@@ -75,7 +75,12 @@ async fn a_webhook_lets_pass_and_refuses_and_its_token_is_in_nothing_that_anybod
     let denied = client.chat("q", &ask.replace("127.0.0.1", "localhost"), json!({})).await.ok().content();
     assert!(denied.contains("Denied(") && denied.contains("grants.http.secrets.WEBHOOK_TOKEN"), "{denied}");
     server.wait_for_log("a request was not sent: the secret `WEBHOOK_TOKEN` is not for `localhost`");
-    assert!(client.get("/metrics").await.text().contains("cofferdam_plugin_call_wait_seconds_count{plugin=\"webhook\""));
+    let metrics = client.get("/metrics").await.text();
+    assert!(metrics.contains("cofferdam_plugin_call_wait_seconds_count{plugin=\"webhook\""));
+    for (plugin, outcome, count) in [("webhook", "ok", 3), ("http-asker", "ok", 1), ("http-asker", "denied", 1)] {
+        let line = format!("cofferdam_plugin_host_calls_total{{plugin=\"{plugin}\",capability=\"http\",outcome=\"{outcome}\"}} {count}");
+        assert!(metrics.contains(&line), "no line {line} in {metrics}");
+    }
     server.terminate();
     assert!(!server.output().contains(TOKEN), "the token is in what the server wrote");
 }

@@ -86,3 +86,39 @@ async fn all_calls_of_one_reply_together_have_a_limit() {
     let answer = asked(&server).await.answer().await;
     assert_eq!(answer.refused(502), "plugin_reply_time_exhausted");
 }
+
+/// The reasons with which each choice ended.
+fn reasons(events: &[String]) -> Vec<(u64, String)> {
+    let chunks = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    let reason = |chunk: Value| Some((chunk["choices"][0]["index"].as_u64()?, chunk["choices"][0]["finish_reason"].as_str()?.to_owned()));
+    let mut all: Vec<(u64, String)> = chunks.filter_map(reason).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_a_hook_keeps_is_told_if_the_hook_is_skipped() {
+    let upstream = Upstream::start().await;
+    let server = server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
+    upstream.next(Script::streams(&["a", "b"]));
+    let events = told(&server).await;
+    assert_eq!((text_of(&events).as_str(), reasons(&events)), ("ab", vec![(0, "stop".to_owned())]), "it fails in close");
+    server.wait_for_log("kept an end");
+
+    let server = server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
+    let go = Signal::default();
+    let second = |delta: &Value, reason: Option<&str>| {
+        json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m",
+            "choices": [{"index": 1, "delta": delta, "finish_reason": reason}]})
+        .to_string()
+    };
+    let script = Script::stream().event(&delta("a")).event(&finish()).wait(&go);
+    upstream
+        .next(script.event(&second(&json!({"content": "boom"}), None)).event(&second(&json!({}), Some("length"))).event("[DONE]").end());
+    let mut stream = asked(&server).await;
+    let mut events = vec![stream.next().await.expect("framed").expect("an event")];
+    server.wait_for_log("kept an end");
+    go.fire();
+    events.extend(stream.all().await.expect("a stream"));
+    assert_eq!(reasons(&events), [(0, "stop".to_owned()), (1, "length".to_owned())], "it fails in push: {events:?}");
+}

@@ -91,6 +91,62 @@ async fn a_number_in_ten_pieces_leaves_neither_in_text_nor_in_reasoning_nor_in_a
     }
 }
 
+/// A provider may answer the request for a stream with a whole reply.
+#[tokio::test]
+async fn what_a_whole_reply_to_a_stream_request_says_is_looked_at_as_a_streams_pieces_are() {
+    let upstream = Upstream::start().await;
+    let server = redacting(&upstream).start();
+    let number = PIECES.concat();
+    for channel in ["content", "reasoning_content", "reasoning", "refusal"] {
+        let mut message = json!({"role": "assistant", "content": null, "refusal": null});
+        message[channel] = number.as_str().into();
+        let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+        let whole = json!({"id": "c", "object": "chat.completion", "created": 7, "model": "m", "choices": [choice]});
+        upstream.next(Script::json(200, &whole)).next(Script::json(200, &whole));
+        let events = told(&server).await;
+        let deltas: Vec<Value> = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+            .map(|chunk| chunk["choices"][0]["delta"].clone())
+            .collect();
+        let said: String = deltas
+            .iter()
+            .flat_map(|delta| ["content", "reasoning_content", "reasoning", "refusal"].map(|name| delta[name].as_str()))
+            .flatten()
+            .collect();
+        nothing_leaks(&said);
+        assert_eq!(said, format!("{REDACTED} and so on"), "{channel}: {events:?}");
+        assert_eq!(deltas.iter().filter(|delta| delta["role"] == "assistant").count(), 1, "{events:?}");
+        let events = responses(&server).await.all().await.expect("a stream");
+        let mut said = String::new();
+        for event in &events {
+            texts(&serde_json::from_str(event).expect("JSON"), &mut said);
+        }
+        nothing_leaks(&said);
+        assert!(said.contains(REDACTED), "{channel}: {events:?}");
+    }
+}
+
+/// Some servers write the model's reasoning under both of its names.
+#[tokio::test]
+async fn a_number_under_either_name_of_reasoning_leaves_under_none() {
+    let upstream = Upstream::start().await;
+    let server = redacting(&upstream).start();
+    let both = |text: &str| json!({"reasoning": text, "reasoning_content": text});
+    let only_one = |text: &str| json!({"reasoning": text, "reasoning_content": "-"});
+    for script in [whole(1, both), whole(1, only_one)] {
+        upstream.next(script);
+        let events = told(&server).await;
+        let said: String = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+            .map(|chunk| chunk["choices"][0]["delta"].to_string())
+            .collect();
+        nothing_leaks(&said);
+        assert!(said.contains("and so on"), "{events:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_number_in_pieces_of_a_calls_arguments_is_starred_by_a_hook_that_looks_at_them() {
     let upstream = Upstream::start().await;

@@ -209,6 +209,33 @@ fn frames_that_nobody_edited_leave_as_they_came_and_the_others_fit_between_them(
 }
 
 #[test]
+fn comments_that_go_out_first_take_neither_the_role_nor_the_usage_from_a_reply() {
+    let comments = [
+        vec![Frames::raw(Bytes::from_static(b": ping\n\n"))],
+        vec![
+            Frames::from_iter([Frame::raw(Bytes::from_static(b": reading\n\n"))]),
+            Frames::raw(Bytes::from_static(b": ping\n\n: pong\n\n")),
+        ],
+    ];
+    for comments in comments {
+        let mut writer = ChunkWriter::new(name(), true);
+        let said = Frames::from_iter([Frame::of(vec![piece(Piece::Text("a".into())), piece(Piece::Finish("stop".into()))])]);
+        let out: Vec<u8> = comments.into_iter().chain([said.ending()]).flat_map(|frames| writer.encode(frames)).collect();
+        let data = sse::events(&out).filter_map(|event| event.data).filter(|data| !sse::is_done(data));
+        let chunks: Vec<Value> = data.map(|data| serde_json::from_slice(&data).expect("JSON")).collect();
+        assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant", "{chunks:?}");
+        assert_eq!(
+            (chunks.len(), &chunks[3]),
+            (
+                4,
+                &json!({"id": "chatcmpl-ours", "object": "chat.completion.chunk", "created": 7,
+            "model": "asked", "choices": [], "usage": null})
+            )
+        );
+    }
+}
+
+#[test]
 fn a_call_and_its_first_arguments_are_one_chunk_if_they_are_one_frame() {
     let call = |index| piece(Piece::Call { index, id: "t".into(), name: "f".into(), extra: Vec::new() });
     let more = |index| piece(Piece::Arguments { index, text: "{}".into() });

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::Failure;
 use crate::llm::error::{BudgetRemedy, Error, Phase, PluginTrouble};
 use crate::llm::provider_error::{CONTENT_FILTER, MODEL_FAILED};
-use crate::llm::target::Target;
+use crate::llm::target::{Chain, Target};
 
 /// What follows from a failure.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,6 +155,18 @@ pub(super) fn order(weights: &[u32], targets: usize, rng: &mut Rng) -> Vec<usize
         order[position..=chosen.expect("the ticket is below the sum of the weights")].rotate_right(1);
     }
     order
+}
+
+/// The order in which targets are tried if a hook chose a provider: its target, the one of that model if there are several, and then the
+/// fallbacks in their order. None if there is no such target.
+pub(super) fn chosen_first(chain: Chain<'_>, provider: &str, model: Option<&str>) -> Vec<usize> {
+    let of = |model: Option<&str>| {
+        let fits = |target: &Target| target.provider == provider && model.is_none_or(|model| target.model == model);
+        chain.targets.iter().position(fits)
+    };
+    let Some(chosen) = of(model).or_else(|| of(None)) else { return Vec::new() };
+    let fallbacks = chain.weights.len().max(1)..chain.targets.len();
+    std::iter::once(chosen).chain(fallbacks.filter(|index| *index != chosen)).collect()
 }
 
 /// A random part of `most`, so that clients which failed together do not come back together.

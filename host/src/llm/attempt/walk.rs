@@ -71,8 +71,12 @@ impl Attempts {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The indices of the chain's targets in the order in which they are tried.
-    fn order(&self, chain: Chain<'_>) -> Vec<usize> {
+    /// The indices of the chain's targets in the order in which they are tried. A hook's choice stands in the place of the primary and its
+    /// equals; the fallbacks follow it. There are none if the chain has no such provider.
+    fn order(&self, chain: Chain<'_>, of: &Of<'_>) -> Vec<usize> {
+        if let Some(provider) = of.target {
+            return policy::chosen_first(chain, provider, of.chosen);
+        }
         match chain.weights.len() {
             // Without equals nothing is random: no request waits for the lock.
             0 | 1 => (0..chain.targets.len()).collect(),
@@ -89,6 +93,8 @@ pub(in crate::llm) struct Of<'a> {
     pub(in crate::llm) deadline: Deadline,
     /// Counts the tries that begin.
     pub(in crate::llm) tries: &'a Tries,
+    /// A hook's choice of provider, which is asked in the primary's place.
+    pub(in crate::llm) target: Option<&'a str>,
     /// A hook's choice of model.
     pub(in crate::llm) chosen: Option<&'a str>,
 }
@@ -132,7 +138,7 @@ struct Failed<'a> {
 
 impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
     pub(in crate::llm) fn new(backend: &'a B, attempts: &'a Attempts, request: &'a R, chain: Chain<'a>, of: Of<'a>) -> Self {
-        Self { backend, attempts, request, chain, of, order: attempts.order(chain) }
+        Self { backend, attempts, request, chain, of, order: attempts.order(chain, &of) }
     }
 
     /// # Errors
@@ -288,7 +294,8 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
             return failed.failure.error;
         }
         let soonest = self.skipped.into_iter().min_by_key(|(_, open)| open.until);
-        let Some((position, open)) = soonest else { return Error::UnknownProvider { provider: String::new() } };
+        let unknown = || Error::UnknownProvider { provider: self.walk.of.target.unwrap_or_default().to_owned() };
+        let Some((position, open)) = soonest else { return unknown() };
         let retry_after = open.until.saturating_duration_since(Instant::now()).max(RETRY_AFTER_MIN);
         let provider = self.walk.target(position).provider.clone();
         Error::CircuitOpen { provider, limited: open.cause == Cause::Limited, retry_after }
@@ -362,11 +369,15 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         Some(Start { position: failed.position, target: failed.target, model: failed.model, before: failed.before + 1, entry })
     }
 
-    /// The first try at a target. A hook's choice of model is for the equal that is tried first, and for no other target.
+    /// The first try at a target. A hook's choice of model is for the provider that it chose, or for the equal that is tried first, and for no
+    /// other target.
     fn first(&mut self, position: usize, permit: Permit<'a>) -> Start<'a> {
         let walk = self.walk;
         let target = walk.target(position);
-        let equal = walk.order[position] < walk.chain.weights.len().max(1);
+        let equal = match walk.of.target {
+            Some(_) => position == 0,
+            None => walk.order[position] < walk.chain.weights.len().max(1),
+        };
         let chosen = walk.of.chosen.filter(|_| equal && !self.chosen);
         self.chosen |= equal;
         Start { position, target, model: chosen.unwrap_or(&target.model), before: 0, entry: Entry::Now(permit) }

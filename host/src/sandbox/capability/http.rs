@@ -2,6 +2,7 @@
 //! of it, and how a guest asks. Nothing is allowed that a grant does not name, and a guest never holds a secret.
 
 pub(in crate::sandbox) mod budgets;
+pub(in crate::sandbox) mod fetch;
 mod outside;
 mod send;
 mod terms;

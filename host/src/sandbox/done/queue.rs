@@ -79,7 +79,7 @@ struct Pending(watch::Sender<usize>);
 
 impl Listener {
     pub fn of(plugin: &Arc<Plugin>, exchange: &Exchange) -> Self {
-        Self { plugin: plugin.clone(), http_calls: budgets::of(&plugin.callee.name, &exchange.kept) }
+        Self { plugin: plugin.clone(), http_calls: budgets::of(&plugin.callee.name, &exchange.client, &exchange.kept) }
     }
 
     fn name(&self) -> &str {
@@ -120,7 +120,7 @@ impl DoneQueue {
         self.kept.take(client, bytes).map(DoneRoom)
     }
 
-    /// Runs what makes a call ready, which nobody waits for and a drain does.
+    /// Runs what makes a call ready, or other last work of a plugin that no client waits for: a drain does.
     pub fn prepare(&self, work: impl Future<Output = ()> + Send + 'static) {
         let pending = Pending::begin(&self.pending);
         // A runtime that has ended drops it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasmtime::component::{ComponentType, Lower};
 
 use super::told::{self, Done};
+use crate::sandbox::scope::{Channels, Data};
 use crate::sandbox::shapes::{Context, Field, Message, Usage};
 
 #[derive(ComponentType, Lower)]
@@ -35,8 +36,10 @@ pub(in crate::sandbox) struct Timing {
 }
 
 impl<'a> Exchange<'a> {
-    /// `time` is what the call may take in all.
-    pub(super) fn of(done: &'a Done, time: Duration) -> Self {
+    /// What the hook reads of it. `time` is what the call may take in all.
+    pub(super) fn of(done: &'a Done, time: Duration, reads: &Data) -> Self {
+        let (window, last) = reads.window(&done.request);
+        let replies = done.replies.iter().filter(|_| reads.reply != Channels::NONE);
         let context = Context {
             request_id: &done.id,
             pipeline: &done.pipeline,
@@ -48,11 +51,11 @@ impl<'a> Exchange<'a> {
         let told::Timing { first_byte, total, started_at } = done.timing;
         Self {
             context,
-            request: done.request.iter().map(Message::of).collect(),
-            replies: done.replies.iter().map(Message::of).collect(),
+            request: window.map(|at| Message::shown(&done.request[at], reads.of_message(at, last))).collect(),
+            replies: replies.map(|reply| Message::shown(reply, reads.reply)).collect(),
             target: done.target.as_deref(),
             model: &done.model,
-            usage: done.usage.as_deref().and_then(Usage::of),
+            usage: done.usage.as_deref().filter(|_| reads.usage).and_then(Usage::of),
             status: done.status,
             error: done.error.as_deref(),
             timing: Timing {
@@ -61,7 +64,12 @@ impl<'a> Exchange<'a> {
                 // Whole milliseconds, exact for two hundred thousand years.
                 started_at_ms: (started_at.as_secs_f64() * 1e3).floor(),
             },
-            metadata: done.metadata.iter().map(|(name, value)| Field::of(name, value)).collect(),
+            metadata: done
+                .metadata
+                .iter()
+                .filter(|(name, _)| reads.metadata.has(name))
+                .map(|(name, value)| Field::of(name, value))
+                .collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::{Client, Json, Message, Metadata, RequestId};
+use crate::sandbox::scope::{Channels, Data};
 use crate::sandbox::shapes;
 
 /// An exchange that is over, as done-hooks are told of it.
@@ -45,7 +46,7 @@ pub struct Timing {
 
 /// About how many bytes a message takes.
 pub fn message_bytes(message: &Message) -> usize {
-    shapes::message_bytes(message)
+    shapes::message_bytes(message, Channels::ALL)
 }
 
 impl Done {
@@ -54,5 +55,14 @@ impl Done {
         let messages = self.request.iter().chain(&self.replies).map(message_bytes).sum::<usize>();
         let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.get().len()).sum::<usize>();
         size_of::<Self>() + messages + metadata
+    }
+
+    /// About how many bytes it takes to hand over what a hook reads of it.
+    pub(super) fn bytes_of(&self, reads: &Data) -> usize {
+        let (window, last) = reads.window(&self.request);
+        let request = window.map(|at| shapes::message_bytes(&self.request[at], reads.of_message(at, last)));
+        let replies = self.replies.iter().map(|reply| shapes::message_bytes(reply, reads.reply));
+        let metadata = self.metadata.iter().filter(|(name, _)| reads.metadata.has(name));
+        request.chain(replies).sum::<usize>() + metadata.map(|(name, value)| name.len() + value.get().len()).sum::<usize>()
     }
 }

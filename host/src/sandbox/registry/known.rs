@@ -195,6 +195,8 @@ impl Known {
             },
             reason: reason.or_else(|| self.reason()),
             config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
+            reads: live.and_then(|plugin| plugin.scope.in_force().reads.clone()),
+            writes: live.and_then(|plugin| plugin.scope.in_force().writes.clone()),
         }
     }
 }

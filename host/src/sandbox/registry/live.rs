@@ -70,6 +70,10 @@ pub struct PluginStatus {
     pub reason: Option<String>,
     /// The JSON Schema of its configuration.
     pub config_schema: Option<String>,
+    /// What its hooks are handed, in words of the contract; none for everything, or if nothing is live.
+    pub reads: Option<Vec<String>>,
+    /// What its hooks may change.
+    pub writes: Option<Vec<String>>,
 }
 
 impl Plugins {
@@ -164,7 +168,7 @@ impl Registry {
         let plugin = self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
         let (registry, name) = (self.clone(), name.to_owned());
         done(tokio::spawn(async move {
-            settings::put(&name, &plugin.callee.settings, &registry.settings, &sent).await?;
+            settings::put(&name, &plugin.callee.settings, &registry.settings, sent).await?;
             registry.refresh_settings();
             registry.settings(&name)
         }))
@@ -179,7 +183,7 @@ impl Registry {
         let (registry, name) = (self.clone(), name.to_owned());
         done(tokio::spawn(async move {
             let plugin = registry.live_plugin(&name);
-            settings::delete(&name, plugin.as_ref().map(|plugin| &*plugin.callee.settings), &registry.settings).await?;
+            settings::delete(&name, plugin.as_ref().map(|plugin| &plugin.callee.settings), &registry.settings).await?;
             registry.refresh_settings();
             Ok(())
         }))

@@ -2,6 +2,8 @@
 //! A value is hidden if any part of the schema that may speak of it says so, and a mask never stands for a value of another place: in a list
 //! it is that of the item that is the same but for its masks.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::place::Root;
@@ -62,9 +64,11 @@ fn unmasked(root: Root<'_>, schemas: &[&Value], sent: &Value, kept: Option<&Valu
             Value::Object(fields.iter().map(field).collect())
         }
         Value::Array(items) => {
+            let mut kept = KeptItems { root, items: kept.and_then(Value::as_array).map_or(&[], Vec::as_slice), by_schemas: HashMap::new() };
             let item = |(index, item): (usize, &Value)| {
                 let schemas = root.item(schemas, index);
-                let kept = kept.and_then(Value::as_array).and_then(|kept| same_but_masked(root, &schemas, items, index, kept));
+                // Without a mask in it, it needs nothing that is kept.
+                let kept = if holds_mask(item) { kept.same_but_masked(&schemas, items, index) } else { None };
                 unmasked(root, &schemas, item, kept, &format!("{path}/{index}"), problems)
             };
             Value::Array(items.iter().enumerate().map(item).collect())
@@ -73,14 +77,70 @@ fn unmasked(root: Root<'_>, schemas: &[&Value], sent: &Value, kept: Option<&Valu
     }
 }
 
-/// The item that was kept and, masked, is the one that was sent: the only one, or of several the one at the same place of a list that was
-/// not made longer or shorter.
-fn same_but_masked<'k>(root: Root<'_>, schemas: &[&Value], sent: &[Value], index: usize, kept: &'k [Value]) -> Option<&'k Value> {
-    let is_same = |kept: &&Value| masked(root, schemas, kept) == sent[index];
-    let mut found = kept.iter().filter(is_same);
-    let first = found.next()?;
-    if found.next().is_none() {
-        return Some(first);
+fn holds_mask(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.values().any(holds_mask),
+        Value::Array(items) => items.iter().any(holds_mask),
+        value => value == MASK,
     }
-    kept.get(index).filter(|_| sent.len() == kept.len()).filter(is_same)
+}
+
+/// The items of a list that is kept, to be found by what they are when they are masked. Each is masked once for all items that the same schemas speak of.
+struct KeptItems<'k> {
+    root: Root<'k>,
+    items: &'k [Value],
+    by_schemas: HashMap<Vec<*const Value>, HashMap<Value, Found>>,
+}
+
+/// The items that are the same but for what is masked.
+#[derive(Clone, Copy)]
+enum Found {
+    One(usize),
+    Several,
+}
+
+impl<'k> KeptItems<'k> {
+    /// The item that was kept and, masked, is the one that was sent: the only one, or of several the one at the same place of a list that was
+    /// not made longer or shorter.
+    fn same_but_masked(&mut self, schemas: &[&Value], sent: &[Value], index: usize) -> Option<&'k Value> {
+        let Self { root, items, by_schemas } = self;
+        let key = schemas.iter().map(|schema| std::ptr::from_ref(*schema)).collect();
+        let by_masked = by_schemas.entry(key).or_insert_with(|| {
+            let mut by_masked = HashMap::new();
+            for (index, item) in items.iter().enumerate() {
+                by_masked.entry(masked(*root, schemas, item)).and_modify(|found| *found = Found::Several).or_insert(Found::One(index));
+            }
+            by_masked
+        });
+        match by_masked.get(&sent[index])? {
+            Found::One(at) => items.get(*at),
+            Found::Several => {
+                items.get(index).filter(|_| sent.len() == items.len()).filter(|kept| masked(*root, schemas, kept) == sent[index])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_tens_of_thousands_of_masks_is_looked_through_once() {
+        let schema = json!({"properties": {"list": {"items": {"properties": {"key": {"writeOnly": true}}}}}});
+        let root = Root(&schema);
+        // Comparing each with each would be some hundred million maskings.
+        let kept: Vec<Value> = (0..20_000).map(|n| json!({"name": format!("n{n}"), "key": format!("secret {n}")})).collect();
+        let kept = json!({"list": kept}).as_object().unwrap().clone();
+        let mut sent = mask(root, &kept);
+        assert_eq!(unmask(root, &sent, &kept).unwrap(), kept);
+        sent["list"].as_array_mut().unwrap().reverse();
+        let unmasked = unmask(root, &sent, &kept).unwrap();
+        assert_eq!(unmasked["list"][0], json!({"name": "n19999", "key": "secret 19999"}));
+        // All the same: by their places.
+        let same = json!({"list": vec![json!({"key": "a"}); 20_000]}).as_object().unwrap().clone();
+        assert_eq!(unmask(root, &mask(root, &same), &same).unwrap(), same);
+    }
 }

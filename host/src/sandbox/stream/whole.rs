@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Ending, Step};
 use crate::chat::codec::{json_string, object, parse_fields, raw_json};
+use crate::chat::stream::beside;
 use crate::chat::{Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, ToolCall};
 use crate::sandbox::call::Callee;
 use crate::sandbox::plugin::Plugin;
@@ -38,6 +39,7 @@ impl Plugin {
             Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
         };
         let (last, metadata) = hook.close(Ending::Finished).await?;
+        exchange.metadata = metadata;
         match last {
             Step::Keep => {}
             Step::Emit(list) => {
@@ -46,7 +48,6 @@ impl Plugin {
             }
             Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
         }
-        exchange.metadata = metadata;
         if !changed {
             return Ok(PostOutcome::Keep);
         }
@@ -58,17 +59,8 @@ impl Plugin {
 fn of_choice(choice: &Choice) -> Vec<Delta> {
     let mut pieces = Vec::new();
     let Choice { index, message, finish_reason, .. } = choice;
-    for (name, value) in &message.extra {
-        let text = || serde_json::from_str::<String>(value.get()).ok();
-        match name.as_str() {
-            _ if value.get() == "null" => {}
-            REFUSAL => pieces.push(text().map_or_else(|| Piece::Fields(vec![(name.clone(), value.clone())]), Piece::Refusal)),
-            name if REASONING.contains(&name) => {
-                pieces.push(text().map_or_else(|| Piece::Fields(vec![(name.to_owned(), value.clone())]), Piece::Reasoning));
-            }
-            _ => pieces.push(Piece::Fields(vec![(name.clone(), value.clone())])),
-        }
-    }
+    // Fields that are `null` are of the reply's form and say nothing.
+    pieces.extend(beside(message.extra.iter().filter(|(_, value)| value.get() != "null").cloned().collect()));
     match &message.content {
         Content::Null => {}
         Content::Text(text) => pieces.push(Piece::Text(text.clone())),

@@ -1,11 +1,14 @@
-//! Ports behind which nothing is kept and everything fails, for tests that are about something else.
+//! Ports behind which nothing is kept, nobody is reached and everything fails, for tests that are about something else.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
 use crate::chat::{Exchange, Hit, ReplyStream};
+use crate::outbound::{Connect, Peer, Resolve, Stream};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::kv::{Bucket, Entry, KvError, KvStore, Write};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
@@ -14,7 +17,7 @@ use crate::sandbox::{Outside, Ports};
 
 pub(super) fn nothing() -> Ports {
     let settings = Book::open(Arc::new(Nothing)).now_or_never().expect("it waits for nothing").expect("nothing is kept");
-    let outside = Outside::network(Arc::new(|_| Err("is not set".into())));
+    let outside = Outside::new(Arc::new(Nothing), Arc::new(Nothing), Arc::new(|_| Err("is not set".into())));
     Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside, knowledge: Arc::new(Nothing), models: Arc::new(Nothing) }
 }
 
@@ -24,6 +27,18 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, KvError>>;
 
 fn failed<'a, T: Send + 'a>() -> Answer<'a, T> {
     Box::pin(ready(Err(KvError::Store("there is no store".into()))))
+}
+
+impl Resolve for Nothing {
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(ready(Err(io::Error::other(format!("a test that has no network looks `{name}` up")))))
+    }
+}
+
+impl Connect for Nothing {
+    fn connect<'a>(&'a self, peer: Peer<'a>) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(ready(Err(io::Error::other(format!("a test that has no network connects to {}", peer.address)))))
+    }
 }
 
 impl KvStore for Nothing {

@@ -91,11 +91,12 @@ impl Observe {
                     step => return late(&stage, &hook, step),
                 }
             }
-            if let Err(fault) = hook.close(ending).await {
-                stage.settle(fault);
+            match hook.close(ending).await {
+                Ok((_, metadata)) => stage.left(metadata),
+                Err(fault) => drop(stage.settle(fault)),
             }
         };
-        tokio::spawn(rest);
+        self.stage.behind(rest);
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chat::{Exchange, Frames, RequestId, Skipped, StreamError};
-use crate::sandbox::{Fault, FaultKind, OnFailure, Plugins, Rejection};
+use crate::chat::account::{Account, Hold};
+use crate::chat::{Exchange, Frames, Json, Metadata, RequestId, Skipped, StreamError};
+use crate::sandbox::{DoneQueue, Fault, FaultKind, OnFailure, Plugins, Rejection};
 use crate::stages::Error;
 use crate::telemetry::Metrics;
 
@@ -17,14 +18,39 @@ pub(super) struct Stage {
     metrics: Arc<Metrics>,
     request: RequestId,
     skipped: Skipped,
+    account: Account,
+    /// The metadata as each hook found it, and as all of them left it.
+    found: Metadata,
+    left: Mutex<Metadata>,
+    done: Arc<DoneQueue>,
     /// What ended the reply, to be told with a status of its own if nothing was sent yet.
     end: Mutex<Option<Error>>,
 }
 
 impl Stage {
-    pub(super) fn new(plugins: Arc<Plugins>, metrics: Arc<Metrics>, exchange: &Exchange) -> Self {
-        let (request, skipped) = (exchange.id.clone(), exchange.skipped.clone());
-        Self { plugins, metrics, request, skipped, end: Mutex::default() }
+    pub(super) fn new(plugins: Arc<Plugins>, metrics: Arc<Metrics>, done: Arc<DoneQueue>, exchange: &Exchange) -> Self {
+        let (request, skipped, account) = (exchange.id.clone(), exchange.skipped.clone(), exchange.account.clone());
+        let (found, left) = (exchange.metadata.clone(), Mutex::new(exchange.metadata.clone()));
+        Self { plugins, metrics, request, skipped, account, found, left, done, end: Mutex::default() }
+    }
+
+    /// What a hook left in the metadata when it closed, for those who are told of the exchange. Hooks end in any order, so what each one changed
+    /// is taken and not what it did not touch.
+    pub(super) fn left(&self, metadata: Metadata) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|name, _| !self.found.contains_key(name) || metadata.contains_key(name));
+        let changed = |(name, value): &(String, Json)| self.found.get(name).is_none_or(|found| found.get() != value.get());
+        left.extend(metadata.into_iter().filter(changed));
+        self.account.metadata(&left);
+    }
+
+    /// Runs the last work of a hook that the client does not wait for: a drain does, and so does the account of the exchange.
+    pub(super) fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let held: Option<Hold> = self.account.hold();
+        self.done.prepare(async move {
+            work.await;
+            drop(held);
+        });
     }
 
     /// What ended the reply up to now.

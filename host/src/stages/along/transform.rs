@@ -1,7 +1,7 @@
 //! A stream hook that transforms: nothing of the reply goes on but what the hook gives back, and it is handed all that has arrived since its
 //! last call. Every frame is written anew from what it was understood to say, so that no byte passes which the hook could not see.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -21,6 +21,8 @@ struct Transform {
     head: Option<Delta>,
     /// Choices whose beginning has come.
     begun: HashSet<u32>,
+    /// Ends of choices that came and that the hook has not let out: they go out if it is skipped.
+    due: BTreeMap<u32, String>,
     /// What is the host's and waits for something to go with.
     held: Vec<Delta>,
     out: VecDeque<Result<Frames, StreamError>>,
@@ -40,6 +42,7 @@ pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>) -
         stage,
         head: None,
         begun: HashSet::new(),
+        due: BTreeMap::new(),
         held: Vec::new(),
         out: VecDeque::new(),
         over: false,
@@ -135,7 +138,11 @@ impl Transform {
             let Pushed { deltas, step } = hook.push(all).await;
             all = match step {
                 Ok(Step::Keep) => deltas,
-                Ok(Step::Emit(list)) => hosts(deltas).chain(list).collect(),
+                Ok(Step::Emit(list)) => {
+                    self.due.extend(ends(&deltas));
+                    ends(&list).for_each(|(choice, _)| drop(self.due.remove(&choice)));
+                    hosts(deltas).chain(list).collect()
+                }
                 Ok(Step::Cut(rejection)) => {
                     let error = self.stage.cut(hook.plugin(), rejection);
                     self.break_off(error);
@@ -148,7 +155,7 @@ impl Transform {
                     }
                     None => {
                         goes_on = false;
-                        deltas
+                        self.overdue().chain(deltas).collect()
                     }
                 },
             };
@@ -171,9 +178,13 @@ impl Transform {
         let plugin = hook.plugin().clone();
         let ending = if end.is_ok() { Ending::Finished } else { Ending::Broken };
         match hook.close(ending).await {
-            Ok((Step::Keep, _)) => {}
-            Ok((Step::Emit(list), _)) => all.extend(list),
-            Ok((Step::Cut(rejection), _)) => {
+            Ok((Step::Keep, metadata)) => self.stage.left(metadata),
+            Ok((Step::Emit(list), metadata)) => {
+                self.stage.left(metadata);
+                all.extend(list);
+            }
+            Ok((Step::Cut(rejection), metadata)) => {
+                self.stage.left(metadata);
                 // What it let go before goes first.
                 self.send(all, false);
                 let error = self.stage.cut(&plugin, rejection);
@@ -184,9 +195,15 @@ impl Transform {
                     self.send(all, false);
                     return self.break_off(error);
                 }
+                all.extend(self.overdue());
             }
         }
         self.finish(all, end);
+    }
+
+    /// The ends that a hook which is no longer there has kept.
+    fn overdue(&mut self) -> impl Iterator<Item = Delta> + use<> {
+        std::mem::take(&mut self.due).into_iter().map(|(choice, reason)| Delta::Piece { choice, piece: Piece::Finish(reason) })
     }
 
     fn finish(&mut self, all: Vec<Delta>, end: Result<(), StreamError>) {
@@ -241,6 +258,14 @@ impl Transform {
 
 /// Fields of a reply, as `service_tier`, that wait for something to go out with.
 const FIELDS_MAX: usize = 16;
+
+/// The choices that end with these, each with its reason.
+fn ends(deltas: &[Delta]) -> impl Iterator<Item = (u32, String)> {
+    deltas.iter().filter_map(|delta| match delta {
+        Delta::Piece { choice, piece: Piece::Finish(reason) } => Some((*choice, reason.clone())),
+        _ => None,
+    })
+}
 
 /// Of what was pushed, what no hook is shown and none can take away: beginnings, usage and fields of the whole reply. What stands beside a
 /// delta, such as `logprobs`, spells out its text and goes with it.

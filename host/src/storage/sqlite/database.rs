@@ -4,9 +4,9 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::error::Error;
 use super::migrations;
@@ -17,6 +17,8 @@ const READERS: usize = 3;
 
 /// How long to wait for another program that has the file locked, such as an operator's `sqlite3`.
 pub(super) const LOCKED_TIME: Duration = Duration::from_secs(5);
+/// Between two tries where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The open file.
 pub(super) struct Database {
@@ -86,9 +88,24 @@ pub(super) fn for_us_alone(path: &Path) -> std::io::Result<()> {
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(LOCKED_TIME)?;
+    use_wal(&connection)?;
     // FULL costs one fsync for each commit, and keeps what was acknowledged through a power cut.
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
     Ok(connection)
+}
+
+/// For this statement alone SQLite may refuse at once where others wait, because two that both want it would wait for each other
+/// (<https://sqlite.org/c3ref/busy_handler.html>).
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL;") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < LOCKED_TIME => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {

@@ -63,6 +63,14 @@ impl StreamHook for Streamer {
                 return Ok(Step::Emit(Vec::new()));
             }
             "swallow" => return Ok(Step::Emit(Vec::new())),
+            "keep the end" => {
+                assert!(!self.seen.contains("boom"), "in push");
+                let (ends, rest): (Vec<Delta>, Vec<Delta>) = deltas.into_iter().partition(|delta| matches!(delta.piece, Piece::Finish(_)));
+                if !ends.is_empty() {
+                    log::info("kept an end");
+                }
+                return Ok(rest.into());
+            }
             "mark" => {
                 let marked = deltas.into_iter().flat_map(|delta| match &delta.piece {
                     Piece::Finish(_) => vec![text(delta.choice, "!"), delta],
@@ -102,8 +110,11 @@ impl StreamHook for Streamer {
         match self.act.as_str() {
             "star" => return Ok(Farewell::from(self.texts.close(starred))),
             "hold" => return Ok(std::mem::take(&mut self.held).into()),
-            "trap in close" => panic!("in close"),
-            "cut in close" => return Ok(rejection().into()),
+            "trap in close" | "keep the end" => panic!("in close"),
+            "loop in close" => loop {
+                std::hint::black_box(());
+            },
+            "cut in close" => return Ok(Farewell::from(rejection()).metadata("pushes", self.pushes)),
             _ => {}
         }
         Ok(Farewell::default().metadata("pushes", self.pushes))

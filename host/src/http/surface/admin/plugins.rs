@@ -33,6 +33,10 @@ pub(super) struct Plugin<'a> {
     reason: Option<&'a str>,
     /// The JSON Schema of its configuration: an object, or its text if it is not JSON.
     config_schema: Option<Value>,
+    /// What its hooks are handed, in the words of `describe` and of the operator's file; null for everything, or if nothing is live.
+    reads: Option<&'a [String]>,
+    /// What its hooks may change; null for everything, or if nothing is live.
+    writes: Option<&'a [String]>,
 }
 
 pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
@@ -41,7 +45,7 @@ pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
 }
 
 pub(super) fn shown(status: &PluginStatus) -> Plugin<'_> {
-    let PluginStatus { name, version, summary, file, hash, hooks, state, reason, config_schema } = status;
+    let PluginStatus { name, version, summary, file, hash, hooks, state, reason, config_schema, reads, writes } = status;
     let schema = config_schema.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)));
     Plugin {
         object: "plugin",
@@ -54,6 +58,8 @@ pub(super) fn shown(status: &PluginStatus) -> Plugin<'_> {
         state,
         reason: reason.as_deref(),
         config_schema: schema,
+        reads: reads.as_deref(),
+        writes: writes.as_deref(),
     }
 }
 
@@ -79,10 +85,13 @@ mod tests {
             state: "stale",
             reason: Some("not a component".into()),
             config_schema: Some(r#"{"type":"object"}"#.into()),
+            reads: Some(vec!["reply.text".into()]),
+            writes: None,
         };
         let expected = json!({
             "object": "plugin", "name": "redact-pii", "version": "0.1.0", "summary": null, "file": "redact-pii.wasm", "hash": "ab",
             "hooks": ["post_hook"], "state": "stale", "reason": "not a component", "config_schema": {"type": "object"},
+            "reads": ["reply.text"], "writes": null,
         });
         assert_eq!(written(&status), expected);
         let broken = PluginStatus { config_schema: Some("{".into()), ..status };

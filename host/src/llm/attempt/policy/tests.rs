@@ -264,3 +264,19 @@ fn pauses_lie_between_nothing_and_the_most() {
     assert!(times.iter().min() < Some(&(most / 20)) && times.iter().max() > Some(&(most / 20 * 19)));
     assert_eq!(jitter(Duration::ZERO, &mut rng), Duration::ZERO);
 }
+
+#[test]
+fn of_several_targets_of_a_provider_the_one_of_the_chosen_model_is_taken() {
+    let target =
+        |provider: &str, model: &str| Target { provider: provider.into(), model: model.into(), secret_key_name: None, on_status: None };
+    let targets = [target("a", "small"), target("b", "x"), target("a", "large"), target("a", "huge")];
+    let chain = Chain { targets: &targets, weights: &[1, 1], hedge_after: None };
+    let order = |provider: &str, model: Option<&str>| chosen_first(chain, provider, model);
+    assert_eq!(order("a", None), [0, 2, 3]);
+    assert_eq!(order("a", Some("large")), [2, 3]);
+    assert_eq!(order("a", Some("another")), [0, 2, 3]);
+    assert_eq!(order("b", Some("large")), [1, 2, 3]);
+    assert_eq!(order("c", None), [0_usize; 0]);
+    let alone = Chain { weights: &[], ..chain };
+    assert_eq!(chosen_first(alone, "a", Some("large")), [2, 1, 3], "a primary alone has no weight");
+}

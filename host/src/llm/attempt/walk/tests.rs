@@ -108,7 +108,7 @@ impl World {
     }
 
     async fn answers_within<'a>(&'a self, time: Duration, chain: impl Into<Chain<'a>>) -> Result<Answered<()>, Error> {
-        let of = Of { caller: None, deadline: Deadline::after(time), tries: &Tries::default(), chosen: None };
+        let of = Of { caller: None, deadline: Deadline::after(time), tries: &Tries::default(), target: None, chosen: None };
         Walk::new(self, &self.attempts, &Ping, chain.into(), of).run().await
     }
 
@@ -206,6 +206,27 @@ async fn equals_are_chosen_by_weight_and_the_fallback_is_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_a_hook_chose_is_asked_in_the_primarys_place_with_its_model_and_the_fallbacks_follow() {
+    let targets = ["a", "b", "c", "d"].map(target);
+    let chain = Chain { targets: &targets, weights: &[1, 1], hedge_after: None };
+    let asked = |provider: &'static str, model: Option<&'static str>| {
+        let targets = chain;
+        async move {
+            let world = World::with(Limits { retries: 0, ..Limits::default() });
+            ["a", "b", "c", "d"].into_iter().for_each(|name| world.then(name, [status(500)]));
+            let of =
+                Of { caller: None, deadline: Deadline::after(SECOND), tries: &Tries::default(), target: Some(provider), chosen: model };
+            let error = Walk::new(&world, &world.attempts, &Ping, targets, of).run().await.err().expect("they fail");
+            (std::mem::take(&mut *world.asked.lock().unwrap()), error)
+        }
+    };
+    assert_eq!(asked("d", Some("chosen")).await.0, ["d/chosen at 0", "c/model-c at 0"], "a fallback");
+    assert_eq!(asked("b", None).await.0, ["b/model-b at 0", "c/model-c at 0", "d/model-d at 0"], "an equal");
+    let (nobody, error) = asked("e", Some("chosen")).await;
+    assert!(nobody.is_empty() && matches!(&error, Error::UnknownProvider { provider } if provider == "e"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and_of_nobody_else() {
     let targets = [target("a"), target("b"), target("c")];
     let chain = Chain { targets: &targets, weights: &[0, 1], hedge_after: None };
@@ -213,7 +234,7 @@ async fn a_model_that_a_hook_chose_is_asked_of_the_equal_that_is_tried_first_and
     world.then("b", [status(500), status(404)]);
     world.then("a", [status(404)]);
     let tries = Tries::default();
-    let of = Of { caller: None, deadline: Deadline::after(SECOND), tries: &tries, chosen: Some("chosen") };
+    let of = Of { caller: None, deadline: Deadline::after(SECOND), tries: &tries, target: None, chosen: Some("chosen") };
     let walk = Walk::new(&world, &world.attempts, &Ping, chain, of);
     is_from(&walk.run().await, "c", 4);
     assert_eq!(*world.asked.lock().unwrap(), ["b/chosen at 0", "b/chosen at 0", "a/model-a at 0", "c/model-c at 0"]);

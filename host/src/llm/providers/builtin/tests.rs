@@ -17,6 +17,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         pipeline: "p".into(),
         deadline: Deadline::after(Duration::from_secs(9)),
         stream: false,
+        target: None,
         model: None,
         messages: vec![Message::text("user", "an older question about swans"), Message::text("user", question)],
         params: Vec::new(),

@@ -8,68 +8,81 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
 use super::outside::Outside;
-use crate::fair::Shares;
-use crate::outbound::{self, Error, Guard, Rules};
+use crate::outbound::{self, Error, Guard, Held, Rules};
 use crate::sandbox::bindings::cofferdam::hooks::http::{Header, Request, Response};
 use crate::sandbox::bindings::log::Level;
 use crate::sandbox::bindings::types::{Data, Failure};
+use crate::sandbox::capability::outcome;
 use crate::sandbox::env::CallEnv;
 use crate::sandbox::grant::Granted;
+use crate::sandbox::store::next_turn;
 
 /// What a component imports to have it.
 pub(in crate::sandbox) const INTERFACE: &str = "cofferdam:hooks/http@0.2.0";
 
 type Sent = Result<Response, Failure>;
 
-/// One plugin's way out.
-struct Way {
-    guard: Guard,
-    /// Its requests at once, which clients share.
-    places: Shares,
-}
-
 /// Adds its functions, for a plugin that was granted them.
 pub(in crate::sandbox) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     rules: Granted<Rules>,
     outside: &Outside,
+    plugin: &str,
     env: fn(&T) -> &Arc<CallEnv>,
 ) -> wasmtime::Result<()> {
-    let way = Arc::new(Way { places: Shares::new(rules.connections), guard: outside.guard(rules.clone()) });
-    let ways = way.clone();
+    let guard = Arc::new(outside.guard(plugin, rules.clone()));
+    let guards = guard.clone();
     let mut interface = linker.instance(INTERFACE)?;
     interface.func_wrap_async("send", move |store: StoreContextMut<'_, T>, (request,): (Request,)| {
-        let (way, env) = (way.clone(), env(store.data()).clone());
-        Box::new(async move { Ok((env.clocks.waiting(send(way, env.clone(), request)).await,)) })
+        let (guard, env) = (guard.clone(), env(store.data()).clone());
+        Box::new(async move {
+            let (sent, _held) = env.clocks.waiting(send(guard, env.clone(), request)).await;
+            Ok((sent,))
+        })
     })?;
     interface.func_wrap_async("send-all", move |store: StoreContextMut<'_, T>, (requests,): (Vec<Request>,)| {
-        let (way, env) = (ways.clone(), env(store.data()).clone());
+        let (guard, env) = (guards.clone(), env(store.data()).clone());
         Box::new(async move {
-            let at_once = way.guard.rules().connections;
+            let at_once = guard.rules().connections;
             let of = env.clone();
             // Made one by one as places come free: a guest may name thousands.
-            let sends =
-                stream::iter(requests).map(move |request| -> BoxFuture<'static, Sent> { Box::pin(send(way.clone(), of.clone(), request)) });
-            let all: Vec<Sent> = env.clocks.waiting(sends.buffered(at_once).collect()).await;
+            let sends = stream::iter(requests)
+                .map(move |request| -> BoxFuture<'static, (Sent, Held)> { Box::pin(send(guard.clone(), of.clone(), request)) });
+            // What the first replies hold is held until the last one is there, for so long they are.
+            let (all, _held): (Vec<Sent>, Vec<Held>) = env.clocks.waiting(sends.buffered(at_once).unzip()).await;
             Ok((all,))
         })
     })
 }
 
-async fn send(way: Arc<Way>, env: Arc<CallEnv>, request: Request) -> Sent {
-    let Some(calls) = &env.http_calls else {
-        return Err(Failure::Unavailable("other servers are asked for the sake of an exchange, and `describe` has none".into()));
+/// One request, and what its reply holds of the memory of all.
+async fn send(guard: Arc<Guard>, env: Arc<CallEnv>, request: Request) -> (Sent, Held) {
+    let (sent, held) = match sent(&guard, &env, request).await {
+        Ok(response) => {
+            let held = response.held.clone();
+            (Ok(answered(response)), held)
+        }
+        Err(failure) => (Err(failure), Held::default()),
     };
-    let request = match asked(request) {
-        Ok(request) => request,
-        Err(why) => return Err(Failure::Invalid(why)),
-    };
-    let sent = way.guard.send(calls, way.places.wait(&env.client, 1), request).await;
+    env.figures.host_call("http", outcome::word(&sent));
+    // A guest may name thousands of requests that are refused at once.
+    if env.clocks.turn_is_long() {
+        next_turn().await;
+    }
+    (sent, held)
+}
+
+async fn sent(guard: &Guard, env: &CallEnv, request: Request) -> Result<outbound::Response, Failure> {
+    // Other servers are asked for the sake of an exchange, and `describe` has none.
+    let refused = || Failure::Denied(format!("`{}` may not use `http`; use it in a hook", env.hook.word()));
+    let calls = env.http_calls.as_ref().ok_or_else(refused)?;
+    let request = asked(request).map_err(Failure::Invalid)?;
+    let sent = guard.send(calls, guard.place(&env.client), request).await;
     if let Err(Error::Denied(why)) = &sent {
         // The operator decides about it, and reads this; what the plugin makes of it is not known.
         env.log.write(Level::Warn, &format!("a request was not sent: {why}"));
     }
-    sent.map(answered).map_err(failure)
+    sent.map_err(failure)
 }
 
 fn asked(Request { method, url, headers, body, timeout_ms }: Request) -> Result<outbound::Request, String> {
@@ -86,7 +99,7 @@ fn asked(Request { method, url, headers, body, timeout_ms }: Request) -> Result<
     Ok(outbound::Request { method, url, headers, body, time })
 }
 
-fn answered(outbound::Response { status, headers, body }: outbound::Response) -> Response {
+fn answered(outbound::Response { status, headers, body, .. }: outbound::Response) -> Response {
     let headers = headers.into_iter().map(|(name, value)| Header { name, value }).collect();
     let body = String::from_utf8(body).map_or_else(|error| Data::Bytes(error.into_bytes()), Data::Text);
     Response { status, headers, body }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::outbound::{HostPattern, Rules};
+use crate::outbound::{HostPattern, Rules, is_secret_name};
 use crate::sandbox::grant::Grant;
 use crate::sandbox::grant::terms::Terms;
 
@@ -30,7 +30,13 @@ fn read(value: &Value) -> Result<Rules, String> {
     let secrets = match terms.take("secrets") {
         None => default.secrets,
         Some(Value::Object(secrets)) if secrets.len() <= ENTRIES_MAX => {
-            let secret = |(name, hosts): (&String, &Value)| Ok((name.clone(), patterns(&format!("secrets.{name}"), hosts)?));
+            let secret = |(name, hosts): (&String, &Value)| {
+                if !is_secret_name(name) {
+                    let shown: String = name.chars().take(60).collect();
+                    return Err(format!("`secrets`: {shown:?} is no name of a secret; one has 1 to 128 letters, digits, `_`, `-` and `.`"));
+                }
+                Ok((name.clone(), patterns(&format!("secrets.{name}"), hosts)?))
+            };
             secrets.iter().map(secret).collect::<Result<_, String>>()?
         }
         Some(_) => return Err("`secrets`: expected a table such as { API_KEY = [\"api.example.com\"] }".into()),
@@ -121,13 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_a_scheme_a_port_or_a_bare_star_is_refused_as_is_one_that_is_none() {
+    fn a_host_with_a_scheme_a_port_or_a_bare_star_is_refused_as_is_one_that_is_none_and_a_secret_without_a_name() {
         for host in
             ["https://a.b", "a.b:443", "a.b/c", "*", "*.", "a.*.b", "**.b", "", ".", "a..b", "u@a.b", "*.10.0.0.1", "*.[::1]", "a b"]
         {
             refused(&json!({"hosts": [host]}), "`hosts`");
             refused(&json!({"hosts": ["a.b"], "secrets": {"KEY": [host]}}), "`secrets.KEY`");
         }
+        for name in ["", "A KEY", "KEY}}", "a/b", "K\u{e9}Y", &"x".repeat(129)] {
+            refused(&json!({"hosts": ["a.b"], "secrets": {name: ["a.b"]}}), "is no name of a secret");
+        }
+        read(&json!({"hosts": ["a.b"], "secrets": {"x".repeat(128): ["a.b"], "a.B-c_9": ["a.b"]}})).unwrap();
         refused(&json!({}), "`hosts` is missing");
         refused(&json!({"hosts": []}), "`hosts`");
         refused(&json!(["a.b"]), "expected a table");

@@ -22,6 +22,7 @@ use crate::sandbox::deltas::shown;
 use crate::sandbox::env::CallEnv;
 use crate::sandbox::grant::Granted;
 use crate::sandbox::outcome::param_problem;
+use crate::sandbox::scope::Data;
 use crate::sandbox::shapes::Request;
 
 /// What a component imports to have it.
@@ -173,7 +174,7 @@ impl Asked {
             return Err(Failure::Invalid("the question has no message".into()));
         }
         let exchange = behalf.question(messages, params_back(params)?);
-        let charge = self.charge(behalf, Request::bytes(&exchange))?;
+        let charge = self.charge(behalf, Request::bytes(&exchange, &Data::everything()))?;
         let stream = self.way.models.ask(&target, &exchange).await.map_err(failure)?;
         Ok(Reading::new(stream, charge))
     }

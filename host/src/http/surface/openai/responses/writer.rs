@@ -273,7 +273,12 @@ impl Writer {
         };
         self.hold(arguments.len())?;
         let known = match known {
-            Some(known) => known,
+            Some(known) => {
+                if let Some(json) = &delta.extra_content {
+                    self.keep_with(known, json)?;
+                }
+                known
+            }
             // Nothing that could be called.
             None if name.is_empty() => return Ok(()),
             None => self.open_call(delta)?,
@@ -305,6 +310,18 @@ impl Writer {
         };
         self.calls.push_back(Call::open(opening, &mut self.emitter));
         Ok(self.calls.len() - 1)
+    }
+
+    /// What the provider wants back with a call that has begun before.
+    fn keep_with(&mut self, known: usize, json: &Json) -> Result<(), StreamError> {
+        self.hold(json.get().len())?;
+        self.calls[known].keep(json);
+        if self.include.encrypted {
+            let mut kept = Kept::default();
+            kept.call(&self.calls[known].call_id, json);
+            self.reason(None, kept)?;
+        }
+        Ok(())
     }
 
     /// Closes the item that was growing.

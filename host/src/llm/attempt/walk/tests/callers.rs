@@ -5,7 +5,8 @@ use super::*;
 
 impl World {
     async fn of<'a>(&'a self, caller: &'a str, chain: impl Into<Chain<'a>>) -> Result<Answered<()>, Error> {
-        let of = Of { caller: Some(caller), deadline: Deadline::after(60 * 60 * SECOND), tries: &Tries::default(), chosen: None };
+        let of =
+            Of { caller: Some(caller), deadline: Deadline::after(60 * 60 * SECOND), tries: &Tries::default(), target: None, chosen: None };
         Walk::new(self, &self.attempts, &Ping, chain.into(), of).run().await
     }
 }

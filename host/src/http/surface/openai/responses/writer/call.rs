@@ -63,6 +63,11 @@ impl Call {
         call
     }
 
+    /// What its provider wants back with it.
+    pub(super) fn keep(&mut self, extra_content: &Json) {
+        self.extra_content = Some(extra_content.clone());
+    }
+
     pub(super) fn grow(&mut self, more: &str, emitter: &mut Emitter) {
         if more.is_empty() {
             return;

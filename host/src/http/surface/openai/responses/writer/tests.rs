@@ -276,3 +276,17 @@ fn no_more_is_held_than_the_limit_allows() {
         assert!(broken.message.contains("`limits.http.response_bytes`"), "{broken}");
     }
 }
+
+#[test]
+fn what_the_provider_wants_back_with_a_call_is_kept_also_if_it_comes_after_the_call() {
+    let call = json!({"tool_calls": [{"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+    let extra = json!({"google": {"thought_signature": "sign"}});
+    let late = json!({"tool_calls": [{"index": 0, "extra_content": extra}]});
+    let events = events(ALL, &[call, late], "tool_calls");
+    let output = events.last().expect("an end")["response"]["output"].clone();
+    let called = output.as_array().expect("a list").iter().find(|item| item["type"] == "function_call").expect("the call");
+    assert_eq!(called["extra_content"], extra, "{output}");
+    let sealed =
+        output.as_array().expect("a list").iter().find(|item| item["type"] == "reasoning").expect("kept for clients that drop fields");
+    assert!(sealed["encrypted_content"].as_str().is_some_and(|text| text.contains("sign")), "{output}");
+}
