@@ -33,7 +33,10 @@ async fn a_plugin_searches_the_namespaces_that_were_granted_and_no_others() {
     client.upload("stranger", "hidden.md", b"The gate that nobody sees.").await.ok();
     assert_eq!(said(&client, "search default 5 gate").await, "hours.md: The gate opens at six.\n");
     assert_eq!(said(&client, "search friend/default 5 gate").await, "secret.md: The gate of the others opens at seven.\n");
-    assert_eq!(said(&client, "search default 0 gate").await, "");
+    assert_eq!(
+        said(&client, "search default 0 gate\nsearch other 1 gate").await,
+        "denied: `grants.knowledge.namespaces` does not name this namespace\n"
+    );
     let denied = "denied: `grants.knowledge.namespaces` does not name this namespace\n";
     for other in ["stranger/default", "other", "search/default", "*", "default/", "/default", "friend/default/x", "DEFAULT"] {
         assert_eq!(said(&client, &format!("search {other} 5 gate")).await, denied, "{other}");

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chat::{Account, Client, Deadline, Exchange, Fields, Kept, Message, Metadata, RequestId, Skipped, Tries};
+use crate::outbound::Calls;
 
 /// An exchange, as far as it is the same for all that is done for it.
 pub(super) struct Behalf {
@@ -17,6 +18,9 @@ pub(super) struct Behalf {
     deadline: Deadline,
     kept: Kept,
 }
+
+/// For which exchange a call is made, and what the plugin has asked of other servers for it.
+pub(super) type Of = (Option<Behalf>, Option<Arc<Calls>>);
 
 /// What each plugin has used of one kind.
 struct ByPlugin<T>(Mutex<BTreeMap<Arc<str>, Arc<T>>>);

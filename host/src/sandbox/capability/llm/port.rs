@@ -1,4 +1,4 @@
-//! What the host must provide for `llm`.
+//! What the host must provide for `llm`. Whoever implements it charges the exchange's caller, and runs no hook.
 
 use futures_util::future::BoxFuture;
 

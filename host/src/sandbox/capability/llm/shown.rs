@@ -1,4 +1,4 @@
-//! A whole reply in the contract's own shapes, as a guest is handed it.
+//! A whole reply in the contract's own shapes, as a guest is handed it. Nothing that a provider said is lost on the way.
 
 use std::collections::BTreeMap;
 
