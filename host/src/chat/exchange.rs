@@ -103,6 +103,7 @@ impl Skipped {
 #[derive(Clone, Default)]
 pub struct Kept {
     things: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
+    inner: bool,
 }
 
 impl Kept {
@@ -115,6 +116,17 @@ impl Kept {
     pub fn find<T: Any + Clone>(&self) -> Option<T> {
         let kept = self.things.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find_map(|kept| kept.downcast_ref::<T>()).cloned()
+    }
+
+    /// The same for a question that a plugin asks on behalf of the exchange.
+    #[must_use]
+    pub fn inner(&self) -> Self {
+        Self { inner: true, ..self.clone() }
+    }
+
+    /// Whether a plugin asks, and no client.
+    pub fn is_inner(&self) -> bool {
+        self.inner
     }
 
     /// The exchange's one `T`, made when somebody first asks for it.
