@@ -11,13 +11,11 @@ pub trait AskModels: Send + Sync {
     fn ask<'a>(&'a self, target: &'a ModelTarget, exchange: &'a Exchange) -> BoxFuture<'a, Result<ReplyStream, AskFailed>>;
 
     /// One vector for each text, and the tokens of all of them as far as they are known. `model` is an id of `[[embeddings]]`.
-    fn embed<'a>(
-        &'a self,
-        model: &'a str,
-        texts: Vec<String>,
-        exchange: &'a Exchange,
-    ) -> BoxFuture<'a, Result<(Vec<Vec<f32>>, u64), AskFailed>>;
+    fn embed<'a>(&'a self, model: &'a str, texts: Vec<String>, exchange: &'a Exchange) -> BoxFuture<'a, Result<Embedded, AskFailed>>;
 }
+
+/// Vectors, one for each text, and the tokens that they took.
+pub(super) type Embedded = (Vec<Vec<f32>>, u64);
 
 /// One model of one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

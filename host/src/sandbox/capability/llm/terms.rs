@@ -64,7 +64,7 @@ impl LlmTerms {
                 }
             };
         };
-        match of_provider.find(|granted| granted.model == model || (granted.model == ANY && is_model(model))) {
+        match of_provider.find(|granted| is_model(model) && (granted.model == model || granted.model == ANY)) {
             Some(granted) => Ok(ModelTarget { model: model.to_owned(), ..granted.clone() }),
             None => denied("this model"),
         }
