@@ -97,6 +97,7 @@ fn exchange(text: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Default::default(),
+        coverage: Default::default(),
         end_user: None,
         tries: Default::default(),
         account: Default::default(),

@@ -145,6 +145,7 @@ async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duratio
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Default::default(),
+        coverage: Default::default(),
         end_user: None,
         tries: Default::default(),
         account: Default::default(),

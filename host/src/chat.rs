@@ -2,11 +2,13 @@
 //! There is no IO in it, and what it does not model survives as its JSON.
 
 pub mod account;
+pub mod channel;
 pub mod chunk;
 mod client;
 pub mod codec;
 pub mod collect;
 pub mod completion;
+pub mod coverage;
 pub mod decode;
 pub mod delta;
 pub mod embedding;
@@ -24,9 +26,11 @@ mod tries;
 pub mod usage;
 
 pub use account::Account;
+pub use channel::{Channel, Said};
 pub use chunk::{ChunkWriter, Name};
 pub use client::Client;
 pub use completion::{Choice, Completion};
+pub use coverage::Coverage;
 pub use delta::{Delta, Piece};
 pub use embedding::{Embed, Embedded, Inputs};
 pub use error::StreamError;

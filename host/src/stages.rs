@@ -7,6 +7,7 @@ pub mod before;
 pub mod complete;
 pub mod done;
 pub mod retrieve;
+mod seen;
 
 use std::sync::Arc;
 use std::time::Duration;

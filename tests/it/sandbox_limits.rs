@@ -77,6 +77,7 @@ fn exchange(question: &str) -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Default::default(),
+        coverage: Default::default(),
         end_user: None,
         tries: Default::default(),
         account: Default::default(),

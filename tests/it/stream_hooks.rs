@@ -1,6 +1,7 @@
 //! Stream hooks along streamed replies, through the real server: what they let out, cut, break and hold, and what their clients see of it.
 
 mod behind;
+mod coverage;
 mod faults;
 mod places;
 mod redaction;
@@ -28,7 +29,10 @@ pub(crate) fn server(upstream: &Upstream, plugins: &[&str], mode: &str, act: &st
         pipeline = [ {{ stage = "llm", config = {{ primary = {{ provider = "up", model = "m" }} }} }}, {{ stage = "post_hook", config = {{ function_ids = {ids} }} }} ]
         "#
     );
-    plugins.iter().fold(Server::with(&config), |server, name| server.plugin(&name.replace('-', "_")))
+    plugins.iter().fold(Server::with(&config), |server, name| match *name {
+        "teller" => server.plugin_as("teller_1", "teller"),
+        name => server.plugin(&name.replace('-', "_")),
+    })
 }
 
 fn streamer(upstream: &Upstream, mode: &str, act: &str) -> Server {
@@ -203,9 +207,20 @@ async fn what_a_slow_observer_has_no_room_for_is_counted_as_unseen() {
     assert_eq!(text_of(&told(&server).await).len(), 4_004);
     server.wait_for_log("closed Ending::Finished after");
     let metrics = Client::of(server.address).get("/metrics").await.text();
-    let unseen =
-        metrics.lines().find_map(|line| line.strip_prefix("cofferdam_plugin_unseen_bytes_total{plugin=\"streamer\"} ")).expect("counted");
-    assert!(unseen.parse::<f64>().expect("a number") >= 4_000.0, "{unseen}");
+    let series = "cofferdam_plugin_unseen_bytes_total{plugin=\"streamer\",hook=\"stream_hook\",channel=\"text\"} ";
+    let unseen = metrics.lines().find_map(|line| line.strip_prefix(series)).expect("counted");
+    assert_eq!(unseen.parse::<f64>().expect("a number"), 4_000.0);
+}
+
+#[tokio::test]
+async fn what_a_hook_leaves_at_its_end_reaches_those_who_are_told_when_all_is_over() {
+    let upstream = Upstream::start().await;
+    upstream.next(Script::streams(&["a", "b"])).next(Script::says("ab"));
+    let server = server(&upstream, &["streamer", "teller"], "transform", "none", "").start();
+    assert_eq!(text_of(&told(&server).await), "ab");
+    server.wait_for_line(|line| line.contains("told by 1") && line.contains("streamed=true") && line.contains("metadata=pushes "));
+    Client::of(server.address).chat("p", "hi", json!({})).await.ok();
+    server.wait_for_line(|line| line.contains("told by 1") && line.contains("streamed=false") && line.contains("metadata=pushes "));
 }
 
 #[tokio::test]

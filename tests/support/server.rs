@@ -76,6 +76,12 @@ impl Server {
         self.log.wait_for_line(is_it)
     }
 
+    /// Waits until the server has written `part` behind the first `from` bytes of its log.
+    #[track_caller]
+    pub fn wait_for_log_behind(&self, from: usize, part: &str) {
+        self.log.wait_for_behind(from, part);
+    }
+
     /// The rest of the first line on standard output that begins with `prefix`, after the one with its address.
     #[track_caller]
     pub fn says(&self, prefix: &str) -> String {
@@ -384,6 +390,13 @@ impl Log {
         let (text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, |text| !text.contains(part)).expect("log");
         assert!(!timeout.timed_out(), "the server never wrote {part:?}");
         text.lines().find(|line| line.contains(part)).expect("it was there").to_owned()
+    }
+
+    #[track_caller]
+    fn wait_for_behind(&self, from: usize, part: &str) {
+        let text = self.text.0.lock().expect("log");
+        let (_text, timeout) = self.text.1.wait_timeout_while(text, PATIENCE, |text| !text[from..].contains(part)).expect("log");
+        assert!(!timeout.timed_out(), "the server never wrote {part:?}");
     }
 
     #[track_caller]

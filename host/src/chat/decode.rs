@@ -1,5 +1,5 @@
-//! The one decoder of `chat.completion.chunk` objects: an event's bytes in, deltas out. It is lenient: a known field of an odd form says nothing.
-//! Every field that it does not model is in some delta as its JSON; `reasoning` becomes `reasoning_content`, and text in parts one string.
+//! The one decoder of `chat.completion.chunk` objects: an event's bytes in, deltas out. It is lenient: a known field of an odd form is one that it
+//! does not model. Every such field is in some delta as its JSON, so that nothing can hide in it; `reasoning` becomes `reasoning_content`, and text in parts one string.
 //! Source: OpenAI API reference, "Chat completion chunk".
 
 use serde::Deserialize;
@@ -34,25 +34,41 @@ pub fn chunk(data: &[u8]) -> Result<Vec<Delta>, StreamError> {
     }
     let mut deltas = Vec::with_capacity(4);
     let (id, model) = (take_text(&mut fields, "id"), take_text(&mut fields, "model"));
-    let created = take(&mut fields, "created").and_then(|json| read(&json));
+    let created = take_as(&mut fields, "created");
     if id.is_some() || model.is_some() || created.is_some() {
         deltas.push(Delta::Head { id, model, created });
     }
-    take(&mut fields, "object");
+    fields.retain(|(name, json)| {
+        name != "object" || !matches!(json.get(), "null" | "\"chat.completion.chunk\"" | "\"chat.completion\"" | "\"\"")
+    });
     let usage = take(&mut fields, "usage").filter(|json| json.get() != "null");
-    let choices = take(&mut fields, "choices").and_then(|json| read::<Option<Vec<Json>>>(&json)).flatten();
+    let choices = take_as::<Vec<Json>>(&mut fields, "choices").unwrap_or_default();
+    let mut pieces = Vec::with_capacity(4);
+    for json in choices {
+        // What is no choice is left for who wants to know of it.
+        if let Some(odd) = choice(json, &mut pieces) {
+            fields.push(("choices".to_owned(), odd));
+        }
+    }
     if !fields.is_empty() {
         deltas.push(Delta::Fields(fields));
     }
-    choices.iter().flatten().for_each(|json| choice(json, &mut deltas));
+    deltas.append(&mut pieces);
     deltas.extend(usage.map(Delta::UsageJson));
     Ok(deltas)
 }
 
-fn choice(json: &Json, deltas: &mut Vec<Delta>) {
-    let Ok(mut entry) = parse_fields(json.get().as_bytes()) else { return };
-    let index = take(&mut entry, "index").and_then(|json| read(&json)).unwrap_or(0);
-    let mut delta = take(&mut entry, "delta").and_then(|json| parse_fields(json.get().as_bytes()).ok()).unwrap_or_default();
+/// Adds what an entry of `choices` says; gives it back if it is none.
+fn choice(json: Json, deltas: &mut Vec<Delta>) -> Option<Json> {
+    let Ok(mut entry) = parse_fields(json.get().as_bytes()) else { return Some(json) };
+    let index = take_as(&mut entry, "index").unwrap_or(0);
+    let mut delta = Fields::new();
+    if let Some(json) = take(&mut entry, "delta").filter(|json| json.get() != "null") {
+        match parse_fields(json.get().as_bytes()) {
+            Ok(fields) => delta = fields,
+            Err(_) => entry.push(("delta".to_owned(), json)),
+        }
+    }
     let reason = take_text(&mut entry, "finish_reason");
     entry.retain(|(name, value)| name != "logprobs" || value.get() != "null");
     let mut add = |piece| deltas.push(Delta::Piece { choice: index, piece });
@@ -87,6 +103,7 @@ fn choice(json: &Json, deltas: &mut Vec<Delta>) {
     if let Some(reason) = reason {
         add(Piece::Finish(reason));
     }
+    None
 }
 
 /// Adds what an entry of `tool_calls` says; gives it back if it is none that is modelled.
@@ -118,8 +135,8 @@ fn call(json: Json, add: &mut impl FnMut(Piece)) -> Option<Json> {
 fn text_of(json: &RawValue) -> String {
     match json.get() {
         "null" => String::new(),
-        text if text.starts_with('"') => read(json).unwrap_or_default(),
-        text => text.to_owned(),
+        // A text that cannot be read, as half a character that is escaped, is kept as it came.
+        text => Some(text).filter(|text| text.starts_with('"')).and_then(|_| read(json)).unwrap_or_else(|| text.to_owned()),
     }
 }
 
@@ -134,6 +151,14 @@ fn reported(json: &str) -> StreamError {
 
 fn read<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
     serde_json::from_str(json.get()).ok()
+}
+
+/// Takes a field out, if it has that form; `null` is taken out too.
+fn take_as<T: DeserializeOwned>(fields: &mut Fields, name: &str) -> Option<T> {
+    let at = fields.iter().position(|(field, _)| field == name)?;
+    let value = read::<Option<T>>(&fields[at].1)?;
+    fields.remove(at);
+    value
 }
 
 /// Takes a field out.
@@ -172,10 +197,27 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_odd_form_says_nothing() {
-        for data in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"choices":7}"#, r#"{"choices":[7]}"#, r#"{"usage":null}"#] {
+    fn what_has_an_odd_form_is_kept_as_what_is_not_modelled() {
+        for data in ["{}", r#"{"choices":null}"#, r#"{"choices":[]}"#, r#"{"usage":null}"#, r#"{"object":"chat.completion.chunk"}"#] {
             assert_eq!(said(data), "[]", "{data}");
         }
+        for data in [
+            r#"{"choices":"here"}"#,
+            r#"{"choices":["here"]}"#,
+            r#"{"object":"here"}"#,
+            r#"{"created":"here"}"#,
+            r#"{"id":["here"]}"#,
+            r#"{"choices":[{"delta":"here"}]}"#,
+            r#"{"choices":[{"index":"here"}]}"#,
+            r#"{"choices":[{"delta":{"content":"a","content":"here"}}]}"#,
+            r#"{"choices":[{"delta":{"content":{"a":"here"}}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\ud800 here"}}]}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":["here"]}}]}"#,
+            r#"{"choices":[{"finish_reason":["here"]}]}"#,
+        ] {
+            assert!(said(data).contains("here"), "{data}: {}", said(data));
+        }
+        assert!(!chunk(br#"{"choices":["here"]}"#).expect("JSON").iter().any(Delta::says_something), "nobody takes it for an answer");
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Frame {
         Ok(deltas.as_deref().unwrap_or_default())
     }
 
+    /// Bytes of an event as it came that its deltas do not have: comments and the like, or all of one that cannot be read.
+    pub fn unread_bytes(&mut self) -> usize {
+        let unreadable = self.deltas().is_err();
+        self.raw.as_deref().map_or(0, |raw| if unreadable { raw.len() } else { sse::beside_data(raw) })
+    }
+
     /// Puts other deltas in place of the frame's own; its bytes are gone then. The names of the reply stay known.
     pub fn replace(&mut self, with: Vec<Delta>) {
         let known = self.deltas().unwrap_or_default();

@@ -235,6 +235,12 @@ pub fn is_done(data: &[u8]) -> bool {
     data.trim_ascii() == b"[DONE]"
 }
 
+/// Bytes of an event's lines that are not its data.
+pub fn beside_data(event: &[u8]) -> usize {
+    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.filter(|line| *line != b"data" && !line.starts_with(b"data:")).map(<[u8]>::len).sum()
+}
+
 /// Appends one event of one JSON text. JSON that was kept unparsed may have line breaks between its values; they become spaces, for an event's
 /// data is one line here.
 pub fn append(out: &mut Vec<u8>, json: &[u8]) {

@@ -21,7 +21,7 @@ use super::listen::Peer;
 use super::place::{CountedAnswer, Place};
 use super::shared::Shared;
 use crate::chat::account::Closing;
-use crate::chat::{Account, Client, RequestId, Skipped, Tries};
+use crate::chat::{Account, Client, Coverage, RequestId, Skipped, Tries};
 use crate::fair::Share;
 use crate::ledger::Standing;
 use crate::telemetry::{Ended, request_done, request_span};
@@ -56,6 +56,8 @@ pub(super) struct RequestLog {
     pub(super) tries: Tries,
     /// Plugins that were passed over.
     pub(super) skipped: Skipped,
+    /// What hooks were shown of its reply.
+    pub(super) coverage: Coverage,
     /// For those who are told of it when it is over.
     pub(super) account: Account,
     /// What its body holds, and what was made of it.
@@ -97,6 +99,7 @@ impl RequestLog {
             route: "none",
             tries: Tries::default(),
             skipped: Skipped::default(),
+            coverage: Coverage::default(),
             account: Account::default(),
             body: None,
             method: head.method.clone(),
@@ -242,7 +245,17 @@ impl Drop for RequestLog {
         metrics.request(self.route, self.status, time.as_secs_f64());
         let Self { span, method, route, status, outcome, caller, pipeline, .. } = &*self;
         let (pipeline_name, caller_name) = (pipeline.as_deref(), caller.as_deref());
-        let ended = Ended { method: method.as_str(), route, status: *status, outcome, pipeline: pipeline_name, caller: caller_name };
+        let (sent, unseen) = self.coverage.told().unzip();
+        let (method_name, unseen_name) = (method.as_str(), unseen.as_deref());
+        let ended = Ended {
+            method: method_name,
+            route,
+            status: *status,
+            outcome,
+            pipeline: pipeline_name,
+            caller: caller_name,
+            unseen: unseen_name,
+        };
         request_done(span, &ended);
         let (known, attempts) = (self.tries.known(), self.tries.begun());
         let (asked, usage) = (known.asked.as_ref(), known.usage.as_ref());
@@ -268,6 +281,8 @@ impl Drop for RequestLog {
             cached_tokens = usage.map(|usage| usage.cached).filter(|cached| *cached > 0),
             estimated = Some(true).filter(|_| known.estimated),
             skipped = Some(skipped.join(", ")).filter(|skipped| !skipped.is_empty()),
+            sent = sent.as_deref(),
+            unseen = unseen_name,
             plugin = self.plugin.as_deref(),
             error = self.code.as_deref().or(broke),
             outcome,

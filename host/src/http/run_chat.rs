@@ -50,6 +50,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         metadata: Metadata::new(),
         hits: Vec::new(),
         skipped: record.skipped.clone(),
+        coverage: record.coverage.clone(),
         tries: record.tries.clone(),
         account: record.account.clone(),
         kept: Kept::default(),

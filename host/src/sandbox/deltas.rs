@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::bindings::types as wit;
 use super::convert::object;
 use crate::chat::codec;
-use crate::chat::{Delta, Fields, Json, Piece, decode};
+use crate::chat::{Delta, Fields, Json, Piece, Said, decode};
 
 /// The choices of one reply, as one hook has seen them.
 #[derive(Debug, Default)]
@@ -172,8 +172,10 @@ pub(super) fn shows(delta: &Delta) -> bool {
     }
 }
 
-/// What a hook is shown of it. A call and its first arguments are one piece.
-pub(super) fn shown(deltas: &[Delta]) -> Vec<wit::Delta> {
+/// What a hook is shown of it, and how much that is: each piece is counted where it is put into the contract's form. A call and its first
+/// arguments are one piece.
+pub(super) fn shown(deltas: &[Delta]) -> (Vec<wit::Delta>, Said) {
+    let mut said = Said::default();
     let mut out: Vec<wit::Delta> = Vec::with_capacity(deltas.len());
     for delta in deltas.iter().filter(|delta| shows(delta)) {
         let Delta::Piece { choice, piece } = delta else { continue };
@@ -183,6 +185,7 @@ pub(super) fn shown(deltas: &[Delta]) -> Vec<wit::Delta> {
             && call.index == *index
         {
             call.arguments.push_str(text);
+            said.piece(piece);
             continue;
         }
         let mut add = |piece| out.push(wit::Delta { choice: *choice, piece });
@@ -210,10 +213,11 @@ pub(super) fn shown(deltas: &[Delta]) -> Vec<wit::Delta> {
                 }
             }
             Piece::Finish(reason) => add(wit::Piece::Finish(reason.clone())),
-            Piece::Begin | Piece::Beside(_) => {}
+            Piece::Begin | Piece::Beside(_) => continue,
         }
+        said.piece(piece);
     }
-    out
+    (out, said)
 }
 
 fn back(choice: u32, piece: wit::Piece, out: &mut Vec<Delta>) -> Result<(), String> {
@@ -284,11 +288,12 @@ mod tests {
         let mut deltas = decode::chunk(data.as_bytes()).expect("JSON");
         let mut book = Book::default();
         book.take_in(&mut deltas);
-        let shown_now = shown(&deltas);
+        let (shown_now, said) = shown(&deltas);
+        assert_eq!(said.to_string(), "text 1, refusal 1, reasoning 1, tool_name 2, tool_arguments 1, annotations 14, other 14");
         let words: Vec<String> = shown_now.iter().map(|delta| format!("{:?}", delta.piece)).collect();
         assert_eq!(words.len(), 7, "{words:?}");
         let returned = book.give_back(shown_now).expect("readable");
-        let again = shown(&returned).iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
+        let again = shown(&returned).0.iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
         assert_eq!(words, again);
         assert!(returned.iter().all(|delta| !matches!(delta, Delta::Piece { piece: Piece::Beside(_), .. })), "logprobs spell out the text");
     }
@@ -313,7 +318,7 @@ mod tests {
         let came = || {
             let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
             book.take_in(&mut deltas);
-            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas)) else { panic!("three pieces") };
+            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas).0) else { panic!("three pieces") };
             (book, text, other, call)
         };
         let extra = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
@@ -339,7 +344,7 @@ mod tests {
         let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
         book.take_in(&mut deltas);
         let before = of_calls(&deltas);
-        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas)).expect("readable"))), (1, before));
+        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas).0).expect("readable"))), (1, before));
     }
 
     #[test]
@@ -380,7 +385,7 @@ mod tests {
         let mut book = Book::default();
         book.take_in(&mut vec![text(0, "a")]);
         let out = book.give_back(gives(0, wit::Piece::Other(r#"{"content":"hidden"}"#.into()))).expect("readable");
-        assert!(matches!(&shown(&out)[..], [wit::Delta { piece: wit::Piece::Text(text), .. }] if text == "hidden"));
+        assert!(matches!(&shown(&out).0[..], [wit::Delta { piece: wit::Piece::Text(text), .. }] if text == "hidden"));
     }
 
     #[test]

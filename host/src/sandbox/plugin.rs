@@ -17,7 +17,7 @@ use super::shapes::{Reply, Request};
 use super::store::State;
 use super::targets::Targets;
 use super::{Fault, FaultKind, Hook, PluginConfig};
-use crate::chat::{Completion, Exchange};
+use crate::chat::{Completion, Exchange, Said};
 
 /// A component that passed admission, with what the operator decided about it.
 pub struct Plugin {
@@ -105,7 +105,7 @@ impl Plugin {
     /// Its fault; the list stays as it was.
     pub(super) async fn ask_models(&self) -> Result<(), Fault> {
         match &self.model {
-            Some(models) => models.ask(&self.exports).await,
+            Some(models) => models.ask(&self.exports, &self.callee).await,
             None => Ok(()),
         }
     }
@@ -136,31 +136,41 @@ impl Plugin {
         call.settle(bytes, work).await
     }
 
-    /// Runs the post-hook on the completion and applies what it decided. Both come back; after a fault they are unchanged.
+    /// Runs the post-hook on the completion and applies what it decided. Both come back; after a fault they are unchanged. With them comes what
+    /// the hook was handed and has answered to.
     pub async fn post_hook(
         &self,
         mut exchange: Exchange,
         mut completion: Completion,
-    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
+    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>, Said) {
+        let none = Said::default();
         if self.exports.handler.is_some() {
-            return self.post_handler(exchange, completion).await;
+            let mut shown = Said::default();
+            completion.choices.iter().for_each(|choice| shown.texts(&choice.message));
+            let (both, outcome) = self.post_handler(exchange, completion).await;
+            let shown = if outcome.is_ok() { shown } else { none };
+            return (both, outcome, shown);
         }
         let call = self.callee.call(Hook::Post, &exchange);
-        let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook))) };
+        let Some(hook) = self.exports.post_hook else { return ((exchange, completion), Err(call.failed(FaultKind::NoHook)), none) };
         let guest = match call.guest().await {
             Ok(guest) => guest,
-            Err(fault) => return ((exchange, completion), Err(fault)),
+            Err(fault) => return ((exchange, completion), Err(fault), none),
         };
         let (exports, scope) = (self.exports.clone(), self.scope.clone());
         let bytes = Reply::bytes(&exchange, &completion, &scope.reads);
         let work = Box::pin(async move {
+            let shown;
             let ran = {
                 let reply = Reply::of(&exchange, &completion, &scope.reads);
+                shown = reply.said(completion.usage.as_deref());
                 guest.run(async |store: &mut Store<State>| exports.call(store, hook, (&reply,)).await).await
             };
             let checked = ran.check(|outcome, log| settle_post(outcome, &mut exchange, &mut completion, log, &scope));
-            ((exchange, completion), checked)
+            (((exchange, completion), shown), checked)
         });
-        call.settle(bytes, work).await
+        let ((both, shown), outcome) = call.settle(bytes, work).await;
+        let shown = if outcome.is_ok() { shown } else { none };
+        (both, outcome, shown)
     }
 }

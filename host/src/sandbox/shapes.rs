@@ -1,6 +1,8 @@
 //! What hooks are handed, in the contract's shapes: views of the exchange and of the completion, so that no text is copied on its way to the
 //! guest's memory. They must fit `wit/shapes.wit`, `pre-hook.wit` and `post-hook.wit`; every call checks that before the guest runs.
 
+mod said;
+
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;

@@ -24,7 +24,7 @@ use super::plugin::Plugin;
 use super::scope::{Data, Scope};
 use super::store::{State, refill, store};
 use super::{Exhausted, Fault, FaultKind, Hook, Rejection};
-use crate::chat::{Delta, Exchange, Metadata};
+use crate::chat::{Delta, Exchange, Metadata, Said};
 use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, plugin_done, plugin_span};
 
@@ -60,6 +60,8 @@ pub enum Ending {
 pub struct Pushed {
     pub deltas: Vec<Delta>,
     pub step: Result<Step, Fault>,
+    /// What the hook was handed and has answered to.
+    pub shown: Said,
 }
 
 /// One plugin along one reply.
@@ -72,7 +74,7 @@ pub struct StreamHook {
     alive: Option<Box<Alive>>,
     /// What all calls so far ran.
     ran: Duration,
-    /// Of the exchange, as the hook may add to it.
+    /// Of the exchange, as it was when the hook was opened.
     metadata: Metadata,
 }
 
@@ -195,11 +197,6 @@ impl StreamHook {
         self.plugin.callee.shared.stream_buffer
     }
 
-    /// Counts what the hook was too slow to see.
-    pub fn missed(&self, bytes: usize) {
-        self.plugin.callee.figures.unseen(bytes as u64);
-    }
-
     /// Whether a hook is shown something of these.
     pub fn concerns(deltas: &[Delta]) -> bool {
         deltas.iter().any(shows)
@@ -207,7 +204,7 @@ impl StreamHook {
 
     /// Hands over what has come since the last call.
     pub async fn push(&mut self, mut deltas: Vec<Delta>) -> Pushed {
-        let Some(mut alive) = self.alive.take() else { return Pushed { deltas, step: Err(self.gone()) } };
+        let Some(mut alive) = self.alive.take() else { return Pushed { deltas, step: Err(self.gone()), shown: Said::default() } };
         alive.book.take_in(&mut deltas);
         // Nobody waits for a hook that observes, so it may not hold up the thread of a connection either.
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { deltas.iter().map(Delta::bytes).sum() };
@@ -215,7 +212,7 @@ impl StreamHook {
         let deltas = Arc::new(deltas);
         let given = deltas.clone();
         let work = async move {
-            let shown = shown(&given);
+            let (shown, amount) = shown(&given);
             let pushed = match refill(&mut alive.store, &env.limits) {
                 Ok(()) => env.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
@@ -223,14 +220,18 @@ impl StreamHook {
             drop(shown);
             let (pushed, fuel) = judged(pushed, &alive.store, &env.limits);
             let begun = Instant::now();
-            let said = pushed.and_then(|step| settle(step.map_err(reported)?, &given, &mut alive.book, &env, &scope));
+            let said =
+                pushed.and_then(|step| settle(step.map_err(reported)?, &given, &mut alive.book, &env, &scope)).map(|step| (step, amount));
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
-        let step = self.turn(bytes, Step::word, work).await;
-        Pushed { deltas: Arc::unwrap_or_clone(deltas), step }
+        let (step, shown) = match self.turn(bytes, |(step, _)| step.word(), work).await {
+            Ok((step, shown)) => (Ok(step), shown),
+            Err(fault) => (Err(fault), Said::default()),
+        };
+        Pushed { deltas: Arc::unwrap_or_clone(deltas), step, shown }
     }
 
-    /// Ends the hook's work: what it held back, with the ends of choices that it has not let out, and what it leaves in the metadata.
+    /// Ends the hook's work: what it held back, with the ends of choices that it has not let out, and what it leaves to those who come after it.
     ///
     /// # Errors
     /// The fault of the guest.

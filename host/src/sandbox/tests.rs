@@ -140,6 +140,7 @@ pub(super) fn exchange() -> Exchange {
         metadata: Default::default(),
         hits: Vec::new(),
         skipped: Default::default(),
+        coverage: Default::default(),
         end_user: None,
         tries: Default::default(),
         account: Default::default(),

@@ -1,8 +1,9 @@
 //! Stage post_hook: plugins in order on the whole reply, before the client sees any of it.
 //! A plugin sees the completion as the one before it left it; one with a stream hook alone gets it as one push.
 
+use super::seen::Seen;
 use super::{Error, HookStage, settle};
-use crate::chat::{Completion, Exchange};
+use crate::chat::{Completion, Exchange, Said};
 use crate::sandbox::{Hook, Plugins, PostOutcome};
 use crate::telemetry::Metrics;
 
@@ -19,14 +20,24 @@ pub async fn run(
 ) -> Result<(Exchange, Completion, bool), Error> {
     let mut changed = false;
     for name in &stage.plugins {
-        let outcome;
-        ((exchange, completion), outcome) = match plugins.get(name, Hook::Post) {
+        let plugin = match plugins.get(name, Hook::Post) {
             // It is told when the exchange is over.
             Ok(plugin) if !plugin.sees_reply() => continue,
-            Ok(plugin) if plugin.takes_whole() => plugin.post_hook(exchange, completion).await,
-            Ok(plugin) => plugin.stream_hook_on_whole(exchange, completion).await,
-            Err(fault) => ((exchange, completion), Err(fault)),
+            Ok(plugin) => plugin,
+            Err(fault) => {
+                settle(fault, plugins, &exchange, metrics)?;
+                continue;
+            }
         };
+        let hook = if plugin.takes_whole() { Hook::Post } else { Hook::Stream };
+        let mut seen = Seen::new(&exchange, &name.as_str().into(), hook, metrics);
+        seen.came_whole(said(&completion));
+        let (outcome, shown);
+        ((exchange, completion), outcome, shown) = match hook {
+            Hook::Post => plugin.post_hook(exchange, completion).await,
+            _ => plugin.stream_hook_on_whole(exchange, completion).await,
+        };
+        seen.shown(shown);
         exchange.account.metadata(&exchange.metadata);
         match outcome {
             Ok(PostOutcome::Keep) => {}
@@ -35,5 +46,12 @@ pub async fn run(
             Err(fault) => settle(fault, plugins, &exchange, metrics)?,
         }
     }
+    exchange.coverage.sent(said(&completion));
     Ok((exchange, completion, changed))
+}
+
+fn said(completion: &Completion) -> Said {
+    let mut said = Said::default();
+    said.completion(completion);
+    said
 }

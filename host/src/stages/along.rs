@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
+use super::seen::Seen;
 use super::{Error, HookStage, settle};
 use crate::chat::{Exchange, FrameStream, ReplyStream};
 use crate::sandbox::{DoneQueue, Hook, Plugin, Plugins, StreamMode, StreamPlace};
@@ -61,23 +62,26 @@ pub async fn run(
     let along = Arc::new(Stage::new(plugins.clone(), metrics.clone(), done.clone(), &exchange));
     let mut hooks = false;
     for (plugin, place) in places.0 {
-        match plugin.open_stream(place, &exchange, model).await {
-            Ok(None) => {}
-            Ok(Some(hook)) => {
-                hooks = true;
-                reply = reply.through(|frames| match hook.mode() {
-                    StreamMode::Observe => observe::stream(frames, hook, along.clone()),
-                    StreamMode::Transform => transform::stream(frames, hook, along.clone()),
-                });
+        let seen = Seen::new(&exchange, &plugin.name().into(), Hook::Stream, metrics);
+        let hook = match plugin.open_stream(place, &exchange, model).await {
+            Ok(hook) => hook,
+            Err(fault) => {
+                settle(fault, plugins, &exchange, metrics)?;
+                None
             }
-            Err(fault) => settle(fault, plugins, &exchange, metrics)?,
-        }
+        };
+        hooks |= hook.is_some();
+        reply = reply.through(|frames| match hook {
+            Some(hook) if hook.mode() == StreamMode::Observe => observe::stream(frames, hook, along.clone(), seen),
+            Some(hook) => transform::stream(frames, hook, along.clone(), seen),
+            None => observe::unseen(frames, seen),
+        });
     }
+    let mut reply = reply.through(|frames| last::stream(frames, exchange.coverage.clone()));
     if !hooks {
         return Ok((exchange, reply));
     }
     let mut first = None;
-    let mut reply = reply.through(last::stream);
     while let Some(item) = reply.next().await {
         // A provider that shows that it is there has not answered.
         if !matches!(&item, Ok(frames) if !frames.end && frames.is_silent()) {

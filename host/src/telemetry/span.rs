@@ -27,6 +27,8 @@ pub struct Ended<'a> {
     pub outcome: &'static str,
     pub pipeline: Option<&'a str>,
     pub caller: Option<&'a str>,
+    /// What hooks on the reply did not see of it.
+    pub unseen: Option<&'a str>,
 }
 
 /// Fills in what a trace shows of a request; the log line has the same in its own fields.
@@ -45,6 +47,7 @@ pub fn request_done(span: &Span, ended: &Ended<'_>) {
             ("cofferdam.outcome", text(ended.outcome)),
             ("cofferdam.pipeline", text(ended.pipeline.unwrap_or_default())),
             ("cofferdam.caller", text(ended.caller.unwrap_or_default())),
+            ("cofferdam.unseen", text(ended.unseen.unwrap_or_default())),
         ]
     });
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::{Ending, Step};
 use crate::chat::codec::{json_string, object, parse_fields, raw_json};
 use crate::chat::stream::beside;
-use crate::chat::{Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, ToolCall};
+use crate::chat::{
+    Channel, Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, Said, ToolCall,
+};
 use crate::sandbox::call::Callee;
 use crate::sandbox::plugin::Plugin;
 use crate::sandbox::{Fault, PostOutcome};
@@ -16,23 +18,34 @@ const REFUSAL: &str = "refusal";
 const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
 
 impl Plugin {
-    /// Runs the stream hook on the whole completion and applies what it decided. Both come back; after a fault they are unchanged.
+    /// Runs the stream hook on the whole completion and applies what it decided. Both come back; after a fault they are unchanged. With them comes
+    /// what the hook was handed and has answered to.
     pub async fn stream_hook_on_whole(
         self: &Arc<Self>,
         mut exchange: Exchange,
         mut completion: Completion,
-    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>) {
-        let outcome = self.stream_whole(&mut exchange, &mut completion).await;
-        ((exchange, completion), outcome)
+    ) -> ((Exchange, Completion), Result<PostOutcome, Fault>, Said) {
+        let mut shown = Said::default();
+        let outcome = self.stream_whole(&mut exchange, &mut completion, &mut shown).await;
+        ((exchange, completion), outcome, shown)
     }
 
-    async fn stream_whole(self: &Arc<Self>, exchange: &mut Exchange, completion: &mut Completion) -> Result<PostOutcome, Fault> {
+    async fn stream_whole(
+        self: &Arc<Self>,
+        exchange: &mut Exchange,
+        completion: &mut Completion,
+        shown: &mut Said,
+    ) -> Result<PostOutcome, Fault> {
         // It is over as soon as a post-hook would be, so it takes a place of those.
         let Callee { permits: own, shared, .. } = &self.callee;
         let place = self.place(exchange, [own, &shared.permits], &shared.memory).await?;
         let Some(mut hook) = self.open_stream(place, exchange, &completion.model).await? else { return Ok(PostOutcome::Keep) };
-        let deltas: Vec<Delta> = completion.choices.iter().flat_map(of_choice).collect();
+        let (mut deltas, mut amount) = (Vec::new(), Said::default());
+        completion.choices.iter().for_each(|choice| of_choice(choice, &mut deltas, &mut amount));
         let pushed = hook.push(deltas).await;
+        if pushed.step.is_ok() {
+            *shown = amount;
+        }
         let (mut out, mut changed) = match pushed.step? {
             Step::Keep => (pushed.deltas, false),
             Step::Emit(list) => (list, true),
@@ -56,35 +69,52 @@ impl Plugin {
     }
 }
 
-fn of_choice(choice: &Choice) -> Vec<Delta> {
-    let mut pieces = Vec::new();
+/// Adds the pieces of a choice, and counts what each was made of.
+fn of_choice(choice: &Choice, deltas: &mut Vec<Delta>, amount: &mut Said) {
     let Choice { index, message, finish_reason, .. } = choice;
+    let mut add = |piece| deltas.push(Delta::Piece { choice: *index, piece });
     // Fields that are `null` are of the reply's form and say nothing.
-    pieces.extend(beside(message.extra.iter().filter(|(_, value)| value.get() != "null").cloned().collect()));
+    let fields: Fields = message.extra.iter().filter(|(_, value)| value.get() != "null").cloned().collect();
+    fields.iter().for_each(|(name, value)| amount.message_field(name, value.get()));
+    beside(fields).into_iter().for_each(&mut add);
     match &message.content {
         Content::Null => {}
-        Content::Text(text) => pieces.push(Piece::Text(text.clone())),
-        Content::Parts(parts) => pieces.extend(parts.iter().map(|part| match part {
-            Part::Text { text, .. } => Piece::Text(text.clone()),
-            Part::Other(json) => Piece::Fields(vec![("content_part".to_owned(), json.clone())]),
-        })),
+        Content::Text(text) => {
+            add(Piece::Text(text.clone()));
+            amount.add(Channel::Text, text.len());
+        }
+        Content::Parts(parts) => {
+            for part in parts {
+                match part {
+                    Part::Text { text, .. } => {
+                        add(Piece::Text(text.clone()));
+                        amount.add(Channel::Text, text.len());
+                    }
+                    Part::Other(json) => {
+                        add(Piece::Fields(vec![("content_part".to_owned(), json.clone())]));
+                        amount.part(part);
+                    }
+                }
+            }
+        }
     }
     for (at, call) in (0..).zip(&message.tool_calls) {
         match call {
             ToolCall::Function(FunctionCall { id, name, arguments, extra }) => {
-                pieces.push(Piece::Call { index: at, id: id.clone(), name: name.clone(), extra: extra.clone() });
-                pieces.push(Piece::Arguments { index: at, text: arguments.clone() });
+                add(Piece::Call { index: at, id: id.clone(), name: name.clone(), extra: extra.clone() });
+                add(Piece::Arguments { index: at, text: arguments.clone() });
             }
             ToolCall::Other(raw) => {
                 let mut fields = parse_fields(raw.get().as_bytes()).unwrap_or_default();
                 fields.retain(|(name, _)| name != "index");
                 fields.insert(0, ("index".to_owned(), raw_json(&at)));
-                pieces.push(Piece::Fields(vec![("tool_calls".to_owned(), raw_json(&[object(&fields)]))]));
+                add(Piece::Fields(vec![("tool_calls".to_owned(), raw_json(&[object(&fields)]))]));
             }
         }
+        amount.call(call);
     }
-    pieces.push(Piece::Finish(finish_reason.clone().unwrap_or_else(|| "stop".to_owned())));
-    pieces.into_iter().map(|piece| Delta::Piece { choice: *index, piece }).collect()
+    add(Piece::Finish(finish_reason.clone().unwrap_or_else(|| "stop".to_owned())));
+    amount.add(Channel::Other, finish_reason.as_ref().map_or(0, String::len));
 }
 
 /// Puts what went out in the place of each choice's message.
@@ -213,7 +243,8 @@ mod tests {
         let mut completion = parse_completion(body.as_bytes()).expect("valid");
         let value = |completion: &Completion| serde_json::from_slice::<serde_json::Value>(&to_json(completion)).expect("JSON");
         let mut before = value(&completion);
-        let deltas = completion.choices.iter().flat_map(of_choice).collect();
+        let mut deltas = Vec::new();
+        completion.choices.iter().for_each(|choice| of_choice(choice, &mut deltas, &mut Said::default()));
         rebuild(&mut completion, deltas);
         before["choices"][0].as_object_mut().expect("an object").remove("logprobs");
         let mut after = value(&completion);

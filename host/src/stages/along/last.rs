@@ -6,17 +6,20 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 
 use super::stage::CUT;
-use crate::chat::{Delta, Frame, FrameStream, Frames, Piece, StreamError};
+use crate::chat::coverage::Meter;
+use crate::chat::{Coverage, Delta, Frame, FrameStream, Frames, Piece, StreamError};
 
 #[derive(Default)]
 struct Sent {
     head: Option<Delta>,
     /// Each choice of which something was sent, and whether it has ended.
     choices: BTreeMap<u32, bool>,
+    meter: Meter,
+    coverage: Coverage,
 }
 
-pub(super) fn stream(frames: FrameStream) -> FrameStream {
-    let items = frames.scan(Sent::default(), |sent, item| {
+pub(super) fn stream(frames: FrameStream, coverage: Coverage) -> FrameStream {
+    let items = frames.scan(Sent { coverage, ..Sent::default() }, |sent, item| {
         let items: Vec<Result<Frames, StreamError>> = match item {
             Ok(frames) => vec![Ok(sent.note(frames))],
             Err(error) if error.code == CUT => sent.ends().map(Ok).into_iter().chain([Err(error)]).collect(),
@@ -35,6 +38,7 @@ impl Sent {
         for frame in &mut all {
             // What cannot be read says nothing to a client either.
             for delta in frame.deltas().unwrap_or_default() {
+                self.meter.delta(delta);
                 match delta {
                     Delta::Head { .. } if self.head.is_none() => self.head = Some(delta.clone()),
                     Delta::Piece { choice, piece } => {
@@ -45,6 +49,7 @@ impl Sent {
                 }
             }
         }
+        self.coverage.sent(self.meter.take());
         let mut frames = Frames::from_iter(all);
         frames.end = end;
         frames

@@ -5,17 +5,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
 use super::stage::Stage;
-use crate::chat::{Delta, Frame, FrameStream, Frames, StreamError};
+use crate::chat::{Delta, FrameStream, Frames, StreamError};
 use crate::sandbox::{Ending, Pushed, Step, StreamHook};
+use crate::stages::seen::Seen;
 
 struct Observe {
     /// None once the provider is hung up on.
     from: Option<FrameStream>,
     seat: Seat,
     stage: Arc<Stage>,
+    /// None once the hook's work goes on without the reply.
+    seen: Option<Seen>,
     /// What waits for the hook.
     waiting: Waiting,
     /// The last item is out.
@@ -33,12 +36,16 @@ struct Waiting {
     deltas: Vec<Delta>,
     bytes: usize,
     most: usize,
-    unseen: usize,
 }
 
-pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>) -> FrameStream {
-    let waiting = Waiting { deltas: Vec::new(), bytes: 0, most: hook.buffer(), unseen: 0 };
-    Box::pin(Observe { from: Some(frames), seat: Seat::Resting(hook), stage, waiting, over: false })
+pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>, seen: Seen) -> FrameStream {
+    let waiting = Waiting { deltas: Vec::new(), bytes: 0, most: hook.buffer() };
+    Box::pin(Observe { from: Some(frames), seat: Seat::Resting(hook), stage, seen: Some(seen), waiting, over: false })
+}
+
+/// A reply that its hook does not see, which is counted.
+pub(super) fn unseen(frames: FrameStream, mut seen: Seen) -> FrameStream {
+    Box::pin(frames.map(move |item| item.map(|frames| seen.passes(frames, |_| {}))))
 }
 
 impl Observe {
@@ -58,7 +65,7 @@ impl Observe {
                         return None;
                     }
                     Poll::Ready((hook, pushed)) => {
-                        hook.missed(std::mem::take(&mut self.waiting.unseen));
+                        self.seen.iter_mut().for_each(|seen| seen.shown(pushed.shown));
                         match pushed.step {
                             Ok(Step::Cut(rejection)) => return Some(self.stage.cut(hook.plugin(), rejection)),
                             Ok(Step::Keep | Step::Emit(_)) => self.seat = Seat::Resting(hook),
@@ -73,24 +80,32 @@ impl Observe {
     /// The client has its last frame and waits for nothing more, so the hook sees the rest and its end apart from the reply.
     fn farewell(&mut self, ending: Ending) {
         let seat = std::mem::replace(&mut self.seat, Seat::Gone);
-        let (rest, unseen) = (self.waiting.take(), std::mem::take(&mut self.waiting.unseen));
-        let stage = self.stage.clone();
+        let (rest, stage) = (self.waiting.take(), self.stage.clone());
+        let Some(mut seen) = self.seen.take() else { return };
+        seen.tell();
         let rest = async move {
             let mut hook = match seat {
                 Seat::Gone => return,
                 Seat::Resting(hook) => hook,
-                Seat::Pushing(pushing) => match pushing.await {
-                    (hook, Pushed { step: Ok(Step::Keep | Step::Emit(_)), .. }) => hook,
-                    (hook, pushed) => return late(&stage, &hook, pushed.step),
-                },
+                Seat::Pushing(pushing) => {
+                    let (hook, pushed) = pushing.await;
+                    seen.shown(pushed.shown);
+                    match pushed.step {
+                        Ok(Step::Keep | Step::Emit(_)) => hook,
+                        step => return late(&stage, &hook, step),
+                    }
+                }
             };
-            hook.missed(unseen);
             if !rest.is_empty() {
-                match hook.push(rest).await.step {
+                let pushed = hook.push(rest).await;
+                seen.shown(pushed.shown);
+                match pushed.step {
                     Ok(Step::Keep | Step::Emit(_)) => {}
                     step => return late(&stage, &hook, step),
                 }
             }
+            // Nothing more is shown to it.
+            drop(seen);
             match hook.close(ending).await {
                 Ok((_, metadata)) => stage.left(metadata),
                 Err(fault) => drop(stage.settle(fault)),
@@ -120,27 +135,13 @@ impl Waiting {
         std::mem::take(&mut self.deltas)
     }
 
-    /// Copies what the frames say, as far as there is room. They stay as they came, and read.
-    fn note(&mut self, frames: Frames) -> Frames {
-        let end = frames.end;
-        let mut all: Vec<Frame> = frames.into_iter().collect();
-        for frame in &mut all {
-            // What cannot be read is the client's to refuse.
-            let deltas = frame.deltas().unwrap_or_default();
-            let shown = deltas.iter().filter(|delta| StreamHook::concerns(std::slice::from_ref(delta)));
-            for delta in shown {
-                let bytes = delta.bytes();
-                if self.bytes + bytes > self.most {
-                    self.unseen += bytes;
-                } else {
-                    self.bytes += bytes;
-                    self.deltas.push(delta.clone());
-                }
-            }
+    /// Copies what is said, as far as there is room.
+    fn note(&mut self, delta: &Delta) {
+        let bytes = delta.bytes();
+        if self.bytes + bytes <= self.most && StreamHook::concerns(std::slice::from_ref(delta)) {
+            self.bytes += bytes;
+            self.deltas.push(delta.clone());
         }
-        let mut frames = Frames::from_iter(all);
-        frames.end = end;
-        frames
     }
 }
 
@@ -159,7 +160,10 @@ impl Stream for Observe {
         let Some(from) = &mut this.from else { return Poll::Ready(None) };
         match ready!(from.as_mut().poll_next(cx)) {
             Some(Ok(frames)) => {
-                let frames = this.waiting.note(frames);
+                let frames = match &mut this.seen {
+                    Some(seen) => seen.passes(frames, |delta| this.waiting.note(delta)),
+                    None => frames,
+                };
                 if frames.end {
                     this.over = true;
                     this.farewell(Ending::Finished);

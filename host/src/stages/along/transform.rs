@@ -9,6 +9,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use super::stage::{Stage, ping, stopped};
 use crate::chat::{Delta, Frame, FrameStream, Frames, Piece, StreamError};
 use crate::sandbox::{Ending, Pushed, Step, StreamHook};
+use crate::stages::seen::Seen;
 
 /// One hook between two streams.
 struct Transform {
@@ -17,6 +18,7 @@ struct Transform {
     /// None once the hook was skipped.
     hook: Option<StreamHook>,
     stage: Arc<Stage>,
+    seen: Seen,
     /// The names of the reply.
     head: Option<Delta>,
     /// Choices whose beginning has come.
@@ -35,11 +37,12 @@ struct Arrived {
     end: Option<Result<(), StreamError>>,
 }
 
-pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>) -> FrameStream {
+pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>, seen: Seen) -> FrameStream {
     let transform = Transform {
         from: Some(frames),
         hook: Some(hook),
         stage,
+        seen,
         head: None,
         begun: HashSet::new(),
         due: BTreeMap::new(),
@@ -75,7 +78,8 @@ impl Transform {
             let held = std::mem::take(&mut self.held);
             return Some(Ok(Frames::from_iter([Frame::of(self.head.iter().cloned().chain(held).collect())])));
         }
-        self.from.as_mut()?.next().await
+        let item = self.from.as_mut()?.next().await?;
+        Some(item.map(|frames| self.seen.passes(frames, |_| {})))
     }
 
     /// Waits for something, and takes along whatever else is there, up to a bound.
@@ -111,6 +115,7 @@ impl Transform {
         for mut frame in frames {
             frame.deltas()?;
             for delta in frame.into_parts().1 {
+                self.seen.came(&delta);
                 match &delta {
                     Delta::Head { .. } => {
                         self.head.get_or_insert(delta);
@@ -135,7 +140,8 @@ impl Transform {
         all.extend(deltas);
         let mut goes_on = true;
         if StreamHook::concerns(&all) {
-            let Pushed { deltas, step } = hook.push(all).await;
+            let Pushed { deltas, step, shown } = hook.push(all).await;
+            self.seen.shown(shown);
             all = match step {
                 Ok(Step::Keep) => deltas,
                 Ok(Step::Emit(list)) => {

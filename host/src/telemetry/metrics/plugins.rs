@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::custom::{self, Custom};
 use super::family::{Counters, Gauges, Histograms, NAMES_MAX, histograms, plain, with_unit};
+use crate::chat::Said;
 use crate::telemetry::handles::{Handles, Named};
 
 /// A hook in Rust takes tens of microseconds, one in Python milliseconds; the default limit is half a second.
@@ -65,7 +66,8 @@ struct Families {
     bytes: Histograms<2>,
     skips: Counters<2>,
     log_lines_dropped: Counters<1>,
-    unseen: Counters<1>,
+    shown: Counters<3>,
+    unseen: Counters<3>,
     host_calls: Counters<3>,
     custom: Arc<custom::Families>,
     done_waiting: Gauges<1>,
@@ -120,12 +122,8 @@ impl Plugins {
             done_waiting: plain(r, "plugin_done_waiting", "Calls of done-hooks that wait or run", Family::default()),
             done_dropped: plain(r, "plugin_done_dropped", "Calls of done-hooks that were dropped", Family::default()),
             log_lines_dropped: plain(r, "plugin_log_lines_dropped", "Log lines of plugins over their limit", Family::default()),
-            unseen: plain(
-                r,
-                "plugin_unseen_bytes",
-                "Bytes of streamed replies that an observing stream hook was too slow to see",
-                Family::default(),
-            ),
+            shown: plain(r, "plugin_shown_bytes", "Bytes of replies that a hook was shown, by channel", Family::default()),
+            unseen: plain(r, "plugin_unseen_bytes", "Bytes of replies that went past a hook, by channel", Family::default()),
             host_calls: plain(r, "plugin_host_calls", "Host calls of plugins by capability and outcome", Family::default()),
             custom: Arc::new(custom::Families::register(r, own)),
         };
@@ -169,9 +167,15 @@ impl PluginFigures {
         self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
     }
 
-    /// Bytes of a reply that went to the client without the stream hook that observes it.
-    pub fn unseen(&self, bytes: u64) {
-        self.0.families.unseen.get_or_create(&[("plugin", self.0.name.clone())]).inc_by(bytes);
+    /// What of one reply a hook was shown, and what went past it.
+    pub fn saw(&self, hook: &'static str, shown: &Said, unseen: &Said) {
+        let Families { shown: seen, unseen: past, .. } = &*self.0.families;
+        for (family, said) in [(seen, shown), (past, unseen)] {
+            for (channel, bytes) in said.channels() {
+                let labels = [("plugin", self.0.name.clone()), ("hook", hook.to_owned()), ("channel", channel.word().to_owned())];
+                family.get_or_create(&labels).inc_by(bytes);
+            }
+        }
     }
 
     /// One call of a capability's function. `outcome` is `ok` or a word for the failure.

@@ -63,7 +63,15 @@ async fn a_request_and_its_try_arrive_as_one_trace_by_the_conventions_names() {
         drop(attempt);
         request_done(
             &request,
-            &Ended { method: "POST", route: "chat_completions", status: 200, outcome: "done", pipeline: Some("p"), caller: None },
+            &Ended {
+                method: "POST",
+                route: "chat_completions",
+                status: 200,
+                outcome: "done",
+                pipeline: Some("p"),
+                caller: None,
+                unseen: None,
+            },
         );
     });
     let ((collector, mut received), (stop, stopped)) = (fake(&[]), oneshot::channel());

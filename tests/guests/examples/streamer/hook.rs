@@ -11,7 +11,7 @@ pub(crate) struct Streamer {
     pushes: usize,
 }
 
-fn setting(name: &str) -> String {
+pub(crate) fn setting(name: &str) -> String {
     config::get(name).map(|json| json.trim_matches('"').to_owned()).unwrap_or_default()
 }
 
@@ -57,6 +57,10 @@ impl StreamHook for Streamer {
             }
         }
         match self.act.as_str() {
+            "tell" => {
+                log::info(format_args!("shown: {deltas:?}"));
+                return Ok(Step::Keep);
+            }
             "star" => return Ok(self.texts.push(deltas, starred).into()),
             "hold" => {
                 self.held.extend(deltas);

@@ -24,6 +24,7 @@ fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
         metadata: Default::default(),
         hits: hits.iter().map(hit).collect(),
         skipped: Default::default(),
+        coverage: Default::default(),
         end_user: None,
         tries: Default::default(),
         account: Default::default(),
