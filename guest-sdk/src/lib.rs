@@ -47,8 +47,8 @@
 //! # assert_eq!(Watch::on_done(testing::exchange(vec![Message::user("hi")], "hello")), Ok(()));
 //! ```
 //!
-//! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`]
-//! answers what [`testing::set_http`] says:
+//! On a native target nothing is exported, [`log`] writes to standard error, [`config`] reads what [`testing::set_config`] left, and [`http`],
+//! [`llm`] and [`knowledge`] answer what [`testing::set_http`], [`testing::set_llm`] and [`testing::set_knowledge`] say:
 //! `cargo test` can call a plugin's hooks as the functions that they are.
 
 pub mod answer;
@@ -61,7 +61,9 @@ mod error;
 mod export;
 pub mod http;
 mod json;
+pub mod knowledge;
 pub mod kv;
+pub mod llm;
 pub mod log;
 mod message;
 pub mod metrics;

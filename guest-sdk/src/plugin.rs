@@ -108,6 +108,12 @@ impl From<HookError> for AnswerError {
     }
 }
 
+impl From<crate::Failure> for AnswerError {
+    fn from(failure: crate::Failure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
 impl From<Rejection> for AnswerError {
     fn from(rejection: Rejection) -> Self {
         Self::Reject(rejection)

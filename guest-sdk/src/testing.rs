@@ -2,6 +2,7 @@
 //! Exists on native targets only. It imitates no more of the host than this; to try a component, use `cofferdam` itself.
 
 pub(crate) mod kv;
+mod models;
 
 use std::cell::RefCell;
 
@@ -9,6 +10,9 @@ use crate::http;
 use crate::{Choice, Context, Delta, Exchange, Message, Opening, Piece, Question, Reply, Request, Timing};
 
 pub use kv::{as_caller, pass_seconds};
+pub(crate) use models::{answer_llm, next_of_reply, open_reply, passages};
+pub use models::{set_knowledge, set_llm};
+
 /// What stands for all servers.
 type Server = Box<dyn Fn(&http::Request) -> Result<http::Response, http::Failure>>;
 

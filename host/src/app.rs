@@ -2,6 +2,7 @@
 //! It plugs one room's implementation into another one's port and holds no logic of its own.
 
 pub mod backup;
+mod behind;
 mod data_dir;
 mod plugin_models;
 mod ports;

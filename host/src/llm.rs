@@ -56,7 +56,7 @@ pub use budget::{Ask, Hold};
 pub use config::{Config, Kind, Options, ProviderConfig};
 pub use error::{BudgetRemedy, Error, Phase, PluginTrouble};
 pub use limits::Limits;
-pub use plugin::{PluginAnswer, PluginSaid, Plugins};
+pub use plugin::{OfferedModel, PluginAnswer, PluginSaid, Plugins};
 pub use post::Post;
 pub use provider::embeddings::Asker;
 pub use providers::anthropic::AnthropicOptions;
@@ -188,6 +188,14 @@ impl Llm {
         (self.secrets)(name).err().map(|why| (name, why))
     }
 
+    /// The plugin that a target asks, if it is one.
+    pub fn plugin_of<'t>(&self, target: &'t Target) -> Option<&'t str> {
+        match self.providers.get(&target.provider)? {
+            Vendor::Plugin(_) => Some(PluginVendor::plugin_of(&target.model)),
+            Vendor::Http(_) | Vendor::Builtin => None,
+        }
+    }
+
     /// Whether the provider is the one inside this program.
     pub fn is_builtin(&self, provider: &str) -> bool {
         matches!(self.providers.get(provider), Some(Vendor::Builtin))
@@ -199,7 +207,7 @@ impl Llm {
         let valid = !model.is_empty() && model.len() <= OFFERED_BYTES_MAX && !model.contains(char::is_control);
         // Which models a plugin has is known; of others `*` stands for any name.
         let exists = || match self.providers.get(provider) {
-            Some(Vendor::Plugin(vendor)) => vendor.plugins.models().iter().any(|known| known == model),
+            Some(Vendor::Plugin(vendor)) => vendor.plugins.models().iter().any(|known| known.name == model),
             Some(Vendor::Http(_) | Vendor::Builtin) | None => true,
         };
         let offers = |offered: &String| (offered == "*" && exists()) || offered == model;
@@ -208,15 +216,24 @@ impl Llm {
         found.then(target)
     }
 
-    /// The names of all models that clients may name by themselves, each with its provider; the models that a `*` stands for are known of
-    /// plugins alone.
-    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
-        let named = |provider: &String, models: &[String]| match self.providers.get(provider) {
-            Some(Vendor::Plugin(vendor)) if models.iter().any(|model| model == "*") => vendor.plugins.models(),
-            _ => models.iter().filter(|model| *model != "*").cloned().collect(),
+    /// All models that clients may name by themselves, each with its provider; the models that a `*` stands for, and what they say of
+    /// themselves, are known of plugins alone.
+    pub fn offers(&self) -> impl Iterator<Item = (OfferedModel, &str)> {
+        let named = |provider: &String, models: &[String]| {
+            let known = match self.providers.get(provider) {
+                Some(Vendor::Plugin(vendor)) => vendor.plugins.models(),
+                _ => Vec::new(),
+            };
+            if matches!(self.providers.get(provider), Some(Vendor::Plugin(_))) && models.iter().any(|model| model == "*") {
+                return known;
+            }
+            let told = |name: &String| known.iter().find(|model| model.name == *name).cloned();
+            let named = models.iter().filter(|model| *model != "*");
+            named.map(|name| told(name).unwrap_or_else(|| OfferedModel { name: name.clone(), ..OfferedModel::default() })).collect()
         };
         self.offers.iter().flat_map(move |(provider, models)| {
-            named(provider, models).into_iter().map(move |model| (format!("{provider}/{model}"), provider.as_str()))
+            let full = move |model: OfferedModel| (OfferedModel { name: format!("{provider}/{}", model.name), ..model }, provider.as_str());
+            named(provider, models).into_iter().map(full)
         })
     }
 
@@ -288,10 +305,10 @@ impl<C: Call> Backend<C> for Llm {
         self.system(provider)
     }
 
-    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+    fn key_name<'t>(&'t self, target: &'t Target, model: &'t str) -> Option<&'t str> {
         match self.providers.get(&target.provider) {
             Some(Vendor::Http(provider)) => provider.key_name(target),
-            Some(Vendor::Plugin(_)) => Some(PluginVendor::plugin_of(&target.model)),
+            Some(Vendor::Plugin(_)) => Some(PluginVendor::plugin_of(model)),
             Some(Vendor::Builtin) | None => target.secret_key_name.as_deref(),
         }
     }

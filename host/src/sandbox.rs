@@ -7,6 +7,7 @@
 
 mod admit;
 mod answer;
+mod behalf;
 mod bindings;
 mod call;
 mod capability;
@@ -56,7 +57,7 @@ mod written;
 
 pub use answer::{Answer, Said, Unanswered};
 pub use capability::http::Outside;
-pub use capability::{Ports, check_grant, kv};
+pub use capability::{Ports, check_grant, knowledge, kv, llm};
 pub use compile::{ChildLimits, Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use done::{Done, DoneQueue, DoneRoom, Listener, Timing, message_bytes};

@@ -1,12 +1,14 @@
 //! Makes the components of WebAssembly text, in cargo's `OUT_DIR`, when the guests are built as components: what stable Rust cannot express, or
 //! would express in other instructions. All other guests are Rust and need nothing of this.
 
+mod smith;
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 /// Modules that are guests.
 const MODULES: [&str; 7] = ["table_growth", "memory_fill", "grow_loop", "page_toucher", "start_loop", "realloc_loop", "post_return"];
@@ -85,6 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={name}.wat");
     }
     println!("cargo::rerun-if-changed=../../wit");
+    println!("cargo::rerun-if-changed=smith.rs");
     if env::var_os("CARGO_FEATURE_COMPONENT").is_none() {
         return Ok(());
     }
@@ -96,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     // No tool of ours composes components, so the text of one is taken and the others are put into it.
-    let text = wasmprinter::print_bytes(component("nothing", "export cofferdam:hooks/pre-hook@0.2.0;")?)?;
+    let text = wasmprinter::print_bytes(component("nothing", PRE_HOOK)?)?;
     let open = text.trim_end().strip_suffix(')').ok_or("a component ends with its bracket")?;
     let compose = |name: &str, end: &str| -> Result<(), Box<dyn Error>> {
         let composed = wat::parse_str(format!("{open}{end})")).map_err(|error| format!("{name}: {error}"))?;
@@ -107,16 +110,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     for guest in &SIDE_BY_SIDE {
         compose(guest.name, &guest.text(&template))?;
     }
-    Ok(())
+    let (resolve, world) = world(PRE_HOOK)?;
+    smith::write(&out.join("smith"), |module| encoded(module, &resolve, world), inside)
+}
+
+const PRE_HOOK: &str = "export cofferdam:hooks/pre-hook@0.2.0;";
+
+/// A component that holds another one, which nothing instantiates, and has a hook's export behind which there is nothing.
+fn inside(component: &[u8]) -> Vec<u8> {
+    let sized = |bytes: &[u8]| [&leb(bytes.len()), bytes].concat();
+    let name = b"cofferdam:hooks/pre-hook@0.2.0";
+    let export = [&[1, 0][..], &sized(name), &[5, 0, 0]].concat();
+    [&b"\0asm\x0d\0\x01\0\x04"[..], &sized(component), &[5, 3, 1, 1, 0], &[11], &sized(&export)].concat()
+}
+
+/// A number in sevens of bits.
+fn leb(number: usize) -> Vec<u8> {
+    let low = (number & 0x7f) as u8;
+    if number < 0x80 { vec![low] } else { [vec![low | 0x80], leb(number >> 7)].concat() }
 }
 
 /// The component of a module, whose world has those exports.
 fn component(name: &str, exports: &str) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut module = wat::parse_file(format!("{name}.wat"))?;
+    let (resolve, world) = world(exports)?;
+    encoded(wat::parse_file(format!("{name}.wat"))?, &resolve, world)
+}
+
+/// A world with those exports of the contract.
+fn world(exports: &str) -> Result<(Resolve, WorldId), Box<dyn Error>> {
     let mut resolve = Resolve::default();
     resolve.push_dir("../../wit")?;
     let package = resolve.push_str("guest.wit", &format!("package tests:guest; world guest {{ {exports} }}"))?;
     let world = resolve.select_world(&[package], Some("guest"))?;
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    Ok((resolve, world))
+}
+
+fn encoded(mut module: Vec<u8>, resolve: &Resolve, world: WorldId) -> Result<Vec<u8>, Box<dyn Error>> {
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().validate(true).module(&module)?.encode()?)
 }

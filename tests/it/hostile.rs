@@ -1,7 +1,17 @@
 //! Hostile guests: each ends in its own typed error within its limit, while other requests keep being served.
-//! Components that hold others stand in `hostile/parts.rs`. Under `on_failure = "skip"` the exchange goes on without the plugin, and the reply says so.
+//! Components that hold others stand in `hostile/parts.rs`, those of WebAssembly text and hostile files beside it. Under `on_failure = "skip"` the exchange goes on without the plugin, and the reply says so.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod aftermath;
+mod arena;
+mod calls;
+mod files;
+mod outcomes;
 mod parts;
+mod smith;
+mod streams;
+mod structures;
+mod wasi;
 
 use serde_json::json;
 

@@ -21,6 +21,8 @@ mod providers;
 mod server;
 #[path = "../support/simulator.rs"]
 mod simulator;
+#[path = "../support/texts.rs"]
+mod texts;
 #[path = "../support/upstream.rs"]
 mod upstream;
 
@@ -64,12 +66,15 @@ mod loading;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
 mod missing;
+mod model_targets;
 mod models;
 mod observability;
 mod openapi;
 mod outgoing;
 mod outputs;
+mod plugin_knowledge;
 mod plugin_kv;
+mod plugin_llm;
 mod plugin_metrics;
 mod plugin_routes;
 mod plugin_settings;
@@ -85,4 +90,5 @@ mod stream_hooks;
 mod surface;
 mod tidy;
 mod traces;
+mod translate;
 mod web_hooks;

@@ -13,7 +13,7 @@ const BYTES: usize = 16 << 10;
 const CROWDS: usize = 3;
 
 /// Bytes of memory that no file stands behind, so that code which was run for the first time is not counted.
-fn resident(server: &Server) -> usize {
+pub(crate) fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("the server runs");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux says it");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10

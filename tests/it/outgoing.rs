@@ -5,6 +5,7 @@ mod fetched;
 mod hostile;
 mod served;
 mod world;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

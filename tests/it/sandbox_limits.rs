@@ -23,14 +23,14 @@ use crate::ports::{ports, stores};
 use crate::server::{PATIENCE, Server};
 
 /// Plugins and compiled code in a folder, for one test.
-struct Sandbox {
+pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
-    setup: RegistryConfig,
+    pub(crate) setup: RegistryConfig,
     stores: Stores,
 }
 
 /// A sandbox with those guests, each in the file of its name.
-fn sandbox(guests: &[&str]) -> Sandbox {
+pub(crate) fn sandbox(guests: &[&str]) -> Sandbox {
     let folder = tempfile::tempdir().expect("a folder");
     let setup = RegistryConfig {
         plugin_dir: folder.path().join("plugins"),
@@ -54,7 +54,7 @@ impl Sandbox {
         self
     }
 
-    async fn open(&self) -> (Arc<Registry>, Watcher) {
+    pub(crate) async fn open(&self) -> (Arc<Registry>, Watcher) {
         assert!(self.folder.path().exists());
         let opened = Registry::open(self.setup.clone(), ports(&self.stores).await, Metrics::new()).expect("a registry");
         opened.0.loaded().await;
@@ -85,7 +85,7 @@ fn exchange(question: &str) -> Exchange {
     }
 }
 
-async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
+pub(crate) async fn ask(registry: &Registry, plugin: &str, question: &str) -> Result<PreOutcome, FaultKind> {
     let plugins = registry.snapshot();
     let plugin = plugins.get(plugin, Hook::Pre).unwrap_or_else(|_| panic!("{:?}", registry.status()));
     plugin.pre_hook(exchange(question), "model").await.1.map_err(|fault| fault.kind)

@@ -13,7 +13,7 @@ use crate::server::{Builder, Server};
 use crate::upstream::{Script, Signal, Upstream, delta, finish};
 
 /// A pipeline `p` whose post-hook stage has those plugins, with those settings of `streamer`.
-fn server(upstream: &Upstream, plugins: &[&str], mode: &str, act: &str, more: &str) -> Builder {
+pub(crate) fn server(upstream: &Upstream, plugins: &[&str], mode: &str, act: &str, more: &str) -> Builder {
     let ids = format!("{plugins:?}");
     let url = upstream.url();
     let config = format!(
@@ -40,7 +40,7 @@ fn streamer(upstream: &Upstream, mode: &str, act: &str) -> Server {
 }
 
 /// What the client of a stream gets, event by event.
-async fn asked(server: &Server) -> Streaming {
+pub(crate) async fn asked(server: &Server) -> Streaming {
     Client::of(server.address).chat_stream("p", "hi", json!({})).await
 }
 
@@ -49,7 +49,7 @@ async fn told(server: &Server) -> Vec<String> {
 }
 
 /// The text of a stream that may not be whole.
-fn text(events: &[String]) -> String {
+pub(crate) fn text(events: &[String]) -> String {
     let chunks = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
     chunks.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
 }

@@ -68,6 +68,8 @@ impl Components {
             "-p",
             "response-cache",
             "-p",
+            "translate",
+            "-p",
             "webhook",
             "-p",
             "mask-pii",

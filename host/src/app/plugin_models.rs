@@ -8,7 +8,7 @@ use futures_util::stream;
 
 use crate::chat::Exchange;
 use crate::llm::{self, PluginSaid, PluginTrouble};
-use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, Registry, Rejection, Said, Unanswered};
+use crate::sandbox::{Exhausted, Fault, FaultKind, Hook, ModelInfo, Plugins, Registry, Rejection, Said, Unanswered};
 
 /// The name in errors, which do not know under which entry of the configuration the plugin was asked.
 const PROVIDER: &str = "plugin";
@@ -26,15 +26,17 @@ impl PluginModels {
 impl llm::Plugins for PluginModels {
     fn answer(&self, model: &str, exchange: Exchange) -> llm::PluginAnswer {
         let (name, id) = model.split_once('/').unwrap_or((model, ""));
-        let plugins = self.0.snapshot();
+        // Those that the exchange began with: it meets one version of a plugin, whatever is deployed meanwhile.
+        let plugins = exchange.kept.find::<Arc<Plugins>>().unwrap_or_else(|| self.0.snapshot());
         match plugins.get(name, Hook::Answer) {
             Ok(plugin) => Box::pin(plugin.answer(id, exchange).map(|said| said.map(piece).map_err(error))),
             Err(fault) => Box::pin(stream::iter([Err(error(Unanswered::Fault(fault)))])),
         }
     }
 
-    fn models(&self) -> Vec<String> {
-        self.0.snapshot().models()
+    fn models(&self) -> Vec<llm::OfferedModel> {
+        let models = self.0.snapshot().models().into_iter();
+        models.map(|(name, ModelInfo { title, extra, .. })| llm::OfferedModel { name, title, extra }).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use super::behind::{self, Behind};
 use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
@@ -33,6 +34,7 @@ pub(super) struct Rooms {
     config: Config,
     secrets: llm::Secrets,
     plugin_secrets: PluginSecrets,
+    behind: Arc<Behind>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
     kv: Arc<dyn KvStore>,
@@ -70,7 +72,8 @@ impl Rooms {
         };
         let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let ports = Ports { kv: kv.clone(), settings, outside: Outside::network(plugin_secrets.look_up()) };
+        let (behind, outside) = (Behind::new(metrics.clone()), Outside::network(plugin_secrets.look_up()));
+        let ports = Ports { kv: kv.clone(), settings, outside, knowledge: behind.clone(), models: behind.clone() };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
         let llm = Arc::new(llm.with_plugins(&PluginModels::of(&registry)));
@@ -83,7 +86,36 @@ impl Rooms {
             pipelines.log_blocked();
         });
         let knowledge = Arc::new(knowledge);
-        Ok(Self { config, secrets, plugin_secrets, metrics, knowledge, kv, ledger, registry, llm, catalog, done, watcher, reloads })
+        let rooms = Self {
+            config,
+            secrets,
+            plugin_secrets,
+            behind,
+            metrics,
+            knowledge,
+            kv,
+            ledger,
+            registry,
+            llm,
+            catalog,
+            done,
+            watcher,
+            reloads,
+        };
+        rooms.behind.take_effect(rooms.for_plugins());
+        Ok(rooms)
+    }
+
+    /// What plugins reach of them.
+    fn for_plugins(&self) -> behind::Rooms {
+        let Self { knowledge, llm, catalog, registry, done, .. } = self;
+        behind::Rooms {
+            knowledge: Arc::downgrade(knowledge),
+            llm: Arc::downgrade(llm),
+            catalog: Arc::downgrade(catalog),
+            registry: Arc::downgrade(registry),
+            done: Arc::downgrade(done),
+        }
     }
 
     /// What the server decides by.
@@ -164,6 +196,7 @@ impl Rooms {
         self.llm.take_effect();
         self.done.renew(&self.config.sandbox);
         self.plugin_secrets.take_effect(self.secrets.clone());
+        self.behind.take_effect(self.for_plugins());
         // It was checked with the file.
         let _ = telemetry::filter_log(self.config.log_filter.as_deref());
         switch.to(self.http(), self.state());

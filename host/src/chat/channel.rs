@@ -244,7 +244,7 @@ mod tests {
             {"id":"u","type":"custom","custom":{}}]},"finish_reason":"stop","logprobs":[]}],"usage":{}}"#;
         let mut said = Said::default();
         said.completion(&codec::parse_completion(body.as_bytes()).expect("valid"));
-        assert_eq!(said.to_string(), "text 4, reasoning 4, tool_name 2, tool_arguments 40, annotations 14, other 26");
+        assert_eq!(said.to_string(), "text 4, reasoning 4, tool_name 2, tool_arguments 40, annotations 14, other 20");
     }
 
     #[test]

@@ -99,19 +99,39 @@ impl Skipped {
 }
 
 /// What is kept until the exchange is over, such as the share of memory that its reply takes. What it is, only those know who count it:
-/// their rooms are above this one.
-#[derive(Default)]
-pub struct Kept(Mutex<Vec<Box<dyn Any + Send>>>);
+/// their rooms are above this one. Clones keep the same things, for what is asked on behalf of the same exchange.
+#[derive(Clone, Default)]
+pub struct Kept {
+    things: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
+    inner: bool,
+}
 
 impl Kept {
     pub fn add(&self, what: impl Any + Send) {
         // A panic elsewhere leaves a list of what is kept, which is as good as before.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+
+    /// The first `T` that was added.
+    pub fn find<T: Any + Clone>(&self) -> Option<T> {
+        let kept = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find_map(|kept| kept.downcast_ref::<T>()).cloned()
+    }
+
+    /// The same for a question that a plugin asks on behalf of the exchange.
+    #[must_use]
+    pub fn inner(&self) -> Self {
+        Self { inner: true, ..self.clone() }
+    }
+
+    /// Whether a plugin asks, and no client.
+    pub fn is_inner(&self) -> bool {
+        self.inner
     }
 
     /// The exchange's one `T`, made when somebody first asks for it.
     pub fn one<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.things.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = kept.iter().find_map(|kept| kept.downcast_ref::<Arc<T>>()) {
             return one.clone();
         }

@@ -414,9 +414,15 @@ fn a_plugin_entry_that_cannot_be_is_refused() {
     wrong("[plugins.p]\nconfig = { ratio = inf }", "2: plugins.p.config: JSON has no number inf");
     wrong("[plugins.p]\nlimits = 3", "2: plugins.p.limits: expected a table, found 3");
     wrong("[plugins.p]\ngrants = true", "2: plugins.p.grants: expected a table, found true");
-    wrong("[plugins.p]\ngrants = { kw = {} }", "2: plugins.p.grants.kw: is no capability of this host; what can be granted: kv, http");
+    wrong(
+        "[plugins.p]\ngrants = { kw = {} }",
+        "2: plugins.p.grants.kw: is no capability of this host; what can be granted: kv, http, knowledge, llm",
+    );
     wrong("[plugins.p]\ngrants = { kv = true }", "2: plugins.p.grants.kv: expected a table such as `{ bytes = \"16MiB\", keys = 10000 }`");
-    wrong("[plugins.p.grants]\nlog = true", "2: plugins.p.grants.log: needs no grant, every plugin has it; what can be granted: kv, http");
+    wrong(
+        "[plugins.p.grants]\nlog = true",
+        "2: plugins.p.grants.log: needs no grant, every plugin has it; what can be granted: kv, http, knowledge, llm",
+    );
     wrong("[plugins.\"../p\"]", "1: plugins.\"../p\": a plugin's name must be 1 to 64 letters, digits, `-`, `_` or `.`");
 }
 

@@ -89,8 +89,8 @@ impl Shared {
     /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.
     pub(super) fn loaded(&self) -> bool {
         let tried = || {
-            let plugins = self.state.registry.snapshot();
-            !self.state.catalog.list().iter().any(|pipeline| pipeline.definition.plugins().any(|name| plugins.is_loading(name)))
+            let (plugins, catalog) = (self.state.registry.snapshot(), &self.state.catalog);
+            !catalog.list().iter().any(|pipeline| catalog.plugins(&pipeline.definition).any(|name| plugins.is_loading(name)))
         };
         let loaded = self.plugins_tried.load(Ordering::Relaxed) || tried();
         self.plugins_tried.store(loaded, Ordering::Relaxed);

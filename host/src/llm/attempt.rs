@@ -51,8 +51,9 @@ pub(super) trait Backend<R: Request>: Sync {
     /// OpenTelemetry's name of the provider's kind.
     fn system(&self, provider: &str) -> &'static str;
 
-    /// The name of the secret that holds the key for this target; none if the provider needs no key.
-    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str>;
+    /// The name of the secret that holds the key for this target; none if the provider needs no key. Of a plugin it is the one that is asked for
+    /// `model`, which may be a hook's choice.
+    fn key_name<'t>(&'t self, target: &'t Target, model: &'t str) -> Option<&'t str>;
 }
 
 /// A reply and who gave it.

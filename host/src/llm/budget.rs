@@ -59,7 +59,7 @@ fn read_number(json: &Json) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -67,8 +67,13 @@ mod tests {
 
     /// What a request with these fields wants.
     fn wants(fields: &[(&str, &str)]) -> (Option<u64>, u64) {
+        wanted(&exchange(fields))
+    }
+
+    /// A request with these fields.
+    pub(in crate::llm) fn exchange(fields: &[(&str, &str)]) -> Exchange {
         let field = |(name, text): &(&str, &str)| ((*name).to_owned(), codec::json((*text).into()).expect("JSON"));
-        wanted(&Exchange {
+        Exchange {
             id: "r".into(),
             caller: None,
             client: Client::Host,
@@ -87,7 +92,7 @@ mod tests {
             tries: Default::default(),
             account: Default::default(),
             kept: Default::default(),
-        })
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::vendor::VendorInfo;
 use crate::chat::account::Account;
 use crate::chat::collect::Collector;
 use crate::chat::stream::wants_usage;
-use crate::chat::{Deadline, Delta, Exchange, Frame, Frames, Kept, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
+use crate::chat::{Deadline, Delta, Exchange, Fields, Frame, Frames, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
 
 /// The name for OpenTelemetry is ours; its conventions have none.
 pub(super) const INFO: VendorInfo =
@@ -35,7 +35,17 @@ pub trait Plugins: Send + Sync {
     fn answer(&self, model: &str, exchange: Exchange) -> PluginAnswer;
 
     /// The models that there are now, each as `NAME` or `NAME/SUB`.
-    fn models(&self) -> Vec<String>;
+    fn models(&self) -> Vec<OfferedModel>;
+}
+
+/// A model that clients may be told of.
+#[derive(Clone, Debug, Default)]
+pub struct OfferedModel {
+    pub name: String,
+    /// What people call it.
+    pub title: Option<String>,
+    /// What else its plugin says of it.
+    pub extra: Fields,
 }
 
 /// An answer on its way.
@@ -58,7 +68,7 @@ impl Plugins for NoPlugins {
         Box::pin(futures_util::stream::iter([Err(error)]))
     }
 
-    fn models(&self) -> Vec<String> {
+    fn models(&self) -> Vec<OfferedModel> {
         Vec::new()
     }
 }
@@ -180,7 +190,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         skipped: exchange.skipped.clone(),
         coverage: exchange.coverage.clone(),
         tries: exchange.tries.clone(),
-        kept: Kept::default(),
+        kept: exchange.kept.clone(),
         account: Account::default(),
     }
 }
@@ -326,4 +336,22 @@ fn broken(provider: &str, error: &Error) -> StreamError {
     };
     tracing::warn!(llm.provider = provider, code, "provider `{provider}` broke off: {error}");
     StreamError { message: format!("provider `{provider}` {what}"), code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_is_asked_has_what_the_exchange_has_one_of() {
+        #[derive(Default)]
+        struct Budget;
+        let exchange = crate::llm::budget::tests::exchange(&[]);
+        exchange.kept.add(Arc::<str>::from("those that the exchange began with"));
+        let (one, other) = (asked_of(&exchange, Mode::Whole), asked_of(&exchange, Mode::Stream));
+        let budget = exchange.kept.one::<Budget>();
+        assert!(Arc::ptr_eq(&budget, &one.kept.one::<Budget>()) && Arc::ptr_eq(&budget, &other.kept.one::<Budget>()));
+        assert_eq!(one.kept.find::<Arc<str>>().as_deref(), Some("those that the exchange began with"));
+        assert_eq!(one.kept.find::<String>(), None);
+    }
 }

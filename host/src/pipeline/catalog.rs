@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
 use crate::chat::{NAME_RULE, is_name};
-use crate::llm::{Llm, Target};
-use crate::sandbox::{Fault, FaultKind, OnFailure, Registry};
+use crate::llm::{Llm, OfferedModel, Target};
+use crate::sandbox::{Fault, FaultKind, Hook, OnFailure, Registry};
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -160,8 +160,13 @@ impl Catalog {
     }
 
     /// The models that the operator offers by their own names, each with its provider.
-    pub fn offers(&self) -> impl Iterator<Item = (String, &str)> {
+    pub fn offers(&self) -> impl Iterator<Item = (OfferedModel, &str)> {
         self.llm.offers()
+    }
+
+    /// Every plugin that a definition names: those of its hooks, and those that are its models.
+    pub fn plugins<'a>(&'a self, definition: &'a Definition) -> impl Iterator<Item = &'a str> {
+        definition.plugins().chain(definition.llm.targets.iter().filter_map(move |target| self.llm.plugin_of(target)))
     }
 
     /// The target behind a name for embeddings: an entry of the operator's file, or a model offered by its own name.
@@ -274,6 +279,18 @@ impl Catalog {
             }
         }
         for (key, target) in definition.llm.keys() {
+            if self.llm.plugin_of(target).is_some()
+                && let Err(Fault { plugin, kind, .. }) = plugins.check_model(&target.model)
+            {
+                let until = "requests go on to the next target, or fail, until it is there";
+                let why = match kind {
+                    FaultKind::NoHook => format!("plugin `{plugin}` has no model; {until}"),
+                    FaultKind::Loading => format!("plugin `{plugin}` is still being loaded; {until}"),
+                    FaultKind::NotLoaded => format!("plugin `{plugin}` is not loaded; {until}: drop it into the plugin directory"),
+                    other => format!("plugin `{plugin}`: {other}; {until}"),
+                };
+                warnings.push(format!("pipeline.llm.config.{key}: {why}"));
+            }
             if let Some((name, why)) = self.llm.missing_secret(target) {
                 warnings.push(format!("pipeline.llm.config.{key}: the secret `{name}` for provider `{}` {why}", target.provider));
             }
@@ -282,13 +299,20 @@ impl Catalog {
     }
 
     /// The plugins for want of which pipelines of the operator's file cannot run, in the order of the pipelines' ids. A stage that is off until
-    /// a client switches it on needs none.
+    /// a client switches it on needs none, and a pipeline runs as long as one of its targets is no plugin or is there.
     pub fn blocked(&self) -> Vec<Blocked> {
         let plugins = self.registry.snapshot();
-        let stages = self.from_file.values().flat_map(|pipeline| pipeline.definition.hook_stages().map(move |stage| (pipeline, stage)));
-        let on = stages.filter(|(_, (stage, _))| stage.enabled);
-        on.flat_map(|(pipeline, (stage, hook))| stage.missing(hook, &plugins).map(|fault| Blocked { pipeline: pipeline.id.clone(), fault }))
-            .collect()
+        let of = |pipeline: &Arc<Pipeline>| -> Vec<Blocked> {
+            let definition = &pipeline.definition;
+            let on = definition.hook_stages().filter(|(stage, _)| stage.enabled);
+            let hooks = on.flat_map(|(stage, hook)| stage.missing(hook, &plugins));
+            let missing = |target: &Target| plugins.get(self.llm.plugin_of(target)?, Hook::Answer).err();
+            // None if there is a target that can be asked.
+            let models: Option<Vec<Fault>> = definition.llm.targets.iter().map(missing).collect();
+            let faults = hooks.chain(models.into_iter().flatten());
+            faults.map(|fault| Blocked { pipeline: pipeline.id.clone(), fault }).collect()
+        };
+        self.from_file.values().flat_map(of).collect()
     }
 
     /// Says in the log which pipelines of the operator's file cannot run.

@@ -49,6 +49,8 @@ impl Runner {
     pub async fn run(&self, pipeline: Arc<Pipeline>, toggles: Toggles, exchange: Exchange) -> Result<Outcome, Error> {
         let mut plan = plan(&pipeline.definition, toggles)?;
         let plugins = self.registry.snapshot();
+        // For those that answer as models: they are asked further below, where nobody knows of plugins.
+        exchange.kept.add(plugins.clone());
         if let Some(stage) = plan.post_hook {
             done::begin(stage, &plugins, &exchange, &self.done);
             // Without a hook on the reply there is nothing that the client has to wait for.

@@ -16,5 +16,5 @@ wasmtime::component::bindgen!({
 });
 
 // `self::`: rustdoc passes this crate to its tests under the same name.
-pub(super) use self::cofferdam::hooks::{kv, log, metrics, reply, shapes as types};
+pub(super) use self::cofferdam::hooks::{knowledge, kv, llm, log, metrics, reply, shapes as types};
 pub(super) use exports::cofferdam::hooks::{embedder, model, plugin, post_hook, pre_hook, stream_hook};

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tracing::{Instrument, Span};
 use wasmtime::{Engine, Store};
 
+use super::behalf::{Behalf, Of};
 use super::capability::http::budgets;
+use super::capability::llm::replies::Replies;
 use super::capability::log::Log;
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
@@ -226,7 +228,7 @@ impl Callee {
 
     /// A call of its done-hook, for an exchange that is over.
     pub(super) fn call_afterwards(&self, request: &RequestId, client: &Client, http_calls: Arc<Calls>) -> Call<'_> {
-        self.call_of(Hook::Done, request, client.clone(), Some(http_calls), None)
+        self.call_of(Hook::Done, request, client.clone(), (None, Some(http_calls)), None)
     }
 
     /// A call for an exchange, whose clocks start when it runs.
@@ -237,20 +239,21 @@ impl Callee {
     /// The same of a call that writes an answer to `reply`.
     pub(super) fn answering(&self, hook: Hook, exchange: &Exchange, reply: Option<Reply>) -> Call<'_> {
         let http_calls = budgets::of(&self.name, &exchange.client, &exchange.kept);
-        self.call_of(hook, &exchange.id, exchange.client.clone(), Some(http_calls), reply)
+        self.call_of(hook, &exchange.id, exchange.client.clone(), (Some(Behalf::of(exchange)), Some(http_calls)), reply)
     }
 
     /// A call of the host's own, for no exchange.
     pub(super) fn call_of_host(&self, hook: Hook, why: &str) -> Call<'_> {
-        self.call_of(hook, &why.into(), Client::Host, None, None)
+        self.call_of(hook, &why.into(), Client::Host, (None, None), None)
     }
 
-    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, http_calls: Option<Arc<Calls>>, reply: Option<Reply>) -> Call<'_> {
+    fn call_of(&self, hook: Hook, request: &RequestId, client: Client, (behalf, http_calls): Of, reply: Option<Reply>) -> Call<'_> {
         let env = CallEnv {
             plugin: self.name.clone(),
             version: self.version.clone(),
             hook,
             request: request.clone(),
+            behalf,
             client,
             http_calls,
             settings: self.settings.texts(),
@@ -260,6 +263,7 @@ impl Callee {
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),
             errands: Errands::default(),
             reply,
+            replies: Replies::default(),
         };
         Call { callee: self, env: Arc::new(env) }
     }
@@ -272,7 +276,15 @@ impl Call<'_> {
     /// # Errors
     /// `Busy` after `queue_time`.
     pub(super) async fn guest(&self) -> Result<Guest, Fault> {
-        let Callee { permits: own, all, memory, shared, .. } = self.callee;
+        self.guest_among(self.callee).await
+    }
+
+    /// The same with the permits and the memory of the calls of `callee`, which is the same plugin.
+    ///
+    /// # Errors
+    /// As `guest`.
+    pub(super) async fn guest_among(&self, callee: &Callee) -> Result<Guest, Fault> {
+        let Callee { permits: own, all, memory, shared, .. } = callee;
         let permits = self.permits(own, all).await?;
         shared.ticker.wake();
         Ok(Guest { env: self.env.clone(), shared: shared.clone(), memory: memory.clone(), permits })

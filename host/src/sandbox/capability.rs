@@ -4,11 +4,14 @@
 
 pub(super) mod config;
 pub(super) mod http;
+pub mod knowledge;
 pub mod kv;
+pub mod llm;
 pub(super) mod log;
 pub(super) mod metrics;
 mod outcome;
 pub(super) mod reply;
+mod uses;
 
 use std::sync::Arc;
 
@@ -16,7 +19,9 @@ use serde_json::Value;
 use wasmtime::component::Linker;
 
 use self::http::Outside;
+use self::knowledge::SearchDocuments;
 use self::kv::KvStore;
+use self::llm::AskModels;
 use super::grant::{Denied, GrantRule, Grants};
 use super::settings::Book;
 use super::store::State;
@@ -44,6 +49,10 @@ pub struct Ports {
     pub settings: Arc<Book>,
     /// What they reach beyond this machine.
     pub outside: Outside,
+    /// The operator's documents.
+    pub knowledge: Arc<dyn SearchDocuments>,
+    /// The operator's models.
+    pub models: Arc<dyn AskModels>,
 }
 
 /// What the operator gives one plugin.
@@ -94,6 +103,18 @@ pub(super) const ALL: &[Capability] = &[
         interface: http::fetch::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
         link: |to, given| Ok(http::fetch::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
+    },
+    Capability {
+        name: "knowledge",
+        interface: knowledge::INTERFACE,
+        grant: Some(GrantRule::of::<knowledge::KnowledgeTerms>()),
+        link: |to, given| Ok(knowledge::link(to, given.grants.of()?, given.ports.knowledge.clone(), |state| &state.env)?),
+    },
+    Capability {
+        name: "llm",
+        interface: llm::INTERFACE,
+        grant: Some(GrantRule::of::<llm::LlmTerms>()),
+        link: |to, given| Ok(llm::link(to, given.grants.of()?, given.ports.models.clone(), |state| &state.env)?),
     },
 ];
 

@@ -21,7 +21,7 @@ use wasmtime::component::Component;
 use self::refused::Refused;
 use super::ServerLimits;
 use super::machine;
-use super::refusal::{Refusal, not_compiled};
+use super::refusal::{Refusal, not_compiled, short};
 use crate::files;
 
 pub use child::{ChildLimits, child};
@@ -204,8 +204,16 @@ impl Cache {
         let code_hash = hash_file(&mut File::open(file.path()).map_err(|e| self.unwritable(&e))?).map_err(|e| self.unwritable(&e))?;
         let path = self.directory.join(format!("{}{code_hash}{CODE}", prefix(engine, hash)));
         let file = file.persist(&path).map_err(|e| self.unwritable(&e.error))?;
-        // The compiler has taken the component: what fails now lacks descriptors, memory or address space.
-        open(engine, &file, &path).map_err(|e| machine::cannot_map(&e))
+        open(engine, &file, &path).map_err(|error| {
+            // The compiler has taken the component: what fails now lacks descriptors, memory or address space, or a place in the pool.
+            if !is_the_pools(&error) {
+                return machine::cannot_map(&error);
+            }
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(file = %path.display(), %error, "machine code that is of no use cannot be removed");
+            }
+            Refusal::Invalid(short(&format!("it needs more than a call is given: {error:#}")))
+        })
     }
 
     /// What must be the same for a refusal to hold: the compiler, and the limits that it was given.
@@ -218,6 +226,12 @@ impl Cache {
     fn unwritable(&self, error: &std::io::Error) -> Refusal {
         machine::failed(&format!("compiled code cannot be kept in {}: {error}", self.directory.display()))
     }
+}
+
+/// Whether a component has more memories, tables or instances, or larger ones, than the pool has for any call: no machine would have them.
+/// wasmtime has no type for this error; tests watch its text.
+fn is_the_pools(error: &wasmtime::Error) -> bool {
+    !machine::is_the_machines(error) && format!("{error:#}").contains("pooling allocator")
 }
 
 /// Why there is no machine code.

@@ -318,7 +318,7 @@ mod tests {
         let came = || {
             let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
             book.take_in(&mut deltas);
-            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas)) else { panic!("three pieces") };
+            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas).0) else { panic!("three pieces") };
             (book, text, other, call)
         };
         let extra = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
@@ -344,7 +344,7 @@ mod tests {
         let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
         book.take_in(&mut deltas);
         let before = of_calls(&deltas);
-        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas)).expect("readable"))), (1, before));
+        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas).0).expect("readable"))), (1, before));
     }
 
     #[test]

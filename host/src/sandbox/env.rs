@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::behalf::Behalf;
+use super::capability::llm::replies::Replies;
 use super::capability::log::{Log, harmless};
 use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over};
@@ -22,6 +24,8 @@ pub(super) struct CallEnv {
     pub(super) version: Arc<str>,
     pub(super) hook: Hook,
     pub(super) request: RequestId,
+    /// The exchange for which it is called; none if there is none, or if it is over.
+    pub(super) behalf: Option<Behalf>,
     /// Whose share of the server it uses.
     pub(super) client: Client,
     /// What the plugin has asked of other servers for the exchange; none if there is no exchange.
@@ -36,6 +40,8 @@ pub(super) struct CallEnv {
     pub(super) errands: Errands,
     /// Where a model writes its answer; other calls have none.
     pub(super) reply: Option<Reply>,
+    /// The replies of other models that it reads.
+    pub(super) replies: Replies,
 }
 
 impl CallEnv {

@@ -52,7 +52,10 @@ mod tests {
         assert_eq!(found(&["wasi:http/types@0.2.0"]), Ok(vec![]));
         assert_eq!(found(&["wasi:http/types@0.2.10", "wasi:http/outgoing-handler@0.2.10"]), Ok(vec!["http"]));
         let other = found(&["wasi:http/outgoing-handler@0.3.0"]).expect_err("it is not linked");
-        assert!(other.contains("jco componentize --disable all") && other.contains("kv, http of cofferdam:hooks"), "{other}");
+        assert!(
+            other.contains("jco componentize --disable all") && other.contains("kv, http, knowledge, llm of cofferdam:hooks"),
+            "{other}"
+        );
     }
 
     #[test]

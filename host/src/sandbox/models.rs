@@ -79,14 +79,15 @@ impl Models {
         self.list.load().as_ref().map_or_else(Vec::new, |list| Vec::clone(list))
     }
 
-    /// Asks for the list, under the limits of a hook.
+    /// Asks for the list, under the limits of a hook and with a place of `hooks`: while readers of answers hold all places of models, a plugin
+    /// can be deployed all the same.
     ///
     /// # Errors
     /// The plugin's fault; the list stays as it was.
-    pub(super) async fn ask(&self, exports: &Arc<Exports>) -> Result<(), Fault> {
+    pub(super) async fn ask(&self, exports: &Arc<Exports>, hooks: &Callee) -> Result<(), Fault> {
         let call = self.callee.call_of_host(Hook::Models, "models");
         let settings = call.env.settings.clone();
-        let guest = call.guest().await?;
+        let guest = call.guest_among(hooks).await?;
         let (exports, function, most) = (exports.clone(), self.functions.models, self.most);
         let work = async move {
             let ran = guest.run(async |store: &mut Store<State>| exports.call(store, function, ()).await).await;
@@ -96,8 +97,11 @@ impl Models {
             ((), checked)
         };
         let Listed(list) = call.settle(0, work).await.1?;
-        self.list.store(Some(Arc::new(list)));
-        self.asked.store(Some(settings));
+        // If the settings changed meanwhile, somebody else asks under the new ones, and may have been faster.
+        if Arc::ptr_eq(&settings, &self.callee.settings.texts()) {
+            self.list.store(Some(Arc::new(list)));
+            self.asked.store(Some(settings));
+        }
         Ok(())
     }
 

@@ -20,6 +20,8 @@ const ENTRY_BYTES: u64 = 64;
 /// Components that may be instantiated inside one, counted as often as they are. Tools make one for each exported interface and a few more. The
 /// compiler works on each, so that without a bound some bytes could stand for any number.
 const INSTANCES_MAX: u64 = 64;
+/// Names that a component has for modules, and for components, inside it. The format allows no more; an alias is one more of some bytes.
+const NAMES_MAX: usize = 1_000;
 /// A string that fits into this is copied in less than half a millisecond, as little as a turn on a connection's thread may take.
 const LITTLE_BYTES: u64 = 64 << 10;
 /// Code of a module up to which it is read, to see whether it grows a memory. What only stands in for something is far shorter, and an engine far longer.
@@ -62,12 +64,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<Copies, String> {
         match (payload, &mut module) {
             (Payload::ModuleSection { .. }, _) => module = Some(Module::default()),
             (Payload::End(_), Some(ended)) => {
-                within.module_ended(*ended);
+                within.module_ended(*ended)?;
                 module = None;
             }
             (payload, Some(module)) => module.read(payload),
             (Payload::ComponentSection { .. }, None) => within.outer.push(std::mem::take(&mut within.reading)),
-            (Payload::End(_), None) => within.component_ended(),
+            (Payload::End(_), None) => within.component_ended()?,
             (payload, None) => within.read(payload)?,
         }
     }
@@ -140,6 +142,16 @@ impl Cost {
 }
 
 impl Component {
+    fn add_module(&mut self, module: Module) -> Result<(), String> {
+        self.modules.push(module);
+        fits(self.modules.len(), "modules")
+    }
+
+    fn add_component(&mut self, component: Cost) -> Result<(), String> {
+        self.components.push(component);
+        fits(self.components.len(), "components")
+    }
+
     fn whole(&self) -> Cost {
         let mut whole = self.inner;
         let room = if self.own.grows { self.own.memory_max } else { self.own.memory };
@@ -149,17 +161,16 @@ impl Component {
 }
 
 impl Within {
-    fn module_ended(&mut self, module: Module) {
+    fn module_ended(&mut self, module: Module) -> Result<(), String> {
         self.costliest.initial_bytes = self.costliest.initial_bytes.max(module.initial_bytes);
-        self.reading.modules.push(module);
+        self.reading.add_module(module)
     }
 
     /// The outermost one's end is the file's.
-    fn component_ended(&mut self) {
-        if let Some(outer) = self.outer.pop() {
-            let ended = std::mem::replace(&mut self.reading, outer);
-            self.reading.components.push(ended.whole());
-        }
+    fn component_ended(&mut self) -> Result<(), String> {
+        let Some(outer) = self.outer.pop() else { return Ok(()) };
+        let ended = std::mem::replace(&mut self.reading, outer);
+        self.reading.add_component(ended.whole())
     }
 
     /// One section of a component; a part of it that cannot be read is left out, as the rest is.
@@ -168,7 +179,7 @@ impl Within {
             Payload::ComponentImportSection(imports) => {
                 for import in imports.into_iter().flatten() {
                     match import.ty {
-                        ComponentTypeRef::Module(_) => self.reading.modules.push(self.unknown()),
+                        ComponentTypeRef::Module(_) => self.reading.add_module(self.unknown())?,
                         ComponentTypeRef::Component(_) => return Err(handed_components()),
                         _ => {}
                     }
@@ -187,10 +198,9 @@ impl Within {
             Payload::ComponentExportSection(exports) => {
                 // An export is one more name in the space of what it exports.
                 for export in exports.into_iter().flatten() {
-                    let Component { modules, components, .. } = &mut self.reading;
                     match export.kind {
-                        ComponentExternalKind::Module => modules.push(at(modules, export.index)),
-                        ComponentExternalKind::Component => components.push(at(components, export.index)),
+                        ComponentExternalKind::Module => self.reading.add_module(at(&self.reading.modules, export.index))?,
+                        ComponentExternalKind::Component => self.reading.add_component(at(&self.reading.components, export.index))?,
                         _ => {}
                     }
                 }
@@ -210,15 +220,15 @@ impl Within {
 
     fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), String> {
         match *alias {
-            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => self.reading.modules.push(self.unknown()),
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => self.reading.add_module(self.unknown())?,
             ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => return Err(handed_components()),
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, count, index } => {
                 let module = self.around(count).map_or_else(Module::default, |component| at(&component.modules, index));
-                self.reading.modules.push(module);
+                self.reading.add_module(module)?;
             }
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
                 let cost = self.around(count).map_or_else(Cost::default, |component| at(&component.components, index));
-                self.reading.components.push(cost);
+                self.reading.add_component(cost)?;
             }
             _ => {}
         }
@@ -237,6 +247,14 @@ impl Within {
     fn unknown(&self) -> Module {
         Module { memory: UNBOUNDED, memory_max: UNBOUNDED, ..self.costliest }
     }
+}
+
+/// Whether a component may have so many names.
+fn fits(names: usize, what: &str) -> Result<(), String> {
+    if names > NAMES_MAX {
+        return Err(format!("a component in it has more than {NAMES_MAX} {what}, which is more than the format allows"));
+    }
+    Ok(())
 }
 
 fn handed_components() -> String {

@@ -103,16 +103,19 @@ pub(super) fn settle_pre(
 
 fn params_back(changes: Vec<wit::FieldChange>) -> Result<Changes, FaultKind> {
     few(changes.len(), "params")?;
-    for wit::FieldChange { name, .. } in &changes {
-        if HOST_FIELDS.iter().any(|owned| alike(name, owned)) {
-            return Err(FaultKind::Invalid(format!("params.{name} cannot be set by a plugin")));
-        }
-        // What a client may not send either: a provider that reads it as the known field would overrule what the host sends there.
-        if let Some(known) = misspelt(name) {
-            return Err(FaultKind::Invalid(format!("params.{name} must be spelled {known}")));
-        }
+    if let Some(problem) = changes.iter().find_map(|change| param_problem(&change.name)) {
+        return Err(FaultKind::Invalid(problem));
     }
     changes_back(changes, "params").map_err(FaultKind::Invalid)
+}
+
+/// Why a plugin may not set that field of a request's body; none if it may.
+pub(super) fn param_problem(name: &str) -> Option<String> {
+    if HOST_FIELDS.iter().any(|owned| alike(name, owned)) {
+        return Some(format!("params.{name} cannot be set by a plugin"));
+    }
+    // What a client may not send either: a provider that reads it as the known field would overrule what the host sends there.
+    misspelt(name).map(|known| format!("params.{name} must be spelled {known}"))
 }
 
 /// Checked changes that leave the metadata within its size.

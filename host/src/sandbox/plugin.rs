@@ -105,7 +105,7 @@ impl Plugin {
     /// Its fault; the list stays as it was.
     pub(super) async fn ask_models(&self) -> Result<(), Fault> {
         match &self.model {
-            Some(models) => models.ask(&self.exports).await,
+            Some(models) => models.ask(&self.exports, &self.callee).await,
             None => Ok(()),
         }
     }

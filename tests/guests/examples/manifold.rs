@@ -14,7 +14,10 @@ impl Plugin for Manifold {
         let title = Some("Repeats what it is told".to_owned());
         log::info("it is asked which models it has");
         let more = config::read::<BTreeMap<String, Vec<String>>>()?.remove("more").unwrap_or_default();
-        let own = [ModelInfo { title, ..ModelInfo::new("echo") }, ModelInfo::new("count")];
+        // The second field is none of the plugin's to say.
+        let extra = [("context_length", "4096"), ("owned_by", r#""nobody""#)];
+        let extra = extra.map(|(name, value)| Field { name: name.to_owned(), value: value.to_owned() }).to_vec();
+        let own = [ModelInfo { title, extra, ..ModelInfo::new("echo") }, ModelInfo::new("count")];
         Ok(own.into_iter().chain(more.into_iter().map(ModelInfo::new)).collect())
     }
 

@@ -12,7 +12,7 @@ impl Plugin for Streamer {
     fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
         if hook::setting("act") == "tell" {
             log::info(format_args!("shown: {reply:?}"));
-            return Ok(PostOutcome::Keep(Vec::new()));
+            return Ok(PostOutcome::keep());
         }
         Ok(reply.map_text(|text| Some(format!("{text} (as a whole)"))).into())
     }

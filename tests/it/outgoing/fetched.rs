@@ -154,7 +154,7 @@ async fn what_a_guest_waits_for_is_on_the_clock_of_waiting_and_ends_with_its_cal
     }
     let (world, wait) = (silent(), Duration::from_millis(50));
     let sandbox = Sandbox::open("web_asker", &world, Some(granted()), Limits { wait, ..patient() }).await;
-    assert_eq!(sandbox.run(exchange(GET)).await.1.err().expect("a fault"), FaultKind::Exhausted(Exhausted::Wait(wait)));
+    assert_eq!(sandbox.run(exchange(GET)).await.1.expect_err("a fault"), FaultKind::Exhausted(Exhausted::Wait(wait)));
     world.hung_up().await;
 
     let world = silent();

@@ -217,7 +217,7 @@ async fn a_server_that_says_nothing_costs_a_guest_its_waiting_and_nobody_else_an
     let world = silent();
     let wait = Duration::from_millis(50);
     let sandbox = Sandbox::open("http_asker", &world, Some(granted()), Limits { wait, ..patient() }).await;
-    let fault = sandbox.run(exchange(GET)).await.1.err().expect("a fault");
+    let fault = sandbox.run(exchange(GET)).await.1.expect_err("a fault");
     assert_eq!(fault, FaultKind::Exhausted(Exhausted::Wait(wait)));
     world.hung_up().await;
 }
@@ -239,7 +239,7 @@ async fn asking_for_ever_ends_at_the_limits_of_the_call() {
     let limits = Limits { fuel: 50_000_000, time: Duration::from_secs(60), ..Limits::default() };
     let sandbox = Sandbox::open("http_asker", &world, Some(granted()), limits).await;
     for request in ["GET https://evil.example.com/", GET] {
-        let fault = sandbox.run(exchange(&format!("FOREVER\n{request}"))).await.1.err().expect("a fault");
+        let fault = sandbox.run(exchange(&format!("FOREVER\n{request}"))).await.1.expect_err("a fault");
         assert!(matches!(fault, FaultKind::Exhausted(Exhausted::Fuel(_) | Exhausted::Time(_))), "{fault}");
     }
     assert_eq!(world.connections().len(), 16, "as many as `grants.http.calls` allows by itself");

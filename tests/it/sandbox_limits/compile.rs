@@ -9,7 +9,8 @@ use cofferdam::telemetry::Metrics;
 use crate::components::components;
 use crate::ports::{ports, stores};
 
-fn leb(mut number: usize) -> Vec<u8> {
+/// A number in sevens of bits.
+pub(crate) fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = u8::try_from(number & 0x7f).expect("seven bits");
@@ -21,8 +22,14 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-fn sized(bytes: &[u8]) -> Vec<u8> {
+/// Bytes behind their length.
+pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
     [&leb(bytes.len()), bytes].concat()
+}
+
+/// A section of so many entries.
+pub(crate) fn section(id: u8, entries: usize, bytes: &[u8]) -> Vec<u8> {
+    [vec![id], sized(&[&leb(entries), bytes].concat())].concat()
 }
 
 /// A component that holds one core module with so many functions, each a kilobyte of arithmetic and branches on its parameter.
@@ -30,7 +37,6 @@ pub(crate) fn heavy(functions: usize) -> Vec<u8> {
     // block; local.get 0; i32.const 7; i32.mul; local.tee 0; br_if 0; local.get 0; i32.const 3; i32.rem_u; local.set 0; end
     let round = [0x02, 0x40, 0x20, 0, 0x41, 7, 0x6c, 0x22, 0, 0x0d, 0, 0x20, 0, 0x41, 3, 0x70, 0x21, 0, 0x0b];
     let function = sized(&[&[0][..], &round.repeat(54), &[0x20, 0, 0x0b]].concat());
-    let section = |id: u8, entries: usize, bytes: &[u8]| [vec![id], sized(&[&leb(entries), bytes].concat())].concat();
     let one_type = [0x60, 1, 0x7f, 1, 0x7f];
     let module = [
         b"\0asm\x01\0\0\0".to_vec(),

@@ -87,6 +87,11 @@ async fn all_calls_of_one_reply_together_have_a_limit() {
     assert_eq!(answer.refused(502), "plugin_reply_time_exhausted");
 }
 
+/// A hook that keeps the ends of choices and then fails.
+fn keeping(upstream: &Upstream) -> Server {
+    server(upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start()
+}
+
 /// The reasons with which each choice ended.
 fn reasons(events: &[String]) -> Vec<(u64, String)> {
     let chunks = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
@@ -99,13 +104,13 @@ fn reasons(events: &[String]) -> Vec<(u64, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_a_hook_keeps_is_told_if_the_hook_is_skipped() {
     let upstream = Upstream::start().await;
-    let server = server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
+    let server = keeping(&upstream);
     upstream.next(Script::streams(&["a", "b"]));
     let events = told(&server).await;
     assert_eq!((text_of(&events).as_str(), reasons(&events)), ("ab", vec![(0, "stop".to_owned())]), "it fails in close");
     server.wait_for_log("kept an end");
 
-    let server = super::server(&upstream, &["streamer"], "transform", "keep the end", "on_failure = \"skip\"").start();
+    let server = keeping(&upstream);
     let go = Signal::default();
     let second = |delta: &Value, reason: Option<&str>| {
         json!({"id": "c", "object": "chat.completion.chunk", "created": 7, "model": "m",

@@ -282,7 +282,7 @@ fn changed(error: &DeployError) -> ErrorResponse {
             return ErrorResponse::new(409, REQUEST, "plugin_read_only", error.to_string()).hopeless();
         }
         DeployError::NoPrevious(_) => return ErrorResponse::new(409, REQUEST, "no_previous_version", error.to_string()).hopeless(),
-        DeployError::Busy => return ErrorResponse::new(503, SERVER, "plugins_busy", error.to_string()).after(1),
+        DeployError::Busy | DeployError::Later(_) => return ErrorResponse::new(503, SERVER, "plugins_busy", error.to_string()).after(1),
         DeployError::Io(_) => return ErrorResponse::new(500, SERVER, "plugin_store_failed", INTERNAL),
     };
     ErrorResponse::new(status, kind, code, error.to_string())

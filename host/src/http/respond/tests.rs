@@ -182,6 +182,7 @@ fn failures() -> Vec<Failure> {
             DeployError::ReadOnly,
             DeployError::NoPrevious("guard.wasm".into()),
             DeployError::Busy,
+            DeployError::Later("no place became free; it is tried again".into()),
             DeployError::Io("disk /secret is full".into()),
         ]
         .map(Failure::Plugin),

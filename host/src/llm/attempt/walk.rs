@@ -160,6 +160,8 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
                 biased;
                 Some(ended) = running.next() => match ended {
                     Ok(answered) => return Ok(answered),
+                    // The plugin decided that nobody answers this: the other try may not undo it.
+                    Err(Failed { failure: Failure { error: refused @ Error::Refused { .. }, .. }, .. }) => return Err(refused),
                     Err(failed) => running.extend(progress.failed(failed).map(|start| self.attempt(start))),
                 },
                 () = until(hedge_at) => {
@@ -177,7 +179,7 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
             Entry::Now(permit) => permit,
             Entry::Later(pause, failure) => {
                 sleep(pause).await;
-                self.attempts.circuits.admit(self.account(target)).map_err(|_| failed(*failure, Retry::Never))?
+                self.attempts.circuits.admit(self.account(target, model)).map_err(|_| failed(*failure, Retry::Never))?
             }
         };
         let of = Operation { name: R::OPERATION, system: self.backend.system(&target.provider), model };
@@ -200,18 +202,18 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
         }
     }
 
-    /// Whose circuits a try at `target` counts for.
-    fn account(&self, target: &'a Target) -> Account<'a> {
-        Account { provider: &target.provider, key_name: self.backend.key_name(target), caller: self.of.caller }
+    /// Whose circuits a try at this model of `target` counts for.
+    fn account(&self, target: &'a Target, model: &'a str) -> Account<'a> {
+        Account { provider: &target.provider, key_name: self.backend.key_name(target, model), caller: self.of.caller }
     }
 
     fn target(&self, position: usize) -> &'a Target {
         &self.chain.targets[self.order[position]]
     }
 
-    /// Whether `fallback` is tried after this failure of a try at `before`.
-    fn falls_back(&self, fallback: &'a Target, before: &'a Target, model: &str, failure: &Failure) -> bool {
-        policy::falls_back(fallback, self.account(fallback) != self.account(before), model, failure)
+    /// Whether `asked` of `fallback` is tried after this failure of a try at `model` of `before`.
+    fn falls_back(&self, (fallback, asked): (&'a Target, &'a str), before: &'a Target, model: &'a str, failure: &Failure) -> bool {
+        policy::falls_back(fallback, self.account(fallback, asked) != self.account(before, model), model, failure)
     }
 }
 
@@ -308,16 +310,16 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         while self.next < walk.order.len() {
             let position = self.next;
             self.next += 1;
-            let target = walk.target(position);
-            if !hedge && self.before.as_ref().is_some_and(|b| !walk.falls_back(target, b.target, b.model, &b.failure)) {
+            let (target, model) = (walk.target(position), self.model(position));
+            if !hedge && self.before.as_ref().is_some_and(|b| !walk.falls_back((target, model), b.target, b.model, &b.failure)) {
                 continue;
             }
-            match walk.attempts.circuits.admit(walk.account(target)) {
+            match walk.attempts.circuits.admit(walk.account(target, model)) {
                 Ok(permit) => return Some(self.first(position, permit)),
                 Err(open) => {
                     tracing::debug!(llm.provider = target.provider, "passed over: its circuit is open");
                     // It counts as if it had failed now in the same way as then.
-                    self.before = Some(Before { target, model: &target.model, failure: open.failure.clone() });
+                    self.before = Some(Before { target, model, failure: open.failure.clone() });
                     self.skipped.push((position, open));
                 }
             }
@@ -339,13 +341,13 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         let now = Instant::now();
         let tried = self.last.as_ref();
         let may = |(position, open): &(usize, Open)| {
-            let allowed =
-                |failed: &Failed<'_>| self.walk.falls_back(self.walk.target(*position), failed.target, failed.model, &failed.failure);
+            let skipped = (self.walk.target(*position), self.model(*position));
+            let allowed = |failed: &Failed<'a>| self.walk.falls_back(skipped, failed.target, failed.model, &failed.failure);
             (open.cause == Cause::Failures || open.until <= now) && tried.is_none_or(allowed)
         };
         let position = self.skipped.iter().filter(|_| !self.forced).find(|skipped| may(skipped))?.0;
         self.forced = true;
-        let permit = self.walk.attempts.circuits.force(self.walk.account(self.walk.target(position)));
+        let permit = self.walk.attempts.circuits.force(self.walk.account(self.walk.target(position), self.model(position)));
         Some(self.first(position, permit))
     }
 
@@ -353,7 +355,11 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
     fn retry(&mut self, failed: &Failed<'a>, least: Duration) -> Option<Start<'a>> {
         let Attempts { limits, circuits, .. } = self.walk.attempts;
         let left = limits.retry_budget.saturating_sub(self.paused);
-        if failed.before >= limits.retries || left.is_zero() || least > left || circuits.is_open_for(self.walk.account(failed.target)) {
+        if failed.before >= limits.retries
+            || left.is_zero()
+            || least > left
+            || circuits.is_open_for(self.walk.account(failed.target, failed.model))
+        {
             return None;
         }
         let backoff = limits.retry_backoff.saturating_mul(1 << failed.before);
@@ -369,18 +375,25 @@ impl<'w, 'a, R: Request, B: Backend<R>> Progress<'w, 'a, B, R> {
         Some(Start { position: failed.position, target: failed.target, model: failed.model, before: failed.before + 1, entry })
     }
 
-    /// The first try at a target. A hook's choice of model is for the provider that it chose, or for the equal that is tried first, and for no
-    /// other target.
+    /// The first try at a target.
     fn first(&mut self, position: usize, permit: Permit<'a>) -> Start<'a> {
-        let walk = self.walk;
-        let target = walk.target(position);
-        let equal = match walk.of.target {
+        let (target, model) = (self.walk.target(position), self.model(position));
+        self.chosen |= self.is_equal(position);
+        Start { position, target, model, before: 0, entry: Entry::Now(permit) }
+    }
+
+    /// The model that is asked of a target, if it is the next one tried. A hook's choice of model is for the provider that it chose, or for the
+    /// equal that is tried first, and for no other target.
+    fn model(&self, position: usize) -> &'a str {
+        let chosen = self.walk.of.chosen.filter(|_| !self.chosen && self.is_equal(position));
+        chosen.unwrap_or(&self.walk.target(position).model)
+    }
+
+    fn is_equal(&self, position: usize) -> bool {
+        match self.walk.of.target {
             Some(_) => position == 0,
-            None => walk.order[position] < walk.chain.weights.len().max(1),
-        };
-        let chosen = walk.of.chosen.filter(|_| equal && !self.chosen);
-        self.chosen |= equal;
-        Start { position, target, model: chosen.unwrap_or(&target.model), before: 0, entry: Entry::Now(permit) }
+            None => self.walk.order[position] < self.walk.chain.weights.len().max(1),
+        }
     }
 }
 

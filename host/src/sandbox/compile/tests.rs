@@ -100,6 +100,27 @@ fn code_that_the_machine_cannot_map_is_kept_and_its_component_is_not_refused_for
     assert!(cache.cached(&engine, "a").unwrap().is_none() && !path.exists());
 }
 
+#[tokio::test]
+async fn a_component_that_no_pool_has_a_place_for_is_refused_for_good_and_its_code_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(1).unwrap();
+    let cache = cache(folder.path(), ServerLimits::default());
+    let of = |module: &str, instances: usize| {
+        let instances = "(core instance (instantiate $m))".repeat(instances);
+        wat::parse_str(format!("(component (core module $m {module}) {instances})")).unwrap()
+    };
+    let large = [of("(memory 1)", 5), of("(memory 16385)", 1), of("(table 1 funcref)", 17), of("(table 262145 funcref)", 1), of("", 65)];
+    for (hash, bytes) in ["a", "b", "c", "d", "e"].into_iter().zip(large) {
+        let refusal = cache.compile(&engine, &bytes, hash, Duration::from_secs(1)).await.err();
+        assert!(matches!(&refusal, Some(Refusal::Invalid(why)) if why.contains("it needs more than a call is given")), "{refusal:?}");
+        assert!(cache.refused(&engine, hash).is_some() && !cache.has(&engine, hash));
+    }
+    let fits = [of("(memory 1)", 4), of("(memory 16384)", 1), of("(table 1 funcref)", 16), of("(table 262144 funcref)", 1), of("", 64)];
+    for (hash, bytes) in ["f", "g", "h", "i", "j"].into_iter().zip(fits) {
+        assert!(cache.compile(&engine, &bytes, hash, Duration::from_secs(1)).await.is_ok(), "{hash}");
+    }
+}
+
 #[test]
 fn a_directory_that_is_gone_is_the_machines_failure() {
     let folder = tempfile::tempdir().unwrap();

@@ -23,6 +23,7 @@ fn exchange(said: Value, metadata: Value) -> Exchange {
         id: "r".into(),
         caller: None,
         account: Default::default(),
+        coverage: Default::default(),
         client: Client::Host,
         pipeline: "p".into(),
         deadline: Deadline::after(std::time::Duration::from_secs(600)),
@@ -116,7 +117,8 @@ fn what_comes_back_unchanged_is_what_it_was() {
 fn the_text_is_contents_to_say_and_the_rest_the_parts() {
     let parts = |exchange: &Exchange| now(exchange)[1]["content"].clone();
     let image = json!({"type": "image_url", "image_url": {"url": "data:,x"}});
-    let cases: [(fn(&mut Value), Value); 5] = [
+    type Change = fn(&mut Value);
+    let cases: [(Change, Value); 5] = [
         (|message| message["content"] = "Was ist das?".into(), json!([{"type": "text", "text": "Was ist das?"}, image])),
         (|message| message["content"] = "".into(), json!([image])),
         (|message| message["content_parts"] = json!([]), json!("What is\nthis?")),

@@ -163,3 +163,15 @@ fn a_module_counts_as_much_by_whatever_name_it_is_instantiated() {
 fn what_cannot_be_read_is_left_to_the_compiler() {
     assert_eq!(check(b"\0asm\x0d\0\x01\0\xff\xff"), Ok(Copies::Little));
 }
+
+#[test]
+fn names_of_modules_and_of_components_are_counted_to_the_one_that_is_too_many() {
+    let of = |kind: &str, count: usize| {
+        let names = format!("(alias outer 1 $x ({kind}))").repeat(count);
+        checked(&format!("(component ({kind} $x) (component {names}))"))
+    };
+    for kind in ["core module", "component"] {
+        assert_eq!(of(kind, NAMES_MAX), Ok(Copies::Little), "{kind}");
+        assert!(of(kind, NAMES_MAX + 1).is_err_and(|why| why.contains("more than the format allows")), "{kind}");
+    }
+}

@@ -36,6 +36,9 @@ pub enum DeployError {
     /// Nothing was written, or what is there is refused.
     #[error("the plugin is refused: {0}")]
     Refused(String),
+    /// It was written, and the machine could not try it.
+    #[error("the plugin is there and could not be tried now: {0}; GET /api/v1/plugins tells what comes of it")]
+    Later(String),
     #[error("the plugin directory holds as many files as it may ({0}, `limits.plugins.files`)")]
     Full(usize),
     /// A mounted volume keeps its files like this, and would undo the change.

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::change::{Asked, Change, DeployError, Desk};
+use super::known::stem;
 use super::live::{PluginStatus, Registry};
 use crate::chat::is_name;
 use crate::files;
@@ -29,8 +30,8 @@ impl Registry {
     /// What became of the file of that name, or of one whose name stands for the same plugin.
     pub fn file(&self, name: &str) -> Option<PluginStatus> {
         let status = self.status();
-        let exact = status.iter().find(|status| status.file.strip_suffix(".wasm") == Some(name));
-        let same = || status.iter().find(|status| own_name(status.file.trim_end_matches(".wasm")) == own_name(name));
+        let exact = status.iter().find(|status| stem(&status.file) == name);
+        let same = || status.iter().find(|status| own_name(stem(&status.file)) == own_name(name));
         exact.or_else(same).cloned()
     }
 
@@ -99,6 +100,7 @@ impl Registry {
         let _ = timeout_at(until, tried).await;
         let status = status().ok_or_else(|| DeployError::NotFound(name.to_owned()))?;
         match (status.state, status.reason) {
+            ("refused" | "stale", Some(reason)) if status.tried_again => Err(DeployError::Later(reason)),
             ("refused" | "stale", Some(reason)) => Err(DeployError::Refused(reason)),
             (_, reason) => Ok(PluginStatus { reason, ..status }),
         }

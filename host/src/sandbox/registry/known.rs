@@ -181,7 +181,7 @@ impl Known {
         let live = self.live.as_ref().filter(|_| holder.is_none());
         let reason = holder.map(|holder| format!("{holder} has the name of this plugin; remove one of the two files"));
         PluginStatus {
-            name: live.map_or_else(|| file.trim_end_matches(".wasm").to_owned(), |plugin| plugin.name().to_owned()),
+            name: live.map_or_else(|| stem(file).to_owned(), |plugin| plugin.name().to_owned()),
             version: live.map(|plugin| plugin.callee.version.to_string()),
             summary: live.and_then(|plugin| plugin.summary.clone()),
             file: file.to_owned(),
@@ -194,6 +194,7 @@ impl Known {
                 (_, false, _) => "refused",
             },
             reason: reason.or_else(|| self.reason()),
+            tried_again: self.untried,
             config_schema: live.and_then(|plugin| plugin.config_schema.clone()),
             reads: live.and_then(|plugin| plugin.scope.in_force().reads.clone()),
             writes: live.and_then(|plugin| plugin.scope.in_force().writes.clone()),

@@ -68,6 +68,8 @@ pub struct PluginStatus {
     pub state: &'static str,
     /// Why the file was refused, and what to do.
     pub reason: Option<String>,
+    /// The machine was at fault that the file is not live, and it is tried again by itself.
+    pub tried_again: bool,
     /// The JSON Schema of its configuration.
     pub config_schema: Option<String>,
     /// What its hooks are handed, in words of the contract; none for everything, or if nothing is live.
@@ -94,16 +96,26 @@ impl Plugins {
         }
     }
 
-    /// The models of all plugins that are models, each as `PLUGIN` or `PLUGIN/ID`, sorted.
-    pub fn models(&self) -> Vec<String> {
+    /// The models of all plugins that are models, each with its name `PLUGIN` or `PLUGIN/ID`, in the order of these.
+    pub fn models(&self) -> Vec<(String, ModelInfo)> {
         let named = |plugin: &Arc<Plugin>| {
-            let name =
-                |model: ModelInfo| if model.id.is_empty() { plugin.name().to_owned() } else { format!("{}/{}", plugin.name(), model.id) };
-            plugin.models().into_iter().map(name).collect::<Vec<_>>()
+            let name = |id: &str| if id.is_empty() { plugin.name().to_owned() } else { format!("{}/{id}", plugin.name()) };
+            plugin.models().into_iter().map(|model| (name(&model.id), model)).collect::<Vec<_>>()
         };
-        let mut models: Vec<String> = self.by_name.values().flat_map(named).collect();
-        models.sort_unstable();
+        let mut models: Vec<_> = self.by_name.values().flat_map(named).collect();
+        models.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         models
+    }
+
+    /// Looks for the model `PLUGIN` or `PLUGIN/ID`.
+    ///
+    /// # Errors
+    /// As `get`, and `NoModel`.
+    pub fn check_model(&self, model: &str) -> Result<(), Fault> {
+        let (name, id) = model.split_once('/').unwrap_or((model, ""));
+        let plugin = self.get(name, Hook::Answer)?;
+        let fault = |kind| Fault { plugin: name.into(), version: plugin.callee.version.clone(), hook: Hook::Answer, kind };
+        plugin.model.as_ref().map_or(Ok(()), |models| models.check(id)).map_err(fault)
     }
 
     /// Whether no plugin of that name is live, and a file that may be it is still to be tried.

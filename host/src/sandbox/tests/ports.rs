@@ -7,15 +7,18 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
+use crate::chat::{Exchange, Hit, ReplyStream};
 use crate::outbound::{Connect, Peer, Resolve, Stream};
+use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::kv::{Bucket, Entry, KvError, KvStore, Write};
+use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::settings::{Book, Expected, Kept, PluginStore, Put, StoreError};
 use crate::sandbox::{Outside, Ports};
 
 pub(super) fn nothing() -> Ports {
     let settings = Book::open(Arc::new(Nothing)).now_or_never().expect("it waits for nothing").expect("nothing is kept");
     let outside = Outside::new(Arc::new(Nothing), Arc::new(Nothing), Arc::new(|_| Err("is not set".into())));
-    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside }
+    Ports { kv: Arc::new(Nothing), settings: Arc::new(settings), outside, knowledge: Arc::new(Nothing), models: Arc::new(Nothing) }
 }
 
 struct Nothing;
@@ -65,6 +68,22 @@ impl KvStore for Nothing {
 
     fn hand_over(&self) -> BoxFuture<'_, Result<(), KvError>> {
         failed()
+    }
+}
+
+impl SearchDocuments for Nothing {
+    fn search(&self, _: Wanted) -> BoxFuture<'_, Result<Vec<Hit>, SearchFailed>> {
+        Box::pin(ready(Err(SearchFailed("there are no documents".into()))))
+    }
+}
+
+impl AskModels for Nothing {
+    fn ask<'a>(&'a self, _: &'a ModelTarget, _: &'a Exchange) -> BoxFuture<'a, Result<ReplyStream, AskFailed>> {
+        Box::pin(ready(Err(AskFailed::Unavailable("there are no models".into()))))
+    }
+
+    fn embed<'a>(&'a self, _: &'a str, _: Vec<String>, _: &'a Exchange) -> BoxFuture<'a, Result<(Vec<Vec<f32>>, u64), AskFailed>> {
+        Box::pin(ready(Err(AskFailed::Unavailable("there are no models".into()))))
     }
 }
 

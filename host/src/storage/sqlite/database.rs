@@ -96,6 +96,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// For this statement alone SQLite may refuse at once where others wait, because two that both want it would wait for each other
 /// (<https://sqlite.org/c3ref/busy_handler.html>).
+#[expect(clippy::disallowed_methods, reason = "whoever opens a database blocks, and SQLite has no event for it")]
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     let begun = Instant::now();
     loop {

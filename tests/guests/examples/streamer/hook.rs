@@ -96,6 +96,17 @@ impl StreamHook for Streamer {
             }
             "bad json" => return Ok(vec![Delta { choice: 0, piece: Piece::Other("{nope".to_owned()) }].into()),
             "two keys" => return Ok(vec![Delta { choice: 0, piece: Piece::Other("{\"a\":1,\"b\":2}".to_owned()) }].into()),
+            "flood" => return Ok((0..200_000).map(|_| text(0, "")).collect::<Vec<_>>().into()),
+            "many" => return Ok((0..5_000).map(|_| text(0, "x")).collect::<Vec<_>>().into()),
+            "two ends" => {
+                let end = || Delta { choice: 0, piece: Piece::Finish("stop".to_owned()) };
+                return Ok(vec![end(), end()].into());
+            }
+            "deep" => {
+                let deep = format!("{{\"deep\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+                return Ok(vec![Delta { choice: 0, piece: Piece::Other(deep) }].into());
+            }
+            "no reason" => return Ok(vec![Delta { choice: 0, piece: Piece::Finish(String::new()) }].into()),
             "huge" => return Ok(vec![text(0, &"x".repeat(9 << 20))].into()),
             "memory" => {
                 let mut all = Vec::new();
@@ -115,6 +126,9 @@ impl StreamHook for Streamer {
             "star" => return Ok(Farewell::from(self.texts.close(starred))),
             "hold" => return Ok(std::mem::take(&mut self.held).into()),
             "trap in close" | "keep the end" => panic!("in close"),
+            "flood in close" => return Ok((0..200_000).map(|_| text(0, "")).collect::<Vec<_>>().into()),
+            "late" => return Ok(vec![text(0, "late")].into()),
+            "bomb in close" => return Ok(Farewell::default().metadata("bomb", "x".repeat(300_000))),
             "loop in close" => loop {
                 std::hint::black_box(());
             },

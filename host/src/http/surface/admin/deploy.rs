@@ -141,8 +141,9 @@ pub(super) async fn delete(mut call: Call<'_>) -> Result<Response<Content>, Fail
         removed
     })
     .await?;
-    let pipelines = shared.state.catalog.list();
-    let users = pipelines.iter().filter(|pipeline| pipeline.definition.plugins().any(|plugin| plugin == name));
+    let catalog = &shared.state.catalog;
+    let pipelines = catalog.list();
+    let users = pipelines.iter().filter(|pipeline| catalog.plugins(&pipeline.definition).any(|plugin| plugin == name));
     let warnings = users.map(|pipeline| format!("pipeline `{}` names the plugin", pipeline.id)).collect();
     Ok(respond::json(StatusCode::OK, &Removed { id: &name, object: "plugin", deleted: true, file: &file, warnings }))
 }

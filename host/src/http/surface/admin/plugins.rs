@@ -45,7 +45,7 @@ pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
 }
 
 pub(super) fn shown(status: &PluginStatus) -> Plugin<'_> {
-    let PluginStatus { name, version, summary, file, hash, hooks, state, reason, config_schema, reads, writes } = status;
+    let PluginStatus { name, version, summary, file, hash, hooks, state, reason, tried_again: _, config_schema, reads, writes } = status;
     let schema = config_schema.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)));
     Plugin {
         object: "plugin",
@@ -84,6 +84,7 @@ mod tests {
             hooks: vec!["post_hook"],
             state: "stale",
             reason: Some("not a component".into()),
+            tried_again: false,
             config_schema: Some(r#"{"type":"object"}"#.into()),
             reads: Some(vec!["reply.text".into()]),
             writes: None,

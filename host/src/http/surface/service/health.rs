@@ -33,7 +33,7 @@ pub(super) struct Status {
 pub(super) struct BlockedPipeline {
     id: String,
     plugin: String,
-    /// `pre_hook` or `post_hook`: what the plugin is needed for.
+    /// `pre_hook`, `post_hook` or `model`: what the plugin is needed for.
     hook: &'static str,
     /// Why the plugin cannot do it.
     reason: String,

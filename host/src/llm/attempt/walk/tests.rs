@@ -59,8 +59,11 @@ impl Backend<Ping> for World {
         "openai"
     }
 
-    /// The provider `own` has a secret of its own.
-    fn key_name<'t>(&'t self, target: &'t Target) -> Option<&'t str> {
+    /// The provider `own` has a secret of its own, and `plugin` as many circuits as models.
+    fn key_name<'t>(&'t self, target: &'t Target, model: &'t str) -> Option<&'t str> {
+        if target.provider == "plugin" {
+            return Some(model);
+        }
         target.secret_key_name.as_deref().or((target.provider == "own").then_some("OWN"))
     }
 

@@ -192,3 +192,23 @@ async fn a_secret_by_its_name_and_as_the_providers_own_has_one_circuit() {
     is_from(&world.answers(&[keyed("own", "OWN"), keyed("own", "OTHER")]).await, "own", 1);
     assert_eq!(world.asked(), ["own"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_chose_counts_for_the_plugin_that_is_asked() {
+    let failed = || {
+        let cause = Arc::new(std::io::Error::other("it trapped"));
+        Act::Fail(Error::Plugin { provider: "plugin".into(), trouble: crate::llm::PluginTrouble::Failed, cause }.into())
+    };
+    let world = World::with(Limits { circuit_failures: 1, ..Limits::default() }).acts("plugin", [failed()]);
+    let chain = [target("plugin"), target("b")];
+    let ask = async |chosen| {
+        let tries = Tries::default();
+        let of = Of { caller: None, deadline: Deadline::after(60 * SECOND), tries: &tries, target: None, chosen };
+        Walk::new(&world, &world.attempts, &Ping, (&chain).into(), of).run().await
+    };
+    is_from(&ask(Some("chosen")).await, "b", 2);
+    let states = world.attempts.circuits();
+    assert!(!states.is_empty() && states.iter().all(|state| state.key_name.as_deref() == Some("chosen")), "{states:?}");
+    is_from(&ask(None).await, "plugin", 1);
+    is_from(&ask(Some("chosen")).await, "b", 1);
+}

@@ -81,3 +81,27 @@ async fn the_loser_of_a_race_says_nothing_about_its_provider() {
     is_from(&world.answers(hedged(&[target("a"), target("b")])).await, "b", 2);
     assert!(world.attempts.circuits().is_empty());
 }
+
+/// A plugin decided that nobody answers the request.
+fn rejected() -> Act {
+    let (provider, code, message) = ("a".into(), "not_here".into(), "no".into());
+    Act::Fail(Error::Refused { provider, status: 451, code, message, retry_after: None }.into())
+}
+
+#[track_caller]
+fn is_rejected(answer: &Result<Answered<()>, Error>) {
+    assert!(matches!(answer, Err(Error::Refused { status: 451, .. })), "{:?}", answer.as_ref().err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_ends_the_race_whoever_says_it() {
+    let world = World::new().acts("a", [slow(SECOND, rejected())]).acts("b", [slow(2 * SECOND, Act::Reply)]);
+    is_rejected(&world.answers(hedged(&[target("a"), target("b"), target("c")])).await);
+    assert_eq!((world.begun.elapsed(), world.outcomes()), (SECOND, vec!["a refused".to_owned(), "b cancelled".to_owned()]));
+    // The hedge says it, beside one that is slow and beside one that pauses before it is asked again.
+    for first in [Act::Hang, wait(429, 3 * SECOND)] {
+        let world = World::new().acts("a", [first]).acts("b", [rejected()]);
+        is_rejected(&world.answers(hedged(&[target("a"), target("b"), target("c")])).await);
+        assert_eq!((world.begun.elapsed(), world.asked()), (HEDGE, vec!["a".to_owned(), "b".to_owned()]));
+    }
+}

@@ -1,0 +1,153 @@
+//! What plugins reach of the other rooms, plugged into the sandbox's ports: the documents, and the models of the operator's list.
+//! Those of the configuration in force are asked, also by a plugin of the one before. It holds no room alive, for they hold the plugins.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures_util::future::BoxFuture;
+
+use crate::chat::codec::parse_completion;
+use crate::chat::{Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Whole, stream};
+use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
+use crate::pipeline::{self, Catalog, Runner};
+use crate::rag::{self, Knowledge, Namespace, Query};
+use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
+use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
+use crate::sandbox::{DoneQueue, Registry};
+use crate::telemetry::{self, Metrics};
+
+/// What a plugin is told before the rooms are there, and after they are gone.
+const AWAY: &str = "the server is starting or stopping";
+
+/// The rooms in force.
+#[derive(Clone, Default)]
+pub(super) struct Rooms {
+    pub(super) knowledge: Weak<Knowledge>,
+    pub(super) llm: Weak<Llm>,
+    pub(super) catalog: Weak<Catalog>,
+    pub(super) registry: Weak<Registry>,
+    pub(super) done: Weak<DoneQueue>,
+}
+
+/// Shared by all plugins.
+pub(super) struct Behind {
+    rooms: Mutex<Rooms>,
+    metrics: Arc<Metrics>,
+}
+
+impl Behind {
+    /// Nothing can be reached until `take_effect`.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { rooms: Mutex::default(), metrics })
+    }
+
+    /// These are in force from now on.
+    pub(super) fn take_effect(&self, rooms: Rooms) {
+        *self.rooms.lock().unwrap_or_else(PoisonError::into_inner) = rooms;
+    }
+
+    fn rooms(&self) -> Rooms {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl SearchDocuments for Behind {
+    fn search(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Hit>, SearchFailed>> {
+        let knowledge = self.rooms().knowledge.upgrade();
+        Box::pin(async move {
+            let Some(knowledge) = knowledge else { return Err(SearchFailed(AWAY.into())) };
+            let Wanted { pipeline, namespace, text, limit, min_score, client } = wanted;
+            let namespace = Namespace { api: pipeline, name: namespace };
+            let found = knowledge.search(&namespace, Query { text, top_k: limit, score_threshold: min_score, client }).await;
+            found.map(|found| found.hits).map_err(|error| SearchFailed(unsearched(&error)))
+        })
+    }
+}
+
+impl AskModels for Behind {
+    fn ask<'a>(&'a self, target: &'a ModelTarget, exchange: &'a Exchange) -> BoxFuture<'a, Result<ReplyStream, AskFailed>> {
+        let llm = self.rooms().llm.upgrade();
+        Box::pin(async move {
+            let Some(llm) = llm else { return Err(AskFailed::Unavailable(AWAY.into())) };
+            let ModelTarget { provider, model, secret_key_name } = target.clone();
+            let target = Target { provider, model, secret_key_name, on_status: None };
+            let answered = llm.answer(std::slice::from_ref(&target), exchange, Mode::Stream).await.map_err(|error| failed(&error))?;
+            let whole = match answered.reply {
+                Reply::Stream(stream) => return Ok(stream),
+                Reply::Whole(Whole::Parsed(completion)) => completion,
+                Reply::Whole(Whole::Raw(body)) => parse_completion(&body)
+                    .map_err(|invalid| AskFailed::Unavailable(format!("the reply cannot be used: {}", invalid.message)))?,
+            };
+            match stream::streamed(whole, exchange) {
+                Reply::Stream(stream) => Ok(stream),
+                Reply::Whole(_) => Err(AskFailed::Unavailable("the reply cannot be read piece by piece".into())),
+            }
+        })
+    }
+
+    fn embed<'a>(
+        &'a self,
+        model: &'a str,
+        texts: Vec<String>,
+        exchange: &'a Exchange,
+    ) -> BoxFuture<'a, Result<(Vec<Vec<f32>>, u64), AskFailed>> {
+        let Rooms { knowledge, llm, catalog, registry, done } = self.rooms();
+        Box::pin(async move {
+            let (Some(knowledge), Some(llm), Some(catalog), Some(registry), Some(done)) =
+                (knowledge.upgrade(), llm.upgrade(), catalog.upgrade(), registry.upgrade(), done.upgrade())
+            else {
+                return Err(AskFailed::Unavailable(AWAY.into()));
+            };
+            let unknown = || AskFailed::Unavailable(format!("the operator's list of `[[embeddings]]` has no `{model}`"));
+            let target = catalog.embedding(model).ok_or_else(unknown)?;
+            let runner = Runner { registry, knowledge, llm, metrics: self.metrics.clone(), done };
+            let Exchange { caller, end_user, client, deadline, tries, .. } = exchange;
+            let asker = Asker { model, caller: caller.as_deref(), end_user: end_user.as_ref(), client, deadline: *deadline, tries };
+            let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
+            let embedded = runner.embed(&target, embed, &asker).await.map_err(|error| match error {
+                pipeline::Error::Llm(error) => failed(&error),
+                pipeline::Error::Rag(error) => AskFailed::Unavailable(unsearched(&error)),
+                pipeline::Error::Deadline => AskFailed::Timeout(error.to_string()),
+                error => AskFailed::Unavailable(error.to_string()),
+            })?;
+            Ok((embedded.vectors, embedded.prompt_tokens))
+        })
+    }
+}
+
+/// What a plugin is told of a failure of the documents, or of the embedder that searches them.
+fn unsearched(error: &rag::Error) -> String {
+    match error {
+        rag::Error::Busy => error.to_string(),
+        // Its words may name files of the server's.
+        error => {
+            tracing::error!(error = telemetry::chain(error), "documents could not be searched for a plugin");
+            "the embedder or the documents cannot be asked now; the server's log says why".into()
+        }
+    }
+}
+
+/// What a plugin is told of a failure: it acts on the kind, and its author reads the sentence.
+fn failed(error: &llm::Error) -> AskFailed {
+    let why = error.to_string();
+    match error {
+        llm::Error::OverBudget { .. } | llm::Error::CircuitOpen { limited: true, .. } | llm::Error::Status { exhausted: true, .. } => {
+            AskFailed::Exhausted(why)
+        }
+        llm::Error::Timeout { .. } | llm::Error::Plugin { trouble: PluginTrouble::Slow, .. } => AskFailed::Timeout(why),
+        llm::Error::Status { status: 400 | 404 | 413 | 422, .. }
+        | llm::Error::UnsupportedField { .. }
+        | llm::Error::NoEmbeddings { .. }
+        | llm::Error::Refused { .. } => AskFailed::Invalid(why),
+        llm::Error::Plugin { trouble: PluginTrouble::Host, .. } => {
+            AskFailed::Unavailable("the host failed; the server's log says why".into())
+        }
+        llm::Error::Status { .. }
+        | llm::Error::Unreachable { .. }
+        | llm::Error::InvalidReply { .. }
+        | llm::Error::Overloaded { .. }
+        | llm::Error::SecretMissing { .. }
+        | llm::Error::UnknownProvider { .. }
+        | llm::Error::CircuitOpen { limited: false, .. }
+        | llm::Error::Plugin { .. } => AskFailed::Unavailable(why),
+    }
+}
