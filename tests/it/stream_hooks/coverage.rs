@@ -93,7 +93,12 @@ fn script(channel: &str, choices: u32, stream: bool) -> Script {
         }
         return Script::json(200, &reply);
     }
-    let event = |channel: &str, choices: Value| reply(channel, "chat.completion.chunk", choices).to_string();
+    // A provider has one name for a reply; every event after the first is given that one on its way.
+    let names = if matches!(channel, "id" | "model") { channel } else { "" };
+    let event = |channel: &str, choices: Value| {
+        let channel = if channel.is_empty() { names } else { channel };
+        reply(channel, "chat.completion.chunk", choices).to_string()
+    };
     let mut script = Script::stream();
     for index in 0..choices {
         let planted_in = if index + 1 == choices { channel } else { "" };
