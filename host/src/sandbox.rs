@@ -47,6 +47,7 @@ mod registry;
 mod scope;
 pub mod settings;
 mod shapes;
+mod shared;
 mod store;
 mod stream;
 mod targets;

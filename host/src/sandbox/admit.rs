@@ -10,7 +10,7 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::plugin::Description;
 use super::bindings::types;
-use super::call::{Callee, Shared, Verdict};
+use super::call::{Callee, Verdict};
 use super::capability::log::harmless;
 use super::capability::{Capability, Given, LinkError, Ports};
 use super::compile::Cache;
@@ -23,6 +23,7 @@ use super::plugin::Plugin;
 use super::refusal::{Refusal, not_compiled, short};
 use super::scope::{Declared, Scope};
 use super::settings::{Live, told};
+use super::shared::Shared;
 use super::store::State;
 use super::{Exhausted, Fault, FaultKind, Hook, PluginConfig, ServerLimits, contract, imports, nested, wasi_http};
 use crate::chat::{NAME_RULE, is_name};

@@ -2,11 +2,10 @@
 //! Whatever a guest does, a call ends within its limits, and its store is dropped before the caller sees the outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
-use wasmtime::{Engine, Store};
+use wasmtime::Store;
 
 use super::behalf::{Behalf, Of};
 use super::capability::http::budgets;
@@ -16,49 +15,17 @@ use super::capability::reply::Reply;
 use super::clocks::{Clocks, Over, Spent};
 use super::env::CallEnv;
 use super::errands::Errands;
-use super::guests::Guests;
 use super::limiter::Budget;
 use super::meaning::why;
 use super::pace::Pace;
 use super::settings::Live;
+use super::shared::{Background, Shared};
 use super::store::{State, next_turn, store};
-use super::ticker::Ticker;
-use super::{Exhausted, Fault, FaultKind, Hook, Limits, ServerLimits};
+use super::{Exhausted, Fault, FaultKind, Hook, Limits};
 use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
-use crate::telemetry::{HookCall, Metrics, PluginFigures, plugin_done, plugin_span};
-
-/// How many times longer than a request's a call may wait for a thread that nobody waits for: it comes last when the processors are short.
-const DONE_PATIENCE: u32 = 30;
-
-/// What all plugins share.
-pub(super) struct Shared {
-    pub(super) engine: Engine,
-    pub(super) permits: Shares,
-    pub(super) memory: Arc<Budget>,
-    /// Places of stream hooks, which live as long as their replies, and the memory of their instances.
-    pub(super) streams: Shares,
-    pub(super) streams_memory: Arc<Budget>,
-    pub(super) stream_buffer: usize,
-    /// Calls of stream hooks that run now: their places do not tell.
-    pub(super) pushes: Arc<AtomicUsize>,
-    /// Places of models, whose instances live as long as their replies, and the memory of those instances.
-    pub(super) models: Shares,
-    pub(super) models_memory: Arc<Budget>,
-    pub(super) done: Background,
-    pub(super) queue_time: Duration,
-    pub(super) starve_time: Duration,
-    pub(super) guests: Arc<Guests>,
-    pub(super) ticker: Arc<Ticker>,
-    pub(super) metrics: Arc<Metrics>,
-}
-
-/// What calls that nobody waits for have of their own, so that they take none of what requests need.
-pub(super) struct Background {
-    pub(super) permits: Shares,
-    pub(super) memory: Arc<Budget>,
-}
+use crate::telemetry::{HookCall, PluginFigures, plugin_done, plugin_span};
 
 /// Who is called: what all calls of one plugin have in common.
 pub(super) struct Callee {
@@ -119,39 +86,6 @@ pub(super) struct Checked<U> {
     peak_memory: usize,
     /// The time of the check.
     check: Duration,
-}
-
-impl Shared {
-    /// The same engine, threads and permits under other limits.
-    pub(super) fn renewed(&self, limits: &ServerLimits) -> Self {
-        self.memory.resize(limits.memory);
-        self.streams_memory.resize(limits.streams_memory);
-        self.models_memory.resize(limits.model_memory);
-        self.done.memory.resize(limits.done_memory);
-        Self {
-            engine: self.engine.clone(),
-            permits: self.permits.clone(),
-            memory: self.memory.clone(),
-            streams: self.streams.clone(),
-            streams_memory: self.streams_memory.clone(),
-            stream_buffer: limits.stream_buffer,
-            pushes: self.pushes.clone(),
-            models: self.models.clone(),
-            models_memory: self.models_memory.clone(),
-            done: Background { permits: self.done.permits.clone(), memory: self.done.memory.clone() },
-            queue_time: limits.queue_time,
-            starve_time: limits.starve_time,
-            guests: self.guests.clone(),
-            ticker: self.ticker.clone(),
-            metrics: self.metrics.clone(),
-        }
-    }
-
-    /// How long a call of that hook may be without a thread.
-    fn starve_time(&self, hook: Hook) -> Duration {
-        let times = if hook == Hook::Done { DONE_PATIENCE } else { 1 };
-        self.starve_time.saturating_mul(times)
-    }
 }
 
 impl Callee {

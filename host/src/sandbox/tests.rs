@@ -18,7 +18,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::admit::Admission;
-use super::call::{Background, Shared};
 use super::capability::{self, Capability, check_grant_of};
 use super::compile::Cache;
 use super::engine::engine;
@@ -27,6 +26,7 @@ use super::guests::Guests;
 use super::limiter::Budget;
 use super::plugin::Plugin;
 use super::refusal::Refusal;
+use super::shared::{Background, Shared};
 use super::ticker::Ticker;
 use super::{Compiler, Exhausted, Fault, FaultKind, Grants, Limits, PluginConfig, PreOutcome, ServerLimits};
 use crate::chat::{Client, Deadline, Exchange, Message};

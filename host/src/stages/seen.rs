@@ -61,6 +61,7 @@ impl Seen {
 impl Drop for Seen {
     fn drop(&mut self) {
         let (shown, unseen) = self.place.tell();
-        self.figures.saw(self.hook.word(), &shown, &unseen);
+        let words = |said: &Said| said.channels().map(|(channel, bytes)| (channel.word(), bytes)).collect::<Vec<_>>();
+        self.figures.saw(self.hook.word(), words(&shown).into_iter(), words(&unseen).into_iter());
     }
 }

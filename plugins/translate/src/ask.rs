@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Bytes of a language's name; it goes into the next prompt, so nothing else may look like one.
 const LANGUAGE_BYTES: usize = 40;
+const LANGUAGE_WORDS: usize = 3;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +41,8 @@ impl Config {
         let answer = self.ask(task, core)?;
         let (first, translated) = answer.split_once('\n').unwrap_or((&answer, ""));
         let language = first.trim();
-        let fits = !language.is_empty() && language.len() <= LANGUAGE_BYTES;
+        // As "Chinese (Simplified)"; more words are a sentence.
+        let fits = (1..=LANGUAGE_WORDS).contains(&language.split_whitespace().count()) && language.len() <= LANGUAGE_BYTES;
         if !fits || !language.chars().all(|char| char.is_alphabetic() || matches!(char, ' ' | '-' | '(' | ')')) {
             return Err(HookError::Unavailable("the model that translates did not name the language on its first line".to_owned()));
         }

@@ -108,7 +108,10 @@ fn script(channel: &str, choices: u32, stream: bool) -> Script {
         let begins = json!([{"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]);
         let last = json!([{"index": index, "delta": {}, "finish_reason": ends}]);
         let of_reply = if planted_in == "usage" { "" } else { planted_in };
-        script = script.event(&event("", begins)).event(&event(of_reply, json!([choice]))).event(&event("", last));
+        // The first event's names are those of the reply.
+        let names = if matches!(channel, "id" | "model") { channel } else { "" };
+        let of_reply = if names.is_empty() { of_reply } else { names };
+        script = script.event(&event(names, begins)).event(&event(of_reply, json!([choice]))).event(&event(names, last));
     }
     if channel == "usage" {
         script = script.event(&event("usage", json!([])));

@@ -143,7 +143,7 @@ async fn a_number_under_either_name_of_reasoning_leaves_under_none() {
             .map(|chunk| chunk["choices"][0]["delta"].to_string())
             .collect();
         nothing_leaks(&said);
-        assert!(said.contains("and so on"), "{events:?}");
+        assert!(said.contains("and so on") || said.contains("---"), "{events:?}");
     }
 }
 

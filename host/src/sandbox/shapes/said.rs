@@ -1,4 +1,4 @@
-//! How much of a reply a post-hook is handed, counted on what it is handed.
+//! How much of a reply a post-hook is handed, counted on what it is handed. Invariant: what a scope leaves out is not counted as shown.
 
 use serde_json::value::RawValue;
 

@@ -10,7 +10,6 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::custom::{self, Custom};
 use super::family::{Counters, Gauges, Histograms, NAMES_MAX, histograms, plain, with_unit};
-use crate::chat::Said;
 use crate::telemetry::handles::{Handles, Named};
 
 /// A hook in Rust takes tens of microseconds, one in Python milliseconds; the default limit is half a second.
@@ -167,14 +166,20 @@ impl PluginFigures {
         self.0.families.skips.get_or_create(&[("plugin", self.0.name.clone()), ("hook", hook.to_owned())]).inc();
     }
 
-    /// What of one reply a hook was shown, and what went past it.
-    pub fn saw(&self, hook: &'static str, shown: &Said, unseen: &Said) {
+    /// What of one reply a hook was shown, and what went past it: bytes by the channel's word.
+    pub fn saw(
+        &self,
+        hook: &'static str,
+        shown: impl Iterator<Item = (&'static str, u64)>,
+        unseen: impl Iterator<Item = (&'static str, u64)>,
+    ) {
         let Families { shown: seen, unseen: past, .. } = &*self.0.families;
-        for (family, said) in [(seen, shown), (past, unseen)] {
-            for (channel, bytes) in said.channels() {
-                let labels = [("plugin", self.0.name.clone()), ("hook", hook.to_owned()), ("channel", channel.word().to_owned())];
-                family.get_or_create(&labels).inc_by(bytes);
-            }
+        let labels = |channel: &str| [("plugin", self.0.name.clone()), ("hook", hook.to_owned()), ("channel", channel.to_owned())];
+        for (channel, bytes) in shown {
+            seen.get_or_create(&labels(channel)).inc_by(bytes);
+        }
+        for (channel, bytes) in unseen {
+            past.get_or_create(&labels(channel)).inc_by(bytes);
         }
     }
 
