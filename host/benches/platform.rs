@@ -4,6 +4,8 @@
 #[path = "../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs few components of the many")]
 mod components;
+#[path = "../../tests/support/exchange.rs"]
+mod exchange;
 #[path = "../../tests/support/ports.rs"]
 mod ports;
 
@@ -11,11 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::chat::{Client, Deadline, Delta, Exchange, Message, Piece};
+use cofferdam::chat::{Delta, Exchange, Piece};
 use cofferdam::sandbox::{
     Compiler, Grants, Hook, Limits, Outside, Plugin, PluginConfig, Ports, PreOutcome, Registry, RegistryConfig, ServerLimits, Step, Watcher,
 };
 use cofferdam::telemetry::Metrics;
+use exchange::exchange;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,34 +85,11 @@ async fn open(folder: &Path, plugins: std::collections::BTreeMap<String, PluginC
     opened
 }
 
-fn exchange(text: &str) -> Exchange {
-    Exchange {
-        id: "bench".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "bench".into(),
-        deadline: Deadline::after(Duration::from_secs(600)),
-        stream: true,
-        model: None,
-        target: None,
-        messages: vec![Message::text("user", text)],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
-    }
-}
-
 /// A transforming hook that gives back what it gets: sixty deltas that arrived together, and sixty that came alone.
 async fn streams() {
     let house = House::with("noop_stream", &[]).await;
     let plugin = house.plugin("noop-stream", Hook::Stream);
-    let exchange = exchange("hello");
+    let exchange = Exchange { stream: true, ..exchange("hello") };
     let delta = || Delta::Piece { choice: 0, piece: Piece::Text(" word".into()) };
     let (mut together, mut alone, mut opened) = (Duration::MAX, Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {

@@ -6,6 +6,8 @@
 #[path = "../../tests/support/components.rs"]
 #[allow(dead_code, reason = "the benchmark needs one component of the many")]
 mod components;
+#[path = "../../tests/support/exchange.rs"]
+mod exchange;
 #[path = "../../tests/support/ports.rs"]
 mod ports;
 
@@ -13,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cofferdam::chat::{Client, Deadline, Exchange, Message};
+use cofferdam::chat::{Exchange, Message};
 use cofferdam::sandbox::{Compiler, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher};
 use cofferdam::telemetry::Metrics;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
@@ -131,26 +133,7 @@ fn processor_time() -> Duration {
 async fn ours(registry: &Registry, messages: Vec<Message>) -> (Duration, Duration) {
     let plugins = registry.snapshot();
     let plugin = plugins.get("noop-pre", Hook::Pre).expect("the plugin is loaded");
-    let mut exchange = Exchange {
-        id: "bench".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "bench".into(),
-        deadline: Deadline::after(Duration::from_secs(600)),
-        stream: false,
-        target: None,
-        model: None,
-        messages,
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
-    };
+    let mut exchange = Exchange { messages, ..exchange::exchange("") };
     let (started, processor) = (Instant::now(), processor_time());
     for _ in 0..CALLS {
         let outcome;

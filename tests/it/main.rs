@@ -11,6 +11,8 @@ mod client;
 mod components;
 #[path = "../support/document.rs"]
 mod document;
+#[path = "../support/exchange.rs"]
+mod exchange;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/ports.rs"]

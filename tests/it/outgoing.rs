@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam::chat::{Choice, Client, Completion, Deadline, Exchange, Message};
+use cofferdam::chat::{Choice, Completion, Exchange, Message};
 use cofferdam::sandbox::{
     Compiler, FaultKind, Grants, Hook, Limits, PluginConfig, Ports, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
@@ -19,6 +19,7 @@ use cofferdam::telemetry::Metrics;
 use serde_json::Value;
 
 use crate::components::components;
+use crate::exchange::exchange;
 use crate::ports::{ports, stores};
 use crate::server::PATIENCE;
 use world::World;
@@ -86,27 +87,4 @@ fn patient() -> Limits {
 fn completion(text: &str) -> Completion {
     let choice = Choice { index: 0, message: Message::text("assistant", text), finish_reason: None, extra: Vec::new() };
     Completion { id: "c".into(), created: 0, model: "m".into(), choices: vec![choice], usage: None, extra: Vec::new() }
-}
-
-fn exchange(question: &str) -> Exchange {
-    Exchange {
-        id: "request-1".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "p".into(),
-        deadline: Deadline::after(Duration::from_secs(600)),
-        stream: false,
-        target: None,
-        model: None,
-        messages: vec![Message::text("user", question)],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
-    }
 }

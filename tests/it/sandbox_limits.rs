@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam::chat::{Deadline, Exchange, Message};
 use cofferdam::sandbox::{
     Compiler, Exhausted, FaultKind, Hook, Limits, PluginConfig, PreOutcome, Registry, RegistryConfig, ServerLimits, Watcher,
 };
@@ -19,6 +18,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::components::components;
+use crate::exchange::exchange;
 use crate::ports::{ports, stores};
 use crate::server::{PATIENCE, Server};
 
@@ -59,29 +59,6 @@ impl Sandbox {
         let opened = Registry::open(self.setup.clone(), ports(&self.stores).await, Metrics::new()).expect("a registry");
         opened.0.loaded().await;
         opened
-    }
-}
-
-fn exchange(question: &str) -> Exchange {
-    Exchange {
-        id: "request-1".into(),
-        caller: None,
-        client: cofferdam::chat::Client::Host,
-        pipeline: "p".into(),
-        deadline: Deadline::after(Duration::from_secs(600)),
-        stream: false,
-        target: None,
-        model: None,
-        messages: vec![Message::text("user", question)],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
     }
 }
 
