@@ -1,5 +1,6 @@
 //! The one decoder of `chat.completion.chunk` objects: an event's bytes in, deltas out. It is lenient: a known field of an odd form is one that it
-//! does not model. Every such field is in some delta as its JSON, so that nothing can hide in it; `reasoning` becomes `reasoning_content`, and text in parts one string.
+//! does not model. Every such field is in some delta as its JSON, so that nothing can hide in it, but for a second, other text of reasoning;
+//! `reasoning` becomes `reasoning_content`, and text in parts one string.
 //! Source: OpenAI API reference, "Chat completion chunk".
 
 use serde::Deserialize;
