@@ -70,6 +70,8 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.duration("starve_time", &mut limits.starve_time, millis(1)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("replies_bytes", &mut limits.replies_bytes, 64 * KIB..=1_024 * GIB);
+    // 0: a new connection for every request.
+    keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
     keys.count("files", &mut limits.files, 1..=10_000);
     // The kernel counts CPU time in whole seconds.

@@ -65,7 +65,7 @@ impl Admission {
         capabilities: &'static [Capability],
         ports: Ports,
     ) -> wasmtime::Result<Self> {
-        ports.outside.resize(limits.replies_bytes);
+        ports.outside.resize(&limits);
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasi_http::link_types(&mut linker)?;
@@ -148,7 +148,7 @@ impl Admission {
     pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
-        ports.outside.resize(limits.replies_bytes);
+        ports.outside.resize(&limits);
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
@@ -213,7 +213,7 @@ impl Admission {
     /// What every plugin gets, and what this one wants and may have.
     fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
-        let given = Given { plugin: name, grants: &own.grants, ports: &self.ports };
+        let given = Given::new(name, &own.grants, &self.ports);
         for capability in wanted {
             (capability.link)(&mut linker, &given).map_err(|error| match error {
                 LinkError::Denied(denied) => {

@@ -103,6 +103,8 @@ pub struct ServerLimits {
     pub memory: usize,
     /// Bytes of the replies of other servers that plugins are being sent, of all calls together.
     pub replies_bytes: usize,
+    /// Connections to other servers that are kept for plugins while nothing is asked over them, of all plugins together.
+    pub idle_connections: usize,
     /// Bytes of a file in the plugin directory.
     pub file_bytes: u64,
     /// Files in the plugin directory.
@@ -166,6 +168,8 @@ impl Default for ServerLimits {
             memory: 2 << 30,
             // Sixty of the largest replies that a plugin gets by default.
             replies_bytes: 256 << 20,
+            // Those of thirty plugins at the default of a grant; each has buffers of up to about 100 KB.
+            idle_connections: 256,
             // An idle instance is about 40 KB in Rust, 220 KB in QuickJS and a megabyte in Python.
             streams: 1_024,
             streams_per_plugin: 512,

@@ -86,6 +86,7 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.plugins", "done_reply_bytes", "0", "\"256MiB\"", "-1", "\"257MiB\""),
     ("limits.plugins", "memory", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
     ("limits.plugins", "replies_bytes", "\"64KiB\"", "\"1TiB\"", "65535", "\"2TiB\""),
+    ("limits.plugins", "idle_connections", "0", "10_000", "-1", "10_001"),
     ("limits.plugins", "compiles", "1", "64", "0", "65"),
     ("limits.plugins", "image_bytes", "\"64KiB\"", "\"4GiB\"", "65535", "\"5GiB\""),
     ("limits.plugins", "compiled_file_bytes", "\"1MiB\"", "\"4GiB\"", "\"1023KiB\"", "\"5GiB\""),
