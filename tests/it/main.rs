@@ -57,6 +57,7 @@ mod done;
 mod embeddings;
 mod fallback;
 mod field;
+mod grants;
 mod hooks;
 mod hostile;
 mod least;
