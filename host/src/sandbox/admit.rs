@@ -260,9 +260,8 @@ impl Admission {
 /// Why a plugin whose call failed while it was admitted is refused; what may be the machine's fault is tried again.
 fn refusal(fault: &Fault) -> Refusal {
     match fault.kind {
-        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-            Refusal::Transient(short(&fault.to_string()))
-        }
+        // Its `time` is its own running and sleeping, whatever else the machine does; what it waits for is the host's.
+        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Wait(_)) => Refusal::Transient(short(&fault.to_string())),
         _ => fault.to_string().into(),
     }
 }
