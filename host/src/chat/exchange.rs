@@ -67,6 +67,30 @@ pub struct Hit {
 }
 
 impl Exchange {
+    /// One that asks nothing yet.
+    pub fn new(id: RequestId, client: Client, pipeline: Arc<str>, deadline: Deadline) -> Self {
+        Self {
+            id,
+            caller: None,
+            client,
+            end_user: None,
+            pipeline,
+            deadline,
+            stream: false,
+            target: None,
+            model: None,
+            messages: Vec::new(),
+            params: Fields::new(),
+            metadata: Metadata::new(),
+            hits: Vec::new(),
+            skipped: Skipped::default(),
+            coverage: Coverage::default(),
+            tries: Tries::default(),
+            account: Account::default(),
+            kept: Kept::default(),
+        }
+    }
+
     /// The text of the newest user message: what retrieval looks for.
     pub fn question(&self) -> Option<String> {
         let message = self.messages.iter().rev().find(|m| m.role == "user")?;
