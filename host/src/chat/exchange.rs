@@ -127,7 +127,8 @@ impl Skipped {
 #[derive(Clone, Default)]
 pub struct Kept {
     things: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
-    inner: bool,
+    /// The plugin that asks on behalf of the exchange; none if the client does.
+    asked_by: Option<Arc<str>>,
 }
 
 impl Kept {
@@ -142,15 +143,20 @@ impl Kept {
         kept.iter().find_map(|kept| kept.downcast_ref::<T>()).cloned()
     }
 
-    /// The same for a question that a plugin asks on behalf of the exchange.
+    /// The same for a question that the plugin of that name asks on behalf of the exchange.
     #[must_use]
-    pub fn inner(&self) -> Self {
-        Self { inner: true, ..self.clone() }
+    pub fn inner(&self, plugin: &Arc<str>) -> Self {
+        Self { asked_by: Some(plugin.clone()), ..self.clone() }
+    }
+
+    /// The plugin that asks; none if the client does.
+    pub fn asked_by(&self) -> Option<&str> {
+        self.asked_by.as_deref()
     }
 
     /// Whether a plugin asks, and no client.
     pub fn is_inner(&self) -> bool {
-        self.inner
+        self.asked_by.is_some()
     }
 
     /// The exchange's one `T`, made when somebody first asks for it.
