@@ -18,6 +18,7 @@ mod contract;
 mod convert;
 mod deltas;
 mod done;
+mod embed;
 mod engine;
 mod env;
 mod errands;

@@ -80,6 +80,7 @@ mod plugin_llm;
 mod plugin_metrics;
 mod plugin_routes;
 mod plugin_settings;
+mod plugin_vectors;
 mod providers_table;
 mod quickjs;
 mod reload;

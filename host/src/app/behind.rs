@@ -100,8 +100,9 @@ impl AskModels for Behind {
             let unknown = || AskFailed::Unavailable(format!("the operator's list of `[[embeddings]]` has no `{model}`"));
             let target = catalog.embedding(model).ok_or_else(unknown)?;
             let runner = Runner { registry, knowledge, llm, metrics: self.metrics.clone(), done };
-            let Exchange { caller, end_user, client, deadline, tries, .. } = exchange;
-            let asker = Asker { model, caller: caller.as_deref(), end_user: end_user.as_ref(), client, deadline: *deadline, tries };
+            let Exchange { id, caller, end_user, client, deadline, tries, kept, .. } = exchange;
+            let (caller, end_user, deadline) = (caller.as_deref(), end_user.as_ref(), *deadline);
+            let asker = Asker { id, model, caller, end_user, client, deadline, tries, kept };
             let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
             let embedded = runner.embed(&target, embed, &asker).await.map_err(|error| match error {
                 pipeline::Error::Llm(error) => failed(&error),

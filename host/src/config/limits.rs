@@ -55,6 +55,9 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.bytes("model_memory", &mut limits.model_memory, MIB..=1_024 * GIB);
     keys.count("models_per_plugin", &mut limits.models_per_plugin, 1..=1_000);
     keys.duration("models_ttl", &mut limits.models_ttl, seconds(1)..=seconds(86_400));
+    keys.count("embed_texts", &mut limits.embed_texts, 1..=10_000);
+    keys.bytes("embed_bytes", &mut limits.embed_bytes, KIB..=64 * MIB);
+    keys.count("embed_numbers", &mut limits.embed_numbers, 1..=1_000_000);
     keys.count("done_calls", &mut limits.done_calls, 1..=1_000);
     keys.count("done_calls_per_plugin", &mut limits.done_calls_per_plugin, 1..=1_000);
     keys.bytes("done_memory", &mut limits.done_memory, MIB..=1_024 * GIB);

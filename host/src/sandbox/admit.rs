@@ -104,9 +104,6 @@ impl Admission {
         // Its name is what it is asked for, so the file's name stands for it. It gets its settings once its name is certain.
         let (guess, own) = (own_name(stem), self.own(stem));
         let exports = self.link(component, &looked.wanted, &guess, own)?;
-        for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
-            tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
-        }
         let description = self.describe(&guess, own, looked.copies, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
@@ -130,9 +127,10 @@ impl Admission {
             let answers = callee.of_model(self.limits.model_calls_per_plugin as usize, answers_pace);
             Models::new(answers, functions, self.limits.models_per_plugin)
         });
+        let embed_batch = self.limits.embed_batch();
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         let (hash, wanted, copies) = (hash.into(), looked.wanted.clone(), looked.copies);
-        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own };
+        let plugin = Plugin { callee, model, embed_batch, summary, config_schema, hash, exports, wanted, copies, scope, own };
         match plugin.ask_models().await {
             Ok(()) => Ok(plugin),
             // What it needs for its list may come later.
@@ -182,8 +180,9 @@ impl Admission {
             let calls = self.limits.model_calls_per_plugin as usize;
             models.renewed(models.callee.renewed(limits, settings.clone(), (calls, None), &self.shared), self.limits.models_per_plugin)
         });
+        let embed_batch = self.limits.embed_batch();
         let callee = callee.renewed(limits, settings, (self.per_plugin.0, Some(self.per_plugin.1)), &self.shared);
-        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
+        Ok(Some((Plugin { callee, model, embed_batch, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.

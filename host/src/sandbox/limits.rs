@@ -79,6 +79,12 @@ pub struct ServerLimits {
     pub models_per_plugin: usize,
     /// How long a plugin's list of models is good.
     pub models_ttl: Duration,
+    /// Texts whose vectors one call of a plugin computes.
+    pub embed_texts: usize,
+    /// Bytes of these texts, unless it is one alone.
+    pub embed_bytes: usize,
+    /// Numbers of one vector.
+    pub embed_numbers: usize,
     /// Calls of done-hooks at once; they have permits, places in the pool and memory of their own.
     pub done_calls: u32,
     /// Of these, calls of one plugin.
@@ -129,11 +135,24 @@ pub struct ServerLimits {
     pub poll: Duration,
 }
 
+/// What one call of an embedder is handed at most, and may give back: texts, their bytes, and numbers of each vector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EmbedBatch {
+    pub(super) texts: usize,
+    pub(super) bytes: usize,
+    pub(super) numbers: usize,
+}
+
 impl ServerLimits {
     /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
         let Self { calls, streams, model_calls, done_calls, threads, .. } = *running;
         *self = Self { calls, streams, model_calls, done_calls, threads, ..self.clone() };
+    }
+
+    /// What one call that computes vectors is handed and may give back.
+    pub(super) fn embed_batch(&self) -> EmbedBatch {
+        EmbedBatch { texts: self.embed_texts, bytes: self.embed_bytes, numbers: self.embed_numbers }
     }
 
     /// The number behind `threads`.
@@ -179,6 +198,12 @@ impl Default for ServerLimits {
             // More than people choose from.
             models_per_plugin: 64,
             models_ttl: Duration::from_secs(300),
+            // A small model inside a plugin takes some milliseconds for a text, and a call has half a second.
+            embed_texts: 64,
+            // Sixty-four texts of a thousand tokens.
+            embed_bytes: 256 << 10,
+            // Twice those of the longest vectors in use.
+            embed_numbers: 8_192,
             queue_time: Duration::from_secs(1),
             threads: 0,
             // As `queue_time`: a client that waits longer is better told to come back.

@@ -162,7 +162,8 @@ impl Asked {
             return Ok(Vec::new());
         }
         let mut charge = self.charge(behalf, texts.iter().map(String::len).sum())?;
-        let (vectors, tokens) = self.way.models.embed(model, texts, &behalf.question(Vec::new(), Fields::new())).await.map_err(failure)?;
+        let question = behalf.question(&self.env.plugin, Vec::new(), Fields::new());
+        let (vectors, tokens) = self.way.models.embed(model, texts, &question).await.map_err(failure)?;
         if tokens > 0 {
             charge.reported(&Usage { prompt: tokens, ..Usage::default() });
         }
@@ -176,7 +177,7 @@ impl Asked {
         if messages.is_empty() {
             return Err(Failure::Invalid("the question has no message".into()));
         }
-        let exchange = behalf.question(messages, params_back(params)?);
+        let exchange = behalf.question(&self.env.plugin, messages, params_back(params)?);
         let charge = self.charge(behalf, Request::bytes(&exchange, &Data::everything()))?;
         let stream = self.way.models.ask(&target, &exchange).await.map_err(failure)?;
         Ok(Reading::new(stream, charge))
