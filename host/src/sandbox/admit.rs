@@ -268,7 +268,6 @@ fn refusal(fault: &Fault) -> Refusal {
 /// What a plugin reads and writes, if its hooks can be handed that.
 fn scoped(scope: Result<Scope, String>, exports: &Exports) -> Result<Arc<Scope>, Refusal> {
     let scope = scope?;
-    exports.stream_hook.as_ref().map_or(Ok(()), |_| scope.check_streams())?;
     if exports.handler.is_some() && *scope.in_force() != Declared::default() {
         let why = "a function in the style of the web is handed the whole conversation and may change all of it: leave `reads` and `writes` out \
                    of its entry, or make it a hook of the contract";

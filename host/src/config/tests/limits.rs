@@ -46,6 +46,7 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "bodies", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "admin_requests", "1", "100_000", "0", "100_001"),
     ("limits.http", "write_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.http", "waiting_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "answer_bytes", "\"64KiB\"", "\"1TiB\"", "65535", "\"2TiB\""),
     ("limits.http", "request_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
     ("limits.http", "drain_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),

@@ -22,6 +22,7 @@ use crate::sandbox::deltas::shown;
 use crate::sandbox::env::CallEnv;
 use crate::sandbox::grant::Granted;
 use crate::sandbox::outcome::param_problem;
+use crate::sandbox::portion::Portion;
 use crate::sandbox::scope::Data;
 use crate::sandbox::shapes::Request;
 
@@ -136,10 +137,12 @@ impl Asked {
         let replies = &self.env.replies;
         let mut reading = replies.take(number).ok_or_else(|| Failure::Invalid("there is no reply of that number, or it is over".into()))?;
         let pieces = loop {
-            let deltas = reading.next().await?;
-            let (pieces, _) = shown(&deltas);
+            let mut deltas = reading.next().await?;
+            let over = deltas.is_empty();
+            reading.book.take_in(&mut deltas, Portion::ALL);
+            let (pieces, _) = shown(&deltas, Portion::ALL, &reading.book);
             // What a guest is shown nothing of is not the end.
-            if deltas.is_empty() || !pieces.is_empty() {
+            if over || !pieces.is_empty() {
                 break pieces;
             }
         };
