@@ -1,24 +1,31 @@
-//! Knowledge: documents are cut into chunks, embedded, stored, and found again by similarity.
+//! Knowledge: documents are cut into chunks, embedded, stored, and found again by similarity and by words.
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
 mod chunk;
 mod document;
 mod embed;
 mod error;
+mod excerpts;
 pub mod fake;
+mod fusion;
 mod knowledge;
 mod limits;
 mod listing;
+mod metadata;
 mod pocket;
 mod store;
 
-pub use document::{Document, Found, Kind, Namespace, Query, Receipt};
+pub use chunk::Chunk;
+pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, PageStart, Query, Receipt};
 pub use embed::Embedder;
 pub use error::Error;
+pub use excerpts::{BUDGET_TOKENS, Excerpt, NEIGHBOURS, Spread};
+pub use fusion::MMR;
 pub use knowledge::Knowledge;
 pub use limits::{Limits, TOP_K_MAX};
+pub use metadata::{Filter, Metadata};
 pub use pocket::Pocket;
-pub use store::{DocumentInfo, DocumentStore, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
+pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 #[cfg(test)]
 mod tests;

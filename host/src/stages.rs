@@ -23,10 +23,15 @@ pub struct RagStage {
     pub enabled: bool,
     /// A client cannot switch it off.
     pub locked: bool,
+    pub mode: rag::Mode,
     pub top_k: usize,
     /// Cosine similarity, 0 to 1.
     pub score_threshold: f32,
     pub namespace: String,
+    /// The weight of a hit's own rank against its likeness to better ones, 0 to 1.
+    pub mmr: f32,
+    pub spread: rag::Spread,
+    pub filter: rag::Filter,
 }
 
 /// Plugins run in order.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use cofferdam::chat::Hit;
-use cofferdam::rag::{DocumentInfo, DocumentStore, Error, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
+use cofferdam::rag::{
+    Candidate, Chunk, DocumentInfo, DocumentStore, Error, Filter, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put,
+    StoredDocument, VectorSpace,
+};
 
 use super::backends::Backend;
 
@@ -31,6 +34,13 @@ on_every_backend!(
     preparing_changes_nothing_that_is_found,
     a_document_is_seen_whole_while_many_tasks_write,
     hits_are_exact_among_many,
+    chunks_are_found_by_their_words_headings_and_title,
+    the_words_of_what_is_gone_find_nothing,
+    a_namespace_weighs_words_by_its_own_chunks_alone,
+    the_text_of_a_question_is_words_and_nothing_else,
+    words_and_vectors_are_of_one_moment,
+    a_filter_leaves_documents_with_such_metadata,
+    what_is_kept_of_a_chunk_comes_back,
 );
 
 const ALL: usize = usize::MAX;
@@ -54,11 +64,13 @@ fn at(degrees: f32) -> Vec<f32> {
 }
 
 fn document(id: &str, name: &str, chunks: &[(&str, f32)]) -> NewDocument {
-    let info = DocumentInfo { id: id.into(), name: name.into(), sha256: "00".into(), bytes: 7, created: 1_764_000_000 };
+    let metadata = Metadata::of(serde_json::json!({"id": id, "number": 7, "draft": false})).unwrap();
+    let (sha256, created) = ("00".into(), 1_764_000_000);
+    let info = DocumentInfo { id: id.into(), name: name.into(), sha256, bytes: 7, created, title: None, metadata };
     NewDocument {
         info,
         space: space("m"),
-        chunks: Arc::new(chunks.iter().map(|(text, _)| (*text).to_owned()).collect()),
+        chunks: Arc::new(chunks.iter().map(|(text, _)| Chunk::of(*text)).collect()),
         vectors: chunks.iter().map(|(_, degrees)| at(*degrees)).collect(),
     }
 }
@@ -524,4 +536,238 @@ async fn hits_are_exact_among_many(backend: impl Backend) {
         assert!(found.iter().zip(&expected).all(|(a, b)| ((a - query).abs() - (b - query).abs()).abs() < 0.2), "{query}: {found:?}");
         assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
     }
+}
+
+/// By words alone, best first.
+async fn worded_in(store: &Arc<dyn DocumentStore>, namespace: &Namespace, text: &str) -> Vec<Candidate> {
+    let wanted = Lookup { like: None, text: Some(text.into()), count: 50, filter: Filter::default() };
+    let mut found = store.look_up(namespace, wanted).await.unwrap();
+    found.retain(|candidate| candidate.keyword_rank.is_some());
+    found.sort_by_key(|candidate| candidate.keyword_rank);
+    found
+}
+
+async fn worded(store: &Arc<dyn DocumentStore>, text: &str) -> Vec<String> {
+    worded_in(store, &namespace("n"), text).await.into_iter().map(|candidate| candidate.hit.text).collect()
+}
+
+async fn chunks_are_found_by_their_words_headings_and_title(backend: impl Backend) {
+    let store = store(&backend).await;
+    assert_eq!(worded(&store, "pump").await, [""; 0]);
+    let mut manual = document("1", "manual", &[("Running pumps are oiled.", 0.0), ("The valve closes.", 1.0), ("Größe und Maße", 2.0)]);
+    manual.info.title = Some("Waterworks".into());
+    Arc::make_mut(&mut manual.chunks)[1].heading = "Maintenance > Valves".into();
+    put(&store, manual).await;
+    put(&store, document("2", "codes", &[("Error ERR-4012 means low pressure.", 0.0), ("防水圍堰在施工期間", 1.0)])).await;
+    for (question, text) in [
+        ("pump", "Running pumps are oiled."),
+        ("RUNS", "Running pumps are oiled."),
+        ("What is maintenance?", "The valve closes."),
+        ("grosse masse", ""),
+        ("große", "Größe und Maße"),
+        ("MASSE maße", "Größe und Maße"),
+        ("err4012", "Error ERR-4012 means low pressure."),
+        ("ERR-4012", "Error ERR-4012 means low pressure."),
+        ("圍堰", "防水圍堰在施工期間"),
+        ("施工の期間", "防水圍堰在施工期間"),
+    ] {
+        let found = worded(&store, question).await;
+        assert_eq!(found.first().map_or("", String::as_str), text, "{question}: {found:?}");
+    }
+    assert_eq!(worded(&store, "waterworks").await.len(), 3, "every chunk has the title");
+    let all = worded_in(&store, &namespace("n"), "low pressure xylophone").await;
+    assert!(all.len() == 1 && all[0].keyword_score > 0.0 && (0.3..0.7).contains(&all[0].coverage), "{all:?}");
+    assert!((worded_in(&store, &namespace("n"), "the low pressure").await[0].coverage - 1.0).abs() < 1e-6);
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(worded(&store, "valves").await, ["The valve closes."]);
+}
+
+async fn the_words_of_what_is_gone_find_nothing(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("old words", 0.0), ("more old words", 90.0)])).await;
+    put(&store, document("2", "b", &[("other words", 0.0)])).await;
+    put(&store, document("3", "a", &[("new words", 0.0)])).await;
+    assert_eq!(worded(&store, "old").await, [""; 0]);
+    assert_eq!(worded(&store, "words").await, ["other words", "new words"]);
+    assert!(store.delete(&namespace("n"), "2").await.unwrap());
+    assert_eq!(worded(&store, "words").await, ["new words"]);
+    let kept = document("4", "a", &[("kept words", 0.0)]);
+    store.put(&namespace("other"), kept, ALL).await.unwrap();
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
+    assert_eq!(worded(&store, "words").await, [""; 0]);
+    assert_eq!(worded_in(&store, &namespace("other"), "words").await.len(), 1);
+    put(&store, document("5", "a", &[("words again", 0.0)])).await;
+    assert_eq!(worded(&store, "words").await, ["words again"]);
+    assert!(store.set_vectors(&namespace("n"), "5", &space("new"), vec![at(9.0)]).await.unwrap());
+    assert_eq!(worded(&store, "words").await, ["words again"], "words are of no model");
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(worded(&store, "words kept").await, ["words again"]);
+}
+
+async fn a_namespace_weighs_words_by_its_own_chunks_alone(backend: impl Backend) {
+    let store = store(&backend).await;
+    let chunks = [("pump pump valve", 0.0), ("pump hose", 1.0), ("pump clamp", 2.0), ("gasket", 3.0), ("gasket rope", 4.0)];
+    put(&store, document("1", "a", &chunks)).await;
+    let scores = async || {
+        let found = worded_in(&store, &namespace("n"), "pump valve gasket rope").await;
+        found.into_iter().map(|candidate| (candidate.hit.text, candidate.keyword_score, candidate.coverage)).collect::<Vec<_>>()
+    };
+    let alone = scores().await;
+    assert_eq!(alone[0].0, "gasket rope");
+    // In the others the rare words are common and the common ones rare.
+    for n in 0..20 {
+        let of_other = Namespace { api: "support".into(), name: format!("other{n}") };
+        store.put(&of_other, document(&format!("o{n}"), "a", &[("valve rope", 0.0), ("rope valve gasket", 1.0)]), ALL).await.unwrap();
+        let found = worded_in(&store, &of_other, "pump").await;
+        assert_eq!(found, []);
+    }
+    let beside = scores().await;
+    assert_eq!(alone.len(), beside.len());
+    for (a, b) in alone.iter().zip(&beside) {
+        assert!(a.0 == b.0 && (a.2 - b.2).abs() < 1e-6, "{a:?} {b:?}");
+        // Only the mean length of a chunk is that of all.
+        assert!((a.1 - b.1).abs() < 0.2 * a.1, "{a:?} {b:?}");
+    }
+}
+
+async fn the_text_of_a_question_is_words_and_nothing_else(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("the near pump", 0.0), ("1zpump rowid words rank", 1.0), ("NOT AND OR", 2.0)])).await;
+    let secret = document("2", "a", &[("secret pump", 0.0)]);
+    store.put(&namespace("other"), secret, ALL).await.unwrap();
+    let megabyte = "pump ".repeat(200_000);
+    let quotes = "\"".repeat(10_000);
+    for question in [
+        "\"",
+        "'",
+        "\"pump",
+        "pump\"",
+        "*",
+        "pu*",
+        "^pump",
+        "words:pump",
+        "{words}:pump",
+        "-words:pump",
+        "NEAR(pump near, 5)",
+        "pump NEAR near",
+        "pump AND",
+        "OR",
+        "NOT pump",
+        "(pump",
+        "pump)",
+        "pump + near",
+        "x\0y",
+        "\u{0}",
+        "2zpump",
+        "2zsecret",
+        "secret\" OR \"2zsecret",
+        "rowid:1",
+        "; DROP TABLE keywords",
+        "!?…—",
+        "the is a of",
+        " ",
+        "",
+        &megabyte,
+        &quotes,
+        "\u{202e}\u{200b}\u{feff}",
+    ] {
+        let found = worded(&store, question).await;
+        assert!(!found.iter().any(|text| text.contains("secret")), "{question:.40}: {found:?}");
+    }
+    assert_eq!(worded(&store, "\"near\" NEAR(pump*, ^").await[0], "the near pump");
+    assert_eq!(worded(&store, &megabyte).await, ["the near pump"]);
+    assert_eq!(worded(&store, "!?…—").await, [""; 0]);
+    assert_eq!(worded(&store, "what is it").await, [""; 0]);
+    let nothing = Lookup { like: None, text: Some("pump".into()), count: 0, filter: Filter::default() };
+    assert_eq!(store.look_up(&namespace("n"), nothing).await.unwrap(), []);
+}
+
+async fn words_and_vectors_are_of_one_moment(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, version(0)).await;
+    let writer = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for id in 1..60 {
+                put(&store, version(id)).await;
+            }
+        })
+    };
+    let mut seen = 0;
+    while !writer.is_finished() || seen < 20 {
+        seen += 1;
+        let like = Some((space("m"), at(0.0).into()));
+        let wanted = Lookup { like, text: Some((0..60).map(|id| format!("{id} ")).collect()), count: 3, filter: Filter::default() };
+        let found = store.look_up(&namespace("n"), wanted).await.unwrap();
+        let documents: std::collections::BTreeSet<&str> = found.iter().map(|candidate| candidate.hit.document.as_str()).collect();
+        assert!(documents.len() == 1 && found.len() >= 3, "{documents:?}");
+    }
+    writer.await.unwrap();
+}
+
+async fn a_filter_leaves_documents_with_such_metadata(backend: impl Backend) {
+    let store = store(&backend).await;
+    for (n, metadata) in [
+        serde_json::json!({"language": "en", "year": 2025, "draft": false}),
+        serde_json::json!({"language": "de", "year": 2026.5, "draft": true}),
+        serde_json::json!({"language": "en", "year": "2025"}),
+        serde_json::json!({"odd \"name'": "x"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut one =
+            document(&n.to_string(), &n.to_string(), &[(&format!("pump{n} pump"), n as f32), (&format!("more{n} pump"), n as f32)]);
+        one.info.metadata = Metadata::of(metadata).unwrap();
+        put(&store, one).await;
+    }
+    let found = async |filter: serde_json::Value, count| {
+        let like = Some((space("m"), at(0.0).into()));
+        let wanted = Lookup { like, text: Some("pump".into()), count, filter: Filter::of(&filter).unwrap() };
+        let found = store.look_up(&namespace("n"), wanted).await.unwrap();
+        assert!(found.iter().all(|candidate| candidate.keyword_rank.is_some() || found.len() > count), "{found:?}");
+        let ids: std::collections::BTreeSet<String> = found.into_iter().map(|candidate| candidate.hit.document).collect();
+        ids.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    use serde_json::json;
+    for (filter, documents) in [
+        (json!({}), "0 1 2 3"),
+        (json!({"language": "en"}), "0 2"),
+        (json!({"language": {"in": ["de", "fr"]}}), "1"),
+        (json!({"language": "en", "year": 2025}), "0"),
+        (json!({"year": 2025.0}), "0"),
+        (json!({"year": "2025"}), "2"),
+        (json!({"year": {"in": [2026.5, "2025"]}}), "1 2"),
+        (json!({"draft": true}), "1"),
+        (json!({"draft": 1}), ""),
+        (json!({"draft": "true"}), ""),
+        (json!({"odd \"name'": "x"}), "3"),
+        (json!({"nothing": "x"}), ""),
+        (json!({"language": "en' OR 1=1 --"}), ""),
+    ] {
+        assert_eq!(found(filter.clone(), 50).await, documents, "{filter}");
+    }
+    assert_eq!(found(json!({"language": "de"}), 1).await, "1", "the nearest of those that pass, however many are nearer");
+}
+
+async fn what_is_kept_of_a_chunk_comes_back(backend: impl Backend) {
+    let store = store(&backend).await;
+    let mut one = document("1", "a", &[("first", 0.0), ("second", 10.0), ("third", 20.0)]);
+    one.info.title = Some("Handbook".into());
+    let chunks = Arc::make_mut(&mut one.chunks);
+    chunks[1] = Chunk { text: "second".into(), heading: "A > B".into(), page: Some(7) };
+    let chunks = chunks.clone();
+    put(&store, one.clone()).await;
+    let hits = near(&store, 10.0, 1).await;
+    let hit = &hits[0];
+    assert_eq!((hit.document.as_str(), hit.source.as_str(), hit.heading.as_str(), hit.page), ("1", "a", "A > B", Some(7)));
+    assert_eq!(store.chunks("1", 0, 9).await.unwrap(), chunks);
+    assert_eq!(store.chunks("1", 1, 1).await.unwrap(), chunks[1..2]);
+    assert_eq!((store.chunks("1", 3, 9).await.unwrap(), store.chunks("2", 0, 9).await.unwrap()), (vec![], vec![]));
+    assert_eq!(store.texts("1").await.unwrap()[1], chunks[1].embedded(Some("Handbook")), "what is embedded again is what was embedded");
+    assert_eq!(store.document("support", "1").await.unwrap().unwrap().info, one.info);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
+    assert_eq!(store.chunks("1", 0, 9).await.unwrap(), []);
 }

@@ -110,7 +110,10 @@ async fn a_backup_made_under_writes_and_restored_elsewhere_answers_as_the_server
     let found = search(&again, "When does the pump in the cellar run?").await;
     assert_eq!(found["data"][0]["source"], "pumps.md");
     let expected = search(&client, "When does the pump in the cellar run?").await;
-    assert_eq!(found["data"][0], expected["data"][0]);
+    // What words weigh depends on what else is there, and more was uploaded here since.
+    for key in ["source", "document", "ordinal", "heading", "page", "text", "score", "vector_rank", "keyword_rank"] {
+        assert_eq!(found["data"][0][key], expected["data"][0][key], "{key}");
+    }
     assert_eq!(found["data"].as_array().map(Vec::len), Some(after.len().min(50)), "every document of it is found");
     assert_eq!(again.chat("mine", "x", json!({})).await.ok().content(), "It runs at night.");
     again.upload("kb", "new.txt", b"The new server goes on.").await.ok();

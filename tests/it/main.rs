@@ -60,6 +60,7 @@ mod field;
 mod grants;
 mod hooks;
 mod hostile;
+mod judged;
 mod least;
 mod ledger;
 mod listening;

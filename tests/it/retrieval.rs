@@ -108,3 +108,79 @@ async fn the_built_in_answerer_names_a_source_as_a_model_is_told_it_and_the_test
     let found = client.post("/api/v1/gateway/apis/q/knowledge/test", &json!({"query": "gate"})).await.ok().json();
     assert_eq!(found["data"][0]["source"], "hours [new].md");
 }
+
+async fn upload(client: &Client, name: &str, metadata: &str, text: &str) -> crate::client::Answer {
+    let field = |head: &str, value: &str| format!("--edge\r\ncontent-disposition: form-data; {head}\r\n\r\n{value}\r\n");
+    let body = field(&format!("name=\"file\"; filename=\"{name}\""), text) + &field("name=\"metadata\"", metadata) + "--edge--\r\n";
+    let path = "/api/v1/gateway/apis/p/knowledge/upload";
+    client.send(hyper::Method::POST, path, Some("multipart/form-data; boundary=edge"), body.into()).await
+}
+
+#[tokio::test]
+async fn the_test_endpoint_says_why_a_chunk_is_a_hit_and_shows_what_a_chat_is_given() {
+    let upstream = Upstream::start().await;
+    upstream.always(Script::says("ok"));
+    let server = server(&upstream);
+    let client = Client::of(server.address);
+    upload(&client, "codes.md", "{}", "# Codes\n\nERR-4012 means that the inlet valve is shut.").await.ok();
+    upload(&client, "hours.md", "{}", "The gate opens at six.").await.ok();
+    let ask = async |extra: Value| {
+        let mut question = json!({"query": "What does ERR-4012 mean?"});
+        question.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        client.post("/api/v1/gateway/apis/p/knowledge/test", &question).await.ok().json()
+    };
+    let found = ask(json!({"score_threshold": 1.0})).await;
+    let hit = &found["data"][0];
+    assert_eq!((&found["mode"], found["data"].as_array().map(Vec::len)), (&json!("hybrid"), Some(1)), "{found}");
+    assert_eq!(
+        (&hit["source"], &hit["heading"], &hit["keyword_rank"], &hit["injected"]),
+        (&json!("codes.md"), &json!("Codes"), &json!(1), &json!(true))
+    );
+    assert!(
+        hit["document"].as_str().is_some_and(|id| id.len() == 36) && hit["coverage"].as_f64() > Some(0.6) && hit["page"].is_null(),
+        "{hit}"
+    );
+    assert_eq!((&found["below"][0]["source"], &found["below"][0]["injected"]), (&json!("hours.md"), &json!(false)));
+    assert_eq!(ask(json!({"score_threshold": 1.0, "mode": "vector"})).await["data"], json!([]));
+    let found = ask(json!({"mode": "keyword", "score_threshold": 0.75, "neighbours": 0, "budget_tokens": 128})).await;
+    assert_eq!((&found["data"][0]["source"], &found["data"][0]["vector_rank"]), (&json!("codes.md"), &Value::Null));
+
+    // Word for word what a chat is given, but for the code.
+    let found = ask(json!({})).await;
+    client.chat("p", "What does ERR-4012 mean?", json!({})).await.ok();
+    let sent = upstream.requests()[0].json()["messages"][0].clone();
+    let (given, shown) = (says(&sent).1, found["injection"].as_str().expect("a text"));
+    assert_eq!(given.replace(code(given), "CODE"), shown.replace(code(shown), "CODE"));
+    assert!(
+        found["excerpts"].as_array().is_some_and(|all| all.iter().all(|one| shown.contains(one["text"].as_str().expect("a text")))),
+        "{found}"
+    );
+    assert!(shown.contains("# Codes\n\nERR-4012 means"), "{shown}");
+    assert_eq!(ask(json!({"filter": {"a": 1}})).await["injection"], Value::Null);
+}
+
+#[tokio::test]
+async fn metadata_is_kept_shown_and_filtered_by() {
+    let upstream = Upstream::start().await;
+    let server = server(&upstream);
+    let client = Client::of(server.address);
+    upload(&client, "en.txt", r#"{"language": "en", "year": 2026}"#, "The gate opens at six.").await.ok();
+    upload(&client, "de.txt", r#"{"language": "de", "year": 2025}"#, "Das gate opens um sechs.").await.ok();
+    let listed = client.get("/api/v1/gateway/apis/p/knowledge/documents").await.ok().json();
+    assert_eq!(listed["data"][0]["metadata"], json!({"language": "en", "year": 2026}));
+    let sources = async |filter: Value| {
+        let question = json!({"query": "gate opens", "score_threshold": 0.0, "filter": filter});
+        let found = client.post("/api/v1/gateway/apis/p/knowledge/test", &question).await.ok().json();
+        found["data"].as_array().expect("a list").iter().map(|hit| hit["source"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(json!({"language": "en"})).await, ["en.txt"]);
+    assert_eq!(sources(json!({"year": {"in": [2024, 2025]}})).await, ["de.txt"]);
+    assert_eq!(sources(json!({})).await.len(), 2);
+    assert_eq!(sources(json!({"language": "fr"})).await, [""; 0]);
+    for wrong in ["[]", "{\"a\": null}", "{\"a\": [1]}", "{", "", &format!("{{\"a\": \"{}\"}}", "x".repeat(513))] {
+        let refused = upload(&client, "x.txt", wrong, "x").await;
+        assert_eq!(refused.json()["error"]["param"], "metadata", "{wrong:.20}");
+        assert_eq!(refused.refused(400), "invalid_value", "{wrong:.20}");
+    }
+    assert_eq!(sources(json!({})).await.len(), 2, "what was refused left nothing");
+}

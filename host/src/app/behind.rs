@@ -9,7 +9,7 @@ use crate::chat::codec::parse_completion;
 use crate::chat::{Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Whole, stream};
 use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
 use crate::pipeline::{self, Catalog, Runner};
-use crate::rag::{self, Knowledge, Namespace, Query};
+use crate::rag::{self, Filter, Knowledge, MMR, Namespace, Query};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::{DoneQueue, Registry};
@@ -70,7 +70,9 @@ impl SearchDocuments for Behind {
             let Some(knowledge) = knowledge else { return Err(SearchFailed(AWAY.into())) };
             let Wanted { pipeline, namespace, text, limit, min_score, client } = wanted;
             let namespace = Namespace { api: pipeline, name: namespace };
-            let found = knowledge.search(&namespace, Query { text, top_k: limit, score_threshold: min_score, client }).await;
+            let (mode, filter) = (rag::Mode::default(), Filter::default());
+            let query = Query { text, mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, client };
+            let found = knowledge.search(&namespace, query).await;
             found.map(|found| found.hits).map_err(|error| SearchFailed(self.unsearched(&error)))
         })
     }

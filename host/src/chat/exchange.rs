@@ -55,12 +55,18 @@ pub struct Exchange {
 }
 
 /// A retrieved chunk.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hit {
+    /// The document's id.
+    pub document: String,
     /// The document's name.
     pub source: String,
     /// Position of the chunk in its document, from 0.
     pub ordinal: u32,
+    /// The headings that it stands under, `A > B`; empty if there are none.
+    pub heading: String,
+    /// Where it begins, if the document has pages.
+    pub page: Option<u32>,
     pub text: String,
     /// Cosine similarity, -1 to 1.
     pub score: f32,

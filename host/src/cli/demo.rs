@@ -66,7 +66,7 @@ impl Demo {
         let app = App::open(config, Inherited::default()).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
         for (name, text) in KNOWLEDGE {
-            let document = Document { name: name.into(), kind: Kind::of(name)?, text: text.into() };
+            let document = Document::new(name, Kind::of(name)?, text);
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         app.plugins_loaded().await;

@@ -2,22 +2,19 @@
 //! Checked here once; everything after works on typed values.
 
 mod llm;
+mod rag;
 mod reader;
 
 use serde_json::{Value, json};
 
 use self::reader::Reader;
 use crate::llm::Target;
-use crate::rag::TOP_K_MAX;
 use crate::sandbox::Hook;
 use crate::stages::{HookStage, LlmStage, RagStage};
 
+pub use self::rag::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K};
 pub use self::reader::Problem;
 
-/// Chunks injected per request, if the stage does not say.
-pub const TOP_K: usize = 5;
-/// Least similarity of a chunk, if the stage does not say.
-pub const SCORE_THRESHOLD: f32 = 0.75;
 /// The kinds of stages, in their order.
 const STAGES: [&str; 4] = ["rag", "pre_hook", "llm", "post_hook"];
 /// Hooks in one stage.
@@ -113,35 +110,6 @@ impl Definition {
 }
 
 impl Reader {
-    fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
-        let config = &stage["config"];
-        let within = format!("{at}.config");
-        self.only(config, &within, &["top_k", "score_threshold", "namespace"]);
-        let top_k = match &config["top_k"] {
-            Value::Null => TOP_K,
-            value => value.as_u64().and_then(|k| usize::try_from(k).ok()).filter(|k| (1..=TOP_K_MAX).contains(k)).unwrap_or_else(|| {
-                self.problem(&format!("{within}.top_k"), &format!("must be a whole number from 1 to {TOP_K_MAX}"));
-                TOP_K
-            }),
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "a similarity needs no more than an f32 holds")]
-        let score_threshold = match &config["score_threshold"] {
-            Value::Null => SCORE_THRESHOLD,
-            value => value.as_f64().filter(|s| (0.0..=1.0).contains(s)).map(|s| s as f32).unwrap_or_else(|| {
-                self.problem(&format!("{within}.score_threshold"), "must be a number from 0 to 1");
-                SCORE_THRESHOLD
-            }),
-        };
-        let namespace = self.name(&config["namespace"], &format!("{within}.namespace")).unwrap_or_else(|| "default".into());
-        RagStage {
-            enabled: self.flag(stage, at, "enabled", true),
-            locked: self.flag(stage, at, "locked", false),
-            top_k,
-            score_threshold,
-            namespace,
-        }
-    }
-
     fn hook(&mut self, stage: &Value, at: &str) -> HookStage {
         let config = &stage["config"];
         let within = format!("{at}.config");

@@ -1,6 +1,6 @@
 //! The values of the room: a document on its way in, a query, and what was found. Every one of them belongs to exactly one namespace.
 
-use super::Error;
+use super::{Error, Filter, Metadata};
 use crate::chat::{Client, Hit};
 
 /// Where a document belongs. What is in one namespace is never found from another.
@@ -41,6 +41,26 @@ pub struct Document {
     pub name: String,
     pub kind: Kind,
     pub text: String,
+    /// Where its pages begin, rising; none if it has no pages.
+    pub pages: Vec<PageStart>,
+    pub title: Option<String>,
+    /// What whoever uploads it says of it.
+    pub metadata: Metadata,
+}
+
+impl Document {
+    /// A text without pages, of which nothing else is known.
+    pub fn new(name: impl Into<String>, kind: Kind, text: impl Into<String>) -> Self {
+        Self { name: name.into(), kind, text: text.into(), pages: Vec::new(), title: None, metadata: Metadata::default() }
+    }
+}
+
+/// Where a page begins in a document's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageStart {
+    /// In bytes.
+    pub offset: usize,
+    pub number: u32,
 }
 
 /// Proof that a document is stored and that every search finds it from now on.
@@ -55,26 +75,74 @@ pub struct Receipt {
     pub replaced: bool,
 }
 
+/// How chunks are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By the meaning of the question, as the embedder sees it.
+    Vector,
+    /// By the question's words.
+    Keyword,
+    /// By both.
+    #[default]
+    Hybrid,
+}
+
+impl Mode {
+    pub const WORDS: [&str; 3] = ["vector", "keyword", "hybrid"];
+
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Vector, Self::Keyword, Self::Hybrid].into_iter().find(|mode| mode.word() == word)
+    }
+
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
 /// What to look for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub text: String,
+    pub mode: Mode,
     /// The most hits wanted; capped by `Limits::top_k`.
     pub top_k: usize,
-    /// The least score of a hit: cosine similarity, -1 to 1.
+    /// The least score of a hit: cosine similarity, -1 to 1. A chunk with nearly all of the question's words is a hit below it too.
     pub score_threshold: f32,
+    /// How much a hit's own rank counts against its likeness to better hits, 0 to 1; at 1 likeness counts nothing.
+    pub mmr: f32,
+    /// Only chunks of documents with such metadata.
+    pub filter: Filter,
     /// Whose share of the queue it waits in.
     pub client: Client,
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// Best first; chunks of equal score in the order in which they were added.
+    /// Best first; chunks of equal rank in the order in which they were added.
     pub hits: Vec<Hit>,
+    /// Why each of them is a hit, in the same order.
+    pub evidence: Vec<Evidence>,
+    /// What would have been a hit but for the threshold, at most as many as could have been hits.
+    pub below: Vec<(Hit, Evidence)>,
     /// The best score in the namespace, even if it is under the threshold, so that one sees how far off the threshold is.
     /// None if the namespace or the query is empty.
     pub best_score: Option<f32>,
     /// The most hits that could have been found: the query's number, capped by `Limits::top_k`.
     pub top_k: usize,
+}
+
+/// What speaks for a chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Its place by similarity alone, from 1; none if it is far down or was not asked for.
+    pub vector_rank: Option<usize>,
+    /// Its place by words alone, from 1; none if it is far down, has none of them, or was not asked for.
+    pub keyword_rank: Option<usize>,
+    /// By BM25; 0 without any of the question's words.
+    pub keyword_score: f32,
+    /// The share of the question's words that it has, the rare ones counting for more: 0 to 1.
+    pub coverage: f32,
+    /// What it was ranked by.
+    pub rank_score: f32,
 }

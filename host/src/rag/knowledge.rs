@@ -10,9 +10,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::embed::{Priority, Workers};
-use super::store::{DocumentInfo, DocumentStore, NewDocument, Put, VectorSpace};
-use super::{Document, Embedder, Error, Found, Limits, Namespace, Query, Receipt, chunk};
+use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
+use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion};
 use crate::chat::Client;
+
+/// Candidates of each kind for every hit wanted, and at least: two rankings say more together the more of each is known.
+const CANDIDATES_PER_HIT: usize = 4;
+const CANDIDATES_MIN: usize = 50;
 
 /// All documents of all namespaces. Cheap to share behind an `Arc`.
 pub struct Knowledge {
@@ -65,7 +69,8 @@ impl Knowledge {
         if store.chunk_count(namespace, &info.name).await? + chunks.len() > self.limits.chunks_per_namespace {
             return Err(self.full(namespace));
         }
-        let vectors = workers.embed(Priority::Document, client, Arc::clone(&chunks)).await?;
+        let texts = chunks.iter().map(|chunk| chunk.embedded(info.title.as_deref())).collect();
+        let vectors = workers.embed(Priority::Document, client, Arc::new(texts)).await?;
         self.get_ready(namespace).await?;
         let (document_id, bytes, count) = (info.id.clone(), info.bytes, chunks.len());
         let document = NewDocument { info, space: self.space.clone(), chunks, vectors };
@@ -99,44 +104,63 @@ impl Knowledge {
         self.parts.workers.held()
     }
 
-    /// The chunks most like the query.
+    /// The chunks that fit the query best.
     ///
     /// # Errors
     /// `Busy` by the moment; the others are ours.
     pub async fn search(&self, namespace: &Namespace, query: Query) -> Result<Found, Error> {
-        let Parts { store, workers } = &self.parts;
-        let (top_k, threshold) = (query.top_k.min(self.limits.top_k), query.score_threshold);
+        let (mode, top_k, threshold) = (query.mode, query.top_k.min(self.limits.top_k), query.score_threshold);
         // The start is kept: it is what the embedder reads of a long text anyway, so that the cut changes nothing that is found.
         let text = query.text.trim_start();
         let text = text[..text.floor_char_boundary(self.limits.query_bytes)].to_owned();
         // Before the embedder: if there is nothing to find, it need not be loaded and nobody need wait for it.
-        if text.is_empty() || store.is_empty(namespace).await? {
-            return Ok(Found { hits: Vec::new(), best_score: None, top_k });
+        if text.is_empty() || self.parts.store.is_empty(namespace).await? {
+            return Ok(Found { top_k, ..Found::default() });
+        }
+        let candidates = self.candidates(namespace, &query, text, top_k).await?;
+        let best_score = candidates.iter().find(|candidate| candidate.vector_rank == Some(1)).map(|best| best.hit.score);
+        let ranked = fusion::rank(candidates, mode);
+        let best_score = best_score.or_else(|| ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp));
+        let (mut passed, mut below): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| ranked.passes(mode, threshold));
+        passed = fusion::diverse(passed, top_k, query.mmr);
+        below.truncate(top_k);
+        let (hits, evidence) = passed.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).unzip();
+        let below = below.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).collect();
+        Ok(Found { hits, evidence, below, best_score, top_k })
+    }
+
+    async fn candidates(&self, namespace: &Namespace, query: &Query, text: String, top_k: usize) -> Result<Vec<Candidate>, Error> {
+        let Parts { store, workers } = &self.parts;
+        let (mode, filter) = (query.mode, query.filter.clone());
+        // At least one, for the best score.
+        let count = if mode == Mode::Vector && query.mmr >= 1.0 { top_k.max(1) } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN) };
+        if mode == Mode::Keyword {
+            return store.look_up(namespace, Lookup { like: None, text: Some(text), count, filter }).await;
         }
         self.get_ready(namespace).await?;
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
         let _permit = workers.permit(Priority::Query, &query.client)?;
-        let vector = workers.embed(Priority::Query, &query.client, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
-        // At least one, for the best score.
-        let mut hits = store.nearest(namespace, &self.space, vector, top_k.max(1)).await?;
-        let best_score = hits.first().map(|hit| hit.score);
-        hits.truncate(top_k);
-        hits.retain(|hit| hit.score >= threshold);
-        Ok(Found { hits, best_score, top_k })
+        let texts = Arc::new(vec![text]);
+        let vectors = workers.embed(Priority::Query, &query.client, Arc::clone(&texts)).await?;
+        let like = Some((self.space.clone(), vectors.into_iter().next().expect("one text gives one vector").into()));
+        let text = (mode == Mode::Hybrid).then(|| texts[0].clone());
+        store.look_up(namespace, Lookup { like, text, count, filter }).await
     }
 
     /// Cuts a text on a thread that may block: a long one takes seconds.
-    async fn split(&self, document: Document) -> Result<(DocumentInfo, Arc<Vec<String>>), Error> {
+    async fn split(&self, document: Document) -> Result<(DocumentInfo, Arc<Vec<Chunk>>), Error> {
         let limits = self.limits.clone();
         let split = tokio::task::spawn_blocking(move || {
             let chunks = chunk::split(&document, &limits)?;
-            let Document { name, text, .. } = document;
+            let Document { name, text, title, metadata, .. } = document;
             let info = DocumentInfo {
                 id: uuid::Uuid::now_v7().to_string(),
                 name,
                 sha256: HEXLOWER.encode(&Sha256::digest(&text)),
                 bytes: text.len() as u64,
                 created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+                title,
+                metadata,
             };
             Ok((info, Arc::new(chunks)))
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Error, Namespace};
+use super::{Chunk, Error, Filter, Metadata, Namespace};
 use crate::chat::Hit;
 
 /// Keeps documents. A future that is dropped has either done the whole of its work, or none of it, or does it in the background.
@@ -13,7 +13,7 @@ use crate::chat::Hit;
 /// All methods fail with `Error::Store` if the backend cannot read or write, and with `Error::Index` if its index cannot be used.
 pub trait DocumentStore: Send + Sync + 'static {
     /// Stores a document in place of the one of its name, whole or not at all. When this returns, a killed process loses nothing of it and
-    /// every `nearest` that begins finds it; no `nearest` ever sees a part of it, or it beside the one that it replaced.
+    /// every search that begins finds it; no search ever sees a part of it, or it beside the one that it replaced.
     ///
     /// `chunks_max` bounds the chunks of the namespace, this document's included and the replaced one's not, even if several are put at once.
     ///
@@ -21,21 +21,42 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// `Store` also if there is not one vector of the space's length for each chunk.
     fn put<'a>(&'a self, namespace: &'a Namespace, document: NewDocument, chunks_max: usize) -> BoxFuture<'a, Result<Put, Error>>;
 
-    /// The chunks of the namespace whose vectors are most like `vector`, at most `count`: best first by cosine similarity, and those of equal
-    /// score in the order in which they were put. Chunks whose vectors lie in another space are left out.
+    /// The chunks of the namespace that are wanted, as of one moment, in no order. Whatever finds a chunk, both of its scores are given.
+    ///
+    /// By vector: the `count` chunks whose vectors are most like it, by cosine similarity, and those of equal score in the order in which they were
+    /// put. Chunks whose vectors lie in another space are left out.
+    ///
+    /// By words: the `count` chunks whose words, headings and title fit the text best, by BM25 over the namespace alone. The text is data: whatever
+    /// it holds, it is words. Very common words of a large namespace may be left out.
     ///
     /// # Errors
-    /// `Store` also if `vector` does not have the space's length.
+    /// `Store` also if the vector does not have the space's length.
+    fn look_up<'a>(&'a self, namespace: &'a Namespace, wanted: Lookup) -> BoxFuture<'a, Result<Vec<Candidate>, Error>>;
+
+    /// The chunks of the namespace whose vectors are most like `vector`, at most `count`, best first, as in `look_up`.
+    ///
+    /// # Errors
+    /// As `look_up`.
     fn nearest<'a>(
         &'a self,
         namespace: &'a Namespace,
         space: &'a VectorSpace,
         vector: Vec<f32>,
         count: usize,
-    ) -> BoxFuture<'a, Result<Vec<Hit>, Error>>;
+    ) -> BoxFuture<'a, Result<Vec<Hit>, Error>> {
+        Box::pin(async move {
+            let wanted = Lookup { like: Some((space.clone(), vector.into())), text: None, count, filter: Filter::default() };
+            let mut found = self.look_up(namespace, wanted).await?;
+            found.sort_by_key(|candidate| candidate.vector_rank);
+            Ok(found.into_iter().map(|candidate| candidate.hit).collect())
+        })
+    }
 
-    /// Gets the namespace ready for `nearest`. A backend that need not prepare anything leaves this as it is; one that must, as when it loads
-    /// an index, does so in `nearest` if nobody called this before.
+    /// The chunks of a document of these ordinals, both ends included, in order; none if there is no such document.
+    fn chunks<'a>(&'a self, document_id: &'a str, first: u32, last: u32) -> BoxFuture<'a, Result<Vec<Chunk>, Error>>;
+
+    /// Gets the namespace ready for searches by vector. A backend that need not prepare anything leaves this as it is; one that must, as when it loads
+    /// an index, does so in `look_up` if nobody called this before.
     fn prepare<'a>(&'a self, _namespace: &'a Namespace, _space: &'a VectorSpace) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -49,7 +70,7 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// The ids of the documents whose vectors lie in another space than that of `model`, by id.
     fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
-    /// The texts of a document's chunks, in order; none if there is no such document.
+    /// What is to be embedded of a document's chunks, in order; none if there is no such document.
     fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
     /// Puts vectors of a space in place of a document's old ones, all or none. Gives false, and changes nothing, if the document is gone or
@@ -82,13 +103,47 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// The APIs that have a document, by id.
     fn apis<'a>(&'a self, page: Page<'a>) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
-    /// Deletes the document of that id with its chunks. Gives false if the namespace has none. Once it returns, no `nearest` finds it.
+    /// Deletes the document of that id with its chunks. Gives false if the namespace has none. Once it returns, no search finds it.
     fn delete<'a>(&'a self, namespace: &'a Namespace, document_id: &'a str) -> BoxFuture<'a, Result<bool, Error>>;
 
-    /// Deletes every document of the namespace and gives their number; none if there was none. Every `nearest` and every list has all of them
+    /// Deletes every document of the namespace and gives their number; none if there was none. Every search and every list has all of them
     /// or none, also after the process was killed in the middle. Whoever writes waits for no more than a part of the work. Once this returns,
     /// the room that they took is free.
     fn clear<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Option<usize>, Error>>;
+}
+
+/// What to look for in a namespace.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Chunks that are like this vector of that space.
+    pub like: Option<(VectorSpace, Arc<[f32]>)>,
+    /// Chunks with the words of this text.
+    pub text: Option<String>,
+    /// At most so many of each.
+    pub count: usize,
+    /// Only those of documents with such metadata.
+    pub filter: Filter,
+}
+
+/// A chunk that was found, and what by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its score is the cosine similarity, or 0 if that is not known.
+    pub hit: Hit,
+    /// Of two chunks, the one that was put first has the lower number.
+    pub order: i64,
+    pub vector: Vec<f32>,
+    /// From 1.
+    pub vector_rank: Option<usize>,
+    /// From 1.
+    pub keyword_rank: Option<usize>,
+    /// By BM25; 0 if it has none of the words.
+    pub keyword_score: f32,
+    /// The same of all chunks of its document that were found, each word where it scores best: what stands around it.
+    pub document_score: f32,
+    /// The share of the text's words that it has, by their weight in BM25: 0 to 1. A word that no chunk of the namespace has weighs as much as
+    /// one that a single chunk has.
+    pub coverage: f32,
 }
 
 /// A part of a list: what comes after a key, which need not be there any more.
@@ -116,7 +171,7 @@ pub struct VectorSpace {
 }
 
 /// What is kept of a document beside its chunks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DocumentInfo {
     /// Unique for ever: a document that replaces another one has a new id.
     pub id: String,
@@ -128,6 +183,8 @@ pub struct DocumentInfo {
     pub bytes: u64,
     /// Unix time in seconds.
     pub created: u64,
+    pub title: Option<String>,
+    pub metadata: Metadata,
 }
 
 /// A document that is ready to be put.
@@ -135,8 +192,8 @@ pub struct DocumentInfo {
 pub struct NewDocument {
     pub info: DocumentInfo,
     pub space: VectorSpace,
-    /// The texts, in order.
-    pub chunks: Arc<Vec<String>>,
+    /// In order.
+    pub chunks: Arc<Vec<Chunk>>,
     /// A unit vector for each chunk.
     pub vectors: Vec<Vec<f32>>,
 }

@@ -1,6 +1,7 @@
 //! The room as its callers see it, over a database on the disk.
 
 mod agreement;
+mod hybrid;
 mod limits;
 
 use std::sync::Arc;
@@ -65,11 +66,13 @@ fn space(name: &str) -> Namespace {
 }
 
 fn document(name: &str, text: &str) -> Document {
-    Document { name: name.into(), kind: Kind::of(name).unwrap(), text: text.into() }
+    Document::new(name, Kind::of(name).unwrap(), text)
 }
 
+/// By similarity alone.
 fn query(text: &str) -> Query {
-    Query { text: text.into(), top_k: 5, score_threshold: 0.2, client: Client::Host }
+    let (mode, filter) = (Mode::Vector, Filter::default());
+    Query { text: text.into(), mode, top_k: 5, score_threshold: 0.2, mmr: MMR, filter, client: Client::Host }
 }
 
 fn sources(found: &Found) -> Vec<&str> {
@@ -205,7 +208,7 @@ async fn if_there_is_nothing_to_find_the_embedder_is_not_asked() {
     let embedder = Arc::new(Fragile::default());
     let house = House::with(embedder.clone(), Limits::default());
     embedder.broken.store(true, Ordering::SeqCst);
-    let nothing = || Found { hits: Vec::new(), best_score: None, top_k: 5 };
+    let nothing = || Found { top_k: 5, ..Found::default() };
     assert_eq!(house.search("anything").await, nothing());
     embedder.broken.store(false, Ordering::SeqCst);
     house.add("a.txt", "some words").await;
@@ -247,7 +250,7 @@ async fn searches_see_a_document_whole_while_many_tasks_write() {
         let house = Arc::clone(&house);
         tokio::spawn(async move {
             for _ in 0..40 {
-                let wanted = Query { text: "shared words of".into(), top_k: 50, score_threshold: 0.3, client: Client::Host };
+                let wanted = Query { top_k: 50, score_threshold: 0.3, ..query("shared words of") };
                 let found = house.knowledge().search(&space("default"), wanted).await.unwrap();
                 let version = |text: &str| text.split_whitespace().find(|word| word.starts_with("version")).map(str::to_owned);
                 let versions: std::collections::BTreeSet<_> = found.hits.iter().map(|hit| version(&hit.text)).collect();

@@ -6,8 +6,8 @@ mod fence;
 use tokio::time::Instant;
 
 use super::{Error, RagStage};
-use crate::chat::{Exchange, Message};
-use crate::rag::{Found, Knowledge, Namespace, Query};
+use crate::chat::{Exchange, Hit, Message};
+use crate::rag::{Excerpt, Found, Knowledge, Namespace, Query};
 use crate::telemetry::Metrics;
 
 /// Adds the hits, if there are any, as one system message directly before the newest user message.
@@ -17,20 +17,29 @@ use crate::telemetry::Metrics;
 pub async fn run(stage: &RagStage, knowledge: &Knowledge, mut exchange: Exchange, metrics: &Metrics) -> Result<Exchange, Error> {
     let Some(question) = exchange.question() else { return Ok(exchange) };
     let namespace = Namespace { api: exchange.pipeline.to_string(), name: stage.namespace.clone() };
-    let query = Query { text: question, top_k: stage.top_k, score_threshold: stage.score_threshold, client: exchange.client.clone() };
+    let RagStage { mode, top_k, score_threshold, mmr, .. } = *stage;
+    let query = Query { text: question, mode, top_k, score_threshold, mmr, filter: stage.filter.clone(), client: exchange.client.clone() };
     let begun = Instant::now();
-    let Found { mut hits, .. } = knowledge.search(&namespace, query).await?;
+    let Found { hits, .. } = knowledge.search(&namespace, query).await?;
+    let excerpts = knowledge.excerpts(&hits, stage.spread).await?;
     metrics.rag_search(begun.elapsed().as_secs_f64(), hits.len());
-    for hit in &mut hits {
-        // Here, and not in the message alone, so that whoever names a source later names it as the model was told it.
-        hit.source = fence::clean_name(&hit.source);
+    let excerpts = named(excerpts);
+    if let Some(text) = injection(&excerpts) {
+        exchange.messages.insert(before_the_question(&exchange.messages), Message::text("system", text));
     }
-    if !hits.is_empty() {
-        let excerpts = Message::text("system", fence::excerpts(&hits, fence::random));
-        exchange.messages.insert(before_the_question(&exchange.messages), excerpts);
-    }
-    exchange.hits = hits;
+    exchange.hits = excerpts;
     Ok(exchange)
+}
+
+/// The excerpts as the model is told of them: whoever names a source later names it as the model was told it.
+pub fn named(excerpts: Vec<Excerpt>) -> Vec<Hit> {
+    let named = |Excerpt { hit, .. }| Hit { source: fence::clean_name(&hit.source), heading: fence::clean_name(&hit.heading), ..hit };
+    excerpts.into_iter().map(named).collect()
+}
+
+/// The message that tells the model of the excerpts; none if there are none.
+pub fn injection(excerpts: &[Hit]) -> Option<String> {
+    (!excerpts.is_empty()).then(|| fence::excerpts(excerpts, fence::random))
 }
 
 /// The index of the newest user message. What stands before it stays byte for byte what it was in the request before, so that a provider's cache

@@ -10,6 +10,7 @@ mod pipelines;
 mod plugins;
 mod reload;
 mod settings;
+mod trial;
 mod upload;
 mod usage;
 
@@ -207,15 +208,15 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             metered: false,
             operation: Operation {
                 summary: "Show the chunks that a question would put into a chat",
-                body: Some(RequestBody::Json(schema::<knowledge::Question>)),
+                body: Some(RequestBody::Json(schema::<trial::Question>)),
                 parameters: &[],
                 answers: &[Answer {
                     status: 200,
                     description: "The chunks, the best first.",
-                    contents: &[Media::Json(schema::<knowledge::Found<'static>>)],
+                    contents: &[Media::Json(schema::<trial::Found<'static>>)],
                 }],
             },
-            handler: |call| Box::pin(knowledge::test(call)),
+            handler: |call| Box::pin(trial::test(call)),
         },
         Route {
             method: Method::GET,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::llm::{EQUALS_MAX, FALLBACKS_MAX, WEIGHT_MAX};
 use super::*;
+use crate::rag::{Filter, Mode, Spread};
 
 fn example() -> Value {
     json!({"pipeline": [
@@ -56,6 +57,18 @@ fn a_list_without_the_key_pipeline_and_defaults_work() {
 }
 
 #[test]
+fn a_rag_stage_says_how_it_searches_and_what_it_shows() {
+    let config = json!({"mode": "keyword", "mmr": 0.5, "neighbours": 10, "budget_tokens": 128, "filter": {"language": "en"}});
+    let rag = Definition::parse(&with("/pipeline/0/config", config)).expect("valid").rag.expect("a rag stage");
+    assert_eq!((rag.mode, rag.mmr, rag.spread), (Mode::Keyword, 0.5, Spread { neighbours: 10, budget_tokens: 128 }));
+    assert_eq!(rag.filter, Filter::of(&json!({"language": "en"})).expect("a filter"));
+    let rag = Definition::parse(&with("/pipeline/0/config", json!({}))).expect("valid").rag.expect("a rag stage");
+    assert_eq!((rag.mode, rag.mmr, rag.spread, rag.filter.is_empty()), (Mode::Hybrid, 1.0, Spread::default(), true));
+    let edge = json!({"mmr": 0, "neighbours": 0, "budget_tokens": 100_000});
+    assert!(Definition::parse(&with("/pipeline/0/config", edge)).is_ok());
+}
+
+#[test]
 fn what_is_wrong_is_named_by_its_path() {
     refused(&json!(7), "pipeline");
     refused(&json!([]), "pipeline");
@@ -66,6 +79,20 @@ fn what_is_wrong_is_named_by_its_path() {
     refused(&with("/pipeline/0/config/score_threshold", json!(1.1)), "pipeline[0].config.score_threshold");
     refused(&with("/pipeline/0/config", json!({"namespace": "a/b"})), "pipeline[0].config.namespace");
     refused(&with("/pipeline/0/config", json!({"topk": 5})), "pipeline[0].config.topk");
+    for (key, wrong) in [
+        ("mode", json!("both")),
+        ("mode", json!(1)),
+        ("mmr", json!(-0.1)),
+        ("mmr", json!(1.1)),
+        ("neighbours", json!(11)),
+        ("neighbours", json!(-1)),
+        ("budget_tokens", json!(127)),
+        ("budget_tokens", json!(100_001)),
+        ("filter", json!({"a": {"gt": 1}})),
+        ("filter", json!("a")),
+    ] {
+        refused(&with("/pipeline/0/config", json!({key: wrong})), &format!("pipeline[0].config.{key}"));
+    }
     refused(&with("/pipeline/1/enabled", json!(true)), "pipeline[1].config.function_id");
     refused(&with("/pipeline/1/config", json!({"function_id": "a", "function_ids": ["b"]})), "pipeline[1].config.function_ids");
     refused(&with("/pipeline/2/enabled", json!(false)), "pipeline[2].enabled");

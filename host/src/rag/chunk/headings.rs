@@ -48,8 +48,27 @@ impl<'a> Headings<'a> {
         self.all.iter().map(|heading| heading.range.start).collect()
     }
 
-    /// The headings above the byte offset, outermost first. One that begins there is not above, and closes those of its level and deeper.
-    pub(super) fn above(&mut self, at: usize) -> Vec<&str> {
+    /// The headings that a piece of the text stands under, those that it begins with included, outermost first; and where its text begins behind
+    /// these. A piece of headings only is its own text.
+    pub(super) fn under(&mut self, piece: Range<usize>) -> (Vec<&str>, usize) {
+        let above = self.open_at(piece.start);
+        let mut open = above.clone();
+        let mut at = piece.start;
+        for (index, heading) in self.all.iter().enumerate().skip(self.passed).take_while(|(_, heading)| heading.range.start < piece.end) {
+            if !self.text[at..heading.range.start].trim().is_empty() {
+                break;
+            }
+            while open.pop_if(|last| self.all[*last].level >= heading.level).is_some() {}
+            open.push(index);
+            at = heading.range.end.min(piece.end);
+        }
+        let (open, at) = if self.text[at..piece.end].trim().is_empty() { (above, piece.start) } else { (open, at) };
+        (open.into_iter().map(|index| self.all[index].line.as_str()).collect(), at)
+    }
+
+    /// The indices of the headings above the byte offset, outermost first. One that begins there is not above, and closes those of its level and
+    /// deeper.
+    fn open_at(&mut self, at: usize) -> Vec<usize> {
         while let Some(heading) = self.all.get(self.passed).filter(|heading| heading.range.start < at) {
             while self.open.pop_if(|last| self.all[*last].level >= heading.level).is_some() {}
             self.open.push(self.passed);
@@ -57,8 +76,7 @@ impl<'a> Headings<'a> {
         }
         let next = self.all.get(self.passed).filter(|next| self.text[at..next.range.start].trim_start().is_empty());
         let level = next.map_or(usize::MAX, |next| next.level);
-        let above = self.open.iter().map(|index| &self.all[*index]);
-        above.filter(|heading| heading.level < level).map(|heading| heading.line.as_str()).collect()
+        self.open.iter().copied().filter(|index| self.all[*index].level < level).collect()
     }
 
     /// The last heading of a piece of the text that holds headings only. The piece begins at the position asked for last.
@@ -83,7 +101,9 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let at = text.find('@').expect("the position is marked");
-        assert_eq!(Headings::of(text).above(at), expected);
+        let mut headings = Headings::of(text);
+        let above = headings.open_at(at);
+        assert_eq!(above.into_iter().map(|index| headings.all[index].line.as_str()).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -110,11 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_heading_at_the_position_itself_is_not_above_it() {
-        let text = "# A\n\n## B\n\nx\n\n## C\n\ny";
+    fn a_piece_stands_under_the_headings_that_it_begins_with_too() {
+        let text = "# A\n\n## B\n\nx\n\n## C\n\ny\n\n# D\n\n## E\n";
         let mut headings = Headings::of(text);
-        assert_eq!(headings.above(0), [""; 0]);
-        assert_eq!(headings.above(text.find("## C").unwrap()), ["# A"]);
-        assert_eq!(headings.above(text.find('y').unwrap()), ["# A", "## C"]);
+        let at = |what: &str| text.find(what).unwrap();
+        assert_eq!(headings.under(0..at("## C")), (vec!["# A", "## B"], at("\n\nx") + 1));
+        assert_eq!(headings.under(at("## C")..at("# D")), (vec!["# A", "## C"], at("\n\ny") + 1));
+        assert_eq!(headings.under(at("y")..at("# D")), (vec!["# A", "## C"], at("y")));
+        assert_eq!(headings.under(at("# D")..text.len()), (vec![], at("# D")), "headings only");
+        assert_eq!(headings.under(at("## E")..text.len()), (vec!["# D"], at("## E")));
     }
 }

@@ -10,11 +10,16 @@ const PROSE: &str = "A cofferdam keeps the water out while people work below the
     first, deep enough that the current cannot undermine them, and the sheets between them are caulked with whatever is at hand. ";
 
 fn document(kind: Kind, text: impl Into<String>) -> Document {
-    Document { name: "a document".into(), kind, text: text.into() }
+    Document::new("a document", kind, text)
 }
 
+/// What the embedder is given.
 fn chunks(kind: Kind, text: impl Into<String>) -> Vec<String> {
-    split(&document(kind, text), &Limits::default()).expect("within the limits")
+    embedded(&split(&document(kind, text), &Limits::default()).expect("within the limits"))
+}
+
+fn embedded(chunks: &[Chunk]) -> Vec<String> {
+    chunks.iter().map(|chunk| chunk.embedded(None)).collect()
 }
 
 /// The chunks of each text that embedders' windows are blown by.
@@ -81,9 +86,9 @@ fn a_markdown_chunk_begins_with_the_headings_it_stands_under() {
     let text = format!("# Manual\n\nShort.\n\n## Pumps\n\n{}\n\n## Walls\n\nCaulk them.\n", PROSE.repeat(3));
     let chunks = chunks(Kind::Markdown, text);
     let under = |heading: &str| chunks.iter().filter(|chunk| chunk.contains(heading)).count();
-    assert_eq!(under("## Walls"), 1);
-    let pumps: Vec<_> = chunks.iter().filter(|chunk| chunk.contains("## Pumps")).collect();
-    assert!(pumps.len() > 2 && pumps.iter().all(|chunk| chunk.starts_with("# Manual\n")), "{chunks:#?}");
+    assert_eq!(under("Walls"), 1);
+    let pumps: Vec<_> = chunks.iter().filter(|chunk| chunk.contains("Pumps")).collect();
+    assert!(pumps.len() > 2 && pumps.iter().all(|chunk| chunk.starts_with("Manual > Pumps\n\n")), "{chunks:#?}");
     assert!(chunks.last().unwrap().ends_with("Caulk them."));
 }
 
@@ -91,14 +96,20 @@ fn a_markdown_chunk_begins_with_the_headings_it_stands_under() {
 fn headings_too_long_for_their_room_give_way_from_the_outside() {
     let title = "An unusually long title that nobody would ever read to its end because it goes on and on about everything";
     let chunks = chunks(Kind::Markdown, format!("# {title}\n\n## Pumps\n\n{}", PROSE.repeat(2)));
-    assert!(chunks.len() > 1 && chunks[1..].iter().all(|chunk| chunk.starts_with("## Pumps\n\n")), "{chunks:#?}");
+    assert!(chunks.len() > 1 && chunks[1..].iter().all(|chunk| chunk.starts_with("Pumps\n\n")), "{chunks:#?}");
     let window = Window::of(PROSE);
     assert!(chunks.iter().all(|chunk| window.size(chunk) <= WINDOW));
 }
 
 #[test]
 fn a_heading_alone_is_a_chunk_only_where_no_other_carries_it() {
-    assert_eq!(chunks(Kind::Markdown, format!("## Pumps\n\n{}", PROSE.repeat(2))).iter().filter(|chunk| *chunk == "## Pumps").count(), 0);
+    assert_eq!(
+        chunks(Kind::Markdown, format!("## Pumps\n\n{}", PROSE.repeat(2)))
+            .iter()
+            .filter(|chunk| chunk.trim_end() == "## Pumps" || *chunk == "Pumps")
+            .count(),
+        0
+    );
     assert_eq!(chunks(Kind::Markdown, "# Empty\n"), ["# Empty"]);
 }
 
@@ -115,7 +126,7 @@ fn every_chunk_of_a_long_table_has_its_header_and_whole_rows() {
     for n in 0..120 {
         let row = format!("| P-{n:03} |");
         let [chunk] = chunks.iter().filter(|chunk| chunk.contains(&row)).collect::<Vec<_>>()[..] else { panic!("{row} is in one chunk") };
-        assert!(chunk.starts_with("# Parts\n\n| part | pressure | note | price |\n| --- |"), "{chunk}");
+        assert!(chunk.starts_with("Parts\n\n| part | pressure | note | price |\n| --- |"), "{chunk}");
         assert!(window.size(chunk) <= WINDOW && chunk.lines().skip(2).all(|line| line.ends_with('|')), "{chunk}");
     }
     assert!(chunks.first().unwrap().contains("Before.") && chunks.last().unwrap().contains("After."));
@@ -124,7 +135,7 @@ fn every_chunk_of_a_long_table_has_its_header_and_whole_rows() {
 #[test]
 fn a_table_that_fits_stays_with_the_words_around_it() {
     let text = format!("# Parts\n\nThe valves:\n\n{}\nAll of them.\n", table(2, "valve"));
-    assert_eq!(chunks(Kind::Markdown, text.as_str()), [text.trim_end()]);
+    assert_eq!(chunks(Kind::Markdown, text.as_str()), [text.trim_start_matches("# ").trim_end()]);
 }
 
 #[test]
@@ -180,7 +191,40 @@ fn hostile_markdown_is_cut_like_any_other() {
     {
         let limits = Limits::default();
         let window = Window::of(&text);
-        let chunks = split(&document(Kind::Markdown, text), &limits).unwrap_or_default();
+        let chunks = embedded(&split(&document(Kind::Markdown, text), &limits).unwrap_or_default());
         assert!(chunks.iter().all(|chunk| !chunk.trim().is_empty() && window.size(chunk) <= WINDOW));
     }
+}
+
+#[test]
+fn a_chunk_knows_its_headings_and_its_page() {
+    let text = format!("# Manual\n\nShort.\n\n## Pumps\n\n{}\n\n## Walls\n\nCaulk them.\n", PROSE.repeat(3));
+    let starts = [("# Manual", 3), ("## Pumps", 4), ("Caulk", 9)];
+    let pages = starts.map(|(what, number)| PageStart { offset: text.find(what).expect("it is there"), number }).to_vec();
+    let found = split(&Document { pages, ..document(Kind::Markdown, text) }, &Limits::default()).expect("within the limits");
+    let shown = |chunk: &Chunk| (chunk.heading.clone(), chunk.page);
+    assert_eq!((found[0].text.as_str(), shown(&found[0])), ("Short.", ("Manual".into(), Some(3))));
+    assert!(found[1..found.len() - 1].iter().all(|chunk| shown(chunk) == ("Manual > Pumps".into(), Some(4))), "{found:#?}");
+    let last = found.last().expect("more than one");
+    assert_eq!((last.text.as_str(), shown(last)), ("Caulk them.", ("Manual > Walls".into(), Some(9))));
+    assert_eq!((page(&[], 5), page(&[PageStart { offset: 6, number: 1 }], 5)), (None, None));
+}
+
+#[test]
+fn the_title_is_embedded_as_far_as_it_fits_and_not_twice() {
+    let chunk = |heading: &str| Chunk { heading: heading.into(), ..Chunk::of("text") };
+    assert_eq!(chunk("").embedded(Some("Handbook")), "Handbook\n\ntext");
+    assert_eq!(chunk("Pumps").embedded(Some("Handbook")), "Handbook > Pumps\n\ntext");
+    assert_eq!(chunk("Handbook > Pumps").embedded(Some("Handbook")), "Handbook > Pumps\n\ntext");
+    assert_eq!(chunk("Pumps").embedded(Some(&"a long title ".repeat(9))), "Pumps\n\ntext");
+    assert_eq!(chunk("").embedded(Some(" ")), "text");
+}
+
+#[test]
+fn a_path_of_headings_is_kept_up_to_its_bytes() {
+    let long = format!("# {}", "é".repeat(HEADING_BYTES));
+    assert_eq!(path_of(&[&long, "## B"]), "B");
+    assert_eq!(path_of(&["# A", &long]).len(), HEADING_BYTES);
+    let edge = format!("# {}", "e".repeat(HEADING_BYTES - "A > ".len()));
+    assert_eq!(path_of(&["# A", &edge]).len(), HEADING_BYTES);
 }

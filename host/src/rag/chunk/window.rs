@@ -26,6 +26,11 @@ impl Window {
         Self { foreign: accented * ACCENTED_LETTERS_ONE_IN > letters }
     }
 
+    /// For a text that stands beside one of any language.
+    pub(super) const fn strict() -> Self {
+        Self { foreign: true }
+    }
+
     fn word(self, word: &str) -> usize {
         let chars = word.chars().count();
         if word.bytes().all(|b| b.is_ascii_alphabetic()) {

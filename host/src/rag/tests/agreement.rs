@@ -14,11 +14,7 @@ async fn fill(house: &House, name: &str, first: usize, count: usize) {
 async fn hits(house: &House) -> Vec<(String, u32, f32)> {
     let mut all = Vec::new();
     for text in ["fact number7 about thing7", "number1003 thing33", "number250", "number1290 about thing29", "number42"] {
-        let found = house
-            .knowledge()
-            .search(&space("default"), Query { text: text.into(), top_k: 20, score_threshold: -1.0, client: Client::Host })
-            .await
-            .unwrap();
+        let found = house.knowledge().search(&space("default"), Query { top_k: 20, score_threshold: -1.0, ..query(text) }).await.unwrap();
         all.extend(found.hits.into_iter().map(|hit| (hit.source, hit.ordinal, hit.score)));
     }
     assert_eq!(all.len(), 100);

@@ -1,11 +1,16 @@
 //! `DocumentStore` over SQLite and usearch. The tables are the truth, and an index for each namespace proposes what may be near.
 //! Each change runs to its end once it has begun, even if nobody waits for it any more.
 
+mod backlog;
+mod candidates;
+mod filter;
+mod keywords;
 mod listed;
 mod namespace_index;
 mod rows;
 mod swept;
 mod vector_index;
+mod words;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,8 +22,9 @@ use self::namespace_index::NamespaceIndex;
 use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
-use crate::chat::Hit;
-use crate::rag::{self, DocumentStore, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
+use crate::rag::{
+    self, Candidate, Chunk, DocumentStore, Lookup, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace,
+};
 
 /// The documents of all namespaces.
 pub(super) struct Documents {
@@ -35,7 +41,25 @@ impl Documents {
         let rows = Arc::new(Rows::open(Arc::clone(&database))?);
         let documents = Self { database, rows, folder, indexes: Mutex::default() };
         documents.go_on_sweeping()?;
+        documents.go_on_indexing()?;
         Ok(documents)
+    }
+
+    /// Gives the chunks of an earlier release their words, beside everything else.
+    fn go_on_indexing(&self) -> Result<(), Error> {
+        if !self.rows.has_backlog()? {
+            return Ok(());
+        }
+        let rows = Arc::clone(&self.rows);
+        let indexing = move || {
+            if let Err(error) = rows.work_off_backlog() {
+                tracing::warn!(%error, "documents of an earlier release are not all found by their words; the next start goes on");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("keywords".into()).spawn(indexing) {
+            tracing::warn!(%error, "there is no thread to index the words of an earlier release's documents; the next start tries again");
+        }
+        Ok(())
     }
 
     /// Deletes, beside everything else, what the process before this one did not get to.
@@ -95,24 +119,24 @@ impl DocumentStore for Documents {
         Box::pin(self.changing(namespace, move |index| index.put(&document, chunks_max)))
     }
 
-    fn nearest<'a>(
-        &'a self,
-        namespace: &'a Namespace,
-        space: &'a VectorSpace,
-        vector: Vec<f32>,
-        count: usize,
-    ) -> BoxFuture<'a, Result<Vec<Hit>, rag::Error>> {
-        let vector: Arc<[f32]> = vector.into();
+    fn look_up<'a>(&'a self, namespace: &'a Namespace, wanted: Lookup) -> BoxFuture<'a, Result<Vec<Candidate>, rag::Error>> {
+        let wanted = Arc::new(wanted);
         Box::pin(async move {
             loop {
-                let (index, of, vector) = (self.index(namespace), space.clone(), Arc::clone(&vector));
-                let found: Result<_, rag::Error> = self.database.on_blocking_thread(move |_| index.nearest(&of, &vector, count)).await;
-                match found? {
-                    Some(hits) => return Ok(hits),
-                    None => self.prepare(namespace, space).await?,
+                let (index, asked) = (self.index(namespace), Arc::clone(&wanted));
+                let found: Result<_, rag::Error> = self.database.on_blocking_thread(move |_| index.look_up(&asked)).await;
+                match (found?, &wanted.like) {
+                    (Some(found), _) => return Ok(found),
+                    (None, Some((space, _))) => self.prepare(namespace, space).await?,
+                    (None, None) => return Ok(Vec::new()),
                 }
             }
         })
+    }
+
+    fn chunks<'a>(&'a self, document_id: &'a str, first: u32, last: u32) -> BoxFuture<'a, Result<Vec<Chunk>, rag::Error>> {
+        let document_id = document_id.to_owned();
+        self.reading(move |rows| rows.chunks(&document_id, first, last))
     }
 
     fn prepare<'a>(&'a self, namespace: &'a Namespace, space: &'a VectorSpace) -> BoxFuture<'a, Result<(), rag::Error>> {

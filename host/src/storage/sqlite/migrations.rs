@@ -75,6 +75,25 @@ pub(super) const STEPS: &[&str] = &[
          version INTEGER NOT NULL,  -- counts the changes, deletions too
          json    TEXT               -- none if it was deleted
      ) STRICT, WITHOUT ROWID;",
+    // Words of chunks, by chunk id. Every token begins with the number of its namespace, which is never used twice, so that a search reads the
+    // postings of its own namespace alone. What was there before is the backlog: chunks after `done` may have no words yet.
+    "ALTER TABLE chunks ADD COLUMN heading TEXT NOT NULL DEFAULT '';
+     ALTER TABLE chunks ADD COLUMN page INTEGER;
+     ALTER TABLE documents ADD COLUMN title TEXT;
+     ALTER TABLE documents ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';  -- a flat JSON object
+     CREATE TABLE namespaces (
+         id   INTEGER PRIMARY KEY AUTOINCREMENT,
+         api  TEXT NOT NULL,
+         name TEXT NOT NULL,
+         UNIQUE (api, name)
+     ) STRICT;
+     INSERT INTO namespaces (api, name) SELECT DISTINCT api, namespace FROM documents;
+     CREATE VIRTUAL TABLE keywords USING fts5 (
+         words, content = '', contentless_delete = 1,
+         tokenize = \"porter unicode61 remove_diacritics 2 categories 'L* N* Co M*'\");
+     CREATE TRIGGER keywords_go_with_chunks AFTER DELETE ON chunks BEGIN DELETE FROM keywords WHERE rowid = old.id; END;
+     CREATE TABLE keyword_backlog (done INTEGER NOT NULL) STRICT;
+     INSERT INTO keyword_backlog SELECT 0 WHERE EXISTS (SELECT 1 FROM chunks);",
 ];
 
 /// The steps of `kv.db`, which plugins fill.

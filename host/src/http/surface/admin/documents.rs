@@ -33,6 +33,9 @@ pub(super) struct Document {
     created: u64,
     /// The embedder's, that made the vectors of its chunks.
     model: String,
+    title: Option<String>,
+    /// What was said of it at its upload.
+    metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
@@ -59,6 +62,7 @@ pub(super) async fn delete(call: Call<'_>) -> Result<Response<Content>, Failure>
 }
 
 fn shown(document: StoredDocument) -> Document {
-    let StoredDocument { info: DocumentInfo { id, name, sha256, bytes, created }, namespace, model, chunks } = document;
-    Document { id, object: "document", name, namespace, chunks, bytes, sha256, created, model }
+    let StoredDocument { info, namespace, model, chunks } = document;
+    let DocumentInfo { id, name, sha256, bytes, created, title, metadata } = info;
+    Document { id, object: "document", name, namespace, chunks, bytes, sha256, created, model, title, metadata: metadata.fields().clone() }
 }

@@ -13,11 +13,13 @@ use crate::http::bodies::Reserved;
 use crate::http::error::{Failure, Refusal};
 use crate::http::limits::Limits;
 use crate::http::request_body;
-use crate::rag::{Document, Kind};
+use crate::rag::{Document, Kind, Metadata};
 
 const KEY: &str = "limits.http.upload_bytes";
 /// More than any valid name has, so that the error for a longer one is about the name.
 const NAMESPACE_BYTES: u64 = 256;
+/// More than any valid metadata has.
+const METADATA_BYTES: u64 = 32 << 10;
 /// The most that file systems take.
 const FILE_NAME_BYTES: usize = 255;
 
@@ -31,6 +33,9 @@ pub(super) struct UploadForm {
     /// The rag stage's by default, else `default`.
     #[serde(default)]
     namespace: Option<String>,
+    /// What is said of all the files, for filters: a flat JSON object of texts, numbers and booleans.
+    #[serde(default)]
+    metadata: Option<String>,
 }
 
 /// What was uploaded.
@@ -53,7 +58,10 @@ pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming, res
     }
     // What has no length may be as long as any.
     reserved.grow(announced.exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limits.upload_bytes))?;
-    let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES);
+    let sizes = SizeLimit::new()
+        .whole_stream(limits.upload_bytes as u64)
+        .for_field("namespace", NAMESPACE_BYTES)
+        .for_field("metadata", METADATA_BYTES);
     let stream = http_body_util::BodyDataStream::new(body);
     let parts = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(sizes));
     let reading = tokio::time::timeout(limits.body_time, fields(limits, parts));
@@ -62,6 +70,7 @@ pub(super) async fn read(limits: &Limits, head: &Parts, body: &mut Incoming, res
 
 async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Upload, Failure> {
     let mut upload = Upload { namespace: None, documents: Vec::new() };
+    let mut metadata = Metadata::default();
     while let Some(field) = parts.next_field().await.map_err(|error| refusal(&error, limits))? {
         match field.name() {
             Some("file") if upload.documents.len() >= limits.upload_files => {
@@ -73,15 +82,21 @@ async fn fields(limits: &Limits, mut parts: Multipart<'_>) -> Result<Upload, Fai
                 let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
                 upload.namespace = Some(text("namespace", bytes)?);
             }
+            Some("metadata") => {
+                let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
+                let value = serde_json::from_slice(&bytes).map_err(|error| Refusal::field("metadata", format!("is no JSON: {error}")))?;
+                metadata = Metadata::of(value).map_err(|why| Refusal::field("metadata", why))?;
+            }
             other => {
                 let name = other.unwrap_or_default().chars().take(100).collect::<String>();
-                return Err(Refusal::field(name, "is not a field; send `file` and, if need be, `namespace`").into());
+                return Err(Refusal::field(name, "is not a field; send `file` and, if need be, `namespace` and `metadata`").into());
             }
         }
     }
     if upload.documents.is_empty() {
         return Err(Refusal::field("file", "is missing; send at least one file").into());
     }
+    upload.documents.iter_mut().for_each(|document| document.metadata = metadata.clone());
     Ok(upload)
 }
 
@@ -91,7 +106,7 @@ async fn document(limits: &Limits, field: Field<'_>) -> Result<Document, Failure
     let kind = Kind::of(&name)?;
     let bytes = field.bytes().await.map_err(|error| refusal(&error, limits))?;
     let text = text(&name, bytes)?;
-    Ok(Document { name, kind, text })
+    Ok(Document::new(name, kind, text))
 }
 
 /// The last segment of a file's name, because browsers have sent whole paths, with slashes of either kind.

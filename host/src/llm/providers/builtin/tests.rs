@@ -9,7 +9,7 @@ use super::*;
 use crate::chat::{Client, Deadline, Hit, sse};
 
 fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
-    let hit = |&(source, text, score): &(&str, &str, f32)| Hit { source: source.into(), ordinal: 0, text: text.into(), score };
+    let hit = |&(source, text, score): &(&str, &str, f32)| Hit { source: source.into(), text: text.into(), score, ..Hit::default() };
     Exchange {
         messages: vec![Message::text("user", "an older question about swans"), Message::text("user", question)],
         hits: hits.iter().map(hit).collect(),

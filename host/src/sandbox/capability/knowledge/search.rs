@@ -96,8 +96,14 @@ async fn search(
     Ok(hits.map_err(|SearchFailed(why)| Failure::Unavailable(why))?.into_iter().map(passage).collect())
 }
 
-fn passage(Hit { source, ordinal, text, score }: Hit) -> Passage {
-    let metadata = vec![Field { name: "ordinal".into(), value: ordinal.to_string() }];
+fn passage(Hit { document, source, ordinal, heading, page, text, score }: Hit) -> Passage {
+    let known = [
+        Some(("ordinal", ordinal.to_string())),
+        Some(("id", document)),
+        Some(("heading", heading)).filter(|(_, heading)| !heading.is_empty()),
+        page.map(|page| ("page", page.to_string())),
+    ];
+    let metadata = known.into_iter().flatten().map(|(name, value)| Field { name: name.into(), value }).collect();
     // A namespace knows its documents by their names.
     Passage { text, score, title: Some(source.clone()), document: source, metadata }
 }

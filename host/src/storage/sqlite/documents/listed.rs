@@ -5,10 +5,11 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::error::Error;
 use super::rows::Rows;
-use crate::rag::{DocumentInfo, NamespaceInfo, Page, StoredDocument};
+use crate::rag::{DocumentInfo, Metadata, NamespaceInfo, Page, StoredDocument};
 
 /// The columns that `stored` reads. Ordinals have no gaps, so that the last one is the count.
-const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id)";
+const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id), \
+                       title, metadata";
 
 impl Rows {
     /// See `DocumentStore::documents`.
@@ -65,6 +66,14 @@ fn count(page: Page<'_>) -> i64 {
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
     let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
-    let info = DocumentInfo { id: row.get(0)?, name: row.get(2)?, sha256: row.get(3)?, bytes: number(4)?, created: number(5)? };
+    let info = DocumentInfo {
+        id: row.get(0)?,
+        name: row.get(2)?,
+        sha256: row.get(3)?,
+        bytes: number(4)?,
+        created: number(5)?,
+        title: row.get(8)?,
+        metadata: Metadata::kept(row.get_ref(9)?.as_str()?),
+    };
     Ok(StoredDocument { info, namespace: row.get(1)?, model: row.get(6)?, chunks: row.get::<_, Option<u32>>(7)?.unwrap_or(0) as usize })
 }

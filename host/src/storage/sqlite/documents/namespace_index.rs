@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
-use super::rows::{Rows, Written};
+use super::candidates::{Candidates, nearest};
+use super::rows::{self, Rows, Written};
 use super::vector_index::{Unsealed, VectorIndex, discard, write};
-use crate::chat::Hit;
-use crate::rag::{Namespace, NewDocument, Put, VectorSpace};
+use super::{filter, keywords};
+use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Put, VectorSpace};
 
 /// Chunks read from SQLite at once while an index is built.
 const BUILD_ROWS: usize = 256;
@@ -154,26 +155,36 @@ impl NamespaceIndex {
         Ok(true)
     }
 
-    /// See `DocumentStore::nearest`. None if the index of the space is not loaded.
-    pub(super) fn nearest(&self, space: &VectorSpace, vector: &[f32], count: usize) -> Result<Option<Vec<Hit>>, Error> {
-        fits(vector, space)?;
-        // More than wanted, because the index ranks by rounded vectors; SQLite has them whole.
-        let mut proposed = count.saturating_mul(2).saturating_add(16);
-        // Held until the rows are read: no commit comes in between.
-        let held = self.index();
-        let Some(index) = held.as_ref().filter(|index| index.space() == space) else { return Ok(None) };
-        let rows = loop {
-            let rows = self.rows.rows(&index.nearest(vector, proposed)?, &space.model)?;
-            // Some are missing only while a document is on its way in.
-            if rows.len() >= count || proposed >= index.len() {
-                break rows;
+    /// See `DocumentStore::look_up`. None if the index of the vector's space is not loaded.
+    pub(super) fn look_up(&self, wanted: &Lookup) -> Result<Option<Vec<Candidate>>, Error> {
+        let held = match &wanted.like {
+            None => None,
+            Some((space, vector)) => {
+                fits(vector, space)?;
+                let held = self.index();
+                if held.as_ref().is_none_or(|index| index.space() != space) {
+                    return Ok(None);
+                }
+                Some(held)
             }
-            proposed = proposed.saturating_mul(2);
         };
+        let mut found = Candidates::default();
+        // The moment begins with its first statement, under the lock: no commit comes in between.
+        let mut reader = self.rows.reader();
+        let moment = reader.transaction()?;
+        let number = keywords::known_number(&moment, &self.namespace)?;
+        let within = filter::chunks(&moment, &self.namespace, &wanted.filter)?;
+        if let (Some((space, vector)), Some(index)) = (&wanted.like, held.as_deref().and_then(Option::as_ref)) {
+            found.add_nearest(nearest(&moment, index, space, vector, wanted.count, within.as_ref())?);
+        }
+        let loaded = held.as_deref().and_then(Option::as_ref).map(VectorIndex::len);
         drop(held);
-        let mut scored: Vec<_> = rows.into_iter().map(|row| (cosine(vector, &row.vector), row)).collect();
-        scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.id.cmp(&right.id)));
-        Ok(Some(scored.into_iter().take(count).map(|(score, row)| Hit { score, ..row.hit }).collect()))
+        if let (Some(text), Some(number)) = (&wanted.text, number) {
+            let count = loaded.map_or_else(|| rows::chunk_count(&moment, &self.namespace, ""), Ok)?;
+            let matches = keywords::search(&moment, number, count, text, within.as_ref())?;
+            found.add_matches(&moment, &matches, wanted)?;
+        }
+        Ok(Some(found.done()))
     }
 
     /// Puts vectors into the index in place of those of the same ids, a few under each lock.
@@ -219,9 +230,4 @@ fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Vectors(format!("a vector of {} numbers in a space of {}", vector.len(), space.dimensions)))
-}
-
-/// Of unit vectors; rounding may carry the product over 1.
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
 }

@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::super::database::{Database, Reader};
 use super::super::error::Error;
+use super::keywords;
 use crate::chat::Hit;
-use crate::rag::{DocumentInfo, Namespace, NewDocument};
+use crate::rag::{Chunk, DocumentInfo, Namespace, NewDocument};
 
 /// The tables `documents` and `chunks`.
 pub(super) struct Rows {
@@ -33,6 +34,8 @@ pub(super) enum Written<L> {
 pub(super) struct Row {
     pub(super) id: i64,
     pub(super) hit: Hit,
+    /// The embedder's that made the vector.
+    pub(super) model: String,
     pub(super) vector: Vec<f32>,
 }
 
@@ -120,22 +123,13 @@ impl Rows {
         Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
-    /// The chunks of these ids, in their order, as of one moment. Ids that are gone, or whose vectors are of another model, are passed over:
-    /// another document may just have come in their place.
+    /// The chunks of these ids, as `rows` gives them.
     pub(super) fn rows(&self, ids: &[i64], model: &str) -> Result<Vec<Row>, Error> {
-        let sql = "SELECT d.name, c.ordinal, c.text, c.vector FROM chunks c JOIN live_documents d ON d.id = c.document_id
-                   WHERE c.id = ?1 AND d.model = ?2";
         let mut reader = self.database.reader();
         let moment = reader.transaction()?;
-        let mut statement = moment.prepare_cached(sql)?;
-        let mut row = |id: &i64| {
-            let found = statement.query_row(params![id, model], |row| {
-                let hit = Hit { source: row.get(0)?, ordinal: row.get(1)?, text: row.get(2)?, score: 0.0 };
-                Ok(Row { id: *id, hit, vector: vector(row.get_ref(3)?.as_blob()?) })
-            });
-            found.optional().map_err(Error::from).transpose()
-        };
-        ids.iter().filter_map(&mut row).collect()
+        let mut rows = rows(&moment, ids)?;
+        rows.retain(|row| row.model == model);
+        Ok(rows)
     }
 
     pub(super) fn stale(&self, namespace: &Namespace, model: &str) -> Result<Vec<String>, Error> {
@@ -147,8 +141,20 @@ impl Rows {
 
     pub(super) fn texts(&self, document_id: &str) -> Result<Vec<String>, Error> {
         let reader = self.database.reader();
-        let mut rows = reader.prepare_cached("SELECT text FROM chunks WHERE document_id = ?1 ORDER BY ordinal")?;
-        Ok(rows.query_map([document_id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        let sql = "SELECT c.text, c.heading, c.page, d.title FROM chunks c JOIN documents d ON d.id = c.document_id
+                   WHERE c.document_id = ?1 ORDER BY c.ordinal";
+        let mut rows = reader.prepare_cached(sql)?;
+        let text = |row: &rusqlite::Row<'_>| Ok(chunk(row)?.embedded(row.get::<_, Option<String>>(3)?.as_deref()));
+        Ok(rows.query_map([document_id], text)?.collect::<Result<_, _>>()?)
+    }
+
+    /// See `DocumentStore::chunks`.
+    pub(super) fn chunks(&self, document_id: &str, first: u32, last: u32) -> Result<Vec<Chunk>, Error> {
+        let reader = self.database.reader();
+        let sql = "SELECT c.text, c.heading, c.page FROM chunks c JOIN live_documents d ON d.id = c.document_id
+                   WHERE c.document_id = ?1 AND c.ordinal BETWEEN ?2 AND ?3 ORDER BY c.ordinal";
+        let mut rows = reader.prepare_cached(sql)?;
+        Ok(rows.query_map(params![document_id, first, last], chunk)?.collect::<Result<_, _>>()?)
     }
 
     /// The ids of a document's chunks, in order.
@@ -181,6 +187,29 @@ impl Rows {
     }
 }
 
+/// The chunks of these ids, in their order. Ids that are gone are passed over: another document may just have come in their place.
+pub(super) fn rows(moment: &Connection, ids: &[i64]) -> Result<Vec<Row>, Error> {
+    let sql = "SELECT d.id, d.name, c.ordinal, c.heading, c.page, c.text, d.model, c.vector FROM chunks c
+               JOIN live_documents d ON d.id = c.document_id WHERE c.id = ?1";
+    let mut statement = moment.prepare_cached(sql)?;
+    let mut row = |id: &i64| {
+        let found = statement.query_row([id], |row| {
+            let hit = Hit {
+                document: row.get(0)?,
+                source: row.get(1)?,
+                ordinal: row.get(2)?,
+                heading: row.get(3)?,
+                page: row.get(4)?,
+                text: row.get(5)?,
+                score: 0.0,
+            };
+            Ok(Row { id: *id, hit, model: row.get(6)?, vector: vector(row.get_ref(7)?.as_blob()?) })
+        });
+        found.optional().map_err(Error::from).transpose()
+    };
+    ids.iter().filter_map(&mut row).collect()
+}
+
 fn document_id(connection: &Connection, namespace: &Namespace, name: &str) -> rusqlite::Result<Option<String>> {
     let sql = "SELECT id FROM documents WHERE api = ?1 AND namespace = ?2 AND name = ?3";
     connection.query_row(sql, [&namespace.api, &namespace.name, name], |row| row.get(0)).optional()
@@ -194,22 +223,31 @@ fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Vec<i64>>
 }
 
 fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDocument, first_chunk: i64) -> rusqlite::Result<()> {
-    let NewDocument { info: DocumentInfo { id, name, sha256, bytes, created }, space, chunks, vectors } = document;
+    let NewDocument { info, space, chunks, vectors } = document;
+    let DocumentInfo { id, name, sha256, bytes, created, title, metadata } = info;
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     transaction.execute(
-        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created)],
+        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created), title, metadata.json()],
     )?;
-    let mut chunk =
-        transaction.prepare_cached("INSERT INTO chunks (id, document_id, ordinal, text, vector) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (ordinal, (text, vector)) in (0_i64..).zip(chunks.iter().zip(vectors)) {
-        chunk.execute(params![first_chunk + ordinal, id, ordinal, text, blob(vector)])?;
+    let number = keywords::number(transaction, namespace)?;
+    let sql = "INSERT INTO chunks (id, document_id, ordinal, text, vector, heading, page) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut row = transaction.prepare_cached(sql)?;
+    for (ordinal, (Chunk { text, heading, page }, vector)) in (0_i64..).zip(chunks.iter().zip(vectors)) {
+        row.execute(params![first_chunk + ordinal, id, ordinal, text, blob(vector), heading, page])?;
+        keywords::insert(transaction, number, first_chunk + ordinal, &[title.as_deref().unwrap_or_default(), heading, text])?;
     }
     Ok(())
 }
 
+/// Of a row's first columns: text, heading, page.
+fn chunk(row: &rusqlite::Row<'_>) -> rusqlite::Result<Chunk> {
+    Ok(Chunk { text: row.get(0)?, heading: row.get(1)?, page: row.get(2)? })
+}
+
 /// The chunks of the namespace's documents, except those of the document of that name.
-fn chunk_count(connection: &Connection, namespace: &Namespace, except: &str) -> rusqlite::Result<usize> {
+pub(super) fn chunk_count(connection: &Connection, namespace: &Namespace, except: &str) -> rusqlite::Result<usize> {
     let sql =
         "SELECT count(*) FROM chunks JOIN live_documents d ON d.id = document_id WHERE d.api = ?1 AND d.namespace = ?2 AND d.name <> ?3";
     let chunks: u32 = connection.query_row(sql, [&namespace.api, &namespace.name, except], |row| row.get(0))?;

@@ -4,6 +4,7 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::super::error::Error;
+use super::keywords;
 use super::rows::Rows;
 use crate::rag::Namespace;
 
@@ -51,6 +52,7 @@ impl Rows {
         let more = sweep_rows(&transaction, namespace)?;
         if !more {
             transaction.execute("DELETE FROM deleted_namespaces WHERE api = ?1 AND namespace = ?2", place)?;
+            keywords::forget_number(&transaction, namespace)?;
         }
         transaction.commit()?;
         Ok(more)
@@ -86,7 +88,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::rag::{DocumentInfo, DocumentStore, NewDocument, Page, VectorSpace};
+    use crate::rag::{Chunk, DocumentInfo, DocumentStore, NewDocument, Page, VectorSpace};
     use crate::storage::sqlite;
     use crate::storage::sqlite::database::Database;
 
@@ -99,8 +101,8 @@ mod tests {
     }
 
     async fn put(documents: &Arc<dyn DocumentStore>, id: &str, chunks: usize) {
-        let info = DocumentInfo { id: id.into(), name: id.into(), sha256: "00".into(), bytes: 1, created: 0 };
-        let (texts, vectors) = (vec!["text".to_owned(); chunks], vec![vec![1.0, 0.0]; chunks]);
+        let info = DocumentInfo { id: id.into(), name: id.into(), ..DocumentInfo::default() };
+        let (texts, vectors) = (vec![Chunk::of("text"); chunks], vec![vec![1.0, 0.0]; chunks]);
         let document = NewDocument { info, space: space(), chunks: Arc::new(texts), vectors };
         documents.put(&namespace(), document, usize::MAX).await.unwrap();
     }
@@ -110,7 +112,8 @@ mod tests {
     }
 
     fn count(path: &Path) -> usize {
-        let sql = "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM chunks) + (SELECT count(*) FROM deleted_namespaces)";
+        let sql = "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM chunks) + (SELECT count(*) FROM deleted_namespaces)
+                       WHERE (SELECT count(*) FROM chunks) = (SELECT count(*) FROM keywords_docsize)";
         rusqlite::Connection::open(path).unwrap().query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap() as usize
     }
 

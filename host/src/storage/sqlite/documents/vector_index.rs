@@ -102,6 +102,16 @@ impl VectorIndex {
         Ok(matches.map_err(failed)?.keys.into_iter().map(u64::cast_signed).collect())
     }
 
+    /// As `nearest`, of these ids alone.
+    pub(super) fn nearest_within(&self, vector: &[f32], count: usize, within: &HashSet<i64>) -> Result<Vec<i64>, Error> {
+        let count = count.min(self.len());
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let matches = self.inner.filtered_search(vector, count, |key| within.contains(&key.cast_signed()));
+        Ok(matches.map_err(failed)?.keys.into_iter().map(u64::cast_signed).collect())
+    }
+
     /// The ids in it that are not in `known`.
     pub(super) fn unknown(&self, known: &[i64]) -> Vec<i64> {
         let known: HashSet<&i64> = known.iter().collect();

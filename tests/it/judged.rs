@@ -1,0 +1,190 @@
+//! How well questions find their documents: a judged set written for this project, with the embedder that is built in.
+//! Seventy short documents of six kinds in three languages, and questions in other words, by exact identifiers, after another question, and without
+//! an answer. The figures are printed; what is asserted holds whatever the machine.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use cofferdam::chat::Client;
+use cofferdam::rag::{Document, Embedder, Filter, Found, Kind, Knowledge, Limits, MMR, Mode, Namespace, Pocket, Query};
+use cofferdam::storage::sqlite;
+
+use crate::packages::source;
+
+struct Question {
+    kind: String,
+    text: String,
+    /// The names of the documents that answer it; none if there is no answer.
+    answers: Vec<String>,
+}
+
+fn documents() -> Vec<Document> {
+    let text = std::fs::read_to_string(source("judged/documents.txt")).expect("the documents");
+    let document = |part: &str| {
+        let (head, text) = part.split_once('\n').expect("a head and a text");
+        let id = head.split(' ').next().expect("an id");
+        Document::new(id, Kind::Markdown, text)
+    };
+    text.split("== ").filter(|part| !part.is_empty()).map(document).collect()
+}
+
+fn questions() -> Vec<Question> {
+    let text = std::fs::read_to_string(source("judged/questions.txt")).expect("the questions");
+    let question = |line: &str| {
+        let parts: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [kind, text, answers] = parts[..] else { panic!("{line}") };
+        let answers = answers.split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+        Question { kind: kind.into(), text: text.into(), answers }
+    };
+    text.lines().map(question).collect()
+}
+
+/// The documents of the hits, each once, in order.
+fn ranking(found: &Found) -> Vec<&str> {
+    let mut ranking: Vec<&str> = Vec::new();
+    for hit in &found.hits {
+        if !ranking.contains(&hit.source.as_str()) {
+            ranking.push(&hit.source);
+        }
+    }
+    ranking
+}
+
+/// With every answer of the same worth, over the first ten.
+fn ndcg(ranking: &[&str], answers: &[String]) -> f64 {
+    let gain = |at: usize| 1.0 / ((at + 2) as f64).log2();
+    let right = |at: &usize| answers.iter().any(|answer| answer == ranking[*at]);
+    let found: f64 = (0..ranking.len().min(10)).filter(right).map(gain).sum();
+    found / (0..answers.len().min(10)).map(gain).sum::<f64>()
+}
+
+/// The embedder that is built in, asked once for each text: three modes and five thresholds ask the same questions.
+struct Once {
+    pocket: Pocket,
+    known: Mutex<HashMap<String, Vec<f32>>>,
+}
+
+impl Embedder for Once {
+    fn model(&self) -> &str {
+        self.pocket.model()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.pocket.dimensions()
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        let one = |text: &&str| {
+            if let Some(known) = self.known.lock().expect("whole").get(*text) {
+                return Ok(known.clone());
+            }
+            let vector = self.pocket.embed(&[text])?.remove(0);
+            self.known.lock().expect("whole").insert((*text).to_owned(), vector.clone());
+            Ok(vector)
+        };
+        texts.iter().map(one).collect()
+    }
+}
+
+struct Bench {
+    knowledge: Knowledge,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = sqlite::open(&folder.path().join("cofferdam.db")).expect("the database opens").documents;
+        let embedder = Once { pocket: Pocket::new(), known: Mutex::default() };
+        let knowledge = Knowledge::new(store, Arc::new(embedder), Limits::default()).expect("threads");
+        for document in documents() {
+            knowledge.add(&namespace(), document, &Client::Host).await.expect("added");
+        }
+        Self { knowledge, _folder: folder }
+    }
+
+    async fn ask(&self, text: &str, mode: Mode, score_threshold: f32) -> Found {
+        let filter = Filter::default();
+        let query = Query { text: text.into(), mode, top_k: 10, score_threshold, mmr: MMR, filter, client: Client::Host };
+        self.knowledge.search(&namespace(), query).await.expect("found")
+    }
+}
+
+fn namespace() -> Namespace {
+    Namespace { api: "judged".into(), name: "default".into() }
+}
+
+#[test]
+fn the_judged_set_is_as_large_and_as_mixed_as_it_is_said_to_be() {
+    let (documents, questions) = (documents(), questions());
+    assert!(documents.len() >= 60 && questions.len() >= 100);
+    for question in &questions {
+        let known = |answer: &String| documents.iter().any(|document| document.name == *answer);
+        assert!(question.answers.iter().all(known), "{}", question.text);
+        assert_eq!(question.answers.is_empty(), question.kind.starts_with("none"), "{}", question.text);
+    }
+    for kind in ["paraphrase", "exact", "followup", "none"] {
+        assert!(
+            questions.iter().filter(|question| question.kind.starts_with(kind)).count() >= 8 - 3 * usize::from(kind == "followup"),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_and_vectors_together_find_more_than_either_alone() {
+    let bench = Bench::new().await;
+    let (answered, unanswered): (Vec<Question>, Vec<Question>) = questions().into_iter().partition(|question| !question.answers.is_empty());
+    let mut of_mode = Vec::new();
+    for mode in [Mode::Vector, Mode::Keyword, Mode::Hybrid] {
+        let (mut sum, mut first, mut five) = (0.0, 0, 0);
+        let mut kinds = std::collections::BTreeMap::<&str, (f64, usize)>::new();
+        for question in &answered {
+            let found = bench.ask(&question.text, mode, 0.0).await;
+            let ranking = ranking(&found);
+            let right = |count: usize| ranking.iter().take(count).any(|id| question.answers.iter().any(|answer| answer == id));
+            let score = ndcg(&ranking, &question.answers);
+            sum += score;
+            first += usize::from(right(1));
+            five += usize::from(right(5));
+            let kind = kinds.entry(&question.kind).or_default();
+            *kind = (kind.0 + score, kind.1 + 1);
+            if std::env::var_os("JUDGED_MISSES").is_some() && !right(1) {
+                println!("  {} {:?}: {} -> {:?}", mode.word(), question.answers, question.text, &ranking[..ranking.len().min(4)]);
+            }
+        }
+        let share = |count: usize| count as f64 / answered.len() as f64;
+        println!(
+            "{:8} nDCG@10 {:.3}, right at 1 {:.3}, among 5 {:.3}",
+            mode.word(),
+            sum / answered.len() as f64,
+            share(first),
+            share(five)
+        );
+        let kinds: Vec<String> = kinds.iter().map(|(kind, (sum, count))| format!("{kind} {:.3}", sum / *count as f64)).collect();
+        println!("         {}", kinds.join(", "));
+        of_mode.push((sum / answered.len() as f64, share(five)));
+    }
+    for mode in [Mode::Vector, Mode::Hybrid] {
+        for threshold in [0.3, 0.4, 0.5, 0.6, 0.75] {
+            let (mut kept, mut let_through) = (0, 0);
+            for question in &answered {
+                let found = bench.ask(&question.text, mode, threshold).await;
+                kept += usize::from(ranking(&found).iter().take(5).any(|id| question.answers.iter().any(|answer| answer == id)));
+            }
+            for question in &unanswered {
+                let found = bench.ask(&question.text, mode, threshold).await;
+                let_through += usize::from(!found.hits.is_empty());
+            }
+            println!(
+                "{:8} threshold {threshold}: right among 5 for {kept} of {}, something for {let_through} of {} without an answer",
+                mode.word(),
+                answered.len(),
+                unanswered.len()
+            );
+        }
+    }
+    let [vector, keyword, hybrid] = of_mode[..] else { panic!("three modes") };
+    assert!(hybrid.0 >= vector.0 && hybrid.0 >= keyword.0, "nDCG@10: {of_mode:?}");
+    assert!(hybrid.1 >= vector.1 && hybrid.1 >= keyword.1, "right among five: {of_mode:?}");
+}
