@@ -26,7 +26,7 @@ const HEADINGS_WINDOW: usize = 20;
 /// # Errors
 /// `TooLarge` over `document_bytes` or `chunks_per_document`, `Empty` if it holds no text.
 pub(super) fn split(document: &Document, limits: &Limits) -> Result<Vec<String>, Error> {
-    let Document { name, kind, text } = document;
+    let Document { name, kind, text, .. } = document;
     let too_large = |what, limit, key| Error::TooLarge { what: format!("{what} of `{name}`"), limit, key };
     if text.len() > limits.document_bytes {
         return Err(too_large("the size in bytes", limits.document_bytes, "limits.rag.document_bytes"));

@@ -1,6 +1,6 @@
 //! The values of the room: a document on its way in, a query, and what was found. Every one of them belongs to exactly one namespace.
 
-use super::Error;
+use super::PageStart;
 use crate::chat::{Client, Hit};
 
 /// Where a document belongs. What is in one namespace is never found from another.
@@ -19,21 +19,6 @@ pub enum Kind {
     Markdown,
 }
 
-impl Kind {
-    /// By the ending of the file's name, in any case: `.txt`, `.md`, `.markdown`.
-    ///
-    /// # Errors
-    /// `Unsupported` for every other name.
-    pub fn of(file_name: &str) -> Result<Self, Error> {
-        let ending = file_name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-        match ending.as_deref() {
-            Some("txt") => Ok(Self::Text),
-            Some("md" | "markdown") => Ok(Self::Markdown),
-            _ => Err(Error::Unsupported { name: file_name.into() }),
-        }
-    }
-}
-
 /// A document to be added.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -41,6 +26,10 @@ pub struct Document {
     pub name: String,
     pub kind: Kind,
     pub text: String,
+    /// As the document says itself.
+    pub title: Option<String>,
+    /// By offset; empty if it has none.
+    pub pages: Vec<PageStart>,
 }
 
 /// Proof that a document is stored and that every search finds it from now on.

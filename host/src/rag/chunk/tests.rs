@@ -10,7 +10,7 @@ const PROSE: &str = "A cofferdam keeps the water out while people work below the
     first, deep enough that the current cannot undermine them, and the sheets between them are caulked with whatever is at hand. ";
 
 fn document(kind: Kind, text: impl Into<String>) -> Document {
-    Document { name: "a document".into(), kind, text: text.into() }
+    Document { name: "a document".into(), kind, text: text.into(), title: None, pages: Vec::new() }
 }
 
 fn chunks(kind: Kind, text: impl Into<String>) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! `POST /api/v1/gateway/apis/{id}/knowledge/upload` and `/test`: documents in, and exactly the chunks that a question would have injected.
+//! `POST /api/v1/gateway/apis/{id}/knowledge/test`: exactly the chunks that a question would have injected.
 //! What a request leaves open comes from the pipeline's rag stage.
 
 use std::sync::Arc;
@@ -8,10 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::upload::{self, Upload};
 use crate::chat::codec::Form;
 use crate::chat::{Hit, is_name};
-use crate::http::bodies::Reserved;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::json_body::Reading;
@@ -20,7 +18,7 @@ use crate::http::route::Call;
 use crate::http::shared::Shared;
 use crate::pipeline::definition::{SCORE_THRESHOLD, TOP_K};
 use crate::pipeline::{self, Pipeline};
-use crate::rag::{self, Namespace, Query, Receipt, TOP_K_MAX};
+use crate::rag::{Namespace, Query, TOP_K_MAX};
 use crate::stages::RagStage;
 
 /// The body of `/test`.
@@ -62,71 +60,10 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// What `/upload` answers.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Stored<'a> {
-    /// `list`
-    object: &'static str,
-    namespace: &'a str,
-    data: Vec<StoredDocument>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct StoredDocument {
-    id: String,
-    /// `document`
-    object: &'static str,
-    name: String,
-    chunks: usize,
-    /// Of its text.
-    bytes: usize,
-    /// Whether a document of the same name was there and is gone.
-    replaced: bool,
-}
-
-/// Stores the files one by one, each whole or not at all; all are checked before the first is stored.
-pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let shared = call.shared;
-    let pipeline = api(shared, &call.id)?;
-    let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &call.log.client));
-    call.log.body = Some(Arc::clone(&reserved));
-    let Upload { namespace, documents } = upload::read(&shared.limits, call.head, call.body, &reserved).await?;
-    let namespace = within(&pipeline, namespace)?;
-    let mut data = Vec::with_capacity(documents.len());
-    let mut stored = Vec::new();
-    // One deadline for all files, so that the connection is not kept for longer than one request may take.
-    let end = Instant::now() + shared.limits.request_time;
-    for document in documents {
-        let name = document.name.clone();
-        let added = timely(end, shared.state.knowledge.add(&namespace, document, &call.log.client)).await;
-        shared.state.metrics.rag_document(outcome(&added));
-        match added? {
-            Ok(Receipt { document_id, chunks, bytes, replaced }) => {
-                data.push(StoredDocument { id: document_id, object: "document", name: name.clone(), chunks, bytes, replaced });
-            }
-            Err(source) => return Err(Failure::Upload { stored, source }),
-        }
-        stored.push(name);
-    }
-    Ok(respond::json(StatusCode::OK, &Stored { object: "list", namespace: &namespace.name, data }))
-}
-
-/// What became of a document, as a label of the metrics.
-fn outcome(added: &Result<Result<Receipt, rag::Error>, pipeline::Error>) -> &'static str {
-    match added {
-        Ok(Ok(receipt)) if receipt.replaced => "replaced",
-        Ok(Ok(_)) => "stored",
-        Ok(Err(rag::Error::Unsupported { .. } | rag::Error::Empty { .. } | rag::Error::TooLarge { .. })) => "refused",
-        Ok(Err(rag::Error::Busy)) => "busy",
-        Ok(Err(rag::Error::Embed(_) | rag::Error::Store(_) | rag::Error::Index(_))) => "failed",
-        Err(_) => "timeout",
-    }
-}
-
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, id, .. } = call;
     let pipeline = api(shared, &id)?;
-    let question: Question = Reading { shared, head, body, log: &mut *log }.value(Form::Closed).await?;
+    let question: Question = Reading { shared, head, body, log: &mut *log }.value_by_curl(Form::Closed).await?;
     let (top_k, score_threshold) = search_options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
@@ -167,12 +104,12 @@ pub(super) async fn timely<T>(end: Instant, work: impl Future<Output = T>) -> Re
     tokio::time::timeout_at(end, work).await.map_err(|_| pipeline::Error::Deadline)
 }
 
-fn api(shared: &Shared, id: &str) -> Result<Arc<Pipeline>, Refusal> {
+pub(super) fn api(shared: &Shared, id: &str) -> Result<Arc<Pipeline>, Refusal> {
     shared.state.catalog.get(id).ok_or_else(|| Refusal::NoApi(id.into()))
 }
 
 /// The namespace that was named, else the rag stage's, else `default`.
-fn within(pipeline: &Pipeline, named: Option<String>) -> Result<Namespace, Refusal> {
+pub(super) fn within(pipeline: &Pipeline, named: Option<String>) -> Result<Namespace, Refusal> {
     let stage = pipeline.definition.rag.as_ref().map(|stage| stage.namespace.clone());
     let name = named.or(stage).unwrap_or_else(|| "default".into());
     if !is_name(&name) {
