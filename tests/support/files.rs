@@ -35,7 +35,9 @@ impl Pdf {
         let mut pdf = Self::default();
         pdf.add("<< /Type /Catalog /Pages 2 0 R >>");
         pdf.add("<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>");
-        pdf.add(&page(&format!("/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> {resources} >> /Contents 4 0 R")));
+        pdf.add(&page(&format!(
+            "/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> {resources} >> /Contents 4 0 R"
+        )));
         pdf
     }
 
@@ -106,7 +108,9 @@ const WORD: &str = "http://schemas.openxmlformats.org/wordprocessingml/2006/main
 fn content_types(parts: &[(&str, &str)]) -> String {
     let overrides: String = parts
         .iter()
-        .map(|(part, kind)| format!(r#"<Override PartName="/{part}" ContentType="application/vnd.openxmlformats-officedocument.{kind}+xml"/>"#))
+        .map(|(part, kind)| {
+            format!(r#"<Override PartName="/{part}" ContentType="application/vnd.openxmlformats-officedocument.{kind}+xml"/>"#)
+        })
         .collect();
     format!(
         r#"<?xml version="1.0"?><Types xmlns="{PACKAGE}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>{overrides}</Types>"#
@@ -152,7 +156,10 @@ pub fn xlsx(name: &str, rows: &[&[&str]]) -> Vec<u8> {
         ("_rels/.rels", relations(&[("officeDocument", "xl/workbook.xml")]).as_bytes()),
         (
             "xl/workbook.xml",
-            format!(r#"<workbook xmlns="{main}" xmlns:r="{OFFICE}"><sheets><sheet name="{name}" sheetId="1" r:id="rId1"/></sheets></workbook>"#).as_bytes(),
+            format!(
+                r#"<workbook xmlns="{main}" xmlns:r="{OFFICE}"><sheets><sheet name="{name}" sheetId="1" r:id="rId1"/></sheets></workbook>"#
+            )
+            .as_bytes(),
         ),
         ("xl/_rels/workbook.xml.rels", relations(&[("worksheet", "worksheets/sheet1.xml")]).as_bytes()),
         ("xl/worksheets/sheet1.xml", format!(r#"<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>"#).as_bytes()),
@@ -161,7 +168,8 @@ pub fn xlsx(name: &str, rows: &[&[&str]]) -> Vec<u8> {
 
 /// A PPTX file of slides with a title and a line each.
 pub fn pptx(slides: &[(&str, &str)]) -> Vec<u8> {
-    let (main, drawing) = ("http://schemas.openxmlformats.org/presentationml/2006/main", "http://schemas.openxmlformats.org/drawingml/2006/main");
+    let (main, drawing) =
+        ("http://schemas.openxmlformats.org/presentationml/2006/main", "http://schemas.openxmlformats.org/drawingml/2006/main");
     let paths: Vec<String> = (1..=slides.len()).map(|n| format!("ppt/slides/slide{n}.xml")).collect();
     let mut kinds = vec![("ppt/presentation.xml", "presentationml.presentation.main")];
     kinds.extend(paths.iter().map(|path| (path.as_str(), "presentationml.slide")));

@@ -99,7 +99,9 @@ impl Sums {
         let Self { stored, replaced, chunks, refused } = self;
         let mut text: String = refused.iter().map(|line| format!("refused: {line}\n")).collect();
         let count = refused.len();
-        text += &format!("{stored} files stored in {chunks} chunks, {replaced} of them in place of earlier ones; {count} refused, {left_out} left out\n");
+        text += &format!(
+            "{stored} files stored in {chunks} chunks, {replaced} of them in place of earlier ones; {count} refused, {left_out} left out\n"
+        );
         let told = answer(&text);
         if count > 0 && told == ExitCode::SUCCESS { ExitCode::FAILURE } else { told }
     }
@@ -115,5 +117,7 @@ fn bar(files: usize) -> ProgressBar {
 
 /// A name as a terminal may show it: nothing in it moves the cursor or breaks the line.
 fn shown(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c }).collect()
+    name.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -102,7 +102,8 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// As `expect_json`, but for the type of forms, which curl gives to all data.
 pub(super) fn expect_json_or_form(headers: &HeaderMap) -> Result<(), Refusal> {
-    let form = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
+    let form =
+        headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
     if form { expect_plainly_sent(headers) } else { expect_json(headers) }
 }
 

@@ -5,6 +5,7 @@
 mod child;
 mod csv;
 mod decode;
+mod extracted;
 mod format;
 mod html;
 mod json;
@@ -20,12 +21,13 @@ use bytes::Bytes;
 
 use self::format::{Content, Format};
 use self::reply::{Refused, Reply};
-use super::{Error, Kind, Limits, PageStart};
+use super::{Error, Kind, Limits};
 use crate::chat::Client;
 use crate::fair::Shares;
 use crate::subprocess::{self, Confinement, Inherited, Job};
 
 pub use child::{ChildTask, child};
+pub use extracted::Extracted;
 
 /// A child may take so many times its CPU time by the clock: a busy machine gives a niced child a tenth of a processor.
 const CLOCK: u32 = 10;
@@ -34,17 +36,6 @@ const PRINTED_BYTES: usize = 4 << 10;
 /// Bytes of an answer beside its text, and for each page.
 const HEAD_BYTES: usize = 16 << 10;
 const PAGE_BYTES: usize = 40;
-
-/// What is in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extracted {
-    pub title: Option<String>,
-    /// How `markdown` is read: as the Markdown that it is, or as plain text, in which nothing is markup.
-    pub kind: Kind,
-    pub markdown: String,
-    /// By offset; empty if the format has no pages.
-    pub pages: Vec<PageStart>,
-}
 
 /// Reads files. Cheap to share behind an `Arc`.
 pub struct Extractor {
@@ -135,4 +126,3 @@ impl Extractor {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Extractor(format!("a task ended early: {e}")))
 }
-

@@ -14,7 +14,7 @@ const MAY_STAY: usize = 24 << 20;
 
 /// What keeps a parser busy for long: its time grows with the square of this.
 pub(super) fn slow() -> Vec<u8> {
-    [b"<html>", &b"<a>".repeat(200_000)[..]].concat()
+    [b"<html>", &b"<b><i><a href=x>x</a>".repeat(60_000)[..]].concat()
 }
 
 /// Uploads a file to a server of its own, and looks at how the server is afterwards.
@@ -95,7 +95,10 @@ async fn an_archive_that_unpacks_to_a_gigabyte_is_refused_by_what_it_says_and_by
     while let Some(at) = lying.windows(4).position(|bytes| bytes == size) {
         lying[at..at + 4].copy_from_slice(&1024_u32.to_le_bytes());
     }
-    refused(&tried("extract_memory = \"128MiB\"", "lying.docx", &lying).await, &["unreadable_document", "knowledge_too_large", "empty_document"]);
+    refused(
+        &tried("extract_memory = \"128MiB\"", "lying.docx", &lying).await,
+        &["unreadable_document", "knowledge_too_large", "empty_document"],
+    );
 }
 
 #[tokio::test]
@@ -139,10 +142,14 @@ async fn entities_that_multiply_are_not_expanded() {
     }
     let body = files::paragraph("Some words &a11; and more.");
     let word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main";
-    let document = format!(r#"<?xml version="1.0"?><!DOCTYPE d [{entities}]><w:document xmlns:w="{word}"><w:body>{body}</w:body></w:document>"#);
+    let document =
+        format!(r#"<?xml version="1.0"?><!DOCTYPE d [{entities}]><w:document xmlns:w="{word}"><w:body>{body}</w:body></w:document>"#);
     tried("", "laughs.docx", &files::docx_of(&document)).await;
     let outside = r#"<!DOCTYPE d [<!ENTITY secret SYSTEM "file:///etc/passwd">]>"#;
-    let document = format!(r#"<?xml version="1.0"?>{outside}<w:document xmlns:w="{word}"><w:body>{}</w:body></w:document>"#, files::paragraph("It is &secret;."));
+    let document = format!(
+        r#"<?xml version="1.0"?>{outside}<w:document xmlns:w="{word}"><w:body>{}</w:body></w:document>"#,
+        files::paragraph("It is &secret;.")
+    );
     let answer = tried("", "outside.docx", &files::docx_of(&document)).await;
     assert!(!answer.text().contains("root:"));
 }
@@ -195,9 +202,9 @@ async fn a_line_of_a_hundred_megabytes_is_refused_and_not_kept() {
     let client = Client::of(server.address);
     upload(&client, "before.txt", b"Some words.").await.ok();
     let before = resident(&server);
-    for name in ["line.txt", "line.html", "line.json", "line.csv"] {
+    for (name, status) in [("line.txt", 413), ("line.html", 413), ("line.json", 422), ("line.csv", 413)] {
         let refused = upload(&client, name, &vec![b'x'; 100_000_000]).await;
-        assert_eq!(refused.refused(413), "knowledge_too_large", "{name}");
+        assert!(refused.status == status && message(&refused).contains(name), "{refused:?}");
     }
     let given_back = async {
         while resident(&server) > before + MAY_STAY {

@@ -38,7 +38,11 @@ async fn a_folder_is_uploaded_and_what_is_refused_is_told() {
     written(&book, "picture.pdf", b"\x89PNG\r\n\x1a\n");
     let (code, told, errors) = ingest(&url, vec![path]).await;
     assert_eq!((code, errors.as_str()), (Some(1), ""), "{told}");
-    assert!(told.contains("refused: book/picture.pdf: `book/picture.pdf` is a picture") && told.contains("2 of them in place of earlier ones; 1 refused"), "{told}");
+    assert!(
+        told.contains("refused: book/picture.pdf: `book/picture.pdf` is a picture")
+            && told.contains("2 of them in place of earlier ones; 1 refused"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -16,19 +16,32 @@ fn file(name: &str, bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn one_refused_file_does_not_undo_the_others() {
     let (_server, client) = house("");
-    let body = form(&[file("one.txt", b"One is here."), file("void.txt", b""), file("two.pdf", &Pdf::of_pages(&["Two is here."])), file("x.pdf", b"\x7fELF")]);
+    let body = form(&[
+        file("one.txt", b"One is here."),
+        file("void.txt", b""),
+        file("two.pdf", &Pdf::of_pages(&["Two is here."])),
+        file("x.pdf", b"\x7fELF"),
+    ]);
     let answer = upload_form(&client, body).await;
     assert_eq!((answer.status.as_u16(), answer.refused(422).as_str()), (422, "empty_document"));
     let all = answer.json();
-    let names = |key: &str| all[key].as_array().expect("a list").iter().map(|entry| entry["name"].as_str().unwrap_or("-").to_owned()).collect::<Vec<_>>();
-    assert_eq!((names("data"), names("errors")), (vec!["one.txt".to_owned(), "two.pdf".into()], vec!["void.txt".to_owned(), "x.pdf".into()]));
+    let names = |key: &str| {
+        all[key].as_array().expect("a list").iter().map(|entry| entry["name"].as_str().unwrap_or("-").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names("data"), names("errors")),
+        (vec!["one.txt".to_owned(), "two.pdf".into()], vec!["void.txt".to_owned(), "x.pdf".into()])
+    );
     assert_eq!((&all["errors"][1]["status"], &all["errors"][1]["error"]["code"]), (&json!(415), &json!("unsupported_document")));
     assert!(message(&answer).contains("2 of 4 files were refused"), "{answer:?}");
     let sources: Vec<_> = found(&client, "One and two").await.iter().map(|hit| hit["source"].clone()).collect();
     assert!(sources.contains(&json!("one.txt")) && sources.contains(&json!("two.pdf")), "{sources:?}");
     // Several files of which none is refused are answered as one is.
     let answer = upload_form(&client, form(&[file("one.txt", b"One."), file("three.txt", b"Three.")])).await.ok().json();
-    assert_eq!((&answer["data"][0]["replaced"], &answer["data"][1]["replaced"], &answer["errors"]), (&json!(true), &json!(false), &json!(null)));
+    assert_eq!(
+        (&answer["data"][0]["replaced"], &answer["data"][1]["replaced"], &answer["errors"]),
+        (&json!(true), &json!(false), &json!(null))
+    );
 }
 
 #[tokio::test]
@@ -77,7 +90,7 @@ async fn names_of_files_lead_nowhere_and_show_what_they_are() {
         let stored = upload(&client, given, b"Some words.").await.ok().json();
         assert_eq!(stored["data"][0]["name"], name, "{given}");
     }
-    for given in ["evil\u{202e}txt.exe", "two\u{2028}lines.txt", "..", "\u{85}.txt"] {
+    for given in ["evil\u{202e}txt.exe", "two\u{2028}lines.txt", "..", "a\u{85}b.txt"] {
         assert_eq!(upload(&client, given, b"Some words.").await.refused(400), "invalid_value", "{given:?}");
     }
     assert_ne!(upload(&client, "two\r\nlines.txt", b"Some words.").await.status, 200);

@@ -21,7 +21,10 @@ pub(super) struct Uploads {
 
 /// What became of a file.
 pub(super) enum Outcome {
-    Stored { replaced: bool, chunks: u64 },
+    Stored {
+        replaced: bool,
+        chunks: u64,
+    },
     /// This file is not taken.
     Refused(String),
     /// None would be.
@@ -68,7 +71,8 @@ impl Uploads {
             Err(error) => return Outcome::Refused(error.to_string()),
         };
         let boundary = format!("cofferdam-{}", uuid::Uuid::now_v7().simple());
-        let (body, content_type) = (form(&boundary, name, self.namespace.as_deref(), bytes), format!("multipart/form-data; boundary={boundary}"));
+        let (body, content_type) =
+            (form(&boundary, name, self.namespace.as_deref(), bytes), format!("multipart/form-data; boundary={boundary}"));
         let mut waits = AGAIN.into_iter();
         loop {
             let (status, answer) = match self.post.send(&content_type, body.clone(), TIME).await {
@@ -93,7 +97,7 @@ fn judged(status: u16, answer: &[u8]) -> Outcome {
     let message = told.unwrap_or_else(|_| format!("the server answered {status}"));
     match status {
         // The key or the API is wrong, or nothing of ours listens there.
-        200..400 | 401 | 403 | 404 | 405 => Outcome::Hopeless(message),
+        200..=399 | 401 | 403 | 404 | 405 => Outcome::Hopeless(message),
         _ => Outcome::Refused(message),
     }
 }

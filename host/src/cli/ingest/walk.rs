@@ -1,4 +1,5 @@
 //! The files of folders, with the names that their documents get: the way from the folder that was named, itself included.
+//! Invariant: nothing outside of these folders is found, and no two files get one name.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

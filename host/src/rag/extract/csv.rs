@@ -1,8 +1,9 @@
 //! Tables of text, whatever separates their fields, as one table of Markdown: a chunk of it keeps the names of its columns.
+//! Invariant: every row is one line with as many fields as the rows before it, at least.
 
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 
-use super::Extracted;
+use super::extracted::Extracted;
 use super::reply::Refused;
 use crate::rag::Kind;
 

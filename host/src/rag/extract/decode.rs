@@ -142,7 +142,14 @@ mod tests {
         let russian = "Насос проверяют каждый месяц, а о неисправности сообщают немедленно.\n";
         let korean = "펌프는 매달 점검하고 이상이 있으면 즉시 보고해야 합니다.\n";
         let chinese = "水泵每月检查一次，如有异常请立即报告给值班人员。\n";
-        let cases = [(WINDOWS_1252, WESTERN), (SHIFT_JIS, JAPANESE), (ISO_2022_JP, JAPANESE), (WINDOWS_1251, russian), (EUC_KR, korean), (GBK, chinese)];
+        let cases = [
+            (WINDOWS_1252, WESTERN),
+            (SHIFT_JIS, JAPANESE),
+            (ISO_2022_JP, JAPANESE),
+            (WINDOWS_1251, russian),
+            (EUC_KR, korean),
+            (GBK, chinese),
+        ];
         for (encoding, text) in cases {
             let (bytes, _, unmappable) = encoding.encode(text);
             assert!(!unmappable, "{encoding:?}");

@@ -199,7 +199,9 @@ fn is_markdown(text: &str) -> bool {
         let level = line.len() - rest.len();
         (1..=6).contains(&level) && rest.starts_with(' ')
     });
-    let other = any(|line| line.starts_with("## ") || line.starts_with("```") || line.starts_with("- ") || line.starts_with("* ") || line.starts_with('>'));
+    let other = any(|line| {
+        line.starts_with("## ") || line.starts_with("```") || line.starts_with("- ") || line.starts_with("* ") || line.starts_with('>')
+    });
     heading && (other || head.contains("](") || head.contains("**"))
 }
 

@@ -1,4 +1,5 @@
 //! HTML to Markdown: what a reader sees, without scripts, styles, menus and pictures.
+//! Invariant: nothing that a page refers to is asked for.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,14 +7,14 @@ use htmd::element_handler::{HandlerResult, Handlers};
 use htmd::options::{BulletListMarker, HrStyle, Options};
 use htmd::{Element, HtmlToMarkdown};
 
-use super::Extracted;
+use super::extracted::Extracted;
 use super::reply::{Refused, one_line};
 use crate::rag::Kind;
 
 /// What is not the page's text.
 const LEFT_OUT: [&str; 17] = [
-    "script", "style", "nav", "noscript", "template", "svg", "iframe", "object", "canvas", "audio", "video", "form", "button", "select", "dialog",
-    "math", "map",
+    "script", "style", "nav", "noscript", "template", "svg", "iframe", "object", "canvas", "audio", "video", "form", "button", "select",
+    "dialog", "math", "map",
 ];
 
 pub(super) fn read(html: &str, text_max: usize) -> Result<Extracted, Refused> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Extracted;
+use super::extracted::Extracted;
 use super::reply::{Refused, one_line};
 use crate::rag::Kind;
 

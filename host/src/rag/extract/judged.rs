@@ -1,4 +1,5 @@
 //! Why a child gave no answer: what of that is the file's fault, what the operator's limits', and what the machine's.
+//! Invariant: nothing that the machine did is held against the file.
 
 use rustix::process::Signal;
 
@@ -12,7 +13,10 @@ pub(super) fn lost(name: &str, lost: &Lost, limits: &Limits) -> Error {
         Lost::Gone(e) => format!("the process that read `{name}` was lost: {e}"),
         // It did not use up its time, the machine did not give it any.
         Lost::Slow => {
-            format!("the machine is too busy to read `{name}` within {} s of a processor (`limits.rag.extract_time`)", limits.extract_time.as_secs())
+            format!(
+                "the machine is too busy to read `{name}` within {} s of a processor (`limits.rag.extract_time`)",
+                limits.extract_time.as_secs()
+            )
         }
     })
 }
@@ -66,7 +70,8 @@ mod tests {
     fn what_a_child_died_of_is_told_with_the_document_and_the_key() {
         let (abort, xcpu, segv) = (Signal::ABORT.as_raw(), Signal::XCPU.as_raw(), Signal::SEGV.as_raw());
         let no_memory = "memory allocation of 9 bytes failed";
-        let of_key = |error: Error, wanted: &str| matches!(error, Error::TooLarge { what, key, .. } if key == wanted && what.contains("`a.pdf`"));
+        let of_key =
+            |error: Error, wanted: &str| matches!(error, Error::TooLarge { what, key, .. } if key == wanted && what.contains("`a.pdf`"));
         assert!(of_key(by_itself(xcpu, ""), "limits.rag.extract_time"));
         assert!(of_key(by_itself(abort, no_memory), "limits.rag.extract_memory"));
         let deep = "thread 'parser' (7) has overflowed its stack\nfatal runtime error: stack overflow, aborting";

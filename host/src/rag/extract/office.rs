@@ -6,7 +6,7 @@ use std::io::Cursor;
 use undoc::render::{RenderOptions, render_section_to_string};
 use undoc::{Error, ErrorKind, FormatType};
 
-use super::Extracted;
+use super::extracted::Extracted;
 use super::reply::{Refused, one_line};
 use crate::rag::{Kind, PageStart};
 

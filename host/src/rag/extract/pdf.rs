@@ -1,11 +1,12 @@
 //! PDF, page by page, so that a file of very many pages costs what one of them costs.
+//! Invariant: a file of which nothing can be read is an error and never an empty text.
 
 use std::ops::ControlFlow;
 
 use unpdf::render::BlockRenderer;
 use unpdf::{Block, Error, ErrorKind, Page, PageStreamOptions, ParseEvent, ParseOptions, PdfParser};
 
-use super::Extracted;
+use super::extracted::Extracted;
 use super::reply::{Refused, one_line};
 use crate::rag::{Kind, PageStart};
 

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::Extracted;
+use super::extracted::Extracted;
 use crate::rag::{Error, Kind, Limits, PageStart};
 
 /// Bytes of a title, and of a parser's reason, that are kept.

@@ -135,7 +135,10 @@ fn mixed(stored: Stored<'_>, refused: Vec<(String, Failure)>) -> Response<Conten
     let (count, of) = (errors.len(), errors.len() + stored.data.len());
     let names: Vec<&str> = stored.data.iter().map(|document| document.name.as_str()).collect();
     let kept = if names.is_empty() { "none is stored".to_owned() } else { format!("stored are {}", names.join(", ")) };
-    let message = format!("{}; {count} of {of} files were refused, each of which `errors` names, and {kept}", error["message"].as_str().unwrap_or_default());
+    let message = format!(
+        "{}; {count} of {of} files were refused, each of which `errors` names, and {kept}",
+        error["message"].as_str().unwrap_or_default()
+    );
     error["message"] = cut(&message, MESSAGE_CHARS).into();
     let body = to_json(&Mixed { error, stored, errors });
     Response::from_parts(first.expect("at least one file was refused"), Content::Whole(body))

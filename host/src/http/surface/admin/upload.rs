@@ -96,7 +96,10 @@ fn parts<'a, E>(limits: &Limits, body: impl Stream<Item = Result<Bytes, E>> + Se
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'a,
 {
-    let sizes = SizeLimit::new().whole_stream(limits.upload_bytes as u64).for_field("namespace", NAMESPACE_BYTES).for_field("name", 2 * NAME_BYTES as u64);
+    let sizes = SizeLimit::new()
+        .whole_stream(limits.upload_bytes as u64)
+        .for_field("namespace", NAMESPACE_BYTES)
+        .for_field("name", 2 * NAME_BYTES as u64);
     Multipart::with_constraints(body, boundary, Constraints::new().size_limit(sizes))
 }
 
@@ -213,7 +216,9 @@ mod tests {
     fn unfit_file_names_are_refused() {
         let (edge, long) = ("n".repeat(255), "n".repeat(256));
         assert_eq!(file_name(&edge), Ok(&*edge));
-        for given in ["", "/", "a/", "..", "a/..", "a\nb.md", "a\u{0}.md", "a\u{7f}.md", "a\u{85}.md", "a\u{202e}fdp.md", "a\u{2028}b.md", &long] {
+        for given in
+            ["", "/", "a/", "..", "a/..", "a\nb.md", "a\u{0}.md", "a\u{7f}.md", "a\u{85}.md", "a\u{202e}fdp.md", "a\u{2028}b.md", &long]
+        {
             assert!(file_name(given).is_err(), "{given:?}");
         }
     }
