@@ -1,9 +1,10 @@
-//! The commands: serve, demo, check-config, new-key, backup, restore. Reads the command line, runs the command and returns its exit code.
+//! The commands: serve, demo, check-config, new-key, ingest, backup, restore. Reads the command line, runs the command and returns its exit code.
 //! Everything that a command prints for other programs goes to standard output, and every error to standard error.
 
 mod backup;
 mod demo;
 mod exit;
+mod ingest;
 mod output;
 mod serve;
 
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{http, sandbox};
+use crate::subprocess::Confinement;
+use crate::{http, rag, sandbox};
 use exit::{bad_config, failed};
 use output::{answer, ended};
 
@@ -39,6 +41,8 @@ enum Command {
         /// Who will use it; appears in logs and metrics.
         name: String,
     },
+    /// Upload files and folders to a running server, as documents of its knowledge.
+    Ingest(ingest::Ingest),
     /// Back up what data_dir holds into a new directory; the server may run.
     Backup(backup::Arguments),
     /// Put a backup in the place of what data_dir holds, which is moved aside; the server must be stopped.
@@ -46,6 +50,9 @@ enum Command {
     /// Compile one plugin; the server starts this command as a child process.
     #[command(hide = true)]
     CompileComponent { out: PathBuf, memory_bytes: u64, cpu_seconds: u64, code_bytes: u64 },
+    /// Read one document; the server starts this command as a child process.
+    #[command(hide = true)]
+    ExtractDocument { format: String, memory_bytes: u64, cpu_seconds: u64, text_bytes: usize, pages: usize, expansion: usize },
 }
 
 /// Runs the command that the command line names.
@@ -64,10 +71,16 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => args.run(),
         Command::CheckConfig { file } => check_config(&file),
         Command::NewKey { name } => new_key(&name),
+        Command::Ingest(args) => args.run(),
         Command::Backup(args) => args.back_up(),
         Command::Restore(args) => args.restore(),
         Command::CompileComponent { out, memory_bytes, cpu_seconds, code_bytes } => {
-            let done = sandbox::compile_child(&out, sandbox::ChildLimits { memory_bytes, cpu_seconds, code_bytes });
+            let done = sandbox::compile_child(&out, Confinement { memory_bytes, cpu_seconds, file_bytes: code_bytes });
+            done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+        }
+        Command::ExtractDocument { format, memory_bytes, cpu_seconds, text_bytes, pages, expansion } => {
+            let may = Confinement { memory_bytes, cpu_seconds, file_bytes: 0 };
+            let done = rag::extract_child(rag::ChildTask { format, may, text_bytes, pages, expansion });
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
     }

@@ -23,4 +23,5 @@ pub mod rag;
 pub mod sandbox;
 pub mod stages;
 pub mod storage;
+pub mod subprocess;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Knowledge: documents are cut into chunks, embedded, stored, and found again by similarity and by words.
+//! Knowledge: files are read, and documents are cut into chunks, embedded, stored, and found again by similarity and by words.
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
 mod chunk;
@@ -6,24 +6,28 @@ mod document;
 mod embed;
 mod error;
 mod excerpts;
+mod extract;
 pub mod fake;
 mod fusion;
 mod knowledge;
 mod limits;
 mod listing;
 mod metadata;
+mod pages;
 mod pocket;
 mod store;
 
 pub use chunk::Chunk;
-pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, PageStart, Query, Receipt};
+pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt};
 pub use embed::Embedder;
 pub use error::Error;
 pub use excerpts::{BUDGET_TOKENS, Excerpt, NEIGHBOURS, Spread};
+pub use extract::{ChildTask, Extracted, Extractor, child as extract_child};
 pub use fusion::MMR;
 pub use knowledge::Knowledge;
 pub use limits::{Limits, TOP_K_MAX};
 pub use metadata::{Filter, Metadata};
+pub use pages::PageStart;
 pub use pocket::Pocket;
 pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 

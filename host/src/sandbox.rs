@@ -62,7 +62,7 @@ mod written;
 pub use answer::{Answer, Said, Unanswered};
 pub use capability::http::Outside;
 pub use capability::{Named, Ports, check_grant, knowledge, kv, llm, named};
-pub use compile::{ChildLimits, Compiler, child as compile_child};
+pub use compile::{Compiler, child as compile_child};
 pub use config::{OnFailure, PluginConfig};
 pub use done::{Done, DoneQueue, DoneRoom, Listener, Timing, message_bytes};
 pub use engine::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};

@@ -13,6 +13,8 @@ mod components;
 mod document;
 #[path = "../support/exchange.rs"]
 mod exchange;
+#[path = "../support/files.rs"]
+mod files;
 #[path = "../support/packages.rs"]
 mod packages;
 #[path = "../support/ports.rs"]
@@ -55,6 +57,7 @@ mod deploy;
 mod dialects;
 mod done;
 mod embeddings;
+mod extraction;
 mod fallback;
 mod field;
 mod grants;

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use source::Source;
 
 /// The rooms that each room may use. The order is the direction: a room uses only rooms below it.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
-    ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "chat", "telemetry"]),
+    ("cli", &["app", "config", "http", "pipeline", "sandbox", "rag", "llm", "subprocess", "chat", "telemetry"]),
     (
         "app",
         &["config", "storage", "http", "pipeline", "stages", "sandbox", "rag", "llm", "ledger", "outbound", "chat", "telemetry", "files"],
@@ -26,12 +26,14 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("http", &["pipeline", "stages", "sandbox", "rag", "llm", "ledger", "fair", "chat", "telemetry"]),
     ("pipeline", &["stages", "sandbox", "rag", "llm", "chat", "telemetry"]),
     ("stages", &["sandbox", "rag", "llm", "chat", "telemetry"]),
-    ("sandbox", &["outbound", "fair", "chat", "telemetry", "files"]),
-    ("rag", &["fair", "chat", "telemetry"]),
+    ("sandbox", &["outbound", "subprocess", "fair", "chat", "telemetry", "files"]),
+    ("rag", &["subprocess", "fair", "chat", "telemetry"]),
     ("llm", &["fair", "chat", "telemetry", "files"]),
     ("ledger", &["chat", "telemetry"]),
     // The requests of plugins, which nobody vetted, take another way than those to providers.
     ("outbound", &["fair", "chat"]),
+    // What nobody vetted is worked on elsewhere.
+    ("subprocess", &[]),
     // Below all that is shared between clients.
     ("fair", &["chat"]),
     ("chat", &[]),
@@ -47,15 +49,19 @@ const CRATES: &[(&str, &[&str])] = &[
     ("arc_swap", &["http", "sandbox", "pipeline"]),
     ("async_task", &["sandbox"]),
     ("brotli_decompressor", &["llm"]),
-    ("bytes", &["http", "pipeline", "stages", "sandbox", "llm", "outbound", "chat"]),
+    ("bytes", &["http", "pipeline", "stages", "sandbox", "rag", "llm", "outbound", "chat", "cli"]),
     ("bytesize", &["config", "sandbox"]),
+    ("chardetng", &["rag"]),
     ("clap", &["cli"]),
+    ("csv_core", &["rag"]),
     ("data_encoding", EVERYWHERE),
+    ("encoding_rs", &["rag"]),
     ("fastrand", &["http", "llm"]),
     ("flate2", &["http", "llm"]),
-    ("form_urlencoded", &["http", "llm"]),
+    ("form_urlencoded", &["cli", "http", "llm"]),
     ("futures_util", EVERYWHERE),
     ("getrandom", &["http", "stages", "telemetry"]),
+    ("htmd", &["rag"]),
     ("http", &["config", "http", "sandbox", "llm", "outbound"]),
     ("http_body_util", &["http", "sandbox", "llm", "outbound"]),
     ("httpdate", &["llm"]),
@@ -68,10 +74,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http", "llm", "outbound"]),
     ("hyper_util::client", &["llm"]),
     ("hyper_util::server", &["http"]),
+    ("indicatif", &["cli"]),
     ("jiff", &["storage", "http", "ledger"]),
     ("jsonschema", &["sandbox"]),
     ("listenfd", &["http"]),
-    ("memchr", &["http", "llm", "outbound", "chat"]),
+    ("memchr", &["http", "rag", "llm", "outbound", "chat"]),
     ("multer", &["http"]),
     ("notify", &["sandbox"]),
     ("percent_encoding", &["http", "llm"]),
@@ -80,7 +87,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pulldown_cmark", &["rag"]),
     ("rayon", &["rag"]),
     ("rusqlite", &["storage"]),
-    ("rustix", &["cli", "sandbox", "rag", "telemetry", "fair", "files"]),
+    ("rustix", &["cli", "sandbox", "rag", "subprocess", "telemetry", "fair", "files"]),
     ("ruzstd", &["http"]),
     ("schemars", &["http"]),
     ("serde", &["cli", "storage", "http", "pipeline", "sandbox", "rag", "llm", "chat"]),
@@ -100,14 +107,17 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tower_service", &["llm"]),
     ("tracing", EVERYWHERE),
     ("tracing_subscriber", &["telemetry"]),
+    ("undoc", &["rag"]),
     ("unicode_segmentation", &["rag", "llm"]),
+    ("unpdf", &["rag"]),
     ("url", &["outbound"]),
     ("usearch", &["storage"]),
-    ("uuid", &["http", "stages", "rag", "llm"]),
+    ("uuid", &["cli", "http", "stages", "rag", "llm"]),
     ("wasmparser", &["sandbox"]),
     ("wasmtime", &["sandbox"]),
     ("wasmtime_wasi", &["sandbox"]),
     ("wasmtime_wasi_http", &["sandbox"]),
+    ("zip", &["rag"]),
 ];
 
 /// Fails with every finding, one a line.

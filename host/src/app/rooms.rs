@@ -17,7 +17,7 @@ use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
-use crate::rag::{Embedder, Knowledge};
+use crate::rag::{Embedder, Extractor, Knowledge};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
 use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
@@ -38,6 +38,7 @@ pub(super) struct Rooms {
     behind: Arc<Behind>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
+    extractor: Arc<Extractor>,
     kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
@@ -59,6 +60,7 @@ impl Rooms {
         let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
         let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
+        let extractor = Arc::new(Extractor::new(this_program()?, config.rag.clone()));
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
         let attempts = Arc::new(Attempts { metrics: metrics.clone(), ledger: ledger.clone() });
@@ -97,6 +99,7 @@ impl Rooms {
             behind,
             metrics,
             knowledge,
+            extractor,
             kv,
             ledger,
             registry,
@@ -136,12 +139,12 @@ impl Rooms {
 
     /// What the server answers with.
     pub(super) fn state(&self) -> http::State {
-        let Self { metrics, knowledge, ledger, registry, llm, catalog, done, reloads, .. } = self;
+        let Self { metrics, knowledge, extractor, ledger, registry, llm, catalog, done, reloads, .. } = self;
         let (registry, knowledge, metrics) = (registry.clone(), knowledge.clone(), metrics.clone());
         let (llm, done) = (llm.clone(), done.clone());
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done };
         let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
-        http::State { catalog, runner, registry, knowledge, ledger, metrics, reloads }
+        http::State { catalog, runner, registry, knowledge, extractor: extractor.clone(), ledger, metrics, reloads }
     }
 
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
@@ -204,6 +207,8 @@ impl Rooms {
         self.catalog = Arc::new(catalog);
         self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()));
         self.knowledge.take_effect();
+        self.extractor = Arc::new(self.extractor.renewed(self.config.rag.clone()));
+        self.extractor.take_effect();
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
         self.done.renew(&self.config.sandbox);
@@ -253,5 +258,5 @@ fn this_program() -> anyhow::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok("/proc/self/exe".into());
     }
-    std::env::current_exe().context("this program's own path is unknown, and it compiles plugins by calling itself")
+    std::env::current_exe().context("this program's own path is unknown, and it compiles plugins and reads documents by calling itself")
 }

@@ -21,10 +21,10 @@ use crate::telemetry::{Log, LogFormat, LogLimits};
 
 const PLUGINS: [(&str, &str); 2] = [("redact-pii", "redact_pii.wasm"), ("detect-language", "detect_language.wasm")];
 const TARGET: &str = "wasm32-wasip2";
-const KNOWLEDGE: [(&str, &str); 3] = [
-    ("house-rules.md", include_str!("demo/house-rules.md")),
-    ("opening-hours.txt", include_str!("demo/opening-hours.txt")),
-    ("returns.md", include_str!("demo/returns.md")),
+const KNOWLEDGE: [(&str, Kind, &str); 3] = [
+    ("house-rules.md", Kind::Markdown, include_str!("demo/house-rules.md")),
+    ("opening-hours.txt", Kind::Text, include_str!("demo/opening-hours.txt")),
+    ("returns.md", Kind::Markdown, include_str!("demo/returns.md")),
 ];
 const CONFIG: &str = include_str!("demo/cofferdam.toml");
 const CONFIG_FILE: &str = "cofferdam.toml";
@@ -65,8 +65,8 @@ impl Demo {
         let (hangups, listen) = (hangups(), config.listen.clone());
         let app = App::open(config, Inherited::default()).await?;
         let namespace = Namespace { api: "demo".into(), name: "default".into() };
-        for (name, text) in KNOWLEDGE {
-            let document = Document::new(name, Kind::of(name)?, text);
+        for (name, kind, text) in KNOWLEDGE {
+            let document = Document::new(name, kind, text);
             app.knowledge().add(&namespace, document, &Client::Host).await.with_context(|| format!("{name} cannot be added"))?;
         }
         app.plugins_loaded().await;

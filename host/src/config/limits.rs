@@ -107,4 +107,10 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     keys.bytes("query_bytes", &mut limits.query_bytes, 64..=MIB);
     keys.count("queue", &mut limits.queue, 1..=100_000);
     keys.count("embed_threads", &mut limits.embed_threads, 1..=64);
+    keys.count("pages", &mut limits.pages, 1..=1_000_000);
+    keys.count("expansion", &mut limits.expansion, 1..=100);
+    // Less than the first does not hold the program.
+    keys.bytes("extract_memory", &mut limits.extract_memory, 64 * MIB..=64 * GIB);
+    keys.duration("extract_time", &mut limits.extract_time, seconds(1)..=seconds(3_600));
+    keys.count("extract_concurrency", &mut limits.extract_concurrency, 1..=1_000);
 }

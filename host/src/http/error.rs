@@ -23,9 +23,6 @@ pub(super) enum Failure {
     Put(#[from] pipeline::PutError),
     #[error(transparent)]
     Rag(#[from] rag::Error),
-    /// An upload that failed in its middle; the files before that are stored.
-    #[error("after {} stored files", stored.len())]
-    Upload { stored: Vec<String>, source: rag::Error },
     #[error(transparent)]
     Plugin(#[from] DeployError),
     #[error(transparent)]
@@ -77,7 +74,7 @@ pub(super) enum Refusal {
     BodyBroken,
     #[error("the body's type is `{got}`; send `content-type: {want}`")]
     ContentType { got: String, want: &'static str },
-    #[error("the body's encoding is `{0}`; send it uncompressed, or as gzip or zstd where a body is JSON")]
+    #[error("the body's encoding is `{0}`; send it uncompressed, or as gzip or zstd where a body is JSON or documents")]
     ContentEncoding(String),
     /// A field or a header is invalid.
     #[error("{param}: {message}")]
@@ -97,7 +94,7 @@ pub(super) enum Refusal {
     NoNamespace(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),
-    #[error("`{name}` is not UTF-8: byte {at} starts no character; save the file as UTF-8")]
+    #[error("`{name}` is not UTF-8: byte {at} starts no character")]
     NotUtf8 { name: Echo, at: usize },
 }
 

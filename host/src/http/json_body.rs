@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::bodies::Reserved;
 use super::encoded::Encoding;
 use super::error::{Failure, Refusal};
-use super::request_body::{collect, expect_json};
+use super::request_body::{collect, expect_json, expect_json_or_form};
 use super::request_log::RequestLog;
 use super::shared::Shared;
 use crate::chat::Client;
@@ -40,10 +41,18 @@ impl Reading<'_> {
         T: Send + 'static,
         F: FnOnce(Bytes) -> Result<T, Failure> + Send + 'static,
     {
+        self.parsed_if(expect_json, form, parse).await
+    }
+
+    async fn parsed_if<T, F>(self, expected: fn(&HeaderMap) -> Result<(), Refusal>, form: Form, parse: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(Bytes) -> Result<T, Failure> + Send + 'static,
+    {
         let Self { shared, head, body, log } = self;
         let limits = &shared.limits;
         let encoding = Encoding::of(&head.headers)?;
-        expect_json(&head.headers)?;
+        expected(&head.headers)?;
         let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &log.client));
         let bytes = collect(body, &reserved, limits.body_bytes, KEY, limits.body_time).await?;
         log.body = Some(Arc::clone(&reserved));
@@ -66,6 +75,11 @@ impl Reading<'_> {
     /// The body as a value whose form refuses what it does not know; an error names its field.
     pub(super) async fn value<T: DeserializeOwned + Send + 'static>(self, form: Form) -> Result<T, Failure> {
         self.parsed(form, |text| Ok(value(&text)?)).await
+    }
+
+    /// As `value`, also if the headers say that it is a form, which curl says of everything that it is given by `-d`.
+    pub(super) async fn value_by_curl<T: DeserializeOwned + Send + 'static>(self, form: Form) -> Result<T, Failure> {
+        self.parsed_if(expect_json_or_form, form, |text| Ok(value(&text)?)).await
     }
 }
 

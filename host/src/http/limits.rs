@@ -113,8 +113,8 @@ impl Default for Limits {
             bodies: 512,
             // Two million tokens of text; the longest reply of a model is a tenth of that.
             response_bytes: 8 << 20,
-            // The largest document (`limits.rag.document_bytes`, 8 MiB) with the multipart form around it, or many small ones.
-            upload_bytes: 10 << 20,
+            // A thick book with its pictures, or many small documents.
+            upload_bytes: 32 << 20,
             upload_files: 32,
             // A Python component takes 20 s to compile.
             admission_time: Duration::from_secs(60),

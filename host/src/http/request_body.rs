@@ -100,6 +100,13 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::ContentType { got: shown(value), want: "application/json" })
 }
 
+/// As `expect_json`, but for the type of forms, which curl gives to all data.
+pub(super) fn expect_json_or_form(headers: &HeaderMap) -> Result<(), Refusal> {
+    let form =
+        headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
+    if form { expect_plainly_sent(headers) } else { expect_json(headers) }
+}
+
 /// Refuses a body that is encoded.
 pub(super) fn expect_plain(headers: &HeaderMap) -> Result<(), Refusal> {
     only(headers, header::CONTENT_ENCODING, "identity")?;
@@ -107,7 +114,7 @@ pub(super) fn expect_plain(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// hyper decodes `chunked`, which may stand last, and leaves every other transfer coding in.
-fn expect_plainly_sent(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn expect_plainly_sent(headers: &HeaderMap) -> Result<(), Refusal> {
     only(headers, header::TRANSFER_ENCODING, "chunked")
 }
 
@@ -136,6 +143,8 @@ mod tests {
         for value in ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json", ""] {
             assert_eq!(expect_json(&headers(header::CONTENT_TYPE, value)), Ok(()), "{value}");
         }
+        assert_eq!(expect_json_or_form(&headers(header::CONTENT_TYPE, "application/x-www-form-urlencoded")), Ok(()));
+        assert!(expect_json_or_form(&headers(header::CONTENT_TYPE, "text/plain")).is_err());
         for value in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=json"] {
             let refused = expect_json(&headers(header::CONTENT_TYPE, value));
             assert!(matches!(refused, Err(Refusal::ContentType { want: "application/json", .. })), "{value}");

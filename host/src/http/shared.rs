@@ -15,7 +15,7 @@ use super::reload::Reloads;
 use crate::fair::Shares;
 use crate::ledger::Ledger;
 use crate::pipeline::{Catalog, Runner};
-use crate::rag::Knowledge;
+use crate::rag::{Extractor, Knowledge};
 use crate::sandbox::Registry;
 use crate::telemetry::Metrics;
 
@@ -46,6 +46,7 @@ pub struct State {
     pub runner: Arc<Runner>,
     pub registry: Arc<Registry>,
     pub knowledge: Arc<Knowledge>,
+    pub extractor: Arc<Extractor>,
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub reloads: Reloads,

@@ -70,21 +70,32 @@ impl Post {
         Ok(self)
     }
 
+    /// Adds a key to every request, as servers of our kind take it.
+    ///
+    /// # Errors
+    /// What is wrong with the form of the secret; never its value.
+    pub fn with_bearer(mut self, key: &Secret) -> Result<Self, &'static str> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| "holds what no header can carry")?;
+        value.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, value);
+        Ok(self)
+    }
+
     /// The status and the beginning of the answer, within `time`.
     ///
     /// # Errors
     /// `Unreachable` and `Timeout`.
-    pub async fn send(&self, content_type: &'static str, body: Bytes, time: Duration) -> Result<(u16, Bytes), Error> {
+    pub async fn send(&self, content_type: &str, body: Bytes, time: Duration) -> Result<(u16, Bytes), Error> {
         let late = |_| Error::Timeout { provider: self.name.to_string(), phase: Phase::Total, limit: time };
         timeout(time, self.exchange(content_type, body)).await.map_err(late)?
     }
 
-    async fn exchange(&self, content_type: &'static str, body: Bytes) -> Result<(u16, Bytes), Error> {
+    async fn exchange(&self, content_type: &str, body: Bytes) -> Result<(u16, Bytes), Error> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).expect("a media type"));
         let connection = self.transport.connection().await?;
         let (head, mut body) = self.transport.send(connection, request, &mut false).await?.into_parts();
         let mut answer = BytesMut::new();

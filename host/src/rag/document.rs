@@ -1,6 +1,6 @@
 //! The values of the room: a document on its way in, a query, and what was found. Every one of them belongs to exactly one namespace.
 
-use super::{Error, Filter, Metadata};
+use super::{Filter, Metadata, PageStart};
 use crate::chat::{Client, Hit};
 
 /// Where a document belongs. What is in one namespace is never found from another.
@@ -19,21 +19,6 @@ pub enum Kind {
     Markdown,
 }
 
-impl Kind {
-    /// By the ending of the file's name, in any case: `.txt`, `.md`, `.markdown`.
-    ///
-    /// # Errors
-    /// `Unsupported` for every other name.
-    pub fn of(file_name: &str) -> Result<Self, Error> {
-        let ending = file_name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-        match ending.as_deref() {
-            Some("txt") => Ok(Self::Text),
-            Some("md" | "markdown") => Ok(Self::Markdown),
-            _ => Err(Error::Unsupported { name: file_name.into() }),
-        }
-    }
-}
-
 /// A document to be added.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -41,9 +26,10 @@ pub struct Document {
     pub name: String,
     pub kind: Kind,
     pub text: String,
+    /// As the document says itself.
+    pub title: Option<String>,
     /// Where its pages begin, rising; none if it has no pages.
     pub pages: Vec<PageStart>,
-    pub title: Option<String>,
     /// What whoever uploads it says of it.
     pub metadata: Metadata,
 }
@@ -51,16 +37,8 @@ pub struct Document {
 impl Document {
     /// A text without pages, of which nothing else is known.
     pub fn new(name: impl Into<String>, kind: Kind, text: impl Into<String>) -> Self {
-        Self { name: name.into(), kind, text: text.into(), pages: Vec::new(), title: None, metadata: Metadata::default() }
+        Self { name: name.into(), kind, text: text.into(), title: None, pages: Vec::new(), metadata: Metadata::default() }
     }
-}
-
-/// Where a page begins in a document's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageStart {
-    /// In bytes.
-    pub offset: usize,
-    pub number: u32,
 }
 
 /// Proof that a document is stored and that every search finds it from now on.

@@ -3,9 +3,17 @@
 /// Why a document was not taken or a query not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file's name or type is not one we read.
-    #[error("`{name}` is of a kind that cannot be read; upload .txt or .md files in UTF-8")]
-    Unsupported { name: String },
+    /// The file is not of a kind that we read.
+    #[error("`{name}` is {what}; PDF, DOCX, PPTX, XLSX, Markdown, HTML, text, CSV, JSON and JSON Lines can be read")]
+    Unsupported { name: String, what: String },
+    /// It is of such a kind, but it is broken, or nothing can be made of it.
+    #[error("`{name}` cannot be read: {why}")]
+    Unreadable { name: String, why: String },
+    #[error("`{name}` is encrypted; upload it without its password")]
+    Encrypted { name: String },
+    /// It has pages that show something, and none has text.
+    #[error("`{name}` has no text on its {pages} pages, which are pictures or scans; run it through text recognition (OCR) first")]
+    Scanned { name: String, pages: u32 },
     /// The document holds no text.
     #[error("`{name}` holds no text")]
     Empty { name: String },
@@ -15,6 +23,9 @@ pub enum Error {
     /// Too many documents and queries wait already, or too many of this client's.
     #[error("the embedder's queue is full, or your share of it is (`limits.rag.queue`); try again shortly")]
     Busy,
+    /// The machine did not let a document be read; another try may succeed.
+    #[error("{0}")]
+    Extractor(String),
     #[error("the embedder failed: {0}")]
     Embed(String),
     #[error("the knowledge store failed: {0}")]

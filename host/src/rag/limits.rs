@@ -1,5 +1,7 @@
 //! The numbers that bound the room. Each has a default here, a key of the same name under `[limits.rag]`, and a test at its edge.
 
+use std::time::Duration;
+
 /// The most hits that anybody may ask for, even if the operator's own limit is higher: 50 chunks are 4000 tokens of prompt.
 pub const TOP_K_MAX: usize = 50;
 
@@ -19,6 +21,16 @@ pub struct Limits {
     pub queue: usize,
     /// Threads that embed documents, and as many, of a higher priority, that embed queries.
     pub embed_threads: usize,
+    /// Pages of one file, or slides.
+    pub pages: usize,
+    /// How many times its own size an Office file may unpack to.
+    pub expansion: usize,
+    /// Bytes of memory of a process that reads one file.
+    pub extract_memory: usize,
+    /// Time of a processor to read one file; ten times as much by the clock.
+    pub extract_time: Duration,
+    /// Files that are read at once, shared between clients.
+    pub extract_concurrency: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +49,16 @@ impl Default for Limits {
             queue: 64,
             // Those of documents take only what others leave of the processors.
             embed_threads: 2,
+            // Ten thick books.
+            pages: 10_000,
+            // What Office programs write comes to less than 20; no reader takes more than 100.
+            expansion: 100,
+            // The largest of 120 real files took 120 MB.
+            extract_memory: 512 << 20,
+            // A book of 200 pages takes about a second.
+            extract_time: Duration::from_secs(60),
+            // Embedding takes longer than reading.
+            extract_concurrency: 2,
         }
     }
 }

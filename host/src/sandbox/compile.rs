@@ -24,7 +24,7 @@ use super::machine;
 use super::refusal::{Refusal, not_compiled, short};
 use crate::files;
 
-pub use child::{ChildLimits, child};
+pub use child::child;
 
 /// How the name of a file begins that is not whole yet.
 const UNFINISHED: &str = ".compiling-";

@@ -33,13 +33,6 @@ pub(super) fn response(failure: &Failure) -> ErrorResponse {
         Failure::Pipeline(error) => pipeline(error),
         Failure::Put(error) => put(error),
         Failure::Rag(error) => knowledge(error),
-        Failure::Upload { stored, source } => {
-            let mut response = knowledge(source);
-            if !stored.is_empty() {
-                response.message = format!("{}; stored before it: {}", response.message, stored.join(", ")).into();
-            }
-            response
-        }
         Failure::Plugin(error) => changed(error),
         Failure::Ledger(error) => report(error),
         Failure::Settings(error) => settings(error),
@@ -235,6 +228,10 @@ fn whole_seconds(time: Duration) -> u64 {
 fn knowledge(error: &rag::Error) -> ErrorResponse {
     match error {
         rag::Error::Unsupported { .. } => ErrorResponse::new(415, REQUEST, "unsupported_document", error.to_string()).param("file"),
+        rag::Error::Unreadable { .. } => ErrorResponse::new(422, REQUEST, "unreadable_document", error.to_string()).param("file"),
+        rag::Error::Encrypted { .. } => ErrorResponse::new(422, REQUEST, "encrypted_document", error.to_string()).param("file"),
+        rag::Error::Scanned { .. } => ErrorResponse::new(422, REQUEST, "scanned_document", error.to_string()).param("file"),
+        rag::Error::Extractor(_) => ErrorResponse::new(503, SERVER, "extractor_failed", error.to_string()).after(1),
         rag::Error::Empty { .. } => ErrorResponse::new(422, REQUEST, "empty_document", error.to_string()).param("file"),
         rag::Error::TooLarge { .. } => ErrorResponse::new(413, REQUEST, "knowledge_too_large", error.to_string()),
         rag::Error::Busy => ErrorResponse::new(503, SERVER, "knowledge_busy", error.to_string()).after(1),

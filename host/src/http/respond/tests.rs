@@ -63,7 +63,7 @@ fn no_answer_repeats_more_of_a_client_s_words_than_it_takes_to_recognise_them() 
         Failure::Put(PutError::Invalid(vec![Problem { path: long(), message: long() }])),
         Failure::Settings(ChangeError::NoPlugin(long())),
         Failure::Settings(ChangeError::Invalid(vec![settings::Problem { path: long(), message: long() }])),
-        Failure::Upload { stored: vec![long()], source: rag::Error::Unsupported { name: long() } },
+        Failure::Rag(rag::Error::Unsupported { name: long(), what: long() }),
         rejection(long(), long()),
     ];
     for failure in failures {
@@ -152,8 +152,6 @@ fn failures() -> Vec<Failure> {
     all.push(pipeline::Error::Deadline.into());
     all.push(pipeline::Error::Rag(rag::Error::Busy).into());
     all.extend(knowledge_errors().into_iter().map(Failure::Rag));
-    all.push(Failure::Upload { stored: vec!["a.md".into(), "b.md".into()], source: rag::Error::Busy });
-    all.push(Failure::Upload { stored: vec![], source: rag::Error::Busy });
     let problem = |path: &str| Problem { path: path.into(), message: "is wrong".into() };
     all.extend(
         [PutError::Name, PutError::Invalid(vec![problem("pipeline[0].stage"), problem("pipeline")]), PutError::ReadOnly, PutError::Full(9)]
@@ -300,7 +298,11 @@ fn plugin_failed(kind: FaultKind) -> llm::Error {
 
 fn knowledge_errors() -> Vec<rag::Error> {
     vec![
-        rag::Error::Unsupported { name: "a.pdf".into() },
+        rag::Error::Unsupported { name: "a.pdf".into(), what: "a picture".into() },
+        rag::Error::Unreadable { name: "a.pdf".into(), why: "it is nested too deeply".into() },
+        rag::Error::Encrypted { name: "a.pdf".into() },
+        rag::Error::Scanned { name: "a.pdf".into(), pages: 3 },
+        rag::Error::Extractor("no process could be started to read `a.pdf`".into()),
         rag::Error::Empty { name: "a.md".into() },
         rag::Error::TooLarge { what: "the document".into(), limit: 8, key: "limits.rag.document_bytes" },
         rag::Error::Busy,

@@ -10,6 +10,7 @@ mod pipelines;
 mod plugins;
 mod reload;
 mod settings;
+mod take_in;
 mod trial;
 mod upload;
 mod usage;
@@ -189,16 +190,16 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             access: Access::Admin,
             metered: false,
             operation: Operation {
-                summary: "Store documents; one of the same name is replaced",
+                summary: "Read files and store what is in them; a document of the same name is replaced",
                 body: Some(RequestBody::Multipart(schema::<upload::UploadForm>)),
                 parameters: &[],
                 answers: &[Answer {
                     status: 200,
                     description: "What was stored.",
-                    contents: &[Media::Json(schema::<knowledge::Stored<'static>>)],
+                    contents: &[Media::Json(schema::<take_in::Stored<'static>>)],
                 }],
             },
-            handler: |call| Box::pin(knowledge::upload(call)),
+            handler: |call| Box::pin(take_in::upload(call)),
         },
         Route {
             method: Method::POST,

@@ -2,110 +2,49 @@
 //! It limits itself before it reads the first byte, and nothing that it prints or writes is taken on trust or without a limit.
 
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustix::process::Signal;
 
 use crate::sandbox::ServerLimits;
 use crate::sandbox::engine::engine;
 use crate::sandbox::machine;
 use crate::sandbox::refusal::{REASON_BYTES_MAX, Refusal, not_compiled};
-
-/// A tenth of what a serving thread gets of a processor that both want. With less, a busy machine would never finish.
-const NICE: i32 = 10;
+use crate::subprocess::{self, Confinement, Ended, Inherited, Job, Lost, PANICKED};
 
 /// A child may take so many times its CPU time by the clock: a busy machine gives a niced child a tenth of a processor. The first try, which
 /// is only to let the quick ones pass, ends sooner.
 const CLOCK: u32 = 10;
 const FIRST_CLOCK: u32 = 2;
 
-/// What a child may take.
-#[derive(Clone, Copy, Debug)]
-pub struct ChildLimits {
-    /// Bytes of private memory.
-    pub memory_bytes: u64,
-    /// Seconds of a processor.
-    pub cpu_seconds: u64,
-    /// Bytes of machine code.
-    pub code_bytes: u64,
-}
-
 /// Has a child compile `bytes` into the file `out` within `time` of a processor.
 pub(super) async fn run(program: &Path, bytes: &[u8], out: &Path, limits: &ServerLimits, time: Duration) -> Result<(), Refusal> {
-    let spawned = tokio::process::Command::new(program)
-        .arg("compile-component")
-        .arg(out)
-        .arg(limits.compile_memory.to_string())
-        .arg(time.as_secs().to_string())
-        .arg(limits.compiled_file_bytes.to_string())
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|e| machine::failed(&format!("the compiler could not be started: {e}")))?;
-    let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
-    let mut stderr = child.stderr.take().expect("stderr was asked to be a pipe");
-    let work = async {
-        let give = async {
-            // A child that gave up early closes its end of the pipe; what it printed is the better message.
-            let _ = stdin.write_all(bytes).await;
-            drop(stdin);
-        };
-        let listen = async {
-            let mut printed = Vec::new();
-            let _ = (&mut stderr).take(REASON_BYTES_MAX as u64).read_to_end(&mut printed).await;
-            // The rest is read too, so that the child does not wait for it, and kept nowhere.
-            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-            printed
-        };
-        let ((), printed) = tokio::join!(give, listen);
-        child.wait().await.map(|status| (status, printed))
-    };
-    let limit = time * if time < limits.compile_time { FIRST_CLOCK } else { CLOCK };
-    let (status, printed) = tokio::time::timeout(limit, work)
-        .await
+    let may = Confinement { memory_bytes: limits.compile_memory, cpu_seconds: time.as_secs(), file_bytes: limits.compiled_file_bytes };
+    let numbers = [may.memory_bytes, may.cpu_seconds, may.file_bytes].map(|number| number.to_string().into());
+    let arguments = ["compile-component".into(), out.into()].into_iter().chain(numbers).collect();
+    let clock = time * if time < limits.compile_time { FIRST_CLOCK } else { CLOCK };
+    let job = Job { program, arguments, input: bytes, output_max: 0, printed_max: REASON_BYTES_MAX, time: clock };
+    let Ended { status, printed, .. } = subprocess::run(job).await.map_err(|lost| match lost {
+        Lost::NotStarted(e) => machine::failed(&format!("the compiler could not be started: {e}")),
+        Lost::Gone(e) => machine::failed(&format!("the compiler was lost: {e}")),
         // It did not use up its time, the machine did not give it any: that is nothing to hold against the component.
-        .map_err(|_| {
-            if time < limits.compile_time {
-                return Refusal::Slow;
-            }
-            let limit = limit.as_secs();
+        Lost::Slow if time < limits.compile_time => Refusal::Slow,
+        Lost::Slow => {
+            let limit = clock.as_secs();
             Refusal::Transient(format!("compiling took longer than {limit} s on a busy machine (`limits.plugins.compile_time`)"))
-        })?
-        .map_err(|e| machine::failed(&format!("the compiler was lost: {e}")))?;
+        }
+    })?;
     if status.success() {
         return Ok(());
     }
-    Err(judged(status, &String::from_utf8_lossy(&printed), &Inherited::from_here(limits), limits, time))
-}
-
-/// Which of the child's limits are tighter than the operator's keys say, because the server itself runs under them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Inherited {
-    file_size: bool,
-    memory: bool,
-}
-
-impl Inherited {
-    fn from_here(limits: &ServerLimits) -> Self {
-        let below = |resource, value: u64| getrlimit(resource).maximum.is_some_and(|hard| hard < value);
-        // A kernel that grants no more memory than it has refuses it to whoever comes last.
-        let strict = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2");
-        Self {
-            file_size: below(Resource::Fsize, limits.compiled_file_bytes),
-            memory: strict || below(Resource::Data, limits.compile_memory) || getrlimit(Resource::As).current.is_some(),
-        }
-    }
+    Err(judged(status, &printed, &Inherited::from_here(may), limits, time))
 }
 
 /// Why a child failed.
 fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &ServerLimits, time: Duration) -> Refusal {
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    let died_of = |of: Signal| signal == Some(of.as_raw());
+    let signal = subprocess::signal(status);
+    let died_of = |of: Signal| signal == Some(of);
     let printed = printed.trim();
     if died_of(Signal::XCPU) {
         if time < limits.compile_time {
@@ -121,7 +60,7 @@ fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &Ser
         return too_much_code(None, limits.compiled_file_bytes).into();
     }
     // What a program says that cannot go on without memory, and what its libraries say, which give it up in order.
-    let no_memory = printed.contains("memory allocation") || (printed.ends_with("out of memory") && !printed.contains(REFUSED));
+    let no_memory = subprocess::lacked_memory(printed) || (printed.ends_with("out of memory") && !printed.contains(REFUSED));
     if no_memory && inherited.memory {
         let why = "the compiler got no memory, and the machine, or a limit that the server runs under, may give less than";
         return Refusal::Transient(format!("{why} `limits.plugins.compile_memory` allows"));
@@ -129,10 +68,7 @@ fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &Ser
     if no_memory {
         return format!("compiling it took more than {} bytes of memory (`limits.plugins.compile_memory`)", limits.compile_memory).into();
     }
-    // The kernel kills who takes the memory that all programs share; so may the operator, who also interrupts a server with its children.
-    // A page that cannot be had, and a system call that a filter forbids, end a program too.
-    let killed = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::BUS, Signal::SYS];
-    if killed.into_iter().any(died_of) {
+    if signal.is_some_and(subprocess::is_the_machines) {
         return Refusal::Transient(format!("the compiler was killed ({status}), perhaps for lack of memory"));
     }
     if let Some((_, message)) = printed.split_once(REFUSED) {
@@ -154,8 +90,6 @@ fn judged(status: ExitStatus, printed: &str, inherited: &Inherited, limits: &Ser
 const REFUSED: &str = "the component is refused: ";
 /// What a child prints before the number of bytes, if there is too much machine code.
 const CODE_BYTES: &str = "bytes of machine code: ";
-/// The exit code of a Rust program that panicked.
-const PANICKED: i32 = 101;
 
 /// Whether so much code may be kept.
 ///
@@ -174,35 +108,18 @@ fn too_much_code(bytes: Option<u64>, limit: u64) -> String {
 ///
 /// # Errors
 /// What the compiler said; the caller prints it on stderr.
-pub fn child(out: &Path, limits: ChildLimits) -> Result<(), String> {
-    // A server that is killed takes its children along.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    // Private writable memory: the pool's reserved address space does not count, the compiler's heap does.
-    limit(Resource::Data, limits.memory_bytes, 0)?;
-    // A second between the two, so that the signal of the first says why it ended.
-    limit(Resource::Cpu, limits.cpu_seconds, 1)?;
-    limit(Resource::Fsize, limits.code_bytes, 0)?;
-    limit(Resource::Core, 0, 0)?;
-    // If the kernel refuses, compiling only takes a larger share of the processor.
-    let _ = nice(NICE);
+pub fn child(out: &Path, limits: Confinement) -> Result<(), String> {
+    limits.enter()?;
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map_err(|e| e.to_string())?;
     let cut = |error: wasmtime::Error| format!("{error:#}").chars().take(REASON_BYTES_MAX).collect::<String>();
     let engine = engine(1).map_err(cut)?;
     let compiled = engine.precompile_component(&bytes);
     let code = compiled.map_err(|e| if machine::is_the_machines(&e) { cut(e) } else { format!("{REFUSED}{}", cut(e)) })?;
-    if fits(code.len(), limits.code_bytes).is_err() {
+    if fits(code.len(), limits.file_bytes).is_err() {
         return Err(format!("{CODE_BYTES}{}", code.len()));
     }
     std::fs::write(out, code).map_err(|e| format!("the machine code cannot be written: {e}"))
-}
-
-/// Sets the limit, and the one that cannot be raised again so much above it. If the server itself runs under a tighter one, that one holds.
-fn limit(resource: Resource, value: u64, above: u64) -> Result<(), String> {
-    let hard = getrlimit(resource).maximum;
-    let within = |value: u64| hard.map_or(value, |hard| value.min(hard));
-    let limit = Rlimit { current: Some(within(value)), maximum: Some(within(value + above)) };
-    setrlimit(resource, limit).map_err(|e| format!("no limit could be set: {e}"))
 }
 
 #[cfg(test)]
