@@ -1,6 +1,7 @@
 //! Knowledge: documents are cut into chunks, embedded, stored, and found again by similarity.
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
+mod cache;
 mod chunk;
 mod document;
 mod embed;
@@ -13,7 +14,7 @@ mod pocket;
 mod store;
 
 pub use document::{Document, Found, Kind, Namespace, Query, Receipt};
-pub use embed::Embedder;
+pub use embed::{BatchSize, Embedder};
 pub use error::Error;
 pub use knowledge::Knowledge;
 pub use limits::{Limits, TOP_K_MAX};

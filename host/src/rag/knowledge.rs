@@ -49,7 +49,7 @@ impl Knowledge {
 
     /// Its limits are in force: as many may wait for the embedder as they say.
     pub fn take_effect(&self) {
-        self.parts.workers.resize(self.limits.queue);
+        self.parts.workers.resize(&self.limits);
     }
 
     /// Adds a document, or replaces the one of its name. When this returns it is stored and every search finds it.
@@ -99,6 +99,11 @@ impl Knowledge {
         self.parts.workers.held()
     }
 
+    /// Questions whose vector was remembered, and those whose was computed.
+    pub fn asked(&self) -> (u64, u64) {
+        self.parts.workers.asked()
+    }
+
     /// The chunks most like the query.
     ///
     /// # Errors
@@ -115,8 +120,7 @@ impl Knowledge {
         }
         self.get_ready(namespace).await?;
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
-        let _permit = workers.permit(Priority::Query, &query.client)?;
-        let vector = workers.embed(Priority::Query, &query.client, Arc::new(vec![text])).await?.pop().expect("one text gives one vector");
+        let vector = workers.query(&query.client, text).await?;
         // At least one, for the best score.
         let mut hits = store.nearest(namespace, &self.space, vector, top_k.max(1)).await?;
         let best_score = hits.first().map(|hit| hit.score);
