@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures_util::future::BoxFuture;
 
 use crate::chat::codec::parse_completion;
-use crate::chat::{Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Whole, stream};
+use crate::chat::{Client, Deadline, Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Tries, Whole, stream};
 use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
 use crate::pipeline::{self, Catalog, Runner};
-use crate::rag::{self, Knowledge, Namespace, Query};
+use crate::rag::{self, AskVectors, Knowledge, Namespace, Query, RemoteModel};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::{DoneQueue, Registry};
@@ -59,6 +59,22 @@ impl SearchDocuments for Behind {
             let namespace = Namespace { api: pipeline, name: namespace };
             let found = knowledge.search(&namespace, Query { text, top_k: limit, score_threshold: min_score, client }).await;
             found.map(|found| found.hits).map_err(|error| SearchFailed(unsearched(&error)))
+        })
+    }
+}
+
+impl AskVectors for Behind {
+    fn vectors<'a>(&'a self, model: &'a RemoteModel, texts: Vec<String>) -> BoxFuture<'a, Result<Vec<Vec<f32>>, String>> {
+        let llm = self.rooms().llm.upgrade();
+        Box::pin(async move {
+            let Some(llm) = llm else { return Err(AWAY.into()) };
+            let RemoteModel { provider, model: name, secret_key_name, time, .. } = model.clone();
+            let target = Target { provider, model: name.clone(), secret_key_name, on_status: None };
+            let (client, tries) = (Client::Host, Tries::default());
+            let asker =
+                Asker { model: &name, caller: None, end_user: None, client: &client, deadline: Deadline::after(time), tries: &tries };
+            let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
+            llm.embed(&target, &embed, &asker).await.map(|embedded| embedded.vectors).map_err(|error| telemetry::chain(&error))
         })
     }
 }
