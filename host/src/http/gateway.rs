@@ -224,7 +224,12 @@ impl Shared {
             }
             let dispatched = AssertUnwindSafe(dispatch(surface, checked.and(found), &head, &mut body, &mut log)).catch_unwind().await;
             let mut response = match dispatched.unwrap_or(Err(Failure::Panicked)) {
-                Ok(response) => response,
+                Ok(mut response) => {
+                    if log.operator {
+                        run_chat::add_coverage(&mut response, &log.coverage);
+                    }
+                    response
+                }
                 Err(failure) => {
                     if !matches!(failure, Failure::Refused(Refusal::BodySlow)) {
                         // Boxed, because it is rare and large.
@@ -286,6 +291,9 @@ async fn dispatch(
     let caller = access::authorize(route.access, &shared.keys, origins, head)?;
     if route.access != Access::Open {
         log.is_of(caller);
+    }
+    if route.access == Access::Client {
+        log.operator = access::operator(&shared.keys, &head.headers)?;
     }
     if route.metered {
         log.meter()?;
