@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures_util::future::BoxFuture;
 
 use crate::chat::codec::parse_completion;
-use crate::chat::{Client, Deadline, Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Tries, Whole, stream};
+use crate::chat::{Client, Deadline, Embed, Exchange, Hit, Inputs, Kept, Reply, ReplyStream, RequestId, Tries, Whole, stream};
 use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
 use crate::pipeline::{self, Catalog, Runner};
 use crate::rag::{self, AskVectors, Knowledge, Namespace, Query, RemoteModel};
@@ -83,9 +83,11 @@ impl AskVectors for Behind {
             let Some(llm) = llm else { return Err(AWAY.into()) };
             let RemoteModel { provider, model: name, secret_key_name, time, .. } = model.clone();
             let target = Target { provider, model: name.clone(), secret_key_name, on_status: None };
-            let (client, tries) = (Client::Host, Tries::default());
+            let (client, tries, kept) = (Client::Host, Tries::default(), Kept::default());
+            // Nobody's request: documents go on while those who sent them may be gone.
+            let (id, deadline) = (RequestId::from("embedder"), Deadline::after(time));
             let asker =
-                Asker { model: &name, caller: None, end_user: None, client: &client, deadline: Deadline::after(time), tries: &tries };
+                Asker { id: &id, model: &name, caller: None, end_user: None, client: &client, deadline, tries: &tries, kept: &kept };
             let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
             llm.embed(&target, &embed, &asker).await.map(|embedded| embedded.vectors).map_err(|error| telemetry::chain(&error))
         })
