@@ -16,6 +16,7 @@ mod fit;
 pub mod fuzz;
 #[cfg(test)]
 mod golden;
+mod id;
 mod json_repair;
 mod limits;
 mod meter;
@@ -55,6 +56,7 @@ pub use attempt::{Answered, Observer};
 pub use budget::{Ask, Hold};
 pub use config::{Config, Kind, Options, ProviderConfig};
 pub use error::{BudgetRemedy, Error, Phase, PluginTrouble};
+pub use id::sortable_id;
 pub use limits::Limits;
 pub use plugin::{OfferedModel, PluginAnswer, PluginSaid, PluginVectors, Plugins};
 pub use post::Post;
