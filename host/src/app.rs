@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::http::{Asked, Bound, Inherited, ReloadError, Reloaded, Reloads, Server, Switch};
 use crate::ledger::flusher::Flusher;
 use crate::llm;
-use crate::rag::{Embedder, Knowledge, Pocket};
+use crate::rag::{Embedder, Knowledge};
 use crate::sandbox::{DoneQueue, Registry};
 use crate::telemetry::{self, Metrics};
 use ports::Collector;
@@ -67,14 +67,23 @@ impl App {
     pub async fn open(config: Config, sockets: Inherited) -> anyhow::Result<Self> {
         let unread = || format!("secret_dir {} cannot be read", config.secret_dir.clone().unwrap_or_default().display());
         let secrets = llm::sources(config.secret_dir.clone()).with_context(unread)?;
-        Self::open_with(config, sockets, Arc::new(Pocket::default()), secrets).await
+        Self::open_by(config, sockets, None, secrets).await
     }
 
-    /// As `open`, with another embedder and other secrets, which tests replace.
+    /// As `open`, with another embedder than the configuration's and other secrets, which tests replace.
     ///
     /// # Errors
     /// As `open`.
     pub async fn open_with(config: Config, sockets: Inherited, embedder: Arc<dyn Embedder>, secrets: llm::Secrets) -> anyhow::Result<Self> {
+        Self::open_by(config, sockets, Some(embedder), secrets).await
+    }
+
+    async fn open_by(
+        config: Config,
+        sockets: Inherited,
+        embedder: Option<Arc<dyn Embedder>>,
+        secrets: llm::Secrets,
+    ) -> anyhow::Result<Self> {
         let (data_dir, waited) = data_dir::handed_over(&config.data_dir, config.handover_time).await?;
         let takes_over = (waited || !sockets.is_empty()).then_some(config.handover_time);
         let (reloads, flush) = (Reloads::queue(config.http.reloads), config.ledger.flush);

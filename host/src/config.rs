@@ -3,6 +3,7 @@
 //! Parsing does no IO: only `Config::load` opens a file, so every rule is tested on a text.
 
 mod changes;
+mod embedders;
 mod embeddings;
 mod http;
 mod json;
@@ -70,6 +71,8 @@ pub struct Config {
     pub sandbox: sandbox::ServerLimits,
     pub kv: sandbox::kv::KvLimits,
     pub rag: rag::Limits,
+    /// What documents and questions are embedded by.
+    pub embedders: rag::Embedders,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -129,6 +132,7 @@ impl Config {
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
+            keys.table("rag", |keys| embedders::read(keys, &mut config.embedders, &config.llm.providers));
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
             let pipelines = pipelines::read(keys, &config.llm.providers);
@@ -143,6 +147,7 @@ impl Config {
         config.data_dir = dir.join(&config.data_dir);
         config.plugin_dir = dir.join(&config.plugin_dir);
         config.secret_dir = config.secret_dir.map(|secrets| dir.join(secrets));
+        embedders::within(dir, &mut config.embedders);
         config.tls = config.tls.map(|files| listen::within(dir, files));
         report.result(NAME, config)
     }
@@ -163,6 +168,7 @@ impl Config {
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
+        printer.table("rag", |keys| embedders::print(keys, &self.embedders));
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -226,6 +232,7 @@ impl Config {
         self.http.keep_what_needs_a_restart(&running.http);
         self.sandbox.keep_what_needs_a_restart(&running.sandbox);
         self.rag.embed_threads = running.rag.embed_threads;
+        self.embedders.clone_from(&running.embedders);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -276,6 +283,7 @@ impl Default for Config {
             sandbox: sandbox::ServerLimits::default(),
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
+            embedders: rag::Embedders::default(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -1,6 +1,8 @@
 //! Knowledge: files are read, and documents are cut into chunks, embedded, stored, and found again by similarity and by words.
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
+mod cache;
+mod choice;
 mod chunk;
 mod document;
 mod embed;
@@ -12,14 +14,17 @@ mod fusion;
 mod knowledge;
 mod limits;
 mod listing;
+mod local;
 mod metadata;
 mod pages;
 mod pocket;
+mod remote;
 mod store;
 
+pub use choice::{BUILTIN, EmbedderConfig, Embedders, ModelSettings, Pooling};
 pub use chunk::Chunk;
 pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt};
-pub use embed::Embedder;
+pub use embed::{BatchSize, Embedder};
 pub use error::Error;
 pub use excerpts::{BUDGET_TOKENS, Excerpt, NEIGHBOURS, Spread};
 pub use extract::{ChildTask, Extracted, Extractor, child as extract_child};
@@ -29,6 +34,7 @@ pub use limits::{Limits, TOP_K_MAX};
 pub use metadata::{Filter, Metadata};
 pub use pages::PageStart;
 pub use pocket::Pocket;
+pub use remote::{AskVectors, RemoteModel};
 pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 #[cfg(test)]

@@ -135,3 +135,52 @@ async fn a_star_offers_every_model_of_a_provider_and_lists_none() {
     let models = client.get("/v1/models").await.ok().json();
     assert_eq!(models["data"].as_array().map(Vec::len), Some(1), "{models}");
 }
+
+/// A server whose documents are embedded by the provider.
+async fn far(dimensions: usize) -> (Upstream, Server, Client) {
+    let rag = format!(
+        "[rag]\nembedder = \"far\"\n[rag.embedders.far]\nkind = \"remote\"\nprovider = \"a\"\nmodel = \"text-embedding-3-small\"\ndimensions = {dimensions}\n"
+    );
+    house(&rag).await
+}
+
+const KNOWLEDGE: &str = "/api/v1/gateway/apis/default/knowledge";
+
+#[tokio::test]
+async fn a_provider_embeds_documents_and_questions_while_clients_are_given_the_embedder_inside() {
+    let (upstream, _server, client) = far(2).await;
+    // Of any length: they become unit vectors.
+    upstream.next(Script::json(200, &vectors(&[(0, json!([0.0, 7.0]))])));
+    client.upload("default", "pump.txt", b"The pump is behind the gate.").await.ok();
+    upstream.next(Script::json(200, &vectors(&[(0, json!([3.0, 4.0]))])));
+    let search = json!({"query": "Where is the pump?", "score_threshold": 0.1});
+    let found = client.post(&format!("{KNOWLEDGE}/test"), &search).await.ok().json();
+    assert!((found["data"][0]["score"].as_f64().expect("a score") - 0.8).abs() < 1e-3, "{found}");
+    let asked: Vec<Value> = upstream.requests().iter().map(|request| request.json()["input"].clone()).collect();
+    assert_eq!(asked, [json!(["The pump is behind the gate."]), json!(["Where is the pump?"])]);
+    // The same question again is not asked again.
+    client.post(&format!("{KNOWLEDGE}/test"), &search).await.ok();
+    let body = json!({"model": "minilm", "input": "pump"});
+    let inside = client.post("/v1/embeddings", &body).await.ok().json();
+    assert_eq!(inside["data"][0]["embedding"].as_array().map(Vec::len), Some(384));
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_provider_whose_vectors_have_another_length_stores_nothing() {
+    let (upstream, _server, client) = far(3).await;
+    upstream.next(Script::json(200, &vectors(&[(0, json!([0.0, 7.0]))])));
+    let refused = client.upload("default", "pump.txt", b"The pump is behind the gate.").await;
+    assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].as_str()), (500, Some("embedder_failed")));
+    assert_eq!(client.get(&format!("{KNOWLEDGE}/documents")).await.ok().json()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_folder_without_a_model_stops_the_start_and_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02}").expect("written");
+    std::fs::write(folder.path().join("config.json"), r#"{"model_type": "gpt2"}"#).expect("written");
+    let config = format!("[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"local\"\npath = {:?}\n", folder.path());
+    let said = Server::with(&config).refused();
+    assert!(said.contains("config.json: the model is gpt2"), "{said}");
+}

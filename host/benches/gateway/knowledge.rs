@@ -1,11 +1,13 @@
-//! Questions to a knowledge base, alone and while documents are embedded, through the program's own embedder.
+//! A knowledge base with the program's own embedder: how fast documents come in, and questions alone and while documents are embedded.
 //! The gateway shares both cores with those who ask.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use cofferdam_encoder::{Encoder, Purpose};
 use http_body_util::BodyExt as _;
 
-use super::load::{self, Question, Shape};
+use super::load::{self, Question};
 use super::process::Process;
 
 const UPLOAD: &str = "/api/v1/gateway/apis/knowledge/knowledge/upload";
@@ -20,6 +22,7 @@ const DOCUMENTS: usize = 2;
 pub(super) async fn measure() {
     let gateway = Process::knowledge();
     load::upload(&mut load::connect(&gateway).await, UPLOAD, "first.txt", &document(0, DOCUMENT_BYTES / 8)).await;
+    ingest(&gateway).await;
     ask(&gateway, QUESTIONS / 4).await;
     let idle = ask(&gateway, QUESTIONS).await;
     let mut stored = 0;
@@ -52,12 +55,44 @@ pub(super) async fn measure() {
     );
 }
 
+/// Prints how many chunks are stored in a second, beside what one thread computes that does nothing but embed texts of the same length.
+async fn ingest(gateway: &Process) {
+    let begun = Instant::now();
+    let documents = (0..DOCUMENTS).map(|n| async move {
+        let text = document(n + 1, DOCUMENT_BYTES);
+        load::upload(&mut load::connect(gateway).await, UPLOAD, &format!("document-{n}.txt"), &text).await
+    });
+    let chunks: usize = futures_util::future::join_all(documents).await.iter().sum();
+    let through = chunks as f64 / begun.elapsed().as_secs_f64();
+    let encoder = Encoder::builtin().expect("it is built in");
+    let text = document(0, DOCUMENTS * DOCUMENT_BYTES / chunks);
+    let each = |text: &str, times: u32| {
+        let begun = Instant::now();
+        for _ in 0..times {
+            encoder.embed(&[text], Purpose::Document).expect("a vector");
+        }
+        begun.elapsed() / times
+    };
+    let question = "how is the water kept out of the harbour while the gate is down";
+    each(&text, 5);
+    let (chunk, question) = (each(&text, 50), each(question, 200));
+    let alone = 1.0 / chunk.as_secs_f64();
+    println!(
+        "gateway: ingest {through:.0} chunks/s of {} bytes (limit 100), {:.2} times what one thread embeds that does nothing else ({alone:.0}); a question's embedding {:.1} ms (limit 5)",
+        text.len(),
+        through / alone,
+        question.as_secs_f64() * 1e3,
+    );
+}
+
 async fn ask(gateway: &Process, questions: usize) -> [Duration; 2] {
-    let question = Question::short("knowledge", Shape::Whole);
+    /// One that was asked before would not be embedded again.
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
     let askers = (0..ASKING).map(|_| async {
         let mut sender = load::connect(gateway).await;
         let mut times = Vec::new();
         for _ in 0..questions / ASKING {
+            let question = Question::new("knowledge", ASKED.fetch_add(1, Ordering::Relaxed));
             let begun = Instant::now();
             load::send(&mut sender, &question).await.collect().await.expect("a whole answer");
             times.push(begun.elapsed());

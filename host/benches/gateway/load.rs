@@ -51,6 +51,11 @@ impl Question {
         self.of_a("burst poem")
     }
 
+    /// One that nobody has asked before.
+    pub(super) fn new(model: &str, number: usize) -> Self {
+        Self::short(model, Shape::Whole).of_a(&format!("poem, number {number},"))
+    }
+
     fn of_a(self, poem: &str) -> Self {
         Self { body: String::from_utf8_lossy(&self.body).replace("poem", poem).into(), ..self }
     }
@@ -137,13 +142,15 @@ async fn try_to_send(sender: &mut SendRequest<Full<Bytes>>, question: &Question)
     sender.send_request(request.body(Full::new(question.body.clone())).expect("a request")).await
 }
 
-/// Sends a file to a knowledge base and waits until it is stored.
-pub(super) async fn upload(sender: &mut SendRequest<Full<Bytes>>, path: &str, name: &str, text: &str) {
+/// Sends a file to a knowledge base and waits until it is stored, in as many chunks as are returned.
+pub(super) async fn upload(sender: &mut SendRequest<Full<Bytes>>, path: &str, name: &str, text: &str) -> usize {
     let body = format!("--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{text}\r\n--x--\r\n");
     let request = Request::post(path).header("host", "localhost").header("content-type", "multipart/form-data; boundary=x");
     let reply = sender.send_request(request.body(Full::new(body.into())).expect("a request")).await.expect("a reply");
     assert!(reply.status().is_success(), "{reply:?}");
-    reply.into_body().collect().await.expect("a body");
+    let body = reply.into_body().collect().await.expect("a body").to_bytes();
+    let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    answer["data"][0]["chunks"].as_u64().expect("it counts them") as usize
 }
 
 /// The body at `path`.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures_util::future::BoxFuture;
 
 use crate::chat::codec::parse_completion;
-use crate::chat::{Embed, Exchange, Hit, Inputs, Reply, ReplyStream, Whole, stream};
+use crate::chat::{Client, Deadline, Embed, Exchange, Hit, Inputs, Kept, Reply, ReplyStream, RequestId, Tries, Whole, stream};
 use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
 use crate::pipeline::{self, Catalog, Runner};
-use crate::rag::{self, Filter, Knowledge, MMR, Namespace, Query};
+use crate::rag::{self, AskVectors, Filter, Knowledge, MMR, Namespace, Query, RemoteModel};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::{DoneQueue, Registry};
@@ -74,6 +74,24 @@ impl SearchDocuments for Behind {
             let query = Query { text, mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, client };
             let found = knowledge.search(&namespace, query).await;
             found.map(|found| found.hits).map_err(|error| SearchFailed(self.unsearched(&error)))
+        })
+    }
+}
+
+impl AskVectors for Behind {
+    fn vectors<'a>(&'a self, model: &'a RemoteModel, texts: Vec<String>) -> BoxFuture<'a, Result<Vec<Vec<f32>>, String>> {
+        let llm = self.rooms().llm.upgrade();
+        Box::pin(async move {
+            let Some(llm) = llm else { return Err(AWAY.into()) };
+            let RemoteModel { provider, model: name, secret_key_name, time, .. } = model.clone();
+            let target = Target { provider, model: name.clone(), secret_key_name, on_status: None };
+            let (client, tries, kept) = (Client::Host, Tries::default(), Kept::default());
+            // Nobody's request: documents go on while those who sent them may be gone.
+            let (id, deadline) = (RequestId::from("embedder"), Deadline::after(time));
+            let asker =
+                Asker { id: &id, model: &name, caller: None, end_user: None, client: &client, deadline, tries: &tries, kept: &kept };
+            let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
+            llm.embed(&target, &embed, &asker).await.map(|embedded| embedded.vectors).map_err(|error| telemetry::chain(&error))
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
-use crate::rag::{Embedder, Extractor, Knowledge};
+use crate::rag::{self, Embedder, Extractor, Knowledge};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
 use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
@@ -54,12 +54,18 @@ pub(super) struct Rooms {
 impl Rooms {
     /// # Errors
     /// The first thing that could not be opened, with what it was for.
-    pub(super) async fn open(config: Config, embedder: Arc<dyn Embedder>, secrets: llm::Secrets, reloads: Reloads) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        config: Config,
+        embedder: Option<Arc<dyn Embedder>>,
+        secrets: llm::Secrets,
+        reloads: Reloads,
+    ) -> anyhow::Result<Self> {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
         let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
         let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
-        let knowledge = Knowledge::new(documents, embedder, config.rag.clone()).context("the knowledge base cannot be opened")?;
+        let behind = Behind::new(metrics.clone());
+        let knowledge = knowledge(&config, embedder, documents, behind.clone()).await.context("the knowledge base cannot be opened")?;
         let extractor = Arc::new(Extractor::new(this_program()?, config.rag.clone()));
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
@@ -75,7 +81,7 @@ impl Rooms {
         };
         let done = DoneQueue::new(config.sandbox.clone(), metrics.clone());
         let settings = Arc::new(Book::open(settings).await.context("the kept settings of plugins cannot be read")?);
-        let (behind, outside) = (Behind::new(metrics.clone()), Outside::network(plugin_secrets.look_up()));
+        let outside = Outside::network(plugin_secrets.look_up());
         let ports = Ports { kv: kv.clone(), settings, outside, knowledge: behind.clone(), models: behind.clone() };
         let (registry, watcher) = Registry::open(plugins, ports, metrics.clone()).context("the sandbox cannot be set up")?;
         let llm = Llm::new(config.llm.clone(), secrets.clone(), attempts).context("the providers cannot be set up")?;
@@ -219,6 +225,24 @@ impl Rooms {
         switch.to(self.http(), self.state());
         Ok(())
     }
+}
+
+/// The documents, with the embedder of the configuration if there is no other; what clients are given as `builtin` is built in in any case.
+async fn knowledge(
+    config: &Config,
+    embedder: Option<Arc<dyn Embedder>>,
+    documents: Arc<dyn rag::DocumentStore>,
+    behind: Arc<Behind>,
+) -> Result<Knowledge, rag::Error> {
+    let (chosen, limits) = (config.embedders.clone(), config.rag.clone());
+    let open = move || {
+        let builtin = chosen.embedder == rag::BUILTIN || embedder.is_some();
+        let embedder = embedder.map_or_else(|| chosen.open(behind), Ok)?;
+        let knowledge = Knowledge::new(documents, embedder, limits)?;
+        if builtin { Ok(knowledge) } else { knowledge.with_for_clients(Arc::new(rag::Pocket::new())) }
+    };
+    // A model's files are read.
+    tokio::task::spawn_blocking(open).await.unwrap_or_else(|e| Err(rag::Error::Embed(format!("it ended early: {e}"))))
 }
 
 fn unix_time() -> Duration {

@@ -106,6 +106,8 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     keys.count("top_k", &mut limits.top_k, 1..=rag::TOP_K_MAX as u64);
     keys.bytes("query_bytes", &mut limits.query_bytes, 64..=MIB);
     keys.count("queue", &mut limits.queue, 1..=100_000);
+    // 0: every question is embedded.
+    keys.bytes("query_cache_bytes", &mut limits.query_cache_bytes, 0..=GIB);
     keys.count("embed_threads", &mut limits.embed_threads, 1..=64);
     keys.count("pages", &mut limits.pages, 1..=1_000_000);
     keys.count("expansion", &mut limits.expansion, 1..=100);

@@ -2,6 +2,7 @@
 //! reads back to the same.
 
 mod changes;
+mod embedders;
 mod keys;
 mod limits;
 mod prices;

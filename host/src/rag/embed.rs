@@ -8,12 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::cache::Cache;
 use super::{Error, Limits};
 use crate::chat::Client;
 use crate::fair::{Lanes, Share, Shares, step_back};
 
-/// Texts that one thread takes at a time, so that clients take turns; an embedder that gains from batches still gets some.
-const BATCH_TEXTS: usize = 2;
 /// How much less than others the threads of documents get while the processors are short: at 10, a tenth. So a query takes about as long beside
 /// documents as without them, and documents never stand still.
 const DOCUMENT_NICENESS: i32 = 10;
@@ -31,6 +30,26 @@ pub trait Embedder: Send + Sync + 'static {
     /// # Errors
     /// Says what failed, without the texts.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String>;
+
+    /// As `embed`, for questions, which some models want to be told.
+    ///
+    /// # Errors
+    /// As for `embed`.
+    fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        self.embed(texts)
+    }
+
+    /// What a thread hands over at a time. Clients take turns from batch to batch, so it is no more than what the embedder gains from.
+    fn batch_size(&self) -> BatchSize {
+        BatchSize { texts: 2, bytes: usize::MAX }
+    }
+}
+
+/// The most of a request that is embedded before it is the next one's turn; at least one text.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSize {
+    pub texts: usize,
+    pub bytes: usize,
 }
 
 /// What the texts are of, which decides whose threads embed them.
@@ -45,6 +64,7 @@ pub(super) enum Priority {
 pub(super) struct Workers {
     queries: Pool,
     documents: Pool,
+    asked: Cache,
 }
 
 /// The threads for one kind of texts.
@@ -55,13 +75,14 @@ struct Pool {
 
 struct Shared {
     embedder: Arc<dyn Embedder>,
+    priority: Priority,
     queue: Mutex<Queue>,
     work: Condvar,
 }
 
-#[derive(Default)]
 struct Queue {
     requests: Lanes<Request>,
+    batch_size: BatchSize,
     closed: bool,
 }
 
@@ -90,9 +111,9 @@ impl Workers {
     /// # Errors
     /// `Embed` if the system gives no thread.
     pub(super) fn start(embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
-        let queries = Pool::start("embed-query", embedder.clone(), limits, || {})?;
-        let documents = Pool::start("embed-doc", embedder, limits, || step_back(DOCUMENT_NICENESS))?;
-        Ok(Self { queries, documents })
+        let queries = Pool::start(Priority::Query, embedder.clone(), limits)?;
+        let documents = Pool::start(Priority::Document, embedder, limits)?;
+        Ok(Self { queries, documents, asked: Cache::new(limits.query_cache_bytes) })
     }
 
     fn of(&self, priority: Priority) -> &Pool {
@@ -110,15 +131,36 @@ impl Workers {
         self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
     }
 
-    /// So many may wait from now on, of each priority.
-    pub(super) fn resize(&self, queue: usize) {
-        self.queries.permits.resize(queue);
-        self.documents.permits.resize(queue);
+    /// So many may wait from now on, of each priority, and so many bytes of questions are remembered.
+    pub(super) fn resize(&self, limits: &Limits) {
+        self.queries.permits.resize(limits.queue);
+        self.documents.permits.resize(limits.queue);
+        self.asked.resize(limits.query_cache_bytes);
+    }
+
+    /// Questions whose vector was remembered, and those whose was computed.
+    pub(super) fn asked(&self) -> (u64, u64) {
+        self.asked.counts()
     }
 
     /// Permits that are held, of both priorities.
     pub(super) fn held(&self) -> usize {
         self.queries.permits.held() + self.documents.permits.held()
+    }
+
+    /// A question's vector. One that was asked before waits for nobody.
+    ///
+    /// # Errors
+    /// `Busy` by the moment, `Embed`.
+    pub(super) async fn query(&self, client: &Client, text: String) -> Result<Vec<f32>, Error> {
+        if let Some(vector) = self.asked.get(&text) {
+            return Ok(vector);
+        }
+        let _permit = self.permit(Priority::Query, client)?;
+        let texts = Arc::new(vec![text]);
+        let vector = self.embed(Priority::Query, client, Arc::clone(&texts)).await?.pop().expect("one text gives one vector");
+        self.asked.put(&texts[0], &vector);
+        Ok(vector)
     }
 
     /// The texts' vectors in their order; blank texts must not be among them. Dropping the future takes what is left out of the queue.
@@ -138,17 +180,17 @@ impl Workers {
 }
 
 impl Pool {
-    /// `prepare` is what each thread does first.
-    fn start(name: &str, embedder: Arc<dyn Embedder>, limits: &Limits, prepare: impl Fn() + Copy + Send + 'static) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { embedder, queue: Mutex::default(), work: Condvar::new() });
+    fn start(priority: Priority, embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
+        let name = match priority {
+            Priority::Query => "embed-query",
+            Priority::Document => "embed-doc",
+        };
+        let queue = Queue { requests: Lanes::default(), batch_size: embedder.batch_size(), closed: false };
+        let shared = Arc::new(Shared { embedder, priority, queue: Mutex::new(queue), work: Condvar::new() });
         for number in 0..limits.embed_threads.max(1) {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
-            let work = move || {
-                prepare();
-                shared.work();
-            };
-            thread.spawn(work).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
+            thread.spawn(move || shared.work()).map_err(|e| Error::Embed(format!("no thread for it: {e}")))?;
         }
         Ok(Self { shared, permits: Shares::new(limits.queue) })
     }
@@ -178,6 +220,9 @@ async fn collect(mut batches: UnboundedReceiver<BatchResult>, count: usize) -> R
 
 impl Shared {
     fn work(&self) {
+        if let Priority::Document = self.priority {
+            step_back(DOCUMENT_NICENESS);
+        }
         loop {
             let mut queue = self.queue();
             let Batch { texts, range, results } = loop {
@@ -200,8 +245,12 @@ impl Shared {
     /// The embedder's answer, checked: a wrong vector would be stored otherwise.
     fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let embed = || match self.priority {
+            Priority::Query => self.embedder.embed_queries(&texts),
+            Priority::Document => self.embedder.embed(&texts),
+        };
         // A panic must not end the thread, or fewer and fewer would serve the queue.
-        let vectors = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&texts))).unwrap_or_else(|_| Err("it panicked".into()))?;
+        let vectors = catch_unwind(AssertUnwindSafe(embed)).unwrap_or_else(|_| Err("it panicked".into()))?;
         let whole = |vector: &Vec<f32>| vector.len() == self.embedder.dimensions() && vector.iter().all(|x| x.is_finite());
         if vectors.len() != texts.len() || !vectors.iter().all(whole) {
             return Err("it gave too few vectors, or broken ones".into());
@@ -221,13 +270,25 @@ impl Queue {
         // Who went away waits for nothing, and takes nobody's turn.
         self.requests.retain(|request| !request.results.is_closed());
         let (client, mut request) = self.requests.take()?;
-        let range = request.next..(request.next + BATCH_TEXTS).min(request.texts.len());
+        let range = self.batch_size.first(request.next, &request.texts);
         let batch = Batch { texts: Arc::clone(&request.texts), range: range.clone(), results: request.results.clone() };
         request.next = range.end;
         if request.next < request.texts.len() {
             self.requests.push(&client, request);
         }
         Some(batch)
+    }
+}
+
+impl BatchSize {
+    /// What it takes of the texts from `next` on.
+    fn first(self, next: usize, texts: &[String]) -> Range<usize> {
+        let mut bytes = 0_usize;
+        let fits = texts[next..].iter().take(self.texts.max(1)).take_while(|text| {
+            bytes = bytes.saturating_add(text.len());
+            bytes <= self.bytes
+        });
+        next..next + fits.count().max(1)
     }
 }
 

@@ -22,6 +22,8 @@ const CANDIDATES_MIN: usize = 50;
 pub struct Knowledge {
     limits: Limits,
     space: VectorSpace,
+    /// Who computes the vectors that clients ask for, and their length.
+    for_clients: (Arc<Workers>, usize),
     parts: Parts,
     /// Set for each namespace that was got ready since the process began.
     ready: Arc<Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>>,
@@ -42,18 +44,36 @@ impl Knowledge {
     pub fn new(store: Arc<dyn DocumentStore>, embedder: Arc<dyn Embedder>, limits: Limits) -> Result<Self, Error> {
         let space = VectorSpace { model: embedder.model().into(), dimensions: embedder.dimensions() };
         let workers = Arc::new(Workers::start(embedder, &limits)?);
-        Ok(Self { limits, space, parts: Parts { store, workers }, ready: Arc::default() })
+        let for_clients = (Arc::clone(&workers), space.dimensions);
+        Ok(Self { limits, space, for_clients, parts: Parts { store, workers }, ready: Arc::default() })
+    }
+
+    /// The same, but clients' own texts are embedded by this one.
+    ///
+    /// # Errors
+    /// As for `new`.
+    pub fn with_for_clients(self, embedder: Arc<dyn Embedder>) -> Result<Self, Error> {
+        let dimensions = embedder.dimensions();
+        let workers = Arc::new(Workers::start(embedder, &self.limits)?);
+        Ok(Self { for_clients: (workers, dimensions), ..self })
     }
 
     /// The same documents and the same embedder under other limits.
     #[must_use]
     pub fn renewed(&self, limits: Limits) -> Self {
-        Self { limits, space: self.space.clone(), parts: self.parts.clone(), ready: Arc::clone(&self.ready) }
+        Self {
+            limits,
+            space: self.space.clone(),
+            for_clients: self.for_clients.clone(),
+            parts: self.parts.clone(),
+            ready: Arc::clone(&self.ready),
+        }
     }
 
     /// Its limits are in force: as many may wait for the embedder as they say.
     pub fn take_effect(&self) {
-        self.parts.workers.resize(self.limits.queue);
+        self.parts.workers.resize(&self.limits);
+        self.for_clients.0.resize(&self.limits);
     }
 
     /// Adds a document, or replaces the one of its name. When this returns it is stored and every search finds it.
@@ -85,7 +105,7 @@ impl Knowledge {
     /// # Errors
     /// `Busy` by the moment, `Embed`.
     pub async fn embed(&self, texts: Vec<String>, client: &Client) -> Result<Vec<Vec<f32>>, Error> {
-        let workers = &self.parts.workers;
+        let workers = &self.for_clients.0;
         let _permit = workers.permit(Priority::Document, client)?;
         workers.embed(Priority::Document, client, Arc::new(texts)).await
     }
@@ -94,14 +114,21 @@ impl Knowledge {
         &*self.parts.store
     }
 
-    /// The length of every vector.
+    /// The length of every vector that clients get.
     pub fn dimensions(&self) -> usize {
-        self.space.dimensions
+        self.for_clients.1
     }
 
     /// Documents on their way in and queries that wait, each counted from when it took its permit until it is done.
     pub fn queued(&self) -> usize {
-        self.parts.workers.held()
+        let Self { parts, for_clients, .. } = self;
+        let others = if Arc::ptr_eq(&parts.workers, &for_clients.0) { 0 } else { for_clients.0.held() };
+        parts.workers.held() + others
+    }
+
+    /// Questions whose vector was remembered, and those whose was computed.
+    pub fn asked(&self) -> (u64, u64) {
+        self.parts.workers.asked()
     }
 
     /// The chunks that fit the query best.
@@ -139,11 +166,9 @@ impl Knowledge {
         }
         self.get_ready(namespace).await?;
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
-        let _permit = workers.permit(Priority::Query, &query.client)?;
-        let texts = Arc::new(vec![text]);
-        let vectors = workers.embed(Priority::Query, &query.client, Arc::clone(&texts)).await?;
-        let like = Some((self.space.clone(), vectors.into_iter().next().expect("one text gives one vector").into()));
-        let text = (mode == Mode::Hybrid).then(|| texts[0].clone());
+        let vector = workers.query(&query.client, text.clone()).await?;
+        let like = Some((self.space.clone(), vector.into()));
+        let text = (mode == Mode::Hybrid).then_some(text);
         store.look_up(namespace, Lookup { like, text, count, filter }).await
     }
 

@@ -19,6 +19,8 @@ pub struct Limits {
     /// Documents that may be on their way in at once, and, counted apart so that uploads never refuse a chat,
     /// queries that may wait for the embedder. Clients share both; one alone gets three quarters.
     pub queue: usize,
+    /// Bytes of questions and their vectors that are remembered; 0 remembers none.
+    pub query_cache_bytes: usize,
     /// Threads that embed documents, and as many, of a higher priority, that embed queries.
     pub embed_threads: usize,
     /// Pages of one file, or slides.
@@ -45,8 +47,10 @@ impl Default for Limits {
             // All that a pipeline may ask for; an operator who pays for the prompts may want less.
             top_k: TOP_K_MAX,
             query_bytes: 8 << 10,
-            // At 15 ms a query the last one waits half a second.
+            // At 3 ms a query the last one waits a tenth of a second.
             queue: 64,
+            // About 2,300 questions.
+            query_cache_bytes: 4 << 20,
             // Those of documents take only what others leave of the processors.
             embed_threads: 2,
             // Ten thick books.

@@ -1,20 +1,15 @@
 //! The embedder that is part of the program: a small sentence transformer, no network, no files.
-//! It is loaded when the first text comes: its weights take 100 MB, which an idle gateway need not spend.
-//! A thread that embeds computes alone: what it gains from others in one text, it loses by waiting for theirs.
+//! It is loaded when the first text comes: its weights take 30 MB, which an idle gateway need not spend. All of one process share them.
 
-use pocket_encoder::{Encoder, ModelInfo};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::OnceLock;
+
+use cofferdam_encoder::{Encoder, Purpose};
 
 use super::Embedder;
+use super::embed::BatchSize;
 
-/// What the encoder takes of one text; it reads 128 tokens of it.
-const TEXT_BYTES: usize = 64 << 10;
-
-thread_local! {
-    /// A pool of this thread alone. The encoder has each product of matrices computed by the pool that its thread belongs to, and without one by
-    /// the process's, where those of a question would queue behind those of all documents, at the priority of whoever came first.
-    static ALONE: Option<ThreadPool> = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok();
-}
+/// What goes through the model together without anybody noticing that it waited.
+pub(super) const BATCH: BatchSize = BatchSize { texts: 16, bytes: 1_200 };
 
 /// The bundled embedder.
 pub struct Pocket {
@@ -24,8 +19,8 @@ pub struct Pocket {
 
 impl Pocket {
     pub fn new() -> Self {
-        let ModelInfo { id, revision, dimensions, .. } = pocket_encoder::model_info();
-        Self { model: format!("{id} {revision}"), dimensions }
+        let (model, dimensions) = Encoder::builtin_model();
+        Self { model, dimensions }
     }
 }
 
@@ -44,16 +39,14 @@ impl Embedder for Pocket {
         self.dimensions
     }
 
+    fn batch_size(&self) -> BatchSize {
+        BATCH
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
-        // Without it, as on a thread that is in a pool already, the result is the same.
-        ALONE.with(|_| ());
-        // The first call loads the weights, 0.1 s; later ones share them.
-        let encoder = Encoder::new().map_err(|e| e.to_string())?;
-        let start = |text: &&str| {
-            let text = text.trim_start();
-            text[..text.floor_char_boundary(TEXT_BYTES)].to_owned()
-        };
-        encoder.embed(&texts.iter().map(start).collect::<Vec<_>>()).map_err(|e| e.to_string())
+        static ENCODER: OnceLock<Result<Encoder, String>> = OnceLock::new();
+        let encoder = ENCODER.get_or_init(|| Encoder::builtin().map_err(|e| e.to_string())).as_ref()?;
+        encoder.embed(texts, Purpose::Document).map_err(|e| e.to_string())
     }
 }
 
@@ -62,10 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_any_length_gives_a_unit_vector_that_names_its_model() {
+    fn the_vectors_are_unit_vectors_of_the_length_and_the_model_that_are_told_before_they_are_computed() {
         let pocket = Pocket::new();
-        let long = format!("{}pump{}", " ".repeat(2 * TEXT_BYTES), " é".repeat(TEXT_BYTES));
-        for vector in pocket.embed(&["pump", &long]).unwrap() {
+        for vector in pocket.embed(&["pump", "a text of some more words"]).unwrap() {
             let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
             assert!(vector.len() == pocket.dimensions() && (length - 1.0).abs() < 1e-4);
         }

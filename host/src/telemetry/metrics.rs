@@ -10,6 +10,7 @@ mod process;
 mod tokens;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -66,6 +67,7 @@ struct Families {
     llm_seconds: Histograms<1>,
     llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
+    rag_questions: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
     reloads: Counters<1>,
@@ -232,6 +234,13 @@ impl Metrics {
         self.families.rag_documents.get_or_create(&[("outcome", outcome.into())]).inc();
     }
 
+    /// Questions since the start whose vector was remembered, and those whose was computed. This is set when figures are asked for.
+    pub fn rag_questions(&self, (remembered, computed): (u64, u64)) {
+        for (outcome, count) in [("remembered", remembered), ("computed", computed)] {
+            self.families.rag_questions.get_or_create(&[("outcome", outcome.into())]).inner().store(count, Ordering::Relaxed);
+        }
+    }
+
     /// How many texts are in the embedder's queue now. This is set when figures are asked for, because the queue counts them anyway.
     pub fn embed_queue(&self, now: usize) {
         self.embed_queue.set(i64::try_from(now).unwrap_or(i64::MAX));
@@ -254,6 +263,7 @@ impl Families {
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
             llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
+            rag_questions: plain(r, "rag_questions", "Questions that were embedded, or whose vector was remembered", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
             reloads: plain(r, "config_reloads", "Reloads of the configuration", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),

@@ -72,6 +72,12 @@ fn every_limit_takes_effect_or_is_named_as_one_that_needs_a_restart() {
 }
 
 #[test]
+fn another_embedder_waits_for_a_restart() {
+    let (changed, kept) = split("[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"");
+    assert_eq!((changed, kept), (vec![], vec!["rag.embedder (changed)".to_owned(), "rag.embedders (added)".to_owned()]));
+}
+
+#[test]
 fn everything_that_is_no_limit_takes_effect() {
     let key = |name: &str, digit: char| format!("{{ name = \"{name}\", sha256 = \"{}\" }}", digit.to_string().repeat(64));
     let text = format!(

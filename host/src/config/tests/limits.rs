@@ -133,6 +133,7 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.rag", "top_k", "1", "50", "0", "51"),
     ("limits.rag", "query_bytes", "64", "\"1MiB\"", "63", "1_048_577"),
     ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
+    ("limits.rag", "query_cache_bytes", "0", "\"1GiB\"", "\"-1\"", "\"2GiB\""),
     ("limits.rag", "embed_threads", "1", "64", "0", "65"),
 ];
 

@@ -1,6 +1,6 @@
 //! Cuts, headings, limits, and that nothing reaches over the embedder's window: seen from outside, since its tokenizer is private.
 
-use pocket_encoder::Encoder;
+use cofferdam_encoder::{Encoder, Purpose};
 
 use super::super::Error;
 use super::*;
@@ -52,13 +52,13 @@ fn hostile_texts() -> Vec<(&'static str, Vec<String>)> {
 
 #[test]
 fn no_chunk_is_cut_by_the_embedder() {
-    let encoder = Encoder::new().unwrap();
+    let encoder = Encoder::builtin().unwrap();
     for (name, chunks) in hostile_texts() {
         assert!(chunks.len() > 3, "{name} is longer than a window");
         // First, middle and last: texts repeat themselves, and an embedding takes its time.
         for chunk in [&chunks[0], &chunks[chunks.len() / 2], &chunks[chunks.len() - 2]] {
             let longer = format!("{chunk} zebra");
-            let vectors = encoder.embed(&[chunk, &longer]).unwrap();
+            let vectors = encoder.embed(&[chunk, &longer], Purpose::Document).unwrap();
             let change = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(change > 1e-4, "{name}: a word after the chunk is not seen, so its own end was not either: {chunk}");
         }

@@ -77,6 +77,7 @@ fn blocked(catalog: &Catalog) -> Vec<BlockedPipeline> {
 pub(super) async fn metrics(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let state = &call.shared.state;
     state.metrics.embed_queue(state.knowledge.queued());
+    state.metrics.rag_questions(state.knowledge.asked());
     let is_operator = access::authorize(Access::Admin, &call.shared.keys, &Origins::default(), call.head).is_ok();
     let figures = if is_operator { state.metrics.render() } else { state.metrics.render_for_everybody() };
     Ok(respond::typed(Content::Whole(Bytes::from(figures)), CONTENT_TYPE))
