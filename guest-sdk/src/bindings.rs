@@ -80,6 +80,19 @@ pub mod answers {
     });
 }
 
+pub mod vectors {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package sdk:exports; world vectors { export cofferdam:hooks/embedder@0.2.0; }",
+        world: "sdk:exports/vectors",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "cofferdam_guest::bindings::vectors",
+        additional_derives: [PartialEq],
+        with: { "cofferdam:hooks/shapes@0.2.0": crate::bindings::imports::cofferdam::hooks::shapes },
+    });
+}
+
 pub mod done {
     wit_bindgen::generate!({
         path: "../wit",

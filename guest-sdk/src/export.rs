@@ -3,7 +3,7 @@
 
 /// Exports a [`Plugin`](crate::Plugin) with the hooks named: `export!(P: pre_hook)`, `export!(P: post_hook)`, `export!(P: done_hook)`,
 /// `export!(P: stream_hook)`, which wants a [`StreamHook`](crate::StreamHook) too, or several of them with commas between; `export!(P: model)` makes a
-/// model of it. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.
+/// model of it, and `export!(P: embedder)` something that computes vectors. Once in a crate. On targets other than WebAssembly it only checks that the type is a plugin.
 #[macro_export]
 macro_rules! export {
     ($plugin:ident: $($hook:ident),+ $(,)?) => {
@@ -62,6 +62,14 @@ macro_rules! export_hook {
             let _ = <$plugin as $crate::Plugin>::answer;
         };
     };
+    ($plugin:ident: embedder) => {
+        const _: () = {
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::vectors::export!($plugin with_types_in $crate::bindings::vectors);
+            #[cfg(not(target_family = "wasm"))]
+            let _ = <$plugin as $crate::Plugin>::embed;
+        };
+    };
     ($plugin:ident: done_hook) => {
         const _: () = {
             #[cfg(target_family = "wasm")]
@@ -74,7 +82,7 @@ macro_rules! export_hook {
         ::core::compile_error!(::core::concat!(
             "no such hook: `",
             ::core::stringify!($hook),
-            "`; there are pre_hook, post_hook, stream_hook, done_hook and model"
+            "`; there are pre_hook, post_hook, stream_hook, done_hook, model and embedder"
         ));
     };
 }

@@ -2,8 +2,8 @@
 //! component really has.
 
 use crate::bindings::described::exports::cofferdam::hooks::plugin::Description;
-use crate::bindings::{answers, done, post, pre};
-use crate::{AnswerError, Exchange, HookError, ModelInfo, PostOutcome, PreOutcome, Question, Rejection, Reply, Request};
+use crate::bindings::{answers, done, post, pre, vectors};
+use crate::{AnswerError, Context, Exchange, HookError, ModelInfo, PostOutcome, PreOutcome, Question, Rejection, Reply, Request};
 
 /// A plugin. Everything has a default; implement the hooks that [`export!`](crate::export!) names.
 pub trait Plugin {
@@ -100,6 +100,38 @@ pub trait Plugin {
     fn answer(_question: Question) -> Result<(), AnswerError> {
         Err(HookError::Unsupported("the plugin exports `model` but has no `answer`".to_owned()).into())
     }
+
+    /// Computes one vector for each text, in their order: all of one length, of finite numbers. `model` is what stands behind the plugin's name and a
+    /// slash where the vectors are asked for, and is empty without. A request of many texts comes in several calls, each to a fresh instance.
+    /// The default fails, as that of `on_request` does.
+    ///
+    /// ```
+    /// use cofferdam_guest::{Context, HookError, Plugin, testing};
+    ///
+    /// /// Counts letters: texts of the same letters lie near each other.
+    /// struct Letters;
+    ///
+    /// impl Plugin for Letters {
+    ///     fn embed(_context: &Context, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, HookError> {
+    ///         if !model.is_empty() {
+    ///             return Err(HookError::Unsupported(format!("there is no model `{model}`")));
+    ///         }
+    ///         let count = |text: &String, letter: char| text.chars().filter(|c| c.eq_ignore_ascii_case(&letter)).count() as f32;
+    ///         Ok(texts.iter().map(|text| ('a'..='z').map(|letter| count(text, letter)).collect()).collect())
+    ///     }
+    /// }
+    ///
+    /// cofferdam_guest::export!(Letters: embedder);
+    ///
+    /// let vectors = Letters::embed(&testing::context(), "", &["Banana".to_owned()]).unwrap();
+    /// assert_eq!((vectors[0].len(), &vectors[0][..2]), (26, &[3.0, 1.0][..]));
+    /// ```
+    ///
+    /// # Errors
+    /// What kept the plugin from its work. The request fails: vectors have no fallback, because those of another model lie in another space.
+    fn embed(_context: &Context, _model: &str, _texts: &[String]) -> Result<Vec<Vec<f32>>, HookError> {
+        Err(HookError::Unsupported("the plugin exports `embedder` but has no `embed`".to_owned()))
+    }
 }
 
 impl From<HookError> for AnswerError {
@@ -173,6 +205,12 @@ impl<P: Plugin> answers::exports::cofferdam::hooks::model::Guest for P {
     }
 }
 
+impl<P: Plugin> vectors::exports::cofferdam::hooks::embedder::Guest for P {
+    fn embed(context: Context, model: String, texts: Vec<String>) -> Result<Vec<Vec<f32>>, HookError> {
+        P::embed(&context, &model, &texts)
+    }
+}
+
 impl<P: Plugin> done::exports::cofferdam::hooks::done_hook::Guest for P {
     fn on_done(exchange: Exchange) -> Result<(), HookError> {
         P::on_done(exchange)
@@ -218,5 +256,7 @@ mod tests {
         assert_eq!(<Silent as Plugin>::models().map(|models| models[0].id.clone()), Ok(String::new()));
         let outcome = <Silent as Plugin>::on_done(crate::testing::exchange(Vec::new(), "hello"));
         assert!(matches!(outcome, Err(HookError::Unsupported(text)) if text.contains("on_done")));
+        let vectors = <Silent as Plugin>::embed(&crate::testing::context(), "", &[]);
+        assert!(matches!(vectors, Err(HookError::Unsupported(text)) if text.contains("embed")));
     }
 }

@@ -171,11 +171,28 @@ enum Channel {
     Text,
     Refusal,
     Reasoning,
+    /// A second text of reasoning, which comes as another field of that name.
+    Beside(&'static str),
     /// The arguments of that call.
     Arguments(u32),
 }
 
-/// A tail for each text of a reply: of each choice the answer, the refusal, the reasoning and, if wanted, each call's arguments.
+/// The text of a piece that is a second text of reasoning, and its name.
+#[cfg(feature = "serde")]
+fn second_reasoning(field: &str) -> Option<(&'static str, String)> {
+    let names = ["reasoning", "reasoning_content"];
+    let (name, value) = names.iter().find_map(|name| Some((*name, field.strip_prefix(&format!("{{\"{name}\":"))?)))?;
+    Some((name, serde_json::from_str(value.strip_suffix('}')?).ok()?))
+}
+
+/// Without a parser of JSON at hand it passes as it is.
+#[cfg(not(feature = "serde"))]
+fn second_reasoning(_: &str) -> Option<(&'static str, String)> {
+    None
+}
+
+/// A tail for each text of a reply: of each choice the answer, the refusal, the reasoning (two, where a provider writes two) and, if wanted, each
+/// call's arguments.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     tails: BTreeMap<(u32, Channel), Tail>,
@@ -187,6 +204,12 @@ impl Texts {
     #[must_use]
     pub fn with_arguments() -> Self {
         Self { arguments: true, ..Self::default() }
+    }
+
+    /// Whether [`Piece::Other`] with that field is a second text of reasoning, for which there is a tail: `{"reasoning":"…"}`.
+    #[must_use]
+    pub fn is_reasoning(field: &str) -> bool {
+        second_reasoning(field).is_some()
     }
 
     /// What goes on of `deltas` and of what was held back. `change` takes from a tail what is decided and changes it; its flag says that nothing
@@ -206,6 +229,10 @@ impl Texts {
                     }
                     self.text(choice, Channel::Arguments(index), &text, &mut change, &mut out);
                 }
+                Piece::Other(field) => match second_reasoning(&field) {
+                    Some((name, text)) => self.text(choice, Channel::Beside(name), &text, &mut change, &mut out),
+                    None => out.push(Delta { choice, piece: Piece::Other(field) }),
+                },
                 Piece::Finish(reason) => {
                     self.end(Some(choice), &mut change, &mut out);
                     out.push(Delta { choice, piece: Piece::Finish(reason) });
@@ -268,6 +295,7 @@ fn add(choice: u32, channel: Channel, text: String, out: &mut Vec<Delta>) {
         Channel::Text => Piece::Text(text),
         Channel::Refusal => Piece::Refusal(text),
         Channel::Reasoning => Piece::Reasoning(text),
+        Channel::Beside(name) => Piece::Other(format!("{{\"{name}\":{}}}", Json::from(text).as_str())),
         Channel::Arguments(index) => Piece::ToolCall(crate::ToolCallPiece { index, id: None, name: None, arguments: text }),
     };
     out.push(Delta { choice, piece });
@@ -371,6 +399,20 @@ mod tests {
         assert_eq!(texts.close(hold), []);
         let out = Texts::default().push(deltas, hold);
         assert_eq!(out[..2], [delta(0, call(Some("x"), "d")), delta(0, call(None, "e"))], "arguments pass unless they are wanted");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_second_text_of_reasoning_has_a_tail_of_its_own() {
+        let hold = |tail: &mut Tail, last: bool| if last { tail.take().to_uppercase() } else { String::new() };
+        let other = |text: &str| Delta { choice: 0, piece: Piece::Other(text.to_owned()) };
+        let said = |text: &str| Delta { choice: 0, piece: Piece::Reasoning(text.to_owned()) };
+        let odd = [r#"{"reasoning":[1]}"#, r#"{"reasoning_details":"x"}"#, r#"{"annotations":[1]}"#].map(other);
+        let mut texts = Texts::default();
+        let came = vec![said("a"), other(r#"{"reasoning":"\u0063\""}"#), said("b"), other(r#"{"reasoning":"d"}"#)];
+        assert_eq!(texts.push([came, odd.to_vec()].concat(), hold), odd, "others pass");
+        assert_eq!(texts.close(hold), [said("AB"), other(r#"{"reasoning":"C\"D"}"#)]);
+        assert!(Texts::is_reasoning(r#"{"reasoning":"d"}"#) && !Texts::is_reasoning(r#"{"reasoning":[1]}"#));
     }
 
     struct Counter(usize);

@@ -40,20 +40,20 @@ pub fn set_config(json: impl Into<String>) {
 /// A request as a client without any special wishes makes it.
 #[must_use]
 pub fn request(messages: Vec<Message>) -> Request {
-    Request { context: context(0), model: "test-model".to_owned(), messages, params: Vec::new(), metadata: Vec::new() }
+    Request { context: of_attempt(0), model: "test-model".to_owned(), messages, params: Vec::new(), metadata: Vec::new() }
 }
 
 /// A reply with one choice.
 #[must_use]
 pub fn reply(text: &str) -> Reply {
     let choice = Choice { index: 0, message: Message::assistant(text), finish_reason: Some("stop".to_owned()) };
-    Reply { context: context(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
+    Reply { context: of_attempt(1), model: "test-model".to_owned(), choices: vec![choice], usage: None, metadata: Vec::new() }
 }
 
 /// What a stream hook is opened with.
 #[must_use]
 pub fn opening() -> Opening {
-    Opening { context: Context { streamed: true, ..context(1) }, model: "test-model".to_owned(), metadata: Vec::new() }
+    Opening { context: Context { streamed: true, ..of_attempt(1) }, model: "test-model".to_owned(), metadata: Vec::new() }
 }
 
 /// Pieces of the text of the first choice.
@@ -75,7 +75,7 @@ pub fn text_of(deltas: &[Delta]) -> String {
 /// A question to a plugin that is one model.
 #[must_use]
 pub fn question(messages: Vec<Message>) -> Question {
-    Question { context: context(1), model: String::new(), messages, params: Vec::new(), metadata: Vec::new() }
+    Question { context: of_attempt(1), model: String::new(), messages, params: Vec::new(), metadata: Vec::new() }
 }
 
 /// What models that were called from this thread have written since this was asked last.
@@ -92,7 +92,7 @@ pub(crate) fn write(deltas: Vec<Delta>) {
 #[must_use]
 pub fn exchange(request: Vec<Message>, reply: &str) -> Exchange {
     Exchange {
-        context: context(1),
+        context: of_attempt(1),
         request,
         replies: vec![Message::assistant(reply)],
         target: Some("test-provider".to_owned()),
@@ -105,7 +105,13 @@ pub fn exchange(request: Vec<Message>, reply: &str) -> Exchange {
     }
 }
 
-fn context(attempt: u32) -> Context {
+/// What a plugin is told of a request that it computes vectors for.
+#[must_use]
+pub fn context() -> Context {
+    of_attempt(1)
+}
+
+fn of_attempt(attempt: u32) -> Context {
     let (request_id, pipeline) = ("test-request".to_owned(), "test".to_owned());
     Context { request_id, pipeline, caller: None, streamed: false, attempt, deadline_ms: 60_000 }
 }

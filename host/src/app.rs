@@ -4,6 +4,7 @@
 pub mod backup;
 mod behind;
 mod data_dir;
+mod granted;
 mod plugin_models;
 mod ports;
 mod rooms;

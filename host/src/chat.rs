@@ -16,6 +16,7 @@ pub mod error;
 pub mod exchange;
 pub mod frame;
 pub mod gathered;
+pub mod held;
 mod limits;
 pub mod message;
 pub mod name;

@@ -29,6 +29,7 @@ mod run_chat;
 mod shared;
 mod surface;
 mod toggles;
+mod waiting;
 
 pub use cors::{ORIGINS_MAX, Origins};
 pub use gateway::{Draining, Server, Switch, openapi_document};

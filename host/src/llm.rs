@@ -16,6 +16,7 @@ mod fit;
 pub mod fuzz;
 #[cfg(test)]
 mod golden;
+mod id;
 mod json_repair;
 mod limits;
 mod meter;
@@ -55,10 +56,11 @@ pub use attempt::{Answered, Observer};
 pub use budget::{Ask, Hold};
 pub use config::{Config, Kind, Options, ProviderConfig};
 pub use error::{BudgetRemedy, Error, Phase, PluginTrouble};
+pub use id::sortable_id;
 pub use limits::Limits;
-pub use plugin::{OfferedModel, PluginAnswer, PluginSaid, Plugins};
+pub use plugin::{OfferedModel, PluginAnswer, PluginSaid, PluginVectors, Plugins};
 pub use post::Post;
-pub use provider::embeddings::Asker;
+pub use provider::embeddings::{Asker, TEXTS_ONLY};
 pub use providers::anthropic::AnthropicOptions;
 pub use providers::azure::{AzureOptions, MaxTokensField};
 pub use providers::openai::{CustomTools, KeyHeader, OpenAiOptions};
@@ -203,11 +205,20 @@ impl Llm {
 
     /// The target of a name such as `openai/gpt-4o`, if the operator lets clients name that provider's models.
     pub fn offered(&self, name: &str) -> Option<Target> {
+        self.offered_if(name, |plugins, model| plugins.models().iter().any(|known| known.name == model))
+    }
+
+    /// The same of a model that is asked for vectors. A plugin says not which of these it has.
+    pub fn offered_embedding(&self, name: &str) -> Option<Target> {
+        self.offered_if(name, |plugins, model| plugins.embeds(model))
+    }
+
+    fn offered_if(&self, name: &str, has: impl Fn(&dyn Plugins, &str) -> bool) -> Option<Target> {
         let (provider, model) = name.split_once('/')?;
         let valid = !model.is_empty() && model.len() <= OFFERED_BYTES_MAX && !model.contains(char::is_control);
         // Which models a plugin has is known; of others `*` stands for any name.
         let exists = || match self.providers.get(provider) {
-            Some(Vendor::Plugin(vendor)) => vendor.plugins.models().iter().any(|known| known.name == model),
+            Some(Vendor::Plugin(vendor)) => has(&*vendor.plugins, model),
             Some(Vendor::Http(_) | Vendor::Builtin) | None => true,
         };
         let offers = |offered: &String| (offered == "*" && exists()) || offered == model;

@@ -5,6 +5,7 @@ mod handles;
 mod log;
 mod metrics;
 mod otlp;
+mod seldom;
 mod span;
 
 use std::error::Error;
@@ -12,6 +13,7 @@ use std::error::Error;
 pub use log::{Log, LogError, LogFormat, LogLimits, filter_log, log_filter_problem};
 pub use metrics::{CONTENT_TYPE, HookCall, Metrics, Operation, PluginFigures};
 pub use otlp::{Collecting, Deliver, Export, Spans, queue};
+pub use seldom::Seldom;
 pub use span::{Ended, llm_answered, llm_done, llm_server, llm_span, llm_used, plugin_done, plugin_span, request_done, request_span};
 
 /// The error and what caused it, joined by `: `.

@@ -61,24 +61,8 @@ fn target(provider: &str) -> Target {
 
 fn exchange() -> Exchange {
     Exchange {
-        id: "request-1".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "support".into(),
-        deadline: Deadline::after(Duration::from_secs(60)),
-        stream: false,
-        target: None,
-        model: None,
         messages: vec![Message::text("user", "hello")],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
+        ..Exchange::new("request-1".into(), Client::Host, "support".into(), Deadline::after(Duration::from_secs(60)))
     }
 }
 

@@ -166,6 +166,28 @@ async fn describe_may_use_nothing_but_the_log() {
 }
 
 #[tokio::test]
+async fn a_store_that_fails_is_told_of_once_however_many_calls_meet_it() {
+    let mut server = house(&["keeper"], GRANTED).start();
+    let anna = with_key(&server, "anna");
+    assert_eq!(says(&anna, "set plugin k v").await, "()");
+    let file = rusqlite::Connection::open(server.folder.path().join("data/kv.db")).expect("the database opens");
+    file.execute_batch("ALTER TABLE kv RENAME TO elsewhere").expect("the table is there");
+    const CALLS: usize = 8;
+    for _ in 0..CALLS {
+        let failed = says(&anna, "get plugin k").await;
+        assert!(failed.starts_with("Failure::Unavailable(") && failed.contains("the server's log says why"), "{failed}");
+    }
+    server.wait_for_log("what plugins keep cannot be read or written");
+    let metrics = anna.get("/metrics").await.text();
+    let line = format!("cofferdam_plugin_host_calls_total{{plugin=\"keeper\",capability=\"kv\",outcome=\"unavailable\"}} {CALLS}");
+    assert!(metrics.contains(&line), "no line {line} in {metrics}");
+    server.terminate();
+    let output = server.output();
+    // More than one only if the machine took more than a minute for it.
+    assert!((1..CALLS).contains(&output.matches("what plugins keep cannot be read or written").count()), "{output}");
+}
+
+#[tokio::test]
 async fn host_calls_are_counted_by_what_came_of_them() {
     let server = house(&["keeper"], GRANTED).start();
     let anna = with_key(&server, "anna");

@@ -15,6 +15,9 @@ const CONFIG: &str = r#"
     [limits.plugins]
     debounce = "60s"
     poll = "1h"
+    # What runs to its limits while it is loaded gets there on a busy machine too.
+    starve_time = "1m"
+    queue_time = "1m"
     [[pipelines]]
     id = "stamped"
     pipeline = [
@@ -26,6 +29,9 @@ const CONFIG: &str = r#"
 
 /// The type of a form whose parts are divided by `--x`.
 const FORM: &str = "multipart/form-data; boundary=x";
+/// The same patience without a pipeline.
+const PATIENT: &str =
+    "[limits.plugins]\nstarve_time = \"60s\"\nqueue_time = \"60s\"\n[limits.http]\nadmission_time = \"10m\"\nrequest_time = \"10m\"\n";
 
 async fn put(client: &Client, name: &str, bytes: Vec<u8>) -> Answer {
     client.send(Method::POST, &format!("/api/v1/plugins?name={name}"), Some("application/wasm"), bytes.into()).await
@@ -144,6 +150,23 @@ async fn what_is_refused_says_why_and_takes_nothing_from_what_is_live() {
     let back = ask(&client, Method::POST, "/stamp/rollback").await.ok().json();
     assert_eq!((&back["state"], &back["version"]), (&json!("live"), &json!("1")), "the version that serves takes the bad file's place");
     assert_eq!(std::fs::read(server.plugin_dir().join("stamp.wasm")).expect("the file"), good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_uses_up_its_time_while_it_is_loaded_is_refused_for_good() {
+    let limits = |plugin: &str| format!("[plugins.{plugin}.limits]\ntime = \"20ms\"\nfuel = 1_000_000_000_000\n");
+    let guests = ["endless_loop_in_describe", "endless_loop_in_models", "sleeper_in_describe"];
+    let names = guests.map(|guest| guest.replace('_', "-"));
+    let server = Server::with(&format!("{PATIENT}{}", names.each_ref().map(|name| limits(name)).concat())).start();
+    let client = Client::of(server.address);
+    for (guest, name) in guests.iter().zip(&names) {
+        let refused = put(&client, name, components().bytes(guest)).await;
+        assert_eq!(refused.refused(422), "plugin_refused", "{name}");
+        let message = refused.json()["error"]["message"].as_str().expect("a message").to_owned();
+        assert!(message.contains("it ran longer than") && message.contains("limits.time"), "{name}: {message}");
+        assert!(!message.contains("tried again"), "{name}: {message}");
+        assert_eq!(ask(&client, Method::GET, &format!("/{name}")).await.ok().json()["state"], "refused");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

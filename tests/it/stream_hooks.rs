@@ -3,8 +3,10 @@
 mod behind;
 mod coverage;
 mod faults;
+mod least;
 mod places;
 mod redaction;
+mod waiting;
 
 use serde_json::{Value, json};
 
@@ -178,6 +180,9 @@ async fn an_observing_hook_changes_nothing_and_can_still_cut() {
     assert_eq!(text_of(&events), "the secret");
     assert!(events[0].contains("\"model\":\"fake\""));
     server.wait_for_log("closed Ending::Finished after");
+    upstream.next(Script::says("the secret"));
+    let whole = Client::of(server.address).chat("p", "hi", json!({})).await.ok();
+    assert_eq!(whole.content(), "the secret", "of a whole reply neither");
 
     upstream.next(Script::stream().event(&delta("fine, boom")).hang());
     let server = streamer(&upstream, "observe", "cut");

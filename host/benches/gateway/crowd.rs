@@ -10,17 +10,18 @@ use super::process::Process;
 const STREAMS: usize = 1_000;
 
 /// Opens the streams, waits until each has begun, measures, hangs up, and waits until the mock has seen every one go.
-pub(super) async fn measure(gateway: &Process, mock: &Process) {
+pub(super) async fn measure(what: &str, limit_kb: u32, gateway: &Process, mock: &Process) {
+    let lost = lost(mock).await;
     // One stream first, so that what is allocated once is not counted.
     drop(open(gateway, 1).await);
-    gone(mock, 1).await;
+    gone(mock, lost + 1).await;
     let before = gateway.resident_bytes();
     let streams = open(gateway, STREAMS).await;
     let each = gateway.resident_bytes().saturating_sub(before) as f64 / STREAMS as f64 / 1e3;
     drop(streams);
-    gone(mock, STREAMS + 1).await;
+    gone(mock, lost + STREAMS + 1).await;
     println!(
-        "gateway: {STREAMS} slow streams at once: {each:.1} KB resident each (limit 40 KB), {STREAMS} of {STREAMS} cancelled upstream"
+        "gateway: {STREAMS} slow streams at once, {what}: {each:.1} KB resident each (limit {limit_kb} KB), {STREAMS} of {STREAMS} cancelled upstream"
     );
 }
 
@@ -39,12 +40,13 @@ async fn open(gateway: &Process, count: usize) -> Vec<impl Sized> {
 
 /// Waits until the mock has lost so many slow streams in all.
 async fn gone(mock: &Process, count: usize) {
-    loop {
-        let mut sender = load::connect(mock).await;
-        let body = load::get(&mut sender, "/lost").await;
-        if std::str::from_utf8(&body).expect("a number").parse() == Ok(count) {
-            return;
-        }
+    while lost(mock).await != count {
         tokio::task::yield_now().await;
     }
+}
+
+async fn lost(mock: &Process) -> usize {
+    let mut sender = load::connect(mock).await;
+    let body = load::get(&mut sender, "/lost").await;
+    std::str::from_utf8(&body).expect("a number").parse().expect("a number")
 }

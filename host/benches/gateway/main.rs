@@ -1,8 +1,8 @@
 //! The gateway against a bare hyper reverse proxy in front of the same mock upstream under the same load, by CPU time per request.
 //! The measured process has core 0 to itself, mock and load share core 1; rounds alternate, so that a busy moment hits both.
 //! Prints ratios, added latency, the time to the first streamed byte, what each adapter adds, what a slow stream holds, idle memory and the
-//! binary's size. `COFFERDAM_BENCH_BINARY=PATH` measures another build of the gateway; the arguments `streams` and `crowd` measure a part,
-//! `beside` what others notice of hostile guests, `busy` hook calls on a machine without an idle processor, `knowledge` questions beside documents.
+//! binary's size. `COFFERDAM_BENCH_BINARY=PATH` measures another build of the gateway; the arguments `streams`, `hooks` and `crowd` measure a
+//! part, `beside` what others notice of hostile guests, `fair` what a plugin notices of one that takes all it may, `busy` hook calls on a machine without an idle processor, `knowledge` questions beside documents.
 
 mod beside;
 mod busy;
@@ -11,6 +11,7 @@ mod busy;
 mod components;
 mod crowd;
 mod dialects;
+mod fair;
 mod knowledge;
 mod load;
 mod mock;
@@ -47,6 +48,8 @@ fn main() {
         }
         Some("crowd") => crowd(),
         Some("streams") => streams(),
+        Some("hooks") => hooks(),
+        Some("fair") => fair(),
         _ => bench(),
     }
 }
@@ -65,13 +68,31 @@ fn busy() {
     runtime.block_on(busy::measure(&mock));
 }
 
+/// What a plugin notices of one that takes all it may.
+fn fair() {
+    process::pin_self(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], "1");
+    runtime.block_on(fair::measure(&mock));
+}
+
+/// The row of whole replies with two hooks alone.
+fn hooks() {
+    process::pin_self(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mock = Process::peer("mock", &[], "1");
+    let bare = Process::peer("proxy", &[&mock.address.to_string()], "0");
+    let hooked = Process::gateway(&mock, &["noop_pre", "noop_post"]);
+    runtime.block_on(compare_hooks(&bare, &hooked));
+}
+
 /// The slow streams alone.
 fn crowd() {
     process::pin_self(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mock = Process::peer("mock", &[], "1");
     let plain = Process::gateway(&mock, &[]);
-    runtime.block_on(crowd::measure(&plain, &mock));
+    runtime.block_on(crowd::measure("no hooks", 40, &plain, &mock));
 }
 
 /// The rows of streams alone, and that of whole replies without hooks.
@@ -103,7 +124,7 @@ fn bench() {
     runtime.block_on(async {
         let whole = Question::short("openai", Shape::Whole);
         compare("whole replies, no hooks", 2.0, &bare, &plain, &whole, REQUESTS).await;
-        compare("whole replies, one Rust pre-hook and one Rust post-hook", 5.0, &bare, &hooked, &whole, REQUESTS).await;
+        compare_hooks(&bare, &hooked).await;
         compare_streams(&bare, &plain).await;
         let along = Process::gateway(&mock, &["noop_stream"]);
         let paced = Question::short("openai", Shape::Stream);
@@ -115,8 +136,13 @@ fn bench() {
         let first = |process| load::one_by_one(process, &stream, SINGLE / 5);
         added("first streamed byte at one connection", first(&bare).await, first(&plain).await, first(&hooked).await);
         dialects::measure(&plain).await;
-        crowd::measure(&plain, &mock).await;
+        crowd::measure("no hooks", 40, &plain, &mock).await;
     });
+}
+
+async fn compare_hooks(bare: &Process, hooked: &Process) {
+    let whole = Question::short("openai", Shape::Whole);
+    compare("whole replies, one Rust pre-hook and one Rust post-hook", 3.0, bare, hooked, &whole, REQUESTS).await;
 }
 
 /// Streams whose events come one by one, and streams whose events all come in one read.

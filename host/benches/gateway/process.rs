@@ -68,6 +68,11 @@ impl Process {
 
     /// The gateway on both cores, with that guest as a hook of the pipeline `victim`, a quick hook in `quick`, and none in `calm`.
     pub(super) fn beside(mock: &Process, guest: &str) -> Self {
+        Self::beside_on("0,1", mock, guest)
+    }
+
+    /// The same on those cores.
+    pub(super) fn beside_on(cores: &str, mock: &Process, guest: &str) -> Self {
         let name = guest.replace('_', "-");
         let mut config = format!("[plugins.{name}.limits]\nfuel = 1_000_000_000_000\n");
         config += &format!("[providers.openai]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n", mock.address);
@@ -79,7 +84,7 @@ impl Process {
             );
         }
         // A line for each hook call, and no others.
-        Self::on_both_cores(&config, &[guest, "noop_pre"], "off,cofferdam::telemetry::span=debug")
+        Self::on(cores, &config, &[guest, "noop_pre"], "off,cofferdam::telemetry::span=debug")
     }
 
     /// The gateway on both cores with a quick hook before and after the model.
@@ -116,13 +121,17 @@ impl Process {
     }
 
     fn on_both_cores(config: &str, plugins: &[&str], filter: &str) -> Self {
+        Self::on("0,1", config, plugins, filter)
+    }
+
+    fn on(cores: &str, config: &str, plugins: &[&str], filter: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         for name in plugins {
             std::fs::copy(components().path(name), folder.path().join(format!("plugins/{name}.wasm"))).expect("copied");
         }
         std::fs::write(folder.path().join("cofferdam.toml"), config).expect("written");
-        let mut command = on_cores("0,1", binary().as_os_str());
+        let mut command = on_cores(cores, binary().as_os_str());
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).current_dir(folder.path()).env("COFFERDAM_LOG", filter);
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
         let gateway = Self::start(command.stderr(log), Some(folder));

@@ -13,7 +13,7 @@ use crate::rag::{self, Knowledge, Namespace, Query};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::{DoneQueue, Registry};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, Seldom};
 
 /// What a plugin is told before the rooms are there, and after they are gone.
 const AWAY: &str = "the server is starting or stopping";
@@ -32,12 +32,13 @@ pub(super) struct Rooms {
 pub(super) struct Behind {
     rooms: Mutex<Rooms>,
     metrics: Arc<Metrics>,
+    told: Seldom,
 }
 
 impl Behind {
     /// Nothing can be reached until `take_effect`.
     pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { rooms: Mutex::default(), metrics })
+        Arc::new(Self { rooms: Mutex::default(), metrics, told: Seldom::default() })
     }
 
     /// These are in force from now on.
@@ -47,6 +48,18 @@ impl Behind {
 
     fn rooms(&self) -> Rooms {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a plugin is told of a failure of the documents, or of the embedder that searches them.
+    fn unsearched(&self, error: &rag::Error) -> String {
+        if matches!(error, rag::Error::Busy) {
+            return error.to_string();
+        }
+        // Its words may name files of the server's.
+        if let Some(calls) = self.told.due("documents", 1) {
+            tracing::error!(calls, error = telemetry::chain(error), "documents could not be searched for a plugin");
+        }
+        "the embedder or the documents cannot be asked now; the server's log says why".into()
     }
 }
 
@@ -58,7 +71,7 @@ impl SearchDocuments for Behind {
             let Wanted { pipeline, namespace, text, limit, min_score, client } = wanted;
             let namespace = Namespace { api: pipeline, name: namespace };
             let found = knowledge.search(&namespace, Query { text, top_k: limit, score_threshold: min_score, client }).await;
-            found.map(|found| found.hits).map_err(|error| SearchFailed(unsearched(&error)))
+            found.map(|found| found.hits).map_err(|error| SearchFailed(self.unsearched(&error)))
         })
     }
 }
@@ -100,29 +113,18 @@ impl AskModels for Behind {
             let unknown = || AskFailed::Unavailable(format!("the operator's list of `[[embeddings]]` has no `{model}`"));
             let target = catalog.embedding(model).ok_or_else(unknown)?;
             let runner = Runner { registry, knowledge, llm, metrics: self.metrics.clone(), done };
-            let Exchange { caller, end_user, client, deadline, tries, .. } = exchange;
-            let asker = Asker { model, caller: caller.as_deref(), end_user: end_user.as_ref(), client, deadline: *deadline, tries };
+            let Exchange { id, caller, end_user, client, deadline, tries, kept, .. } = exchange;
+            let (caller, end_user, deadline) = (caller.as_deref(), end_user.as_ref(), *deadline);
+            let asker = Asker { id, model, caller, end_user, client, deadline, tries, kept };
             let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
             let embedded = runner.embed(&target, embed, &asker).await.map_err(|error| match error {
                 pipeline::Error::Llm(error) => failed(&error),
-                pipeline::Error::Rag(error) => AskFailed::Unavailable(unsearched(&error)),
+                pipeline::Error::Rag(error) => AskFailed::Unavailable(self.unsearched(&error)),
                 pipeline::Error::Deadline => AskFailed::Timeout(error.to_string()),
                 error => AskFailed::Unavailable(error.to_string()),
             })?;
             Ok((embedded.vectors, embedded.prompt_tokens))
         })
-    }
-}
-
-/// What a plugin is told of a failure of the documents, or of the embedder that searches them.
-fn unsearched(error: &rag::Error) -> String {
-    match error {
-        rag::Error::Busy => error.to_string(),
-        // Its words may name files of the server's.
-        error => {
-            tracing::error!(error = telemetry::chain(error), "documents could not be searched for a plugin");
-            "the embedder or the documents cannot be asked now; the server's log says why".into()
-        }
     }
 }
 

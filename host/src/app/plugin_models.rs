@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::chat::Exchange;
 use crate::llm::{self, PluginSaid, PluginTrouble};
@@ -21,23 +20,48 @@ impl PluginModels {
     pub(super) fn of(registry: &Arc<Registry>) -> Arc<dyn llm::Plugins> {
         Arc::new(Self(registry.clone()))
     }
+
+    /// Those that the exchange began with: it meets one version of a plugin, whatever is deployed meanwhile.
+    fn plugins(&self, exchange: &Exchange) -> Arc<Plugins> {
+        exchange.kept.find::<Arc<Plugins>>().unwrap_or_else(|| self.0.snapshot())
+    }
 }
 
 impl llm::Plugins for PluginModels {
     fn answer(&self, model: &str, exchange: Exchange) -> llm::PluginAnswer {
         let (name, id) = model.split_once('/').unwrap_or((model, ""));
-        // Those that the exchange began with: it meets one version of a plugin, whatever is deployed meanwhile.
-        let plugins = exchange.kept.find::<Arc<Plugins>>().unwrap_or_else(|| self.0.snapshot());
-        match plugins.get(name, Hook::Answer) {
+        match self.plugins(&exchange).get(name, Hook::Answer) {
             Ok(plugin) => Box::pin(plugin.answer(id, exchange).map(|said| said.map(piece).map_err(error))),
             Err(fault) => Box::pin(stream::iter([Err(error(Unanswered::Fault(fault)))])),
         }
+    }
+
+    fn embed(&self, model: &str, texts: Vec<String>, exchange: Exchange) -> llm::PluginVectors {
+        let (name, id) = model.split_once('/').unwrap_or((model, ""));
+        if exchange.kept.asked_by() == Some(name) {
+            return Box::pin(stream::iter([Err(of_itself(name))]));
+        }
+        match self.plugins(&exchange).get(name, Hook::Embed) {
+            Ok(plugin) => Box::pin(plugin.embed(id, texts, exchange).map_err(|fault| error(Unanswered::Fault(fault)))),
+            Err(fault) => Box::pin(stream::iter([Err(error(Unanswered::Fault(fault)))])),
+        }
+    }
+
+    fn embeds(&self, model: &str) -> bool {
+        let name = model.split_once('/').map_or(model, |(name, _)| name);
+        self.0.snapshot().get(name, Hook::Embed).is_ok()
     }
 
     fn models(&self) -> Vec<llm::OfferedModel> {
         let models = self.0.snapshot().models().into_iter();
         models.map(|(name, ModelInfo { title, extra, .. })| llm::OfferedModel { name, title, extra }).collect()
     }
+}
+
+/// A plugin has no need to go through the host for what it can do itself, and each of its calls would hold a place while the next one waits for one.
+fn of_itself(name: &str) -> llm::Error {
+    let message = format!("plugin `{name}` may not ask itself for vectors: it can call what computes them");
+    llm::Error::Refused { provider: PROVIDER.to_owned(), status: 400, code: "asks_itself".to_owned(), message, retry_after: None }
 }
 
 fn piece(said: Said) -> PluginSaid {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::behind::{self, Behind};
+use super::granted;
 use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
 use crate::config::{self, Config};
@@ -82,12 +83,15 @@ impl Rooms {
         let (from_file, embeddings) = (config.pipelines.clone(), config.embeddings.clone());
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
-        let (loading, pipelines) = (registry.clone(), catalog.clone());
+        let knowledge = Arc::new(knowledge);
+        let (loading, pipelines, models, documents) = (registry.clone(), catalog.clone(), llm.clone(), knowledge.clone());
+        let (plugins, look_up) = (config.plugins.clone(), plugin_secrets.look_up());
         tokio::spawn(async move {
             loading.loaded().await;
             pipelines.log_blocked();
+            let rooms = granted::Rooms { catalog: &pipelines, llm: &models, registry: &loading, knowledge: &documents, secrets: look_up };
+            rooms.warnings(&plugins).await.iter().for_each(|warning| tracing::warn!("{warning}"));
         });
-        let knowledge = Arc::new(knowledge);
         let rooms = Self {
             config,
             secrets,
@@ -119,6 +123,12 @@ impl Rooms {
             registry: Arc::downgrade(registry),
             done: Arc::downgrade(done),
         }
+    }
+
+    /// Where what grants name is looked for.
+    fn granted(&self) -> granted::Rooms<'_> {
+        let Self { catalog, llm, registry, knowledge, plugin_secrets, .. } = self;
+        granted::Rooms { catalog, llm, registry, knowledge, secrets: plugin_secrets.look_up() }
     }
 
     /// What the server decides by.
@@ -167,7 +177,9 @@ impl Rooms {
             self.renew(config, switch).await?;
         }
         let changed = changes.into_iter().map(|change| (change.key, change.kind.word())).collect();
-        Ok(Reloaded { changed, needs_restart, warnings: self.catalog.all_warnings() })
+        let mut warnings = self.catalog.all_warnings();
+        warnings.extend(self.granted().warnings(&self.config.plugins).await);
+        Ok(Reloaded { changed, needs_restart, warnings })
     }
 
     /// Makes the rooms of the next configuration, and only then lets them take effect, all together.

@@ -149,6 +149,10 @@ impl Account {
 
     /// What passes to the client of a stream.
     pub fn frames(&self, frames: &Frames) {
+        // Asked here for each read of each stream, and nearly none is kept.
+        if !self.is_open() {
+            return;
+        }
         self.gather(|gathered, grow| frames.each_delta(|delta| gathered.delta(delta, grow)));
     }
 

@@ -94,7 +94,7 @@ impl Said {
         match piece {
             Piece::Begin => {}
             Piece::Text(text) => self.add(Channel::Text, text.len()),
-            Piece::Reasoning(text) => self.add(Channel::Reasoning, text.len()),
+            Piece::Reasoning(text) | Piece::Thought(text) => self.add(Channel::Reasoning, text.len()),
             Piece::Refusal(text) => self.add(Channel::Refusal, text.len()),
             Piece::Call { id, name, extra, .. } => {
                 self.add(Channel::ToolName, id.len() + name.len());

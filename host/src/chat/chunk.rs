@@ -285,6 +285,7 @@ fn delta(out: &mut Vec<u8>, piece: &Piece, arguments: &str) {
         Piece::Begin => out.extend_from_slice(br#""role":"assistant","content":"""#),
         Piece::Text(more) => text(out, "\"content\":", more),
         Piece::Reasoning(more) => text(out, "\"reasoning_content\":", more),
+        Piece::Thought(more) => text(out, "\"reasoning\":", more),
         Piece::Refusal(more) => text(out, "\"refusal\":", more),
         Piece::Call { index, id, name, extra } => {
             json(out, format_args!("\"tool_calls\":[{{\"index\":{index}"));

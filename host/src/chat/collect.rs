@@ -20,6 +20,7 @@ pub struct Collector {
 struct Collected {
     text: Option<String>,
     reasoning: Option<String>,
+    thought: Option<String>,
     refusal: Option<String>,
     calls: BTreeMap<u32, FunctionCall>,
     fields: Fields,
@@ -57,6 +58,7 @@ impl Collected {
             Piece::Begin => {}
             Piece::Text(text) => add(&mut self.text, text),
             Piece::Reasoning(text) => add(&mut self.reasoning, text),
+            Piece::Thought(text) => add(&mut self.thought, text),
             Piece::Refusal(text) => add(&mut self.refusal, text),
             Piece::Call { index, id, name, extra } => {
                 self.calls.insert(index, FunctionCall { id, name, arguments: String::new(), extra });
@@ -73,10 +75,11 @@ impl Collected {
     }
 
     fn choice(self, index: u32) -> Choice {
-        let Self { text, reasoning, refusal, calls, fields, beside, reason } = self;
+        let Self { text, reasoning, thought, refusal, calls, fields, beside, reason } = self;
         let none = || raw_json(&());
         let mut extra: Fields = vec![("refusal".into(), refusal.as_deref().map_or_else(none, json_string))];
         extra.extend(reasoning.map(|text| ("reasoning_content".into(), json_string(&text))));
+        extra.extend(thought.map(|text| ("reasoning".into(), json_string(&text))));
         extra.extend(fields);
         let content = match text {
             Some(text) => Content::Text(text),
@@ -125,7 +128,10 @@ mod tests {
         let call = Piece::Call { index: 0, id: "c".into(), name: "f".into(), extra: Fields::new() };
         for delta in [
             piece(Piece::Begin),
-            piece(Piece::Reasoning("hm".into())),
+            piece(Piece::Reasoning("h".into())),
+            piece(Piece::Thought("a".into())),
+            piece(Piece::Reasoning("m".into())),
+            piece(Piece::Thought("ha".into())),
             piece(Piece::Text("a".into())),
             piece(Piece::Text("b".into())),
             piece(call),
@@ -146,6 +152,7 @@ mod tests {
             (&message["content"], &message["reasoning_content"], &message["annotations"]),
             (&"ab".into(), &"hm".into(), &serde_json::json!([1, 2]))
         );
+        assert_eq!(message["reasoning"], "aha");
         assert_eq!((&message["tool_calls"][0]["function"]["arguments"], &message["refusal"]), (&"{}".into(), &serde_json::Value::Null));
         assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
         assert_eq!(

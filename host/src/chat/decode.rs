@@ -1,6 +1,6 @@
 //! The one decoder of `chat.completion.chunk` objects: an event's bytes in, deltas out. It is lenient: a known field of an odd form is one that it
-//! does not model. Every such field is in some delta as its JSON, so that nothing can hide in it, but for a second, other text of reasoning;
-//! `reasoning` becomes `reasoning_content`, and text in parts one string.
+//! does not model. Every such field is in some delta as its JSON, so that nothing can hide in it; text in parts becomes one string, and the
+//! same reasoning under both of its names is said once.
 //! Source: OpenAI API reference, "Chat completion chunk".
 
 use serde::Deserialize;
@@ -81,12 +81,12 @@ fn choice(json: Json, deltas: &mut Vec<Delta>) -> Option<Json> {
         Some(role) if role.get() != "null" => delta.insert(0, ("role".to_owned(), role)),
         _ => {}
     }
-    // Servers that write both names write the same under both. If not, one of them counts: pieces of two texts in turn would be one text that
-    // nobody said, and that whoever looks for something in it would not recognise.
+    // Servers that write both names write the same under both. If not, these are two texts: pieces of both in turn would be one text that nobody
+    // said, and that whoever looks for something in it would not recognise.
     let reasoning = take_text(&mut delta, "reasoning_content");
-    let other = take_text(&mut delta, "reasoning").filter(|_| reasoning.as_ref().is_none_or(String::is_empty));
+    let thought = take_text(&mut delta, "reasoning").filter(|text| reasoning.as_ref() != Some(text));
     let (text, refusal) = (take_text(&mut delta, "content"), take_text(&mut delta, "refusal"));
-    let texts = [reasoning.map(Piece::Reasoning), other.map(Piece::Reasoning), text.map(Piece::Text), refusal.map(Piece::Refusal)];
+    let texts = [reasoning.map(Piece::Reasoning), thought.map(Piece::Thought), text.map(Piece::Text), refusal.map(Piece::Refusal)];
     texts.into_iter().flatten().for_each(&mut add);
     if let Some(calls) = take(&mut delta, "tool_calls").filter(|json| json.get() != "null") {
         match read::<Vec<Json>>(&calls) {
@@ -239,14 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_under_both_of_its_names_is_said_once() {
-        for (other, said) in [("a", vec!["a"]), ("b", vec!["a"])] {
+    fn reasoning_under_both_of_its_names_is_said_once_unless_it_differs() {
+        for (other, said) in [("a", vec!["a"]), ("b", vec!["a", "b as reasoning"])] {
             let data = format!(r#"{{"choices":[{{"delta":{{"reasoning":"{other}","reasoning_content":"a"}}}}]}}"#);
             let deltas = chunk(data.as_bytes()).expect("JSON");
-            let texts: Vec<&str> = deltas
+            let texts: Vec<String> = deltas
                 .iter()
                 .map(|delta| match delta {
-                    Delta::Piece { piece: Piece::Reasoning(text), .. } => text.as_str(),
+                    Delta::Piece { piece: Piece::Reasoning(text), .. } => text.clone(),
+                    Delta::Piece { piece: Piece::Thought(text), .. } => format!("{text} as reasoning"),
                     other => panic!("{other:?}"),
                 })
                 .collect();

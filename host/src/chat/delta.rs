@@ -24,8 +24,10 @@ pub enum Piece {
     /// The choice begins: the assistant's role, and no content yet.
     Begin,
     Text(String),
-    /// The model's reasoning in words: `reasoning_content`, which some servers call `reasoning`.
+    /// The model's reasoning in words, as `reasoning_content`.
     Reasoning(String),
+    /// The same as `reasoning`, the name that other servers have for it. Where both names have texts that differ, each is a text of its own.
+    Thought(String),
     Refusal(String),
     /// A tool call begins. `index` counts the calls of this choice from 0.
     Call {
@@ -59,7 +61,9 @@ impl Delta {
             Self::Fields(extra) => fields(extra),
             Self::Piece { piece, .. } => match piece {
                 Piece::Begin => 0,
-                Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) | Piece::Finish(text) => text.len(),
+                Piece::Text(text) | Piece::Reasoning(text) | Piece::Thought(text) | Piece::Refusal(text) | Piece::Finish(text) => {
+                    text.len()
+                }
                 Piece::Call { id, name, extra, .. } => id.len() + name.len() + fields(extra),
                 Piece::Arguments { text, .. } => text.len(),
                 Piece::Fields(extra) | Piece::Beside(extra) => fields(extra),
@@ -74,7 +78,7 @@ impl Delta {
             Self::Head { .. } | Self::Usage(_) | Self::UsageJson(_) | Self::Fields(_) => false,
             Self::Piece { piece, .. } => match piece {
                 Piece::Begin | Piece::Beside(_) => false,
-                Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) => !text.is_empty(),
+                Piece::Text(text) | Piece::Reasoning(text) | Piece::Thought(text) | Piece::Refusal(text) => !text.is_empty(),
                 Piece::Call { .. } | Piece::Arguments { .. } | Piece::Fields(_) | Piece::Finish(_) => true,
             },
         }

@@ -67,6 +67,30 @@ pub struct Hit {
 }
 
 impl Exchange {
+    /// One that asks nothing yet.
+    pub fn new(id: RequestId, client: Client, pipeline: Arc<str>, deadline: Deadline) -> Self {
+        Self {
+            id,
+            caller: None,
+            client,
+            end_user: None,
+            pipeline,
+            deadline,
+            stream: false,
+            target: None,
+            model: None,
+            messages: Vec::new(),
+            params: Fields::new(),
+            metadata: Metadata::new(),
+            hits: Vec::new(),
+            skipped: Skipped::default(),
+            coverage: Coverage::default(),
+            tries: Tries::default(),
+            account: Account::default(),
+            kept: Kept::default(),
+        }
+    }
+
     /// The text of the newest user message: what retrieval looks for.
     pub fn question(&self) -> Option<String> {
         let message = self.messages.iter().rev().find(|m| m.role == "user")?;
@@ -103,7 +127,8 @@ impl Skipped {
 #[derive(Clone, Default)]
 pub struct Kept {
     things: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
-    inner: bool,
+    /// The plugin that asks on behalf of the exchange; none if the client does.
+    asked_by: Option<Arc<str>>,
 }
 
 impl Kept {
@@ -118,15 +143,20 @@ impl Kept {
         kept.iter().find_map(|kept| kept.downcast_ref::<T>()).cloned()
     }
 
-    /// The same for a question that a plugin asks on behalf of the exchange.
+    /// The same for a question that the plugin of that name asks on behalf of the exchange.
     #[must_use]
-    pub fn inner(&self) -> Self {
-        Self { inner: true, ..self.clone() }
+    pub fn inner(&self, plugin: &Arc<str>) -> Self {
+        Self { asked_by: Some(plugin.clone()), ..self.clone() }
+    }
+
+    /// The plugin that asks; none if the client does.
+    pub fn asked_by(&self) -> Option<&str> {
+        self.asked_by.as_deref()
     }
 
     /// Whether a plugin asks, and no client.
     pub fn is_inner(&self) -> bool {
-        self.inner
+        self.asked_by.is_some()
     }
 
     /// The exchange's one `T`, made when somebody first asks for it.

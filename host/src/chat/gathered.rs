@@ -38,6 +38,7 @@ struct Choice {
     message: Message,
     text: String,
     reasoning: String,
+    thought: String,
     refusal: String,
     calls: BTreeMap<u32, FunctionCall>,
     extra: Fields,
@@ -65,6 +66,7 @@ impl Gathered {
             }
             Piece::Text(text) => self.append(*choice, text, grow, |choice| &mut choice.text),
             Piece::Reasoning(text) => self.append(*choice, text, grow, |choice| &mut choice.reasoning),
+            Piece::Thought(text) => self.append(*choice, text, grow, |choice| &mut choice.thought),
             Piece::Refusal(text) => self.append(*choice, text, grow, |choice| &mut choice.refusal),
             Piece::Call { index, id, name, extra } => {
                 let bytes = PIECE_BYTES + id.len() + name.len() + bytes_of(extra);
@@ -180,7 +182,7 @@ impl Gathered {
 
 impl Choice {
     fn into_message(self, cut: bool) -> Message {
-        let Self { mut message, text, reasoning, refusal, calls, extra } = self;
+        let Self { mut message, text, reasoning, thought, refusal, calls, extra } = self;
         if message.role.is_empty() {
             message.role = "assistant".to_owned();
         }
@@ -188,7 +190,7 @@ impl Choice {
             message.content = Content::Text(text);
         }
         message.tool_calls.extend(calls.into_values().map(ToolCall::Function));
-        let texts = [("reasoning_content", reasoning), ("refusal", refusal)];
+        let texts = [("reasoning_content", reasoning), ("reasoning", thought), ("refusal", refusal)];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), json_string(&text)));
         let truncated: Option<(String, Json)> = cut.then(|| (TRUNCATED.to_owned(), raw_json(&true)));
         message.extra.extend(texts.chain(extra).chain(truncated));
@@ -237,6 +239,7 @@ mod tests {
             text(1, "b"),
             text(0, "a"),
             piece(0, Piece::Reasoning("why".into())),
+            piece(0, Piece::Thought("not".into())),
             piece(0, Piece::Refusal("no".into())),
             piece(0, Piece::Call { index: 0, id: "t".into(), name: "f".into(), extra: Vec::new() }),
             piece(0, Piece::Arguments { index: 0, text: "{".into() }),
@@ -251,7 +254,7 @@ mod tests {
         let ToolCall::Function(call) = &messages[0].tool_calls[0] else { panic!("a function") };
         assert_eq!((call.id.as_str(), call.name.as_str(), call.arguments.as_str()), ("t", "f", "{}"));
         let extra: Vec<(&str, &str)> = messages[0].extra.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
-        assert_eq!(extra, [("reasoning_content", "\"why\""), ("refusal", "\"no\"")]);
+        assert_eq!(extra, [("reasoning_content", "\"why\""), ("reasoning", "\"not\""), ("refusal", "\"no\"")]);
         assert!(messages.iter().all(|message| message.role == "assistant" && !is_cut(message)));
     }
 

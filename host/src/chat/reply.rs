@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{ChunkWriter, Completion, Frames, Name, StreamError};
+use super::{ChunkWriter, Completion, Delta, Frames, Name, StreamError};
 
 /// An answer on its way to the client.
 pub enum Reply {
@@ -34,6 +34,12 @@ impl ReplyStream {
     /// The model's name if no frame says it.
     pub fn model(&self) -> &str {
         &self.name.model
+    }
+
+    /// Its names if no frame says them.
+    pub fn head(&self) -> Delta {
+        let Name { id, model, created } = self.name.clone();
+        Delta::Head { id: Some(id), model: Some(model), created: Some(created) }
     }
 
     /// The encoder of this reply's frames for a chat client.

@@ -78,9 +78,9 @@ fn of_choice(choice: Choice) -> Vec<Vec<Delta>> {
 }
 
 /// What a message says beside its content and its calls, in the pieces in which a stream says it: a hook that looks at reasoning and refusals
-/// finds them there. A text under both names of reasoning is said once. What is `null` of these says nothing.
+/// finds them there. The same text under both names of reasoning is said once. What is `null` of these says nothing.
 pub fn beside(extra: Fields) -> Vec<Piece> {
-    let (mut reasoning, mut refusal, mut rest) = (Vec::<String>::new(), Vec::new(), Fields::new());
+    let (mut reasoning, mut thought, mut refusal, mut rest) = (Vec::<String>::new(), Vec::new(), Vec::new(), Fields::new());
     for (name, value) in extra {
         let text = match name.as_str() {
             "refusal" | "reasoning_content" | "reasoning" => serde_json::from_str::<Option<String>>(value.get()).ok(),
@@ -90,16 +90,19 @@ pub fn beside(extra: Fields) -> Vec<Piece> {
             None => rest.push((name, value)),
             Some(text) => match text.filter(|text| !text.is_empty()) {
                 Some(text) if name == "refusal" => refusal.push(text),
-                Some(text) if !reasoning.contains(&text) => reasoning.push(text),
-                _ => {}
+                Some(text) if name == "reasoning" => thought.push(text),
+                Some(text) => reasoning.push(text),
+                None => {}
             },
         }
     }
+    thought.retain(|text| !reasoning.contains(text));
     let cut = |texts: &[String], piece: fn(String) -> Piece| -> Vec<Piece> {
         texts.iter().flat_map(|text| pieces(text)).map(|text| piece(text.to_owned())).collect()
     };
     let rest = (!rest.is_empty()).then_some(Piece::Fields(rest));
-    cut(&reasoning, Piece::Reasoning).into_iter().chain(rest).chain(cut(&refusal, Piece::Refusal)).collect()
+    let reasoning = cut(&reasoning, Piece::Reasoning).into_iter().chain(cut(&thought, Piece::Thought));
+    reasoning.chain(rest).chain(cut(&refusal, Piece::Refusal)).collect()
 }
 
 fn call_pieces(index: u32, call: ToolCall) -> Vec<Piece> {
@@ -216,9 +219,9 @@ mod tests {
         let body = |message: &str| format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"a",{message}}}}}]}}"#);
         let long = "why and why not ".repeat(9);
         for (message, expected) in [
-            (r#""reasoning":"r","refusal":"no","annotations":[1]"#, ["r", "no", "annotations"]),
+            (r#""reasoning":"r","refusal":"no","annotations":[1]"#, ["+r", "no", "annotations"]),
             (r#""refusal":"no","audio":null,"reasoning_content":"r","reasoning":"r""#, ["r", "no", "audio"]),
-            (r#""reasoning_content":"r","reasoning":"s","refusal":["odd"]"#, ["rs", "", "refusal"]),
+            (r#""reasoning_content":"r","reasoning":"s","refusal":["odd"]"#, ["r+s", "", "refusal"]),
             (&format!(r#""reasoning_content":"{long}","refusal":null,"reasoning":null"#), [long.as_str(), "", ""]),
         ] {
             let deltas: Vec<Delta> = frames(extra(&body(message))).flat_map(|frame| frame.into_parts().1).collect();
@@ -228,6 +231,7 @@ mod tests {
                 match piece {
                     Piece::Begin => begun += 1,
                     Piece::Reasoning(text) => said[0].push_str(text),
+                    Piece::Thought(text) => said[0] += &format!("+{text}"),
                     Piece::Refusal(text) => said[1].push_str(text),
                     Piece::Fields(fields) => fields.iter().for_each(|(name, _)| said[2].push_str(name)),
                     _ => {}

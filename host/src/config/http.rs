@@ -80,6 +80,8 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     keys.count("admin_requests", &mut limits.admin_requests, 1..=100_000);
     keys.duration("write_time", &mut limits.write_time, millis(1)..=seconds(3_600));
     keys.bytes("answer_bytes", &mut limits.answer_bytes, 64 * KIB..=1_024 * GIB);
+    // None: clients of streams that hooks hold back get nothing until there is something, and every refusal has its status.
+    keys.duration("waiting_time", &mut limits.waiting_time, millis(0)..=seconds(3_600));
     keys.duration("request_time", &mut limits.request_time, millis(1)..=seconds(86_400));
     // None: whatever still runs is cut.
     keys.duration("drain_time", &mut limits.drain_time, millis(0)..=seconds(3_600));

@@ -55,6 +55,9 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.bytes("model_memory", &mut limits.model_memory, MIB..=1_024 * GIB);
     keys.count("models_per_plugin", &mut limits.models_per_plugin, 1..=1_000);
     keys.duration("models_ttl", &mut limits.models_ttl, seconds(1)..=seconds(86_400));
+    keys.count("embed_texts", &mut limits.embed_texts, 1..=10_000);
+    keys.bytes("embed_bytes", &mut limits.embed_bytes, KIB..=64 * MIB);
+    keys.count("embed_numbers", &mut limits.embed_numbers, 1..=1_000_000);
     keys.count("done_calls", &mut limits.done_calls, 1..=1_000);
     keys.count("done_calls_per_plugin", &mut limits.done_calls_per_plugin, 1..=1_000);
     keys.bytes("done_memory", &mut limits.done_memory, MIB..=1_024 * GIB);
@@ -70,6 +73,8 @@ pub(super) fn plugins(keys: &mut impl Walk, limits: &mut sandbox::ServerLimits) 
     keys.duration("starve_time", &mut limits.starve_time, millis(1)..=seconds(60));
     keys.bytes("memory", &mut limits.memory, MIB..=1_024 * GIB);
     keys.bytes("replies_bytes", &mut limits.replies_bytes, 64 * KIB..=1_024 * GIB);
+    // 0: a new connection for every request.
+    keys.count("idle_connections", &mut limits.idle_connections, 0..=10_000);
     keys.bytes("file_bytes", &mut limits.file_bytes, KIB..=GIB);
     keys.count("files", &mut limits.files, 1..=10_000);
     // The kernel counts CPU time in whole seconds.

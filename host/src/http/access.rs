@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 
@@ -43,6 +44,27 @@ pub(super) fn authorize(access: Access, keys: &Keys, origins: &Origins, head: &P
     }
 }
 
+/// The header in which an operator's key comes beside a client's own.
+const OPERATOR: HeaderName = HeaderName::from_static("x-cofferdam-admin");
+
+/// Whether the operator asks, who is told more of an answer: an admin key stands in a header of its own, `Bearer KEY`. Without keys whoever came
+/// in may do all.
+pub(super) fn operator(keys: &Keys, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let mut given = headers.get_all(&OPERATOR).iter();
+    let Some(value) = given.next() else { return Ok(false) };
+    if keys.is_empty() {
+        return Ok(true);
+    }
+    if keys.admin.is_empty() {
+        return Err(Refusal::NoAdminKeys);
+    }
+    let token = token_of(value).filter(|_| given.next().is_none()).ok_or(Refusal::WrongKey)?;
+    match keys.find(token).ok_or(Refusal::WrongKey)? {
+        (_, Role::Admin) => Ok(true),
+        (_, Role::Client) => Err(Refusal::NotAdmin),
+    }
+}
+
 /// A bearer token, or a key in the header in which clients of Azure's and of Anthropic's send it.
 fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let other = || ["api-key", "x-api-key"].iter().find_map(|name| headers.get(*name)).map(|value| value.as_bytes().trim_ascii());
@@ -50,8 +72,11 @@ fn token(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(hyper::header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
+    headers.get(hyper::header::AUTHORIZATION).and_then(token_of)
+}
+
+fn token_of(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
@@ -124,6 +149,24 @@ mod tests {
             assert_eq!(come_in(Access::Client, "wrong"), Err(Refusal::WrongKey), "{name}");
         }
         assert_eq!(authorize(Access::Admin, &keys, &Origins::default(), &head(&[])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn an_operator_shows_an_admin_key_beside_the_clients_own() {
+        let keys = Keys { client: vec![key("app")], admin: vec![key("root")], ..Keys::default() };
+        let ask = |keys: &Keys, values: &[&str]| {
+            let given: Vec<(&str, &str)> = values.iter().map(|value| ("x-cofferdam-admin", *value)).collect();
+            operator(keys, &head(&given).headers)
+        };
+        assert_eq!((ask(&keys, &[]), ask(&keys, &["Bearer root"])), (Ok(false), Ok(true)));
+        for wrong in ["Bearer wrong", "Bearer ", "root", "Basic root", ""] {
+            assert_eq!(ask(&keys, &[wrong]), Err(Refusal::WrongKey), "{wrong}");
+        }
+        assert_eq!(ask(&keys, &["Bearer root", "Bearer root"]), Err(Refusal::WrongKey), "one of two is not looked for");
+        assert_eq!(ask(&keys, &["Bearer app"]), Err(Refusal::NotAdmin));
+        let none = Keys { client: vec![key("app")], ..Keys::default() };
+        assert_eq!(ask(&none, &["Bearer root"]), Err(Refusal::NoAdminKeys));
+        assert_eq!((ask(&Keys::default(), &["yes"]), ask(&Keys::default(), &[])), (Ok(true), Ok(false)));
     }
 
     #[test]

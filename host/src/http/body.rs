@@ -11,6 +11,7 @@ use futures_util::Stream;
 use hyper::Version;
 use hyper::body::{Frame, SizeHint};
 
+use super::listen::Woken;
 use super::request_log::RequestLog;
 
 /// What an endpoint answers with.
@@ -46,6 +47,8 @@ pub(super) struct Body {
     /// Whether the last byte is given for itself. On a stream of HTTP/2, hyper takes a piece out of our hands once the client has a window of one
     /// byte, but the next piece only when the window covers all before it. So the last byte waits here until the client could have the others.
     last_alone: bool,
+    /// Of a stream: asks it only when it may have something.
+    woken: Option<Woken>,
     record: Option<RequestLog>,
 }
 
@@ -65,7 +68,7 @@ impl Body {
 
     fn of(content: Content, version: Version) -> Self {
         // On HTTP/1.1 the socket tells what the client takes.
-        Self { content, rest: Bytes::new(), ends: false, last_alone: version == Version::HTTP_2, record: None }
+        Self { content, rest: Bytes::new(), ends: false, last_alone: version == Version::HTTP_2, woken: None, record: None }
     }
 
     fn next_slice(&mut self) -> Option<Bytes> {
@@ -89,10 +92,12 @@ impl Body {
             return Poll::Ready(Some(next_piece(&mut self.rest, self.ends && self.last_alone)));
         }
         let Content::Stream(events) = &mut self.content else { return Poll::Ready(None) };
-        let item = {
-            let _inside = self.record.as_ref().map(|record| record.span.enter());
-            std::task::ready!(events.as_mut().poll_next(cx))
-        };
+        let record = self.record.as_ref();
+        let next = self.woken.get_or_insert_with(Woken::new).poll(cx, |cx| {
+            let _inside = record.map(|record| record.span.enter());
+            events.as_mut().poll_next(cx)
+        });
+        let item = std::task::ready!(next);
         let Some(Event { bytes, ended }) = item else {
             // The stream goes first: what it used is counted before the request is over.
             self.content = Content::Over;

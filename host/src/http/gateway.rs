@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -25,8 +25,8 @@ use super::route::{self, Call, Route, Segments, Side, Surface};
 use super::shared::{Config, Shared, State};
 use super::surface::SURFACES;
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
-use crate::chat::RequestId;
-use crate::chat::is_name;
+use crate::chat::{RequestId, is_name};
+use crate::llm::sortable_id;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -224,7 +224,12 @@ impl Shared {
             }
             let dispatched = AssertUnwindSafe(dispatch(surface, checked.and(found), &head, &mut body, &mut log)).catch_unwind().await;
             let mut response = match dispatched.unwrap_or(Err(Failure::Panicked)) {
-                Ok(response) => response,
+                Ok(mut response) => {
+                    if log.operator {
+                        run_chat::add_coverage(&mut response, &log.coverage);
+                    }
+                    response
+                }
                 Err(failure) => {
                     if !matches!(failure, Failure::Refused(Refusal::BodySlow)) {
                         // Boxed, because it is rare and large.
@@ -287,6 +292,9 @@ async fn dispatch(
     if route.access != Access::Open {
         log.is_of(caller);
     }
+    if route.access == Access::Client {
+        log.operator = access::operator(&shared.keys, &head.headers)?;
+    }
     if route.metered {
         log.meter()?;
     }
@@ -329,23 +337,9 @@ fn request_id(headers: &HeaderMap) -> RequestId {
     }
 }
 
-/// The time in milliseconds, and behind it random bits of a generator of this thread's: an id is no secret, and the system is not asked for each.
-fn sortable_id() -> uuid::Uuid {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut random = [0; 10];
-    fastrand::fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), &random).into_uuid()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn new_ids_are_of_version_7_and_none_comes_twice() {
-        let ids: std::collections::HashSet<uuid::Uuid> = (0..10_000).map(|_| sortable_id()).collect();
-        assert!(ids.len() == 10_000 && ids.iter().all(|id| id.get_version_num() == 7));
-    }
 
     #[test]
     fn a_safe_request_id_is_kept_and_another_is_replaced() {

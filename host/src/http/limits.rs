@@ -65,6 +65,8 @@ pub struct Limits {
     /// Bytes of all whole answers that wait to be sent; more are answered 503. Clients share them. Answers that need no key share a sixteenth
     /// of as many, apart from these.
     pub answer_bytes: usize,
+    /// How long hooks may hold a stream back until its client gets the head of the answer and a comment, and after it the next; none at 0.
+    pub waiting_time: Duration,
     /// A whole exchange, its stream included.
     pub request_time: Duration,
     /// How long requests may go on after the signal to stop.
@@ -134,6 +136,8 @@ impl Default for Limits {
             write_time: Duration::from_secs(30),
             // Eight of the largest replies (`limits.providers.reply_bytes`) to clients that are slow; others hold theirs for milliseconds.
             answer_bytes: 256 << 20,
+            // Proxies close connections that are idle for 30 to 60 s; most hooks are done long before.
+            waiting_time: Duration::from_secs(15),
             // OpenAI's own clients wait ten minutes.
             request_time: Duration::from_secs(600),
             // What supervisors commonly wait before they kill.

@@ -16,6 +16,7 @@ mod server;
 mod socket;
 mod streams;
 mod tls;
+mod woken;
 
 pub use address::{ADDRESSES_MAX, Bound, ListenAddress};
 pub use error::Error;
@@ -26,3 +27,4 @@ pub use server::Drain;
 pub(super) use server::{Door, Draining, Server};
 pub(super) use tls::Tls;
 pub use tls::TlsFiles;
+pub(super) use woken::Woken;

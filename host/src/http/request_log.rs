@@ -58,6 +58,8 @@ pub(super) struct RequestLog {
     pub(super) skipped: Skipped,
     /// What hooks were shown of its reply.
     pub(super) coverage: Coverage,
+    /// The operator asks, who is told what hooks were shown.
+    pub(super) operator: bool,
     /// For those who are told of it when it is over.
     pub(super) account: Account,
     /// What its body holds, and what was made of it.
@@ -100,6 +102,7 @@ impl RequestLog {
             tries: Tries::default(),
             skipped: Skipped::default(),
             coverage: Coverage::default(),
+            operator: false,
             account: Account::default(),
             body: None,
             method: head.method.clone(),

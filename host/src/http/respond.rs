@@ -15,7 +15,9 @@ use super::body::Content;
 use super::echo::cut;
 use super::error::{Failure, Refusal};
 use crate::chat::codec::to_json;
-use crate::chat::is_name;
+use crate::chat::{StreamError, is_name};
+use crate::pipeline;
+use crate::stages::along::CUT;
 use crate::telemetry::chain;
 pub(super) use error_response::{Envelope, ErrorResponse, openai_envelope};
 
@@ -73,6 +75,25 @@ pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> (Response<Cont
         _ => {}
     }
     (response, code_to_log(error))
+}
+
+/// The same of a stream whose head is out: what its last event tells.
+pub(super) fn late(failure: &Failure) -> StreamError {
+    let error = short(table::response(failure));
+    let plugin = failure.plugin();
+    let name = plugin.map(|plugin| &**plugin);
+    if error.status >= 500 {
+        tracing::warn!(status = error.status, code = %error.code, plugin = name, "the stream failed while it was waited for: {}", chain(failure));
+    } else {
+        tracing::info!(status = error.status, code = %error.code, plugin = name, "the stream was refused while it was waited for");
+    }
+    let code = match (error.code, failure) {
+        (_, Failure::Pipeline(failed)) if matches!(**failed, pipeline::Error::Rejected { .. }) => CUT,
+        (Cow::Borrowed(code), _) => code,
+        (Cow::Owned(_), _) if plugin.is_some() => "plugin_failed",
+        (Cow::Owned(_), _) => "upstream_error",
+    };
+    StreamError { message: error.message.into_owned(), code }
 }
 
 /// Plugins and providers choose codes of their own. One that is no plain word may quote what it is about, and its type stands for it.

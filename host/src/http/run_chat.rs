@@ -1,6 +1,7 @@
 //! What all endpoints that ask a model share: the request becomes an exchange, the pipeline runs, and headers say who answered. The form of a request or of a reply is the endpoints' own.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::Response;
@@ -10,20 +11,28 @@ use super::body::Content;
 use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
+use super::waiting::{self, Asked};
 use super::{respond, toggles};
 use crate::chat::codec::ChatRequest;
-use crate::chat::{Deadline, Exchange, Kept, Metadata, Reply};
+use crate::chat::held::Held;
+use crate::chat::stream::wants_usage;
+use crate::chat::{Coverage, Deadline, Exchange, Kept, Metadata, Name, Reply};
 use crate::pipeline::Outcome;
 
 const PROVIDER: HeaderName = HeaderName::from_static("x-cofferdam-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-cofferdam-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-cofferdam-attempts");
 const SKIPPED: HeaderName = HeaderName::from_static("x-cofferdam-skipped");
+const SENT: HeaderName = HeaderName::from_static("x-cofferdam-sent");
+const UNSEEN: HeaderName = HeaderName::from_static("x-cofferdam-unseen");
 /// Tells nginx and its kin to pass events on as they come.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The longest name, or list of skipped plugins, that a header tells: 16 plugins of 64 characters fit.
 const NAME_BYTES: usize = 2 << 10;
+
+/// Choices of a stream that end one by one if it is refused while its client waits; OpenAI gives as many.
+const CHOICES: u32 = 128;
 
 /// Runs the request through the pipeline that its `model` names.
 pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
@@ -55,9 +64,25 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         account: record.account.clone(),
         kept: Kept::default(),
     };
-    let outcome = shared.state.runner.run(pipeline, toggles, exchange).await?;
+    let every = shared.limits.waiting_time;
+    let outcome = if stream && !every.is_zero() {
+        let asked = asked(&exchange);
+        let (runner, held) = (Arc::clone(&shared.state.runner), exchange.kept.one::<Held>());
+        let run = Box::pin(async move { runner.run(pipeline, toggles, exchange).await.map_err(Failure::from) });
+        waiting::run(run, held, every, asked).await?
+    } else {
+        shared.state.runner.run(pipeline, toggles, exchange).await?
+    };
     debug_assert_eq!(stream, !matches!(outcome.reply, Reply::Whole(_)), "a reply has the form that was asked for");
     Ok(outcome)
+}
+
+/// The stream that is asked for, as far as it is known before there is a reply.
+fn asked(exchange: &Exchange) -> Asked {
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let name = Name { id: format!("chatcmpl-{}", exchange.id), model: exchange.pipeline.to_string(), created };
+    let choices = exchange.param("n").and_then(|json| serde_json::from_str::<u32>(json.get()).ok()).unwrap_or(1);
+    Asked { name, include_usage: wants_usage(exchange), choices: choices.clamp(1, CHOICES) }
 }
 
 /// The answer around a reply. `content` encodes the reply; it gets the name of the provider that gave it, empty if none did.
@@ -89,6 +114,19 @@ pub(super) fn response(
 pub(super) fn add_attempts(headers: &mut HeaderMap, tries: u32) {
     if tries > 0 {
         headers.insert(ATTEMPTS, tries.into());
+    }
+}
+
+/// What the client is sent of a whole reply and what hooks did not see of it. Of a stream nobody knows it when its head goes out.
+pub(super) fn add_coverage(response: &mut Response<Content>, coverage: &Coverage) {
+    if !matches!(response.body(), Content::Whole(_)) {
+        return;
+    }
+    if let Some((sent, unseen)) = coverage.told() {
+        for (header, told) in [(SENT, sent), (UNSEEN, unseen)] {
+            let fits = told.len() <= NAME_BYTES;
+            name(response.headers_mut(), header, if fits { told } else { "too long for a header; the request's line has it".to_owned() });
+        }
     }
 }
 

@@ -92,6 +92,7 @@ impl Shared {
         let tried = || {
             let (plugins, catalog) = (self.state.registry.snapshot(), &self.state.catalog);
             !catalog.list().iter().any(|pipeline| catalog.plugins(&pipeline.definition).any(|name| plugins.is_loading(name)))
+                && !catalog.embedding_plugins().any(|(_, name)| plugins.is_loading(name))
         };
         let loaded = self.plugins_tried.load(Ordering::Relaxed) || tried();
         self.plugins_tried.store(loaded, Ordering::Relaxed);

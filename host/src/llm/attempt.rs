@@ -4,6 +4,7 @@
 mod circuit;
 pub(super) mod circuits;
 mod policy;
+mod running;
 mod shared;
 pub(super) mod walk;
 

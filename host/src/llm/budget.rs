@@ -74,24 +74,8 @@ pub(super) mod tests {
     pub(in crate::llm) fn exchange(fields: &[(&str, &str)]) -> Exchange {
         let field = |(name, text): &(&str, &str)| ((*name).to_owned(), codec::json((*text).into()).expect("JSON"));
         Exchange {
-            id: "r".into(),
-            caller: None,
-            client: Client::Host,
-            pipeline: "p".into(),
-            deadline: Deadline::after(Duration::from_secs(9)),
-            stream: false,
-            target: None,
-            model: None,
-            messages: Vec::new(),
             params: fields.iter().map(field).collect(),
-            metadata: Default::default(),
-            hits: Vec::new(),
-            skipped: Default::default(),
-            coverage: Default::default(),
-            end_user: None,
-            tries: Default::default(),
-            account: Default::default(),
-            kept: Default::default(),
+            ..Exchange::new("r".into(), Client::Host, "p".into(), Deadline::after(Duration::from_secs(9)))
         }
     }
 

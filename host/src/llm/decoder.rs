@@ -130,7 +130,10 @@ fn push(deltas: Vec<Delta>, frames: &mut Frames, tally: &mut Tally) -> bool {
             Delta::Usage(usage) => tally.reported(*usage),
             Delta::Head { model: Some(model), .. } => tally.named(model),
             Delta::Piece { piece: Piece::Finish(reason), .. } => tally.finished(reason),
-            Delta::Piece { piece: Piece::Text(text) | Piece::Reasoning(text) | Piece::Arguments { text, .. }, .. } => {
+            Delta::Piece {
+                piece: Piece::Text(text) | Piece::Reasoning(text) | Piece::Thought(text) | Piece::Arguments { text, .. },
+                ..
+            } => {
                 tally.generated(text.len());
             }
             Delta::Piece { .. } | Delta::Head { .. } | Delta::UsageJson(_) | Delta::Fields(_) => {}

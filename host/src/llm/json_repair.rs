@@ -36,7 +36,7 @@ impl JsonRepair {
     /// An event as a strict reader takes it; none if it is that as it came. A first half of a character at the end of a text is held back for
     /// the text at the same place of the next event.
     pub(super) fn event(&mut self, data: &[u8]) -> Option<Vec<u8>> {
-        let text = String::from_utf8_lossy(data);
+        let text = text_of(data);
         let edits = Scan::new(&text, &mut self.half, true).edits();
         done(text, edits)
     }
@@ -48,10 +48,15 @@ impl JsonRepair {
 
     /// A whole reply, as [`Self::event`].
     pub(super) fn whole(data: &[u8]) -> Option<Vec<u8>> {
-        let text = String::from_utf8_lossy(data);
+        let text = text_of(data);
         let edits = Scan::new(&text, &mut None, false).edits();
         done(text, edits)
     }
+}
+
+/// The text of the bytes. Nearly all are UTF-8, which the strict check finds out much faster than the one that looks for what to replace.
+fn text_of(data: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed)
 }
 
 /// The text with its edits; none if that is what came.

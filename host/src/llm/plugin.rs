@@ -34,6 +34,12 @@ pub trait Plugins: Send + Sync {
     /// Asks the model `NAME` or `NAME/SUB`. What it says comes as it is said; an error is the last item.
     fn answer(&self, model: &str, exchange: Exchange) -> PluginAnswer;
 
+    /// Asks the model `NAME` or `NAME/SUB` for one vector for each text, in order. They come as they are computed; an error is the last item.
+    fn embed(&self, model: &str, texts: Vec<String>, exchange: Exchange) -> PluginVectors;
+
+    /// Whether the plugin behind `NAME` or `NAME/SUB` computes vectors.
+    fn embeds(&self, model: &str) -> bool;
+
     /// The models that there are now, each as `NAME` or `NAME/SUB`.
     fn models(&self) -> Vec<OfferedModel>;
 }
@@ -51,6 +57,9 @@ pub struct OfferedModel {
 /// An answer on its way.
 pub type PluginAnswer = Pin<Box<dyn Stream<Item = Result<PluginSaid, Error>> + Send>>;
 
+/// Vectors on their way, all of one length and of finite numbers.
+pub type PluginVectors = Pin<Box<dyn Stream<Item = Result<Vec<Vec<f32>>, Error>> + Send>>;
+
 /// A piece of an answer.
 #[derive(Debug)]
 pub enum PluginSaid {
@@ -66,6 +75,15 @@ impl Plugins for NoPlugins {
     fn answer(&self, model: &str, _: Exchange) -> PluginAnswer {
         let error = Error::UnknownProvider { provider: format!("plugin/{model}") };
         Box::pin(futures_util::stream::iter([Err(error)]))
+    }
+
+    fn embed(&self, model: &str, _: Vec<String>, _: Exchange) -> PluginVectors {
+        let error = Error::UnknownProvider { provider: format!("plugin/{model}") };
+        Box::pin(futures_util::stream::iter([Err(error)]))
+    }
+
+    fn embeds(&self, _: &str) -> bool {
+        false
     }
 
     fn models(&self) -> Vec<OfferedModel> {

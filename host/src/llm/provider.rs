@@ -18,6 +18,7 @@ use super::budget::{self, Ask};
 use super::config::ProviderConfig;
 use super::error::{Error, Phase};
 use super::fit::{Fitted, fitted};
+use super::id::sortable_id;
 use super::limits::Limits;
 use super::meter::{self, Meter, Who};
 use super::plugin::{self, PluginVendor};
@@ -263,7 +264,7 @@ fn keep(received: Received, exchange: &Exchange) {
 
 /// What the reply is called if the vendor does not name it.
 fn fallback_name(model: &str) -> Name {
-    let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
+    let id = format!("chatcmpl-{}", sortable_id().simple());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     Name { id, model: model.to_owned(), created }
 }

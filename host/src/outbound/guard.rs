@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
 use tokio::time::{sleep, timeout};
@@ -17,9 +17,10 @@ use url::{Host, Position, Url};
 use super::calls::Calls;
 use super::connect::{Connect, Peer, Stream};
 use super::error::Error;
-use super::exchange::{Answer, exchange};
+use super::exchange::{Answer, Connection, Failed};
 use super::headers::{self, is_of_reply};
 use super::hidden::Hider;
+use super::kept::{Kept, UnderSettings, Way};
 use super::redirect::{Outgoing, target};
 use super::replies::Held;
 use super::resolve::Resolve;
@@ -35,8 +36,9 @@ const URL_MAX: usize = 8 << 10;
 const ADDRESSES_MAX: usize = 8;
 /// What an address has before the next one is tried beside it.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-/// The memory of replies to one plugin that shares it with no other.
+/// The memory of replies to one plugin that shares it with no other, and the connections that it keeps.
 const REPLIES_OF_ONE: usize = 256 << 20;
+const IDLE_OF_ONE: usize = 256;
 /// What a plugin may ask with; the others are the host's or lead through proxies.
 const METHODS: [Method; 7] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
@@ -50,6 +52,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// None for the grant's own; a longer one is cut to it.
     pub time: Option<Duration>,
+    /// Those that the plugin's call sees. No connection outlives them.
+    pub settings: UnderSettings,
 }
 
 /// The reply, whole.
@@ -71,6 +75,7 @@ pub struct Guard {
     look_up: LookUp,
     common: Common,
     own: Arc<Own>,
+    kept: Arc<Kept>,
     /// For the secrets that the last request had, which are seldom others.
     hider: Mutex<Option<Arc<Hider>>>,
 }
@@ -78,14 +83,17 @@ pub struct Guard {
 impl Guard {
     /// A guard of its own.
     pub fn new(rules: Rules, resolver: Arc<dyn Resolve>, connector: Arc<dyn Connect>, look_up: LookUp) -> Self {
-        let own = Arc::new(Own::new(rules.connections));
-        Self { rules, resolver, connector, look_up, common: Common::new(REPLIES_OF_ONE), own, hider: Mutex::default() }
+        let own = Arc::new(Own::new("", rules.connections));
+        let common = Common::new(REPLIES_OF_ONE, IDLE_OF_ONE);
+        let kept = kept(&rules, &common, &own);
+        Self { rules, resolver, connector, look_up, common, own, kept, hider: Mutex::default() }
     }
 
     /// One among others, and after others of the same plugin.
     #[must_use]
     pub fn sharing(self, common: Common, own: Arc<Own>) -> Self {
-        Self { common, own, ..self }
+        let kept = kept(&self.rules, &common, &own);
+        Self { common, own, kept, ..self }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -153,9 +161,40 @@ impl Guard {
         let request = self.filled(server, outgoing, secrets)?;
         let addresses = self.addresses(&calls.client, server).await?;
         calls.carry(&self.rules, outgoing.body.len())?;
-        let stream = self.connect(server, &addresses).await?;
-        let receiving = self.common.replies.reply(&calls.client);
-        exchange(stream, request, self.rules.response_bytes, &|bytes| calls.carry(&self.rules, bytes), receiving).await
+        let exchange = async |connection: &mut Connection, request| {
+            let receiving = self.common.replies.reply(&calls.client);
+            connection.exchange(request, self.rules.response_bytes, &|bytes| calls.carry(&self.rules, bytes), receiving).await
+        };
+        // Whether a kept connection still stands shows only when it was used, and then the server may have acted (RFC 9110, 9.2.2).
+        let keeps = outgoing.may_be_repeated() && !headers::is_of_connection(request.headers());
+        let way = |address| Way { server: server.clone(), address, settings: outgoing.settings.clone() };
+        while keeps && let Some((mut connection, address)) = self.kept.take(server, &addresses, &outgoing.settings) {
+            if !connection.is_ready().await {
+                continue;
+            }
+            match exchange(&mut connection, request.clone()).await {
+                Ok(answer) => {
+                    let stands = connection.is_ready().await;
+                    // What a server says that hangs up for want of a request is no answer to one.
+                    if answer.status == StatusCode::REQUEST_TIMEOUT && !stands {
+                        break;
+                    }
+                    if stands {
+                        self.kept.put(way(address), connection);
+                    }
+                    return Ok(answer);
+                }
+                Err(Failed::Unanswered(_)) => break,
+                Err(Failed::Other(error)) => return Err(error),
+            }
+        }
+        let (address, stream) = self.connect(server, &addresses).await?;
+        let mut connection = Connection::over(stream).await?;
+        let answer = exchange(&mut connection, request).await.map_err(|(Failed::Unanswered(error) | Failed::Other(error))| error)?;
+        if keeps && connection.is_ready().await {
+            self.kept.put(way(address), connection);
+        }
+        Ok(answer)
     }
 
     /// What hides the plugin's secrets, whether or not this request sends them: a server may keep what it got and give it to a later one.
@@ -259,18 +298,18 @@ impl Guard {
     }
 
     /// The first connection of all addresses. An address has a while for itself, then the next one is tried beside it (RFC 8305).
-    async fn connect(&self, server: &Server, addresses: &[IpAddr]) -> Result<Box<dyn Stream>, Error> {
+    async fn connect(&self, server: &Server, addresses: &[IpAddr]) -> Result<(IpAddr, Box<dyn Stream>), Error> {
         let certified = server.certified();
         let (mut addresses, mut trying, mut failed) = (addresses.iter(), FuturesUnordered::new(), None);
         loop {
             if let Some(address) = addresses.next() {
                 let peer = Peer { address: SocketAddr::new(*address, server.port), tls: server.https.then_some(&certified) };
-                trying.push(self.connector.connect(peer));
+                trying.push(self.connector.connect(peer).map(|tried| tried.map(|stream| (*address, stream))));
             }
             let more = addresses.len() > 0;
             tokio::select! {
                 tried = trying.next() => match tried {
-                    Some(Ok(stream)) => return Ok(stream),
+                    Some(Ok(found)) => return Ok(found),
                     Some(Err(error)) => failed = Some(error),
                     None => break,
                 },
@@ -282,10 +321,15 @@ impl Guard {
     }
 }
 
+/// What a guard with those rules keeps.
+fn kept(rules: &Rules, common: &Common, own: &Own) -> Arc<Kept> {
+    Kept::new(rules.idle_connections, rules.idle_time, common.idle.clone(), own.plugin.clone())
+}
+
 /// # Errors
 /// `Invalid`.
 fn read(request: Request) -> Result<Outgoing, Error> {
-    let Request { method, url, headers, body, .. } = request;
+    let Request { method, url, headers, body, settings, .. } = request;
     let method = METHODS.into_iter().find(|known| known.as_str() == method);
     let method = method.ok_or_else(|| Error::Invalid("the method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS".into()))?;
     if url.len() > URL_MAX {
@@ -295,7 +339,7 @@ fn read(request: Request) -> Result<Outgoing, Error> {
         return Err(Error::Invalid("a secret goes into a header or a body; URLs stand in the logs of servers".into()));
     }
     let url = Url::parse(&url).map_err(|error| Error::Invalid(format!("the URL makes no sense: {error}")))?;
-    Ok(Outgoing { method, url, headers: headers::read(headers)?, body })
+    Ok(Outgoing { method, url, headers: headers::read(headers)?, body, settings })
 }
 
 /// An answer in which secrets can be found.

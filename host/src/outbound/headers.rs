@@ -1,7 +1,7 @@
 //! The headers of a plugin's request and of its reply. Those that speak of one connection are the host's: a plugin that could set them would
 //! send a second request inside its first.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::error::Error;
 
@@ -65,6 +65,17 @@ pub(super) fn read(headers: Vec<(String, String)>) -> Result<Vec<Line>, Error> {
 /// Whether a header of a reply is of the plugin's concern. It gets the whole body, whose length it sees.
 pub(super) fn is_of_reply(name: &HeaderName) -> bool {
     !REFUSED.contains(&name.as_str()) && *name != header::CONTENT_LENGTH
+}
+
+/// By which a server knows a request that it got before, whatever its method.
+pub(super) fn makes_repeatable(name: &HeaderName) -> bool {
+    name == "idempotency-key"
+}
+
+/// Whether a request proves who asks for all that follows on its connection, as no other scheme does.
+pub(super) fn is_of_connection(headers: &HeaderMap) -> bool {
+    let scheme = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b' ').next().map(<[u8]>::to_ascii_lowercase);
+    headers.get_all(header::AUTHORIZATION).iter().filter_map(scheme).any(|scheme| scheme == b"ntlm" || scheme == b"negotiate")
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use http::{Method, StatusCode, header};
 use url::Url;
 
 use super::error::Error;
-use super::headers::Line;
+use super::headers::{Line, makes_repeatable};
+use super::kept::UnderSettings;
 use super::rules::Server;
 use super::secrets::refers;
 
@@ -16,6 +17,7 @@ pub(super) struct Outgoing {
     pub(super) url: Url,
     pub(super) headers: Vec<Line>,
     pub(super) body: Vec<u8>,
+    pub(super) settings: UnderSettings,
 }
 
 /// Where a reply leads to; none if it is no redirect.
@@ -33,6 +35,12 @@ pub(super) fn target(status: StatusCode, location: Option<&[u8]>, from: &Url) ->
 }
 
 impl Outgoing {
+    /// Whether the server may get it twice, if nobody can tell whether it got it once.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        let idempotent = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
+        idempotent.contains(&self.method) || self.headers.iter().any(|line| makes_repeatable(&line.name))
+    }
+
     /// The request to the place where it was sent on to.
     pub(super) fn follow(&mut self, status: StatusCode, to: Url, from: &Server, next: &Server) {
         let becomes_get = match status {

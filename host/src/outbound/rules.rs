@@ -38,6 +38,10 @@ pub struct Rules {
     pub redirects: u32,
     /// Requests at once; others wait, and clients take turns.
     pub connections: usize,
+    /// Connections that are kept for further requests while nothing is asked over them.
+    pub idle_connections: usize,
+    /// How long each of them.
+    pub idle_time: Duration,
 }
 
 impl Default for Rules {
@@ -61,6 +65,10 @@ impl Default for Rules {
             redirects: 5,
             // With the two sizes above: 160 MiB for a plugin at most; `limits.plugins.replies_bytes` bounds the replies to all plugins.
             connections: 32,
+            // More hosts than one plugin asks again and again.
+            idle_connections: 8,
+            // Less than the five seconds after which widely used servers hang up.
+            idle_time: Duration::from_secs(4),
         }
     }
 }

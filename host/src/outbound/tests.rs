@@ -2,13 +2,14 @@
 //! a check that fails is seen, and nothing leaves the process.
 
 mod hostile;
+mod kept;
 mod limits;
 mod secrets;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -152,8 +153,14 @@ fn rules(patterns: &[&str]) -> Rules {
     Rules { hosts: hosts(patterns), ..Rules::default() }
 }
 
+/// Of a plugin whose settings never change.
+fn settings() -> UnderSettings {
+    static SETTINGS: LazyLock<UnderSettings> = LazyLock::new(|| Arc::new(()));
+    SETTINGS.clone()
+}
+
 fn get(url: &str) -> Request {
-    Request { method: "GET".into(), url: url.into(), headers: Vec::new(), body: Vec::new(), time: None }
+    Request { method: "GET".into(), url: url.into(), headers: Vec::new(), body: Vec::new(), time: None, settings: settings() }
 }
 
 fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Request {

@@ -12,7 +12,7 @@ use super::definition::{Definition, Problem};
 use super::store::{PipelineStore, StoreError};
 use crate::chat::{NAME_RULE, is_name};
 use crate::llm::{Llm, OfferedModel, Target};
-use crate::sandbox::{Fault, FaultKind, Hook, OnFailure, Registry};
+use crate::sandbox::{Fault, FaultKind, Hook, OnFailure, Plugins, Registry};
 
 /// A definition under its id.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct Catalog {
     writing: Arc<Mutex<()>>,
 }
 
-/// A pipeline that cannot run, and the plugin for want of which it cannot.
+/// A pipeline that cannot run, or a name for embeddings that cannot be asked for, and the plugin for want of which it cannot.
 #[derive(Clone, Debug)]
 pub struct Blocked {
     pub pipeline: Arc<str>,
@@ -150,7 +150,20 @@ impl Catalog {
             let warnings: Vec<_> = unknown.chain(self.warnings(&pipeline.definition)).collect();
             warnings.into_iter().map(|warning| format!("pipeline `{}`: {warning}", pipeline.id)).collect::<Vec<_>>()
         };
-        self.list().iter().flat_map(of).collect()
+        let plugins = self.registry.snapshot();
+        let embeddings = self.missing_embedders(&plugins).map(|(id, Fault { plugin, kind, .. })| {
+            let until = "requests for its vectors fail until it is there";
+            match kind {
+                FaultKind::NoHook => format!("embeddings `{id}`: plugin `{plugin}` computes no vectors; {until}"),
+                kind => format!("embeddings `{id}`: plugin `{plugin}`: {kind}; {until}"),
+            }
+        });
+        self.list().iter().flat_map(of).chain(embeddings).collect()
+    }
+
+    /// The names for embeddings whose plugins cannot be asked for vectors.
+    fn missing_embedders(&self, plugins: &Plugins) -> impl Iterator<Item = (&Arc<str>, Fault)> {
+        self.embedding_plugins().filter_map(|(id, plugin)| Some((id, plugins.get(plugin, Hook::Embed).err()?)))
     }
 
     /// The pipeline that a client's `model` names: one of this id, or one that only asks a model which the operator offers by its own name.
@@ -172,7 +185,12 @@ impl Catalog {
     /// The target behind a name for embeddings: an entry of the operator's file, or a model offered by its own name.
     pub fn embedding(&self, model: &str) -> Option<Target> {
         let entry = self.embeddings.iter().find(|entry| &*entry.id == model).map(|entry| entry.target.clone());
-        entry.or_else(|| self.llm.offered(model))
+        entry.or_else(|| self.llm.offered_embedding(model))
+    }
+
+    /// The operator's names for embeddings that plugins compute, each with its plugin.
+    pub fn embedding_plugins(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        self.embeddings.iter().filter_map(|EmbeddingModel { id, target }| Some((id, self.llm.plugin_of(target)?)))
     }
 
     /// The names for embeddings, except those of the embedder inside this program.
@@ -298,7 +316,8 @@ impl Catalog {
         warnings
     }
 
-    /// The plugins for want of which pipelines of the operator's file cannot run, in the order of the pipelines' ids. A stage that is off until
+    /// The plugins for want of which pipelines of the operator's file cannot run, in the order of the pipelines' ids, and behind these the names
+    /// for embeddings that cannot be asked for. A stage that is off until
     /// a client switches it on needs none, and a pipeline runs as long as one of its targets is no plugin or is there.
     pub fn blocked(&self) -> Vec<Blocked> {
         let plugins = self.registry.snapshot();
@@ -312,7 +331,8 @@ impl Catalog {
             let faults = hooks.chain(models.into_iter().flatten());
             faults.map(|fault| Blocked { pipeline: pipeline.id.clone(), fault }).collect()
         };
-        self.from_file.values().flat_map(of).collect()
+        let embeddings = self.missing_embedders(&plugins).map(|(id, fault)| Blocked { pipeline: id.clone(), fault });
+        self.from_file.values().flat_map(of).chain(embeddings).collect()
     }
 
     /// Says in the log which pipelines of the operator's file cannot run.
@@ -322,7 +342,8 @@ impl Catalog {
                 pipeline = &*pipeline,
                 plugin = &*plugin,
                 hook = hook.word(),
-                "the pipeline cannot run: its plugin is missing: {kind}"
+                "{}: its plugin is missing: {kind}",
+                if hook == Hook::Embed { "the name for embeddings cannot be asked for" } else { "the pipeline cannot run" }
             );
         }
     }

@@ -4,11 +4,7 @@
 use super::Error;
 use super::run::Runner;
 use crate::chat::{Client, Embed, Embedded, Inputs};
-use crate::llm::{self, Asker, Target};
-
-/// Some clients cut texts into OpenAI's tokens unasked, so the remedy names the best-known one.
-const TEXTS_ONLY: &str = "must be text: to this model, whose tokens are its own, these numbers mean other words; send texts \
-    (with LangChain's OpenAIEmbeddings, check_embedding_ctx_length=False)";
+use crate::llm::{self, Asker, TEXTS_ONLY, Target};
 
 impl Runner {
     /// The vectors of `embed`'s inputs. The embedder inside this program is shared between clients.

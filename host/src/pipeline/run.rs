@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::session::Session;
 use super::{Definition, Error, Outcome, Pipeline, Toggles};
+use crate::chat::held::Held;
 use crate::chat::stream::streamed;
 use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
@@ -87,6 +88,11 @@ impl Runner {
         };
         // A hook that cannot go along with a stream must see all of the reply before the client sees any.
         let streams = plan.post_hook.is_none_or(|stage| stage.streams(plugins));
+        match &flow {
+            Flow::Done(exchange, _) if plan.post_hook.is_some() => exchange.kept.one::<Held>().begin(),
+            Flow::Next(exchange) if !streams => exchange.kept.one::<Held>().begin(),
+            Flow::Done(..) | Flow::Next(_) => {}
+        }
         let mut places = None;
         let (exchange, reply, answered_by) = match flow {
             Flow::Done(exchange, completion) => (exchange, Reply::Whole(Whole::Parsed(completion)), None),

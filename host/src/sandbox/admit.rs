@@ -65,7 +65,7 @@ impl Admission {
         capabilities: &'static [Capability],
         ports: Ports,
     ) -> wasmtime::Result<Self> {
-        ports.outside.resize(limits.replies_bytes);
+        ports.outside.resize(&limits);
         let mut linker = Linker::new(&shared.engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasi_http::link_types(&mut linker)?;
@@ -104,9 +104,6 @@ impl Admission {
         // Its name is what it is asked for, so the file's name stands for it. It gets its settings once its name is certain.
         let (guess, own) = (own_name(stem), self.own(stem));
         let exports = self.link(component, &looked.wanted, &guess, own)?;
-        for kind in exports.kinds().filter(|kind| kind.hook.is_none()) {
-            tracing::warn!(plugin = guess, interface = kind.interface, "the plugin exports an interface that this version does not call");
-        }
         let description = self.describe(&guess, own, looked.copies, exports).await?;
         if let Some(Description { name, .. }) = &description
             && *name != guess
@@ -130,9 +127,10 @@ impl Admission {
             let answers = callee.of_model(self.limits.model_calls_per_plugin as usize, answers_pace);
             Models::new(answers, functions, self.limits.models_per_plugin)
         });
+        let embed_batch = self.limits.embed_batch();
         let (summary, config_schema) = description.map_or((None, None), |d| (Some(d.summary), d.settings));
         let (hash, wanted, copies) = (hash.into(), looked.wanted.clone(), looked.copies);
-        let plugin = Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own };
+        let plugin = Plugin { callee, model, embed_batch, summary, config_schema, hash, exports, wanted, copies, scope, own };
         match plugin.ask_models().await {
             Ok(()) => Ok(plugin),
             // What it needs for its list may come later.
@@ -148,7 +146,7 @@ impl Admission {
     pub(super) fn renewed(&self, configs: BTreeMap<String, PluginConfig>, limits: ServerLimits) -> Self {
         let (cache, linker, capabilities, ports) = (self.cache.clone(), self.linker.clone(), self.capabilities, self.ports.clone());
         cache.set_limits(limits.clone());
-        ports.outside.resize(limits.replies_bytes);
+        ports.outside.resize(&limits);
         let shared = if limits == self.limits { self.shared.clone() } else { Arc::new(self.shared.renewed(&limits)) };
         let per_plugin = (limits.calls_per_plugin as usize, limits.streams_per_plugin as usize);
         Self { shared, cache, configs, per_plugin, limits, capabilities, ports, linker }
@@ -182,8 +180,9 @@ impl Admission {
             let calls = self.limits.model_calls_per_plugin as usize;
             models.renewed(models.callee.renewed(limits, settings.clone(), (calls, None), &self.shared), self.limits.models_per_plugin)
         });
+        let embed_batch = self.limits.embed_batch();
         let callee = callee.renewed(limits, settings, (self.per_plugin.0, Some(self.per_plugin.1)), &self.shared);
-        Ok(Some((Plugin { callee, model, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
+        Ok(Some((Plugin { callee, model, embed_batch, summary, config_schema, hash, exports, wanted, copies, scope, own }, refusal)))
     }
 
     /// What the plugin of that name gets as its settings: the operator's file, what is kept beside it, and the defaults of its schema.
@@ -213,7 +212,7 @@ impl Admission {
     /// What every plugin gets, and what this one wants and may have.
     fn linker(&self, wanted: &[Capability], name: &str, own: &PluginConfig) -> Result<Linker<State>, Refusal> {
         let mut linker = self.linker.clone();
-        let given = Given { plugin: name, grants: &own.grants, ports: &self.ports };
+        let given = Given::new(name, &own.grants, &self.ports);
         for capability in wanted {
             (capability.link)(&mut linker, &given).map_err(|error| match error {
                 LinkError::Denied(denied) => {
@@ -260,9 +259,8 @@ impl Admission {
 /// Why a plugin whose call failed while it was admitted is refused; what may be the machine's fault is tried again.
 fn refusal(fault: &Fault) -> Refusal {
     match fault.kind {
-        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Time(_) | Exhausted::Wait(_)) => {
-            Refusal::Transient(short(&fault.to_string()))
-        }
+        // Its `time` is its own running and sleeping, whatever else the machine does; what it waits for is the host's.
+        FaultKind::Busy | FaultKind::Host(_) | FaultKind::Exhausted(Exhausted::Wait(_)) => Refusal::Transient(short(&fault.to_string())),
         _ => fault.to_string().into(),
     }
 }
@@ -270,7 +268,6 @@ fn refusal(fault: &Fault) -> Refusal {
 /// What a plugin reads and writes, if its hooks can be handed that.
 fn scoped(scope: Result<Scope, String>, exports: &Exports) -> Result<Arc<Scope>, Refusal> {
     let scope = scope?;
-    exports.stream_hook.as_ref().map_or(Ok(()), |_| scope.check_streams())?;
     if exports.handler.is_some() && *scope.in_force() != Declared::default() {
         let why = "a function in the style of the web is handed the whole conversation and may change all of it: leave `reads` and `writes` out \
                    of its entry, or make it a hook of the contract";

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::chat::{Account, Client, Coverage, Deadline, Exchange, Fields, Kept, Message, Metadata, RequestId, Skipped, Tries};
+use crate::chat::{Client, Deadline, Exchange, Fields, Kept, Message, RequestId};
 use crate::outbound::Calls;
 
 /// An exchange, as far as it is the same for all that is done for it.
@@ -49,27 +49,16 @@ impl Behalf {
         self.kept.is_inner()
     }
 
-    /// A question of the plugin's own, on the same caller's account and by the same deadline. No hook runs on it.
-    pub(super) fn question(&self, messages: Vec<Message>, params: Fields) -> Exchange {
+    /// A question of that plugin's own, on the same caller's account and by the same deadline. No hook runs on it.
+    pub(super) fn question(&self, plugin: &Arc<str>, messages: Vec<Message>, params: Fields) -> Exchange {
         Exchange {
-            id: self.id.clone(),
             caller: self.caller.clone(),
-            client: self.client.clone(),
             end_user: self.end_user.clone(),
-            pipeline: self.pipeline.clone(),
-            deadline: self.deadline,
             stream: true,
-            target: None,
-            model: None,
             messages,
             params,
-            metadata: Metadata::new(),
-            hits: Vec::new(),
-            skipped: Skipped::default(),
-            tries: Tries::default(),
-            account: Account::default(),
-            coverage: Coverage::default(),
-            kept: self.kept.inner(),
+            kept: self.kept.inner(plugin),
+            ..Exchange::new(self.id.clone(), self.client.clone(), self.pipeline.clone(), self.deadline)
         }
     }
 

@@ -17,4 +17,4 @@ wasmtime::component::bindgen!({
 
 // `self::`: rustdoc passes this crate to its tests under the same name.
 pub(super) use self::cofferdam::hooks::{knowledge, kv, llm, log, metrics, reply, shapes as types};
-pub(super) use exports::cofferdam::hooks::{embedder, model, plugin, post_hook, pre_hook, stream_hook};
+pub(super) use exports::cofferdam::hooks::{model, plugin, post_hook, pre_hook, stream_hook};

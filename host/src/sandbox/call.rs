@@ -25,7 +25,7 @@ use super::{Exhausted, Fault, FaultKind, Hook, Limits};
 use crate::chat::{Client, Exchange, RequestId};
 use crate::fair::{Share, Shares};
 use crate::outbound::Calls;
-use crate::telemetry::{HookCall, PluginFigures, plugin_done, plugin_span};
+use crate::telemetry::{HookCall, PluginFigures, Seldom, plugin_done, plugin_span};
 
 /// Who is called: what all calls of one plugin have in common.
 pub(super) struct Callee {
@@ -43,6 +43,8 @@ pub(super) struct Callee {
     pub(super) streams: Shares,
     pub(super) stream_pace: Arc<Pace>,
     pub(super) figures: PluginFigures,
+    /// What the log was told of it.
+    told: Arc<Seldom>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -103,7 +105,7 @@ impl Callee {
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
         let (all, memory) = (shared.permits.clone(), shared.memory.clone());
         let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
-        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_pace, figures, shared }
+        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_pace, figures, told: Arc::default(), shared }
     }
 
     /// The same plugin as a model: its calls last as long as their replies, so that they have places and memory of their own.
@@ -120,6 +122,7 @@ impl Callee {
             streams: self.streams.clone(),
             stream_pace: self.stream_pace.clone(),
             figures: self.figures.clone(),
+            told: self.told.clone(),
             shared: self.shared.clone(),
         }
     }
@@ -146,6 +149,7 @@ impl Callee {
             streams: self.streams.clone(),
             stream_pace: self.stream_pace.clone(),
             figures: self.figures.clone(),
+            told: self.told.clone(),
             shared: shared.clone(),
         }
     }
@@ -192,6 +196,7 @@ impl Callee {
             http_calls,
             settings: self.settings.texts(),
             figures: self.figures.clone(),
+            told: self.told.clone(),
             limits: self.limits,
             log: Log::new(self.name.clone(), request.clone(), &self.limits),
             clocks: Arc::new(Clocks::new(&self.limits, self.shared.starve_time(hook))),

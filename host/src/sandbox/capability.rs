@@ -1,6 +1,6 @@
 //! What a plugin may call. A capability is one file here, with all that belongs to it, and one line in `ALL`: what a component imports is
-//! what it wants, and `admit` gives it that and nothing else. One that needs a grant takes a `Granted` in its `link`, so that it cannot be
-//! linked for a plugin whose operator did not allow it.
+//! what it wants, and `admit` gives it that and nothing else. One that needs a grant takes a `Granted` in its `link`, or what was made of
+//! one, so that it cannot be linked for a plugin whose operator did not allow it.
 
 pub(super) mod config;
 pub(super) mod http;
@@ -13,6 +13,7 @@ mod outcome;
 pub(super) mod reply;
 mod uses;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -22,10 +23,10 @@ use self::http::Outside;
 use self::knowledge::SearchDocuments;
 use self::kv::KvStore;
 use self::llm::AskModels;
-use super::grant::{Denied, GrantRule, Grants};
+use super::grant::{Denied, GrantRule, Granted, Grants};
 use super::settings::Book;
 use super::store::State;
-use crate::outbound::Rules;
+use crate::outbound::{Guard, Rules};
 
 /// A group of host calls that a component imports as one interface.
 #[derive(Clone, Copy)]
@@ -61,6 +62,20 @@ pub(super) struct Given<'a> {
     pub(super) plugin: &'a str,
     pub(super) grants: &'a Grants,
     pub(super) ports: &'a Ports,
+    /// Made for the first of the interfaces by which it may ask other servers.
+    guard: OnceCell<Arc<Guard>>,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(plugin: &'a str, grants: &'a Grants, ports: &'a Ports) -> Self {
+        Self { plugin, grants, ports, guard: OnceCell::new() }
+    }
+
+    /// The one way to other servers of a plugin that was granted it, by whichever interface it asks.
+    fn guard(&self) -> Result<Arc<Guard>, Denied> {
+        let rules: Granted<Rules> = self.grants.of()?;
+        Ok(self.guard.get_or_init(|| Arc::new(self.ports.outside.guard(self.plugin, rules.clone()))).clone())
+    }
 }
 
 /// Why a capability was not linked.
@@ -96,13 +111,13 @@ pub(super) const ALL: &[Capability] = &[
         name: http::NAME,
         interface: http::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
+        link: |to, given| Ok(http::link(to, given.guard()?, |state| &state.env)?),
     },
     Capability {
         name: http::NAME,
         interface: http::fetch::INTERFACE,
         grant: Some(GrantRule::of::<Rules>()),
-        link: |to, given| Ok(http::fetch::link(to, given.grants.of()?, &given.ports.outside, given.plugin, |state| &state.env)?),
+        link: |to, given| Ok(http::fetch::link(to, given.guard()?, |state| &state.env)?),
     },
     Capability {
         name: "knowledge",
@@ -117,6 +132,28 @@ pub(super) const ALL: &[Capability] = &[
         link: |to, given| Ok(llm::link(to, given.grants.of()?, given.ports.models.clone(), |state| &state.env)?),
     },
 ];
+
+/// What grants name of the rest of the operator's configuration, and of what is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Models; `*` stands for all of a provider's.
+    pub targets: Vec<llm::ModelTarget>,
+    /// Ids of `[[embeddings]]`.
+    pub embeddings: Vec<String>,
+    /// Each `NAME` or `PIPELINE/NAME`.
+    pub namespaces: Vec<String>,
+    pub secrets: Vec<String>,
+}
+
+pub fn named(grants: &Grants) -> Named {
+    let models: Option<Granted<llm::LlmTerms>> = grants.of().ok();
+    let (targets, embeddings) = models.map(|terms| (terms.targets.clone(), terms.embeddings.clone())).unwrap_or_default();
+    let documents: Option<Granted<knowledge::KnowledgeTerms>> = grants.of().ok();
+    let namespaces = documents.map(|terms| terms.namespaces.clone()).unwrap_or_default();
+    let servers: Option<Granted<Rules>> = grants.of().ok();
+    let secrets = servers.map(|rules| rules.secrets.keys().cloned().collect()).unwrap_or_default();
+    Named { targets, embeddings, namespaces, secrets }
+}
 
 /// Checks one entry of `grants` in the operator's file.
 ///

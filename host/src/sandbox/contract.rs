@@ -24,18 +24,17 @@ pub(super) struct Kind {
     pub(super) interface: &'static str,
     /// Its exact name, as the linker looks it up.
     pub(super) export: &'static str,
-    /// The hook by which this version calls it; none if it does not.
-    pub(super) hook: Option<Hook>,
+    /// The hook by which the host calls it.
+    pub(super) hook: Hook,
 }
 
-pub(super) const PLUGIN: Kind = Kind { interface: "plugin", export: "cofferdam:hooks/plugin@0.2.0", hook: Some(Hook::Describe) };
-pub(super) const PRE_HOOK: Kind = Kind { interface: "pre-hook", export: "cofferdam:hooks/pre-hook@0.2.0", hook: Some(Hook::Pre) };
-pub(super) const POST_HOOK: Kind = Kind { interface: "post-hook", export: "cofferdam:hooks/post-hook@0.2.0", hook: Some(Hook::Post) };
-pub(super) const STREAM_HOOK: Kind =
-    Kind { interface: "stream-hook", export: "cofferdam:hooks/stream-hook@0.2.0", hook: Some(Hook::Stream) };
-pub(super) const DONE_HOOK: Kind = Kind { interface: "done-hook", export: "cofferdam:hooks/done-hook@0.2.0", hook: Some(Hook::Done) };
-pub(super) const MODEL: Kind = Kind { interface: "model", export: "cofferdam:hooks/model@0.2.0", hook: Some(Hook::Answer) };
-pub(super) const EMBEDDER: Kind = Kind { interface: "embedder", export: "cofferdam:hooks/embedder@0.2.0", hook: None };
+pub(super) const PLUGIN: Kind = Kind { interface: "plugin", export: "cofferdam:hooks/plugin@0.2.0", hook: Hook::Describe };
+pub(super) const PRE_HOOK: Kind = Kind { interface: "pre-hook", export: "cofferdam:hooks/pre-hook@0.2.0", hook: Hook::Pre };
+pub(super) const POST_HOOK: Kind = Kind { interface: "post-hook", export: "cofferdam:hooks/post-hook@0.2.0", hook: Hook::Post };
+pub(super) const STREAM_HOOK: Kind = Kind { interface: "stream-hook", export: "cofferdam:hooks/stream-hook@0.2.0", hook: Hook::Stream };
+pub(super) const DONE_HOOK: Kind = Kind { interface: "done-hook", export: "cofferdam:hooks/done-hook@0.2.0", hook: Hook::Done };
+pub(super) const MODEL: Kind = Kind { interface: "model", export: "cofferdam:hooks/model@0.2.0", hook: Hook::Answer };
+pub(super) const EMBEDDER: Kind = Kind { interface: "embedder", export: "cofferdam:hooks/embedder@0.2.0", hook: Hook::Embed };
 
 /// Every interface that a component may export.
 pub(super) const KINDS: [Kind; 7] = [PLUGIN, PRE_HOOK, POST_HOOK, STREAM_HOOK, DONE_HOOK, MODEL, EMBEDDER];
@@ -44,9 +43,9 @@ pub(super) const KINDS: [Kind; 7] = [PLUGIN, PRE_HOOK, POST_HOOK, STREAM_HOOK, D
 pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
 
 impl Kind {
-    /// Whether this version calls it to serve an exchange.
+    /// Whether it is called to serve requests.
     pub(super) fn is_served(self) -> bool {
-        self.hook.is_some_and(|hook| hook != Hook::Describe)
+        self.hook != Hook::Describe
     }
 }
 
@@ -94,7 +93,7 @@ pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     match exports.iter().filter(|name| is_same(HANDLER, name)).count() {
         0 => {}
         1 => {
-            let Some(twice) = kinds.iter().find(|kind| matches!(kind.hook, Some(Hook::Pre | Hook::Post))) else { return Ok(()) };
+            let Some(twice) = kinds.iter().find(|kind| matches!(kind.hook, Hook::Pre | Hook::Post)) else { return Ok(()) };
             let interface = twice.interface;
             return Err(format!("it exports `{interface}` and `wasi:http/incoming-handler`, which is a hook too; leave one of them out"));
         }
@@ -103,14 +102,8 @@ pub(super) fn check_exports(exports: &[&str]) -> Result<(), String> {
     if kinds.iter().any(|kind| kind.is_served()) {
         return Ok(());
     }
-    let served = all_of(KINDS.into_iter().filter(|kind| kind.is_served()));
-    let unserved: Vec<Kind> = kinds.into_iter().filter(|kind| kind.hook.is_none()).collect();
-    if !unserved.is_empty() {
-        let has = all_of(unserved.into_iter());
-        return Err(format!("it exports {has}, which this version of cofferdam does not call; it calls {served}"));
-    }
     let found = shown(exports).unwrap_or_else(|| "nothing".to_owned());
-    let any = all_of(KINDS.into_iter().filter(|kind| kind.is_served())).replace(" and ", " or ");
+    let any = any_of(KINDS.into_iter().filter(|kind| kind.is_served()));
     Err(format!(
         "it exports {found}, but a plugin exports {any} of cofferdam:hooks@{VERSION}, or `incoming-handler` of wasi:http@0.2; see wit/ for the contract"
     ))
@@ -144,10 +137,10 @@ pub(super) fn shown(names: &[&str]) -> Option<String> {
     (!some.is_empty()).then(|| some.join(", ") + more)
 }
 
-fn all_of(kinds: impl Iterator<Item = Kind>) -> String {
+fn any_of(kinds: impl Iterator<Item = Kind>) -> String {
     let names: Vec<String> = kinds.map(|kind| format!("`{}`", kind.interface)).collect();
     match names.as_slice() {
-        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => names.concat(),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use super::bindings::types as wit;
 use super::convert::object;
+use super::portion::Portion;
+use super::unwritten::said_beside;
 use crate::chat::codec;
 use crate::chat::{Delta, Fields, Json, Piece, Said, decode};
 
@@ -26,22 +28,34 @@ struct Call {
 
 #[derive(Debug, Default)]
 struct Choice {
+    /// The name of the reasoning that is shown as such, of which something came first. A text under the other name is shown as another field,
+    /// so that a hook which looks for something in pieces has those of each text behind each other.
+    reasoning: Option<Reasoning>,
     /// The reason with which the hook's input ended it.
     finish: Option<String>,
     /// It has gone out with a reason.
     ended: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reasoning {
+    Reasoning,
+    Thought,
+}
+
 impl Book {
-    /// Notes what comes in and takes out what comes after the end of its choice, which no hook is shown and no client gets.
-    pub(super) fn take_in(&mut self, deltas: &mut Vec<Delta>) {
+    /// Notes what comes in and takes out what comes after the end of its choice, which no hook is shown and no client gets. What passes by the hook
+    /// after the hook has ended its choice goes too.
+    pub(super) fn take_in(&mut self, deltas: &mut Vec<Delta>, portion: Portion) {
         deltas.retain(|delta| {
             let Delta::Piece { choice, piece } = delta else { return true };
             let state = self.choices.entry(*choice).or_default();
-            if state.finish.is_some() {
+            if state.finish.is_some() || (state.ended && portion.passes(delta)) {
                 return false;
             }
             match piece {
+                Piece::Reasoning(_) => drop(state.reasoning.get_or_insert(Reasoning::Reasoning)),
+                Piece::Thought(_) => drop(state.reasoning.get_or_insert(Reasoning::Thought)),
                 Piece::Finish(reason) => state.finish = Some(reason.clone()),
                 Piece::Call { index, .. } => {
                     self.calls.entry((*choice, *index)).or_default();
@@ -50,6 +64,15 @@ impl Book {
             }
             true
         });
+    }
+
+    /// What the hook was not shown goes out.
+    pub(super) fn passed(&mut self, deltas: &[Delta]) {
+        for delta in deltas {
+            if let Delta::Piece { choice, piece: Piece::Finish(_) } = delta {
+                self.choices.entry(*choice).or_default().ended = true;
+            }
+        }
     }
 
     /// All that came in goes out.
@@ -66,20 +89,30 @@ impl Book {
         Ok(())
     }
 
-    /// What a hook gives back, in the host's form.
+    /// What a hook gives back, in the host's form. `check` is asked of each piece whether the hook may.
     ///
     /// # Errors
-    /// What no client could read, in a sentence.
-    pub(super) fn give_back(&mut self, list: Vec<wit::Delta>) -> Result<Vec<Delta>, String> {
+    /// What no client could read, or what `check` said, in a sentence.
+    pub(super) fn give_back(
+        &mut self,
+        list: Vec<wit::Delta>,
+        mut check: impl FnMut(u32, &Piece) -> Result<(), String>,
+    ) -> Result<Vec<Delta>, String> {
         let mut out = Vec::with_capacity(list.len());
         for wit::Delta { choice, piece } in list {
-            if !self.choices.contains_key(&choice) {
+            let Some(state) = self.choices.get(&choice) else {
                 return Err(format!("it gives back something of choice {choice}, of which nothing has come"));
-            }
+            };
             let mut returned = Vec::new();
-            back(choice, piece, &mut returned)?;
+            match (piece, state.reasoning) {
+                (wit::Piece::Reasoning(text), Some(Reasoning::Thought)) => {
+                    returned.push(Delta::Piece { choice, piece: Piece::Thought(text) });
+                }
+                (piece, _) => back(choice, piece, &mut returned)?,
+            }
             for delta in returned {
                 if let Delta::Piece { choice, piece } = delta {
+                    check(choice, &piece)?;
                     self.goes_out(choice, &piece)?;
                     self.joined(choice, piece, &mut out);
                 }
@@ -160,24 +193,12 @@ impl Book {
     }
 }
 
-/// Whether a hook is shown something of it.
-pub(super) fn shows(delta: &Delta) -> bool {
-    match delta {
-        Delta::Piece { piece, .. } => match piece {
-            Piece::Begin | Piece::Beside(_) => false,
-            Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) | Piece::Arguments { text, .. } => !text.is_empty(),
-            Piece::Call { .. } | Piece::Fields(_) | Piece::Finish(_) => true,
-        },
-        Delta::Head { .. } | Delta::Usage(_) | Delta::UsageJson(_) | Delta::Fields(_) => false,
-    }
-}
-
 /// What a hook is shown of it, and how much that is: each piece is counted where it is put into the contract's form. A call and its first
 /// arguments are one piece.
-pub(super) fn shown(deltas: &[Delta]) -> (Vec<wit::Delta>, Said) {
+pub(super) fn shown(deltas: &[Delta], portion: Portion, book: &Book) -> (Vec<wit::Delta>, Said) {
     let mut said = Said::default();
     let mut out: Vec<wit::Delta> = Vec::with_capacity(deltas.len());
-    for delta in deltas.iter().filter(|delta| shows(delta)) {
+    for delta in deltas.iter().filter(|delta| portion.has(delta)) {
         let Delta::Piece { choice, piece } = delta else { continue };
         if let Piece::Arguments { index, text } = piece
             && let Some(wit::Delta { choice: of, piece: wit::Piece::ToolCall(call) }) = out.last_mut()
@@ -191,15 +212,21 @@ pub(super) fn shown(deltas: &[Delta]) -> (Vec<wit::Delta>, Said) {
         let mut add = |piece| out.push(wit::Delta { choice: *choice, piece });
         match piece {
             Piece::Text(text) => add(wit::Piece::Text(text.clone())),
-            Piece::Reasoning(text) => add(wit::Piece::Reasoning(text.clone())),
+            Piece::Reasoning(text) | Piece::Thought(text) => {
+                let named = if matches!(piece, Piece::Reasoning(_)) { Reasoning::Reasoning } else { Reasoning::Thought };
+                add(match book.choices.get(choice).and_then(|choice| choice.reasoning) {
+                    Some(first) if first != named => {
+                        let name = if named == Reasoning::Reasoning { "reasoning_content" } else { "reasoning" };
+                        wit::Piece::Other(codec::object(&vec![(name.to_owned(), codec::json_string(text))]).get().to_owned())
+                    }
+                    _ => wit::Piece::Reasoning(text.clone()),
+                });
+            }
             Piece::Refusal(text) => add(wit::Piece::Refusal(text.clone())),
             Piece::Call { index, id, name, extra } => {
                 // What else is said of the call comes first, so that its first arguments can join it.
                 if !extra.is_empty() {
-                    let mut entry: Fields = vec![("index".to_owned(), codec::raw_json(index))];
-                    entry.extend(extra.iter().cloned());
-                    let calls = codec::raw_json(&[codec::object(&entry)]);
-                    add(wit::Piece::Other(codec::object(&vec![("tool_calls".to_owned(), calls)]).get().to_owned()));
+                    add(wit::Piece::Other(codec::object(&vec![said_beside(*index, extra)]).get().to_owned()));
                 }
                 let (id, name) = (Some(id.clone()), Some(name.clone()));
                 add(wit::Piece::ToolCall(wit::ToolCallPiece { index: *index, id, name, arguments: String::new() }));
@@ -261,6 +288,19 @@ fn other_back(choice: u32, text: String, out: &mut Vec<Delta>) -> Result<(), Str
 mod tests {
     use super::*;
 
+    const ALL: Portion = Portion::ALL;
+
+    /// Of a hook that may do all.
+    impl Book {
+        fn takes(&mut self, deltas: &mut Vec<Delta>) {
+            self.take_in(deltas, ALL);
+        }
+
+        fn gives(&mut self, list: Vec<wit::Delta>) -> Result<Vec<Delta>, String> {
+            self.give_back(list, |_, _| Ok(()))
+        }
+    }
+
     fn piece(choice: u32, piece: Piece) -> Delta {
         Delta::Piece { choice, piece }
     }
@@ -287,13 +327,13 @@ mod tests {
             "tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":"{"},"thought":"t"}]},"logprobs":{"content":[]},"finish_reason":"stop"}]}"#;
         let mut deltas = decode::chunk(data.as_bytes()).expect("JSON");
         let mut book = Book::default();
-        book.take_in(&mut deltas);
-        let (shown_now, said) = shown(&deltas);
+        book.takes(&mut deltas);
+        let (shown_now, said) = shown(&deltas, ALL, &book);
         assert_eq!(said.to_string(), "text 1, refusal 1, reasoning 1, tool_name 2, tool_arguments 1, annotations 14, other 14");
         let words: Vec<String> = shown_now.iter().map(|delta| format!("{:?}", delta.piece)).collect();
         assert_eq!(words.len(), 7, "{words:?}");
-        let returned = book.give_back(shown_now).expect("readable");
-        let again = shown(&returned).0.iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
+        let returned = book.gives(shown_now).expect("readable");
+        let again = shown(&returned, ALL, &book).0.iter().map(|delta| format!("{:?}", delta.piece)).collect::<Vec<_>>();
         assert_eq!(words, again);
         assert!(returned.iter().all(|delta| !matches!(delta, Delta::Piece { piece: Piece::Beside(_), .. })), "logprobs spell out the text");
     }
@@ -317,57 +357,57 @@ mod tests {
         let data = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a","tool_calls":[{entry}]}}}}]}}"#);
         let came = || {
             let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
-            book.take_in(&mut deltas);
-            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas).0) else { panic!("three pieces") };
+            book.takes(&mut deltas);
+            let Ok([text, other, call]) = <[wit::Delta; 3]>::try_from(shown(&deltas, ALL, &book).0) else { panic!("three pieces") };
             (book, text, other, call)
         };
         let extra = r#"{"extra_content":{"google":{"thought_signature":"s"}}}"#;
         for order in [[1, 2, 0], [2, 1, 0], [1, 0, 2], [2, 0, 1]] {
             let (mut book, text, other, call) = came();
             let all = [text, other, call];
-            let out = book.give_back(order.iter().map(|at| all[*at].clone()).collect()).expect("readable");
+            let out = book.gives(order.iter().map(|at| all[*at].clone()).collect()).expect("readable");
             assert_eq!(of_calls(&out), (vec![extra.to_owned()], vec![]), "{order:?}");
         }
         let (mut book, text, other, call) = came();
-        assert_eq!(of_calls(&book.give_back(vec![other]).expect("readable")), (vec![], vec![]), "it waits for the call");
-        book.give_back(vec![text]).expect("readable");
-        assert_eq!(of_calls(&book.give_back(vec![call]).expect("readable")), (vec![extra.to_owned()], vec![]));
+        assert_eq!(of_calls(&book.gives(vec![other]).expect("readable")), (vec![], vec![]), "it waits for the call");
+        book.gives(vec![text]).expect("readable");
+        assert_eq!(of_calls(&book.gives(vec![call]).expect("readable")), (vec![extra.to_owned()], vec![]));
         let (mut book, _, other, call) = came();
-        assert_eq!(of_calls(&book.give_back(vec![call]).expect("readable")), (vec!["{}".to_owned()], vec![]));
+        assert_eq!(of_calls(&book.gives(vec![call]).expect("readable")), (vec!["{}".to_owned()], vec![]));
         let late = r#"{"tool_calls":[{"index":0,"extra_content":{"google":{"thought_signature":"s"}}}]}"#.to_owned();
-        assert_eq!(of_calls(&book.give_back(vec![other]).expect("readable")), (vec![], vec![late]), "the call has left");
+        assert_eq!(of_calls(&book.gives(vec![other]).expect("readable")), (vec![], vec![late]), "the call has left");
     }
 
     #[test]
     fn a_call_that_is_not_modelled_stays_as_it_is() {
         let data = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","type":"custom","custom":{"name":"g"}},{"index":0,"custom":{"input":"i"}}]}}]}"#;
         let (mut book, mut deltas) = (Book::default(), decode::chunk(data.as_bytes()).expect("JSON"));
-        book.take_in(&mut deltas);
+        book.takes(&mut deltas);
         let before = of_calls(&deltas);
-        assert_eq!((before.1.len(), of_calls(&book.give_back(shown(&deltas).0).expect("readable"))), (1, before));
+        assert_eq!((before.1.len(), of_calls(&book.gives(shown(&deltas, ALL, &book).0).expect("readable"))), (1, before));
     }
 
     #[test]
     fn nothing_follows_the_end_of_a_choice_on_either_side() {
         let mut book = Book::default();
         let mut deltas = vec![text(0, "a"), finish(0), text(0, "late"), finish(0), text(1, "b")];
-        book.take_in(&mut deltas);
+        book.takes(&mut deltas);
         assert_eq!(deltas.len(), 3);
         let mut late = vec![text(0, "later")];
-        book.take_in(&mut late);
+        book.takes(&mut late);
         assert!(late.is_empty());
-        assert!(book.give_back(gives(0, says("x"))).is_ok());
-        assert!(book.give_back(gives(0, wit::Piece::Finish("length".into()))).is_ok());
+        assert!(book.gives(gives(0, says("x"))).is_ok());
+        assert!(book.gives(gives(0, wit::Piece::Finish("length".into()))).is_ok());
         for after in [says("x"), wit::Piece::Finish("stop".into()), wit::Piece::Other("{\"x\":1}".into())] {
-            assert!(book.give_back(gives(0, after)).is_err_and(|why| why.contains("after that choice's end")));
+            assert!(book.gives(gives(0, after)).is_err_and(|why| why.contains("after that choice's end")));
         }
-        assert!(book.give_back(gives(1, says("x"))).is_ok(), "the other choice goes on");
+        assert!(book.gives(gives(1, says("x"))).is_ok(), "the other choice goes on");
     }
 
     #[test]
     fn what_no_client_could_read_is_refused() {
         let mut book = Book::default();
-        book.take_in(&mut vec![text(0, "a")]);
+        book.takes(&mut vec![text(0, "a")]);
         for (bad, why) in [
             (gives(7, says("x")), "choice 7"),
             (gives(0, wit::Piece::Finish(String::new())), "without a reason"),
@@ -376,23 +416,23 @@ mod tests {
             (gives(0, wit::Piece::Other("{}".into())), "one key, not of 0"),
             (gives(0, wit::Piece::Other(r#"{"a":1,"b":2}"#.into())), "one key, not of 2"),
         ] {
-            assert!(book.give_back(bad).is_err_and(|said| said.contains(why)), "{why}");
+            assert!(book.gives(bad).is_err_and(|said| said.contains(why)), "{why}");
         }
     }
 
     #[test]
     fn text_under_another_name_is_text_for_whoever_comes_next() {
         let mut book = Book::default();
-        book.take_in(&mut vec![text(0, "a")]);
-        let out = book.give_back(gives(0, wit::Piece::Other(r#"{"content":"hidden"}"#.into()))).expect("readable");
-        assert!(matches!(&shown(&out).0[..], [wit::Delta { piece: wit::Piece::Text(text), .. }] if text == "hidden"));
+        book.takes(&mut vec![text(0, "a")]);
+        let out = book.gives(gives(0, wit::Piece::Other(r#"{"content":"hidden"}"#.into()))).expect("readable");
+        assert!(matches!(&shown(&out, ALL, &book).0[..], [wit::Delta { piece: wit::Piece::Text(text), .. }] if text == "hidden"));
     }
 
     #[test]
     fn an_end_that_a_hook_holds_back_goes_out_when_the_reply_is_over() {
         let mut book = Book::default();
-        book.take_in(&mut vec![text(0, "a"), finish(0), text(1, "b"), finish(1), text(2, "c")]);
-        book.give_back(gives(1, wit::Piece::Finish("stop".into()))).expect("readable");
+        book.takes(&mut vec![text(0, "a"), finish(0), text(1, "b"), finish(1), text(2, "c")]);
+        book.gives(gives(1, wit::Piece::Finish("stop".into()))).expect("readable");
         let ends: Vec<Delta> = book.ends().collect();
         assert!(matches!(&ends[..], [Delta::Piece { choice: 0, piece: Piece::Finish(_) }]), "{ends:?}");
         assert_eq!(book.ends().count(), 0);

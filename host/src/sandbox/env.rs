@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::behalf::Behalf;
+use super::bindings::log::Level;
 use super::capability::llm::replies::Replies;
 use super::capability::log::{Log, harmless};
 use super::capability::reply::Reply;
@@ -13,7 +14,7 @@ use super::settings::Texts;
 use super::{Fault, FaultKind, Hook, Limits};
 use crate::chat::{Client, RequestId};
 use crate::outbound::Calls;
-use crate::telemetry::PluginFigures;
+use crate::telemetry::{PluginFigures, Seldom};
 
 /// Bytes of a guest's own text that a fault keeps.
 const TEXT_BYTES: usize = 500;
@@ -35,6 +36,8 @@ pub(super) struct CallEnv {
     pub(super) settings: Arc<Texts>,
     pub(super) figures: PluginFigures,
     pub(super) log: Log,
+    /// What the log was told of the plugin, whichever call it was in.
+    pub(super) told: Arc<Seldom>,
     pub(super) clocks: Arc<Clocks>,
     /// What the host does for the guest while the guest goes on.
     pub(super) errands: Errands,
@@ -64,12 +67,24 @@ impl CallEnv {
         Fault { plugin: self.plugin.clone(), version: self.version.clone(), hook: self.hook, kind }
     }
 
+    /// Says in the plugin's log what became of something that it asked for, which could be told with each of its calls.
+    pub(super) fn tell(&self, level: Level, what: &str) {
+        match self.told.due(what, 1) {
+            None => {}
+            Some(1) => self.log.write(level, what),
+            Some(times) => self.log.write(level, &format!("{what} ({times} times since this was told, or others that are not told apart)")),
+        }
+    }
+
     pub(super) fn report_dropped_lines(&self, figures: &PluginFigures) {
         let dropped = self.log.dropped();
-        if dropped > 0 {
+        if dropped == 0 {
+            return;
+        }
+        figures.log_dropped(dropped);
+        if let Some(dropped) = self.told.due("dropped lines", dropped) {
             let (plugin, request) = (&*self.plugin, &*self.request);
             tracing::warn!(plugin, request, dropped, "log lines over the limit were dropped");
-            figures.log_dropped(dropped);
         }
     }
 }

@@ -6,8 +6,8 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 use super::FaultKind;
-use super::bindings::types::{Context, Delta, HookError};
-use super::bindings::{embedder, model, plugin, post_hook, pre_hook, stream_hook};
+use super::bindings::types::{Delta, HookError};
+use super::bindings::{model, plugin, post_hook, pre_hook, stream_hook};
 use super::capability::log::harmless;
 use super::contract::{self, Kind};
 use super::done;
@@ -15,7 +15,7 @@ use super::handler::Handler;
 use super::handler::answered::Answer;
 use super::handler::asked::Asked;
 use super::refusal::Refusal;
-use super::shapes::{Question, Reply, Request};
+use super::shapes::{Context, Question, Reply, Request};
 use super::store::State;
 
 /// Bytes of the linker's words in a refusal: they may hold names that the component chose, and the remedy stands behind them.
@@ -30,7 +30,7 @@ pub(super) struct Exports {
     pub(super) stream_hook: Option<stream_hook::GuestIndices>,
     pub(super) done_hook: Option<Function>,
     pub(super) model: Option<Model>,
-    pub(super) embedder: Option<embedder::GuestIndices>,
+    pub(super) embedder: Option<Function>,
     /// Which stands for both hooks.
     pub(super) handler: Option<Handler>,
 }
@@ -82,10 +82,7 @@ impl Exports {
                 })
                 .transpose()?,
             embedder: find(contract::EMBEDDER)
-                .map(|of| {
-                    of.function::<(&Context, &str, &[String]), Result<Vec<Vec<f32>>, HookError>>("embed")?;
-                    of.indices(embedder::GuestIndices::new)
-                })
+                .map(|of| of.function::<(&Context<'_>, &str, &[String]), Result<Vec<Vec<f32>>, HookError>>("embed"))
                 .transpose()?,
             handler: Handler::find(&linked)?,
             linked,

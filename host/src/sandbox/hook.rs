@@ -16,6 +16,8 @@ pub enum Hook {
     Answer,
     /// `models` of `model`: when the file is admitted, and now and then later.
     Models,
+    /// `embed` of `embedder`: texts to vectors.
+    Embed,
     /// `on-done` of `done-hook`: after the client has everything.
     Done,
     /// `describe` of `plugin`: once, while the file is admitted.
@@ -23,7 +25,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `models`, `done_hook` or `describe`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `models`, `embed`, `done_hook` or `describe`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pre => "pre_hook",
@@ -31,6 +33,7 @@ impl Hook {
             Self::Stream => "stream_hook",
             Self::Answer => "model",
             Self::Models => "models",
+            Self::Embed => "embed",
             Self::Done => "done_hook",
             Self::Describe => "describe",
         }

@@ -79,6 +79,12 @@ pub struct ServerLimits {
     pub models_per_plugin: usize,
     /// How long a plugin's list of models is good.
     pub models_ttl: Duration,
+    /// Texts whose vectors one call of a plugin computes.
+    pub embed_texts: usize,
+    /// Bytes of these texts, unless it is one alone.
+    pub embed_bytes: usize,
+    /// Numbers of one vector.
+    pub embed_numbers: usize,
     /// Calls of done-hooks at once; they have permits, places in the pool and memory of their own.
     pub done_calls: u32,
     /// Of these, calls of one plugin.
@@ -103,6 +109,8 @@ pub struct ServerLimits {
     pub memory: usize,
     /// Bytes of the replies of other servers that plugins are being sent, of all calls together.
     pub replies_bytes: usize,
+    /// Connections to other servers that are kept for plugins while nothing is asked over them, of all plugins together.
+    pub idle_connections: usize,
     /// Bytes of a file in the plugin directory.
     pub file_bytes: u64,
     /// Files in the plugin directory.
@@ -129,11 +137,24 @@ pub struct ServerLimits {
     pub poll: Duration,
 }
 
+/// What one call of an embedder is handed at most, and may give back: texts, their bytes, and numbers of each vector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EmbedBatch {
+    pub(super) texts: usize,
+    pub(super) bytes: usize,
+    pub(super) numbers: usize,
+}
+
 impl ServerLimits {
     /// Takes from the limits that are `running` those of the engine's pool and of threads, which were made when the server started.
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
         let Self { calls, streams, model_calls, done_calls, threads, .. } = *running;
         *self = Self { calls, streams, model_calls, done_calls, threads, ..self.clone() };
+    }
+
+    /// What one call that computes vectors is handed and may give back.
+    pub(super) fn embed_batch(&self) -> EmbedBatch {
+        EmbedBatch { texts: self.embed_texts, bytes: self.embed_bytes, numbers: self.embed_numbers }
     }
 
     /// The number behind `threads`.
@@ -166,6 +187,8 @@ impl Default for ServerLimits {
             memory: 2 << 30,
             // Sixty of the largest replies that a plugin gets by default.
             replies_bytes: 256 << 20,
+            // Those of thirty plugins at the default of a grant; each has buffers of up to about 100 KB.
+            idle_connections: 256,
             // An idle instance is about 40 KB in Rust, 220 KB in QuickJS and a megabyte in Python.
             streams: 1_024,
             streams_per_plugin: 512,
@@ -179,6 +202,12 @@ impl Default for ServerLimits {
             // More than people choose from.
             models_per_plugin: 64,
             models_ttl: Duration::from_secs(300),
+            // A small model inside a plugin takes some milliseconds for a text, and a call has half a second.
+            embed_texts: 64,
+            // Sixty-four texts of a thousand tokens.
+            embed_bytes: 256 << 10,
+            // Twice those of the longest vectors in use.
+            embed_numbers: 8_192,
             queue_time: Duration::from_secs(1),
             threads: 0,
             // As `queue_time`: a client that waits longer is better told to come back.

@@ -64,7 +64,7 @@ pub(super) fn channel_of(field: &str) -> Channels {
 
 /// The content of which the hook was shown the texts, or the others, or nothing: what it handed back of those takes their places in order, what is
 /// more stands behind the last one.
-fn filled(now: &Content, new: Content, text: bool, other: bool) -> Content {
+pub(super) fn filled(now: &Content, new: Content, text: bool, other: bool) -> Content {
     if !text && !other {
         return now.clone();
     }

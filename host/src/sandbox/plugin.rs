@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::call::Callee;
 use super::capability::Capability;
 use super::exports::Exports;
+use super::limits::EmbedBatch;
 use super::models::{ModelInfo, Models};
 use super::nested::Copies;
 use super::outcome::{PostOutcome, PreOutcome, settle_post, settle_pre};
@@ -24,6 +25,8 @@ pub struct Plugin {
     pub(super) callee: Callee,
     /// The same for its answers, if it is a model, and the models that it has.
     pub(super) model: Option<Models>,
+    /// What one call is handed of it, if it computes vectors.
+    pub(super) embed_batch: EmbedBatch,
     pub(super) summary: Option<String>,
     pub(super) config_schema: Option<String>,
     /// SHA-256 of the component in hex.
@@ -59,7 +62,7 @@ impl Plugin {
     /// The hooks it exports, in words of the pipeline.
     pub fn hooks(&self) -> Vec<&'static str> {
         let of_handler = self.exports.handler.iter().flat_map(|_| [Hook::Pre.word(), Hook::Post.word()]);
-        self.exports.kinds().filter(|kind| kind.is_served()).filter_map(|kind| kind.hook.map(Hook::word)).chain(of_handler).collect()
+        self.exports.kinds().filter(|kind| kind.is_served()).map(|kind| kind.hook.word()).chain(of_handler).collect()
     }
 
     /// Whether it exports that hook.
@@ -69,6 +72,7 @@ impl Plugin {
             Hook::Post => self.exports.post_hook.is_some() || self.exports.handler.is_some(),
             Hook::Stream => self.exports.stream_hook.is_some(),
             Hook::Answer | Hook::Models => self.exports.model.is_some(),
+            Hook::Embed => self.exports.embedder.is_some(),
             Hook::Done => self.exports.done_hook.is_some(),
             Hook::Describe => false,
         }

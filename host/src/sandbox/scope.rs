@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::bindings::{post_hook as post, pre_hook as pre, stream_hook as stream, types as wit};
+use super::bindings::{post_hook as post, pre_hook as pre, types as wit};
 use super::{FaultKind, PluginConfig};
 use crate::chat::Message;
 
@@ -87,6 +87,11 @@ impl Channels {
         ("tool-calls", Self::TOOL_CALLS),
         ("other", Self::OTHER),
     ];
+
+    /// The word of one of them.
+    pub(super) fn word(self) -> &'static str {
+        Self::EACH.iter().find(|(_, channel)| *channel == self).map_or(REPLY, |(word, _)| word)
+    }
 
     /// Whether all of the others are among these.
     pub(super) fn has(self, others: Self) -> bool {
@@ -306,26 +311,9 @@ impl Scope {
         }
     }
 
-    /// Refuses what a stream hook may not do with what was pushed.
-    pub(super) fn check_step(&self, step: &stream::Step) -> Result<(), FaultKind> {
-        match step {
-            stream::Step::Keep => Ok(()),
-            stream::Step::Emit(list) => {
-                self.may(list.is_empty() || self.writes.reply != Channels::NONE, "puts other deltas in place", REPLY)
-            }
-            stream::Step::Cut(_) => self.check_reject(),
-        }
-    }
-
-    /// A stream hook of this version is handed all kinds of deltas or is no stream hook: what was left out would lose its place among the others.
-    ///
-    /// # Errors
-    /// What to declare in place.
-    pub(super) fn check_streams(&self) -> Result<(), String> {
-        if self.reads.reply == Channels::ALL && [Channels::NONE, Channels::ALL].contains(&self.writes.reply) {
-            return Ok(());
-        }
-        Err("a stream hook of this version is handed whole deltas: `reads` must have `reply`, and `writes` too or nothing of it".into())
+    /// Whether a stream hook may do with all of a reply what it likes.
+    pub(super) fn of_reply_all(&self) -> bool {
+        (self.reads.reply, self.writes.reply) == (Channels::ALL, Channels::ALL)
     }
 
     /// For a hook that ends the exchange.
@@ -350,9 +338,11 @@ impl Scope {
 
     /// Refuses what is not allowed, and says which word is missing where.
     pub(super) fn may(&self, allowed: bool, what: &str, word: &str) -> Result<(), FaultKind> {
-        if allowed {
-            return Ok(());
-        }
+        if allowed { Ok(()) } else { Err(FaultKind::Invalid(self.beyond(what, word))) }
+    }
+
+    /// What is not allowed, and which word is missing where.
+    pub(super) fn beyond(&self, what: &str, word: &str) -> String {
         let declares = in_force("", Side::Writes, self.declared.writes.as_deref(), None);
         let mut missing = Data::default();
         let covered = missing.add(Side::Writes, word).is_ok() && declares.is_ok_and(|(data, _)| data.covers(&missing));
@@ -361,7 +351,7 @@ impl Scope {
         } else {
             format!("it does not declare: `{word}` would have to stand in `writes` of its describe()")
         };
-        Err(FaultKind::Invalid(format!("it {what}, which {remedy}")))
+        format!("it {what}, which {remedy}")
     }
 }
 

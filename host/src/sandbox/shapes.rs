@@ -250,7 +250,7 @@ impl<'a> Choice<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn of(exchange: &'a Exchange) -> Self {
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
         Self {
             request_id: &exchange.id,
             pipeline: &exchange.pipeline,

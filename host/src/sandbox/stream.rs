@@ -2,6 +2,7 @@
 //! and all of them together `reply_time`. It runs on the guests' threads as every call does and has a place of its own, so that a slow stream
 //! takes no place of a quick hook. After a fault there is no instance any more.
 
+mod checks;
 mod whole;
 
 use std::sync::Arc;
@@ -16,17 +17,20 @@ use super::bindings::types as wit;
 use super::call::{Callee, judged};
 use super::clocks::Spent;
 use super::convert::Changes;
-use super::deltas::{Book, shown, shows};
 use super::env::CallEnv;
 use super::limiter::Budget;
-use super::outcome::{metadata_back, rejection_back, reported};
+use super::outcome::{metadata_back, reported};
 use super::plugin::Plugin;
-use super::scope::{Data, Scope};
+use super::portion::Portion;
+use super::scope::Data;
 use super::store::{State, refill, store};
-use super::{Exhausted, Fault, FaultKind, Hook, Rejection};
+use super::{Exhausted, Fault, FaultKind, Hook};
 use crate::chat::{Delta, Exchange, Metadata, Said};
 use crate::fair::{Share, Shares};
 use crate::telemetry::{HookCall, plugin_done, plugin_span};
+use checks::Checks;
+
+pub use checks::Step;
 
 /// What a hook wants of a reply that concerns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +39,6 @@ pub enum Mode {
     Observe,
     /// Only what it gives back goes on.
     Transform,
-}
-
-/// What becomes of what was pushed.
-#[derive(Debug)]
-pub enum Step {
-    Keep,
-    /// These go on in its place.
-    Emit(Vec<Delta>),
-    /// The reply ends here.
-    Cut(Rejection),
 }
 
 /// Why the reply is over.
@@ -82,7 +76,7 @@ pub struct StreamHook {
 struct Alive {
     store: Store<State>,
     guest: stream_hook::Guest,
-    book: Book,
+    checks: Checks,
     _shares: [Share; 2],
 }
 
@@ -150,6 +144,7 @@ impl Plugin {
         let opening = opening(exchange, model, &self.scope.reads);
         let bytes = opening.metadata.iter().map(|field| field.name.len() + field.value.len()).sum();
         let (exports, shared, of, inside) = (self.exports.clone(), self.callee.shared.clone(), env.clone(), span.clone());
+        let scope = self.scope.clone();
         let work = async move {
             let mut store = match store(&shared.engine, &memory, of.clone()) {
                 Ok(store) => store,
@@ -172,7 +167,8 @@ impl Plugin {
                 stream_hook::Mode::Observe => Some(Mode::Observe),
                 stream_hook::Mode::Transform => Some(Mode::Transform),
             });
-            let alive = guest.map(|guest| Box::new(Alive { store, guest, book: Book::default(), _shares: shares }));
+            let checks = Checks::new(scope, matches!(said, Ok(Some(Mode::Transform))));
+            let alive = guest.map(|guest| Box::new(Alive { store, guest, checks, _shares: shares }));
             Turned::of(&of, alive, said, fuel, Duration::ZERO)
         };
         let (plugin, metadata) = (self.clone(), exchange.metadata.clone());
@@ -197,22 +193,30 @@ impl StreamHook {
         self.plugin.callee.shared.stream_buffer
     }
 
-    /// Whether a hook is shown something of these.
-    pub fn concerns(deltas: &[Delta]) -> bool {
-        deltas.iter().any(shows)
+    /// What the hook is shown of a reply.
+    pub fn portion(&self) -> Portion {
+        Portion(self.plugin.scope.reads.reply)
+    }
+
+    /// What has come passes by the hook, which is shown nothing of it. What stands beside a delta may spell out a text that the hook reads, and
+    /// does not pass without it.
+    pub fn pass(&mut self, deltas: &mut Vec<Delta>) {
+        if let Some(alive) = &mut self.alive {
+            alive.checks.pass(deltas);
+        }
     }
 
     /// Hands over what has come since the last call.
     pub async fn push(&mut self, mut deltas: Vec<Delta>) -> Pushed {
         let Some(mut alive) = self.alive.take() else { return Pushed { deltas, step: Err(self.gone()), shown: Said::default() } };
-        alive.book.take_in(&mut deltas);
+        alive.checks.take_in(&mut deltas);
         // Nobody waits for a hook that observes, so it may not hold up the thread of a connection either.
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { deltas.iter().map(Delta::bytes).sum() };
-        let (env, inside, scope) = (self.env.clone(), self.span.clone(), self.plugin.scope.clone());
+        let (env, inside) = (self.env.clone(), self.span.clone());
         let deltas = Arc::new(deltas);
         let given = deltas.clone();
         let work = async move {
-            let (shown, amount) = shown(&given);
+            let (shown, amount) = alive.checks.shown(&given);
             let pushed = match refill(&mut alive.store, &env.limits) {
                 Ok(()) => env.bound(alive.guest.call_push(&mut alive.store, &shown).instrument(inside)).await,
                 Err(error) => Ok(Err(error)),
@@ -220,8 +224,8 @@ impl StreamHook {
             drop(shown);
             let (pushed, fuel) = judged(pushed, &alive.store, &env.limits);
             let begun = Instant::now();
-            let said =
-                pushed.and_then(|step| settle(step.map_err(reported)?, &given, &mut alive.book, &env, &scope)).map(|step| (step, amount));
+            let most = alive.store.data().limiter.memory();
+            let said = pushed.and_then(|step| alive.checks.settle(step.map_err(reported)?, &given, &env, most)).map(|step| (step, amount));
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
         let (step, shown) = match self.turn(bytes, |(step, _)| step.word(), work).await {
@@ -238,7 +242,6 @@ impl StreamHook {
     pub async fn close(mut self, ending: Ending) -> Result<(Step, Metadata), Fault> {
         let Some(mut alive) = self.alive.take() else { return Err(self.gone()) };
         let (env, inside, now) = (self.env.clone(), self.span.clone(), self.metadata.clone());
-        let scope = self.plugin.scope.clone();
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { 0 };
         let work = async move {
             let why = match ending {
@@ -253,20 +256,9 @@ impl StreamHook {
             let begun = Instant::now();
             let said = closed.and_then(|farewell| {
                 let stream_hook::Farewell { step, metadata } = farewell.map_err(reported)?;
-                scope.check_metadata(&metadata)?;
+                alive.checks.scope().check_metadata(&metadata)?;
                 let metadata: Changes = metadata_back(metadata, &now)?;
-                let step = match settle(step, &[], &mut alive.book, &env, &scope)? {
-                    Step::Keep => Step::Emit(Vec::new()),
-                    step => step,
-                };
-                Ok((step, metadata))
-            });
-            let said = said.map(|(step, metadata)| match step {
-                Step::Emit(mut list) if ending == Ending::Finished => {
-                    list.extend(alive.book.ends());
-                    (Step::Emit(list), metadata)
-                }
-                step => (step, metadata),
+                Ok((alive.checks.last(step, &env, ending == Ending::Finished)?, metadata))
             });
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
@@ -341,25 +333,6 @@ impl<T> Turned<T> {
 
     fn failed(kind: FaultKind) -> Self {
         Self { alive: None, said: Err(kind), spent: Spent::default(), fuel: 0, peak_memory: 0, check: Duration::ZERO }
-    }
-}
-
-impl Step {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Keep | Self::Emit(_) => "ok",
-            Self::Cut(_) => "rejected",
-        }
-    }
-}
-
-/// Checks what the hook said to `deltas`.
-fn settle(step: stream_hook::Step, deltas: &[Delta], book: &mut Book, env: &CallEnv, scope: &Scope) -> Result<Step, FaultKind> {
-    scope.check_step(&step)?;
-    match step {
-        stream_hook::Step::Keep => book.keep(deltas).map(|()| Step::Keep).map_err(FaultKind::Invalid),
-        stream_hook::Step::Emit(list) => book.give_back(list).map(Step::Emit).map_err(FaultKind::Invalid),
-        stream_hook::Step::Cut(rejection) => Ok(Step::Cut(rejection_back(rejection, &env.log))),
     }
 }
 

@@ -127,24 +127,8 @@ fn granted() -> PluginConfig {
 
 pub(super) fn exchange() -> Exchange {
     Exchange {
-        id: "request-1".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "p".into(),
-        deadline: Deadline::after(Duration::from_secs(600)),
-        stream: false,
-        target: None,
-        model: None,
         messages: vec![Message::text("user", "hello")],
-        params: Vec::new(),
-        metadata: Default::default(),
-        hits: Vec::new(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
+        ..Exchange::new("request-1".into(), Client::Host, "p".into(), Deadline::after(Duration::from_secs(600)))
     }
 }
 

@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 
 use super::seen::Seen;
 use super::{Error, HookStage, settle};
+use crate::chat::held::Held;
 use crate::chat::{Exchange, FrameStream, ReplyStream};
 use crate::sandbox::{DoneQueue, Hook, Plugin, Plugins, StreamMode, StreamPlace};
 use crate::telemetry::Metrics;
@@ -71,6 +72,9 @@ pub async fn run(
             }
         };
         hooks |= hook.is_some();
+        if hook.as_ref().is_some_and(|hook| hook.mode() == StreamMode::Transform) {
+            exchange.kept.one::<Held>().begin();
+        }
         reply = reply.through(|frames| match hook {
             Some(hook) if hook.mode() == StreamMode::Observe => observe::stream(frames, hook, along.clone(), seen),
             Some(hook) => transform::stream(frames, hook, along.clone(), seen),

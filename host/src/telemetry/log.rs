@@ -2,6 +2,7 @@
 //! The filter applies to lines only: spans for a collector are gathered whatever it says. Nobody waits for a line to be written: lines pass
 //! through a bounded queue, and those that find it full are lost and counted.
 
+mod fields;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -91,7 +92,8 @@ impl Log {
         // What the library would say of its own errors would go to stderr directly, and wait for it.
         let lines = tracing_subscriber::fmt::layer().with_writer(ByLevel(queue.lines())).with_ansi(ansi).log_internal_errors(false);
         let lines = match format {
-            LogFormat::Text => lines.boxed(),
+            LogFormat::Text if ansi => lines.boxed(),
+            LogFormat::Text => lines.fmt_fields(fields::Plain).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
         };
         let registry = Registry::default();

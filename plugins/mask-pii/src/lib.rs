@@ -27,6 +27,18 @@ struct MaskPii(Restorer);
 
 impl Plugin for MaskPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
+    /// All that the model is told and says, for personal data is in any of it.
+    const READS: Option<&'static [&'static str]> = Some(&["messages", "params", "reply", "metadata.mask_pii", "metadata.mask_pii_json"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&[
+        "messages",
+        "params.user",
+        "params.safety_identifier",
+        "params.metadata",
+        "params.prediction",
+        "reply",
+        "metadata.mask_pii",
+        "metadata.mask_pii_json",
+    ]);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         mask::masked(request, &Settings::read()?)

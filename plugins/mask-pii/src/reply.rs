@@ -38,6 +38,9 @@ impl Restorer {
                 Piece::Refusal(_) | Piece::Reasoning(_) => {
                     out.extend(asides.push(vec![delta], |tail, last| decided(tail, last, Form::Plain, mapping)));
                 }
+                Piece::Other(field) if Texts::is_reasoning(field) => {
+                    out.extend(asides.push(vec![delta], |tail, last| decided(tail, last, Form::Plain, mapping)));
+                }
                 Piece::ToolCall(_) => out.extend(arguments.push(vec![delta], |tail, last| decided(tail, last, Form::Json, mapping))),
                 Piece::Finish(_) => {
                     // Each lets go of what it held of this choice, and the end is told once.

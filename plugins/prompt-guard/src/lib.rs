@@ -32,6 +32,9 @@ const REPLY_FINDING: &str = "prompt_guard_reply";
 
 impl Plugin for PromptGuard {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("settings.schema.json"));
+    /// It looks at words alone, and changes none.
+    const READS: Option<&'static [&'static str]> = Some(&["messages.text", "reply.text", "reply.refusal", "reply.reasoning"]);
+    const WRITES: Option<&'static [&'static str]> = Some(&["reject", "metadata.prompt_guard", "metadata.prompt_guard_reply"]);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         let settings = Settings::read()?;

@@ -13,6 +13,9 @@ use cofferdam_guest::{
 use redact::{Kinds, redact};
 use serde::Deserialize;
 
+/// All of a reply but its calls, which a program reads.
+const PROSE: [&str; 4] = ["reply.text", "reply.refusal", "reply.reasoning", "reply.other"];
+
 /// Along a stream: what it looks for, and the texts that it holds back.
 struct RedactPii {
     kinds: Kinds,
@@ -21,8 +24,8 @@ struct RedactPii {
 
 impl Plugin for RedactPii {
     const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("config.schema.json"));
-    const READS: Option<&'static [&'static str]> = Some(&["reply"]);
-    const WRITES: Option<&'static [&'static str]> = Some(&["reply"]);
+    const READS: Option<&'static [&'static str]> = Some(&PROSE);
+    const WRITES: Option<&'static [&'static str]> = Some(&PROSE);
 
     fn on_reply(reply: Reply) -> Result<PostOutcome, HookError> {
         let kinds = config::read::<Config>()?.kinds()?;
@@ -41,6 +44,7 @@ impl StreamHook for RedactPii {
         let mut out = self.texts.push(deltas, |tail, last| along::decided(tail, last, kinds));
         for delta in &mut out {
             if let Piece::Other(value) = &mut delta.piece
+                && !Texts::is_reasoning(value)
                 && !OPAQUE.iter().any(|name| value.starts_with(&format!("{{\"{name}\"")))
                 && let Some(new) = json::map_strings(value, &OPAQUE, |text| redact(text, kinds))
             {

@@ -8,6 +8,7 @@ struct HttpAsker;
 
 impl Plugin for HttpAsker {
     const NAME: Option<&'static str> = Some("http-asker");
+    const CONFIG_SCHEMA: Option<&'static str> = Some(r#"{"properties": {"n": {"type": "integer"}}}"#);
 
     fn on_request(request: Request) -> Result<PreOutcome, HookError> {
         let text = request.last_user().map(|(_, message)| message.text()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The memory of replies that are coming in: what is counted and for how long, and what a client gets for whose reply there is none.
 
-use cofferdam::chat::{Embed, Inputs, Tries, Usage};
+use cofferdam::chat::{Embed, Inputs, Kept, Tries, Usage};
 use cofferdam::llm::{Ask, Asker, Hold, Used};
 use futures_util::future::BoxFuture;
 
@@ -220,7 +220,8 @@ async fn vectors_find_room_or_are_refused_and_hold_nothing_once_they_are_read() 
     let vectors = Script::reply(200, &JSON, vectors.to_owned() + &" ".repeat(LARGE));
     let embed = Embed { inputs: Inputs::Texts(vec!["hi".into()]), dimensions: None, user: None };
     let (client, tries, deadline) = (Client::Key("b".into()), Tries::default(), Deadline::after(Duration::from_secs(60)));
-    let asker = Asker { model: "m", caller: None, end_user: None, client: &client, deadline, tries: &tries };
+    let (id, kept) = ("test".into(), Kept::default());
+    let asker = Asker { id: &id, model: "m", caller: None, end_user: None, client: &client, deadline, tries: &tries, kept: &kept };
     let target = target("a");
     let first = from("a");
     upstream.next(vectors.clone()).next(vectors.clone()).next(large()).next(vectors);

@@ -100,6 +100,25 @@ async fn this_machine_is_reached_only_with_the_operators_word() {
 }
 
 #[tokio::test]
+async fn what_is_denied_again_and_again_is_told_once_and_what_is_denied_for_another_reason_too() {
+    let upstream = Upstream::start().await;
+    let mut server = server(&config(&port(&upstream), ""));
+    let client = Client::of(server.address);
+    const TIMES: usize = 8;
+    for host in ["evil.example.com", "other.example.com"] {
+        for _ in 0..TIMES {
+            let denied = client.chat("q", &format!("GET https://{host}/"), json!({})).await.ok().content();
+            assert!(denied.contains("Denied("), "{denied}");
+        }
+        server.wait_for_log(&format!("a request was not sent: the host `{host}` is not granted"));
+    }
+    server.terminate();
+    let output = server.output();
+    // More than one only if the machine took more than a minute for it.
+    assert!((2..TIMES).contains(&output.matches("a request was not sent").count()), "{output}");
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_ends_the_request_that_a_plugin_waits_for() {
     let upstream = Upstream::start().await;
     upstream.always(Script::default().hang());

@@ -26,19 +26,32 @@ struct Inner {
     /// One answer after the other, the last for good.
     names: Mutex<HashMap<String, VecDeque<Vec<IpAddr>>>>,
     answer: Answer,
+    /// Whether servers keep their connections.
+    stays: bool,
     connections: Mutex<Vec<String>>,
     requests: Mutex<Vec<String>>,
-    /// One permit for each request that has come, and for each client that hung up on a silent server.
+    /// One permit for each request that has come, for each client that hung up on a silent server, and for each that hung up on one that
+    /// keeps its connections.
     received: Semaphore,
     hung_up: Semaphore,
+    closed: Semaphore,
 }
 
 impl World {
     /// Every server answers like that.
     pub(super) fn new(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        let (received, hung_up) = (Semaphore::new(0), Semaphore::new(0));
-        let (connections, requests) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { names: Mutex::default(), answer: Box::new(answer), connections, requests, received, hung_up }))
+        Self::of(Box::new(answer), false)
+    }
+
+    /// The same, and they keep their connections.
+    pub(super) fn staying(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self::of(Box::new(answer), true)
+    }
+
+    fn of(answer: Answer, stays: bool) -> Self {
+        let [received, hung_up, closed] = [(); 3].map(|()| Semaphore::new(0));
+        let (names, connections, requests) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { names, answer, stays, connections, requests, received, hung_up, closed }))
     }
 
     pub(super) fn name(self, name: &str, answers: &[&[&str]]) -> Self {
@@ -69,6 +82,16 @@ impl World {
     pub(super) async fn hung_up(&self) {
         self.0.hung_up.acquire().await.expect("never closed").forget();
     }
+
+    /// Waits until one more connection that was kept is closed.
+    pub(super) async fn closed(&self) {
+        self.0.closed.acquire().await.expect("never closed").forget();
+    }
+
+    /// Whether all connections that were kept and are closed have been waited for.
+    pub(super) fn none_closed(&self) -> bool {
+        self.0.closed.available_permits() == 0
+    }
 }
 
 /// A reply with that body.
@@ -95,15 +118,25 @@ impl Connect for World {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let world = self.0.clone();
         tokio::spawn(async move {
-            let request = request(&mut theirs).await;
-            lock(&world.requests).push(request.clone());
-            world.received.add_permits(1);
-            match (world.answer)(&request) {
-                // A client that hung up is what some tests are about.
-                Some(answer) => drop(theirs.write_all(answer.as_bytes()).await),
-                None => {
-                    drop(theirs.read_to_end(&mut Vec::new()).await);
-                    world.hung_up.add_permits(1);
+            loop {
+                let request = request(&mut theirs).await;
+                if request.is_empty() && world.stays {
+                    world.closed.add_permits(1);
+                    break;
+                }
+                lock(&world.requests).push(request.clone());
+                world.received.add_permits(1);
+                match (world.answer)(&request) {
+                    // A client that hung up is what some tests are about.
+                    Some(answer) => drop(theirs.write_all(answer.as_bytes()).await),
+                    None => {
+                        drop(theirs.read_to_end(&mut Vec::new()).await);
+                        world.hung_up.add_permits(1);
+                        break;
+                    }
+                }
+                if !world.stays {
+                    break;
                 }
             }
         });

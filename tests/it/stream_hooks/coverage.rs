@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::plugin_kv::key;
 
 const PLANTED: &str = "canary8472";
 const TEXTS: [&str; 7] = ["text", "refusal", "reasoning", "tool_name", "tool_arguments", "media", "annotations"];
@@ -195,6 +196,73 @@ async fn what_is_planted_in_any_channel_is_seen_by_the_hook_or_reported_as_unsee
     }
 }
 
+/// The word by which a hook reads a channel.
+fn word(channel: &str) -> &str {
+    match channel {
+        "tool_name" | "tool_arguments" => "tool-calls",
+        "media" | "annotations" | "other" => "other",
+        texts => texts,
+    }
+}
+
+#[tokio::test]
+async fn a_hook_is_handed_the_channels_that_it_reads_and_the_others_are_unseen() {
+    for mode in ["transform", "observe"] {
+        for reads in ["text", "refusal", "reasoning", "tool-calls", "other"] {
+            let upstream = Upstream::start().await;
+            let more = format!("reads = [\"reply.{reads}\"]\nwrites = [\"metadata\"]");
+            let server = server(&upstream, &["streamer"], mode, "tell", &more).args(&["--log", "json"]).start();
+            for (surface, stream) in [("chat", true), ("chat", false), ("responses", true)] {
+                for channel in TEXTS.into_iter().chain(["other"]) {
+                    let cell = format!("{mode} {reads} {surface} {stream} {channel}");
+                    upstream.next(script(channel, 2, stream));
+                    let from = server.log().len();
+                    let (got, line) = asked_for(&server, surface, stream).await;
+                    server.wait_for_log_behind(from, "closed Ending::Finished");
+                    let (shown, unseen) = (was_shown(&server, from), bytes(&line, "unseen", "streamer", channel));
+                    assert_eq!(shown, word(channel) == reads, "{cell}: {}", &server.log()[from..]);
+                    if !shown {
+                        assert!(unseen >= PLANTED.len() as u64, "{cell}: {line}");
+                    }
+                    assert!(surface == "responses" || got.contains(PLANTED), "{cell}: it goes on: {got}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_texts_of_reasoning_are_two_that_are_counted() {
+    for looks in [Looks::Transform, Looks::Observe, Looks::Skip] {
+        let upstream = Upstream::start().await;
+        let server = looking(&upstream, looks);
+        let both = json!({"reasoning_content": "hm", "reasoning": PLANTED});
+        let nothing_else = json!({"role": "assistant", "content": null, "refusal": null});
+        for stream in [true, false] {
+            let said = if stream { "delta" } else { "message" };
+            let mut choice = json!({"index": 0, "finish_reason": "stop"});
+            choice[said] = both.clone();
+            if !stream {
+                choice[said].as_object_mut().expect("an object").extend(nothing_else.as_object().expect("an object").clone());
+            }
+            let object = if stream { "chat.completion.chunk" } else { "chat.completion" };
+            let reply = reply("", object, json!([choice]));
+            let script = if stream { Script::stream().event(&reply.to_string()).event("[DONE]").end() } else { Script::json(200, &reply) };
+            upstream.next(script);
+            let from = server.log().len();
+            let (got, line) = asked_for(&server, "chat", stream).await;
+            if looks == Looks::Observe {
+                server.wait_for_log_behind(from, "closed Ending::Finished");
+            }
+            assert!(got.contains(PLANTED) && got.contains("\"reasoning\":") && got.contains("\"reasoning_content\":"), "{got}");
+            let counted = ["sent", "unseen"].map(|field| bytes(&line, field, if field == "sent" { "" } else { "streamer" }, "reasoning"));
+            let all = 2 + PLANTED.len() as u64;
+            assert_eq!((was_shown(&server, from), counted[0]), (looks != Looks::Skip, all), "{looks:?}: {line}");
+            assert!(looks == Looks::Observe || counted[1] == if looks == Looks::Skip { all } else { 0 }, "{looks:?}: {line}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_a_hook_could_not_look_at_is_unseen_whatever_the_reason() {
     let upstream = Upstream::start().await;
@@ -226,6 +294,46 @@ async fn what_a_hook_could_not_look_at_is_unseen_whatever_the_reason() {
         metrics.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
     };
     assert_eq!((figure("shown").as_deref(), figure("unseen").as_deref()), (Some("4"), Some("10")), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_whole_reply_tells_the_operator_in_headers_what_hooks_did_not_see() {
+    let upstream = Upstream::start().await;
+    let keys = format!("reads = [\"reply.text\"]\n[keys]\nclient = [{}]\nadmin = [{}]", key("app"), key("boss"));
+    let server = server(&upstream, &["streamer"], "transform", "star", &keys).start();
+    let client = Client::of(server.address).header("authorization", "Bearer app");
+    let body = json!({"model": "p", "messages": [{"role": "user", "content": "hi"}]});
+    let told =
+        |answer: &crate::client::Answer| ["x-cofferdam-sent", "x-cofferdam-unseen"].map(|name| answer.header(name).map(str::to_owned));
+    let ask = |key: Option<&str>| {
+        let client = key.map_or(client.clone(), |key| client.clone().header("x-cofferdam-admin", &format!("Bearer {key}")));
+        let body = body.clone();
+        async move { client.post("/v1/chat/completions", &body).await }
+    };
+    upstream.always(script("reasoning", 1, false));
+    let answer = ask(Some("boss")).await.ok();
+    let [sent, unseen] = told(&answer).map(|told| told.expect("a header"));
+    assert!(sent.contains("reasoning 10, ") && unseen.starts_with("streamer: reasoning 10, other "), "{sent} {unseen}");
+    assert_eq!(told(&ask(None).await.ok()), [None, None]);
+    assert!(
+        upstream
+            .requests()
+            .iter()
+            .all(|request| request.header("x-cofferdam-admin").is_none() && !String::from_utf8_lossy(&request.body).contains("boss"))
+    );
+    let asked_so_far = upstream.requests().len();
+    let refused = ask(Some("wrong")).await;
+    assert_eq!((refused.refused(401).as_str(), told(&refused)), ("invalid_api_key", [None, None]));
+    assert_eq!(ask(Some("app")).await.refused(403), "admin_key_required");
+    assert_eq!(upstream.requests().len(), asked_so_far, "refused before anything is asked");
+    let operator = client.clone().header("x-cofferdam-admin", "Bearer boss");
+    upstream.always(script("reasoning", 1, true));
+    let stream = operator.chat_stream("p", "hi", json!({})).await;
+    assert!(
+        !stream.headers.keys().any(|name| name.as_str().ends_with("seen") || name.as_str().ends_with("sent")),
+        "of a stream nobody knows it yet"
+    );
+    stream.all().await.expect("a stream");
 }
 
 #[tokio::test]

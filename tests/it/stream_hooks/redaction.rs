@@ -133,17 +133,65 @@ async fn a_number_under_either_name_of_reasoning_leaves_under_none() {
     let upstream = Upstream::start().await;
     let server = redacting(&upstream).start();
     let both = |text: &str| json!({"reasoning": text, "reasoning_content": text});
-    let only_one = |text: &str| json!({"reasoning": text, "reasoning_content": "-"});
-    for (script, left) in [(whole(1, both), "and so on"), (whole(1, only_one), "---")] {
+    let first = |text: &str| json!({"reasoning": text, "reasoning_content": "x"});
+    let second = |text: &str| json!({"reasoning": "x", "reasoning_content": text});
+    let redacted = format!("{REDACTED} and so on");
+    let exes = "x".repeat(PIECES.len());
+    for (script, reasoning, content) in [
+        (whole(1, both), "", redacted.as_str()),
+        (whole(1, first), redacted.as_str(), exes.as_str()),
+        (whole(1, second), exes.as_str(), redacted.as_str()),
+    ] {
         upstream.next(script);
         let events = told(&server).await;
-        let said: String = events
-            .iter()
-            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
-            .map(|chunk| chunk["choices"][0]["delta"].to_string())
-            .collect();
-        nothing_leaks(&said);
-        assert!(said.contains(left), "{events:?}");
+        assert_eq!(
+            (said_as("reasoning", &events).as_str(), said_as("reasoning_content", &events).as_str()),
+            (reasoning, content),
+            "{events:?}"
+        );
+    }
+}
+
+/// A text of the deltas, put together.
+fn said_as(name: &str, events: &[String]) -> String {
+    let chunks = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    chunks.filter_map(|chunk| chunk["choices"][0]["delta"][name].as_str().map(str::to_owned)).collect()
+}
+
+/// The pieces come in turns, so that neither number stands in what both say together.
+#[tokio::test]
+async fn two_texts_of_reasoning_are_looked_at_each_for_itself_whole_and_streamed() {
+    let upstream = Upstream::start().await;
+    let server = redacting(&upstream).start();
+    let redacted = format!("{REDACTED} and so on");
+    for (names, apart) in [
+        (["reasoning_content", "reasoning"], true),
+        (["reasoning", "reasoning_content"], true),
+        (["reasoning", "reasoning_content"], false),
+    ] {
+        let mut script = Script::stream();
+        for (piece, other) in PIECES.iter().zip(["4111", " ", "1", "11", "1 1", "111", " 111", "1", " and", " so on"]) {
+            let deltas = if apart {
+                vec![json!({names[0]: piece}), json!({names[1]: other})]
+            } else {
+                vec![json!({names[0]: piece, names[1]: other})]
+            };
+            script = deltas.iter().fold(script, |script, delta| script.event(&chunk(0, delta, None)));
+        }
+        upstream.next(script.event(&chunk(0, &json!({}), Some("stop"))).event("[DONE]").end());
+        let events = told(&server).await;
+        assert_eq!(names.map(|name| said_as(name, &events)), [redacted.as_str(); 2], "{names:?} {apart}: {events:?}");
+    }
+    let number = PIECES.concat();
+    let other = format!("first {number}");
+    for (reasoning, left) in [(&number, &redacted), (&other, &format!("first {redacted}"))] {
+        let message = json!({"role": "assistant", "content": "fine", "reasoning_content": number, "reasoning": reasoning});
+        let whole = json!({"id": "c", "object": "chat.completion", "created": 7, "model": "m",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
+        upstream.next(Script::json(200, &whole));
+        let answer = Client::of(server.address).chat("p", "hi", json!({})).await.ok().json();
+        let message = &answer["choices"][0]["message"];
+        assert_eq!((&message["reasoning_content"], &message["reasoning"]), (&json!(redacted), &json!(left)), "{answer}");
     }
 }
 

@@ -97,6 +97,7 @@ fn facts(deltas: &[Delta]) -> BTreeMap<String, String> {
                 Piece::Begin => {}
                 Piece::Text(text) => more(format!("{choice} text"), text),
                 Piece::Reasoning(text) => more(format!("{choice} reasoning"), text),
+                Piece::Thought(text) => more(format!("{choice} thought"), text),
                 Piece::Refusal(text) => more(format!("{choice} refusal"), text),
                 Piece::Call { index, id, name, extra } => more(format!("{choice} call {index}"), &format!("{id} {name} {extra:?}")),
                 Piece::Arguments { index, text } => more(format!("{choice} arguments {index}"), text),

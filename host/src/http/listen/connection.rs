@@ -3,9 +3,11 @@
 //! known and none for an HTTP/2 client that stays silent.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -27,6 +29,7 @@ use super::peer::Peer;
 use super::socket::{Socket, Stream};
 use super::streams::{ActiveBody, Streams};
 use super::tls::{self, Tls};
+use super::woken::Woken;
 use crate::http::limits::Limits;
 
 /// hyper's least buffer.
@@ -152,6 +155,13 @@ async fn speaks_http1(socket: &Socket) -> bool {
     matches!(socket.peek(&mut first).await, Some(Ok(read)) if !HTTP2.starts_with(&first[..read]))
 }
 
+/// What a connection is told beside what its client sends.
+enum Told {
+    ToGiveWay,
+    ToStop,
+    ToCheck,
+}
+
 /// Serves one connection to its end; dropping the future cuts it and drops what it was doing.
 pub(super) async fn run<H: Handler>(
     accepted: Accepted<'_>,
@@ -180,11 +190,23 @@ pub(super) async fn run<H: Handler>(
     let Some((stream, spoken)) = opened else { return };
     let protocol = if spoken == Spoken::Http1 { &protocols.http1 } else { &protocols.either };
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+    let (mut way, mut stop) = (pin!(activity.given_way()), pin!(stopping.wait_for(|stopping| *stopping)));
     let mut check = pin!(tokio::time::sleep_until(activity.first_check(limits)));
-    let mut draining = false;
+    let (mut draining, woken) = (false, Woken::new());
     loop {
-        tokio::select! {
+        // Each piece that comes or goes asks here again, and nearly always nothing else has happened.
+        let told = poll_fn(|cx| {
+            woken.poll(cx, |cx| {
+                if way.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Told::ToGiveWay);
+                }
+                if !draining && stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Told::ToStop);
+                }
+                check.as_mut().poll(cx).map(|()| Told::ToCheck)
+            })
+        });
+        let told = tokio::select! {
             biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
@@ -192,8 +214,11 @@ pub(super) async fn run<H: Handler>(
                 }
                 return;
             }
-            () = activity.given_way() => return crowded(&**handler),
-            _ = stop.as_mut(), if !draining => {
+            told = told => told,
+        };
+        match told {
+            Told::ToGiveWay => return crowded(&**handler),
+            Told::ToStop => {
                 draining = true;
                 // An idle connection of HTTP/1.1 would be closed at once, maybe while a request is on its way. It is left open for a moment:
                 // what comes on it is answered, and the answer says that it is the last.
@@ -202,7 +227,7 @@ pub(super) async fn run<H: Handler>(
                 }
                 check.as_mut().reset(activity.server_stops(Instant::now()));
             }
-            () = check.as_mut() => match activity.next_action(Instant::now(), limits) {
+            Told::ToCheck => match activity.next_action(Instant::now(), limits) {
                 Action::Keep(next) => check.as_mut().reset(next),
                 Action::Close(next) => {
                     connection.as_mut().graceful_shutdown();

@@ -20,6 +20,12 @@ const STAGES: Parameter = Parameter {
     description: "Switches stages for this request, such as `rag=off, post_hook=on`. It wins over the body's `pipeline`.",
 };
 
+const ADMIN: Parameter = Parameter {
+    name: "x-cofferdam-admin",
+    location: "header",
+    description: "An admin key as `Bearer KEY`: a whole reply then says in `x-cofferdam-sent` and `x-cofferdam-unseen` what hooks did not see of it.",
+};
+
 pub(in crate::http) static SURFACE: Surface = Surface {
     name: "openai",
     prefix: "/v1/",
@@ -35,7 +41,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             operation: Operation {
                 summary: "Answer a chat, whole or streamed",
                 body: Some(RequestBody::Json(schema::<wire::ChatRequest>)),
-                parameters: &[STAGES],
+                parameters: &[STAGES, ADMIN],
                 answers: &[Answer {
                     status: 200,
                     description: "The reply: an object, or with `stream` events that end in `[DONE]`.",
@@ -53,7 +59,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             operation: Operation {
                 summary: "Answer in the form of the Responses API, whole or streamed; nothing is kept between requests",
                 body: Some(RequestBody::Json(schema::<wire::ResponsesRequest>)),
-                parameters: &[STAGES],
+                parameters: &[STAGES, ADMIN],
                 answers: &[Answer {
                     status: 200,
                     description: "The response: an object, or with `stream` events, the last of which says how it ended.",

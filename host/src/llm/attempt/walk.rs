@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument;
 
 use super::circuit::{Cause, Open};
 use super::circuits::{Account, CircuitState, Circuits, Permit};
 use super::policy::{self, Judgment, Retry, Verdict};
+use super::running::Running;
 use super::{Answered, Attempt, Backend, Failure, Measured, Observer, Request};
 use crate::chat::{Deadline, Tries};
 use crate::llm::error::Error;
@@ -145,7 +144,7 @@ impl<'a, R: Request, B: Backend<R>> Walk<'a, B, R> {
     /// The last failure; `CircuitOpen` if nobody was asked; `UnknownProvider` if the chain is empty.
     pub(in crate::llm) async fn run(&self) -> Result<Answered<R::Reply>, Error> {
         let mut progress = Progress::new(self);
-        let mut running = FuturesUnordered::new();
+        let mut running = Running::default();
         // Taken when the hedge begins, so that an exchange costs two replies at the most.
         let mut hedge_after = self.chain.hedge_after;
         let mut since = Instant::now();

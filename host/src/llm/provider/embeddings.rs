@@ -1,28 +1,36 @@
-//! Vectors from a provider, with the same retries and the same circuits as chat replies. There are no fallbacks, because the vectors of two
+//! Vectors from a provider or from a plugin, with the same retries and the same circuits as chat replies. There are no fallbacks, because the vectors of two
 //! models do not lie in one space.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::endpoint::within;
 use super::{Call, Provider};
 use crate::chat::codec::{self, Form};
-use crate::chat::{Client, Deadline, Embed, Embedded, Inputs, Sizes, Tries, Usage};
+use crate::chat::{Client, Deadline, Embed, Embedded, Exchange, Inputs, Kept, RequestId, Sizes, Tries, Usage};
 use crate::llm::adapter::EmbeddingsRequest;
 use crate::llm::attempt::{Attempt, Failure, Request};
 use crate::llm::budget::Ask;
 use crate::llm::error::{Error, Phase};
+use crate::llm::limits::Limits;
 use crate::llm::meter::{self, Meter, Who};
-use crate::llm::plugin::PluginVendor;
+use crate::llm::plugin::{self, PluginVendor};
 use crate::llm::secrets::Secret;
 
 /// Values of a reply for one vector, its numbers not counted: an object, a list, and fields of which vendors have two or three.
 const VALUES_OF_VECTOR: usize = 8;
 
+/// Some clients cut texts into OpenAI's tokens unasked, so the remedy names the best-known one.
+pub const TEXTS_ONLY: &str = "must be text: to this model, whose tokens are its own, these numbers mean other words; send texts \
+    (with LangChain's OpenAIEmbeddings, check_embedding_ctx_length=False)";
+
 /// Who wants vectors, and by when.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
+    pub id: &'a RequestId,
     /// The name that the client gave.
     pub model: &'a str,
     pub caller: Option<&'a str>,
@@ -32,6 +40,8 @@ pub struct Asker<'a> {
     pub deadline: Deadline,
     /// Counts the tries.
     pub tries: &'a Tries,
+    /// What lasts as long as the request.
+    pub kept: &'a Kept,
 }
 
 /// Texts or tokens, whose vectors are asked for.
@@ -51,8 +61,9 @@ impl Call for Embeddings<'_> {
         Err(Error::NoEmbeddings { provider: attempt.target.provider.clone() }.into())
     }
 
-    async fn plugin(_: &PluginVendor, attempt: &Attempt<'_, Self>) -> Result<Embedded, Failure> {
-        Err(Error::NoEmbeddings { provider: attempt.target.provider.clone() }.into())
+    async fn plugin(vendor: &PluginVendor, attempt: &Attempt<'_, Self>) -> Result<Embedded, Failure> {
+        // Boxed: nearly all tries are at providers, and their futures should not be larger for it.
+        Box::pin(by_plugin(vendor, attempt)).await
     }
 
     /// Within the total limit and what is left of the exchange's time.
@@ -88,8 +99,7 @@ impl Call for Embeddings<'_> {
                 endpoint.failure(key, error)
             })
         };
-        let (left, total) = (attempt.deadline.remaining(), endpoint.limits.total);
-        let (time, phase) = if left <= total { (left, Phase::Deadline) } else { (total, Phase::Total) };
+        let (time, phase) = time(attempt, &endpoint.limits);
         let embedded = within(Instant::now() + time, post, || endpoint.timeout(phase, time)).await?;
         // Some vendors report no count; then the tokens are estimated.
         if embedded.prompt_tokens > 0 {
@@ -98,6 +108,71 @@ impl Call for Embeddings<'_> {
         meter.tally.complete();
         meter.begun = true;
         Ok(embedded)
+    }
+}
+
+/// The total limit, or what is left of the request's time if that is less.
+fn time(attempt: &Attempt<'_, Embeddings<'_>>, limits: &Limits) -> (Duration, Phase) {
+    match attempt.deadline.remaining() {
+        left if left <= limits.total => (left, Phase::Deadline),
+        _ => (limits.total, Phase::Total),
+    }
+}
+
+/// What a plugin computes, held against the same limits as a provider's reply.
+async fn by_plugin(vendor: &PluginVendor, attempt: &Attempt<'_, Embeddings<'_>>) -> Result<Embedded, Failure> {
+    let PluginVendor { name, plugins, observer, memory, limits } = vendor;
+    let (&Embeddings { embed, asker }, model, provider) = (attempt.request, attempt.model, name.to_string());
+    let unfit = |param: &str, message| Error::UnsupportedField { provider: provider.clone(), param: param.into(), message };
+    let Inputs::Texts(texts) = &embed.inputs else { return Err(unfit("input", TEXTS_ONLY.into()).into()) };
+    let (Asker { caller, end_user, tries, .. }, prompt) = (*asker, expected_tokens(&embed.inputs));
+    let hold = observer.reserve(&Ask { caller, end_user, provider: name, model, prompt, completion: Some(0), choices: 1 }).await?;
+    let operation = <Embeddings<'_> as Request>::OPERATION;
+    let who = Who { pipeline: asker.model, caller, provider: name, operation, system: plugin::INFO.system, tries };
+    let mut meter = Meter::new(Arc::clone(observer), &who, model, prompt, hold);
+    meter.sent = true;
+    // Dropping the vectors ends the plugin here, as an answer of it would end.
+    meter.fail();
+    let mut received = memory.reply(asker.client);
+    let gathered = async {
+        let (mut vectors, mut bytes) = (Vec::with_capacity(texts.len()), 0);
+        let mut computed = plugins.embed(model, texts.clone(), asker.exchange());
+        while let Some(more) = computed.next().await {
+            let more = more?;
+            bytes += more.iter().map(|vector| size_of_val(vector.as_slice())).sum::<usize>();
+            if bytes > limits.reply_bytes {
+                let cause = format!("more than {} bytes (`limits.providers.reply_bytes`)", limits.reply_bytes);
+                return Err(Error::InvalidReply { provider: provider.clone(), cause });
+            }
+            if !received.hold(bytes) {
+                return Err(Error::Overloaded { provider: provider.clone() });
+            }
+            vectors.extend(more);
+        }
+        Ok(vectors)
+    };
+    let (limit, phase) = time(attempt, limits);
+    let late = || Error::Timeout { provider: provider.clone(), phase, limit };
+    let vectors = within(Instant::now() + limit, gathered, late).await?;
+    let length = vectors.first().map_or(0, Vec::len);
+    if embed.dimensions.is_some_and(|wanted| usize::try_from(wanted).ok() != Some(length)) {
+        return Err(unfit("dimensions", format!("this model's vectors have {length} numbers")).into());
+    }
+    meter.tally.complete();
+    meter.begun = true;
+    Ok(Embedded { vectors, prompt_tokens: 0 })
+}
+
+impl Asker<'_> {
+    /// What a plugin is told of the request, which has no conversation.
+    fn exchange(&self) -> Exchange {
+        Exchange {
+            caller: self.caller.map(Arc::from),
+            end_user: self.end_user.cloned(),
+            tries: self.tries.clone(),
+            kept: self.kept.clone(),
+            ..Exchange::new(self.id.clone(), self.client.clone(), self.model.into(), self.deadline)
+        }
     }
 }
 

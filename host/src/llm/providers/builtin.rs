@@ -11,6 +11,7 @@ use crate::chat::stream::streamed;
 use crate::chat::{Choice, Completion, Exchange, Json, Message, Reply, Usage, Whole, codec};
 use crate::llm::Mode;
 use crate::llm::adapter::UnsupportedField;
+use crate::llm::id::sortable_id;
 use crate::llm::meter::{BYTES_PER_TOKEN, tokens};
 use crate::llm::vendor::{ANY_URL, VendorInfo};
 use asked::Asked;
@@ -84,7 +85,7 @@ fn completion(model: &str, text: String, reason: &str, exchange: &Exchange) -> C
 /// A completion of one message that no model wrote.
 pub(in crate::llm) fn completion_of(message: Message, model: &str) -> Completion {
     Completion {
-        id: format!("chatcmpl-{}", uuid::Uuid::now_v7().simple()),
+        id: format!("chatcmpl-{}", sortable_id().simple()),
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         model: model.to_owned(),
         choices: vec![Choice { index: 0, message, finish_reason: Some("stop".into()), extra: Vec::new() }],

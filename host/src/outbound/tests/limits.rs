@@ -138,15 +138,15 @@ async fn headers_have_128_kib_with_their_secrets_and_no_more() {
 async fn replies_share_one_memory_until_whoever_has_them_drops_them() {
     let body = "x".repeat(100 << 10);
     let world = World::default().name("a.b", &[&[PUBLIC]]).ok(&body).ok(&body).ok(&body).ok(&body);
-    let common = Common::new(256 << 10);
-    let guard = || world.guard(rules(&["a.b"])).sharing(common.clone(), Arc::new(Own::new(8)));
+    let common = Common::new(256 << 10, 0);
+    let guard = || world.guard(rules(&["a.b"])).sharing(common.clone(), Arc::new(Own::new("p", 8)));
     let (first, second) = (guard(), guard());
     let kept = send(&first, get("https://a.b")).await.unwrap();
     exhausted(&second, get("https://a.b"), "limits.plugins.replies_bytes").await;
     assert_eq!(kept.body.len(), body.len());
     drop(kept);
     send(&second, get("https://a.b")).await.unwrap();
-    common.resize(64 << 10);
+    common.resize(64 << 10, 0);
     // Larger than all there is, and received because nothing else is held.
     send(&second, get("https://a.b")).await.unwrap();
 }
@@ -174,10 +174,10 @@ async fn an_address_that_refuses_is_followed_by_the_next_one_at_once_and_a_slow_
 #[tokio::test(start_paused = true)]
 async fn names_that_are_never_answered_keep_places_of_one_plugin_and_no_other_ones() {
     let world = World::default().name("a.b", &[&[PUBLIC]]).ok("").ok("");
-    let common = Common::new(1 << 20);
+    let common = Common::new(1 << 20, 0);
     let guard = |patterns: &[&str]| {
         let rules = Rules { time: Duration::from_secs(1), ..rules(patterns) };
-        world.guard(rules).sharing(common.clone(), Arc::new(Own::new(1_000)))
+        world.guard(rules).sharing(common.clone(), Arc::new(Own::new("p", 1_000)))
     };
     let (evil, other) = (guard(&["silent.b", "a.b"]), guard(&["a.b"]));
     let (first, second) = (Calls::of(Client::Key("first".into())), Calls::of(Client::Key("second".into())));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answered::{Answer, Looked, settle_post, settle_pre};
 use super::asked::Asked;
 use crate::chat::codec::{raw_json, to_json};
-use crate::chat::{Client, Deadline, Exchange, Message, Metadata};
+use crate::chat::{Exchange, Message, Metadata};
 use crate::sandbox::capability::log::Log;
 use crate::sandbox::{FaultKind, Hook, Limits, PreOutcome, Rejection};
 
@@ -19,26 +19,7 @@ fn messages(json: Value) -> Vec<Message> {
 
 fn exchange(said: Value, metadata: Value) -> Exchange {
     let metadata: Metadata = metadata.as_object().expect("an object").iter().map(|(name, value)| (name.clone(), raw_json(value))).collect();
-    Exchange {
-        id: "r".into(),
-        caller: None,
-        account: Default::default(),
-        coverage: Default::default(),
-        client: Client::Host,
-        pipeline: "p".into(),
-        deadline: Deadline::after(std::time::Duration::from_secs(600)),
-        stream: false,
-        model: None,
-        target: None,
-        messages: messages(said),
-        params: Vec::new(),
-        metadata,
-        hits: Vec::new(),
-        skipped: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        kept: Default::default(),
-    }
+    Exchange { id: "r".into(), messages: messages(said), metadata, ..crate::sandbox::tests::exchange() }
 }
 
 fn asked(exchange: &Exchange) -> Asked {

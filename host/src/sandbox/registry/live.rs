@@ -62,7 +62,7 @@ pub struct PluginStatus {
     pub file: String,
     /// SHA-256 of the live component in hex; none if nothing is live.
     pub hash: Option<String>,
-    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `done_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `embed`, `done_hook`.
     pub hooks: Vec<&'static str>,
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     pub state: &'static str,

@@ -1,19 +1,22 @@
-//! A stream hook on a reply that is whole: one push of all of it and the close, and a completion again of what the hook lets out.
-//! A choice of which nothing was changed stays as its provider wrote it.
+//! A stream hook on a reply that is whole: one push of all that it reads of it and the close, and a completion again of what the hook lets out.
+//! A reply of which nothing was changed stays as its provider wrote it, and so does what the hook does not read.
 
 use std::sync::Arc;
 
-use super::{Ending, Step};
+use super::{Ending, Mode, Step};
 use crate::chat::codec::{json_string, object, parse_fields, raw_json};
 use crate::chat::stream::beside;
 use crate::chat::{
     Channel, Choice, Completion, Content, Delta, Exchange, Fields, FunctionCall, Json, Message, Part, Piece, Said, ToolCall,
 };
 use crate::sandbox::call::Callee;
+use crate::sandbox::merge::{channel_of, filled};
 use crate::sandbox::plugin::Plugin;
+use crate::sandbox::portion::channel;
+use crate::sandbox::scope::Channels;
 use crate::sandbox::{Fault, PostOutcome};
 
-/// Fields of a message that say what a stream says in pieces of their own. A provider has one of the last two.
+/// Fields of a message that say what a stream says in pieces of their own. Most providers have one of the last two, or the same in both.
 const REFUSAL: &str = "refusal";
 const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
 
@@ -41,51 +44,62 @@ impl Plugin {
         let place = self.place(exchange, [own, &shared.permits], &shared.memory).await?;
         let Some(mut hook) = self.open_stream(place, exchange, &completion.model).await? else { return Ok(PostOutcome::Keep) };
         let (mut deltas, mut amount) = (Vec::new(), Said::default());
-        completion.choices.iter().for_each(|choice| of_choice(choice, &mut deltas, &mut amount));
-        let pushed = hook.push(deltas).await;
-        if pushed.step.is_ok() {
-            *shown = amount;
+        let reads = self.scope.reads.reply;
+        // What an observer gives back is not used.
+        let observes = hook.mode() == Mode::Observe;
+        completion.choices.iter().for_each(|choice| of_choice(choice, reads, &mut deltas, &mut amount));
+        let (mut out, mut changed) = (deltas, false);
+        if hook.portion().concerns(&out) {
+            let pushed = hook.push(out).await;
+            if pushed.step.is_ok() {
+                *shown = amount;
+            }
+            (out, changed) = match pushed.step? {
+                Step::Emit(list) if !observes => (list, true),
+                Step::Keep | Step::Emit(_) => (pushed.deltas, false),
+                Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
+            };
         }
-        let (mut out, mut changed) = match pushed.step? {
-            Step::Keep => (pushed.deltas, false),
-            Step::Emit(list) => (list, true),
-            Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
-        };
         let (last, metadata) = hook.close(Ending::Finished).await?;
         exchange.metadata = metadata;
         match last {
-            Step::Keep => {}
-            Step::Emit(list) => {
+            Step::Emit(list) if !observes => {
                 changed |= !list.is_empty();
                 out.extend(list);
             }
+            Step::Keep | Step::Emit(_) => {}
             Step::Cut(rejection) => return Ok(PostOutcome::Reject(rejection)),
         }
         if !changed {
             return Ok(PostOutcome::Keep);
         }
-        rebuild(completion, out);
+        rebuild(completion, out, reads);
         Ok(PostOutcome::Replaced)
     }
 }
 
-/// Adds the pieces of a choice, and counts what each was made of.
-fn of_choice(choice: &Choice, deltas: &mut Vec<Delta>, amount: &mut Said) {
+/// Adds the pieces of a choice that are read, and counts what each was made of.
+fn of_choice(choice: &Choice, reads: Channels, deltas: &mut Vec<Delta>, amount: &mut Said) {
     let Choice { index, message, finish_reason, .. } = choice;
     let mut add = |piece| deltas.push(Delta::Piece { choice: *index, piece });
     // Fields that are `null` are of the reply's form and say nothing.
-    let fields: Fields = message.extra.iter().filter(|(_, value)| value.get() != "null").cloned().collect();
+    let is_read = |(name, value): &&(String, Json)| value.get() != "null" && reads.has(channel_of(name));
+    let fields: Fields = message.extra.iter().filter(is_read).cloned().collect();
     fields.iter().for_each(|(name, value)| amount.message_field(name, value.get()));
     beside(fields).into_iter().for_each(&mut add);
     match &message.content {
         Content::Null => {}
         Content::Text(text) => {
-            add(Piece::Text(text.clone()));
-            amount.add(Channel::Text, text.len());
+            if reads.has(Channels::TEXT) {
+                add(Piece::Text(text.clone()));
+                amount.add(Channel::Text, text.len());
+            }
         }
         Content::Parts(parts) => {
             for part in parts {
                 match part {
+                    Part::Text { .. } if !reads.has(Channels::TEXT) => {}
+                    Part::Other(_) if !reads.has(Channels::OTHER) => {}
                     Part::Text { text, .. } => {
                         add(Piece::Text(text.clone()));
                         amount.add(Channel::Text, text.len());
@@ -98,7 +112,7 @@ fn of_choice(choice: &Choice, deltas: &mut Vec<Delta>, amount: &mut Said) {
             }
         }
     }
-    for (at, call) in (0..).zip(&message.tool_calls) {
+    for (at, call) in (0..).zip(&message.tool_calls).filter(|_| reads.has(Channels::TOOL_CALLS)) {
         match call {
             ToolCall::Function(FunctionCall { id, name, arguments, extra }) => {
                 add(Piece::Call { index: at, id: id.clone(), name: name.clone(), extra: extra.clone() });
@@ -117,19 +131,20 @@ fn of_choice(choice: &Choice, deltas: &mut Vec<Delta>, amount: &mut Said) {
     amount.add(Channel::Other, finish_reason.as_ref().map_or(0, String::len));
 }
 
-/// Puts what went out in the place of each choice's message.
-fn rebuild(completion: &mut Completion, deltas: Vec<Delta>) {
+/// Puts what went out in the place of what was read of each choice's message.
+fn rebuild(completion: &mut Completion, deltas: Vec<Delta>, reads: Channels) {
     for choice in &mut completion.choices {
         let mut built = Built::default();
         for delta in &deltas {
             if let Delta::Piece { choice: of, piece } = delta
                 && *of == choice.index
+                && channel(piece).is_some_and(|channel| reads.has(channel))
             {
                 built.add(piece);
             }
         }
         let reason = built.finish.take();
-        choice.message = built.message(&choice.message);
+        choice.message = built.message(&choice.message, reads);
         choice.finish_reason = reason.or_else(|| choice.finish_reason.take());
         // They spell out the text that was there before.
         choice.extra.retain(|(name, _)| name != "logprobs");
@@ -141,6 +156,7 @@ struct Built {
     text: String,
     refusal: String,
     reasoning: String,
+    thought: String,
     parts: Vec<Part>,
     calls: Vec<(u32, ToolCall)>,
     extra: Fields,
@@ -153,6 +169,7 @@ impl Built {
             Piece::Text(text) => self.text.push_str(text),
             Piece::Refusal(text) => self.refusal.push_str(text),
             Piece::Reasoning(text) => self.reasoning.push_str(text),
+            Piece::Thought(text) => self.thought.push_str(text),
             Piece::Call { index, id, name, extra } => {
                 let call = self.function(*index);
                 (call.id, call.name) = (id.clone(), name.clone());
@@ -201,15 +218,22 @@ impl Built {
         }
     }
 
-    fn message(mut self, was: &Message) -> Message {
+    fn message(mut self, was: &Message, reads: Channels) -> Message {
         let says = |name: &str, text: &str| (name.to_owned(), json_string(text));
         if !self.refusal.is_empty() {
             self.extra.push(says(REFUSAL, &self.refusal));
         }
-        if !self.reasoning.is_empty() {
-            let name = was.extra.iter().map(|(name, _)| name.as_str()).find(|name| REASONING.contains(name));
-            self.extra.push(says(name.unwrap_or(REASONING[0]), &self.reasoning));
+        let had = REASONING.map(|name| was.extra.iter().find(|(known, _)| known == name).map(|(_, value)| value.get()));
+        // What was the same under both names was one text, and is again.
+        if self.thought.is_empty() && had[0].is_some() && had[0] == had[1] {
+            self.thought.clone_from(&self.reasoning);
         }
+        for (name, text) in REASONING.into_iter().zip([&self.reasoning, &self.thought]) {
+            if !text.is_empty() {
+                self.extra.push(says(name, text));
+            }
+        }
+        self.extra.extend(was.extra.iter().filter(|(name, _)| !reads.has(channel_of(name))).cloned());
         // Fields that were `null` are of the reply's form and say nothing.
         for (name, value) in was.extra.iter().filter(|(_, value)| value.get() == "null") {
             if self.extra.iter().all(|(known, _)| known != name) {
@@ -224,7 +248,14 @@ impl Built {
             (text, _) if text.is_empty() && matches!(was.content, Content::Null) => Content::Null,
             (text, _) => Content::Text(text),
         };
-        let tool_calls = self.calls.into_iter().map(|(_, call)| call).collect();
+        let content = match (reads.has(Channels::TEXT), reads.has(Channels::OTHER)) {
+            (true, true) => content,
+            (text, other) => filled(&was.content, content, text, other),
+        };
+        let tool_calls = match reads.has(Channels::TOOL_CALLS) {
+            true => self.calls.into_iter().map(|(_, call)| call).collect(),
+            false => was.tool_calls.clone(),
+        };
         Message { content, tool_calls, extra: self.extra, ..was.clone() }
     }
 }
@@ -244,8 +275,8 @@ mod tests {
         let value = |completion: &Completion| serde_json::from_slice::<serde_json::Value>(&to_json(completion)).expect("JSON");
         let mut before = value(&completion);
         let mut deltas = Vec::new();
-        completion.choices.iter().for_each(|choice| of_choice(choice, &mut deltas, &mut Said::default()));
-        rebuild(&mut completion, deltas);
+        completion.choices.iter().for_each(|choice| of_choice(choice, Channels::ALL, &mut deltas, &mut Said::default()));
+        rebuild(&mut completion, deltas, Channels::ALL);
         before["choices"][0].as_object_mut().expect("an object").remove("logprobs");
         let mut after = value(&completion);
         after["choices"][0].as_object_mut().expect("an object").remove("logprobs");

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::stage::Stage;
 use crate::chat::{Delta, FrameStream, Frames, StreamError};
-use crate::sandbox::{Ending, Pushed, Step, StreamHook};
+use crate::sandbox::{Ending, Portion, Pushed, Step, StreamHook};
 use crate::stages::seen::Seen;
 
 struct Observe {
@@ -36,10 +36,11 @@ struct Waiting {
     deltas: Vec<Delta>,
     bytes: usize,
     most: usize,
+    of: Portion,
 }
 
 pub(super) fn stream(frames: FrameStream, hook: StreamHook, stage: Arc<Stage>, seen: Seen) -> FrameStream {
-    let waiting = Waiting { deltas: Vec::new(), bytes: 0, most: hook.buffer() };
+    let waiting = Waiting { deltas: Vec::new(), bytes: 0, most: hook.buffer(), of: hook.portion() };
     Box::pin(Observe { from: Some(frames), seat: Seat::Resting(hook), stage, seen: Some(seen), waiting, over: false })
 }
 
@@ -138,7 +139,7 @@ impl Waiting {
     /// Copies what is said, as far as there is room.
     fn note(&mut self, delta: &Delta) {
         let bytes = delta.bytes();
-        if self.bytes + bytes <= self.most && StreamHook::concerns(std::slice::from_ref(delta)) {
+        if self.bytes + bytes <= self.most && self.of.concerns(std::slice::from_ref(delta)) {
             self.bytes += bytes;
             self.deltas.push(delta.clone());
         }

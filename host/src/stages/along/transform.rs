@@ -139,7 +139,7 @@ impl Transform {
         let mut all = std::mem::take(&mut self.held);
         all.extend(deltas);
         let mut goes_on = true;
-        if StreamHook::concerns(&all) {
+        if hook.portion().concerns(&all) {
             let Pushed { deltas, step, shown } = hook.push(all).await;
             self.seen.shown(shown);
             all = match step {
@@ -165,6 +165,8 @@ impl Transform {
                     }
                 },
             };
+        } else {
+            hook.pass(&mut all);
         }
         match end {
             None => self.send(all, false),

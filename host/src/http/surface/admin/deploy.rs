@@ -144,7 +144,9 @@ pub(super) async fn delete(mut call: Call<'_>) -> Result<Response<Content>, Fail
     let catalog = &shared.state.catalog;
     let pipelines = catalog.list();
     let users = pipelines.iter().filter(|pipeline| catalog.plugins(&pipeline.definition).any(|plugin| plugin == name));
-    let warnings = users.map(|pipeline| format!("pipeline `{}` names the plugin", pipeline.id)).collect();
+    let warnings = users.map(|pipeline| format!("pipeline `{}` names the plugin", pipeline.id));
+    let embeddings = catalog.embedding_plugins().filter(|(_, plugin)| *plugin == name);
+    let warnings = warnings.chain(embeddings.map(|(id, _)| format!("embeddings `{id}` name the plugin"))).collect();
     Ok(respond::json(StatusCode::OK, &Removed { id: &name, object: "plugin", deleted: true, file: &file, warnings }))
 }
 

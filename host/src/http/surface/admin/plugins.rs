@@ -25,7 +25,7 @@ pub(super) struct Plugin<'a> {
     file: &'a str,
     /// SHA-256 of the live component in hex; null if nothing is live.
     hash: Option<&'a str>,
-    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `done_hook`.
+    /// `pre_hook`, `post_hook`, `stream_hook`, `model`, `embed`, `done_hook`.
     hooks: &'a [&'static str],
     /// `live`: the file as it is runs. `stale`: an older version runs, the file was refused. `refused`: nothing runs. `compiling`: on its way.
     state: &'a str,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::chat::codec::{self, Form};
-use crate::chat::{Deadline, Embed, Embedded, Inputs};
+use crate::chat::{Deadline, Embed, Embedded, Inputs, Kept};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::json_body::{self, Reading};
@@ -73,7 +73,8 @@ pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure>
     log.meter_end_user(&head.headers, embed.user.as_deref())?;
     let deadline = Deadline::after(shared.limits.request_time.saturating_sub(log.began.elapsed()));
     let (caller, end_user) = (log.caller.as_deref(), log.end_user.as_ref());
-    let asker = Asker { model: &model, caller, end_user, client: &log.client, deadline, tries: &log.tries };
+    let kept = Kept::default();
+    let asker = Asker { id: &log.id, model: &model, caller, end_user, client: &log.client, deadline, tries: &log.tries, kept: &kept };
     let embedded = shared.state.runner.embed(&target, embed, &asker).await?;
     Ok(respond::json(StatusCode::OK, &answer(&model, &embedded, format)))
 }

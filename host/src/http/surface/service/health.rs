@@ -24,7 +24,8 @@ const BLOCKED_MAX: usize = 20;
 pub(super) struct Status {
     /// `ok`, `ready`, `loading`, `blocked` or `draining`
     status: &'static str,
-    /// Under `blocked`: the pipelines of the operator's file that cannot run, at most 20, and the plugin for want of which each cannot.
+    /// Under `blocked`: the pipelines of the operator's file that cannot run and the names of `[[embeddings]]` that cannot be asked for, at most 20, and
+    /// the plugin for want of which each cannot.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pipelines: Vec<BlockedPipeline>,
 }
@@ -33,7 +34,7 @@ pub(super) struct Status {
 pub(super) struct BlockedPipeline {
     id: String,
     plugin: String,
-    /// `pre_hook`, `post_hook` or `model`: what the plugin is needed for.
+    /// `pre_hook`, `post_hook`, `model` or `embed`: what the plugin is needed for.
     hook: &'static str,
     /// Why the plugin cannot do it.
     reason: String,

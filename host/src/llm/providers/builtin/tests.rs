@@ -11,24 +11,9 @@ use crate::chat::{Client, Deadline, Hit, sse};
 fn exchange(question: &str, hits: &[(&str, &str, f32)]) -> Exchange {
     let hit = |&(source, text, score): &(&str, &str, f32)| Hit { source: source.into(), ordinal: 0, text: text.into(), score };
     Exchange {
-        id: "r".into(),
-        caller: None,
-        client: Client::Host,
-        pipeline: "p".into(),
-        deadline: Deadline::after(Duration::from_secs(9)),
-        stream: false,
-        target: None,
-        model: None,
         messages: vec![Message::text("user", "an older question about swans"), Message::text("user", question)],
-        params: Vec::new(),
-        metadata: Default::default(),
         hits: hits.iter().map(hit).collect(),
-        skipped: Default::default(),
-        coverage: Default::default(),
-        end_user: None,
-        tries: Default::default(),
-        account: Default::default(),
-        kept: Default::default(),
+        ..Exchange::new("r".into(), Client::Host, "p".into(), Deadline::after(Duration::from_secs(9)))
     }
 }
 

@@ -306,7 +306,7 @@ impl ChoiceBuilder {
     fn add(&mut self, piece: Piece) {
         match piece {
             Piece::Text(text) => self.text.push_str(&text),
-            Piece::Reasoning(text) => self.reasoning.push_str(&text),
+            Piece::Reasoning(text) | Piece::Thought(text) => self.reasoning.push_str(&text),
             Piece::Call { id, name, extra, .. } => self.calls.push(FunctionCall { id, name, arguments: String::new(), extra }),
             Piece::Arguments { text, .. } => self.calls.last_mut().expect("arguments follow their call").arguments.push_str(&text),
             // Gemini has no refusals; the choice itself holds the fields and the finish reason.

@@ -18,11 +18,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::outside::Outside;
-use crate::outbound::{self, Guard, Rules};
+use crate::outbound::{self, Guard};
 use crate::sandbox::bindings::log::Level;
 use crate::sandbox::env::CallEnv;
-use crate::sandbox::grant::Granted;
 use crate::sandbox::wasi_http::Sent;
 
 /// What a component imports to have it, in any patch.
@@ -34,13 +32,9 @@ type Response = http::Response<WasiBody>;
 /// Adds its function, for a plugin that was granted it.
 pub(in crate::sandbox) fn link<T: WasiHttpView + 'static>(
     linker: &mut Linker<T>,
-    rules: Granted<Rules>,
-    outside: &Outside,
-    plugin: &str,
+    guard: Arc<Guard>,
     env: fn(&T) -> &Arc<CallEnv>,
 ) -> wasmtime::Result<()> {
-    // The guards of one plugin share its places.
-    let guard = Arc::new(outside.guard(plugin, rules.clone()));
     let handle = move |mut store: StoreContextMut<'_, T>,
                        (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>)| {
         let mut through = Through { guard: guard.clone(), env: env(store.data()).clone() };
@@ -113,6 +107,7 @@ async fn fetch(guard: &Guard, env: &CallEnv, request: http::Request<WasiBody>, o
             headers,
             body,
             time: options.and_then(|options| whole_time(&options)),
+            settings: env.settings.clone(),
         };
         guard.send(calls, ready(place), request).await
     };
@@ -129,7 +124,7 @@ async fn fetch(guard: &Guard, env: &CallEnv, request: http::Request<WasiBody>, o
             outbound::Error::Denied(_) => (Level::Warn, "was not sent"),
             _ => (Level::Info, "came to nothing"),
         };
-        env.log.write(level, &format!("a request {what}: {error}"));
+        env.tell(level, &format!("a request {what}: {error}"));
         code(error)
     })
 }

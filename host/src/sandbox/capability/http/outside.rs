@@ -21,7 +21,8 @@ pub struct Outside {
 
 impl Outside {
     pub fn new(resolver: Arc<dyn Resolve>, connector: Arc<dyn Connect>, secrets: LookUp) -> Self {
-        let common = Common::new(ServerLimits::default().replies_bytes);
+        let ServerLimits { replies_bytes, idle_connections, .. } = ServerLimits::default();
+        let common = Common::new(replies_bytes, idle_connections);
         Self { resolver, connector, secrets, common, plugins: Arc::default() }
     }
 
@@ -30,13 +31,13 @@ impl Outside {
         Self::new(Arc::new(Names), Arc::new(Network::default()), secrets)
     }
 
-    /// There are so many bytes for replies to plugins from now on.
-    pub(in crate::sandbox) fn resize(&self, replies_bytes: usize) {
-        self.common.resize(replies_bytes);
+    /// There is so much for all plugins from now on.
+    pub(in crate::sandbox) fn resize(&self, limits: &ServerLimits) {
+        self.common.resize(limits.replies_bytes, limits.idle_connections);
     }
 
-    /// A guard of that plugin. What its calls under way hold counts for the new one too.
-    pub(super) fn guard(&self, plugin: &str, rules: Rules) -> Guard {
+    /// A guard of that plugin. What its calls under way hold counts for the new one too; a connection that one guard keeps is for that one alone.
+    pub(in crate::sandbox) fn guard(&self, plugin: &str, rules: Rules) -> Guard {
         let own = self.own(plugin, rules.connections);
         let guard = Guard::new(rules, self.resolver.clone(), self.connector.clone(), self.secrets.clone());
         guard.sharing(self.common.clone(), own)
@@ -50,7 +51,7 @@ impl Outside {
             own.places.resize(connections);
             return own;
         }
-        let own = Arc::new(Own::new(connections));
+        let own = Arc::new(Own::new(plugin, connections));
         plugins.insert(plugin.into(), Arc::downgrade(&own));
         own
     }

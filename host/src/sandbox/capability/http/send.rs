@@ -7,14 +7,12 @@ use futures_util::{StreamExt as _, stream};
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-use super::outside::Outside;
-use crate::outbound::{self, Error, Guard, Held, Rules};
+use crate::outbound::{self, Error, Guard, Held};
 use crate::sandbox::bindings::cofferdam::hooks::http::{Header, Request, Response};
 use crate::sandbox::bindings::log::Level;
 use crate::sandbox::bindings::types::{Data, Failure};
 use crate::sandbox::capability::outcome;
 use crate::sandbox::env::CallEnv;
-use crate::sandbox::grant::Granted;
 use crate::sandbox::store::next_turn;
 
 /// What a component imports to have it.
@@ -25,12 +23,9 @@ type Sent = Result<Response, Failure>;
 /// Adds its functions, for a plugin that was granted them.
 pub(in crate::sandbox) fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
-    rules: Granted<Rules>,
-    outside: &Outside,
-    plugin: &str,
+    guard: Arc<Guard>,
     env: fn(&T) -> &Arc<CallEnv>,
 ) -> wasmtime::Result<()> {
-    let guard = Arc::new(outside.guard(plugin, rules.clone()));
     let guards = guard.clone();
     let mut interface = linker.instance(INTERFACE)?;
     interface.func_wrap_async("send", move |store: StoreContextMut<'_, T>, (request,): (Request,)| {
@@ -76,16 +71,16 @@ async fn sent(guard: &Guard, env: &CallEnv, request: Request) -> Result<outbound
     // Other servers are asked for the sake of an exchange, and `describe` has none.
     let refused = || Failure::Denied(format!("`{}` may not use `http`; use it in a hook", env.hook.word()));
     let calls = env.http_calls.as_ref().ok_or_else(refused)?;
-    let request = asked(request).map_err(Failure::Invalid)?;
+    let request = asked(request, env).map_err(Failure::Invalid)?;
     let sent = guard.send(calls, guard.place(&env.client), request).await;
     if let Err(Error::Denied(why)) = &sent {
         // The operator decides about it, and reads this; what the plugin makes of it is not known.
-        env.log.write(Level::Warn, &format!("a request was not sent: {why}"));
+        env.tell(Level::Warn, &format!("a request was not sent: {why}"));
     }
     sent.map_err(failure)
 }
 
-fn asked(Request { method, url, headers, body, timeout_ms }: Request) -> Result<outbound::Request, String> {
+fn asked(Request { method, url, headers, body, timeout_ms }: Request, env: &CallEnv) -> Result<outbound::Request, String> {
     let time = match timeout_ms {
         Some(0) => return Err("`timeout-ms` is 0, which is no time at all".into()),
         Some(ms) => Some(std::time::Duration::from_millis(ms.into())),
@@ -96,7 +91,7 @@ fn asked(Request { method, url, headers, body, timeout_ms }: Request) -> Result<
         Data::Bytes(bytes) => bytes,
     };
     let headers = headers.into_iter().map(|Header { name, value }| (name, value)).collect();
-    Ok(outbound::Request { method, url, headers, body, time })
+    Ok(outbound::Request { method, url, headers, body, time, settings: env.settings.clone() })
 }
 
 fn answered(outbound::Response { status, headers, body, .. }: outbound::Response) -> Response {

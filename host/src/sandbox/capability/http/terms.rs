@@ -48,6 +48,9 @@ fn read(value: &Value) -> Result<Rules, String> {
     let exchange_bytes = terms.bytes("exchange_bytes", default.exchange_bytes, 0..=1 << 30)?;
     let redirects = terms.count("redirects", default.redirects.into(), 0..=20)?;
     let connections = terms.count("connections", default.connections as u64, 1..=1_000)?;
+    // 0: a new connection for every request.
+    let idle_connections = terms.count("idle_connections", default.idle_connections as u64, 0..=1_000)?;
+    let idle_time = terms.duration("idle_time", default.idle_time, Duration::from_millis(1)..=Duration::from_secs(600))?;
     let (plain, private, plain_secrets) = (terms.flag("plain")?, terms.flag("private")?, terms.flag("plain_secrets")?);
     terms.finish()?;
     // The ranges keep the numbers below what their types hold.
@@ -67,6 +70,8 @@ fn read(value: &Value) -> Result<Rules, String> {
         exchange_bytes,
         redirects: small(redirects),
         connections: size(connections),
+        idle_connections: size(idle_connections),
+        idle_time,
     })
 }
 
@@ -106,7 +111,7 @@ mod tests {
     fn every_key_is_read() {
         let value = json!({"hosts": ["a.b"], "ports": [443, 8443], "plain": true, "private": true, "secrets": {"KEY": ["a.b"]},
             "plain_secrets": true, "time": "10s", "request_bytes": "2MiB", "response_bytes": 5, "calls": 1, "exchange_bytes": "1GiB",
-            "redirects": 0, "connections": 2});
+            "redirects": 0, "connections": 2, "idle_connections": 3, "idle_time": "7s"});
         let hosts = vec![HostPattern::parse("a.b").unwrap()];
         let expected = Rules {
             ports: vec![443, 8443],
@@ -121,6 +126,8 @@ mod tests {
             exchange_bytes: 1 << 30,
             redirects: 0,
             connections: 2,
+            idle_connections: 3,
+            idle_time: Duration::from_secs(7),
             hosts,
         };
         assert_eq!(read(&value), Ok(expected));
@@ -153,6 +160,7 @@ mod tests {
             ("exchange_bytes", 0, 1 << 30),
             ("redirects", 0, 20),
             ("connections", 1, 1_000_i64),
+            ("idle_connections", 0, 1_000),
         ] {
             for fits in [least, most] {
                 read(&json!({"hosts": ["a.b"], key: fits})).unwrap();
@@ -162,7 +170,9 @@ mod tests {
             }
         }
         for (time, fits) in [("1ms", true), ("10m", true), ("0ms", false), ("10m 1ms", false), ("soon", false)] {
-            assert_eq!(read(&json!({"hosts": ["a.b"], "time": time})).is_ok(), fits, "{time}");
+            for key in ["time", "idle_time"] {
+                assert_eq!(read(&json!({"hosts": ["a.b"], key: time})).is_ok(), fits, "{key}: {time}");
+            }
         }
         for (port, fits) in [(1, true), (65_535, true), (0, false), (65_536, false)] {
             assert_eq!(read(&json!({"hosts": ["a.b"], "ports": [port]})).is_ok(), fits, "{port}");

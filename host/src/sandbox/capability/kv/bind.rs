@@ -115,8 +115,10 @@ impl Asked {
             KvError::QuotaBytes { .. } | KvError::QuotaKeys { .. } | KvError::Full { .. } => Failure::Exhausted(text),
             // Its causes name files of the server's, which are nothing for a plugin.
             KvError::Store(_) => {
-                let (plugin, request) = (&*self.env.plugin, &*self.env.request);
-                tracing::error!(plugin, request, error = text, "what plugins keep cannot be read or written");
+                if let Some(calls) = self.env.told.due("kv", 1) {
+                    let (plugin, request) = (&*self.env.plugin, &*self.env.request);
+                    tracing::error!(plugin, request, calls, error = text, "what plugins keep cannot be read or written");
+                }
                 Failure::Unavailable("the store cannot be read or written now; the server's log says why".to_owned())
             }
         }

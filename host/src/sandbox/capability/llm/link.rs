@@ -22,6 +22,7 @@ use crate::sandbox::deltas::shown;
 use crate::sandbox::env::CallEnv;
 use crate::sandbox::grant::Granted;
 use crate::sandbox::outcome::param_problem;
+use crate::sandbox::portion::Portion;
 use crate::sandbox::scope::Data;
 use crate::sandbox::shapes::Request;
 
@@ -136,10 +137,12 @@ impl Asked {
         let replies = &self.env.replies;
         let mut reading = replies.take(number).ok_or_else(|| Failure::Invalid("there is no reply of that number, or it is over".into()))?;
         let pieces = loop {
-            let deltas = reading.next().await?;
-            let (pieces, _) = shown(&deltas);
+            let mut deltas = reading.next().await?;
+            let over = deltas.is_empty();
+            reading.book.take_in(&mut deltas, Portion::ALL);
+            let (pieces, _) = shown(&deltas, Portion::ALL, &reading.book);
             // What a guest is shown nothing of is not the end.
-            if deltas.is_empty() || !pieces.is_empty() {
+            if over || !pieces.is_empty() {
                 break pieces;
             }
         };
@@ -159,7 +162,8 @@ impl Asked {
             return Ok(Vec::new());
         }
         let mut charge = self.charge(behalf, texts.iter().map(String::len).sum())?;
-        let (vectors, tokens) = self.way.models.embed(model, texts, &behalf.question(Vec::new(), Fields::new())).await.map_err(failure)?;
+        let question = behalf.question(&self.env.plugin, Vec::new(), Fields::new());
+        let (vectors, tokens) = self.way.models.embed(model, texts, &question).await.map_err(failure)?;
         if tokens > 0 {
             charge.reported(&Usage { prompt: tokens, ..Usage::default() });
         }
@@ -173,7 +177,7 @@ impl Asked {
         if messages.is_empty() {
             return Err(Failure::Invalid("the question has no message".into()));
         }
-        let exchange = behalf.question(messages, params_back(params)?);
+        let exchange = behalf.question(&self.env.plugin, messages, params_back(params)?);
         let charge = self.charge(behalf, Request::bytes(&exchange, &Data::everything()))?;
         let stream = self.way.models.ask(&target, &exchange).await.map_err(failure)?;
         Ok(Reading::new(stream, charge))

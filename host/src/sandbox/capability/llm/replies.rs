@@ -9,7 +9,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use super::budget::Charge;
 use crate::chat::{Delta, Frames, ReplyStream, StreamError, Usage};
 use crate::sandbox::bindings::types::Failure;
-use crate::sandbox::deltas::shows;
+use crate::sandbox::deltas::Book;
+use crate::sandbox::portion::shows;
 
 /// Replies that one call may read at the same time.
 const OPEN_MAX: usize = 8;
@@ -30,6 +31,8 @@ struct Open {
 pub(super) struct Reading {
     stream: ReplyStream,
     charge: Charge,
+    /// Of its choices, by which the guest is shown them.
+    pub(super) book: Book,
     /// How it ended, once it has.
     ended: Option<Result<(), Failure>>,
 }
@@ -70,7 +73,7 @@ impl Replies {
 
 impl Reading {
     pub(super) fn new(stream: ReplyStream, charge: Charge) -> Self {
-        Self { stream, charge, ended: None }
+        Self { stream, charge, book: Book::default(), ended: None }
     }
 
     /// The model that answers, if no delta says it.

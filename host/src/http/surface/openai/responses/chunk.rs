@@ -67,6 +67,12 @@ impl Chunk {
             Piece::Begin => {}
             Piece::Text(text) => more(&mut self.text, text),
             Piece::Reasoning(text) => more(&mut self.reasoning, text),
+            // A response has one text of reasoning. Of two that a chunk has, this is not the one.
+            Piece::Thought(text) => {
+                if self.reasoning.is_none() {
+                    more(&mut self.reasoning, text);
+                }
+            }
             Piece::Refusal(text) => more(&mut self.refusal, text),
             Piece::Call { index, id, name, extra } => {
                 let index = Some(u64::from(*index));

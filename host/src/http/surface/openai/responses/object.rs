@@ -9,6 +9,7 @@ use super::called::Called;
 use super::echo::Echo;
 use super::names::Names;
 use crate::chat::{Json, Usage};
+use crate::llm::sortable_id;
 
 /// Service tiers that clients know; a provider may have others.
 const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
@@ -89,7 +90,7 @@ struct Output {
 impl Frame {
     /// `model` stands for the provider's own name of it until that is known.
     pub(super) fn new(model: String, echo: Echo) -> Self {
-        let base = uuid::Uuid::now_v7().simple().to_string();
+        let base = sortable_id().simple().to_string();
         Self { base, created_at: now(), model, service_tier: None, echo, names: Names::default() }
     }
 

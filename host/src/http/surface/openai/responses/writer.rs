@@ -357,7 +357,7 @@ impl Writer {
 fn rank(delta: &Delta) -> Option<u8> {
     let Delta::Piece { choice: 0, piece } = delta else { return None };
     match piece {
-        Piece::Reasoning(_) => Some(0),
+        Piece::Reasoning(_) | Piece::Thought(_) => Some(0),
         Piece::Text(_) => Some(1),
         Piece::Refusal(_) => Some(2),
         Piece::Call { .. } | Piece::Arguments { .. } => Some(3),
