@@ -4,6 +4,7 @@
 pub mod after;
 pub mod along;
 pub mod before;
+pub mod cite;
 pub mod complete;
 pub mod done;
 pub mod retrieve;
@@ -32,6 +33,27 @@ pub struct RagStage {
     pub mmr: f32,
     pub spread: rag::Spread,
     pub filter: rag::Filter,
+    pub inject: Inject,
+    /// Whether an answer says in its annotations which documents it names.
+    pub citations: bool,
+}
+
+/// Where what was found stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inject {
+    /// Directly before the newest user message, so that a provider's cache of the conversation before it holds.
+    #[default]
+    Question,
+    /// Behind the system messages at the start, for models that take no others.
+    System,
+}
+
+impl Inject {
+    pub const WORDS: [&str; 2] = ["question", "system"];
+
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Question, Self::System].into_iter().find(|inject| Self::WORDS[*inject as usize] == word)
+    }
 }
 
 /// Plugins run in order.

@@ -42,6 +42,8 @@ pub struct Exchange {
     pub metadata: Metadata,
     /// What retrieval found and injected; empty when it did not run.
     pub hits: Vec<Hit>,
+    /// The code that marks the message with what was found, if it stands before the newest user message: every provider is to get it there.
+    pub fence: Option<String>,
     /// Plugins whose fault was passed over under `on_failure = "skip"`.
     pub skipped: Skipped,
     /// What hooks were shown of the reply.
@@ -61,6 +63,8 @@ pub struct Hit {
     pub document: String,
     /// The document's name.
     pub source: String,
+    /// Where the document is to be read, if its name or its metadata says so.
+    pub url: Option<String>,
     /// Position of the chunk in its document, from 0.
     pub ordinal: u32,
     /// The headings that it stands under, `A > B`; empty if there are none.
@@ -89,6 +93,7 @@ impl Exchange {
             params: Fields::new(),
             metadata: Metadata::new(),
             hits: Vec::new(),
+            fence: None,
             skipped: Skipped::default(),
             coverage: Coverage::default(),
             tries: Tries::default(),

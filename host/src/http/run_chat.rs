@@ -58,6 +58,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         params,
         metadata: Metadata::new(),
         hits: Vec::new(),
+        fence: None,
         skipped: record.skipped.clone(),
         coverage: record.coverage.clone(),
         tries: record.tries.clone(),

@@ -60,6 +60,8 @@ pub(super) struct Takes {
     pub(super) allowed_tools: bool,
     /// `parallel_tool_calls`: it can be told to make one call at a time.
     pub(super) one_call: bool,
+    /// A system message in the middle of a conversation, in its place.
+    pub(super) system_anywhere: bool,
     /// Whole numbers as clients write them, such as `40.0`: the vendor's own reader judges them.
     pub(super) any_numbers: bool,
 }

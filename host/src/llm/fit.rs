@@ -5,6 +5,7 @@
 mod allowed;
 mod back;
 mod custom;
+mod excerpts;
 mod functions;
 mod input;
 mod numbers;
@@ -54,6 +55,17 @@ pub(super) fn fitted<'a>(messages: &'a [Message], params: &'a Fields, takes: Tak
         fitted.messages = messages.into();
     }
     fitted
+}
+
+impl Fitted<'_> {
+    /// Keeps what retrieval found, which `code` marks, directly before the question, and a cache of the prompt before both.
+    pub(super) fn keep_excerpts(&mut self, code: Option<&str>, takes: Takes) {
+        let Some(at) = code.and_then(|code| excerpts::place(&self.messages, code)) else { return };
+        if !takes.system_anywhere {
+            excerpts::as_user(&mut self.messages, at);
+        }
+        excerpts::move_marks(&mut self.messages, &mut self.params, at);
+    }
 }
 
 #[cfg(test)]

@@ -205,6 +205,7 @@ fn asked_of(exchange: &Exchange, mode: Mode) -> Exchange {
         params: exchange.params.clone(),
         metadata: exchange.metadata.clone(),
         hits: Vec::new(),
+        fence: None,
         skipped: exchange.skipped.clone(),
         coverage: exchange.coverage.clone(),
         tries: exchange.tries.clone(),

@@ -208,7 +208,10 @@ impl Call for Chat<'_> {
         let end = Instant::now() + time;
         let in_time = || endpoint.timeout(phase, time);
         let name = fallback_name(model);
-        let Fitted { messages, params, back } = fitted(&exchange.messages, &exchange.params, endpoint.dialect.takes());
+        let takes = endpoint.dialect.takes();
+        let mut fitted = fitted(&exchange.messages, &exchange.params, takes);
+        fitted.keep_excerpts(exchange.fence.as_deref(), takes);
+        let Fitted { messages, params, back } = fitted;
         let chat = CompletionRequest {
             model,
             messages: &messages,

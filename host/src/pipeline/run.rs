@@ -14,7 +14,7 @@ use crate::chat::{Completion, Exchange, Reply, Whole, codec};
 use crate::llm::{self, Llm, Mode};
 use crate::rag::Knowledge;
 use crate::sandbox::{DoneQueue, Hook, Plugins, Registry};
-use crate::stages::{Flow, HookStage, RagStage, after, along, before, complete, done, retrieve};
+use crate::stages::{Flow, HookStage, RagStage, after, along, before, cite, complete, done, retrieve};
 use crate::telemetry::Metrics;
 
 /// Walks exchanges through pipelines.
@@ -102,7 +102,9 @@ impl Runner {
                     places = Some(Box::pin(along::places(stage, plugins, &exchange, &self.metrics)).await?);
                 }
                 let (exchange, answer) = complete::run(&plan.definition.llm, &self.llm, mode, exchange).await?;
-                (exchange, answer.reply, Some((answer.provider, answer.model)))
+                // Before the hooks on the reply, which are to see all that the client gets.
+                let reply = if plan.rag.is_some_and(|stage| stage.citations) { cite::run(&exchange, answer.reply) } else { answer.reply };
+                (exchange, reply, Some((answer.provider, answer.model)))
             }
         };
         let (exchange, reply) = match (plan.post_hook, places, reply) {

@@ -98,7 +98,7 @@ impl Restorer {
 }
 
 /// Fields whose bytes mean something to a program alone.
-const OPAQUE: [&str; 6] = ["data", "encrypted_content", "id", "signature", "tool_call_id", "type"];
+const OPAQUE: [&str; 7] = ["data", "encrypted_content", "file_id", "id", "signature", "tool_call_id", "type"];
 
 fn json_value(value: &str, form: Form, mapping: &Mapping) -> Option<String> {
     json::map(value, &OPAQUE, |key, text| whole(text, if key == "arguments" { Form::Json } else { form }, mapping))

@@ -37,7 +37,15 @@ fn custom() -> Value {
 #[test]
 fn what_a_dialect_takes_is_neither_copied_nor_changed() {
     let (messages, params) = request(&custom(), &hi());
-    let all = Takes { custom_tools: true, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true };
+    let all = Takes {
+        custom_tools: true,
+        functions: true,
+        media_in_results: true,
+        allowed_tools: true,
+        one_call: true,
+        system_anywhere: true,
+        any_numbers: true,
+    };
     for (messages, params, takes) in [(&messages, &params, all), (&messages, &Fields::new(), Takes::default())] {
         let fitted = fitted(messages, params, takes);
         assert!(matches!(fitted, Fitted { messages: Cow::Borrowed(_), params: Cow::Borrowed(_), .. }));

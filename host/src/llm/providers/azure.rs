@@ -139,7 +139,15 @@ impl Dialect for Azure {
     }
 
     fn takes(&self) -> Takes {
-        Takes { custom_tools: true, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true }
+        Takes {
+            custom_tools: true,
+            functions: true,
+            media_in_results: true,
+            allowed_tools: true,
+            one_call: true,
+            system_anywhere: true,
+            any_numbers: true,
+        }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

@@ -66,7 +66,7 @@ impl Dialect for Workers {
     }
 
     fn takes(&self) -> Takes {
-        Takes { one_call: !self.native, ..Takes::default() }
+        Takes { one_call: !self.native, system_anywhere: true, ..Takes::default() }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::reader::Reader;
 use crate::rag::{Filter, MMR, Mode, Spread, TOP_K_MAX};
-use crate::stages::RagStage;
+use crate::stages::{Inject, RagStage};
 
 /// Hits of a request, if the stage does not say.
 pub const TOP_K: usize = 5;
@@ -22,7 +22,7 @@ impl Reader {
     pub(super) fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
         let config = &stage["config"];
         let within = format!("{at}.config");
-        let known = ["mode", "top_k", "score_threshold", "namespace", "mmr", "neighbours", "budget_tokens", "filter"];
+        let known = ["mode", "top_k", "score_threshold", "namespace", "mmr", "neighbours", "budget_tokens", "filter", "inject", "citations"];
         self.only(config, &within, &known);
         let mode = match &config["mode"] {
             Value::Null => Mode::default(),
@@ -38,6 +38,13 @@ impl Reader {
                 Filter::default()
             }),
         };
+        let inject = match &config["inject"] {
+            Value::Null => Inject::default(),
+            value => value.as_str().and_then(Inject::of).unwrap_or_else(|| {
+                self.problem(&format!("{within}.inject"), &format!("must be one of {}", Inject::WORDS.join(", ")));
+                Inject::default()
+            }),
+        };
         let spread = Spread::default();
         let neighbours = self.count(config, &within, "neighbours", 0..=NEIGHBOURS_MAX as usize, spread.neighbours as usize);
         let budget_tokens = self.count(config, &within, "budget_tokens", BUDGET_TOKENS_RANGE, spread.budget_tokens);
@@ -51,6 +58,8 @@ impl Reader {
             mmr: self.share(config, &within, "mmr", MMR),
             spread: Spread { neighbours: u32::try_from(neighbours).unwrap_or(NEIGHBOURS_MAX), budget_tokens },
             filter,
+            inject,
+            citations: self.flag(config, &within, "citations", true),
         }
     }
 

@@ -143,14 +143,14 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
         data: hits.map(|(at, (hit, evidence))| Chunk::of(hit, evidence, injected(at))).collect(),
         below: found.below.iter().map(|(hit, evidence)| Chunk::of(hit, evidence, false)).collect(),
         excerpts: excerpts.iter().map(Shown::of).collect(),
-        injection: retrieve::injection(&retrieve::named(excerpts.clone())),
+        injection: retrieve::injection(&retrieve::named(excerpts.clone())).map(|injection| injection.text),
     };
     Ok(respond::json(StatusCode::OK, &reply))
 }
 
 impl<'a> Chunk<'a> {
     fn of(hit: &'a Hit, evidence: &Evidence, injected: bool) -> Self {
-        let Hit { document, source, ordinal, heading, page, text, score } = hit;
+        let Hit { document, source, ordinal, heading, page, text, score, .. } = hit;
         let Evidence { vector_rank, keyword_rank, keyword_score, coverage, rank_score } = *evidence;
         let (ordinal, page, score) = (*ordinal, *page, *score);
         Self {

@@ -142,7 +142,15 @@ impl Dialect for OpenAi {
 
     fn takes(&self) -> Takes {
         let Self { custom_tools, .. } = *self;
-        Takes { custom_tools, functions: true, media_in_results: true, allowed_tools: true, one_call: true, any_numbers: true }
+        Takes {
+            custom_tools,
+            functions: true,
+            media_in_results: true,
+            allowed_tools: true,
+            one_call: true,
+            system_anywhere: true,
+            any_numbers: true,
+        }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

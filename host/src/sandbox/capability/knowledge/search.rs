@@ -96,7 +96,7 @@ async fn search(
     Ok(hits.map_err(|SearchFailed(why)| Failure::Unavailable(why))?.into_iter().map(passage).collect())
 }
 
-fn passage(Hit { document, source, ordinal, heading, page, text, score }: Hit) -> Passage {
+fn passage(Hit { document, source, ordinal, heading, page, text, score, .. }: Hit) -> Passage {
     let known = [
         Some(("ordinal", ordinal.to_string())),
         Some(("id", document)),

@@ -189,14 +189,16 @@ impl Rows {
 
 /// The chunks of these ids, in their order. Ids that are gone are passed over: another document may just have come in their place.
 pub(super) fn rows(moment: &Connection, ids: &[i64]) -> Result<Vec<Row>, Error> {
-    let sql = "SELECT d.id, d.name, c.ordinal, c.heading, c.page, c.text, d.model, c.vector FROM chunks c
-               JOIN live_documents d ON d.id = c.document_id WHERE c.id = ?1";
+    let sql = "SELECT d.id, d.name, c.ordinal, c.heading, c.page, c.text, d.model, c.vector, d.metadata ->> 'url'
+               FROM chunks c JOIN live_documents d ON d.id = c.document_id WHERE c.id = ?1";
     let mut statement = moment.prepare_cached(sql)?;
     let mut row = |id: &i64| {
         let found = statement.query_row([id], |row| {
             let hit = Hit {
                 document: row.get(0)?,
                 source: row.get(1)?,
+                // Metadata may be a number.
+                url: row.get(8).unwrap_or_default(),
                 ordinal: row.get(2)?,
                 heading: row.get(3)?,
                 page: row.get(4)?,

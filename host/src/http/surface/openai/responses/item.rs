@@ -39,30 +39,42 @@ pub(super) fn logprobs(json: &RawValue) -> Vec<Logprob> {
     wire.and_then(|wire| wire.content).unwrap_or_default()
 }
 
-/// The annotations of a chat message that have a form here; the others are left out.
+/// The annotations of a chat message that have a form here; the others are left out. One that names a file is a citation of the file here, which
+/// the chat endpoint has no type for.
 pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
     #[derive(Deserialize)]
     struct Wire {
         r#type: String,
-        url_citation: Citation,
+        url_citation: Option<Url>,
+        file_citation: Option<File>,
     }
     #[derive(Deserialize, Serialize)]
-    struct Citation {
+    struct Url {
         start_index: u64,
         end_index: u64,
         title: String,
         url: String,
     }
+    #[derive(Deserialize, Serialize)]
+    struct File {
+        index: u64,
+        file_id: String,
+        filename: String,
+    }
     #[derive(Serialize)]
-    struct Annotation {
-        r#type: String,
-        #[serde(flatten)]
-        citation: Citation,
+    #[serde(tag = "type", rename_all = "snake_case")]
+    enum Annotation {
+        UrlCitation(Url),
+        FileCitation(File),
     }
     let list: Vec<Json> = serde_json::from_str::<Option<_>>(json.get()).ok().flatten().unwrap_or_default();
     let read = list.iter().filter_map(|json| serde_json::from_str::<Wire>(json.get()).ok());
-    let known = read.filter(|wire| wire.r#type == "url_citation");
-    known.map(|Wire { r#type, url_citation: citation }| crate::chat::codec::raw_json(&Annotation { r#type, citation })).collect()
+    let known = read.filter_map(|wire| match (&*wire.r#type, wire.file_citation, wire.url_citation) {
+        ("url_citation" | "file_citation", Some(file), _) => Some(Annotation::FileCitation(file)),
+        ("url_citation", None, Some(url)) => Some(Annotation::UrlCitation(url)),
+        _ => None,
+    });
+    known.map(|annotation| crate::chat::codec::raw_json(&annotation)).collect()
 }
 
 /// A part of a message.
@@ -153,6 +165,11 @@ mod tests {
             annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
         let flat = json!({"type": "url_citation", "start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
         assert_eq!(written, [flat]);
+        let file = json!({"index": 2, "file_id": "f", "filename": "a.md"});
+        let given = json!([{"type": "url_citation", "url_citation": citation, "file_citation": file}, {"type": "file_citation", "file_citation": file}]);
+        let flat = json!({"type": "file_citation", "index": 2, "file_id": "f", "filename": "a.md"});
+        let written = annotations(&raw_json(&given));
+        assert_eq!(written.iter().map(|json| serde_json::from_str::<Value>(json.get()).expect("JSON")).collect::<Vec<_>>(), [flat.clone(), flat]);
         for nothing in ["null", "7", "[]"] {
             assert!(annotations(&raw(nothing.into()).expect("JSON")).is_empty(), "{nothing}");
         }
