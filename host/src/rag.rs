@@ -20,6 +20,7 @@ mod pages;
 mod pocket;
 mod remote;
 mod store;
+mod turns;
 
 pub use choice::{BUILTIN, EmbedderConfig, Embedders, ModelSettings, Pooling};
 pub use chunk::Chunk;

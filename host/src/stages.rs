@@ -29,6 +29,8 @@ pub struct RagStage {
     /// Cosine similarity, 0 to 1.
     pub score_threshold: f32,
     pub namespace: String,
+    /// Turns of the user's that are looked at, the newest included.
+    pub turns: usize,
     /// The weight of a hit's own rank against its likeness to better ones, 0 to 1.
     pub mmr: f32,
     pub spread: rag::Spread,

@@ -71,7 +71,7 @@ impl SearchDocuments for Behind {
             let Wanted { pipeline, namespace, text, limit, min_score, client } = wanted;
             let namespace = Namespace { api: pipeline, name: namespace };
             let (mode, filter) = (rag::Mode::default(), Filter::default());
-            let query = Query { text, mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, client };
+            let query = Query { text, earlier: Vec::new(), mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, client };
             let found = knowledge.search(&namespace, query).await;
             found.map(|found| found.hits).map_err(|error| SearchFailed(self.unsearched(&error)))
         })

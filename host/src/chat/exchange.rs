@@ -108,6 +108,13 @@ impl Exchange {
         Some(message.joined_text()).filter(|text| !text.trim().is_empty())
     }
 
+    /// What the user asked, the newest first; nothing if that has no text. Older messages without text are passed over.
+    pub fn questions(&self) -> impl Iterator<Item = String> {
+        let texts = self.messages.iter().rev().filter(|m| m.role == "user").map(Message::joined_text);
+        let texts = texts.enumerate().map(|(at, text)| (at, Some(text).filter(|text| !text.trim().is_empty())));
+        texts.take_while(|(at, text)| *at > 0 || text.is_some()).filter_map(|(_, text)| text)
+    }
+
     /// The unmodelled request field of that name.
     pub fn param(&self, name: &str) -> Option<&Json> {
         self.params.iter().find_map(|(key, value)| (key == name).then_some(value))

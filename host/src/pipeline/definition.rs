@@ -12,7 +12,7 @@ use crate::llm::Target;
 use crate::sandbox::Hook;
 use crate::stages::{HookStage, LlmStage, RagStage};
 
-pub use self::rag::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K};
+pub use self::rag::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K, TURNS, TURNS_MAX};
 pub use self::reader::Problem;
 
 /// The kinds of stages, in their order.

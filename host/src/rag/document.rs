@@ -81,6 +81,8 @@ impl Mode {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub text: String,
+    /// What was asked before it in the same conversation, the newest first.
+    pub earlier: Vec<String>,
     pub mode: Mode,
     /// The most hits wanted; capped by `Limits::top_k`.
     pub top_k: usize,

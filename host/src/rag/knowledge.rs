@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::embed::{Priority, Workers};
 use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
-use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion};
+use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, turns};
 use crate::chat::Client;
 
 /// Candidates of each kind for every hit wanted, and at least: two rankings say more together the more of each is known.
@@ -144,7 +144,9 @@ impl Knowledge {
         if text.is_empty() || self.parts.store.is_empty(namespace).await? {
             return Ok(Found { top_k, ..Found::default() });
         }
-        let candidates = self.candidates(namespace, &query, text, top_k).await?;
+        let together = turns::together(&text, &query.earlier, self.limits.query_bytes);
+        let texts = std::iter::once(text).chain(together).collect();
+        let candidates = self.candidates(namespace, &query, texts, top_k).await?;
         let best_score = candidates.iter().find(|candidate| candidate.vector_rank == Some(1)).map(|best| best.hit.score);
         let ranked = fusion::rank(candidates, mode);
         let best_score = best_score.or_else(|| ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp));
@@ -156,20 +158,30 @@ impl Knowledge {
         Ok(Found { hits, evidence, below, best_score, top_k })
     }
 
-    async fn candidates(&self, namespace: &Namespace, query: &Query, text: String, top_k: usize) -> Result<Vec<Candidate>, Error> {
+    /// Those of the first text, or of both together.
+    async fn candidates(&self, namespace: &Namespace, query: &Query, texts: Vec<String>, top_k: usize) -> Result<Vec<Candidate>, Error> {
         let Parts { store, workers } = &self.parts;
-        let (mode, filter) = (query.mode, query.filter.clone());
+        let mode = query.mode;
         // At least one, for the best score.
         let count = if mode == Mode::Vector && query.mmr >= 1.0 { top_k.max(1) } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN) };
-        if mode == Mode::Keyword {
-            return store.look_up(namespace, Lookup { like: None, text: Some(text), count, filter }).await;
+        if mode != Mode::Keyword {
+            self.get_ready(namespace).await?;
         }
-        self.get_ready(namespace).await?;
-        // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile.
-        let vector = workers.query(&query.client, text.clone()).await?;
-        let like = Some((self.space.clone(), vector.into()));
-        let text = (mode == Mode::Hybrid).then_some(text);
-        store.look_up(namespace, Lookup { like, text, count, filter }).await
+        let mut candidates = None;
+        for text in texts {
+            // Not before the namespace is ready: that may take long, and queries of other namespaces must not be refused meanwhile.
+            let like = match mode {
+                Mode::Keyword => None,
+                Mode::Vector | Mode::Hybrid => Some((self.space.clone(), workers.query(&query.client, text.clone()).await?.into())),
+            };
+            let text = (mode != Mode::Vector).then_some(text);
+            let found = store.look_up(namespace, Lookup { like, text, count, filter: query.filter.clone() }).await?;
+            candidates = Some(match candidates {
+                None => found,
+                Some(newest) => turns::merged(newest, found),
+            });
+        }
+        Ok(candidates.unwrap_or_default())
     }
 
     /// Cuts a text on a thread that may block: a long one takes seconds.

@@ -73,7 +73,7 @@ fn document(name: &str, text: &str) -> Document {
 /// By similarity alone.
 fn query(text: &str) -> Query {
     let (mode, filter) = (Mode::Vector, Filter::default());
-    Query { text: text.into(), mode, top_k: 5, score_threshold: 0.2, mmr: MMR, filter, client: Client::Host }
+    Query { text: text.into(), earlier: Vec::new(), mode, top_k: 5, score_threshold: 0.2, mmr: MMR, filter, client: Client::Host }
 }
 
 fn sources(found: &Found) -> Vec<&str> {

@@ -13,6 +13,10 @@ use crate::stages::{Inject, RagStage};
 pub const TOP_K: usize = 5;
 /// Least similarity of a hit, if the stage does not say.
 pub const SCORE_THRESHOLD: f32 = 0.75;
+/// Turns of the user's that are looked at, if the stage does not say: follow-ups rarely refer further back.
+pub const TURNS: usize = 3;
+/// What a text for an embedder has room for.
+pub const TURNS_MAX: usize = 10;
 /// Chunks that may be shown on each side of a hit: with it two pages.
 pub const NEIGHBOURS_MAX: u32 = 10;
 /// Tokens that may be shown: at least one chunk, at most a long prompt.
@@ -22,7 +26,7 @@ impl Reader {
     pub(super) fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
         let config = &stage["config"];
         let within = format!("{at}.config");
-        let known = ["mode", "top_k", "score_threshold", "namespace", "mmr", "neighbours", "budget_tokens", "filter", "inject", "citations"];
+        let known = ["mode", "top_k", "score_threshold", "namespace", "mmr", "neighbours", "budget_tokens", "filter", "turns", "inject", "citations"];
         self.only(config, &within, &known);
         let mode = match &config["mode"] {
             Value::Null => Mode::default(),
@@ -55,6 +59,7 @@ impl Reader {
             top_k: self.count(config, &within, "top_k", 1..=TOP_K_MAX, TOP_K),
             score_threshold: self.share(config, &within, "score_threshold", SCORE_THRESHOLD),
             namespace: self.name(&config["namespace"], &format!("{within}.namespace")).unwrap_or_else(|| "default".into()),
+            turns: self.count(config, &within, "turns", 1..=TURNS_MAX, TURNS),
             mmr: self.share(config, &within, "mmr", MMR),
             spread: Spread { neighbours: u32::try_from(neighbours).unwrap_or(NEIGHBOURS_MAX), budget_tokens },
             filter,

@@ -15,7 +15,7 @@ use crate::http::error::{Failure, Refusal};
 use crate::http::json_body::Reading;
 use crate::http::respond;
 use crate::http::route::Call;
-use crate::pipeline::definition::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K};
+use crate::pipeline::definition::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K, TURNS};
 use crate::rag::{Evidence, Excerpt, Filter, MMR, Mode, Query, Spread, TOP_K_MAX};
 use crate::stages::{RagStage, retrieve};
 
@@ -24,6 +24,8 @@ use crate::stages::{RagStage, retrieve};
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
     query: String,
+    /// What was asked before it in the same conversation, the newest first; as many as the stage's `turns` allow are looked at.
+    earlier: Option<Vec<String>>,
     /// `vector`, `keyword` or `hybrid`
     mode: Option<String>,
     top_k: Option<usize>,
@@ -119,10 +121,13 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, id, .. } = call;
     let pipeline = api(shared, &id)?;
     let question: Question = Reading { shared, head, body, log: &mut *log }.value(Form::Closed).await?;
+    let turns = pipeline.definition.rag.as_ref().map_or(TURNS, |stage| stage.turns);
     let Options { mode, top_k, score_threshold, mmr, spread, filter } = options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
     let text = question.query;
-    let query = Query { text: text.clone(), mode, top_k, score_threshold, mmr, filter, client: log.client.clone() };
+    let mut earlier = question.earlier.unwrap_or_default();
+    earlier.truncate(turns - 1);
+    let query = Query { text: text.clone(), earlier, mode, top_k, score_threshold, mmr, filter, client: log.client.clone() };
     let knowledge = &shared.state.knowledge;
     let searching = async {
         let found = knowledge.search(&namespace, query).await?;
