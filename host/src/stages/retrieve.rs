@@ -18,9 +18,10 @@ pub use fence::Injection;
 /// # Errors
 /// Retrieval failed. The request then fails too, because an answer without its sources would be worse and nobody would know.
 pub async fn run(stage: &RagStage, knowledge: &Knowledge, mut exchange: Exchange, metrics: &Metrics) -> Result<Exchange, Error> {
-    let mut questions = exchange.questions();
+    let questions: Vec<String> = exchange.questions().take(stage.turns).collect();
+    let mut questions = questions.into_iter();
     let Some(question) = questions.next() else { return Ok(exchange) };
-    let earlier = questions.take(stage.turns - 1).collect();
+    let earlier = questions.collect();
     let namespace = Namespace { api: exchange.pipeline.to_string(), name: stage.namespace.clone() };
     let RagStage { mode, top_k, score_threshold, mmr, .. } = *stage;
     let query = Query { text: question, earlier, mode, top_k, score_threshold, mmr, filter: stage.filter.clone(), client: exchange.client.clone() };

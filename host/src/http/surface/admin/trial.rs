@@ -120,7 +120,7 @@ struct Options {
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, id, .. } = call;
     let pipeline = api(shared, &id)?;
-    let question: Question = Reading { shared, head, body, log: &mut *log }.value(Form::Closed).await?;
+    let question: Question = Reading { shared, head, body, log: &mut *log }.value_by_curl(Form::Closed).await?;
     let turns = pipeline.definition.rag.as_ref().map_or(TURNS, |stage| stage.turns);
     let Options { mode, top_k, score_threshold, mmr, spread, filter } = options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
