@@ -92,7 +92,11 @@ fn crowd() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mock = Process::peer("mock", &[], "1");
     let plain = Process::gateway(&mock, &[]);
-    runtime.block_on(crowd::measure("no hooks", 40, &plain, &mock));
+    let along = Process::gateway(&mock, &["noop_stream"]);
+    runtime.block_on(async {
+        crowd::measure("no hooks", 40, &plain, &mock).await;
+        crowd::measure("one Rust stream hook", 120, &along, &mock).await;
+    });
 }
 
 /// The rows of streams alone, and that of whole replies without hooks.
@@ -137,6 +141,7 @@ fn bench() {
         added("first streamed byte at one connection", first(&bare).await, first(&plain).await, first(&hooked).await);
         dialects::measure(&plain).await;
         crowd::measure("no hooks", 40, &plain, &mock).await;
+        crowd::measure("one Rust stream hook", 120, &along, &mock).await;
     });
 }
 

@@ -38,6 +38,10 @@ impl Process {
             stages += &format!("{{ stage = \"{stage}\", config = {{ function_id = \"{}\" }} }}, ", name.replace('_', "-"));
         }
         let mut config = "[limits.http]\nconnections = 4096\nrequests = 4096\nbodies = 4096\n".to_owned();
+        if plugins.iter().any(|name| name.ends_with("stream")) {
+            // One client has half of what is there, and a thousand streams come from one.
+            config += "[limits.plugins]\nstreams = 4096\nstreams_per_plugin = 4096\nstreams_memory = \"16GiB\"\n";
+        }
         for (kind, base) in DIALECTS {
             config += &format!(
                 "[providers.{kind}]\nkind = \"{kind}\"\nbase_url = \"http://{}{base}\"\n[[pipelines]]\nid = \"{kind}\"\npipeline = [ {stages}{{ stage = \"llm\", config = {{ primary = {{ provider = \"{kind}\", model = \"mock\" }} }} }} ]\n",

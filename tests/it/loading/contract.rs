@@ -27,7 +27,7 @@ async fn a_component_whose_hook_has_one_field_more_never_replaces_the_good_one()
             "all: func",
             "all: func",
             "import cofferdam:hooks/config@0.2.0;",
-            "but a plugin exports `pre-hook`, `post-hook`, `stream-hook`, `done-hook` or `model`",
+            "but a plugin exports `pre-hook`, `post-hook`, `stream-hook`, `done-hook`, `model` or `embedder`",
         ),
     ] {
         let file = folder.path().join("bad.wasm");
