@@ -46,12 +46,17 @@ async fn a_whole_answer_and_a_stream_say_which_document_they_name() {
         upstream.next(Script::says("At six [1]."));
         let answer = client.chat(id, QUESTION, json!({})).await.ok().json();
         let message = &answer["choices"][0]["message"];
-        assert_eq!((&message["content"], message["annotations"].as_array().map(Vec::len)), (&json!("At six [1]."), Some(1)), "{id}: {answer}");
+        assert_eq!(
+            (&message["content"], message["annotations"].as_array().map(Vec::len)),
+            (&json!("At six [1]."), Some(1)),
+            "{id}: {answer}"
+        );
         cites_the_file(&message["annotations"][0], 7, 10);
         // As a model that was asked whole or as a stream answers: the hook of `h` needs the whole.
         upstream.next(if id == "h" { Script::says("At six [1].") } else { Script::streams(&["At six [", "1]."]) });
         let events = client.chat_stream(id, QUESTION, json!({})).await.all().await.expect("a whole stream");
-        let chunks: Vec<Value> = events.iter().filter(|event| *event != "[DONE]").map(|event| serde_json::from_str(event).expect("JSON")).collect();
+        let chunks: Vec<Value> =
+            events.iter().filter(|event| *event != "[DONE]").map(|event| serde_json::from_str(event).expect("JSON")).collect();
         let cited: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("annotations")).collect();
         assert_eq!(cited.len(), 1, "{id}: {events:?}");
         cites_the_file(&cited[0][0], 7, 10);

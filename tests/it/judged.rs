@@ -105,7 +105,8 @@ impl Bench {
 
     async fn ask(&self, text: &str, mode: Mode, score_threshold: f32) -> Found {
         let filter = Filter::default();
-        let query = Query { text: text.into(), earlier: Vec::new(), mode, top_k: 10, score_threshold, mmr: MMR, filter, client: Client::Host };
+        let query =
+            Query { text: text.into(), earlier: Vec::new(), mode, top_k: 10, score_threshold, mmr: MMR, filter, client: Client::Host };
         self.knowledge.search(&namespace(), query).await.expect("found")
     }
 }

@@ -162,7 +162,8 @@ async fn what_a_client_marks_to_be_cached_is_what_the_next_turn_has_too() {
     let asked = "When does the gate open?";
     let marked = messages(json!({"role": "user", "content": [{"type": "text", "text": asked, "cache_control": mark}]}));
     let plain = messages(json!({"role": "user", "content": asked}));
-    for body in [json!({"model": "anthropic", "messages": marked}), json!({"model": "anthropic", "messages": plain, "cache_control": mark})] {
+    for body in [json!({"model": "anthropic", "messages": marked}), json!({"model": "anthropic", "messages": plain, "cache_control": mark})]
+    {
         upstream.next(says("anthropic", "At six."));
         client.post("/v1/chat/completions", &body).await.ok();
         let sent = upstream.requests().last().expect("one").json();

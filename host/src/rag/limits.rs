@@ -57,7 +57,7 @@ impl Default for Limits {
             pages: 10_000,
             // What Office programs write comes to less than 20; no reader takes more than 100.
             expansion: 100,
-            // The largest of 120 real files took 120 MB.
+            // The largest of 119 real files took 84 MiB.
             extract_memory: 512 << 20,
             // A book of 200 pages takes about a second.
             extract_time: Duration::from_secs(60),

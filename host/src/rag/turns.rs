@@ -98,7 +98,16 @@ mod tests {
     fn candidate(order: i64, score: f32, words: f32, coverage: f32) -> Candidate {
         let hit = Hit { document: order.to_string(), source: format!("{order}.md"), score, ..Hit::default() };
         let keyword_rank = (words > 0.0).then_some(1);
-        Candidate { hit, order, vector: Vec::new(), vector_rank: Some(1), keyword_rank, keyword_score: words, document_score: words, coverage }
+        Candidate {
+            hit,
+            order,
+            vector: Vec::new(),
+            vector_rank: Some(1),
+            keyword_rank,
+            keyword_score: words,
+            document_score: words,
+            coverage,
+        }
     }
 
     fn sorted(mut all: Vec<Candidate>) -> Vec<Candidate> {

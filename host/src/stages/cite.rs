@@ -161,7 +161,9 @@ impl Citing {
             }
             Piece::Fields(fields) => {
                 let list = fields.iter().filter(|(name, _)| name == FIELD);
-                let count = |(_, list): &(String, Json)| serde_json::from_str::<Vec<&serde_json::value::RawValue>>(list.get()).map_or(0, |list| list.len());
+                let count = |(_, list): &(String, Json)| {
+                    serde_json::from_str::<Vec<&serde_json::value::RawValue>>(list.get()).map_or(0, |list| list.len())
+                };
                 self.choices.entry(*choice).or_default().annotations += list.map(count).sum::<usize>();
             }
             Piece::Finish(_) => return true,

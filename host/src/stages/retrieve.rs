@@ -24,7 +24,8 @@ pub async fn run(stage: &RagStage, knowledge: &Knowledge, mut exchange: Exchange
     let earlier = questions.collect();
     let namespace = Namespace { api: exchange.pipeline.to_string(), name: stage.namespace.clone() };
     let RagStage { mode, top_k, score_threshold, mmr, .. } = *stage;
-    let query = Query { text: question, earlier, mode, top_k, score_threshold, mmr, filter: stage.filter.clone(), client: exchange.client.clone() };
+    let query =
+        Query { text: question, earlier, mode, top_k, score_threshold, mmr, filter: stage.filter.clone(), client: exchange.client.clone() };
     let begun = Instant::now();
     let Found { hits, .. } = knowledge.search(&namespace, query).await?;
     let excerpts = knowledge.excerpts(&hits, stage.spread).await?;
@@ -81,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_document_is_to_be_read_where_its_metadata_or_its_name_says() {
-        let of = |url: Option<&str>, source: &str| super::url(&Hit { url: url.map(str::to_owned), source: source.into(), ..Hit::default() });
+        let of =
+            |url: Option<&str>, source: &str| super::url(&Hit { url: url.map(str::to_owned), source: source.into(), ..Hit::default() });
         let web = "https://example.org/a?b='c'";
         assert_eq!(of(Some(web), "a.md").as_deref(), Some(web));
         assert_eq!(of(Some("javascript:alert(1)"), web).as_deref(), Some(web));

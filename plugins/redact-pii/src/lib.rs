@@ -89,7 +89,8 @@ impl Config {
 }
 
 /// Fields that carry what a program reads, or bytes in which digits mean nothing.
-const OPAQUE: [&str; 9] = ["data", "encrypted_content", "file_id", "function_call", "id", "signature", "tool_call_id", "tool_calls", "type"];
+const OPAQUE: [&str; 9] =
+    ["data", "encrypted_content", "file_id", "function_call", "id", "signature", "tool_call_id", "tool_calls", "type"];
 
 /// Says whether anything changed. Fields that the contract does not model are redacted too: reasoning and refusals quote freely.
 fn redact_message(message: &mut Message, kinds: Kinds) -> bool {

@@ -111,9 +111,11 @@ mod tests {
         let mut on_request = conversation(answer.clone(), plain.clone());
         on_request["cache_control"] = mark.clone();
         let part = json!({"role": "user", "content": [{"type": "text", "text": "When?"}]});
-        for (body, question) in
-            [(conversation(answer.clone(), on_part), &part), (conversation(answer.clone(), on_message.clone()), &plain), (on_request, &plain)]
-        {
+        for (body, question) in [
+            (conversation(answer.clone(), on_part), &part),
+            (conversation(answer.clone(), on_message.clone()), &plain),
+            (on_request, &plain),
+        ] {
             let (messages, params) = moved(&body);
             assert_eq!((&messages[1], &messages[3], params), (&marked, question, json!({})), "{body}");
         }

@@ -26,7 +26,19 @@ impl Reader {
     pub(super) fn rag(&mut self, stage: &Value, at: &str) -> RagStage {
         let config = &stage["config"];
         let within = format!("{at}.config");
-        let known = ["mode", "top_k", "score_threshold", "namespace", "mmr", "neighbours", "budget_tokens", "filter", "turns", "inject", "citations"];
+        let known = [
+            "mode",
+            "top_k",
+            "score_threshold",
+            "namespace",
+            "mmr",
+            "neighbours",
+            "budget_tokens",
+            "filter",
+            "turns",
+            "inject",
+            "citations",
+        ];
         self.only(config, &within, &known);
         let mode = match &config["mode"] {
             Value::Null => Mode::default(),

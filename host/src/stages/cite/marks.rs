@@ -113,7 +113,8 @@ fn range(item: &str) -> impl Iterator<Item = usize> {
     let lower = item.to_lowercase();
     let word = ["sources", "source", "excerpts", "excerpt", "quelle", "doc", "no.", "#"].into_iter().find(|word| lower.starts_with(word));
     let item = item.get(word.map_or(0, str::len)..).unwrap_or_default().trim_start_matches([':', ' ']);
-    let number = |text: &str| Some(text.trim()).filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?.parse::<usize>().ok();
+    let number =
+        |text: &str| Some(text.trim()).filter(|text| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))?.parse::<usize>().ok();
     let (first, last) = match item.split_once(['-', '–']) {
         Some((first, last)) => (number(first), number(last)),
         None => (number(item), number(item)),
@@ -180,10 +181,15 @@ mod tests {
         for (text, expected) in [
             ("At six [1].", vec![("[1]", 0)]),
             ("At six[1][2], not seven [3, 4].", vec![("[1]", 0), ("[2]", 1), ("[3, 4]", 2), ("[3, 4]", 3)]),
-            ("At six [1-3] [^2] [source 4] 【5†价格.md】", vec![
-                ("[1-3]", 0), ("[1-3]", 1), ("[1-3]", 2), ("[^2]", 1), ("[source 4]", 3), ("【5†价格.md】", 4)]),
+            (
+                "At six [1-3] [^2] [source 4] 【5†价格.md】",
+                vec![("[1-3]", 0), ("[1-3]", 1), ("[1-3]", 2), ("[^2]", 1), ("[source 4]", 3), ("【5†价格.md】", 4)],
+            ),
             ("\"At six.\" (hours.md)", vec![("(hours.md)", 0)]),
-            ("See [data/hours.md; Hours.md, page 3].", vec![("[data/hours.md; Hours.md, page 3]", 1), ("[data/hours.md; Hours.md, page 3]", 0)]),
+            (
+                "See [data/hours.md; Hours.md, page 3].",
+                vec![("[data/hours.md; Hours.md, page 3]", 1), ("[data/hours.md; Hours.md, page 3]", 0)],
+            ),
             ("So says (Report (final).pdf).", vec![("(Report (final).pdf)", 3)]),
             ("六点（价格.md）。", vec![("（价格.md）", 4)]),
             ("[see (hours.md)]", vec![("[see (hours.md)]", 0)]),
@@ -197,8 +203,29 @@ mod tests {
     #[test]
     fn what_is_no_citation_is_none() {
         for text in [
-            "", "[", "]", "[]", "[0]", "[6]", "[99999999999999999999]", "(1)", "1.", "[x]", "[1.5]", "[+1]", "[-1]", "[2026]", "hours.md", "(myhours.md)",
-            "(hours.mdx)", "`list[1]` and ``a ` [1]``", "```\nlist[1]\n```", "```\nlist[1]", "[\n1]", "[ ] to do", "[1\u{0663}]",
+            "",
+            "[",
+            "]",
+            "[]",
+            "[0]",
+            "[6]",
+            "[99999999999999999999]",
+            "(1)",
+            "1.",
+            "[x]",
+            "[1.5]",
+            "[+1]",
+            "[-1]",
+            "[2026]",
+            "hours.md",
+            "(myhours.md)",
+            "(hours.mdx)",
+            "`list[1]` and ``a ` [1]``",
+            "```\nlist[1]\n```",
+            "```\nlist[1]",
+            "[\n1]",
+            "[ ] to do",
+            "[1\u{0663}]",
         ] {
             assert_eq!(found(text), [], "{text}");
         }

@@ -66,7 +66,9 @@ fn a_reply_that_names_no_source_leaves_as_it_came() {
 fn streamed(choices: &[Value], block: usize) -> (String, Vec<Value>) {
     let events: Vec<String> = choices
         .iter()
-        .map(|choices| format!("data: {}\n\n", json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices})))
+        .map(|choices| {
+            format!("data: {}\n\n", json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}))
+        })
         .collect();
     let blocks: Vec<String> = events.chunks(block).map(<[String]>::concat).collect();
     let last = blocks.len() - 1;

@@ -169,7 +169,10 @@ mod tests {
         let given = json!([{"type": "url_citation", "url_citation": citation, "file_citation": file}, {"type": "file_citation", "file_citation": file}]);
         let flat = json!({"type": "file_citation", "index": 2, "file_id": "f", "filename": "a.md"});
         let written = annotations(&raw_json(&given));
-        assert_eq!(written.iter().map(|json| serde_json::from_str::<Value>(json.get()).expect("JSON")).collect::<Vec<_>>(), [flat.clone(), flat]);
+        assert_eq!(
+            written.iter().map(|json| serde_json::from_str::<Value>(json.get()).expect("JSON")).collect::<Vec<_>>(),
+            [flat.clone(), flat]
+        );
         for nothing in ["null", "7", "[]"] {
             assert!(annotations(&raw(nothing.into()).expect("JSON")).is_empty(), "{nothing}");
         }
