@@ -91,9 +91,10 @@ async fn knowledge_goes_in_is_found_and_is_injected_exactly_as_tested() {
 async fn uploads_that_cannot_be_read_say_so() {
     let server = Server::with(&format!("{CONFIG}\n[limits.rag]\ndocument_bytes = 1024\n")).start();
     let client = Client::of(server.address);
-    client.upload("kb", "a.pdf", b"%PDF").await.refused(415);
+    client.upload("kb", "a.pdf", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").await.refused(415);
+    client.upload("kb", "a.txt", b"%PDF-1.7\n").await.refused(422);
     client.upload("kb", "a.txt", b"").await.refused(422);
-    client.upload("kb", "a.txt", b"\xff\xfe").await.refused(400);
+    client.upload("kb", "a.txt", b"\xff\xfe").await.refused(422);
     client.upload("nobody", "a.txt", b"x").await.refused(404);
     client.upload("kb", "fits.txt", &b"words of\n".repeat(128)[..1024]).await.ok();
     client.upload("kb", "over.txt", &b"words of\n".repeat(128)[..1025]).await.refused(413);

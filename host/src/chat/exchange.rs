@@ -76,6 +76,11 @@ pub struct Hit {
     pub score: f32,
 }
 
+impl Hit {
+    /// What begins the address by which a document that has none is cited; its id follows.
+    pub const BY_ID: &str = "urn:uuid:";
+}
+
 impl Exchange {
     /// One that asks nothing yet.
     pub fn new(id: RequestId, client: Client, pipeline: Arc<str>, deadline: Deadline) -> Self {

@@ -20,13 +20,11 @@ const FIELD: &str = "annotations";
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// OpenAI's form. The chat endpoint has one type of annotation, and clients that check types refuse all others: a document without an address has
-/// a name as its address, and says beside it which file it is.
+/// its id as one, from which the Responses API makes a citation of a file.
 #[derive(Serialize)]
 struct Annotation<'a> {
     r#type: &'static str,
     url_citation: UrlCitation<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_citation: Option<FileCitation<'a>>,
     /// Its place among all of a stream, by which clients put chunks together.
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
@@ -39,16 +37,6 @@ struct UrlCitation<'a> {
     end_index: usize,
     title: &'a str,
     url: String,
-}
-
-#[derive(Serialize)]
-struct FileCitation<'a> {
-    file_id: &'a str,
-    filename: &'a str,
-    /// Where in the text it is cited.
-    index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<u32>,
 }
 
 /// `reply` with what it names of the exchange's hits.
@@ -104,9 +92,8 @@ fn add(extra: &mut Fields, new: Vec<Json>) {
 /// `first`: in a stream, how many annotations came before.
 fn annotations(marks: &[Mark], hits: &[Hit], first: Option<usize>) -> Vec<Json> {
     let annotation = |(at, mark): (usize, &Mark)| {
-        let Hit { document, source, url, page, .. } = &hits[mark.hit];
-        let file = FileCitation { file_id: document, filename: source, index: mark.end, page: *page };
-        let named = || format!("urn:uuid:{document}");
+        let Hit { document, source, url, .. } = &hits[mark.hit];
+        let named = || format!("{}{document}", Hit::BY_ID);
         raw_json(&Annotation {
             r#type: "url_citation",
             url_citation: UrlCitation {
@@ -115,7 +102,6 @@ fn annotations(marks: &[Mark], hits: &[Hit], first: Option<usize>) -> Vec<Json> 
                 title: source,
                 url: url.clone().unwrap_or_else(named),
             },
-            file_citation: url.is_none().then_some(file),
             index: first.map(|first| first + at),
         })
     };

@@ -3,12 +3,14 @@
 
 use bytes::Bytes;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
 /// One character in so many may be one of control: more are not a text.
 const CONTROL: usize = 100;
 /// One wrong byte for so many right characters of several bytes: it is UTF-8 that was damaged, and nothing else.
 const DAMAGED: usize = 10;
+/// What switches to Japanese in ISO-2022-JP.
+const JAPANESE_BEGINS: &[u8] = b"\x1b$B";
 /// Bytes in which a page names its encoding, by the rule of browsers.
 const NAMED_WITHIN: usize = 1024;
 
@@ -39,6 +41,12 @@ fn decoded(bytes: Bytes) -> Option<String> {
     if zeros > 0
         && let Some(encoding) = utf16(&bytes)
         && let Some(text) = whole(encoding, &bytes)
+    {
+        return Some(text);
+    }
+    // All of its bytes are ASCII, so that it would be taken for UTF-8.
+    if memchr::memmem::find(&bytes, JAPANESE_BEGINS).is_some()
+        && let Some(text) = whole(ISO_2022_JP, &bytes)
     {
         return Some(text);
     }
@@ -111,7 +119,7 @@ fn guessed(bytes: &[u8]) -> &'static Encoding {
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::{EUC_KR, GBK, ISO_2022_JP, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
+    use encoding_rs::{EUC_KR, GBK, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
 
     use super::*;
 

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_a_child_says_comes_back_as_it_was_said() {
-        let whole = text("# é\n\ntext", &[(0, 1), (3, 3), (3, 4), (10, 9)]);
+        let whole = text("# é\n\ntext", &[(0, 1), (4, 3), (4, 4), (10, 9)]);
         assert_eq!(round(whole.clone()), Some(whole));
         let mut bytes = Vec::new();
         Reply::Refused(Refused::Scanned(3)).write(&mut bytes).unwrap();

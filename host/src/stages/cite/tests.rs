@@ -24,8 +24,7 @@ fn exchange() -> Exchange {
 
 fn of_file(start: usize, end: usize) -> Value {
     json!({"type": "url_citation",
-        "url_citation": {"start_index": start, "end_index": end, "title": "hours.md", "url": "urn:uuid:d-1"},
-        "file_citation": {"file_id": "d-1", "filename": "hours.md", "index": end, "page": 7}})
+        "url_citation": {"start_index": start, "end_index": end, "title": "hours.md", "url": "urn:uuid:d-1"}})
 }
 
 fn of_url(start: usize, end: usize) -> Value {

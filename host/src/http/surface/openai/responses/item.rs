@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::chat::Json;
+use crate::chat::{Hit, Json};
 
 /// A token with its probability, as both endpoints write it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,14 +39,13 @@ pub(super) fn logprobs(json: &RawValue) -> Vec<Logprob> {
     wire.and_then(|wire| wire.content).unwrap_or_default()
 }
 
-/// The annotations of a chat message that have a form here; the others are left out. One that names a file is a citation of the file here, which
-/// the chat endpoint has no type for.
+/// The annotations of a chat message that have a form here; the others are left out. A document that is cited by its id is a file here, which the chat
+/// endpoint has no type for.
 pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
     #[derive(Deserialize)]
     struct Wire {
         r#type: String,
         url_citation: Option<Url>,
-        file_citation: Option<File>,
     }
     #[derive(Deserialize, Serialize)]
     struct Url {
@@ -55,7 +54,7 @@ pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
         title: String,
         url: String,
     }
-    #[derive(Deserialize, Serialize)]
+    #[derive(Serialize)]
     struct File {
         index: u64,
         file_id: String,
@@ -69,10 +68,11 @@ pub(super) fn annotations(json: &RawValue) -> Vec<Json> {
     }
     let list: Vec<Json> = serde_json::from_str::<Option<_>>(json.get()).ok().flatten().unwrap_or_default();
     let read = list.iter().filter_map(|json| serde_json::from_str::<Wire>(json.get()).ok());
-    let known = read.filter_map(|wire| match (&*wire.r#type, wire.file_citation, wire.url_citation) {
-        ("url_citation" | "file_citation", Some(file), _) => Some(Annotation::FileCitation(file)),
-        ("url_citation", None, Some(url)) => Some(Annotation::UrlCitation(url)),
-        _ => None,
+    let known = read.filter(|wire| wire.r#type == "url_citation").filter_map(|wire| wire.url_citation).map(|cited| {
+        match cited.url.strip_prefix(Hit::BY_ID).map(str::to_owned) {
+            Some(file_id) => Annotation::FileCitation(File { index: cited.end_index, file_id, filename: cited.title }),
+            None => Annotation::UrlCitation(cited),
+        }
     });
     known.map(|annotation| crate::chat::codec::raw_json(&annotation)).collect()
 }
@@ -165,14 +165,10 @@ mod tests {
             annotations(&raw_json(&given)).iter().map(|json| serde_json::from_str(json.get()).expect("JSON")).collect();
         let flat = json!({"type": "url_citation", "start_index": 1, "end_index": 2, "title": "t", "url": "https://example.com"});
         assert_eq!(written, [flat]);
-        let file = json!({"index": 2, "file_id": "f", "filename": "a.md"});
-        let given = json!([{"type": "url_citation", "url_citation": citation, "file_citation": file}, {"type": "file_citation", "file_citation": file}]);
+        let file = json!({"start_index": 1, "end_index": 2, "title": "a.md", "url": "urn:uuid:f"});
+        let written = annotations(&raw_json(&json!([{"type": "url_citation", "url_citation": file}])));
         let flat = json!({"type": "file_citation", "index": 2, "file_id": "f", "filename": "a.md"});
-        let written = annotations(&raw_json(&given));
-        assert_eq!(
-            written.iter().map(|json| serde_json::from_str::<Value>(json.get()).expect("JSON")).collect::<Vec<_>>(),
-            [flat.clone(), flat]
-        );
+        assert_eq!(written.iter().map(|json| serde_json::from_str::<Value>(json.get()).expect("JSON")).collect::<Vec<_>>(), [flat]);
         for nothing in ["null", "7", "[]"] {
             assert!(annotations(&raw(nothing.into()).expect("JSON")).is_empty(), "{nothing}");
         }
