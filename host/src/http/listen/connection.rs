@@ -157,9 +157,9 @@ async fn speaks_http1(socket: &Socket) -> bool {
 
 /// What a connection is told beside what its client sends.
 enum Told {
-    ToGiveWay,
-    ToStop,
-    ToCheck,
+    GiveWay,
+    Stop,
+    Check,
 }
 
 /// Serves one connection to its end; dropping the future cuts it and drops what it was doing.
@@ -198,12 +198,12 @@ pub(super) async fn run<H: Handler>(
         let told = poll_fn(|cx| {
             woken.poll(cx, |cx| {
                 if way.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Told::ToGiveWay);
+                    return Poll::Ready(Told::GiveWay);
                 }
                 if !draining && stop.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Told::ToStop);
+                    return Poll::Ready(Told::Stop);
                 }
-                check.as_mut().poll(cx).map(|()| Told::ToCheck)
+                check.as_mut().poll(cx).map(|()| Told::Check)
             })
         });
         let told = tokio::select! {
@@ -217,8 +217,8 @@ pub(super) async fn run<H: Handler>(
             told = told => told,
         };
         match told {
-            Told::ToGiveWay => return crowded(&**handler),
-            Told::ToStop => {
+            Told::GiveWay => return crowded(&**handler),
+            Told::Stop => {
                 draining = true;
                 // An idle connection of HTTP/1.1 would be closed at once, maybe while a request is on its way. It is left open for a moment:
                 // what comes on it is answered, and the answer says that it is the last.
@@ -227,7 +227,7 @@ pub(super) async fn run<H: Handler>(
                 }
                 check.as_mut().reset(activity.server_stops(Instant::now()));
             }
-            Told::ToCheck => match activity.next_action(Instant::now(), limits) {
+            Told::Check => match activity.next_action(Instant::now(), limits) {
                 Action::Keep(next) => check.as_mut().reset(next),
                 Action::Close(next) => {
                     connection.as_mut().graceful_shutdown();

@@ -49,11 +49,11 @@ fn mark_in(fields: &Fields) -> Option<&Json> {
 /// The mark on a message or on one of its texts.
 fn mark_of(message: &Message) -> Option<&Json> {
     let parts: &[Part] = if let Content::Parts(parts) = &message.content { parts } else { &[] };
-    let of_parts = parts.iter().filter_map(|part| match part {
+    let last = parts.iter().rev().find_map(|part| match part {
         Part::Text { extra, .. } => mark_in(extra),
         Part::Other(_) => None,
     });
-    of_parts.last().or(mark_in(&message.extra))
+    last.or(mark_in(&message.extra))
 }
 
 /// Takes the mark of a request out.

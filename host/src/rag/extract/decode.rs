@@ -184,7 +184,7 @@ mod tests {
         for bytes in [noise, b"ELF\0\0\0\x01\x02\x03\0\0\0\0".to_vec(), b"\x01\x02\x03\x04\x05\x06".to_vec(), vec![0; 99]] {
             assert_eq!(text(bytes.into()), None);
         }
-        check("a\u{0}".repeat(1) + &"words ".repeat(99), &("a".to_owned() + &"words ".repeat(99)));
+        check("a\u{0}".to_owned() + &"words ".repeat(99), &("a".to_owned() + &"words ".repeat(99)));
         check("", "");
     }
 }

@@ -120,7 +120,7 @@ fn range(item: &str) -> impl Iterator<Item = usize> {
         None => (number(item), number(item)),
     };
     let range = first.zip(last).filter(|(first, last)| first <= last && last - first < RANGE_MAX);
-    range.map_or(1..=0, |(first, last)| first..=last)
+    range.into_iter().flat_map(|(first, last)| first..=last)
 }
 
 /// The names that are looked for, in lower case, each with the best hit of its document. A longer name comes first, so that `a.md` is not found in
