@@ -66,6 +66,19 @@ pub(super) struct Takes {
     pub(super) any_numbers: bool,
 }
 
+impl Takes {
+    /// OpenAI's form as it is.
+    pub(super) const ALL: Self = Self {
+        custom_tools: true,
+        functions: true,
+        media_in_results: true,
+        allowed_tools: true,
+        one_call: true,
+        system_anywhere: true,
+        any_numbers: true,
+    };
+}
+
 /// A chat request in canonical form.
 pub(super) struct CompletionRequest<'a> {
     pub(super) model: &'a str,

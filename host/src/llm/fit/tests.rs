@@ -37,16 +37,7 @@ fn custom() -> Value {
 #[test]
 fn what_a_dialect_takes_is_neither_copied_nor_changed() {
     let (messages, params) = request(&custom(), &hi());
-    let all = Takes {
-        custom_tools: true,
-        functions: true,
-        media_in_results: true,
-        allowed_tools: true,
-        one_call: true,
-        system_anywhere: true,
-        any_numbers: true,
-    };
-    for (messages, params, takes) in [(&messages, &params, all), (&messages, &Fields::new(), Takes::default())] {
+    for (messages, params, takes) in [(&messages, &params, Takes::ALL), (&messages, &Fields::new(), Takes::default())] {
         let fitted = fitted(messages, params, takes);
         assert!(matches!(fitted, Fitted { messages: Cow::Borrowed(_), params: Cow::Borrowed(_), .. }));
         let bytes = bytes::Bytes::from_static(b"not looked at");

@@ -139,15 +139,7 @@ impl Dialect for Azure {
     }
 
     fn takes(&self) -> Takes {
-        Takes {
-            custom_tools: true,
-            functions: true,
-            media_in_results: true,
-            allowed_tools: true,
-            one_call: true,
-            system_anywhere: true,
-            any_numbers: true,
-        }
+        Takes::ALL
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {

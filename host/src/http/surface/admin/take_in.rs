@@ -99,26 +99,20 @@ async fn take_in(
     client: &Client,
     end: Instant,
 ) -> Result<StoredDocument, Failure> {
-    let added = added(shared, namespace, file, metadata, client, end).await;
+    let added: Result<StoredDocument, Failure> = async {
+        let File { name, declared, bytes } = file;
+        let name = name?;
+        let extractor = &shared.state.extractor;
+        let Extracted { title, kind, markdown, pages } =
+            timely(end, extractor.extract(&name, declared.as_deref(), bytes, client)).await??;
+        let document = Document { title, pages, metadata: metadata.clone(), ..Document::new(name.clone(), kind, markdown) };
+        let Receipt { document_id, chunks, bytes, replaced } =
+            timely(end, shared.state.knowledge.add(namespace, document, client)).await??;
+        Ok(StoredDocument { id: document_id, object: "document", name, chunks, bytes, replaced })
+    }
+    .await;
     shared.state.metrics.rag_document(outcome(&added));
     added
-}
-
-async fn added(
-    shared: &Shared,
-    namespace: &Namespace,
-    file: File,
-    metadata: &Metadata,
-    client: &Client,
-    end: Instant,
-) -> Result<StoredDocument, Failure> {
-    let File { name, declared, bytes } = file;
-    let name = name?;
-    let extractor = &shared.state.extractor;
-    let Extracted { title, kind, markdown, pages } = timely(end, extractor.extract(&name, declared.as_deref(), bytes, client)).await??;
-    let document = Document { title, pages, metadata: metadata.clone(), ..Document::new(name.clone(), kind, markdown) };
-    let Receipt { document_id, chunks, bytes, replaced } = timely(end, shared.state.knowledge.add(namespace, document, client)).await??;
-    Ok(StoredDocument { id: document_id, object: "document", name, chunks, bytes, replaced })
 }
 
 /// What became of a document, as a label of the metrics.

@@ -141,16 +141,7 @@ impl Dialect for OpenAi {
     }
 
     fn takes(&self) -> Takes {
-        let Self { custom_tools, .. } = *self;
-        Takes {
-            custom_tools,
-            functions: true,
-            media_in_results: true,
-            allowed_tools: true,
-            one_call: true,
-            system_anywhere: true,
-            any_numbers: true,
-        }
+        Takes { custom_tools: self.custom_tools, ..Takes::ALL }
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
