@@ -148,15 +148,14 @@ impl Workers {
         self.queries.permits.held() + self.documents.permits.held()
     }
 
-    /// A question's vector. One that was asked before waits for nobody.
+    /// A question's vector. One that was asked before waits for nobody. The caller holds the question's permit.
     ///
     /// # Errors
-    /// `Busy` by the moment, `Embed`.
+    /// `Embed`.
     pub(super) async fn query(&self, client: &Client, text: String) -> Result<Vec<f32>, Error> {
         if let Some(vector) = self.asked.get(&text) {
             return Ok(vector);
         }
-        let _permit = self.permit(Priority::Query, client)?;
         let texts = Arc::new(vec![text]);
         let vector = self.embed(Priority::Query, client, Arc::clone(&texts)).await?.pop().expect("one text gives one vector");
         self.asked.put(&texts[0], &vector);

@@ -167,9 +167,11 @@ impl Knowledge {
         if mode != Mode::Keyword {
             self.get_ready(namespace).await?;
         }
+        // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile. Held until everything is looked up,
+        // so that what waits for the store is bounded too, whichever way it is looked for.
+        let _permit = workers.permit(Priority::Query, &query.client)?;
         let mut candidates = None;
         for text in texts {
-            // Not before the namespace is ready: that may take long, and queries of other namespaces must not be refused meanwhile.
             let like = match mode {
                 Mode::Keyword => None,
                 Mode::Vector | Mode::Hybrid => Some((self.space.clone(), workers.query(&query.client, text.clone()).await?.into())),

@@ -124,3 +124,28 @@ async fn a_full_queue_is_busy_at_once_and_uploads_do_not_refuse_a_query() {
     open.send(()).unwrap();
     house.add("c.txt", "room again").await;
 }
+
+#[tokio::test]
+async fn a_question_has_its_place_until_it_is_answered_however_it_is_looked_for() {
+    let (open, gate) = std::sync::mpsc::channel();
+    let slow = Slow { fake: Fake::default(), gate: std::sync::Mutex::new(gate) };
+    let house = Arc::new(House::with(Arc::new(slow), Limits { queue: 1, embed_threads: 1, ..Limits::default() }));
+    open.send(()).unwrap();
+    house.add("a.txt", "the first words").await;
+    // From now on its vector is remembered.
+    open.send(()).unwrap();
+    house.search("words").await;
+
+    let waiting = Arc::clone(&house);
+    let search = tokio::spawn(async move { waiting.search("first").await });
+    while house.knowledge().queued() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
+        let asked = house.knowledge().search(&space("default"), Query { mode, ..query("words") }).await;
+        assert!(matches!(asked, Err(Error::Busy)), "{mode:?}");
+    }
+    open.send(()).unwrap();
+    search.await.unwrap();
+    house.search("words").await;
+}
