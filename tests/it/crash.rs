@@ -1,5 +1,10 @@
 //! `kill -9` at any moment: what was acknowledged is there, no half document is, and the index agrees with SQLite.
 
+mod judge;
+mod points;
+mod words;
+mod work;
+
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
