@@ -19,6 +19,7 @@ mod metadata;
 mod pages;
 mod pocket;
 mod remote;
+mod same;
 mod store;
 mod turns;
 

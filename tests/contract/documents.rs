@@ -41,6 +41,8 @@ on_every_backend!(
     words_and_vectors_are_of_one_moment,
     a_filter_leaves_documents_with_such_metadata,
     what_is_kept_of_a_chunk_comes_back,
+    the_same_content_is_known_again_in_its_namespace_and_space,
+    other_metadata_changes_nothing_else,
 );
 
 const ALL: usize = usize::MAX;
@@ -66,7 +68,8 @@ fn at(degrees: f32) -> Vec<f32> {
 fn document(id: &str, name: &str, chunks: &[(&str, f32)]) -> NewDocument {
     let metadata = Metadata::of(serde_json::json!({"id": id, "number": 7, "draft": false})).unwrap();
     let (sha256, created) = ("00".into(), 1_764_000_000);
-    let info = DocumentInfo { id: id.into(), name: name.into(), sha256, bytes: 7, created, title: None, metadata };
+    let content = format!("content of {name}");
+    let info = DocumentInfo { id: id.into(), name: name.into(), sha256, bytes: 7, content, created, title: None, metadata };
     NewDocument {
         info,
         space: space("m"),
@@ -770,4 +773,46 @@ async fn what_is_kept_of_a_chunk_comes_back(backend: impl Backend) {
     assert_eq!(store.document("support", "1").await.unwrap().unwrap().info, one.info);
     assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
     assert_eq!(store.chunks("1", 0, 9).await.unwrap(), []);
+}
+
+async fn the_same_content_is_known_again_in_its_namespace_and_space(backend: impl Backend) {
+    let store = store(&backend).await;
+    let with = |id: &str, name: &str, content: &str| {
+        let mut document = document(id, name, &[("zero", 0.0), ("ninety", 90.0)]);
+        document.info.content = content.into();
+        document
+    };
+    for (id, name, content) in [("1", "a", "x"), ("2", "b", "x"), ("3", "c", "y"), ("4", "d", "")] {
+        put(&store, with(id, name, content)).await;
+    }
+    store.put(&namespace("other"), with("5", "a", "z"), ALL).await.unwrap();
+    let alike = async |name: &str, content: &str, model: &str| {
+        store.alike(&namespace("n"), name, content, model).await.unwrap().map(|document| document.info.id)
+    };
+    assert_eq!(alike("a", "x", "m").await.as_deref(), Some("1"), "that of the name");
+    assert_eq!(alike("e", "x", "m").await.as_deref(), Some("2"), "else the newest");
+    assert_eq!(alike("a", "y", "m").await.as_deref(), Some("3"));
+    for (name, content, model) in [("a", "x", "other"), ("a", "z", "m"), ("a", "w", "m"), ("d", "", "m")] {
+        assert_eq!(alike(name, content, model).await, None, "{name} {content} {model}");
+    }
+    let vectors = async |id: &str, model: &str| store.vectors(id, model).await.unwrap();
+    assert_eq!(vectors("1", "m").await, [at(0.0), at(90.0)]);
+    assert_eq!((vectors("1", "other").await, vectors("9", "m").await), (vec![], vec![]));
+    store.clear(&namespace("n")).await.unwrap();
+    assert_eq!((alike("a", "x", "m").await, vectors("1", "m").await), (None, vec![]));
+}
+
+async fn other_metadata_changes_nothing_else(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("zero", 0.0), ("ninety", 90.0)])).await;
+    let (before, hits) = (listed(&store, &namespace("n")).await, near(&store, 20.0, 9).await);
+    let metadata = Metadata::of(serde_json::json!({"language": "en"})).unwrap();
+    assert!(store.describe(&namespace("n"), "1", metadata.clone()).await.unwrap());
+    let after = listed(&store, &namespace("n")).await;
+    let expected = StoredDocument { info: DocumentInfo { metadata: metadata.clone(), ..before[0].info.clone() }, ..before[0].clone() };
+    assert_eq!((after, near(&store, 20.0, 9).await), (vec![expected], hits));
+    for (place, id) in [(namespace("n"), "2"), (namespace("other"), "1"), (Namespace { api: "sales".into(), name: "n".into() }, "1")] {
+        assert!(!store.describe(&place, id, Metadata::default()).await.unwrap(), "{place:?} {id}");
+    }
+    assert_eq!(listed(&store, &namespace("n")).await[0].info.metadata, metadata);
 }

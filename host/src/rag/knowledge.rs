@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::embed::{Priority, Workers};
 use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
-use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, turns};
+use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, same, turns};
 use crate::chat::Client;
 
 /// Candidates of each kind for every hit wanted, and at least: two rankings say more together the more of each is known.
@@ -77,25 +75,32 @@ impl Knowledge {
     }
 
     /// Adds a document, or replaces the one of its name. When this returns it is stored and every search finds it.
-    /// A future that is dropped has either added the whole document or nothing.
+    /// A future that is dropped has either added the whole document or nothing. What the namespace has already is not embedded again, and one
+    /// that is there with the same name and content stays.
     ///
     /// # Errors
     /// `Empty`, `TooLarge` and `Busy` by the document and the moment; the others are ours. Nothing was stored then.
     pub async fn add(&self, namespace: &Namespace, document: Document, client: &Client) -> Result<Receipt, Error> {
         let Parts { store, workers } = &self.parts;
         let _permit = workers.permit(Priority::Document, client)?;
-        let (info, chunks) = self.split(document).await?;
+        let (info, chunks, texts) = self.split(document).await?;
+        let alike = same::alike(&**store, namespace, &info, &self.space).await?;
+        if let Some(receipt) = same::unchanged(&**store, namespace, &info, alike.as_ref()).await? {
+            return Ok(receipt);
+        }
         // Before it is embedded, which may take minutes; `put` counts again.
         if store.chunk_count(namespace, &info.name).await? + chunks.len() > self.limits.chunks_per_namespace {
             return Err(self.full(namespace));
         }
-        let texts = chunks.iter().map(|chunk| chunk.embedded(info.title.as_deref())).collect();
-        let vectors = workers.embed(Priority::Document, client, Arc::new(texts)).await?;
+        let vectors = match same::vectors(&**store, alike.as_ref(), chunks.len(), &self.space).await? {
+            Some(vectors) => vectors,
+            None => workers.embed(Priority::Document, client, Arc::new(texts)).await?,
+        };
         self.get_ready(namespace).await?;
         let (document_id, bytes, count) = (info.id.clone(), info.bytes, chunks.len());
         let document = NewDocument { info, space: self.space.clone(), chunks, vectors };
         match store.put(namespace, document, self.limits.chunks_per_namespace).await? {
-            Put::Stored { replaced } => Ok(Receipt { document_id, chunks: count, bytes: bytes as usize, replaced }),
+            Put::Stored { replaced } => Ok(Receipt { document_id, chunks: count, bytes: bytes as usize, replaced, unchanged: false }),
             Put::Full => Err(self.full(namespace)),
         }
     }
@@ -186,22 +191,25 @@ impl Knowledge {
         Ok(candidates.unwrap_or_default())
     }
 
-    /// Cuts a text on a thread that may block: a long one takes seconds.
-    async fn split(&self, document: Document) -> Result<(DocumentInfo, Arc<Vec<Chunk>>), Error> {
+    /// Cuts a text on a thread that may block: a long one takes seconds. The last of it is what is to be embedded of each chunk.
+    async fn split(&self, document: Document) -> Result<(DocumentInfo, Arc<Vec<Chunk>>, Vec<String>), Error> {
         let limits = self.limits.clone();
         let split = tokio::task::spawn_blocking(move || {
             let chunks = chunk::split(&document, &limits)?;
             let Document { name, text, title, metadata, .. } = document;
+            let texts: Vec<String> = chunks.iter().map(|chunk| chunk.embedded(title.as_deref())).collect();
+            let sha256 = same::sha256(&text);
             let info = DocumentInfo {
                 id: uuid::Uuid::now_v7().to_string(),
                 name,
-                sha256: HEXLOWER.encode(&Sha256::digest(&text)),
+                content: same::content(&sha256, title.as_deref(), &chunks, &texts),
+                sha256,
                 bytes: text.len() as u64,
                 created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
                 title,
                 metadata,
             };
-            Ok((info, Arc::new(chunks)))
+            Ok((info, Arc::new(chunks), texts))
         });
         split.await.unwrap_or_else(|e| Err(Error::Store(format!("a task ended early: {e}"))))
     }

@@ -70,6 +70,21 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// The ids of the documents whose vectors lie in another space than that of `model`, by id.
     fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
+    /// A document of the namespace with that content whose vectors lie in the space of `model`: the one of that name if it is one, else the newest.
+    fn alike<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        name: &'a str,
+        content: &'a str,
+        model: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredDocument>, Error>>;
+
+    /// The vectors of a document's chunks, in order; none if there is no such document, or if they lie in another space than that of `model`.
+    fn vectors<'a>(&'a self, document_id: &'a str, model: &'a str) -> BoxFuture<'a, Result<Vec<Vec<f32>>, Error>>;
+
+    /// Puts other metadata in the place of a document's and changes nothing else of it. Gives false if the namespace has no such document.
+    fn describe<'a>(&'a self, namespace: &'a Namespace, document_id: &'a str, metadata: Metadata) -> BoxFuture<'a, Result<bool, Error>>;
+
     /// What is to be embedded of a document's chunks, in order; none if there is no such document.
     fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
 
@@ -181,6 +196,8 @@ pub struct DocumentInfo {
     pub sha256: String,
     /// Of its text.
     pub bytes: u64,
+    /// A hash of all that its chunks, their words and their vectors were made of, but for the embedder; empty if it is not known.
+    pub content: String,
     /// Unix time in seconds.
     pub created: u64,
     pub title: Option<String>,

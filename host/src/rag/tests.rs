@@ -3,6 +3,7 @@
 mod agreement;
 mod hybrid;
 mod limits;
+mod same;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -25,6 +25,8 @@ pub(super) enum Outcome {
         replaced: bool,
         chunks: u64,
     },
+    /// The server has it already.
+    Unchanged,
     /// This file is not taken.
     Refused(String),
     /// None would be.
@@ -39,6 +41,8 @@ struct Stored {
 #[derive(Deserialize)]
 struct Document {
     replaced: bool,
+    #[serde(default)]
+    unchanged: bool,
     chunks: u64,
 }
 
@@ -90,6 +94,9 @@ impl Uploads {
 
 fn judged(status: u16, answer: &[u8]) -> Outcome {
     if let (200, Ok(Stored { data })) = (status, serde_json::from_slice(answer)) {
+        if data.iter().all(|document| document.unchanged) {
+            return Outcome::Unchanged;
+        }
         let replaced = data.iter().any(|document| document.replaced);
         return Outcome::Stored { replaced, chunks: data.iter().map(|document| document.chunks).sum() };
     }

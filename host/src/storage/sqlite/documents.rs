@@ -8,6 +8,7 @@ mod keywords;
 mod listed;
 mod namespace_index;
 mod rows;
+mod same;
 mod swept;
 mod vector_index;
 mod words;
@@ -23,7 +24,7 @@ use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
 use crate::rag::{
-    self, Candidate, Chunk, DocumentStore, Lookup, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace,
+    self, Candidate, Chunk, DocumentStore, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace,
 };
 
 /// The documents of all namespaces.
@@ -157,6 +158,32 @@ impl DocumentStore for Documents {
     fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
         let (namespace, model) = (namespace.clone(), model.to_owned());
         self.reading(move |rows| rows.stale(&namespace, &model))
+    }
+
+    fn alike<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        name: &'a str,
+        content: &'a str,
+        model: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredDocument>, rag::Error>> {
+        let (namespace, [name, content, model]) = (namespace.clone(), [name, content, model].map(str::to_owned));
+        self.reading(move |rows| rows.alike(&namespace, &name, &content, &model))
+    }
+
+    fn vectors<'a>(&'a self, document_id: &'a str, model: &'a str) -> BoxFuture<'a, Result<Vec<Vec<f32>>, rag::Error>> {
+        let (document_id, model) = (document_id.to_owned(), model.to_owned());
+        self.reading(move |rows| rows.vectors(&document_id, &model))
+    }
+
+    fn describe<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        document_id: &'a str,
+        metadata: Metadata,
+    ) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let (rows, place, document_id) = (Arc::clone(&self.rows), namespace.clone(), document_id.to_owned());
+        Box::pin(self.changing(namespace, move |_| rows.describe(&place, &document_id, &metadata)))
     }
 
     fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {

@@ -94,6 +94,9 @@ pub(super) const STEPS: &[&str] = &[
      CREATE TRIGGER keywords_go_with_chunks AFTER DELETE ON chunks BEGIN DELETE FROM keywords WHERE rowid = old.id; END;
      CREATE TABLE keyword_backlog (done INTEGER NOT NULL) STRICT;
      INSERT INTO keyword_backlog SELECT 0 WHERE EXISTS (SELECT 1 FROM chunks);",
+    // A hash by which the same content is known again; of documents of an earlier release it is not known.
+    "ALTER TABLE documents ADD COLUMN content TEXT NOT NULL DEFAULT '';
+     CREATE INDEX documents_of_content ON documents (api, namespace, content);",
 ];
 
 /// The steps of `kv.db`, which plugins fill.

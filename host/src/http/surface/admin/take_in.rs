@@ -46,6 +46,8 @@ struct StoredDocument {
     bytes: usize,
     /// Whether a document of the same name was there and is gone.
     replaced: bool,
+    /// Whether a document of the same name and content was there and is so still, with this id; what is said of it is as this upload says.
+    unchanged: bool,
 }
 
 /// The answer if some of several files were refused: an error's envelope, which tells of the first of them, and the outcome of each.
@@ -106,9 +108,9 @@ async fn take_in(
         let Extracted { title, kind, markdown, pages } =
             timely(end, extractor.extract(&name, declared.as_deref(), bytes, client)).await??;
         let document = Document { title, pages, metadata: metadata.clone(), ..Document::new(name.clone(), kind, markdown) };
-        let Receipt { document_id, chunks, bytes, replaced } =
+        let Receipt { document_id, chunks, bytes, replaced, unchanged } =
             timely(end, shared.state.knowledge.add(namespace, document, client)).await??;
-        Ok(StoredDocument { id: document_id, object: "document", name, chunks, bytes, replaced })
+        Ok(StoredDocument { id: document_id, object: "document", name, chunks, bytes, replaced, unchanged })
     }
     .await;
     shared.state.metrics.rag_document(outcome(&added));
@@ -119,6 +121,7 @@ async fn take_in(
 fn outcome(added: &Result<StoredDocument, Failure>) -> &'static str {
     match added {
         Ok(document) if document.replaced => "replaced",
+        Ok(document) if document.unchanged => "unchanged",
         Ok(_) => "stored",
         Err(Failure::Rag(Error::Busy)) => "busy",
         Err(Failure::Rag(Error::Embed(_) | Error::Store(_) | Error::Index(_) | Error::Extractor(_))) => "failed",

@@ -8,8 +8,8 @@ use super::rows::Rows;
 use crate::rag::{DocumentInfo, Metadata, NamespaceInfo, Page, StoredDocument};
 
 /// The columns that `stored` reads. Ordinals have no gaps, so that the last one is the count.
-const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id), \
-                       title, metadata";
+pub(super) const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, \
+                       (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id), title, metadata, content";
 
 impl Rows {
     /// See `DocumentStore::documents`.
@@ -64,7 +64,7 @@ fn count(page: Page<'_>) -> i64 {
     i64::try_from(page.count).unwrap_or(i64::MAX)
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
     let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
     let info = DocumentInfo {
         id: row.get(0)?,
@@ -74,6 +74,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
         created: number(5)?,
         title: row.get(8)?,
         metadata: Metadata::kept(row.get_ref(9)?.as_str()?),
+        content: row.get(10)?,
     };
     Ok(StoredDocument { info, namespace: row.get(1)?, model: row.get(6)?, chunks: row.get::<_, Option<u32>>(7)?.unwrap_or(0) as usize })
 }

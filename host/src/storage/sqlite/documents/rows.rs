@@ -226,12 +226,12 @@ fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Vec<i64>>
 
 fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDocument, first_chunk: i64) -> rusqlite::Result<()> {
     let NewDocument { info, space, chunks, vectors } = document;
-    let DocumentInfo { id, name, sha256, bytes, created, title, metadata } = info;
+    let DocumentInfo { id, name, sha256, bytes, content, created, title, metadata } = info;
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     transaction.execute(
-        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created), title, metadata.json()],
+        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata, content)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created), title, metadata.json(), content],
     )?;
     let number = keywords::number(transaction, namespace)?;
     let sql = "INSERT INTO chunks (id, document_id, ordinal, text, vector, heading, page) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -265,6 +265,6 @@ fn blob(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn vector(blob: &[u8]) -> Vec<f32> {
+pub(super) fn vector(blob: &[u8]) -> Vec<f32> {
     blob.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
 }
