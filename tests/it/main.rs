@@ -64,6 +64,7 @@ mod field;
 mod grants;
 mod hooks;
 mod hostile;
+mod jobs;
 mod judged;
 mod least;
 mod ledger;

@@ -131,6 +131,11 @@ impl Workers {
         self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
     }
 
+    /// As `permit`, but waits for it; clients take turns.
+    pub(super) async fn turn(&self, priority: Priority, client: &Client) -> Share {
+        self.of(priority).permits.wait(client, 1).await
+    }
+
     /// So many may wait from now on, of each priority, and so many bytes of questions are remembered.
     pub(super) fn resize(&self, limits: &Limits) {
         self.queries.permits.resize(limits.queue);

@@ -81,8 +81,22 @@ impl Knowledge {
     /// # Errors
     /// `Empty`, `TooLarge` and `Busy` by the document and the moment; the others are ours. Nothing was stored then.
     pub async fn add(&self, namespace: &Namespace, document: Document, client: &Client) -> Result<Receipt, Error> {
+        let _permit = self.parts.workers.permit(Priority::Document, client)?;
+        self.take_in(namespace, document, client).await
+    }
+
+    /// As `add`, but waits for a place in the embedder's queue.
+    ///
+    /// # Errors
+    /// As for `add`, but for `Busy`.
+    pub async fn add_in_turn(&self, namespace: &Namespace, document: Document, client: &Client) -> Result<Receipt, Error> {
+        let _permit = self.parts.workers.turn(Priority::Document, client).await;
+        self.take_in(namespace, document, client).await
+    }
+
+    /// The caller holds the document's permit.
+    async fn take_in(&self, namespace: &Namespace, document: Document, client: &Client) -> Result<Receipt, Error> {
         let Parts { store, workers } = &self.parts;
-        let _permit = workers.permit(Priority::Document, client)?;
         let (info, chunks, texts) = self.split(document).await?;
         let alike = same::alike(&**store, namespace, &info, &self.space).await?;
         if let Some(receipt) = same::unchanged(&**store, namespace, &info, alike.as_ref()).await? {

@@ -23,7 +23,8 @@ fn written(folder: &Path, name: &str, bytes: &[u8]) {
 
 #[tokio::test]
 async fn a_folder_is_uploaded_and_what_is_refused_is_told() {
-    let (server, client) = house("");
+    // It waits for what it uploads, however large it is.
+    let (server, client) = house("[limits.http]\nbackground_bytes = 0");
     let folder = tempfile::tempdir().expect("a folder");
     let book = folder.path().join("book");
     written(&book, "one.md", b"# Tides\n\nHigh tide is at noon.");

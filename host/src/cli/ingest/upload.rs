@@ -61,7 +61,7 @@ impl Uploads {
     /// What is wrong with the server's URL.
     pub(super) fn to(url: &str, api: &str, namespace: Option<String>, key: Option<&Secret>) -> Result<Self, String> {
         let api: String = form_urlencoded::byte_serialize(api.as_bytes()).collect::<String>().replace('+', "%20");
-        let url = format!("{}/api/v1/gateway/apis/{api}/knowledge/upload", url.trim_end_matches('/'));
+        let url = format!("{}/api/v1/gateway/apis/{api}/knowledge/upload?wait=true", url.trim_end_matches('/'));
         let mut post = Post::new("the server", &url, &Limits::default()).map_err(|error| why(&error))?;
         if let Some(key) = key {
             post = post.with_bearer(key).map_err(|why| format!("the key {why}"))?;

@@ -52,6 +52,8 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::JobsFull { .. } => return ErrorResponse::new(503, SERVER, "jobs_full", message).after(1),
+        Refusal::JobSlow => (504, SERVER, "job_timeout"),
         Refusal::Stopping => return ErrorResponse::new(503, SERVER, "stopping", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
@@ -67,6 +69,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoApi(_) | Refusal::NoSuchApi(_) => (404, NOT_FOUND, "api_not_found"),
         Refusal::NoDocument(_) => (404, NOT_FOUND, "document_not_found"),
         Refusal::NoNamespace(_) => (404, NOT_FOUND, "namespace_not_found"),
+        Refusal::NoJob(_) => (404, NOT_FOUND, "job_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return ErrorResponse::new(400, REQUEST, "not_utf8", message).param("file"),
     };

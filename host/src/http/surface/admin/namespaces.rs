@@ -10,6 +10,7 @@ use super::knowledge::timely;
 use super::{apis, page};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::operation::{Answer, Media, Operation, Parameter, schema};
 use crate::http::respond;
 use crate::http::route::Call;
 use crate::rag;
@@ -23,6 +24,13 @@ pub(super) struct Namespace {
     object: &'static str,
     documents: usize,
 }
+
+pub(super) const DELETE: Operation = Operation {
+    summary: "Delete every document of a namespace",
+    body: None,
+    parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
+    answers: &[Answer { status: 200, description: "All of them are gone.", contents: &[Media::Json(schema::<Cleared<'static>>)] }],
+};
 
 /// That all documents of a namespace are gone.
 #[derive(Serialize, JsonSchema)]
