@@ -1,9 +1,10 @@
 //! `kill -9` at any moment: what was acknowledged is there, no half document is, and the index agrees with SQLite.
 
+mod disk;
 mod judge;
 mod points;
-mod words;
-mod work;
+pub mod words;
+pub mod work;
 
 use std::sync::{Arc, Mutex};
 

@@ -28,6 +28,9 @@ pub enum Error {
     Extractor(String),
     #[error("the embedder failed: {0}")]
     Embed(String),
+    /// Nothing was changed.
+    #[error("the disk with the server's data is full, so nothing was changed; make room on it and try again")]
+    DiskFull,
     #[error("the knowledge store failed: {0}")]
     Store(String),
     #[error("the vector index failed: {0}")]

@@ -57,8 +57,8 @@ pub async fn all(client: &Client, works: &mut [Work], chunks: &Chunks, rng: &mut
             }
         }
         for number in &work.gone {
-            let word = super::words::word(*number);
-            for namespace in [&work.name, "shared", &format!("{}-bulk", work.name)] {
+            let (word, bulk) = (super::words::word(*number), format!("{}-bulk", work.name));
+            for namespace in [work.name.as_str(), "shared", bulk.as_str()] {
                 assert_eq!(find(client, namespace, "keyword", &word).await, [], "{point}: {word} is gone");
             }
         }

@@ -15,7 +15,7 @@ use super::words::{self, Shape, Version};
 use super::work::{BULK, Work, upload};
 use crate::backup::{command, done};
 use crate::client::Client;
-use crate::server::{Builder, Server};
+use crate::server::{Builder, PATIENCE, Server};
 
 /// In a run of all tests.
 const KILLS: usize = 15;
@@ -57,24 +57,8 @@ fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().map_or(usual, |value| value.parse().expect("a number"))
 }
 
-fn config(folder: &Path) -> String {
-    let model = folder.join("model");
-    format!(
-        r#"
-        [rag]
-        embedder = "fast"
-        [rag.embedders.fast]
-        kind = "static"
-        path = {model:?}
-        [[pipelines]]
-        id = "kb"
-        pipeline = [ {{ stage = "llm", config = {{ primary = {{ provider = "builtin", model = "extractive" }} }} }} ]
-        "#
-    )
-}
-
 fn server(home: &Arc<TempDir>) -> Builder {
-    Server::with(&config(home.path())).folder(home.clone())
+    Server::with(&words::config(home.path())).folder(home.clone())
 }
 
 /// The points lie at random moments between two events, and nothing is waited for.
@@ -100,7 +84,8 @@ async fn wherever_it_is_killed_what_was_acknowledged_is_whole_and_nothing_is_hal
         // The last one has what stays.
         let last = works.pop().expect("clients");
         let clients: Vec<_> = works.drain(..).map(|work| tokio::spawn(work.go(Client::of(running.address), enough.clone()))).collect();
-        enough.acquire_many(point.operations).await.expect("open").forget();
+        let operations = tokio::time::timeout(PATIENCE, enough.acquire_many(point.operations)).await;
+        operations.unwrap_or_else(|_| panic!("{name}: nothing is acknowledged any more")).expect("open").forget();
         let backup = point.backup.map(|_| backup(home.path(), at));
         if point.hang_up {
             running.hang_up();
@@ -177,7 +162,7 @@ fn restored(backup: &Path, whole: bool, home: &Path, sent: &HashMap<String, Vers
         return;
     }
     let elsewhere = tempfile::tempdir().expect("a folder");
-    std::fs::write(elsewhere.path().join("cofferdam.toml"), config(home)).expect("written");
+    std::fs::write(elsewhere.path().join("cofferdam.toml"), words::config(home)).expect("written");
     done(command("restore", elsewhere.path(), backup));
     let names = judge::file(&elsewhere.path().join("data/cofferdam.db"), sent, chunks, point);
     let stays = names.iter().filter(|name| name.starts_with(&format!("w{CLIENTS}-"))).count();

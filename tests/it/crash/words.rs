@@ -67,6 +67,23 @@ impl Version {
     }
 }
 
+/// Of a server with one API `kb`, whose folder has the model in `model`.
+pub fn config(folder: &Path) -> String {
+    let model = folder.join("model");
+    format!(
+        r#"
+        [rag]
+        embedder = "fast"
+        [rag.embedders.fast]
+        kind = "static"
+        path = {model:?}
+        [[pipelines]]
+        id = "kb"
+        pipeline = [ {{ stage = "llm", config = {{ primary = {{ provider = "builtin", model = "extractive" }} }} }} ]
+        "#
+    )
+}
+
 /// Writes the model into a folder.
 pub fn model(folder: &Path) {
     let pairs = FIRST.into_iter().flatten().chain(PARTS).flat_map(|first| CONSONANTS.map(|second| format!("{first}{second}")));

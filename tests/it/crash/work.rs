@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::words::{Shape, Version};
 use crate::client::{Answer, Client};
 
-const KNOWLEDGE: &str = "/api/v1/gateway/apis/kb/knowledge";
+pub const KNOWLEDGE: &str = "/api/v1/gateway/apis/kb/knowledge";
 /// Numbers of versions that each client has.
 const NUMBERS: u32 = 200_000;
 /// Documents that a client has in a namespace of its own, and in the one of all.

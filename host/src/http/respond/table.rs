@@ -239,6 +239,7 @@ fn knowledge(error: &rag::Error) -> ErrorResponse {
         rag::Error::TooLarge { .. } => ErrorResponse::new(413, REQUEST, "knowledge_too_large", error.to_string()),
         rag::Error::Busy => ErrorResponse::new(503, SERVER, "knowledge_busy", error.to_string()).after(1),
         rag::Error::Embed(_) => ErrorResponse::new(500, SERVER, "embedder_failed", INTERNAL),
+        rag::Error::DiskFull => ErrorResponse::new(507, SERVER, "disk_full", error.to_string()),
         rag::Error::Store(_) => ErrorResponse::new(500, SERVER, "knowledge_store_failed", INTERNAL),
         rag::Error::Index(_) => ErrorResponse::new(500, SERVER, "knowledge_index_failed", INTERNAL),
     }

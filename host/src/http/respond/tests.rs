@@ -311,6 +311,7 @@ fn knowledge_errors() -> Vec<rag::Error> {
         rag::Error::TooLarge { what: "the document".into(), limit: 8, key: "limits.rag.document_bytes" },
         rag::Error::Busy,
         rag::Error::Embed("/secret".into()),
+        rag::Error::DiskFull,
         rag::Error::Store("/secret".into()),
         rag::Error::Index("/secret".into()),
     ]
