@@ -91,6 +91,7 @@ mod plugin_vectors;
 mod prompt_cache;
 mod providers_table;
 mod quickjs;
+mod readers;
 mod reload;
 mod responses;
 mod retrieval;
