@@ -18,6 +18,7 @@ mod problem;
 mod providers;
 mod read;
 mod section;
+mod sources;
 mod telemetry;
 mod walk;
 
@@ -73,6 +74,8 @@ pub struct Config {
     pub rag: rag::Limits,
     /// What documents and questions are embedded by.
     pub embedders: rag::Embedders,
+    /// Documents that are fetched by URL.
+    pub sources: Vec<rag::Source>,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -132,7 +135,10 @@ impl Config {
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
-            keys.table("rag", |keys| embedders::read(keys, &mut config.embedders, &config.llm.providers));
+            keys.table("rag", |keys| {
+                embedders::read(keys, &mut config.embedders, &config.llm.providers);
+                sources::read(keys, &mut config.sources);
+            });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
             let pipelines = pipelines::read(keys, &config.llm.providers);
@@ -169,6 +175,7 @@ impl Config {
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("rag", |keys| embedders::print(keys, &self.embedders));
+        sources::print(&mut printer, &self.sources);
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -232,7 +239,9 @@ impl Config {
         self.http.keep_what_needs_a_restart(&running.http);
         self.sandbox.keep_what_needs_a_restart(&running.sandbox);
         self.rag.embed_threads = running.rag.embed_threads;
+        (self.rag.source_bytes, self.rag.source_time) = (running.rag.source_bytes, running.rag.source_time);
         self.embedders.clone_from(&running.embedders);
+        self.sources.clone_from(&running.sources);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -284,6 +293,7 @@ impl Default for Config {
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
+            sources: Vec::new(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

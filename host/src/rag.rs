@@ -20,6 +20,7 @@ mod pages;
 mod pocket;
 mod remote;
 mod same;
+mod sources;
 mod store;
 mod turns;
 
@@ -37,6 +38,7 @@ pub use metadata::{Filter, Metadata};
 pub use pages::PageStart;
 pub use pocket::Pocket;
 pub use remote::{AskVectors, RemoteModel};
+pub use sources::{FetchDocuments, Fetched, Refresher, Rooms, Source, Validators};
 pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ mod retrieval;
 mod sandbox_limits;
 mod secrets;
 mod simulated;
+mod sources;
 mod stream_hooks;
 mod surface;
 mod tidy;

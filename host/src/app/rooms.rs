@@ -12,6 +12,7 @@ use super::behind::{self, Behind};
 use super::granted;
 use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
+use super::sources::Sources;
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
@@ -39,6 +40,7 @@ pub(super) struct Rooms {
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
     extractor: Arc<Extractor>,
+    sources: Sources,
     kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
@@ -98,6 +100,7 @@ impl Rooms {
             let rooms = granted::Rooms { catalog: &pipelines, llm: &models, registry: &loading, knowledge: &documents, secrets: look_up };
             rooms.warnings(&plugins).await.iter().for_each(|warning| tracing::warn!("{warning}"));
         });
+        let sources = Sources::start(&config, &knowledge, &extractor, &metrics);
         let rooms = Self {
             config,
             secrets,
@@ -106,6 +109,7 @@ impl Rooms {
             metrics,
             knowledge,
             extractor,
+            sources,
             kv,
             ledger,
             registry,
@@ -155,6 +159,7 @@ impl Rooms {
 
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
+        self.sources.stop().await;
         self.watcher.stop().await;
         self.registry.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
@@ -215,6 +220,7 @@ impl Rooms {
         self.knowledge.take_effect();
         self.extractor = Arc::new(self.extractor.renewed(self.config.rag.clone()));
         self.extractor.take_effect();
+        self.sources.take_effect(&self.knowledge, &self.extractor).await;
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
         self.done.renew(&self.config.sandbox);

@@ -115,4 +115,6 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     keys.bytes("extract_memory", &mut limits.extract_memory, 64 * MIB..=64 * GIB);
     keys.duration("extract_time", &mut limits.extract_time, seconds(1)..=seconds(3_600));
     keys.count("extract_concurrency", &mut limits.extract_concurrency, 1..=1_000);
+    keys.bytes("source_bytes", &mut limits.source_bytes, KIB..=GIB);
+    keys.duration("source_time", &mut limits.source_time, millis(1)..=seconds(3_600));
 }

@@ -33,6 +33,10 @@ pub struct Limits {
     pub extract_time: Duration,
     /// Files that are read at once, shared between clients.
     pub extract_concurrency: usize,
+    /// Bytes of a file that `rag.sources` names.
+    pub source_bytes: usize,
+    /// Time to fetch it, redirects included.
+    pub source_time: Duration,
 }
 
 impl Default for Limits {
@@ -63,6 +67,10 @@ impl Default for Limits {
             extract_time: Duration::from_secs(60),
             // Embedding takes longer than reading.
             extract_concurrency: 2,
+            // As much as an upload may have.
+            source_bytes: 32 << 20,
+            // Over a line of 5 Mbit/s.
+            source_time: Duration::from_secs(60),
         }
     }
 }

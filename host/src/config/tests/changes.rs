@@ -30,6 +30,8 @@ const RESTART: &[&str] = &[
     "limits.plugins.streams",
     "limits.plugins.threads",
     "limits.rag.embed_threads",
+    "limits.rag.source_bytes",
+    "limits.rag.source_time",
     "listen",
     "plugin_dir",
 ];
@@ -75,6 +77,12 @@ fn every_limit_takes_effect_or_is_named_as_one_that_needs_a_restart() {
 fn another_embedder_waits_for_a_restart() {
     let (changed, kept) = split("[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"");
     assert_eq!((changed, kept), (vec![], vec!["rag.embedder (changed)".to_owned(), "rag.embedders (added)".to_owned()]));
+}
+
+#[test]
+fn other_sources_wait_for_a_restart() {
+    let (changed, kept) = split("[[rag.sources]]\napi = \"kb\"\nurls = [\"https://a.example\"]");
+    assert_eq!((changed, kept), (vec![], vec!["rag.sources (added)".to_owned()]));
 }
 
 #[test]

@@ -142,6 +142,13 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
     ("limits.rag", "query_cache_bytes", "0", "\"1GiB\"", "\"-1\"", "\"2GiB\""),
     ("limits.rag", "embed_threads", "1", "64", "0", "65"),
+    ("limits.rag", "pages", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.rag", "expansion", "1", "100", "0", "101"),
+    ("limits.rag", "extract_memory", "\"64MiB\"", "\"64GiB\"", "\"63MiB\"", "\"65GiB\""),
+    ("limits.rag", "extract_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
+    ("limits.rag", "extract_concurrency", "1", "1_000", "0", "1_001"),
+    ("limits.rag", "source_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.rag", "source_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
 ];
 
 #[test]
