@@ -90,6 +90,7 @@ mod plugin_vectors;
 mod prompt_cache;
 mod providers_table;
 mod quickjs;
+mod reindex;
 mod reload;
 mod responses;
 mod retrieval;

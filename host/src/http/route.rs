@@ -197,6 +197,7 @@ mod tests {
             ("DELETE", "/api/v1/gateway/apis/support/knowledge/documents/7", "delete_document", "support"),
             ("GET", "/api/v1/gateway/apis/support/knowledge/namespaces", "namespaces", "support"),
             ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
+            ("POST", "/api/v1/gateway/apis/support/knowledge/reindex", "reindex", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("POST", "/api/v1/plugins", "deploy_plugin", ""),
             ("POST", "/api/v1/plugins/reload", "reload_plugins", ""),

@@ -135,6 +135,7 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
     ("limits.rag", "query_cache_bytes", "0", "\"1GiB\"", "\"-1\"", "\"2GiB\""),
     ("limits.rag", "embed_threads", "1", "64", "0", "65"),
+    ("limits.rag", "reindexes", "1", "64", "0", "65"),
 ];
 
 #[test]

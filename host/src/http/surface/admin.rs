@@ -185,6 +185,27 @@ pub(in crate::http) static SURFACE: Surface = Surface {
         },
         Route {
             method: Method::POST,
+            path: "/api/v1/gateway/apis/{id}/knowledge/reindex",
+            name: "reindex",
+            access: Access::Admin,
+            metered: false,
+            operation: Operation {
+                summary: "Embed the documents of a namespace anew, by the embedder that the operator wants for it; the old vectors serve until it is done",
+                body: None,
+                parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
+                answers: &[
+                    Answer {
+                        status: 200,
+                        description: "There is nothing to do: its vectors are of that embedder.",
+                        contents: &[Media::Json(schema::<namespaces::Begun<'static>>)],
+                    },
+                    Answer { status: 202, description: "It has begun.", contents: &[Media::Json(schema::<namespaces::Begun<'static>>)] },
+                ],
+            },
+            handler: |call| Box::pin(namespaces::reindex(call)),
+        },
+        Route {
+            method: Method::POST,
             path: "/api/v1/gateway/apis/{id}/knowledge/upload",
             name: "knowledge_upload",
             access: Access::Admin,

@@ -121,7 +121,14 @@ fn outcome(added: &Result<StoredDocument, Failure>) -> &'static str {
         Ok(document) if document.replaced => "replaced",
         Ok(_) => "stored",
         Err(Failure::Rag(Error::Busy)) => "busy",
-        Err(Failure::Rag(Error::Embed(_) | Error::Store(_) | Error::Index(_) | Error::Extractor(_))) => "failed",
+        Err(Failure::Rag(
+            Error::Embed(_)
+            | Error::EmbedderGone { .. }
+            | Error::BeingReindexed { .. }
+            | Error::Store(_)
+            | Error::Index(_)
+            | Error::Extractor(_),
+        )) => "failed",
         Err(Failure::Pipeline(error)) if matches!(**error, pipeline::Error::Deadline) => "timeout",
         Err(_) => "refused",
     }
