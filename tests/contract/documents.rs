@@ -223,18 +223,18 @@ async fn documents_that_are_put_at_once_do_not_pass_the_limit_together(backend: 
 async fn a_namespace_has_vectors_of_one_space_and_documents_of_another_are_refused(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "old", &[("old", 0.0)])).await;
-    let of_other = || NewDocument { space: space("other"), ..document("2", "new", &[("new", 0.0)]) };
-    assert_eq!(put(&store, of_other()).await, Put::OtherSpace);
+    let of_other = |id: &str| NewDocument { space: space("other"), ..document(id, "new", &[("new", 0.0)]) };
+    assert_eq!(put(&store, of_other("2")).await, Put::OtherSpace);
     assert_eq!(put(&store, NewDocument { space: space("other"), ..document("3", "old", &[("replaced", 0.0)]) }).await, Put::OtherSpace);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"]);
     assert_eq!(store.nearest(&namespace("n"), &space("other"), at(0.0), 9).await.unwrap(), []);
     let longer = VectorSpace { model: "longer".into(), dimensions: 5 };
     assert_eq!(store.nearest(&namespace("n"), &longer, vec![1.0, 0.0, 0.0, 0.0, 0.0], 9).await.unwrap(), []);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"], "to look in one space changes nothing in another");
-    assert_eq!(store.put(&namespace("other"), of_other(), ALL).await.unwrap(), STORED);
+    assert_eq!(store.put(&namespace("other"), of_other("2"), ALL).await.unwrap(), STORED);
     // What holds nothing any more is of no space.
     assert!(store.delete(&namespace("n"), "1").await.unwrap());
-    assert_eq!(put(&store, of_other()).await, STORED);
+    assert_eq!(put(&store, of_other("4")).await, STORED);
     assert_eq!(put(&store, document("1", "old", &[("old", 0.0)])).await, Put::OtherSpace);
     drop(store);
     let store = self::store(&backend).await;

@@ -1,4 +1,4 @@
-//! What can go wrong with knowledge: one variant for each thing that a caller can do about it.
+//! What can go wrong with knowledge: one variant for each thing that a caller can do about it. What the operator can mend names the remedy.
 
 /// Why a document was not taken or a query not answered.
 #[derive(Debug, thiserror::Error)]

@@ -240,6 +240,7 @@ impl Shared {
     /// Gives false if the namespace was deleted meanwhile.
     async fn reindex(&self, namespace: &Namespace, job: &Job) -> Result<bool, Error> {
         job.says(Reindexed::Running);
+        job.counts(0, self.store.chunk_count(namespace, "").await?);
         let maker = job.embedder.recorded(job.embedder.space().await?);
         let Some(filling) = self.store.begin_filling(namespace, &maker).await? else { return Ok(false) };
         job.counts(filling.done, filling.of);

@@ -1,4 +1,5 @@
-//! Namespaces whose embedder is not the one that the operator wants: what the start makes of them, and how one is embedded anew.
+//! Namespaces whose embedder is not the one that the operator wants: what the start makes of them, and how one is embedded anew. Nothing is, unless
+//! somebody asks for it, or nobody could bring the old embedder back.
 
 use super::reindex::mends_itself;
 use super::{Error, Knowledge, Namespace};

@@ -153,16 +153,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "namespaces",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "List the namespaces of an API that hold documents",
-                body: None,
-                parameters: &[LIMIT, AFTER],
-                answers: &[Answer {
-                    status: 200,
-                    description: "One page, by name.",
-                    contents: &[Media::Json(schema::<Page<namespaces::Namespace>>)],
-                }],
-            },
+            operation: namespaces::LIST,
             handler: |call| Box::pin(namespaces::list(call)),
         },
         Route {
@@ -171,16 +162,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "delete_namespace",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Delete every document of a namespace",
-                body: None,
-                parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
-                answers: &[Answer {
-                    status: 200,
-                    description: "All of them are gone.",
-                    contents: &[Media::Json(schema::<namespaces::Cleared<'static>>)],
-                }],
-            },
+            operation: namespaces::DELETE,
             handler: |call| Box::pin(namespaces::delete(call)),
         },
         Route {
@@ -189,19 +171,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "reindex",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Embed the documents of a namespace anew, by the embedder that the operator wants for it; the old vectors serve until it is done",
-                body: None,
-                parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
-                answers: &[
-                    Answer {
-                        status: 200,
-                        description: "There is nothing to do: its vectors are of that embedder.",
-                        contents: &[Media::Json(schema::<namespaces::Begun<'static>>)],
-                    },
-                    Answer { status: 202, description: "It has begun.", contents: &[Media::Json(schema::<namespaces::Begun<'static>>)] },
-                ],
-            },
+            operation: namespaces::REINDEX,
             handler: |call| Box::pin(namespaces::reindex(call)),
         },
         Route {

@@ -7,13 +7,46 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::knowledge::timely;
+use super::page::{AFTER, LIMIT, Page};
 use super::{apis, page};
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
+use crate::http::operation::{Answer, Media, Operation, Parameter, schema};
 use crate::http::respond;
 use crate::http::route::Call;
 use crate::http::shared::Shared;
 use crate::rag::{self, NamespaceState, Progress, ReindexStart, Reindexed};
+
+/// `GET …/knowledge/namespaces`.
+pub(super) const LIST: Operation = Operation {
+    summary: "List the namespaces of an API that hold documents",
+    body: None,
+    parameters: &[LIMIT, AFTER],
+    answers: &[Answer { status: 200, description: "One page, by name.", contents: &[Media::Json(schema::<Page<Namespace>>)] }],
+};
+
+/// `DELETE …/knowledge`.
+pub(super) const DELETE: Operation = Operation {
+    summary: "Delete every document of a namespace",
+    body: None,
+    parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
+    answers: &[Answer { status: 200, description: "All of them are gone.", contents: &[Media::Json(schema::<Cleared<'static>>)] }],
+};
+
+/// `POST …/knowledge/reindex`.
+pub(super) const REINDEX: Operation = Operation {
+    summary: "Embed the documents of a namespace anew, by the embedder that the operator wants for it; the old vectors serve until it is done",
+    body: None,
+    parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
+    answers: &[
+        Answer {
+            status: 200,
+            description: "There is nothing to do: its vectors are of that embedder.",
+            contents: &[Media::Json(schema::<Begun<'static>>)],
+        },
+        Answer { status: 202, description: "It has begun.", contents: &[Media::Json(schema::<Begun<'static>>)] },
+    ],
+};
 
 /// A namespace that holds documents.
 #[derive(Serialize, JsonSchema)]
