@@ -92,6 +92,7 @@ mod prompt_cache;
 mod providers_table;
 mod quickjs;
 mod readers;
+mod reindex;
 mod reload;
 mod responses;
 mod retrieval;

@@ -18,7 +18,7 @@ use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
-use crate::rag::{self, Embedder, Extractor, Knowledge};
+use crate::rag::{self, Embedder, Extractor, Knowledge, OpenEmbedders};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
 use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
@@ -92,6 +92,8 @@ impl Rooms {
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let knowledge = Arc::new(knowledge);
+        let reviewed = knowledge.clone();
+        tokio::spawn(async move { reviewed.review().await });
         let (loading, pipelines, models, documents) = (registry.clone(), catalog.clone(), llm.clone(), knowledge.clone());
         let (plugins, look_up) = (config.plugins.clone(), plugin_secrets.look_up());
         tokio::spawn(async move {
@@ -162,6 +164,7 @@ impl Rooms {
         self.sources.stop().await;
         self.watcher.stop().await;
         self.registry.hand_over().await;
+        self.knowledge.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
             tracing::error!("what plugins keep could not be written: {error}");
         }
@@ -233,7 +236,7 @@ impl Rooms {
     }
 }
 
-/// The documents, with the embedder of the configuration if there is no other; what clients are given as `builtin` is built in in any case.
+/// The documents, with the embedders of the configuration; `embedder` takes the place of the default one.
 async fn knowledge(
     config: &Config,
     embedder: Option<Arc<dyn Embedder>>,
@@ -242,10 +245,10 @@ async fn knowledge(
 ) -> Result<Knowledge, rag::Error> {
     let (chosen, limits) = (config.embedders.clone(), config.rag.clone());
     let open = move || {
-        let builtin = chosen.embedder == rag::BUILTIN || embedder.is_some();
-        let embedder = embedder.map_or_else(|| chosen.open(behind), Ok)?;
-        let knowledge = Knowledge::new(documents, embedder, limits)?;
-        if builtin { Ok(knowledge) } else { knowledge.with_for_clients(Arc::new(rag::Pocket::new())) }
+        let port: Arc<dyn rag::AskVectors> = behind;
+        let mut embedders = chosen.open(&port)?;
+        embedders.extend(embedder.map(|embedder| (chosen.embedder.clone(), embedder)));
+        Ok(Knowledge::with(documents, OpenEmbedders::start(embedders, chosen, &limits)?, limits))
     };
     // A model's files are read.
     tokio::task::spawn_blocking(open).await.unwrap_or_else(|e| Err(rag::Error::Embed(format!("it ended early: {e}"))))

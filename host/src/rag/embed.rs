@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cache::Cache;
+use super::spaces::VectorSpace;
 use super::{Error, Limits};
 use crate::chat::Client;
 use crate::fair::{Lanes, Share, Shares, step_back};
@@ -19,11 +20,24 @@ const DOCUMENT_NICENESS: i32 = 10;
 
 /// Turns texts into vectors. Its calls block and come from several threads at once.
 pub trait Embedder: Send + Sync + 'static {
-    /// Names the space that the vectors lie in. Vectors of two models are never compared; documents of another one are embedded again.
+    /// Names the space that the vectors lie in. Vectors of two models are never compared.
     fn model(&self) -> &str;
 
     /// The length of every vector.
     fn dimensions(&self) -> usize;
+
+    /// Whether its vectors lie in that space, as far as it knows without asking anybody.
+    fn makes(&self, space: &VectorSpace) -> bool {
+        *space.model == *self.model() && space.dimensions == self.dimensions()
+    }
+
+    /// Learns what `model` and `dimensions` say, if it must ask for that. Nothing is embedded before it succeeded, or `makes` said yes.
+    ///
+    /// # Errors
+    /// Says what failed.
+    fn find_out(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// One unit vector for each text, in order. No text is blank.
     ///

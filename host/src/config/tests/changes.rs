@@ -75,8 +75,10 @@ fn every_limit_takes_effect_or_is_named_as_one_that_needs_a_restart() {
 
 #[test]
 fn another_embedder_waits_for_a_restart() {
-    let (changed, kept) = split("[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"");
-    assert_eq!((changed, kept), (vec![], vec!["rag.embedder (changed)".to_owned(), "rag.embedders (added)".to_owned()]));
+    let text = "[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"\n[rag.namespaces.docs]\nembedder = \"e\"";
+    let (changed, kept) = split(text);
+    let expected = ["rag.embedder (changed)", "rag.embedders (added)", "rag.namespaces (added)"].map(str::to_owned);
+    assert_eq!((changed, kept), (vec![], expected.to_vec()));
 }
 
 #[test]

@@ -209,7 +209,15 @@ fn outcome(added: &Result<StoredDocument, Failure>) -> &'static str {
         Ok(document) if document.unchanged => "unchanged",
         Ok(_) => "stored",
         Err(Failure::Rag(Error::Busy)) => "busy",
-        Err(Failure::Rag(Error::DiskFull | Error::Embed(_) | Error::Store(_) | Error::Index(_) | Error::Extractor(_))) => "failed",
+        Err(Failure::Rag(
+            Error::DiskFull
+            | Error::Embed(_)
+            | Error::EmbedderGone { .. }
+            | Error::BeingReindexed { .. }
+            | Error::Store(_)
+            | Error::Index(_)
+            | Error::Extractor(_),
+        )) => "failed",
         Err(failure) if is_late(failure) => "timeout",
         Err(_) => "refused",
     }
