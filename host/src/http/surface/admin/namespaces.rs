@@ -96,13 +96,6 @@ pub(super) struct Begun<'a> {
     reindexing: Option<Reindexing>,
 }
 
-pub(super) const DELETE: Operation = Operation {
-    summary: "Delete every document of a namespace",
-    body: None,
-    parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
-    answers: &[Answer { status: 200, description: "All of them are gone.", contents: &[Media::Json(schema::<Cleared<'static>>)] }],
-};
-
 /// That all documents of a namespace are gone.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Cleared<'a> {
