@@ -124,7 +124,7 @@ pub(super) const STEPS: &[&str] = &[
          FROM (SELECT api, namespace, min(model) AS least, max(model) AS most, min(id) AS first FROM documents GROUP BY api, namespace);
      DROP VIEW live_documents;
      CREATE VIEW live_documents AS
-         SELECT d.id, d.api, d.namespace, d.name, d.sha256, d.bytes, d.created, d.title, d.metadata,
+         SELECT d.id, d.api, d.namespace, d.name, d.sha256, d.bytes, d.created, d.title, d.metadata, d.content,
                 coalesce((SELECT s.model FROM spaces s
                           WHERE s.api = d.api AND s.namespace = d.namespace AND s.serves = 1 AND s.settled = 0), d.model) AS model
          FROM documents d
