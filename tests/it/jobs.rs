@@ -60,7 +60,7 @@ async fn a_large_upload_is_answered_at_once_and_a_small_one_when_it_is_stored() 
     let (edge, over) = ("word ".repeat(20), "word ".repeat(20) + "w");
     let small = upload(&client, "", &[("edge.txt", edge.as_bytes())]).await;
     assert_eq!((small.status.as_u16(), small.json()["data"][0]["name"].as_str()), (200, Some("edge.txt")));
-    // All files count together.
+    // All texts count together; what came before is stored already.
     let large = upload(&client, "", &[("a.txt", &over.as_bytes()[..50]), ("b.txt", &over.as_bytes()[50..])]).await;
     let job = once(&client, &job_of(&large), "completed").await;
     assert_eq!((&job["files"], &job["namespace"]), (&json!({"total": 2, "stored": 2, "refused": 0}), &json!("default")));
@@ -79,13 +79,32 @@ async fn a_large_upload_is_answered_at_once_and_a_small_one_when_it_is_stored() 
 async fn a_job_tells_what_became_of_each_file() {
     let server = Server::with("").start();
     let client = Client::of(server.address);
-    let answer = upload(&client, "?wait=false", &[("good.txt", b"The gate is closed."), ("void.txt", b""), ("..", b"X."), ("more.txt", b"More.")]).await;
+    let answer =
+        upload(&client, "?wait=false", &[("good.txt", b"The gate is closed."), ("void.txt", b""), ("..", b"X."), ("more.txt", b"More.")])
+            .await;
     let job = once(&client, &job_of(&answer), "failed").await;
     assert_eq!(job["files"], json!({"total": 4, "stored": 2, "refused": 2}));
-    let codes: Vec<_> = job["errors"].as_array().expect("a list").iter().map(|file| (file["status"].as_u64(), file["error"]["code"].as_str())).collect();
+    let codes: Vec<_> =
+        job["errors"].as_array().expect("a list").iter().map(|file| (file["status"].as_u64(), file["error"]["code"].as_str())).collect();
     assert_eq!(codes, [(Some(422), Some("empty_document")), (Some(400), Some("invalid_value"))]);
     assert!(job["finished"].as_u64() >= job["created"].as_u64());
     assert_eq!(names(&client).await, ["good.txt", "more.txt"]);
+}
+
+#[tokio::test]
+async fn what_came_before_the_texts_were_too_large_stands_in_the_job_and_one_file_that_is_refused_is_refused_at_once() {
+    let server = Server::with("[limits.http]\nbackground_bytes = 30").start();
+    let client = Client::of(server.address);
+    let files: [(&str, &[u8]); 5] =
+        [("one.txt", b"The gate."), ("void.txt", b""), ("two.txt", &[b'x'; 31]), ("x.pdf", b"\x7fELF"), ("three.txt", b"Three.")];
+    let job = once(&client, &job_of(&upload(&client, "", &files).await), "failed").await;
+    assert_eq!(job["files"], json!({"total": 5, "stored": 3, "refused": 2}));
+    let names = |key: &str| job[key].as_array().expect("a list").iter().map(|file| file["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names("data"), names("errors")),
+        (vec![json!("one.txt"), json!("two.txt"), json!("three.txt")], vec![json!("void.txt"), json!("x.pdf")])
+    );
+    assert_eq!(upload(&client, "", &[("large.pdf", &[&b"\x7fELF"[..], &[0; 5_000]].concat())]).await.refused(415), "unsupported_document");
 }
 
 #[tokio::test]
@@ -113,7 +132,9 @@ async fn nobody_sees_a_job_of_another_client_or_of_another_api() {
     assert_eq!(ids(&one, &format!("default/knowledge/jobs?after={first}")).await, [second]);
     assert_eq!(ids(&two, "default/knowledge/jobs").await, [theirs.clone()]);
     assert_eq!(ids(&one, "other/knowledge/jobs").await, [""; 0]);
-    for (client, api, id) in [(&one, "default", &theirs), (&two, "default", &first), (&one, "other", &first), (&one, "default", &"7".to_owned())] {
+    for (client, api, id) in
+        [(&one, "default", &theirs), (&two, "default", &first), (&one, "other", &first), (&one, "default", &"7".to_owned())]
+    {
         let answer = client.get(&format!("/api/v1/gateway/apis/{api}/knowledge/jobs/{id}")).await;
         assert_eq!(answer.refused(404), "job_not_found", "{api} {id}");
     }

@@ -55,7 +55,8 @@ async fn every_answer_is_of_one_moment_while_many_write_and_many_read() {
             let (client, board) = (client.clone(), Arc::clone(&board));
             tokio::spawn(async move {
                 for number in 1..=versions {
-                    let answer = upload(&client, "n", &name(writer), version(writer, number)).await.expect("the server answers").ok().json();
+                    let answer =
+                        upload(&client, "n", &name(writer), version(writer, number)).await.expect("the server answers").ok().json();
                     assert_eq!(answer["data"][0]["replaced"], true);
                     board.acknowledged[writer].store(number, Ordering::SeqCst);
                 }

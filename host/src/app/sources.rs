@@ -90,7 +90,8 @@ impl FetchDocuments for Fetcher {
             };
             let guard = self.guard(source)?;
             let calls = Calls::of(Client::Host);
-            let answer = guard.send(&calls, guard.place(&Client::Host), request).await.map_err(|error| in_words_of_sources(&error.to_string()))?;
+            let answer =
+                guard.send(&calls, guard.place(&Client::Host), request).await.map_err(|error| in_words_of_sources(&error.to_string()))?;
             let Response { status, headers, body, .. } = answer;
             let header = |name: &str| headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.clone());
             match status {
@@ -107,6 +108,10 @@ impl FetchDocuments for Fetcher {
 
 /// The guard names the keys of a plugin's grant.
 fn in_words_of_sources(why: &str) -> String {
-    let keys = [("grants.http.response_bytes", "limits.rag.source_bytes"), ("grants.http.time", "limits.rag.source_time"), ("grants.http", "rag.sources")];
+    let keys = [
+        ("grants.http.response_bytes", "limits.rag.source_bytes"),
+        ("grants.http.time", "limits.rag.source_time"),
+        ("grants.http", "rag.sources"),
+    ];
     keys.iter().fold(why.to_owned(), |text, (of_plugins, of_sources)| text.replace(of_plugins, of_sources))
 }

@@ -106,7 +106,16 @@ mod tests {
         let text = "[[rag.sources]]\napi = \"a/b\"\nurls = [\"http://a.example\", 7, \"https://b.example\", \"https://b.example\"]\nrefresh = \"500ms\"\n\
                     [[rag.sources]]\nnamespace = \"\"\n";
         let found = problems(text);
-        for part in ["rag.sources[0].api", "`http://` needs `plain = true`", "urls[1]", "stands twice", "a duration from", "rag.sources[1].api", "rag.sources[1].urls", "rag.sources[1].namespace"] {
+        for part in [
+            "rag.sources[0].api",
+            "`http://` needs `plain = true`",
+            "urls[1]",
+            "stands twice",
+            "a duration from",
+            "rag.sources[1].api",
+            "rag.sources[1].urls",
+            "rag.sources[1].namespace",
+        ] {
             assert!(found.contains(part), "{part} is missing: {found}");
         }
     }

@@ -98,7 +98,9 @@ pub(super) enum Refusal {
     #[error("the API has no documents in a namespace `{0}`; GET /api/v1/gateway/apis/ID/knowledge/namespaces lists them")]
     NoNamespace(Echo),
     /// It may be another client's, too.
-    #[error("the API has no job `{0}` of yours; one that has ended is remembered for `limits.http.jobs_kept_time` at most, and none longer than the server runs")]
+    #[error(
+        "the API has no job `{0}` of yours; one that has ended is remembered for `limits.http.jobs_kept_time` at most, and none longer than the server runs"
+    )]
     NoJob(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),

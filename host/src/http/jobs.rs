@@ -140,7 +140,11 @@ impl Jobs {
             Err(_) => under_way(true),
         };
         if waiting + running > 0 {
-            tracing::warn!(waiting, running, "uploads in the background are cut, because the server stops; what they had not stored must be sent again");
+            tracing::warn!(
+                waiting,
+                running,
+                "uploads in the background are cut, because the server stops; what they had not stored must be sent again"
+            );
         }
         // A task that is cut ends where it next waits.
         while self.places.held() > 0 {

@@ -44,7 +44,7 @@ pub struct Limits {
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
-    /// Bytes of all files of an upload over which it goes on in the background, unless its client wants to wait.
+    /// Bytes of the texts of an upload together over which it goes on in the background, unless its client wants to wait.
     pub background_bytes: usize,
     /// Uploads in the background that wait and run, those that run, and the bytes of their files. Clients share all three.
     pub jobs: usize,

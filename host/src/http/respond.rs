@@ -7,8 +7,8 @@ mod table;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::http::response::Parts;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;

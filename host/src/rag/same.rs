@@ -47,8 +47,7 @@ pub(super) async fn unchanged(
     alike: Option<&StoredDocument>,
 ) -> Result<Option<Receipt>, Error> {
     let Some(there) = alike.filter(|there| there.info.name == info.name) else { return Ok(None) };
-    let described =
-        there.info.metadata == info.metadata || store.describe(namespace, &there.info.id, info.metadata.clone()).await?;
+    let described = there.info.metadata == info.metadata || store.describe(namespace, &there.info.id, info.metadata.clone()).await?;
     let document_id = there.info.id.clone();
     let receipt = Receipt { document_id, chunks: there.chunks, bytes: info.bytes as usize, replaced: false, unchanged: true };
     Ok(described.then_some(receipt))

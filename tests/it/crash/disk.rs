@@ -29,7 +29,9 @@ impl Disk {
     /// With a file on it that can be taken away. `None` where this is not allowed.
     fn new(at: &Path) -> Option<Self> {
         std::fs::create_dir_all(at).expect("a folder");
-        let made = format!(r#"mount -t tmpfs -o size={SIZE},mode=0700 tmpfs "$0" && head -c 1000000 /dev/zero > "$0/filler" && echo made && exec cat"#);
+        let made = format!(
+            r#"mount -t tmpfs -o size={SIZE},mode=0700 tmpfs "$0" && head -c 1000000 /dev/zero > "$0/filler" && echo made && exec cat"#
+        );
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &made]).arg(at);
         let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
@@ -42,12 +44,17 @@ impl Disk {
     /// For a server whose data lies on it.
     fn under(&self, builder: Builder) -> Builder {
         let (holder, folder) = (self.holder.id(), self.at.parent().expect("a folder").display());
-        let enter = format!(r#"exec nsenter --target {holder} --user --mount --preserve-credentials sh -c 'cd "{folder}" && exec "$0" "$@"' "$0" "$@""#);
+        let enter = format!(
+            r#"exec nsenter --target {holder} --user --mount --preserve-credentials sh -c 'cd "{folder}" && exec "$0" "$@"' "$0" "$@""#
+        );
         builder.through(&enter)
     }
 
     fn make_room(&self) {
-        let filler = Path::new("/proc").join(self.holder.id().to_string()).join("root").join(self.at.join("filler").strip_prefix("/").expect("absolute"));
+        let filler = Path::new("/proc")
+            .join(self.holder.id().to_string())
+            .join("root")
+            .join(self.at.join("filler").strip_prefix("/").expect("absolute"));
         std::fs::remove_file(filler).expect("it is there");
     }
 }
@@ -114,7 +121,8 @@ async fn a_disk_that_fills_up_loses_nothing_and_all_goes_on_when_there_is_room()
 /// Each is listed in its version, and found by its word and by the text of a chunk.
 async fn all_is_there(client: &Client, stored: &[words::Version]) {
     let listed = client.get(&format!("{KNOWLEDGE}/documents?limit=1000")).await.ok().json();
-    let listed: Vec<_> = listed["data"].as_array().expect("a list").iter().map(|document| (document["name"].clone(), document["sha256"].clone())).collect();
+    let listed: Vec<_> =
+        listed["data"].as_array().expect("a list").iter().map(|document| (document["name"].clone(), document["sha256"].clone())).collect();
     assert_eq!(listed.len(), stored.len());
     for (at, version) in stored.iter().enumerate() {
         assert!(listed.contains(&(format!("{at}.txt").into(), version.sha256().into())), "{at}.txt: {listed:?}");

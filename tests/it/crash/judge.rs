@@ -31,7 +31,9 @@ pub async fn all(client: &Client, works: &mut [Work], chunks: &Chunks, rng: &mut
         let mine: BTreeMap<Key, Listed> = mine.map(|(key, document)| (key.clone(), document.clone())).collect();
         let either = [work.documents.clone(), work.had_it_happened()];
         let is = either.into_iter().find_map(|documents| as_listed(&documents, &mine, chunks));
-        let is = is.unwrap_or_else(|| panic!("{point}: {} knows {:#?}\nand asked for {:?}; there is {mine:#?}", work.name, work.documents, work.open));
+        let is = is.unwrap_or_else(|| {
+            panic!("{point}: {} knows {:#?}\nand asked for {:?}; there is {mine:#?}", work.name, work.documents, work.open)
+        });
         work.found(is);
     }
     let known: BTreeSet<&Key> = works.iter().flat_map(|work| work.documents.keys()).collect();
@@ -41,7 +43,8 @@ pub async fn all(client: &Client, works: &mut [Work], chunks: &Chunks, rng: &mut
         namespaces.entry(namespace).or_default().push(document);
     }
     let shown = client.get("/api/v1/gateway/apis/kb/knowledge/namespaces?limit=1000").await.ok().json();
-    let shown = shown["data"].as_array().expect("a list").iter().map(|n| (n["id"].as_str().expect("a name").to_owned(), n["documents"].as_u64()));
+    let shown =
+        shown["data"].as_array().expect("a list").iter().map(|n| (n["id"].as_str().expect("a name").to_owned(), n["documents"].as_u64()));
     let counted = namespaces.iter().map(|(name, documents)| ((*name).to_owned(), Some(documents.len() as u64)));
     assert_eq!(shown.collect::<Vec<_>>(), counted.collect::<Vec<_>>(), "{point}");
     for (namespace, documents) in namespaces {
@@ -72,7 +75,8 @@ fn as_listed(documents: &Documents, listed: &BTreeMap<Key, Listed>, chunks: &Chu
             && document.sha256 == held.version.sha256()
             && document.chunks == chunks[&held.version.shape]
     };
-    let same = documents.len() == listed.len() && documents.iter().all(|(key, held)| listed.get(key).is_some_and(|document| is(held, document)));
+    let same =
+        documents.len() == listed.len() && documents.iter().all(|(key, held)| listed.get(key).is_some_and(|document| is(held, document)));
     let with_id = |(key, held): (&Key, &Held)| (key.clone(), Held { version: held.version, id: Some(listed[key].id.clone()) });
     same.then(|| documents.iter().map(with_id).collect())
 }

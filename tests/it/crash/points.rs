@@ -128,7 +128,8 @@ async fn what_stays(client: &Client, work: &mut Work) -> Chunks {
     let mut chunks = Chunks::new();
     for (at, shape) in small.chain([BULK]).enumerate() {
         let version = work.version(shape);
-        let (namespace, name) = (format!("{}-{}", work.name, if shape == BULK { "bulk" } else { "small" }), format!("{}-{at}.md", work.name));
+        let (namespace, name) =
+            (format!("{}-{}", work.name, if shape == BULK { "bulk" } else { "small" }), format!("{}-{at}.md", work.name));
         let name = if shape.markdown { name } else { name.replace(".md", ".txt") };
         let answer = upload(client, &namespace, &name, version).await.expect("the server answers").ok().json();
         work.sent.push(version);

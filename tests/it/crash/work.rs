@@ -228,7 +228,11 @@ pub async fn find(client: &Client, namespace: &str, mode: &str, query: &str) -> 
     let question = json!({"query": query, "namespace": namespace, "mode": mode, "top_k": 50, "score_threshold": 0.0, "mmr": 1.0});
     let found = client.post(&format!("{KNOWLEDGE}/test"), &question).await.ok().json();
     let hit = |hit: &serde_json::Value| {
-        (hit["document"].as_str().expect("an id").to_owned(), hit["ordinal"].as_u64().expect("a number"), hit["text"].as_str().expect("text").to_owned())
+        (
+            hit["document"].as_str().expect("an id").to_owned(),
+            hit["ordinal"].as_u64().expect("a number"),
+            hit["text"].as_str().expect("text").to_owned(),
+        )
     };
     let [data, below] = ["data", "below"].map(|key| found[key].as_array().expect("a list").clone());
     data.iter().chain(&below).map(hit).collect()

@@ -19,6 +19,9 @@ pub(in crate::http) struct NewJob {
     pub(in crate::http) namespace: String,
     /// Of its files.
     pub(in crate::http) names: Vec<String>,
+    /// What became of the first of them already.
+    pub(in crate::http) stored: Vec<StoredDocument>,
+    pub(in crate::http) refused: Vec<RefusedFile>,
     /// The request that it came with, whose id its log lines have.
     pub(in crate::http) request: RequestId,
     /// Says of a file why it is refused.
@@ -68,9 +71,13 @@ pub(in crate::http) struct Counts {
 }
 
 impl Job {
-    pub(super) fn new(client: Client, NewJob { api, namespace, names, tell, .. }: NewJob, stopping: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        NewJob { api, namespace, names, stored, refused, tell, .. }: NewJob,
+        stopping: Arc<AtomicBool>,
+    ) -> Self {
         let (id, created) = (uuid::Uuid::now_v7().to_string(), unix_seconds());
-        let (progress, task) = Default::default();
+        let (progress, task) = (Mutex::new(Progress { stored, refused, ..Progress::default() }), OnceLock::new());
         Self { id, namespace, created, client, api, names, tell, stopping, progress, task }
     }
 

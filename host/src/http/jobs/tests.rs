@@ -14,7 +14,15 @@ fn client(name: &str) -> Client {
 }
 
 fn new(api: &str, names: &[&str]) -> NewJob {
-    NewJob { api: api.into(), namespace: "default".into(), names: names.iter().map(|name| (*name).into()).collect(), request: "r".into(), tell }
+    NewJob {
+        api: api.into(),
+        namespace: "default".into(),
+        names: names.iter().map(|name| (*name).into()).collect(),
+        stored: Vec::new(),
+        refused: Vec::new(),
+        request: "r".into(),
+        tell,
+    }
 }
 
 fn tell(name: String, failure: &Failure) -> RefusedFile {
@@ -172,7 +180,10 @@ async fn a_server_that_stops_lets_the_file_at_hand_be_stored_and_says_of_the_oth
     let gate = Arc::new(Semaphore::new(0));
     let (running, waiting) = (started(&jobs, "a", &gate), started(&jobs, "b", &gate));
     settle().await;
-    let ending = { let jobs = Arc::clone(&jobs); tokio::spawn(async move { jobs.end(Duration::from_secs(30)).await }) };
+    let ending = {
+        let jobs = Arc::clone(&jobs);
+        tokio::spawn(async move { jobs.end(Duration::from_secs(30)).await })
+    };
     settle().await;
     assert!(matches!(jobs.take(&client("c"), 1), Err(Refusal::Stopping)));
     assert_eq!([&running, &waiting].map(|job| job.standing().status), ["in_progress", "failed"]);

@@ -97,7 +97,8 @@ async fn another_name_borrows_the_vectors_and_has_them_for_its_own() {
     assert!(!other.unchanged && !other.replaced);
     let question = Query { top_k: 50, score_threshold: 0.0, ..query("The pump in the cellar") };
     let found = counted.house.knowledge().search(&space("default"), question.clone()).await.unwrap();
-    let scores = |id: &str| found.hits.iter().filter(|hit| hit.document == id).map(|hit| (hit.ordinal, hit.score.to_bits())).collect::<Vec<_>>();
+    let scores =
+        |id: &str| found.hits.iter().filter(|hit| hit.document == id).map(|hit| (hit.ordinal, hit.score.to_bits())).collect::<Vec<_>>();
     assert_eq!(scores(&first.document_id), scores(&other.document_id));
     assert_eq!(found.hits.len(), 2 * first.chunks);
     assert!(counted.house.knowledge().delete("support", &first.document_id).await.unwrap());

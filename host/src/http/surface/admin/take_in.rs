@@ -1,7 +1,8 @@
 //! `POST /api/v1/gateway/apis/{id}/knowledge/upload`: files are read and what is in them is stored, one after the other, each whole or not at all:
-//! before the answer, or of a large upload after it.
+//! before the answer, or of a large upload after it. Files are read before it is decided, so that one that is refused alone is refused at once.
 //! Invariant: one that is refused does not undo the others, and each one's outcome is told.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hyper::{Response, StatusCode};
@@ -87,6 +88,31 @@ enum Way {
     Job(Instant),
 }
 
+/// Who puts documents where.
+#[derive(Clone)]
+struct Taking {
+    state: State,
+    namespace: Namespace,
+    metadata: Metadata,
+    client: Client,
+}
+
+/// A file that was read.
+struct Read {
+    name: String,
+    extracted: Extracted,
+}
+
+/// An upload on its way.
+struct Progress {
+    names: Vec<String>,
+    stored: Vec<StoredDocument>,
+    refused: Vec<(String, Failure)>,
+    /// Read and not yet stored.
+    at_hand: Option<Read>,
+    files: VecDeque<File>,
+}
+
 pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let shared = call.shared;
     let pipeline = api(shared, &call.id)?;
@@ -94,20 +120,16 @@ pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure>
     let client = call.log.client.clone();
     let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &client));
     call.log.body = Some(Arc::clone(&reserved));
-    let uploaded = upload::read(&shared.limits, call.head, call.body, &reserved).await?;
-    let namespace = within(&pipeline, uploaded.namespace.clone())?;
-    let bytes: usize = uploaded.files.iter().map(|file| file.bytes.len()).sum();
-    let ticket = match waits {
-        Some(true) => None,
-        Some(false) => Some(shared.jobs.take(&client, bytes)?),
-        // Who did not ask for a job is answered as ever if there is no room for one.
-        None if bytes > shared.limits.background_bytes => shared.jobs.take(&client, bytes).ok(),
-        None => None,
-    };
-    match ticket {
-        Some(ticket) => Ok(afterwards(shared, call.log, ticket, namespace, uploaded)),
-        None => at_once(shared, &client, &namespace, uploaded).await,
+    let Upload { namespace, files, metadata } = upload::read(&shared.limits, call.head, call.body, &reserved).await?;
+    let namespace = within(&pipeline, namespace)?;
+    let taking = Taking { state: shared.state.clone(), namespace, metadata, client };
+    let names = files.iter().map(File::shown_name).collect();
+    let progress = Progress { names, stored: Vec::new(), refused: Vec::new(), at_hand: None, files: files.into() };
+    if waits == Some(false) {
+        let ticket = shared.jobs.take(&taking.client, progress.bytes())?;
+        return Ok(afterwards(shared, call.log, ticket, taking, progress));
     }
+    at_once(shared, call.log, taking, progress, waits.is_none()).await
 }
 
 /// Whether a client wants to wait, if it says so. Whatever else stands in the query was never looked at.
@@ -121,80 +143,140 @@ fn waits(query: Option<&str>) -> Result<Option<bool>, Refusal> {
     }
 }
 
-async fn at_once(shared: &Shared, client: &Client, namespace: &Namespace, uploaded: Upload) -> Result<Response<Content>, Failure> {
-    let Upload { files, metadata, .. } = uploaded;
+/// Answers when all is stored, or as soon as the texts have come to more than goes before the answer, if `may_go_on` allows that.
+async fn at_once(
+    shared: &Shared,
+    log: &RequestLog,
+    taking: Taking,
+    mut progress: Progress,
+    may_go_on: bool,
+) -> Result<Response<Content>, Failure> {
     // One deadline for all files, so that the connection is not kept for longer than one request may take.
     let way = Way::Answer(Instant::now() + shared.limits.request_time);
-    let alone = files.len() == 1;
-    let mut stored = Stored { object: "list", namespace: &namespace.name, data: Vec::with_capacity(files.len()) };
-    let mut refused = Vec::new();
-    for file in files {
+    let (alone, mut texts) = (progress.files.len() == 1, 0);
+    while let Some(file) = progress.files.pop_front() {
         let name = file.shown_name();
-        match take_in(&shared.state, namespace, file, &metadata, client, way).await {
-            Ok(document) => stored.data.push(document),
+        let taken = match taking.read(file, way).await {
+            Ok(read) => {
+                texts += read.extracted.markdown.len();
+                if may_go_on && texts > shared.limits.background_bytes {
+                    progress.at_hand = Some(read);
+                    // Who did not ask for a job is answered as ever if there is no room for one.
+                    if let Ok(ticket) = shared.jobs.take(&taking.client, progress.bytes()) {
+                        return Ok(afterwards(shared, log, ticket, taking, progress));
+                    }
+                    taking.store(progress.at_hand.take().expect("it was put there"), way).await
+                } else {
+                    taking.store(read, way).await
+                }
+            }
+            Err(failure) => Err(failure),
+        };
+        match taken {
+            Ok(document) => progress.stored.push(document),
             Err(failure) if alone => return Err(failure),
-            Err(failure) => refused.push((name, failure)),
+            Err(failure) => progress.refused.push((name, failure)),
         }
     }
-    Ok(if refused.is_empty() { respond::json(StatusCode::OK, &stored) } else { mixed(stored, refused) })
+    let stored = Stored { object: "list", namespace: &taking.namespace.name, data: progress.stored };
+    Ok(if progress.refused.is_empty() { respond::json(StatusCode::OK, &stored) } else { mixed(stored, progress.refused) })
 }
 
 /// Answers, and goes on.
-fn afterwards(shared: &Shared, log: &RequestLog, ticket: Ticket, namespace: Namespace, uploaded: Upload) -> Response<Content> {
-    let Upload { files, metadata, .. } = uploaded;
-    let (state, client, time) = (shared.state.clone(), log.client.clone(), shared.limits.job_time);
+fn afterwards(shared: &Shared, log: &RequestLog, ticket: Ticket, taking: Taking, progress: Progress) -> Response<Content> {
+    let Progress { names, stored, refused, at_hand, files } = progress;
+    let time = shared.limits.job_time;
     let new = NewJob {
-        api: namespace.api.clone(),
-        namespace: namespace.name.clone(),
-        names: files.iter().map(File::shown_name).collect(),
+        api: taking.namespace.api.clone(),
+        namespace: taking.namespace.name.clone(),
+        names,
+        stored,
+        refused: refused.into_iter().map(|(name, failure)| respond::refused_file(name, &failure).0).collect(),
         request: log.id.clone(),
         tell: |name, failure| respond::refused_file(name, failure).0,
     };
     let job = shared.jobs.start(ticket, new, move |job| async move {
         let way = Way::Job(Instant::now() + time);
+        let told = |name: String, taken: Result<StoredDocument, Failure>| match taken {
+            Ok(document) => job.stored(document),
+            Err(failure) => job.refused(name, &failure),
+        };
+        if let Some(read) = at_hand {
+            told(read.name.clone(), taking.store(read, way).await);
+        }
         for file in files {
             if job.stopping() {
                 return;
             }
             let name = file.shown_name();
-            match take_in(&state, &namespace, file, &metadata, &client, way).await {
-                Ok(document) => job.stored(document),
-                Err(failure) => job.refused(name, &failure),
-            }
+            let taken = match taking.read(file, way).await {
+                Ok(read) => taking.store(read, way).await,
+                Err(failure) => Err(failure),
+            };
+            told(name, taken);
         }
     });
     respond::json(StatusCode::ACCEPTED, &Job::of(&job))
 }
 
-async fn take_in(
-    state: &State,
-    namespace: &Namespace,
-    file: File,
-    metadata: &Metadata,
-    client: &Client,
-    way: Way,
-) -> Result<StoredDocument, Failure> {
-    let (Way::Answer(end) | Way::Job(end)) = way;
-    let added: Result<StoredDocument, Failure> = async {
-        let File { name, declared, bytes } = file;
-        let name = name?;
-        let Extracted { title, kind, markdown, pages } =
-            timely(end, state.extractor.extract(&name, declared.as_deref(), bytes, client)).await??;
-        let document = Document { title, pages, metadata: metadata.clone(), ..Document::new(name.clone(), kind, markdown) };
+impl Progress {
+    /// What is left to do holds so much.
+    fn bytes(&self) -> usize {
+        let files = self.files.iter().map(|file| file.bytes.len());
+        files.chain(self.at_hand.iter().map(|read| read.extracted.markdown.len())).sum()
+    }
+}
+
+impl Taking {
+    async fn read(&self, file: File, way: Way) -> Result<Read, Failure> {
+        let read: Result<Read, Failure> = async {
+            let File { name, declared, bytes } = file;
+            let name = name?;
+            let extracting = self.state.extractor.extract(&name, declared.as_deref(), bytes, &self.client);
+            let extracted = timely(way.end(), extracting).await??;
+            Ok(Read { name, extracted })
+        }
+        .await;
+        read.map_err(|failure| self.refused(failure, way))
+    }
+
+    async fn store(&self, Read { name, extracted }: Read, way: Way) -> Result<StoredDocument, Failure> {
+        let Extracted { title, kind, markdown, pages } = extracted;
+        let document = Document { title, pages, metadata: self.metadata.clone(), ..Document::new(name.clone(), kind, markdown) };
         let adding = async {
+            let knowledge = &self.state.knowledge;
             match way {
-                Way::Answer(_) => state.knowledge.add(namespace, document, client).await,
-                Way::Job(_) => state.knowledge.add_in_turn(namespace, document, client).await,
+                Way::Answer(_) => knowledge.add(&self.namespace, document, &self.client).await,
+                Way::Job(_) => knowledge.add_in_turn(&self.namespace, document, &self.client).await,
             }
         };
-        let Receipt { document_id, chunks, bytes, replaced, unchanged } = timely(end, adding).await??;
+        let added = timely(way.end(), adding).await.map_err(Failure::from).and_then(|added| added.map_err(Failure::from));
+        let Receipt { document_id, chunks, bytes, replaced, unchanged } = added.map_err(|failure| self.refused(failure, way))?;
+        let outcome = if replaced {
+            "replaced"
+        } else if unchanged {
+            "unchanged"
+        } else {
+            "stored"
+        };
+        self.state.metrics.rag_document(outcome);
         Ok(StoredDocument { id: document_id, object: "document", name, chunks, bytes, replaced, unchanged })
     }
-    .await;
-    state.metrics.rag_document(outcome(&added));
-    match (added, way) {
-        (Err(failure), Way::Job(_)) if is_late(&failure) => Err(Refusal::JobSlow.into()),
-        (added, _) => added,
+
+    /// Counts it, and says it as the answer, or the job, has to.
+    fn refused(&self, failure: Failure, way: Way) -> Failure {
+        self.state.metrics.rag_document(outcome(&failure));
+        match way {
+            Way::Job(_) if is_late(&failure) => Refusal::JobSlow.into(),
+            Way::Job(_) | Way::Answer(_) => failure,
+        }
+    }
+}
+
+impl Way {
+    fn end(self) -> Instant {
+        let (Self::Answer(end) | Self::Job(end)) = self;
+        end
     }
 }
 
@@ -202,14 +284,11 @@ fn is_late(failure: &Failure) -> bool {
     matches!(failure, Failure::Pipeline(error) if matches!(**error, pipeline::Error::Deadline))
 }
 
-/// What became of a document, as a label of the metrics.
-fn outcome(added: &Result<StoredDocument, Failure>) -> &'static str {
-    match added {
-        Ok(document) if document.replaced => "replaced",
-        Ok(document) if document.unchanged => "unchanged",
-        Ok(_) => "stored",
-        Err(Failure::Rag(Error::Busy)) => "busy",
-        Err(Failure::Rag(
+/// Why a document was not taken, as a label of the metrics.
+fn outcome(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Rag(Error::Busy) => "busy",
+        Failure::Rag(
             Error::DiskFull
             | Error::Embed(_)
             | Error::EmbedderGone { .. }
@@ -217,9 +296,9 @@ fn outcome(added: &Result<StoredDocument, Failure>) -> &'static str {
             | Error::Store(_)
             | Error::Index(_)
             | Error::Extractor(_),
-        )) => "failed",
-        Err(failure) if is_late(failure) => "timeout",
-        Err(_) => "refused",
+        ) => "failed",
+        failure if is_late(failure) => "timeout",
+        _ => "refused",
     }
 }
 
@@ -251,7 +330,8 @@ mod tests {
 
     #[test]
     fn whether_a_client_waits_is_said_once_and_plainly() {
-        for (query, said) in [(None, None), (Some("wait=true"), Some(true)), (Some("a=b&wait=false"), Some(false)), (Some("waits=1"), None)] {
+        for (query, said) in [(None, None), (Some("wait=true"), Some(true)), (Some("a=b&wait=false"), Some(false)), (Some("waits=1"), None)]
+        {
             assert_eq!(waits(query), Ok(said), "{query:?}");
         }
         for query in ["wait", "wait=", "wait=1", "wait=TRUE", "wait=true&wait=true"] {

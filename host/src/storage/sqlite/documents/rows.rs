@@ -190,7 +190,19 @@ fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDo
     transaction.execute(
         "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata, content)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created), title, metadata.json(), content],
+        params![
+            id,
+            namespace.api,
+            namespace.name,
+            name,
+            sha256,
+            whole(*bytes),
+            &*space.model,
+            whole(*created),
+            title,
+            metadata.json(),
+            content
+        ],
     )?;
     let number = keywords::number(transaction, namespace)?;
     let sql = "INSERT INTO chunks (id, document_id, ordinal, text, vector, heading, page) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
