@@ -36,6 +36,16 @@ impl OpenEmbedder {
         self.space.get_or_try_init(find_out).await.cloned()
     }
 
+    /// What is recorded of a namespace that it is to embed; the space has no name yet if it is not known.
+    pub(super) fn planned(&self) -> Recorded {
+        self.recorded(space_of(&*self.embedder))
+    }
+
+    /// Whether it is what `planned` gave, or could have given now.
+    pub(super) fn plans(&self, recorded: &Recorded) -> bool {
+        self.makes(&recorded.space) || (recorded.space.model.is_empty() && recorded.embedder == self.name)
+    }
+
     /// What is recorded of a namespace that it embeds.
     pub(super) fn recorded(&self, space: VectorSpace) -> Recorded {
         Recorded { embedder: self.name.clone(), space }

@@ -51,6 +51,8 @@ pub enum Reindexed {
 pub(super) struct Reindexes {
     shared: Arc<Shared>,
     tasks: Mutex<JoinSet<()>>,
+    /// Held by whoever begins one, so that no two begin one of a namespace.
+    beginning: tokio::sync::Mutex<()>,
     /// Set when they are to end.
     stop: watch::Sender<bool>,
 }
@@ -82,7 +84,7 @@ impl Reindexes {
     pub(super) fn new(store: Arc<dyn DocumentStore>, at_once: usize) -> Self {
         let jobs = Mutex::new(Jobs { at_once, running: 0, of: HashMap::new() });
         let shared = Arc::new(Shared { store, jobs, freed: Notify::new() });
-        Self { shared, tasks: Mutex::default(), stop: watch::Sender::new(false) }
+        Self { shared, tasks: Mutex::default(), beginning: tokio::sync::Mutex::default(), stop: watch::Sender::new(false) }
     }
 
     /// So many may run at once from now on; those that run go on.
@@ -102,11 +104,12 @@ impl Reindexes {
         Some(writing.read_owned().await)
     }
 
-    /// Begins one at once.
+    /// Begins one at once. When this returns, the next start goes on with it.
     ///
     /// # Errors
-    /// `ReindexRuns` if the namespace has one already, `TooManyReindexes` if others have all turns.
-    pub(super) fn begin(&self, namespace: &Namespace, embedder: &Arc<OpenEmbedder>) -> Result<(), Error> {
+    /// `ReindexRuns` if the namespace has one already, `TooManyReindexes` if others have all turns, `Store`.
+    pub(super) async fn begin(&self, namespace: &Namespace, embedder: &Arc<OpenEmbedder>) -> Result<(), Error> {
+        let _one_at_a_time = self.beginning.lock().await;
         let turn = {
             let mut jobs = self.shared.jobs();
             if jobs.is_under_way(namespace) {
@@ -118,6 +121,7 @@ impl Reindexes {
             jobs.running += 1;
             Turn(Arc::clone(&self.shared))
         };
+        self.shared.store.begin_filling(namespace, &embedder.planned()).await?;
         self.spawn(namespace, embedder, Some(turn));
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::Embedder;
 use super::embed::BatchSize;
@@ -56,7 +57,14 @@ impl Remote {
 
     fn ask(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let texts = texts.iter().map(ToString::to_string).collect();
-        self.runtime.block_on(self.port.vectors(&self.model, texts))
+        let (port, model) = (Arc::clone(&self.port), self.model.clone());
+        let (answer, answered) = oneshot::channel();
+        // On the runtime's own threads: when it ends, the task does, and this thread hears of it.
+        self.runtime.spawn(async move {
+            // Nobody listens if the thread panicked.
+            let _ = answer.send(port.vectors(&model, texts).await);
+        });
+        answered.blocking_recv().unwrap_or_else(|_| Err("the server is stopping".into()))
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
     }
 
     fn embedded(dimensions: Option<usize>, said: Result<Vec<f32>, String>) -> Result<Vec<Vec<f32>>, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let remote = remote(dimensions, said, &runtime);
         remote.find_out()?;
         remote.embed(&["x", "y"])
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_length_that_nobody_wrote_is_that_of_the_first_vector_or_of_what_is_recorded() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let of = |model: &str, dimensions| VectorSpace { model: model.into(), dimensions };
         let asked = remote(None, Ok(vec![3.0, 4.0]), &runtime);
         asked.find_out().unwrap();

@@ -27,7 +27,7 @@ impl Knowledge {
             let wanted = self.embedders().wanted(&namespace);
             let (made_by, serves) = (self.embedders().of(&spaces.serves), &spaces.serves);
             let is_as_wanted = wanted.makes(&serves.space);
-            let goes_on = spaces.next.as_ref().is_some_and(|next| wanted.makes(&next.space));
+            let goes_on = spaces.next.as_ref().is_some_and(|next| wanted.plans(next));
             if goes_on && !is_as_wanted || made_by.is_none() && mends_itself(serves, wanted) {
                 self.reindexes().begin_in_turn(&namespace, wanted);
                 continue;
@@ -82,7 +82,7 @@ impl Knowledge {
             self.tidy(namespace, spaces.next.is_some()).await?;
             return Ok(Some(ReindexStart::NothingToDo));
         }
-        self.reindexes().begin(namespace, wanted)?;
+        self.reindexes().begin(namespace, wanted).await?;
         Ok(Some(ReindexStart::Begun))
     }
 

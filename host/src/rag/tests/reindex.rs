@@ -349,6 +349,55 @@ async fn a_reindex_that_failed_or_was_cut_short_serves_the_old_vectors_and_goes_
     assert_eq!(find(&house, "fact 7 about the pump").await.len(), 5);
 }
 
+/// An embedder whose space is not known before it was asked, and that cannot be asked at first.
+struct Unknown {
+    embedder: Arc<Gated>,
+    known: AtomicBool,
+    down: AtomicBool,
+}
+
+impl Embedder for Unknown {
+    fn model(&self) -> &str {
+        if self.known.load(Ordering::SeqCst) { self.embedder.model() } else { "" }
+    }
+
+    fn dimensions(&self) -> usize {
+        if self.known.load(Ordering::SeqCst) { self.embedder.dimensions() } else { 0 }
+    }
+
+    fn find_out(&self) -> Result<(), String> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err("down".into());
+        }
+        self.known.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        self.embedder.embed(texts)
+    }
+}
+
+#[tokio::test]
+async fn a_reindex_that_was_begun_goes_on_at_the_next_start_even_if_its_embedder_had_not_been_reached() {
+    let (mut house, near, far) = two(BUILTIN);
+    add_to(&house, "docs", "a", "The pump.").await;
+    for down in [true, false] {
+        let unknown = Unknown { embedder: far.clone(), known: AtomicBool::new(false), down: AtomicBool::new(down) };
+        house.open_all([(BUILTIN, near.clone() as Arc<dyn Embedder>), ("far", Arc::new(unknown))], docs_by("far"), Limits::default());
+        house.knowledge().review().await;
+        if down {
+            assert_eq!(house.knowledge().reindexing(&space("docs")), None);
+            assert_eq!(reindex(&house).await.unwrap(), Some(ReindexStart::Begun));
+            let failed = ended(&house).await.expect("it failed");
+            assert_eq!((failed.state, failed.of), (Reindexed::Failed("the embedder failed: down".into()), 1));
+            assert_eq!(find(&house, "the pump").await, ["a"]);
+        }
+    }
+    assert_eq!(ended(&house).await, None);
+    assert_eq!((state(&house).await.embedder, find(&house, "the pump").await), ("far".into(), vec!["a".to_owned()]));
+}
+
 #[tokio::test]
 async fn what_is_being_filled_is_given_up_if_it_is_wanted_no_more() {
     let (mut house, near, _) = two(BUILTIN);
