@@ -104,9 +104,13 @@ impl Bench {
     }
 
     async fn ask(&self, text: &str, mode: Mode, score_threshold: f32) -> Found {
-        let filter = Filter::default();
-        let query =
-            Query { text: text.into(), earlier: Vec::new(), mode, top_k: 10, score_threshold, mmr: MMR, filter, client: Client::Host };
+        self.ask_after(text, &[], mode, score_threshold).await
+    }
+
+    /// The newest of `earlier` first.
+    async fn ask_after(&self, text: &str, earlier: &[&str], mode: Mode, score_threshold: f32) -> Found {
+        let (filter, earlier) = (Filter::default(), earlier.iter().map(|&text| text.to_owned()).collect());
+        let query = Query { text: text.into(), earlier, mode, top_k: 10, score_threshold, mmr: MMR, filter, client: Client::Host };
         self.knowledge.search(&namespace(), query).await.expect("found")
     }
 }
@@ -188,4 +192,45 @@ async fn words_and_vectors_together_find_more_than_either_alone() {
     let [vector, keyword, hybrid] = of_mode[..] else { panic!("three modes") };
     assert!(hybrid.0 >= vector.0 && hybrid.0 >= keyword.0, "nDCG@10: {of_mode:?}");
     assert!(hybrid.1 >= vector.1 && hybrid.1 >= keyword.1, "right among five: {of_mode:?}");
+}
+
+/// How many of these questions, each with what was asked before it and its answers, find an answer at once and among the first five.
+async fn found_after(bench: &Bench, turns: &[(String, String, Vec<String>)], knows_before: bool, mode: Mode) -> (usize, usize) {
+    let (mut first, mut five) = (0, 0);
+    for (before, text, answers) in turns {
+        let before = [before.as_str()];
+        let found = bench.ask_after(text, if knows_before { &before } else { &[] }, mode, 0.0).await;
+        let ranking = ranking(&found);
+        let right = |count: usize| ranking.iter().take(count).any(|id| answers.iter().any(|answer| answer == id));
+        first += usize::from(right(1));
+        five += usize::from(right(5));
+    }
+    (first, five)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follow_up_is_understood_from_what_was_asked_before_and_a_new_topic_is_not_drawn_back() {
+    let bench = Bench::new().await;
+    let text = std::fs::read_to_string(source("judged/conversations.txt")).expect("the conversations");
+    let conversation = |line: &str| {
+        let parts: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (before, newest) = parts[1].split_once(" > ").expect("two turns");
+        (before.to_owned(), newest.to_owned(), vec![parts[2].to_owned()])
+    };
+    let follow_ups: Vec<_> = text.lines().map(conversation).collect();
+    let alone: Vec<Question> = questions().into_iter().filter(|question| !question.answers.is_empty()).collect();
+    // Each question after another one that has nothing to do with it.
+    let before = |at: usize| alone[(at * 7 + 29) % alone.len()].text.clone();
+    let changes: Vec<_> = alone.iter().enumerate().map(|(at, question)| (before(at), question.text.clone(), question.answers.clone())).collect();
+    for mode in [Mode::Vector, Mode::Hybrid] {
+        let mut figures = Vec::new();
+        for (what, turns) in [("follow-ups", &follow_ups), ("new topics", &changes)] {
+            let (alone, known) = (found_after(&bench, turns, false, mode).await, found_after(&bench, turns, true, mode).await);
+            println!("{:8} {} {what}: at once {} and now {}, among five {} and now {}", mode.word(), turns.len(), alone.0, known.0, alone.1, known.1);
+            figures.push((alone, known));
+        }
+        let [(alone, known), (alone_changed, known_changed)] = figures[..] else { panic!("two kinds") };
+        assert!(known.0 >= alone.0 + 8 && known.1 >= alone.1 + 4, "{mode:?} {figures:?}");
+        assert!(known_changed.1 + 3 >= alone_changed.1 && known_changed.0 + 8 >= alone_changed.0, "{mode:?} {figures:?}");
+    }
 }
