@@ -221,12 +221,21 @@ async fn a_follow_up_is_understood_from_what_was_asked_before_and_a_new_topic_is
     let alone: Vec<Question> = questions().into_iter().filter(|question| !question.answers.is_empty()).collect();
     // Each question after another one that has nothing to do with it.
     let before = |at: usize| alone[(at * 7 + 29) % alone.len()].text.clone();
-    let changes: Vec<_> = alone.iter().enumerate().map(|(at, question)| (before(at), question.text.clone(), question.answers.clone())).collect();
+    let changes: Vec<_> =
+        alone.iter().enumerate().map(|(at, question)| (before(at), question.text.clone(), question.answers.clone())).collect();
     for mode in [Mode::Vector, Mode::Hybrid] {
         let mut figures = Vec::new();
         for (what, turns) in [("follow-ups", &follow_ups), ("new topics", &changes)] {
             let (alone, known) = (found_after(&bench, turns, false, mode).await, found_after(&bench, turns, true, mode).await);
-            println!("{:8} {} {what}: at once {} and now {}, among five {} and now {}", mode.word(), turns.len(), alone.0, known.0, alone.1, known.1);
+            println!(
+                "{:8} {} {what}: at once {} and now {}, among five {} and now {}",
+                mode.word(),
+                turns.len(),
+                alone.0,
+                known.0,
+                alone.1,
+                known.1
+            );
             figures.push((alone, known));
         }
         let [(alone, known), (alone_changed, known_changed)] = figures[..] else { panic!("two kinds") };

@@ -109,8 +109,7 @@ impl Exchange {
 
     /// The text of the newest user message: what retrieval looks for.
     pub fn question(&self) -> Option<String> {
-        let message = self.messages.iter().rev().find(|m| m.role == "user")?;
-        Some(message.joined_text()).filter(|text| !text.trim().is_empty())
+        self.questions().next()
     }
 
     /// What the user asked, the newest first; nothing if that has no text. Older messages without text are passed over.
