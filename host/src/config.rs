@@ -17,6 +17,7 @@ mod print;
 mod problem;
 mod providers;
 mod read;
+mod rerankers;
 mod section;
 mod telemetry;
 mod walk;
@@ -73,6 +74,8 @@ pub struct Config {
     pub rag: rag::Limits,
     /// What documents and questions are embedded by.
     pub embedders: rag::Embedders,
+    /// Models that pipelines may have their hits ranked by.
+    pub rerankers: BTreeMap<String, rag::RerankModel>,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -132,10 +135,13 @@ impl Config {
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
-            keys.table("rag", |keys| embedders::read(keys, &mut config.embedders, &config.llm.providers));
+            keys.table("rag", |keys| {
+                embedders::read(keys, &mut config.embedders, &config.llm.providers);
+                rerankers::read(keys, &mut config.rerankers, &config.llm.providers);
+            });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
-            let pipelines = pipelines::read(keys, &config.llm.providers);
+            let pipelines = pipelines::read(keys, &config.llm.providers, &config.rerankers);
             if !pipelines.is_empty() {
                 config.pipelines = pipelines;
             }
@@ -168,7 +174,10 @@ impl Config {
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
-        printer.table("rag", |keys| embedders::print(keys, &self.embedders));
+        printer.table("rag", |keys| {
+            embedders::print(keys, &self.embedders);
+            rerankers::print(keys, &self.rerankers);
+        });
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -284,6 +293,7 @@ impl Default for Config {
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
+            rerankers: BTreeMap::new(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -2,6 +2,7 @@
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
 mod cache;
+mod calibration;
 mod choice;
 mod chunk;
 mod document;
@@ -19,12 +20,13 @@ mod metadata;
 mod pages;
 mod pocket;
 mod remote;
+mod rerank;
 mod store;
 mod turns;
 
 pub use choice::{BUILTIN, EmbedderConfig, Embedders, ModelSettings, Pooling};
 pub use chunk::Chunk;
-pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt};
+pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt, Reranking};
 pub use embed::{BatchSize, Embedder};
 pub use error::Error;
 pub use excerpts::{BUDGET_TOKENS, Excerpt, NEIGHBOURS, Spread};
@@ -36,6 +38,7 @@ pub use metadata::{Filter, Metadata};
 pub use pages::PageStart;
 pub use pocket::Pocket;
 pub use remote::{AskVectors, RemoteModel};
+pub use rerank::{AskRelevance, RerankModel, Rerankers};
 pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ mod providers_table;
 mod quickjs;
 mod reload;
 mod responses;
+mod reranking;
 mod retrieval;
 mod sandbox_limits;
 mod secrets;

@@ -72,8 +72,10 @@ pub struct Hit {
     /// Where it begins, if the document has pages.
     pub page: Option<u32>,
     pub text: String,
-    /// Cosine similarity, -1 to 1.
+    /// How well it fits the question, 0 to 1, whichever model embedded it; of a store's own, the cosine similarity.
     pub score: f32,
+    /// Cosine similarity, -1 to 1, if it is known.
+    pub cosine: Option<f32>,
 }
 
 impl Hit {

@@ -9,8 +9,10 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
+use super::calibration::Scale;
 use super::embed::{Priority, Workers};
 use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
+use super::rerank::{Rerankers, reranked};
 use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, turns};
 use crate::chat::Client;
 
@@ -24,6 +26,8 @@ pub struct Knowledge {
     space: VectorSpace,
     /// Who computes the vectors that clients ask for, and their length.
     for_clients: (Arc<Workers>, usize),
+    /// None if the configuration names no model that ranks.
+    rerankers: Option<Rerankers>,
     parts: Parts,
     /// Set for each namespace that was got ready since the process began.
     ready: Arc<Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>>,
@@ -45,7 +49,7 @@ impl Knowledge {
         let space = VectorSpace { model: embedder.model().into(), dimensions: embedder.dimensions() };
         let workers = Arc::new(Workers::start(embedder, &limits)?);
         let for_clients = (Arc::clone(&workers), space.dimensions);
-        Ok(Self { limits, space, for_clients, parts: Parts { store, workers }, ready: Arc::default() })
+        Ok(Self { limits, space, for_clients, rerankers: None, parts: Parts { store, workers }, ready: Arc::default() })
     }
 
     /// The same, but clients' own texts are embedded by this one.
@@ -58,6 +62,12 @@ impl Knowledge {
         Ok(Self { for_clients: (workers, dimensions), ..self })
     }
 
+    /// With models that rank what was found, in place of those before.
+    #[must_use]
+    pub fn with_rerankers(self, rerankers: Rerankers) -> Self {
+        Self { rerankers: Some(rerankers).filter(|rerankers| !rerankers.named.is_empty()), ..self }
+    }
+
     /// The same documents and the same embedder under other limits.
     #[must_use]
     pub fn renewed(&self, limits: Limits) -> Self {
@@ -65,6 +75,7 @@ impl Knowledge {
             limits,
             space: self.space.clone(),
             for_clients: self.for_clients.clone(),
+            rerankers: self.rerankers.clone(),
             parts: self.parts.clone(),
             ready: Arc::clone(&self.ready),
         }
@@ -119,6 +130,11 @@ impl Knowledge {
         self.for_clients.1
     }
 
+    /// Whether the configuration names such a model that ranks.
+    pub fn has_reranker(&self, name: &str) -> bool {
+        self.rerankers.as_ref().is_some_and(|rerankers| rerankers.named.contains_key(name))
+    }
+
     /// Documents on their way in and queries that wait, each counted from when it took its permit until it is done.
     pub fn queued(&self) -> usize {
         let Self { parts, for_clients, .. } = self;
@@ -146,44 +162,67 @@ impl Knowledge {
         }
         let together = turns::together(&text, &query.earlier, self.limits.query_bytes);
         let texts = std::iter::once(text).chain(together).collect();
-        let candidates = self.candidates(namespace, &query, texts, top_k).await?;
-        let best_score = candidates.iter().find(|candidate| candidate.vector_rank == Some(1)).map(|best| best.hit.score);
-        let ranked = fusion::rank(candidates, mode);
-        let best_score = best_score.or_else(|| ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp));
-        let (mut passed, mut below): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| ranked.passes(mode, threshold));
+        let (candidates, scale) = self.candidates(namespace, &query, texts, top_k).await?;
+        let ranked = fusion::rank(candidates, mode, scale);
+        let best_score = ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp);
+        let (mut passed, mut below): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| ranked.hit.score >= threshold);
+        let mut reranking = None;
+        if let Some(name) = &query.rerank {
+            (passed, reranking) = reranked(self.rerankers.as_ref(), name, &query.text, top_k, passed).await;
+        }
         passed = fusion::diverse(passed, top_k, query.mmr);
         below.truncate(top_k);
         let (hits, evidence) = passed.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).unzip();
         let below = below.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).collect();
-        Ok(Found { hits, evidence, below, best_score, top_k })
+        Ok(Found { hits, evidence, below, best_score, top_k, reranking })
     }
 
-    /// Those of the first text, or of both together.
-    async fn candidates(&self, namespace: &Namespace, query: &Query, texts: Vec<String>, top_k: usize) -> Result<Vec<Candidate>, Error> {
+    /// Those of the first text, or of both together, and the scale of the first.
+    async fn candidates(
+        &self,
+        namespace: &Namespace,
+        query: &Query,
+        texts: Vec<String>,
+        top_k: usize,
+    ) -> Result<(Vec<Candidate>, Scale), Error> {
         let Parts { store, workers } = &self.parts;
         let mode = query.mode;
         // At least one, for the best score.
-        let count = if mode == Mode::Vector && query.mmr >= 1.0 { top_k.max(1) } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN) };
-        if mode != Mode::Keyword {
+        let wanted = top_k.max(self.handed_over(query)).max(1);
+        let count = if mode == Mode::Vector && query.mmr >= 1.0 { wanted } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN).max(wanted) };
+        let background = if mode == Mode::Keyword { None } else { Some(workers.background().await?) };
+        if background.is_some() {
             self.get_ready(namespace).await?;
         }
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile. Held until everything is looked up,
         // so that what waits for the store is bounded too, whichever way it is looked for.
         let _permit = workers.permit(Priority::Query, &query.client)?;
-        let mut candidates = None;
+        let (mut candidates, mut first) = (None, None);
         for text in texts {
-            let like = match mode {
-                Mode::Keyword => None,
-                Mode::Vector | Mode::Hybrid => Some((self.space.clone(), workers.query(&query.client, text.clone()).await?.into())),
-            };
+            let (mut like, mut scale) = (None, None);
+            if let Some(background) = background {
+                let vector = workers.query(&query.client, text.clone()).await?;
+                scale = Some(background.scale(&vector));
+                like = Some((self.space.clone(), vector.into()));
+            }
             let text = (mode != Mode::Vector).then_some(text);
-            let found = store.look_up(namespace, Lookup { like, text, count, filter: query.filter.clone() }).await?;
+            let mut found = store.look_up(namespace, Lookup { like, text, count, filter: query.filter.clone() }).await?;
+            if let Some(scale) = scale {
+                scale.apply(&mut found);
+                first.get_or_insert(scale);
+            }
             candidates = Some(match candidates {
                 None => found,
                 Some(newest) => turns::merged(newest, found),
             });
         }
-        Ok(candidates.unwrap_or_default())
+        Ok((candidates.unwrap_or_default(), first.unwrap_or(Scale::PLAIN)))
+    }
+
+    /// How many hits a model is to rank.
+    fn handed_over(&self, query: &Query) -> usize {
+        let named = |rerankers: &Rerankers| Some(rerankers.named.get(query.rerank.as_ref()?)?.candidates);
+        self.rerankers.as_ref().and_then(named).unwrap_or(0)
     }
 
     /// Cuts a text on a thread that may block: a long one takes seconds.
