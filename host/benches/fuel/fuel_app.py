@@ -7,7 +7,7 @@ CARD = re.compile(r"[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]{4}")
 
 class Plugin:
     def describe(self):
-        return plugin.Description("fuel-py", "1.0.0", "Measures.", None)
+        return plugin.Description("fuel-py", "1.0.0", "Measures.", None, None, None)
 
 class PreHook:
     def on_request(self, request):

@@ -24,7 +24,7 @@ pub(super) async fn measure(mock: &Process) {
         failed
     });
     let failed: usize = futures_util::future::join_all(workers).await.into_iter().sum();
-    let spent = (gateway.cpu_time() - before).as_secs_f64() * 1e6 / REQUESTS as f64;
+    let spent = gateway.cpu_time_since(&before).as_secs_f64() * 1e6 / REQUESTS as f64;
     drop(spinners);
     let metrics = load::get(&mut load::connect(&gateway).await, "/metrics").await;
     let metrics = String::from_utf8_lossy(&metrics);

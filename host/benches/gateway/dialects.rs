@@ -29,7 +29,7 @@ async fn table(what: &str, gateway: &Process, question: impl Fn(&str) -> Questio
         for (question, best) in questions.iter().zip(&mut best) {
             let before = gateway.cpu_time();
             load::many(gateway, question, CONNECTIONS, requests).await;
-            let spent = (gateway.cpu_time() - before) / u32::try_from(requests * units).expect("a small number");
+            let spent = gateway.cpu_time_since(&before) / u32::try_from(requests * units).expect("a small number");
             if round > 0 {
                 *best = spent.min(*best);
             }

@@ -167,7 +167,7 @@ async fn compare(what: &str, limit: f64, bare: &Process, ours: &Process, questio
         for (process, (best, pieces)) in [bare, ours].into_iter().zip(best.iter_mut().zip(&mut pieces)) {
             let before = process.cpu_time();
             let found = load::many(process, question, CONNECTIONS, requests).await;
-            let spent = (process.cpu_time() - before) / u32::try_from(requests).expect("a small number");
+            let spent = process.cpu_time_since(&before) / u32::try_from(requests).expect("a small number");
             if round > 0 && spent < *best {
                 (*best, *pieces) = (spent, found);
             }

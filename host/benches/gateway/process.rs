@@ -1,5 +1,7 @@
 //! Processes under measure: started on a core of their own, asked for CPU time and memory, killed at the end.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -161,14 +163,20 @@ impl Process {
         Self { child, address, folder }
     }
 
-    /// User and system time of all threads, ended ones not counted: none of ours end while measured.
-    pub(super) fn cpu_time(&self) -> Duration {
+    /// User and system time of each thread so far, in nanoseconds.
+    pub(super) fn cpu_time(&self) -> CpuTime {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux has /proc");
         let spent = tasks.flatten().filter_map(|task| {
             let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
+            Some((task.file_name(), text.split(' ').next()?.parse().ok()?))
         });
-        Duration::from_nanos(spent.sum())
+        CpuTime(spent.collect())
+    }
+
+    /// What all threads spent since then. A thread that has ended since, as one does that has waited long for something to do, has spent nothing.
+    pub(super) fn cpu_time_since(&self, CpuTime(before): &CpuTime) -> Duration {
+        let CpuTime(now) = self.cpu_time();
+        Duration::from_nanos(now.iter().map(|(thread, spent)| spent - before.get(thread).unwrap_or(&0)).sum())
     }
 
     pub(super) fn resident_bytes(&self) -> u64 {
@@ -177,6 +185,9 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 }
+
+/// By thread.
+pub(super) struct CpuTime(HashMap<OsString, u64>);
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@ use super::env::CallEnv;
 use super::errands::Errands;
 use super::limiter::Budget;
 use super::meaning::why;
-use super::pace::Pace;
+use super::pace::{Pace, StreamPaces};
 use super::settings::Live;
 use super::shared::{Background, Shared};
 use super::store::{State, next_turn, store};
@@ -41,7 +41,7 @@ pub(super) struct Callee {
     pace: Arc<Pace>,
     /// The same of its stream hooks.
     pub(super) streams: Shares,
-    pub(super) stream_pace: Arc<Pace>,
+    pub(super) stream_paces: Arc<StreamPaces>,
     pub(super) figures: PluginFigures,
     /// What the log was told of it.
     told: Arc<Seldom>,
@@ -104,8 +104,8 @@ impl Callee {
         let (figures, settings) = (shared.metrics.plugin(&name), Arc::new(settings));
         let (permits, streams) = (Shares::new(calls), Shares::new(streams));
         let (all, memory) = (shared.permits.clone(), shared.memory.clone());
-        let (stream_pace, pace) = (Arc::new(pace.another()), Arc::new(pace));
-        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_pace, figures, told: Arc::default(), shared }
+        let (stream_paces, pace) = (Arc::new(pace.of_streams()), Arc::new(pace));
+        Self { name, version, limits, settings, permits, all, memory, pace, streams, stream_paces, figures, told: Arc::default(), shared }
     }
 
     /// The same plugin as a model: its calls last as long as their replies, so that they have places and memory of their own.
@@ -120,7 +120,7 @@ impl Callee {
             memory: self.shared.models_memory.clone(),
             pace: Arc::new(pace),
             streams: self.streams.clone(),
-            stream_pace: self.stream_pace.clone(),
+            stream_paces: self.stream_paces.clone(),
             figures: self.figures.clone(),
             told: self.told.clone(),
             shared: self.shared.clone(),
@@ -147,7 +147,7 @@ impl Callee {
             memory: self.memory.clone(),
             pace: self.pace.clone(),
             streams: self.streams.clone(),
-            stream_pace: self.stream_pace.clone(),
+            stream_paces: self.stream_paces.clone(),
             figures: self.figures.clone(),
             told: self.told.clone(),
             shared: shared.clone(),

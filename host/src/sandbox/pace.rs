@@ -44,7 +44,20 @@ pub(super) enum Place {
     Apart,
 }
 
-/// How one plugin's calls went.
+/// Deltas that one push of a few holds at most.
+const FEW: usize = 8;
+
+/// How the calls of a plugin's stream hook went. An interpreter takes a millisecond to be opened, or for sixty deltas at once, and twenty
+/// microseconds for the one delta that most pushes are, so that each kind of call earns its place for itself.
+#[derive(Debug)]
+pub(super) struct StreamPaces {
+    /// Those that are made once for a reply: `open`, `close`.
+    pub(super) once: Pace,
+    few: Pace,
+    many: Pace,
+}
+
+/// How one plugin's calls of one kind went.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Whether no call ever runs inline.
@@ -71,6 +84,13 @@ impl Place {
     }
 }
 
+impl StreamPaces {
+    /// That of a push of so many deltas.
+    pub(super) fn push(&self, deltas: usize) -> &Pace {
+        if deltas <= FEW { &self.few } else { &self.many }
+    }
+}
+
 impl Pace {
     pub(super) fn new() -> Self {
         let [owed, price] = [FIRST_PRICE; 2].map(AtomicU32::new);
@@ -83,9 +103,10 @@ impl Pace {
         Self { apart: true, ..Self::new() }
     }
 
-    /// A new one of the same kind, for the same component's calls of another sort.
-    pub(super) fn another(&self) -> Self {
-        Self { apart: self.apart, ..Self::new() }
+    /// New ones of the same kind, for the same component's stream hook.
+    pub(super) fn of_streams(&self) -> StreamPaces {
+        let [once, few, many] = [(); 3].map(|()| Self { apart: self.apart, ..Self::new() });
+        StreamPaces { once, few, many }
     }
 
     /// Whether a call that is handed so many bytes may have its first turn inline, and by which clock.
@@ -192,6 +213,22 @@ mod tests {
         assert_eq!(earns(&pace), FIRST_PRICE, "the long one made it begin anew");
         pace.ran(Place::Inline, INLINE, 0);
         assert_eq!(pace.inline(0), Some(Place::Inline));
+    }
+
+    #[test]
+    fn a_stream_hook_that_is_slow_to_open_and_with_many_deltas_is_handed_few_of_them_inline() {
+        let paces = Pace::new().of_streams();
+        let long = LONG * 2;
+        for _ in 0..FIRST_PRICE {
+            paces.once.ran(Place::Apart, long, 0);
+            paces.push(FEW + 1).ran(Place::Apart, long, 0);
+            paces.push(FEW).ran(Place::Apart, SHORT, 0);
+        }
+        assert_eq!(paces.push(1).inline(0), Some(Place::Inline));
+        assert_eq!([paces.once.inline(0), paces.push(FEW + 1).inline(0)], [None, None]);
+        let apart = Pace::apart().of_streams();
+        (0..FIRST_PRICE).for_each(|_| apart.push(1).ran(Place::Apart, SHORT, 0));
+        assert_eq!(apart.push(1).inline(0), None, "a component of several parts");
     }
 
     #[test]

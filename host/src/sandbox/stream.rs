@@ -20,6 +20,7 @@ use super::convert::Changes;
 use super::env::CallEnv;
 use super::limiter::Budget;
 use super::outcome::{metadata_back, reported};
+use super::pace::{Pace, StreamPaces};
 use super::plugin::Plugin;
 use super::portion::Portion;
 use super::scope::Data;
@@ -173,7 +174,7 @@ impl Plugin {
         };
         let (plugin, metadata) = (self.clone(), exchange.metadata.clone());
         let mut hook = StreamHook { plugin, env, mode: Mode::Transform, span, alive: None, ran: Duration::ZERO, metadata };
-        let Some(mode) = hook.turn(bytes, |_| "ok", work).await? else { return Ok(None) };
+        let Some(mode) = hook.turn(|paces| &paces.once, bytes, |_| "ok", work).await? else { return Ok(None) };
         hook.mode = mode;
         Ok(Some(hook))
     }
@@ -212,7 +213,7 @@ impl StreamHook {
         alive.checks.take_in(&mut deltas);
         // Nobody waits for a hook that observes, so it may not hold up the thread of a connection either.
         let bytes = if self.mode == Mode::Observe { usize::MAX } else { deltas.iter().map(Delta::bytes).sum() };
-        let (env, inside) = (self.env.clone(), self.span.clone());
+        let (env, inside, count) = (self.env.clone(), self.span.clone(), deltas.len());
         let deltas = Arc::new(deltas);
         let given = deltas.clone();
         let work = async move {
@@ -228,7 +229,7 @@ impl StreamHook {
             let said = pushed.and_then(|step| alive.checks.settle(step.map_err(reported)?, &given, &env, most)).map(|step| (step, amount));
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
-        let (step, shown) = match self.turn(bytes, |(step, _)| step.word(), work).await {
+        let (step, shown) = match self.turn(|paces| paces.push(count), bytes, |(step, _)| step.word(), work).await {
             Ok((step, shown)) => (Ok(step), shown),
             Err(fault) => (Err(fault), Said::default()),
         };
@@ -262,7 +263,7 @@ impl StreamHook {
             });
             Turned::of(&env, Some(alive), said, fuel, begun.elapsed())
         };
-        let (step, changes) = self.turn(bytes, |(step, _)| step.word(), work).await?;
+        let (step, changes) = self.turn(|paces| &paces.once, bytes, |(step, _)| step.word(), work).await?;
         let mut metadata = std::mem::take(&mut self.metadata);
         super::convert::apply_metadata(changes, &mut metadata);
         Ok((step, metadata))
@@ -271,17 +272,19 @@ impl StreamHook {
     /// Runs one call of the guest, counts it, and has the instance back if it has not ended.
     async fn turn<T: Send + 'static>(
         &mut self,
+        pace: impl FnOnce(&StreamPaces) -> &Pace,
         bytes: usize,
         word: fn(&T) -> &'static str,
         work: impl Future<Output = Turned<T>> + Send + 'static,
     ) -> Result<T, Fault> {
         let plugin = self.plugin.clone();
-        let Callee { name, limits, stream_pace, shared, figures, .. } = &plugin.callee;
+        let Callee { name, limits, stream_paces, shared, figures, .. } = &plugin.callee;
+        let pace = pace(stream_paces);
         let _running = Running::begin(&plugin.callee);
         self.env.clocks.again();
-        let (turned, place) = shared.guests.run(name, &self.env.clocks, Some((stream_pace, bytes)), work).await;
+        let (turned, place) = shared.guests.run(name, &self.env.clocks, Some((pace, bytes)), work).await;
         let Turned { alive, said, spent, fuel, peak_memory, check } = turned;
-        stream_pace.ran(place, spent.running + check, bytes);
+        pace.ran(place, spent.running + check, bytes);
         self.ran += spent.running + check;
         let over = self.ran > limits.reply_time;
         let said = said.and_then(|said| if over { Err(FaultKind::Exhausted(Exhausted::ReplyTime(limits.reply_time))) } else { Ok(said) });
