@@ -2,6 +2,7 @@
 //! The store decides what a hit is and never shows half a document; its port is `DocumentStore`, which `storage` implements.
 
 mod cache;
+mod calibration;
 mod choice;
 mod chunk;
 mod document;
@@ -21,6 +22,7 @@ mod pages;
 mod pocket;
 mod reindex;
 mod remote;
+mod rerank;
 mod review;
 mod same;
 mod sources;
@@ -30,7 +32,7 @@ mod turns;
 
 pub use choice::{BUILTIN, EmbedderConfig, Embedders, ModelSettings, Pooling};
 pub use chunk::Chunk;
-pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt};
+pub use document::{Document, Evidence, Found, Kind, Mode, Namespace, Query, Receipt, Reranking};
 pub use embed::{BatchSize, Embedder};
 pub use error::Error;
 pub use excerpts::{BUDGET_TOKENS, Excerpt, NEIGHBOURS, Spread};
@@ -45,6 +47,7 @@ pub use pages::PageStart;
 pub use pocket::Pocket;
 pub use reindex::{Progress, Reindexed};
 pub use remote::{AskVectors, DIMENSIONS_MAX, RemoteModel};
+pub use rerank::{AskRelevance, RerankModel, Rerankers};
 pub use review::ReindexStart;
 pub use sources::{FetchDocuments, Fetched, Refresher, Rooms, Source, Validators};
 pub use spaces::{Filling, Recorded, SpaceStore, Spaces, Swap, Unembedded, VectorSpace};

@@ -94,6 +94,7 @@ mod quickjs;
 mod readers;
 mod reindex;
 mod reload;
+mod reranking;
 mod responses;
 mod retrieval;
 mod sandbox_limits;

@@ -68,6 +68,7 @@ impl Rooms {
         let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let behind = Behind::new(metrics.clone());
         let knowledge = knowledge(&config, embedder, documents, behind.clone()).await.context("the knowledge base cannot be opened")?;
+        let knowledge = knowledge.with_rerankers(rerankers(&config, &behind));
         let extractor = Arc::new(Extractor::new(this_program()?, config.rag.clone()));
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
@@ -219,7 +220,8 @@ impl Rooms {
         let catalog = self.catalog.renewed(from_file, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         (self.config, self.secrets, self.ledger, self.llm, self.registry) = (config, secrets, ledger, llm, registry);
         self.catalog = Arc::new(catalog);
-        self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()));
+        let rerankers = rerankers(&self.config, &self.behind);
+        self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()).with_rerankers(rerankers));
         self.knowledge.take_effect();
         self.extractor = Arc::new(self.extractor.renewed(self.config.rag.clone()));
         self.extractor.take_effect();
@@ -252,6 +254,11 @@ async fn knowledge(
     };
     // A model's files are read.
     tokio::task::spawn_blocking(open).await.unwrap_or_else(|e| Err(rag::Error::Embed(format!("it ended early: {e}"))))
+}
+
+/// The models that rank, and the way to them.
+fn rerankers(config: &Config, behind: &Arc<Behind>) -> rag::Rerankers {
+    rag::Rerankers { named: config.rerankers.clone(), port: behind.clone() }
 }
 
 fn unix_time() -> Duration {

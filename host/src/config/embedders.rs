@@ -120,7 +120,7 @@ fn provider(entry: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> Opti
     Some(name)
 }
 
-fn secret(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn secret(entry: &Entry<'_>) -> Option<String> {
     let found = entry.text().filter(|name| is_secret_name(name));
     if found.is_none() {
         // The value may be the key itself, so it is not repeated.
@@ -129,7 +129,7 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
     found.map(str::to_owned)
 }
 
-fn number(entry: &Entry<'_>, least: u64, most: u64) -> Option<usize> {
+pub(super) fn number(entry: &Entry<'_>, least: u64, most: u64) -> Option<usize> {
     let found = entry.number().filter(|number| (least..=most).contains(number));
     if found.is_none() {
         entry.wrong(&format!("a whole number from {least} to {most}"));
@@ -153,7 +153,7 @@ fn word<T: Copy>(entry: &Entry<'_>, words: &[(&str, T)]) -> Option<T> {
     found
 }
 
-fn text(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn text(entry: &Entry<'_>) -> Option<String> {
     let found = entry.text().filter(|text| !text.is_empty());
     if found.is_none() {
         entry.wrong("a non-empty text");

@@ -6,9 +6,11 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cache::Cache;
+use super::calibration::Background;
 use super::spaces::VectorSpace;
 use super::{Error, Limits};
 use crate::chat::Client;
@@ -53,6 +55,11 @@ pub trait Embedder: Send + Sync + 'static {
         self.embed(texts)
     }
 
+    /// Whether texts that have nothing to do with one another are known to have a cosine of 0. Of other models that is measured.
+    fn is_centred(&self) -> bool {
+        false
+    }
+
     /// What a thread hands over at a time. Clients take turns from batch to batch, so it is no more than what the embedder gains from.
     fn batch_size(&self) -> BatchSize {
         BatchSize { texts: 2, bytes: usize::MAX }
@@ -79,6 +86,7 @@ pub(super) struct Workers {
     queries: Pool,
     documents: Pool,
     asked: Cache,
+    background: OnceCell<Background>,
 }
 
 /// The threads for one kind of texts.
@@ -127,7 +135,7 @@ impl Workers {
     pub(super) fn start(embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
         let queries = Pool::start(Priority::Query, embedder.clone(), limits)?;
         let documents = Pool::start(Priority::Document, embedder, limits)?;
-        Ok(Self { queries, documents, asked: Cache::new(limits.query_cache_bytes) })
+        Ok(Self { queries, documents, asked: Cache::new(limits.query_cache_bytes), background: OnceCell::new() })
     }
 
     fn of(&self, priority: Priority) -> &Pool {
@@ -148,6 +156,21 @@ impl Workers {
     /// As `permit`, but waits for it; clients take turns.
     pub(super) async fn turn(&self, priority: Priority, client: &Client) -> Share {
         self.of(priority).permits.wait(client, 1).await
+    }
+
+    /// What the embedder makes of texts that have nothing to do with any question, measured at first use.
+    ///
+    /// # Errors
+    /// `Embed`; it is measured again by whoever asks next.
+    pub(super) async fn background(&self) -> Result<&Background, Error> {
+        let measure = async {
+            if self.queries.shared.embedder.is_centred() {
+                return Ok(Background::of(Vec::new()));
+            }
+            // As documents, which some models want to be told from questions.
+            self.embed(Priority::Document, &Client::Host, Arc::new(Background::texts())).await.map(Background::of)
+        };
+        self.background.get_or_try_init(|| measure).await
     }
 
     /// So many may wait from now on, of each priority, and so many bytes of questions are remembered.

@@ -7,10 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
 
+use super::calibration::Scale;
 use super::choice::{BUILTIN, Embedders};
 use super::embed::Priority;
 use super::open::{OpenEmbedder, OpenEmbedders};
 use super::reindex::Reindexes;
+use super::rerank::{Rerankers, reranked};
 use super::spaces::{Recorded, VectorSpace};
 use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put};
 use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, same, turns};
@@ -26,6 +28,8 @@ pub struct Knowledge {
     store: Arc<dyn DocumentStore>,
     embedders: Arc<OpenEmbedders>,
     reindexes: Arc<Reindexes>,
+    /// None if the configuration names no model that ranks.
+    rerankers: Option<Rerankers>,
     /// Set for each namespace that was got ready since the process began.
     ready: Arc<Mutex<HashMap<Namespace, Arc<OnceCell<()>>>>>,
 }
@@ -43,15 +47,21 @@ impl Knowledge {
     /// With these embedders.
     pub fn with(store: Arc<dyn DocumentStore>, embedders: OpenEmbedders, limits: Limits) -> Self {
         let reindexes = Arc::new(Reindexes::new(Arc::clone(&store), limits.reindexes));
-        Self { limits, store, embedders: Arc::new(embedders), reindexes, ready: Arc::default() }
+        Self { limits, store, embedders: Arc::new(embedders), reindexes, rerankers: None, ready: Arc::default() }
+    }
+
+    /// With models that rank what was found, in place of those before.
+    #[must_use]
+    pub fn with_rerankers(self, rerankers: Rerankers) -> Self {
+        Self { rerankers: Some(rerankers).filter(|rerankers| !rerankers.named.is_empty()), ..self }
     }
 
     /// The same documents and the same embedders under other limits.
     #[must_use]
     pub fn renewed(&self, limits: Limits) -> Self {
-        let Self { store, embedders, reindexes, ready, .. } = self;
+        let Self { store, embedders, reindexes, rerankers, ready, .. } = self;
         let (embedders, reindexes) = (Arc::clone(embedders), Arc::clone(reindexes));
-        Self { limits, store: Arc::clone(store), embedders, reindexes, ready: Arc::clone(ready) }
+        Self { limits, store: Arc::clone(store), embedders, reindexes, rerankers: rerankers.clone(), ready: Arc::clone(ready) }
     }
 
     /// Its limits are in force: as many may wait for each embedder as they say.
@@ -161,6 +171,11 @@ impl Knowledge {
         self.embedders.builtin().dimensions()
     }
 
+    /// Whether the configuration names such a model that ranks.
+    pub fn has_reranker(&self, name: &str) -> bool {
+        self.rerankers.as_ref().is_some_and(|rerankers| rerankers.named.contains_key(name))
+    }
+
     /// Documents on their way in and queries that wait, each counted from when it took its permit until it is done.
     pub fn queued(&self) -> usize {
         self.embedders.held()
@@ -186,21 +201,30 @@ impl Knowledge {
         }
         let together = turns::together(&text, &query.earlier, self.limits.query_bytes);
         let texts = std::iter::once(text).chain(together).collect();
-        let candidates = self.candidates(namespace, &query, texts, top_k).await?;
-        let best_score = candidates.iter().find(|candidate| candidate.vector_rank == Some(1)).map(|best| best.hit.score);
-        let ranked = fusion::rank(candidates, mode);
-        let best_score = best_score.or_else(|| ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp));
-        let (mut passed, mut below): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| ranked.passes(mode, threshold));
+        let (candidates, scale) = self.candidates(namespace, &query, texts, top_k).await?;
+        let ranked = fusion::rank(candidates, mode, scale);
+        let best_score = ranked.iter().map(|ranked| ranked.hit.score).max_by(f32::total_cmp);
+        let (mut passed, mut below): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|ranked| ranked.hit.score >= threshold);
+        let mut reranking = None;
+        if let Some(name) = &query.rerank {
+            (passed, reranking) = reranked(self.rerankers.as_ref(), name, &query.text, top_k, passed).await;
+        }
         passed = fusion::diverse(passed, top_k, query.mmr);
         below.truncate(top_k);
         let (hits, evidence) = passed.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).unzip();
         let below = below.into_iter().map(|ranked| (ranked.hit, ranked.evidence)).collect();
-        Ok(Found { hits, evidence, below, best_score, top_k })
+        Ok(Found { hits, evidence, below, best_score, top_k, reranking })
     }
 
-    /// Those of the first text, or of both together. All are of one space: if a reindex put another one in its place meanwhile, it is looked
-    /// once more.
-    async fn candidates(&self, namespace: &Namespace, query: &Query, texts: Vec<String>, top_k: usize) -> Result<Vec<Candidate>, Error> {
+    /// Those of the first text, or of both together, and the scale of the first. All are of one space: if a reindex put another one in its place
+    /// meanwhile, it is looked once more.
+    async fn candidates(
+        &self,
+        namespace: &Namespace,
+        query: &Query,
+        texts: Vec<String>,
+        top_k: usize,
+    ) -> Result<(Vec<Candidate>, Scale), Error> {
         if query.mode == Mode::Keyword {
             return self.found(namespace, query, texts, top_k, self.embedders.wanted(namespace), None).await;
         }
@@ -222,30 +246,48 @@ impl Knowledge {
         top_k: usize,
         OpenEmbedder { workers, .. }: &OpenEmbedder,
         space: Option<&VectorSpace>,
-    ) -> Result<Vec<Candidate>, Error> {
+    ) -> Result<(Vec<Candidate>, Scale), Error> {
         let mode = query.mode;
         // At least one, for the best score.
-        let count = if mode == Mode::Vector && query.mmr >= 1.0 { top_k.max(1) } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN) };
+        let wanted = top_k.max(self.handed_over(query)).max(1);
+        let count =
+            if mode == Mode::Vector && query.mmr >= 1.0 { wanted } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN).max(wanted) };
+        let within = match space {
+            None => None,
+            Some(space) => Some((space, workers.background().await?)),
+        };
         if let Some(space) = space {
             self.get_ready(namespace, space).await?;
         }
         // Not before: getting ready may take long, and queries of other namespaces must not be refused meanwhile. Held until everything is looked up,
         // so that what waits for the store is bounded too, whichever way it is looked for.
         let _permit = workers.permit(Priority::Query, &query.client)?;
-        let mut candidates = None;
+        let (mut candidates, mut first) = (None, None);
         for text in texts {
-            let like = match space {
-                None => None,
-                Some(space) => Some((space.clone(), workers.query(&query.client, text.clone()).await?.into())),
-            };
+            let (mut like, mut scale) = (None, None);
+            if let Some((space, background)) = within {
+                let vector = workers.query(&query.client, text.clone()).await?;
+                scale = Some(background.scale(&vector));
+                like = Some((space.clone(), vector.into()));
+            }
             let text = (mode != Mode::Vector).then_some(text);
-            let found = self.store.look_up(namespace, Lookup { like, text, count, filter: query.filter.clone() }).await?;
+            let mut found = self.store.look_up(namespace, Lookup { like, text, count, filter: query.filter.clone() }).await?;
+            if let Some(scale) = scale {
+                scale.apply(&mut found);
+                first.get_or_insert(scale);
+            }
             candidates = Some(match candidates {
                 None => found,
                 Some(newest) => turns::merged(newest, found),
             });
         }
-        Ok(candidates.unwrap_or_default())
+        Ok((candidates.unwrap_or_default(), first.unwrap_or(Scale::PLAIN)))
+    }
+
+    /// How many hits a model is to rank.
+    fn handed_over(&self, query: &Query) -> usize {
+        let named = |rerankers: &Rerankers| Some(rerankers.named.get(query.rerank.as_ref()?)?.candidates);
+        self.rerankers.as_ref().and_then(named).unwrap_or(0)
     }
 
     /// Cuts a text on a thread that may block: a long one takes seconds. The last of it is what is to be embedded of each chunk.

@@ -125,7 +125,7 @@ pub struct Lookup {
 }
 
 /// A chunk that was found, and what by.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
     /// Its score is the cosine similarity, or 0 if that is not known.
     pub hit: Hit,
@@ -138,11 +138,13 @@ pub struct Candidate {
     pub keyword_rank: Option<usize>,
     /// By BM25; 0 if it has none of the words.
     pub keyword_score: f32,
-    /// The same of all chunks of its document that were found, each word where it scores best: what stands around it.
-    pub document_score: f32,
+    /// The same of it and the chunks that stand around it, as one text.
+    pub context_score: f32,
     /// The share of the text's words that it has, by their weight in BM25: 0 to 1. A word that no chunk of the namespace has weighs as much as
     /// one that a single chunk has.
     pub coverage: f32,
+    /// The weight of the words that it has, in that of a word which a single chunk has: how much of the text was found, however long it is.
+    pub matched: f32,
 }
 
 /// A part of a list: what comes after a key, which need not be there any more.

@@ -131,3 +131,9 @@ fn a_pipeline_that_changed_inside_and_one_that_moved_are_told_apart() {
     assert_eq!(keys(before.changes(&parse(&(pipeline("b", "m") + &pipeline("a", "m"))))), Vec::<String>::new());
     assert_eq!(keys(before.changes(&parse(&(pipeline("b", "n") + &pipeline("a", "m"))))), ["pipelines.b (changed)"]);
 }
+
+#[test]
+fn another_reranker_takes_effect() {
+    let (changed, kept) = split("[rag.rerankers.r]\nprovider = \"openai\"\nmodel = \"m\"");
+    assert_eq!((changed, kept), (vec!["rag.rerankers (added)".to_owned()], vec![]));
+}

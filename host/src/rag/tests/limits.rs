@@ -97,6 +97,10 @@ impl Embedder for Slow {
         self.fake.dimensions()
     }
 
+    fn is_centred(&self) -> bool {
+        self.fake.is_centred()
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         self.gate.lock().unwrap().recv().map_err(|e| e.to_string())?;
         self.fake.embed(texts)

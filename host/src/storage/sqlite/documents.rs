@@ -26,8 +26,8 @@ use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
 use crate::rag::{
-    self, Candidate, Chunk, DocumentStore, Filling, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put, Recorded, SpaceStore,
-    Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
+    self, Candidate, Chunk, DocumentStore, Filling, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put, Recorded,
+    SpaceStore, Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
 };
 
 /// The documents of all namespaces.

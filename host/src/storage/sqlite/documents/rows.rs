@@ -163,6 +163,7 @@ pub(super) fn rows(moment: &Connection, ids: &[i64]) -> Result<Vec<Row>, Error> 
                 page: row.get(4)?,
                 text: row.get(5)?,
                 score: 0.0,
+                cosine: None,
             };
             Ok(Row { id: *id, hit, model: row.get(6)?, vector: vector(row.get_ref(7)?.as_blob()?) })
         });
@@ -230,6 +231,14 @@ pub(super) fn chunk_count(connection: &Connection, namespace: &Namespace, except
 fn chunk_ids(connection: &Connection, document_id: &str) -> rusqlite::Result<Vec<i64>> {
     let mut rows = connection.prepare_cached("SELECT id FROM chunks WHERE document_id = ?1 ORDER BY ordinal")?;
     rows.query_map([document_id], |row| row.get(0))?.collect()
+}
+
+/// The ids of the chunks from `reach` before one to as many behind it, itself included.
+pub(super) fn around(moment: &Connection, document_id: &str, ordinal: u32, reach: u32) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT id FROM chunks WHERE document_id = ?1 AND ordinal BETWEEN ?2 AND ?3";
+    let mut rows = moment.prepare_cached(sql)?;
+    let (first, last) = (ordinal.saturating_sub(reach), ordinal.saturating_add(reach));
+    rows.query_map(params![document_id, first, last], |row| row.get(0))?.collect()
 }
 
 pub(super) fn blob(vector: &[f32]) -> Vec<u8> {
