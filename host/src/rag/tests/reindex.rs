@@ -45,6 +45,10 @@ impl Embedder for Gated {
         self.fake.dimensions()
     }
 
+    fn is_centred(&self) -> bool {
+        self.fake.is_centred()
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         self.asked.store(true, Ordering::SeqCst);
         {
@@ -489,7 +493,7 @@ async fn searches_and_writers_never_fail_and_never_see_two_spaces_during_reindex
                 let (house, stop) = (Arc::clone(&shared), Arc::clone(&stop));
                 tokio::spawn(async move {
                     while !stop.load(Ordering::SeqCst) {
-                        let wanted = Query { top_k: 50, score_threshold: 0.7, ..query("the pump of house") };
+                        let wanted = Query { top_k: 50, score_threshold: 0.99, ..query("the pump of house") };
                         let found = house.knowledge().search(&space("docs"), wanted).await.unwrap();
                         assert_eq!(found.hits.len(), 30, "all of them, and by the same vectors");
                     }
