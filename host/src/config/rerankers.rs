@@ -1,4 +1,5 @@
 //! `[rag.rerankers.NAME]`: models at providers that pipelines may have their hits ranked by.
+//! Invariant: each names a provider of the file whose kind can be asked so.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
