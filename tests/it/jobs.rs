@@ -128,9 +128,9 @@ async fn nobody_sees_a_job_of_another_client_or_of_another_api() {
         page["data"].as_array().expect("a list").iter().map(|job| job["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ids(&one, "default/knowledge/jobs").await, [first.clone(), second.clone()]);
-    assert_eq!(ids(&one, "default/knowledge/jobs?limit=1").await, [first.clone()]);
+    assert_eq!(ids(&one, "default/knowledge/jobs?limit=1").await, std::slice::from_ref(&first));
     assert_eq!(ids(&one, &format!("default/knowledge/jobs?after={first}")).await, [second]);
-    assert_eq!(ids(&two, "default/knowledge/jobs").await, [theirs.clone()]);
+    assert_eq!(ids(&two, "default/knowledge/jobs").await, std::slice::from_ref(&theirs));
     assert_eq!(ids(&one, "other/knowledge/jobs").await, [""; 0]);
     for (client, api, id) in
         [(&one, "default", &theirs), (&two, "default", &first), (&one, "other", &first), (&one, "default", &"7".to_owned())]

@@ -40,7 +40,7 @@ async fn a_url_is_fetched_at_the_start_and_again_and_what_fails_changes_nothing(
     upstream.next(Script::reply(304, &[], ""));
     upstream.next(Script::reply(500, &[], "no"));
     upstream.next(file("\"two\"", "# Tides\n\nHigh tide is at two.").after(&changed));
-    let server = server(&[url.clone()], "private = true");
+    let server = server(std::slice::from_ref(&url), "private = true");
     let client = Client::of(server.address);
     let first = documents_after(&client, "added", 1).await;
     assert_eq!((first.len(), &first[0]["name"], &first[0]["metadata"]["url"]), (1, &Value::from(url.clone()), &Value::from(url.clone())));

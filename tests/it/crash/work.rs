@@ -175,15 +175,13 @@ impl Work {
     pub fn had_it_happened(&self) -> Documents {
         let mut documents = self.documents.clone();
         match &self.open {
-            None => {}
-            Some(Open::Put(key, version)) => {
-                // The same content once more leaves the document as it is.
-                if documents.get(key).is_none_or(|held| held.version != *version) {
-                    documents.insert(key.clone(), Held { version: *version, id: None });
-                }
+            // The same content once more leaves the document as it is.
+            Some(Open::Put(key, version)) if documents.get(key).is_none_or(|held| held.version != *version) => {
+                documents.insert(key.clone(), Held { version: *version, id: None });
             }
             Some(Open::Delete(key)) => drop(documents.remove(key)),
             Some(Open::Clear(namespace)) => documents.retain(|key, _| key.0 != *namespace),
+            Some(Open::Put(..)) | None => {}
         }
         documents
     }
