@@ -141,7 +141,10 @@ async fn the_test_endpoint_says_why_a_chunk_is_a_hit_and_shows_what_a_chat_is_gi
         "{hit}"
     );
     assert_eq!((&found["below"][0]["source"], &found["below"][0]["injected"]), (&json!("hours.md"), &json!(false)));
-    assert!(hit["score"].as_f64() >= Some(0.75) && hit["cosine"].as_f64() < Some(1.0) && hit["likeness"].as_f64() < hit["cosine"].as_f64(), "{hit}");
+    assert!(
+        hit["score"].as_f64() >= Some(0.75) && hit["cosine"].as_f64() < Some(1.0) && hit["likeness"].as_f64() < hit["cosine"].as_f64(),
+        "{hit}"
+    );
     for mode in ["vector", "hybrid"] {
         let nothing = ask(json!({"score_threshold": 1.0, "mode": mode})).await;
         assert_eq!((&nothing["data"], nothing["below"].as_array().map(Vec::len)), (&json!([]), Some(2)), "{mode}");

@@ -90,7 +90,8 @@ mod tests {
     fn unrelated_texts_are_of_many_languages_and_short() {
         let texts = Background::texts();
         assert!(texts.len() >= 60 && texts.iter().all(|text| (5..=300).contains(&text.len())));
-        for range in ['\u{400}'..='\u{4ff}', '\u{600}'..='\u{6ff}', '\u{900}'..='\u{97f}', '\u{4e00}'..='\u{9fff}', '\u{ac00}'..='\u{d7a3}'] {
+        for range in ['\u{400}'..='\u{4ff}', '\u{600}'..='\u{6ff}', '\u{900}'..='\u{97f}', '\u{4e00}'..='\u{9fff}', '\u{ac00}'..='\u{d7a3}']
+        {
             assert!(texts.iter().filter(|text| text.contains(|c| range.contains(&c))).count() >= 3, "{range:?}");
         }
     }

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn what_words_say_makes_up_for_what_vectors_do_not() {
-        let score = |mode, likeness, coverage| rank(vec![candidate(1, Some(1), Some(1), likeness, coverage)], mode, Scale::PLAIN)[0].hit.score;
+        let score =
+            |mode, likeness, coverage| rank(vec![candidate(1, Some(1), Some(1), likeness, coverage)], mode, Scale::PLAIN)[0].hit.score;
         for mode in [Mode::Vector, Mode::Hybrid] {
             assert!(score(mode, 0.6, 0.0) > 0.75 && score(mode, -0.1, 0.0) < 0.75, "{mode:?}");
         }

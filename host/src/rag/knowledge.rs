@@ -11,8 +11,8 @@ use tokio::sync::OnceCell;
 
 use super::calibration::Scale;
 use super::embed::{Priority, Workers};
-use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
 use super::rerank::{Rerankers, reranked};
+use super::store::{Candidate, DocumentInfo, DocumentStore, Lookup, NewDocument, Put, VectorSpace};
 use super::{Chunk, Document, Embedder, Error, Found, Limits, Mode, Namespace, Query, Receipt, chunk, fusion, turns};
 use crate::chat::Client;
 
@@ -189,7 +189,8 @@ impl Knowledge {
         let mode = query.mode;
         // At least one, for the best score.
         let wanted = top_k.max(self.handed_over(query)).max(1);
-        let count = if mode == Mode::Vector && query.mmr >= 1.0 { wanted } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN).max(wanted) };
+        let count =
+            if mode == Mode::Vector && query.mmr >= 1.0 { wanted } else { (top_k * CANDIDATES_PER_HIT).max(CANDIDATES_MIN).max(wanted) };
         let background = if mode == Mode::Keyword { None } else { Some(workers.background().await?) };
         if background.is_some() {
             self.get_ready(namespace).await?;

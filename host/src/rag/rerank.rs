@@ -53,7 +53,10 @@ pub(super) async fn reranked(
         return (ranked, None);
     }
     let Some((rerankers, model)) = rerankers.and_then(|rerankers| Some((rerankers, rerankers.named.get(name)?))) else {
-        tracing::warn!(reranker = name, "a pipeline names a reranker that the configuration does not have; hits stay in the order of the search");
+        tracing::warn!(
+            reranker = name,
+            "a pipeline names a reranker that the configuration does not have; hits stay in the order of the search"
+        );
         return (ranked, Some(Reranking::Failed));
     };
     let count = model.candidates.max(wanted).min(ranked.len());

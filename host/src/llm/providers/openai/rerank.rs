@@ -59,7 +59,11 @@ impl Reranking for OpenAi {
         for Entry { index, relevance_score } in results {
             match scores.get_mut(index) {
                 Some(place @ None) if relevance_score.is_finite() => *place = Some(relevance_score),
-                _ => return Err(DecodeError::Malformed(format!("a score of document {index}, which was not asked for or has one, or no number"))),
+                _ => {
+                    return Err(DecodeError::Malformed(format!(
+                        "a score of document {index}, which was not asked for or has one, or no number"
+                    )));
+                }
             }
         }
         let missing = || DecodeError::Malformed(format!("fewer scores than the {documents} documents"));
