@@ -1,5 +1,5 @@
-//! `[rag.rerankers.NAME]`: models at providers that pipelines may have their hits ranked by.
-//! Invariant: each names a provider of the file whose kind can be asked so.
+//! `[rag.rerankers.NAME]`: models at providers that pipelines may have their hits ranked by. A provider that has none is refused here, so that no search
+//! finds out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
