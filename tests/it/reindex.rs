@@ -114,7 +114,11 @@ async fn a_namespace_keeps_its_embedder_until_it_is_embedded_anew_by_another_one
     let of = |name: &str| ["embedder", "wanted", "searchable", "model", "reindexing"].map(|key| listed[name][key].clone());
     assert_eq!(of("docs"), [json!("far"), json!("far"), json!(true), json!("a/small 16"), Value::Null]);
     assert_eq!(of("other")[..3], [json!("builtin"), json!("builtin"), json!(true)]);
-    assert_eq!((reindex(&client, "?namespace=docs").await.status.as_u16(), upstream.requests().len()), (200, told), "there is nothing to do");
+    assert_eq!(
+        (reindex(&client, "?namespace=docs").await.status.as_u16(), upstream.requests().len()),
+        (200, told),
+        "there is nothing to do"
+    );
 
     let folder = server.folder.clone();
     server.terminate();
@@ -213,7 +217,8 @@ async fn a_reindex_that_is_killed_leaves_the_old_vectors_whole_and_goes_on_at_th
     }
     let refused = reindex(&client, "?namespace=docs").await;
     assert_eq!((refused.refused(409), refused.header("x-should-retry")), ("reindex_running".into(), Some("false")));
-    let search = async |client: &Client| sources(ask(client, "Fact number7 about a thing", json!({"top_k": 3, "score_threshold": 0.0})).await);
+    let search =
+        async |client: &Client| sources(ask(client, "Fact number7 about a thing", json!({"top_k": 3, "score_threshold": 0.0})).await);
     assert_eq!(search(&client).await, ["facts.txt"; 3], "the old vectors serve");
     server.kill();
 
