@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod pipelines;
 mod plugins;
+mod precisions;
 mod print;
 mod problem;
 mod providers;
@@ -73,6 +74,8 @@ pub struct Config {
     pub rag: rag::Limits,
     /// What documents and questions are embedded by.
     pub embedders: rag::Embedders,
+    /// How finely the vector indexes keep vectors.
+    pub precisions: rag::Precisions,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -132,7 +135,10 @@ impl Config {
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
-            keys.table("rag", |keys| embedders::read(keys, &mut config.embedders, &config.llm.providers));
+            keys.table("rag", |keys| {
+                embedders::read(keys, &mut config.embedders, &config.llm.providers);
+                precisions::read(keys, &mut config.precisions);
+            });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
             let pipelines = pipelines::read(keys, &config.llm.providers);
@@ -168,7 +174,11 @@ impl Config {
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
-        printer.table("rag", |keys| embedders::print(keys, &self.embedders));
+        printer.table("rag", |keys| {
+            precisions::print(keys, &self.precisions);
+            embedders::print(keys, &self.embedders);
+            precisions::print_namespaces(keys, &self.precisions);
+        });
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -233,6 +243,7 @@ impl Config {
         self.sandbox.keep_what_needs_a_restart(&running.sandbox);
         self.rag.embed_threads = running.rag.embed_threads;
         self.embedders.clone_from(&running.embedders);
+        self.precisions.clone_from(&running.precisions);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -284,6 +295,7 @@ impl Default for Config {
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
+            precisions: rag::Precisions::default(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -18,6 +18,7 @@ mod local;
 mod metadata;
 mod pages;
 mod pocket;
+mod precision;
 mod remote;
 mod store;
 mod turns;
@@ -35,6 +36,7 @@ pub use limits::{Limits, TOP_K_MAX};
 pub use metadata::{Filter, Metadata};
 pub use pages::PageStart;
 pub use pocket::Pocket;
+pub use precision::{Precision, Precisions};
 pub use remote::{AskVectors, RemoteModel};
 pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
 

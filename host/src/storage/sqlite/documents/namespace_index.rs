@@ -1,83 +1,97 @@
-//! One namespace's vector index, and the one order in which SQLite and the index change.
-//! The index gets a document's chunks before SQLite does, and only what SQLite has is a hit; the commit and the end of the chunks that were
-//! replaced are one step for every search. So a document is seen whole, in its old or its new form. All calls block.
+//! One namespace's vector indexes, one for each space that is in use, and the one order in which SQLite and they change.
+//! An index gets a document's chunks before SQLite does and loses them after it, and only what SQLite has is a hit; so a search that sees the
+//! namespace at one moment finds all that there was then, and waits for nobody who writes. All calls block.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
+use rusqlite::Transaction;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::candidates::{Candidates, nearest};
+use super::merger::Merger;
 use super::rows::{self, Rows, Written};
-use super::vector_index::{Unsealed, VectorIndex, discard, write};
+use super::vector_index::{VectorIndex, View};
 use super::{filter, keywords};
-use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Put, VectorSpace};
+use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Precision, Put, VectorSpace};
 
-/// Chunks read from SQLite at once while an index is built.
-const BUILD_ROWS: usize = 256;
-
-/// Vectors put into an index under one lock, a few milliseconds; searches come in between.
-const ADD_VECTORS: usize = 16;
+/// Spaces of one namespace that are searched at a time: the one that it is in, and the one that it goes over to.
+const SPACES_MAX: usize = 2;
 
 pub(super) struct NamespaceIndex {
     namespace: Namespace,
-    /// Where the index is saved.
-    file: PathBuf,
+    /// The folder of all indexes, and how the names of this namespace's begin.
+    folder: PathBuf,
+    prefix: String,
+    precision: Precision,
     rows: Arc<Rows>,
-    /// Held over every change of the namespace and over the loading of its index, by whoever calls a method that says so.
-    pub(super) changing: Arc<Mutex<()>>,
-    /// None until it is loaded; of one space, the one that was asked for last. tokio's lock because it is fair: a document of many chunks takes
-    /// it again and again, and searches come in between.
-    index: Mutex<Option<VectorIndex>>,
+    merger: Arc<Merger>,
+    /// Held over every change of the namespace and over the loading of its indexes, by whoever calls a method that says so.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    /// Those that were loaded, the oldest first. Locked for a moment.
+    indexes: Mutex<Vec<Arc<VectorIndex>>>,
 }
 
-/// The index, if it is loaded.
-type Index<'a> = MutexGuard<'a, Option<VectorIndex>>;
-
 impl NamespaceIndex {
-    pub(super) fn new(namespace: Namespace, folder: &Path, rows: Arc<Rows>) -> Self {
+    pub(super) fn new(namespace: Namespace, folder: &Path, precision: Precision, rows: Arc<Rows>, merger: Arc<Merger>) -> Self {
         // Names hold any character, file names do not; the length keeps ("a", "bc") apart from ("ab", "c").
-        let hash = Sha256::digest(format!("{} {}{}", namespace.api.len(), namespace.api, namespace.name));
-        let file = folder.join(HEXLOWER.encode(&hash[..16]));
-        Self { namespace, file, rows, changing: Arc::default(), index: Mutex::default() }
+        let prefix = short_hash(&format!("{} {}{}", namespace.api.len(), namespace.api, namespace.name));
+        let (changing, indexes) = (Arc::default(), Mutex::default());
+        Self { namespace, folder: folder.into(), prefix, precision, rows, merger, changing, indexes }
     }
 
-    fn index(&self) -> Index<'_> {
-        self.index.blocking_lock()
+    fn indexes(&self) -> MutexGuard<'_, Vec<Arc<VectorIndex>>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_loaded(&self, space: &VectorSpace) -> bool {
-        self.index().as_ref().is_some_and(|index| index.space() == space)
+    fn loaded(&self, space: &VectorSpace) -> Option<Arc<VectorIndex>> {
+        self.indexes().iter().find(|index| index.space() == space && !index.view().is_closed()).cloned()
+    }
+
+    fn file(&self, space: &VectorSpace) -> PathBuf {
+        self.folder.join(format!("{}-{}", self.prefix, short_hash(&format!("{} {}", space.dimensions, space.model))))
     }
 
     /// Loads the index of the space, unless it is loaded. The caller holds `changing`.
-    ///
-    /// It comes from the file as far as that is right, the rest from SQLite. To compare ids is enough: they are never used twice, and
-    /// `set_vectors` discards the file.
-    pub(super) fn load(&self, space: &VectorSpace) -> Result<(), Error> {
-        if self.is_loaded(space) {
-            return Ok(());
+    pub(super) fn load(&self, space: &VectorSpace) -> Result<Arc<VectorIndex>, Error> {
+        if let Some(index) = self.loaded(space) {
+            return Ok(index);
         }
-        let ids = self.rows.ids(&self.namespace, &space.model)?;
-        let saved = std::fs::read(&self.file).ok();
-        let mut index = match saved.and_then(|bytes| VectorIndex::from_bytes(&bytes, space)) {
-            Some(index) => index,
-            None => VectorIndex::new(space)?,
+        let ids = || self.rows.ids(&self.namespace, &space.model);
+        let vectors = |ids: &[i64]| {
+            let vectors = self.rows.vectors(ids)?;
+            vectors.iter().try_for_each(|(_, vector)| fits(vector, space))?;
+            Ok(vectors)
         };
-        index.remove(&index.unknown(&ids))?;
-        let missing: Vec<i64> = ids.into_iter().filter(|id| !index.contains(*id)).collect();
-        for ids in missing.chunks(BUILD_ROWS) {
-            for row in self.rows.rows(ids, &space.model)? {
-                fits(&row.vector, space)?;
-                index.add(row.id, &row.vector)?;
+        let index = Arc::new(VectorIndex::open(&self.file(space), space, self.precision, &ids, &vectors)?);
+        let mut indexes = self.indexes();
+        indexes.retain(|index| !index.view().is_closed());
+        while indexes.len() >= SPACES_MAX {
+            indexes.remove(0).close();
+        }
+        indexes.push(Arc::clone(&index));
+        drop(indexes);
+        self.drop_unused_files();
+        self.merge_if_due(&index);
+        Ok(index)
+    }
+
+    /// Deletes the files of spaces that nobody asks for any more, and of earlier releases.
+    fn drop_unused_files(&self) {
+        let used: Vec<PathBuf> = self.indexes().iter().map(|index| self.file(index.space())).collect();
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(self.prefix.as_bytes()) && !used.contains(&path) {
+                let _ = std::fs::remove_file(path);
             }
         }
-        self.save(index.due_bytes());
-        *self.index() = Some(index);
-        Ok(())
+    }
+
+    /// No index writes anything any more.
+    pub(super) fn close(&self) {
+        self.indexes().drain(..).for_each(|index| index.close());
     }
 
     /// See `DocumentStore::put`. The caller holds `changing`.
@@ -89,22 +103,21 @@ impl NamespaceIndex {
         vectors.iter().try_for_each(|vector| fits(vector, space))?;
         // As long as something of a deleted namespace is left, all that is in it is hidden.
         self.sweep()?;
-        self.load(space)?;
+        let index = self.load(space)?;
         let first_chunk = self.rows.allocate(chunks.len());
         let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
-        let written =
-            self.propose(&ids, vectors).and_then(|()| self.rows.put(&self.namespace, document, first_chunk, chunks_max, || self.index()));
-        match written {
-            Ok(Written::Stored { replaced, gone, held }) => {
-                self.forget(held, &gone);
+        index.add(&ids, vectors);
+        match self.rows.put(&self.namespace, document, first_chunk, chunks_max) {
+            Ok(Written::Stored { replaced, gone }) => {
+                self.settle(&gone);
                 Ok(Put::Stored { replaced })
             }
             Ok(Written::Full) => {
-                self.forget(self.index(), &ids);
+                self.settle(&ids);
                 Ok(Put::Full)
             }
             Err(error) => {
-                self.forget(self.index(), &ids);
+                self.settle(&ids);
                 Err(error)
             }
         }
@@ -112,19 +125,20 @@ impl NamespaceIndex {
 
     /// See `DocumentStore::delete`. The caller holds `changing`.
     pub(super) fn delete(&self, document_id: &str) -> Result<bool, Error> {
-        let Some((gone, held)) = self.rows.delete(&self.namespace, document_id, || self.index())? else { return Ok(false) };
-        self.forget(held, &gone);
+        let Some(gone) = self.rows.delete(&self.namespace, document_id)? else { return Ok(false) };
+        self.settle(&gone);
         Ok(true)
     }
 
     /// See `DocumentStore::clear`. The caller holds `changing`.
     pub(super) fn clear(&self) -> Result<Option<usize>, Error> {
         self.sweep()?;
-        let Some((documents, mut held)) = self.rows.hide(&self.namespace, || self.index())? else { return Ok(None) };
-        // An empty one in its place, and not none: whoever searches now must not wait until everything is swept.
-        *held = held.take().and_then(|index| VectorIndex::new(index.space()).ok());
-        drop(held);
-        if let Err(error) = discard(&self.file).and_then(|()| self.sweep()) {
+        let Some(documents) = self.rows.hide(&self.namespace)? else { return Ok(None) };
+        // Empty ones, and not none: whoever searches now must not wait until everything is swept.
+        let indexes = self.indexes().clone();
+        let cleared = indexes.iter().try_for_each(|index| index.clear());
+        self.drop_unused_files();
+        if let Err(error) = cleared.and_then(|()| self.sweep()) {
             tracing::warn!(%error, "a deleted namespace is hidden and still takes room; the next upload to it, or the next start, goes on");
         }
         Ok(Some(documents))
@@ -143,86 +157,106 @@ impl NamespaceIndex {
         if ids.is_empty() || ids.len() != vectors.len() {
             return Ok(false);
         }
-        // A saved index may hold the chunks with their old vectors, which their ids would not tell.
-        discard(&self.file)?;
-        // An index of this space gets the new vectors before SQLite does; one of another space loses the chunks.
-        let of_this_space = self.is_loaded(space);
-        if of_this_space {
-            self.propose(&ids, vectors)?;
+        let index = self.load(space)?;
+        let known = index.view().mentions(&ids);
+        if known {
+            // Ids tell neither the index nor its file that these vectors are others, so both are made anew.
+            self.indexes().retain(|other| !Arc::ptr_eq(other, &index));
+            index.discard()?;
+        } else {
+            index.add(&ids, vectors);
         }
-        let Some(held) = self.rows.set_vectors(document_id, &space.model, &ids, vectors, || self.index())? else { return Ok(false) };
-        self.forget(held, if of_this_space { &[] } else { &ids });
-        Ok(true)
+        let written = self.rows.set_vectors(document_id, &space.model, &ids, vectors);
+        if matches!(written, Ok(true)) {
+            let others: Vec<_> = self.indexes().iter().filter(|other| !Arc::ptr_eq(other, &index)).cloned().collect();
+            others.iter().for_each(|other| other.remove(&ids));
+            self.settle(&[]);
+        } else if !known {
+            index.remove(&ids);
+            index.settle();
+        }
+        written
     }
 
     /// See `DocumentStore::look_up`. None if the index of the vector's space is not loaded.
     pub(super) fn look_up(&self, wanted: &Lookup) -> Result<Option<Vec<Candidate>>, Error> {
-        let held = match &wanted.like {
+        let index = match &wanted.like {
             None => None,
             Some((space, vector)) => {
                 fits(vector, space)?;
-                let held = self.index();
-                if held.as_ref().is_none_or(|index| index.space() != space) {
-                    return Ok(None);
-                }
-                Some(held)
+                let Some(index) = self.loaded(space) else { return Ok(None) };
+                Some(index)
             }
         };
-        let mut found = Candidates::default();
-        // The moment begins with its first statement, under the lock: no commit comes in between.
         let mut reader = self.rows.reader();
-        let moment = reader.transaction()?;
-        let number = keywords::known_number(&moment, &self.namespace)?;
-        let within = filter::chunks(&moment, &self.namespace, &wanted.filter)?;
-        if let (Some((space, vector)), Some(index)) = (&wanted.like, held.as_deref().and_then(Option::as_ref)) {
-            found.add_nearest(nearest(&moment, index, space, vector, wanted.count, within.as_ref())?);
-        }
-        let loaded = held.as_deref().and_then(Option::as_ref).map(VectorIndex::len);
-        drop(held);
-        if let (Some(text), Some(number)) = (&wanted.text, number) {
-            let count = loaded.map_or_else(|| rows::chunk_count(&moment, &self.namespace, ""), Ok)?;
-            let matches = keywords::search(&moment, number, count, text, within.as_ref())?;
-            found.add_matches(&moment, &matches, wanted)?;
-        }
-        Ok(Some(found.done()))
-    }
-
-    /// Puts vectors into the index in place of those of the same ids, a few under each lock.
-    fn propose(&self, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
-        for (ids, vectors) in ids.chunks(ADD_VECTORS).zip(vectors.chunks(ADD_VECTORS)) {
-            let mut held = self.index();
-            let index = held.as_mut().expect("the caller loaded it and holds `changing`");
-            index.remove(ids)?;
-            for (id, vector) in ids.iter().zip(vectors) {
-                index.add(*id, vector)?;
+        let (moment, number, view) = loop {
+            let before = index.as_ref().map(|index| index.view());
+            let moment = reader.transaction()?;
+            // The moment begins with its first statement.
+            let number = keywords::known_number(&moment, &self.namespace)?;
+            match (before, &index) {
+                (Some(before), Some(index)) => {
+                    // All that was committed before the moment is in the index by now. What was taken out of it in between may be of the moment.
+                    let view = index.view();
+                    if view.is_closed() {
+                        return Ok(None);
+                    }
+                    if view.epoch() == before.epoch() {
+                        break (moment, number, Some(view));
+                    }
+                }
+                _ => break (moment, number, None),
             }
-        }
-        Ok(())
-    }
-
-    /// Takes chunks out of the index and saves it if that is due. A chunk too many in the index is no hit, so that a failure changes nothing.
-    fn forget(&self, mut held: Index<'_>, gone: &[i64]) {
-        let Some(index) = held.as_mut() else { return };
-        let removed = index.remove(gone);
-        let due = index.due_bytes();
-        drop(held);
-        if let Err(error) = removed {
-            tracing::warn!(%error, "chunks that are gone stay in the vector index until it is rebuilt");
-        }
-        self.save(due);
-    }
-
-    /// Puts the content in the file. A file that cannot be written costs the next start some time, no more.
-    fn save(&self, due: Result<Option<Unsealed>, Error>) {
-        let written = match due {
-            Ok(None) => return,
-            Ok(Some(bytes)) => write(&self.file, &bytes.seal()).map_err(|e| Error::Index(e.to_string())),
-            Err(error) => Err(error),
         };
-        if let Err(error) = written {
-            tracing::warn!(%error, path = %self.file.display(), "the vector index could not be saved");
+        self.look_up_at(&moment, number, view.as_deref(), wanted).map(Some)
+    }
+
+    fn look_up_at(
+        &self,
+        moment: &Transaction<'_>,
+        number: Option<i64>,
+        view: Option<&View>,
+        wanted: &Lookup,
+    ) -> Result<Vec<Candidate>, Error> {
+        let mut found = Candidates::default();
+        let within = filter::chunks(moment, &self.namespace, &wanted.filter)?;
+        if let (Some((space, vector)), Some(view)) = (&wanted.like, view) {
+            found.add_nearest(nearest(moment, view, space, vector, wanted.count, within.as_ref())?);
+        }
+        if let (Some(text), Some(number)) = (&wanted.text, number) {
+            let count = view.map_or_else(|| rows::chunk_count(moment, &self.namespace, ""), |view| Ok(view.len()))?;
+            let matches = keywords::search(moment, number, count, text, within.as_ref())?;
+            found.add_matches(moment, &matches, wanted)?;
+        }
+        Ok(found.done())
+    }
+
+    /// After the database has a change: takes the chunks that it does not have any more out of every index, and merges where it is due.
+    /// A chunk too many in an index is no hit, so that a failure changes nothing.
+    fn settle(&self, gone: &[i64]) {
+        let indexes = self.indexes().clone();
+        for index in indexes {
+            index.remove(gone);
+            index.settle();
+            self.merge_if_due(&index);
         }
     }
+
+    fn merge_if_due(&self, index: &Arc<VectorIndex>) {
+        if !index.is_due() {
+            return;
+        }
+        if !index.merges_at_once() {
+            return self.merger.soon(index);
+        }
+        if let Err(error) = index.merge() {
+            tracing::warn!(%error, "a vector index could not be merged; searches of it get slower until the next change of it tries again");
+        }
+    }
+}
+
+fn short_hash(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text)[..16])
 }
 
 fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
@@ -230,4 +264,63 @@ fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Vectors(format!("a vector of {} numbers in a space of {}", vector.len(), space.dimensions)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rag::{Chunk, DocumentInfo, Filter};
+    use crate::storage::sqlite::database::Database;
+
+    fn space() -> VectorSpace {
+        VectorSpace { model: "m".into(), dimensions: 2 }
+    }
+
+    fn document(id: &str) -> NewDocument {
+        let info = DocumentInfo { id: id.into(), name: id.into(), ..DocumentInfo::default() };
+        NewDocument { info, space: space(), chunks: Arc::new(vec![Chunk::of(id)]), vectors: vec![vec![1.0, 0.0]] }
+    }
+
+    fn found(index: &NamespaceIndex) -> Option<Vec<String>> {
+        let like = Some((space(), vec![1.0, 0.0].into()));
+        let found = index.look_up(&Lookup { like, text: Some("first".into()), count: 9, filter: Filter::default() }).unwrap()?;
+        Some(found.into_iter().map(|candidate| candidate.hit.text).collect())
+    }
+
+    #[test]
+    fn a_search_waits_neither_for_whoever_changes_the_namespace_nor_for_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&folder.path().join("cofferdam.db")).unwrap());
+        let rows = Arc::new(Rows::open(database).unwrap());
+        let namespace = Namespace { api: "support".into(), name: "n".into() };
+        let index = NamespaceIndex::new(namespace, &folder.path().join("index"), Precision::default(), Arc::clone(&rows), Arc::default());
+        assert_eq!(found(&index), None, "it is not loaded");
+        index.put(&document("first"), 9).unwrap();
+        let _changing = index.changing.try_lock().unwrap();
+        let mut writer = rows.writer();
+        let writing = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        writing.execute("DELETE FROM documents", []).unwrap();
+        // The vectors of a document on its way in are there before it is.
+        index.loaded(&space()).unwrap().add(&[1_000], &[vec![1.0, 0.0]]);
+        assert_eq!(found(&index).unwrap(), ["first"]);
+    }
+
+    #[test]
+    fn an_index_that_is_given_up_is_loaded_anew_by_whoever_searches() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&folder.path().join("cofferdam.db")).unwrap());
+        let rows = Arc::new(Rows::open(database).unwrap());
+        let namespace = Namespace { api: "support".into(), name: "n".into() };
+        let index = NamespaceIndex::new(namespace, &folder.path().join("index"), Precision::default(), rows, Arc::default());
+        index.put(&document("first"), 9).unwrap();
+        index.loaded(&space()).unwrap().close();
+        assert_eq!(found(&index), None);
+        index.load(&space()).unwrap();
+        assert_eq!(found(&index).unwrap(), ["first"]);
+        // A third space takes the place of the first.
+        for model in ["n", "o"] {
+            index.load(&VectorSpace { model: model.into(), dimensions: 2 }).unwrap();
+        }
+        assert_eq!(found(&index), None);
+    }
 }
