@@ -154,8 +154,8 @@ fn normal(rng: &mut Rng) -> f32 {
 fn product(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
     for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
         }
     }
     lanes.iter().sum()

@@ -1,4 +1,5 @@
-//! `[rag] vectors` and `[rag.namespaces.NAME] vectors`: how finely the vector index keeps vectors.
+//! `[rag] vectors` and `[rag.namespaces.NAME] vectors`: how finely the vector index keeps vectors. What stands for a namespace of one API goes before
+//! what stands for all of its name.
 
 use super::json::quote;
 use super::print::Printer;

@@ -1,4 +1,5 @@
-//! Whole vectors in SQLite, for the index and for scores.
+//! Whole vectors in SQLite: the index is built from them, and every score is computed from them and from nothing that was rounded.
+//! All calls block.
 
 use std::collections::HashMap;
 

@@ -122,15 +122,17 @@ pub(super) fn bytes(vector: &[f32]) -> (impl Iterator<Item = i8>, f32) {
     (codes.into_iter().map(|code| code as i8), scale)
 }
 
-/// Whole numbers up to `max`, and by what they are to be multiplied.
+/// Whole numbers up to `max`, and by what they are to be multiplied to have the length 1.
 #[expect(clippy::cast_possible_truncation, reason = "no code is over `max`")]
 fn coded(vector: &[f32], max: f32) -> (Vec<i16>, f32) {
     let largest = vector.iter().fold(0.0, |largest: f32, number| largest.max(number.abs()));
     if largest <= 0.0 {
         return (vec![0; vector.len()], 0.0);
     }
-    let scale = largest / max;
-    (vector.iter().map(|number| (number / scale).round() as i16).collect(), scale)
+    let codes: Vec<i16> = vector.iter().map(|number| (number / largest * max).round() as i16).collect();
+    // By their own length, or those would rank first whose rounding made them longest.
+    let length = codes.iter().map(|code| f32::from(*code) * f32::from(*code)).sum::<f32>().sqrt();
+    (codes, 1.0 / length)
 }
 
 fn product(asked: &[i16], kept: &[i8]) -> i32 {
