@@ -31,9 +31,9 @@ fuzz target *args:
     cp Cargo.lock tests/fuzz/Cargo.lock
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ target }} tests/fuzz/corpus/{{ target }} host/src/llm/providers/*/golden -- {{ args }}
 
-# Sandbox and gateway, each as a ratio to the bare thing within one run.
+# Sandbox and gateway, each as a ratio to the bare thing within one run, and a knowledge base of 50,000 chunks.
 bench:
-    cargo bench -p cofferdam --bench sandbox --bench platform --bench gateway
+    cargo bench -p cofferdam --bench sandbox --bench platform --bench gateway --bench knowledge
 
 # The server, e.g. `just run --config cofferdam.toml`.
 run *args:

@@ -11,8 +11,10 @@ mod keys;
 mod ledger;
 mod limits;
 mod listen;
+mod namespaces;
 mod pipelines;
 mod plugins;
+mod precisions;
 mod print;
 mod problem;
 mod providers;
@@ -79,6 +81,8 @@ pub struct Config {
     pub sources: Vec<rag::Source>,
     /// Models that pipelines may have their hits ranked by.
     pub rerankers: BTreeMap<String, rag::RerankModel>,
+    /// How finely the vector indexes keep vectors.
+    pub precisions: rag::Precisions,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -142,6 +146,8 @@ impl Config {
                 embedders::read(keys, &mut config.embedders, &config.llm.providers);
                 sources::read(keys, &mut config.sources);
                 rerankers::read(keys, &mut config.rerankers, &config.llm.providers);
+                precisions::read(keys, &mut config.precisions);
+                namespaces::read(keys, &mut config.embedders, &mut config.precisions);
             });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
@@ -179,8 +185,10 @@ impl Config {
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
         printer.table("rag", |keys| {
+            precisions::print(keys, &self.precisions);
             embedders::print(keys, &self.embedders);
             rerankers::print(keys, &self.rerankers);
+            namespaces::print(keys, &self.embedders, &self.precisions);
         });
         sources::print(&mut printer, &self.sources);
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
@@ -249,6 +257,7 @@ impl Config {
         (self.rag.source_bytes, self.rag.source_time) = (running.rag.source_bytes, running.rag.source_time);
         self.embedders.clone_from(&running.embedders);
         self.sources.clone_from(&running.sources);
+        self.precisions.clone_from(&running.precisions);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -302,6 +311,7 @@ impl Default for Config {
             embedders: rag::Embedders::default(),
             sources: Vec::new(),
             rerankers: BTreeMap::new(),
+            precisions: rag::Precisions::default(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cofferdam::rag::Precisions;
 use cofferdam::sandbox::kv::{KvLimits, UnixClock};
 use cofferdam::storage::{Stores, sqlite};
 
@@ -54,7 +55,8 @@ impl Backend for Sqlite {
     }
 
     async fn open_with(&self, limits: KvLimits, clock: UnixClock) -> Stores {
-        sqlite::open_with(&self.folder.path().join("data/cofferdam.db"), limits, clock).expect("the database opens")
+        let path = self.folder.path().join("data/cofferdam.db");
+        sqlite::open_with(&path, limits, clock, Precisions::default()).expect("the database opens")
     }
 }
 

@@ -39,6 +39,7 @@ on_every_backend!(
     preparing_changes_nothing_that_is_found,
     a_document_is_seen_whole_while_many_tasks_write,
     hits_are_exact_among_many,
+    a_namespace_is_the_same_in_every_state_that_it_grows_and_shrinks_through,
     chunks_are_found_by_their_words_headings_and_title,
     the_words_of_what_is_gone_find_nothing,
     a_namespace_weighs_words_by_its_own_chunks_alone,
@@ -761,6 +762,71 @@ async fn hits_are_exact_among_many(backend: impl Backend) {
         assert!(found.iter().zip(&expected).all(|(a, b)| ((a - query).abs() - (b - query).abs()).abs() < 0.2), "{query}: {found:?}");
         assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
     }
+}
+
+/// The unit vectors of a spiral over the sphere, of which no two are near each other.
+fn on_the_sphere(number: usize) -> Vec<f32> {
+    let height = 1.0 - (number as f64 + 0.5) / 12_000.0;
+    let (radius, angle) = ((1.0 - height * height).sqrt(), number as f64 * 2.399_963_229_728_653);
+    [radius * angle.cos(), radius * angle.sin(), height].map(|x| x as f32).to_vec()
+}
+
+/// A document whose chunks are the vectors of these numbers, which are their texts.
+fn spiral(id: &str, numbers: std::ops::Range<usize>) -> NewDocument {
+    let texts: Vec<String> = numbers.clone().map(|number| number.to_string()).collect();
+    let chunks: Vec<(&str, f32)> = texts.iter().map(|text| (text.as_str(), 0.0)).collect();
+    NewDocument { vectors: numbers.map(on_the_sphere).collect(), ..document(id, id, &chunks) }
+}
+
+/// Each of these chunks is found by its own vector, first and once, and nothing is found that is not there.
+async fn finds_its_own(store: &Arc<dyn DocumentStore>, there: &[std::ops::Range<usize>], asked: &[usize]) {
+    for number in asked {
+        let hits = store.nearest(&namespace("n"), &space("m"), on_the_sphere(*number), 12).await.unwrap();
+        let found: Vec<usize> = hits.iter().map(|hit| hit.text.parse().unwrap()).collect();
+        let is_there = |number: &usize| there.iter().any(|range| range.contains(number));
+        assert_eq!((found.len(), found.first() == Some(number)), (12, is_there(number)), "{number}: {found:?}");
+        assert!(found.iter().all(is_there), "{number}: {found:?}");
+        let once: std::collections::HashSet<_> = found.iter().collect();
+        assert_eq!(once.len(), 12, "{number}: {found:?}");
+    }
+}
+
+async fn a_namespace_is_the_same_in_every_state_that_it_grows_and_shrinks_through(backend: impl Backend) {
+    let mut store = store(&backend).await;
+    // Through the sizes at which an index is first saved, and at which it goes over from comparing all to a graph.
+    for part in 0..18 {
+        put(&store, spiral(&part.to_string(), part * 1_000..(part + 1) * 1_000)).await;
+        finds_its_own(&store, &[0..(part + 1) * 1_000], &[part * 1_000 + 7, part * 500]).await;
+        if [0, 1, 15, 16].contains(&part) {
+            drop(store);
+            store = self::store(&backend).await;
+            finds_its_own(&store, &[0..(part + 1) * 1_000], &[part * 1_000 + 7, part * 500]).await;
+        }
+    }
+    assert!(store.delete(&namespace("n"), "3").await.unwrap());
+    let there = [0..3_000, 4_000..18_000];
+    finds_its_own(&store, &there, &[3_500, 3_001, 2_999, 17_000]).await;
+    // In place of the others of its name, some of them the same.
+    let replaced = NewDocument { info: DocumentInfo { name: "5".into(), ..spiral("new", 0..1).info }, ..spiral("new", 5_500..6_000) };
+    assert_eq!(put(&store, replaced).await, REPLACED);
+    let there = [0..3_000, 4_000..5_000, 5_500..18_000];
+    for _ in 0..2 {
+        finds_its_own(&store, &there, &[5_250, 5_750, 3_500, 6_000]).await;
+        drop(store);
+        store = self::store(&backend).await;
+    }
+    for part in (6..18).chain([4]) {
+        assert!(store.delete(&namespace("n"), &part.to_string()).await.unwrap());
+    }
+    let there = [0..3_000, 5_500..6_000];
+    for _ in 0..2 {
+        finds_its_own(&store, &there, &[2_500, 5_750, 17_500, 4_500]).await;
+        drop(store);
+        store = self::store(&backend).await;
+    }
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(4));
+    put(&store, spiral("again", 100..200)).await;
+    finds_its_own(&store, &[100..200], &[150, 50]).await;
 }
 
 /// By words alone, best first.

@@ -64,7 +64,7 @@ impl Rooms {
     ) -> anyhow::Result<Self> {
         let database = config.data_dir.join(storage::sqlite::DATABASE);
         let metrics = Metrics::new();
-        let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time));
+        let stores = storage::sqlite::open_with(&database, config.kv, Arc::new(unix_time), config.precisions.clone());
         let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let behind = Behind::new(metrics.clone());
         let knowledge = knowledge(&config, embedder, documents, behind.clone()).await.context("the knowledge base cannot be opened")?;

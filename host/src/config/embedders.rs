@@ -1,4 +1,4 @@
-//! `[rag]`, `[rag.embedders.NAME]` and `[rag.namespaces.NAME]`: what documents and questions are embedded by. Whether a folder holds a model shows
+//! `[rag]` and `[rag.embedders.NAME]`: what documents and questions are embedded by. Whether a folder holds a model shows
 //! when the server starts.
 
 use std::collections::BTreeMap;
@@ -47,24 +47,10 @@ pub(super) fn read(section: &mut Section<'_>, embedders: &mut Embedders, known: 
     if let Some(name) = chosen.and_then(|entry| named(&entry, embedders)) {
         embedders.embedder = name;
     }
-    if let Some(entry) = section.take("namespaces") {
-        entry.table(|section| {
-            for (name, entry) in section.rest() {
-                if !name.split('/').all(is_name) || name.split('/').count() > 2 {
-                    entry.problem("expected the name of a namespace, which then is meant in every API, or \"API/NAMESPACE\"");
-                }
-                entry.table(|section| {
-                    let embedder = section.need("embedder", "the embedder that is wanted for the namespace");
-                    let embedder = embedder.and_then(|entry| self::named(&entry, embedders));
-                    embedders.namespaces.extend(embedder.map(|embedder| (name, embedder)));
-                });
-            }
-        });
-    }
 }
 
 /// The name of an embedder that is there.
-fn named(entry: &Entry<'_>, embedders: &Embedders) -> Option<String> {
+pub(super) fn named(entry: &Entry<'_>, embedders: &Embedders) -> Option<String> {
     let found = entry.text().filter(|name| *name == BUILTIN || embedders.named.contains_key(*name));
     if found.is_none() {
         entry.wrong(&format!("{BUILTIN:?} or the name of one of `[rag.embedders]`"));
@@ -176,13 +162,6 @@ pub(super) fn print(printer: &mut Printer, embedders: &Embedders) {
         printer.table("embedders", |printer| {
             for (name, embedder) in &embedders.named {
                 printer.named(name, |printer| print_one(printer, embedder));
-            }
-        });
-    }
-    if !embedders.namespaces.is_empty() {
-        printer.table("namespaces", |printer| {
-            for (name, embedder) in &embedders.namespaces {
-                printer.named(name, |printer| printer.entry("embedder", &quote(embedder)));
             }
         });
     }

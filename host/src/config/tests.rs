@@ -5,6 +5,7 @@ mod changes;
 mod embedders;
 mod keys;
 mod limits;
+mod precisions;
 mod prices;
 mod rerankers;
 

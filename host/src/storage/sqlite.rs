@@ -23,6 +23,7 @@ use self::pipelines::Pipelines;
 use self::plugins::Plugins;
 use self::usage::Usage;
 use super::Stores;
+use crate::rag::Precisions;
 use crate::sandbox::kv::{KvLimits, UnixClock};
 
 pub use error::Error;
@@ -40,16 +41,16 @@ const INDEX: &str = "index";
 /// As `Error` says; a migration that fails leaves the file as it was before that step.
 pub fn open(path: &Path) -> Result<Stores, Error> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    open_with(path, KvLimits::default(), Arc::new(clock))
+    open_with(path, KvLimits::default(), Arc::new(clock), Precisions::default())
 }
 
-/// As `open`, with the limits of what plugins may keep, and another clock, which tests replace.
+/// As `open`, with the limits of what plugins may keep, another clock, which tests replace, and the precisions of the vector indexes.
 ///
 /// # Errors
 /// As `open`.
-pub fn open_with(path: &Path, limits: KvLimits, clock: UnixClock) -> Result<Stores, Error> {
+pub fn open_with(path: &Path, limits: KvLimits, clock: UnixClock, precisions: Precisions) -> Result<Stores, Error> {
     let database = Arc::new(Database::open(path)?);
-    let documents = Documents::open(Arc::clone(&database), path.with_file_name(INDEX))?;
+    let documents = Documents::open(Arc::clone(&database), path.with_file_name(INDEX), precisions)?;
     Ok(Stores {
         pipelines: Arc::new(Pipelines::new(Arc::clone(&database))),
         plugins: Arc::new(Plugins::new(Arc::clone(&database))),

@@ -13,7 +13,7 @@ use super::migrations;
 use crate::files;
 
 /// Readers at once. A report over a year holds one for a while, and searches must not wait for it.
-const READERS: usize = 3;
+pub(super) const READERS: usize = 3;
 
 /// How long to wait for another program that has the file locked, such as an operator's `sqlite3`.
 pub(super) const LOCKED_TIME: Duration = Duration::from_secs(5);

@@ -7,12 +7,14 @@ mod filling;
 mod filter;
 mod keywords;
 mod listed;
+mod merger;
 mod namespace_index;
 mod rows;
 mod same;
 mod spaces;
 mod swept;
 mod vector_index;
+mod vectors;
 mod words;
 
 use std::collections::HashMap;
@@ -21,13 +23,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
+use self::merger::Merger;
 use self::namespace_index::NamespaceIndex;
 use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
 use crate::rag::{
-    self, Candidate, Chunk, DocumentStore, Filling, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put, Recorded,
-    SpaceStore, Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
+    self, Candidate, Chunk, DocumentStore, Filling, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Precisions, Put,
+    Recorded, SpaceStore, Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
 };
 
 /// The documents of all namespaces.
@@ -36,14 +39,17 @@ pub(super) struct Documents {
     rows: Arc<Rows>,
     /// The folder of the index files, beside the database.
     folder: PathBuf,
+    precisions: Precisions,
+    merger: Arc<Merger>,
     /// Of the namespaces that were used since the process began.
     indexes: Mutex<HashMap<Namespace, Arc<NamespaceIndex>>>,
 }
 
 impl Documents {
-    pub(super) fn open(database: Arc<Database>, folder: PathBuf) -> Result<Self, Error> {
+    pub(super) fn open(database: Arc<Database>, folder: PathBuf, precisions: Precisions) -> Result<Self, Error> {
         let rows = Arc::new(Rows::open(Arc::clone(&database))?);
-        let documents = Self { database, rows, folder, indexes: Mutex::default() };
+        vector_index::tidy_up(&folder);
+        let documents = Self { database, rows, folder, precisions, merger: Arc::default(), indexes: Mutex::default() };
         documents.go_on_sweeping()?;
         documents.go_on_indexing()?;
         Ok(documents)
@@ -88,7 +94,9 @@ impl Documents {
 
     fn index(&self, namespace: &Namespace) -> Arc<NamespaceIndex> {
         let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(NamespaceIndex::new(namespace.clone(), &self.folder, Arc::clone(&self.rows)));
+        let precision = self.precisions.of(namespace);
+        let (rows, merger) = (&self.rows, &self.merger);
+        let made = || Arc::new(NamespaceIndex::new(namespace.clone(), &self.folder, precision, Arc::clone(rows), Arc::clone(merger)));
         Arc::clone(indexes.entry(namespace.clone()).or_insert_with(made))
     }
 
@@ -115,6 +123,14 @@ impl Documents {
             work(&index)
         };
         self.database.on_blocking_thread(change).await
+    }
+}
+
+impl Drop for Documents {
+    /// Whoever opens the folder next is the only one who writes to it.
+    fn drop(&mut self) {
+        let indexes = self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        indexes.values().for_each(|index| index.close());
     }
 }
 

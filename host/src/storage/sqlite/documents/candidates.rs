@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use super::super::error::Error;
 use super::keywords::{Matches, OfChunk};
 use super::rows::{self, Row};
-use super::vector_index::VectorIndex;
+use super::vector_index::View;
+use super::vectors::{cosine, similar};
 use crate::chat::Hit;
 use crate::rag::{Candidate, Lookup, VectorSpace};
 
@@ -25,7 +26,7 @@ pub(super) struct Candidates(HashMap<i64, Candidate>);
 /// The `count` rows whose vectors are nearest, best first, with their cosines.
 pub(super) fn nearest(
     moment: &Connection,
-    index: &VectorIndex,
+    index: &View,
     space: &VectorSpace,
     vector: &[f32],
     count: usize,
@@ -33,25 +34,24 @@ pub(super) fn nearest(
 ) -> Result<Vec<(f32, Row)>, Error> {
     // More than wanted, because the index ranks by rounded vectors; SQLite has them whole.
     let mut proposed = count.saturating_mul(2).saturating_add(16);
-    let rows = loop {
+    let mut scored = loop {
         let ids = match within {
-            None => index.nearest(vector, proposed)?,
             Some(within) if within.len() <= FILTERED_EXACT => within.iter().copied().collect(),
-            Some(within) => index.nearest_within(vector, proposed, within)?,
+            _ => index.nearest(vector, proposed, within)?,
         };
-        let mut rows = rows::rows(moment, &ids)?;
-        rows.retain(|row| *row.model == *space.model);
+        let scored = similar(moment, &ids, space, vector)?;
         // Some are missing only while a document is on its way in.
         let all = within.map_or(index.len(), |within| if within.len() <= FILTERED_EXACT { 0 } else { within.len().min(index.len()) });
-        if rows.len() >= count || proposed >= all {
-            break rows;
+        if scored.len() >= count || proposed >= all {
+            break scored;
         }
         proposed = proposed.saturating_mul(2);
     };
-    let mut scored: Vec<_> = rows.into_iter().map(|row| (cosine(vector, &row.vector), row)).collect();
-    scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.id.cmp(&right.id)));
+    scored.sort_unstable_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
     scored.truncate(count);
-    Ok(scored)
+    let (scores, ids): (Vec<f32>, Vec<i64>) = scored.into_iter().unzip();
+    // In the same moment, so all of them are there.
+    Ok(scores.into_iter().zip(rows::rows(moment, &ids)?).collect())
 }
 
 impl Candidates {
@@ -103,9 +103,4 @@ impl Candidates {
         };
         self.0.entry(id).or_insert(found)
     }
-}
-
-/// Of unit vectors; rounding may carry the product over 1.
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
 }

@@ -150,25 +150,24 @@ impl Rows {
         Ok(vectors)
     }
 
-    /// Puts the space in force if every chunk has a vector there; gives what `lock_commit` gave, as in `put`.
-    pub(super) fn swap<L>(&self, namespace: &Namespace, filling: i64, lock_commit: impl FnOnce() -> L) -> Result<(Swap, Option<L>), Error> {
+    /// Puts the space in force if every chunk has a vector there.
+    pub(super) fn swap(&self, namespace: &Namespace, filling: i64) -> Result<Swap, Error> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let place = [&namespace.api, &namespace.name];
         let Some(next) = next(&transaction, namespace)?.filter(|next| next.id == filling) else {
-            return Ok((Swap::Gone, None));
+            return Ok(Swap::Gone);
         };
         let missing = "SELECT EXISTS (SELECT 1 FROM live_documents d JOIN chunks c ON c.document_id = d.id
                        WHERE d.api = ?1 AND d.namespace = ?2 AND d.model <> ?3
                        AND NOT EXISTS (SELECT 1 FROM next_vectors n WHERE n.chunk_id = c.id AND n.space = ?4))";
         if transaction.query_row(missing, params![place[0], place[1], &*next.space.model, filling], |row| row.get(0))? {
-            return Ok((Swap::Missing, None));
+            return Ok(Swap::Missing);
         }
         transaction.execute("DELETE FROM spaces WHERE api = ?1 AND namespace = ?2 AND serves = 1", place)?;
         transaction.execute("UPDATE spaces SET serves = 1, settled = 0 WHERE id = ?1", [filling])?;
-        let held = lock_commit();
         transaction.commit()?;
-        Ok((Swap::Done, Some(held)))
+        Ok(Swap::Done)
     }
 
     /// See `SpaceStore::settle`.

@@ -1,113 +1,155 @@
-//! One namespace's vector index, and the one order in which SQLite and the index change.
-//! The index gets a document's chunks before SQLite does, and only what SQLite has is a hit; the commit and the end of the chunks that were
-//! replaced are one step for every search. So a document is seen whole, in its old or its new form. All calls block.
+//! One namespace's vector indexes, one for each space that is in use, and the one order in which SQLite and they change.
+//! An index gets a document's chunks before SQLite does and loses them after it, and only what SQLite has is a hit; so a search that sees the
+//! namespace at one moment finds all that there was then, and waits for nobody who writes. All calls block.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
+use rusqlite::Transaction;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::candidates::{Candidates, nearest};
 use super::filling::Next;
+use super::merger::Merger;
 use super::rows::{self, Rows, Written};
-use super::vector_index::{Unsealed, VectorIndex, discard, write};
+use super::vector_index::{VectorIndex, View, discard};
 use super::{filter, keywords};
-use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Put, Swap, VectorSpace};
+use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Precision, Put, Swap, VectorSpace};
 
-/// Chunks read from SQLite at once while an index is built.
-const BUILD_ROWS: usize = 256;
-
-/// Vectors put into an index under one lock, a few milliseconds; searches come in between.
-const ADD_VECTORS: usize = 16;
+/// Spaces of one namespace that are searched at a time: the one that it is in, and the one that it goes over to.
+const SPACES_MAX: usize = 2;
 
 pub(super) struct NamespaceIndex {
     namespace: Namespace,
-    /// Where the index is saved.
-    file: PathBuf,
+    /// The folder of all indexes, and how the names of this namespace's begin.
+    folder: PathBuf,
+    prefix: String,
+    precision: Precision,
     rows: Arc<Rows>,
-    /// Held over every change of the namespace and over the loading of its index, by whoever calls a method that says so.
-    pub(super) changing: Arc<Mutex<()>>,
-    /// None until it is loaded; of the space that the namespace is searched in. tokio's lock because it is fair: a document of many chunks takes
-    /// it again and again, and searches come in between.
-    index: Mutex<Option<VectorIndex>>,
+    merger: Arc<Merger>,
+    /// Held over every change of the namespace and over the loading of its indexes, by whoever calls a method that says so.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    /// Those that were loaded, the oldest first. Locked for a moment.
+    indexes: Mutex<Vec<Arc<VectorIndex>>>,
 }
 
-/// The index, if it is loaded.
-type Index<'a> = MutexGuard<'a, Option<VectorIndex>>;
-
 impl NamespaceIndex {
-    pub(super) fn new(namespace: Namespace, folder: &Path, rows: Arc<Rows>) -> Self {
+    pub(super) fn new(namespace: Namespace, folder: &Path, precision: Precision, rows: Arc<Rows>, merger: Arc<Merger>) -> Self {
         // Names hold any character, file names do not; the length keeps ("a", "bc") apart from ("ab", "c").
-        let hash = Sha256::digest(format!("{} {}{}", namespace.api.len(), namespace.api, namespace.name));
-        let file = folder.join(HEXLOWER.encode(&hash[..16]));
-        Self { namespace, file, rows, changing: Arc::default(), index: Mutex::default() }
+        let prefix = short_hash(&format!("{} {}{}", namespace.api.len(), namespace.api, namespace.name));
+        let (changing, indexes) = (Arc::default(), Mutex::default());
+        Self { namespace, folder: folder.into(), prefix, precision, rows, merger, changing, indexes }
     }
 
-    fn index(&self) -> Index<'_> {
-        self.index.blocking_lock()
+    fn indexes(&self) -> MutexGuard<'_, Vec<Arc<VectorIndex>>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_loaded(&self, space: &VectorSpace) -> bool {
-        self.index().as_ref().is_some_and(|index| index.space() == space)
+    fn loaded(&self, space: &VectorSpace) -> Option<Arc<VectorIndex>> {
+        self.indexes().iter().find(|index| index.space() == space && !index.view().is_closed()).cloned()
     }
 
-    /// Whether the namespace is searched in another space; then that one's index must not take the place of the other.
+    fn file(&self, space: &VectorSpace) -> PathBuf {
+        self.folder.join(format!("{}-{}", self.prefix, short_hash(&format!("{} {}", space.dimensions, space.model))))
+    }
+
+    /// Whether the namespace is searched in another space; then nothing is found in this one.
     fn is_of_another(&self, space: &VectorSpace) -> Result<bool, Error> {
         Ok(self.rows.spaces(&self.namespace)?.is_some_and(|spaces| spaces.serves.space != *space))
     }
 
     /// Loads the index of the space, unless it is loaded or the namespace is searched in another one. The caller holds `changing`.
-    ///
-    /// It comes from the file as far as that is right, the rest from SQLite. To compare ids is enough: they are never used twice, and
-    /// `swap` discards the file.
     pub(super) fn load(&self, space: &VectorSpace) -> Result<(), Error> {
-        if self.is_loaded(space) || self.is_of_another(space)? {
-            return Ok(());
+        if !self.is_of_another(space)? {
+            self.open(space)?;
         }
-        let ids = self.rows.ids(&self.namespace, &space.model)?;
-        let saved = std::fs::read(&self.file).ok();
-        let mut index = match saved.and_then(|bytes| VectorIndex::from_bytes(&bytes, space)) {
-            Some(index) => index,
-            None => VectorIndex::new(space)?,
-        };
-        let vectors = |ids: &[i64]| Ok(self.rows.rows(ids, &space.model)?.into_iter().map(|row| (row.id, row.vector)).collect());
-        bring_up_to_date(&mut index, space, ids, vectors)?;
-        self.save(index.due_bytes());
-        *self.index() = Some(index);
         Ok(())
+    }
+
+    fn open(&self, space: &VectorSpace) -> Result<Arc<VectorIndex>, Error> {
+        if let Some(index) = self.loaded(space) {
+            return Ok(index);
+        }
+        let ids = || self.rows.ids(&self.namespace, &space.model);
+        let vectors = |ids: &[i64]| {
+            let vectors = self.rows.vectors_of(ids)?;
+            vectors.iter().try_for_each(|(_, vector)| fits(vector, space))?;
+            Ok(vectors)
+        };
+        let index = Arc::new(VectorIndex::open(&self.file(space), space, self.precision, &ids, &vectors)?);
+        self.show(&index);
+        self.drop_unused_files();
+        self.merge_if_due(&index);
+        Ok(index)
+    }
+
+    /// Whoever searches in the index's space finds it from now on.
+    fn show(&self, index: &Arc<VectorIndex>) {
+        let mut indexes = self.indexes();
+        indexes.retain(|index| !index.view().is_closed());
+        while indexes.len() >= SPACES_MAX {
+            indexes.remove(0).close();
+        }
+        indexes.push(Arc::clone(index));
     }
 
     /// The index of the space that is being filled, as far as it is, beside the one that is searched. None if none is being filled.
     pub(super) fn build_next(&self) -> Result<Option<VectorIndex>, Error> {
         let Some(next) = self.rows.next(&self.namespace)? else { return Ok(None) };
-        let mut index = VectorIndex::new(&next.space)?;
-        self.bring_next_up_to_date(&mut index, &next)?;
-        Ok(Some(index))
+        let file = self.file(&next.space);
+        // A namespace may come back to a space that it once was in, and its chunks keep their ids.
+        discard(&file).map_err(|error| Error::Index(error.to_string()))?;
+        let ids = || self.rows.next_ids(&self.namespace, &next);
+        VectorIndex::open(&file, &next.space, self.precision, &ids, &|ids| self.next_vectors(ids, &next)).map(Some)
     }
 
-    fn bring_next_up_to_date(&self, index: &mut VectorIndex, next: &Next) -> Result<(), Error> {
-        let ids = self.rows.next_ids(&self.namespace, next)?;
-        bring_up_to_date(index, &next.space, ids, |ids| self.rows.next_vectors(ids, next))
+    fn next_vectors(&self, ids: &[i64], next: &Next) -> Result<Vec<(i64, Vec<f32>)>, Error> {
+        let vectors = self.rows.next_vectors(ids, next)?;
+        vectors.iter().try_for_each(|(_, vector)| fits(vector, &next.space))?;
+        Ok(vectors)
     }
 
     /// See `SpaceStore::swap`. The index was built by `build_next`, while others wrote. The caller holds `changing`.
     pub(super) fn swap(&self, filling: i64, built: Option<VectorIndex>) -> Result<Swap, Error> {
         let next = self.rows.next(&self.namespace)?.filter(|next| next.id == filling);
-        let Some((next, mut built)) = next.zip(built).filter(|(next, built)| *built.space() == next.space) else { return Ok(Swap::Gone) };
-        self.bring_next_up_to_date(&mut built, &next)?;
-        // A namespace may come back to a space that it once was in, and its chunks keep their ids.
-        discard(&self.file)?;
-        let (swap, held) = self.rows.swap(&self.namespace, filling, || self.index())?;
-        if let Some(mut held) = held {
-            let due = built.due_bytes();
-            *held = Some(built);
-            drop(held);
-            self.save(due);
+        let Some((next, built)) = next.zip(built).filter(|(next, built)| *built.space() == next.space) else { return Ok(Swap::Gone) };
+        built.catch_up(&self.rows.next_ids(&self.namespace, &next)?, &|ids| self.next_vectors(ids, &next))?;
+        let built = Arc::new(built);
+        // Before the database says so: whoever searches in the new space finds it there, and nobody does yet.
+        self.show(&built);
+        let swapped = self.rows.swap(&self.namespace, filling);
+        let over = if matches!(swapped, Ok(Swap::Done)) {
+            self.merge_if_due(&built);
+            self.indexes().extract_if(.., |index| !Arc::ptr_eq(index, &built)).collect()
+        } else {
+            self.indexes().retain(|index| !Arc::ptr_eq(index, &built));
+            vec![built]
+        };
+        // Whoever searches in one of these begins anew, in the space that the namespace is in.
+        for index in over {
+            if let Err(error) = index.discard() {
+                tracing::warn!(%error, "the file of a vector index that nobody needs any more cannot be deleted");
+            }
         }
-        Ok(swap)
+        swapped
+    }
+
+    /// Deletes the files of spaces that nobody asks for any more, and of earlier releases.
+    fn drop_unused_files(&self) {
+        let used: Vec<PathBuf> = self.indexes().iter().map(|index| self.file(index.space())).collect();
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(self.prefix.as_bytes()) && !used.contains(&path) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// No index writes anything any more.
+    pub(super) fn close(&self) {
+        self.indexes().drain(..).for_each(|index| index.close());
     }
 
     /// See `DocumentStore::put`. The caller holds `changing`.
@@ -122,26 +164,25 @@ impl NamespaceIndex {
         if self.is_of_another(space)? {
             return Ok(Put::OtherSpace);
         }
-        self.load(space)?;
+        let index = self.open(space)?;
         let first_chunk = self.rows.allocate(chunks.len());
         let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
-        let written =
-            self.propose(&ids, vectors).and_then(|()| self.rows.put(&self.namespace, document, first_chunk, chunks_max, || self.index()));
-        match written {
-            Ok(Written::Stored { replaced, gone, held }) => {
-                self.forget(held, &gone);
+        index.add(&ids, vectors);
+        match self.rows.put(&self.namespace, document, first_chunk, chunks_max) {
+            Ok(Written::Stored { replaced, gone }) => {
+                self.settle(&gone);
                 Ok(Put::Stored { replaced })
             }
             Ok(Written::Full) => {
-                self.forget(self.index(), &ids);
+                self.settle(&ids);
                 Ok(Put::Full)
             }
             Ok(Written::OtherSpace) => {
-                self.forget(self.index(), &ids);
+                self.settle(&ids);
                 Ok(Put::OtherSpace)
             }
             Err(error) => {
-                self.forget(self.index(), &ids);
+                self.settle(&ids);
                 Err(error)
             }
         }
@@ -149,19 +190,20 @@ impl NamespaceIndex {
 
     /// See `DocumentStore::delete`. The caller holds `changing`.
     pub(super) fn delete(&self, document_id: &str) -> Result<bool, Error> {
-        let Some((gone, held)) = self.rows.delete(&self.namespace, document_id, || self.index())? else { return Ok(false) };
-        self.forget(held, &gone);
+        let Some(gone) = self.rows.delete(&self.namespace, document_id)? else { return Ok(false) };
+        self.settle(&gone);
         Ok(true)
     }
 
     /// See `DocumentStore::clear`. The caller holds `changing`.
     pub(super) fn clear(&self) -> Result<Option<usize>, Error> {
         self.sweep()?;
-        let Some((documents, mut held)) = self.rows.hide(&self.namespace, || self.index())? else { return Ok(None) };
-        // An empty one in its place, and not none: whoever searches now must not wait until everything is swept.
-        *held = held.take().and_then(|index| VectorIndex::new(index.space()).ok());
-        drop(held);
-        if let Err(error) = discard(&self.file).and_then(|()| self.sweep()) {
+        let Some(documents) = self.rows.hide(&self.namespace)? else { return Ok(None) };
+        // Empty ones, and not none: whoever searches now must not wait until everything is swept.
+        let indexes = self.indexes().clone();
+        let cleared = indexes.iter().try_for_each(|index| index.clear());
+        self.drop_unused_files();
+        if let Err(error) = cleared.and_then(|()| self.sweep()) {
             tracing::warn!(%error, "a deleted namespace is hidden and still takes room; the next upload to it, or the next start, goes on");
         }
         Ok(Some(documents))
@@ -175,90 +217,83 @@ impl NamespaceIndex {
 
     /// See `DocumentStore::look_up`. None if the index of the vector's space is not loaded.
     pub(super) fn look_up(&self, wanted: &Lookup) -> Result<Option<Vec<Candidate>>, Error> {
-        let held = match &wanted.like {
+        let index = match &wanted.like {
             None => None,
             Some((space, vector)) => {
                 fits(vector, space)?;
-                let held = self.index();
-                if held.as_ref().is_none_or(|index| index.space() != space) {
-                    return Ok(self.is_of_another(space)?.then(Vec::new));
-                }
-                Some(held)
+                let Some(index) = self.loaded(space) else { return Ok(self.is_of_another(space)?.then(Vec::new)) };
+                Some(index)
             }
         };
-        let mut found = Candidates::default();
-        // The moment begins with its first statement, under the lock: no commit comes in between.
         let mut reader = self.rows.reader();
-        let moment = reader.transaction()?;
-        let number = keywords::known_number(&moment, &self.namespace)?;
-        let within = filter::chunks(&moment, &self.namespace, &wanted.filter)?;
-        if let (Some((space, vector)), Some(index)) = (&wanted.like, held.as_deref().and_then(Option::as_ref)) {
-            found.add_nearest(nearest(&moment, index, space, vector, wanted.count, within.as_ref())?);
-        }
-        let loaded = held.as_deref().and_then(Option::as_ref).map(VectorIndex::len);
-        drop(held);
-        if let (Some(text), Some(number)) = (&wanted.text, number) {
-            let count = loaded.map_or_else(|| rows::chunk_count(&moment, &self.namespace, ""), Ok)?;
-            let matches = keywords::search(&moment, number, count, text, within.as_ref())?;
-            found.add_matches(&moment, &matches, wanted)?;
-        }
-        Ok(Some(found.done()))
-    }
-
-    /// Puts vectors into the index in place of those of the same ids, a few under each lock.
-    fn propose(&self, ids: &[i64], vectors: &[Vec<f32>]) -> Result<(), Error> {
-        for (ids, vectors) in ids.chunks(ADD_VECTORS).zip(vectors.chunks(ADD_VECTORS)) {
-            let mut held = self.index();
-            let index = held.as_mut().expect("the caller loaded it and holds `changing`");
-            index.remove(ids)?;
-            for (id, vector) in ids.iter().zip(vectors) {
-                index.add(*id, vector)?;
+        let (moment, number, view) = loop {
+            let before = index.as_ref().map(|index| index.view());
+            let moment = reader.transaction()?;
+            // The moment begins with its first statement.
+            let number = keywords::known_number(&moment, &self.namespace)?;
+            match (before, &index) {
+                (Some(before), Some(index)) => {
+                    // All that was committed before the moment is in the index by now. What was taken out of it in between may be of the moment.
+                    let view = index.view();
+                    if view.is_closed() {
+                        return Ok(None);
+                    }
+                    if view.epoch() == before.epoch() {
+                        break (moment, number, Some(view));
+                    }
+                }
+                _ => break (moment, number, None),
             }
-        }
-        Ok(())
-    }
-
-    /// Takes chunks out of the index and saves it if that is due. A chunk too many in the index is no hit, so that a failure changes nothing.
-    fn forget(&self, mut held: Index<'_>, gone: &[i64]) {
-        let Some(index) = held.as_mut() else { return };
-        let removed = index.remove(gone);
-        let due = index.due_bytes();
-        drop(held);
-        if let Err(error) = removed {
-            tracing::warn!(%error, "chunks that are gone stay in the vector index until it is rebuilt");
-        }
-        self.save(due);
-    }
-
-    /// Puts the content in the file. A file that cannot be written costs the next start some time, no more.
-    fn save(&self, due: Result<Option<Unsealed>, Error>) {
-        let written = match due {
-            Ok(None) => return,
-            Ok(Some(bytes)) => write(&self.file, &bytes.seal()).map_err(|e| Error::Index(e.to_string())),
-            Err(error) => Err(error),
         };
-        if let Err(error) = written {
-            tracing::warn!(%error, path = %self.file.display(), "the vector index could not be saved");
+        self.look_up_at(&moment, number, view.as_deref(), wanted).map(Some)
+    }
+
+    fn look_up_at(
+        &self,
+        moment: &Transaction<'_>,
+        number: Option<i64>,
+        view: Option<&View>,
+        wanted: &Lookup,
+    ) -> Result<Vec<Candidate>, Error> {
+        let mut found = Candidates::default();
+        let within = filter::chunks(moment, &self.namespace, &wanted.filter)?;
+        if let (Some((space, vector)), Some(view)) = (&wanted.like, view) {
+            found.add_nearest(nearest(moment, view, space, vector, wanted.count, within.as_ref())?);
+        }
+        if let (Some(text), Some(number)) = (&wanted.text, number) {
+            let count = view.map_or_else(|| rows::chunk_count(moment, &self.namespace, ""), |view| Ok(view.len()))?;
+            let matches = keywords::search(moment, number, count, text, within.as_ref())?;
+            found.add_matches(moment, &matches, wanted)?;
+        }
+        Ok(found.done())
+    }
+
+    /// After the database has a change: takes the chunks that it does not have any more out of every index, and merges where it is due.
+    /// A chunk too many in an index is no hit, so that a failure changes nothing.
+    fn settle(&self, gone: &[i64]) {
+        let indexes = self.indexes().clone();
+        for index in indexes {
+            index.remove(gone);
+            index.settle();
+            self.merge_if_due(&index);
+        }
+    }
+
+    fn merge_if_due(&self, index: &Arc<VectorIndex>) {
+        if !index.is_due() {
+            return;
+        }
+        if !index.merges_at_once() {
+            return self.merger.soon(index);
+        }
+        if let Err(error) = index.merge() {
+            tracing::warn!(%error, "a vector index could not be merged; searches of it get slower until the next change of it tries again");
         }
     }
 }
 
-/// Takes out of an index what is not among the ids, and puts in what it lacks of them.
-fn bring_up_to_date(
-    index: &mut VectorIndex,
-    space: &VectorSpace,
-    ids: Vec<i64>,
-    vectors: impl Fn(&[i64]) -> Result<Vec<(i64, Vec<f32>)>, Error>,
-) -> Result<(), Error> {
-    index.remove(&index.unknown(&ids))?;
-    let missing: Vec<i64> = ids.into_iter().filter(|id| !index.contains(*id)).collect();
-    for ids in missing.chunks(BUILD_ROWS) {
-        for (id, vector) in vectors(ids)? {
-            fits(&vector, space)?;
-            index.add(id, &vector)?;
-        }
-    }
-    Ok(())
+fn short_hash(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text)[..16])
 }
 
 fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
@@ -266,4 +301,63 @@ fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Vectors(format!("a vector of {} numbers in a space of {}", vector.len(), space.dimensions)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rag::{Chunk, DocumentInfo, Filter};
+    use crate::storage::sqlite::database::Database;
+
+    fn space() -> VectorSpace {
+        VectorSpace { model: "m".into(), dimensions: 2 }
+    }
+
+    fn document(id: &str) -> NewDocument {
+        let info = DocumentInfo { id: id.into(), name: id.into(), ..DocumentInfo::default() };
+        NewDocument { info, space: space(), chunks: Arc::new(vec![Chunk::of(id)]), vectors: vec![vec![1.0, 0.0]] }
+    }
+
+    fn found(index: &NamespaceIndex) -> Option<Vec<String>> {
+        let like = Some((space(), vec![1.0, 0.0].into()));
+        let found = index.look_up(&Lookup { like, text: Some("first".into()), count: 9, filter: Filter::default() }).unwrap()?;
+        Some(found.into_iter().map(|candidate| candidate.hit.text).collect())
+    }
+
+    #[test]
+    fn a_search_waits_neither_for_whoever_changes_the_namespace_nor_for_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&folder.path().join("cofferdam.db")).unwrap());
+        let rows = Arc::new(Rows::open(database).unwrap());
+        let namespace = Namespace { api: "support".into(), name: "n".into() };
+        let index = NamespaceIndex::new(namespace, &folder.path().join("index"), Precision::default(), Arc::clone(&rows), Arc::default());
+        assert_eq!(found(&index), None, "it is not loaded");
+        index.put(&document("first"), 9).unwrap();
+        let _changing = index.changing.try_lock().unwrap();
+        let mut writer = rows.writer();
+        let writing = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        writing.execute("DELETE FROM documents", []).unwrap();
+        // The vectors of a document on its way in are there before it is.
+        index.loaded(&space()).unwrap().add(&[1_000], &[vec![1.0, 0.0]]);
+        assert_eq!(found(&index).unwrap(), ["first"]);
+    }
+
+    #[test]
+    fn an_index_that_is_given_up_is_loaded_anew_by_whoever_searches() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&folder.path().join("cofferdam.db")).unwrap());
+        let rows = Arc::new(Rows::open(database).unwrap());
+        let namespace = Namespace { api: "support".into(), name: "n".into() };
+        let index = NamespaceIndex::new(namespace, &folder.path().join("index"), Precision::default(), rows, Arc::default());
+        index.put(&document("first"), 9).unwrap();
+        index.loaded(&space()).unwrap().close();
+        assert_eq!(found(&index), None);
+        index.load(&space()).unwrap();
+        assert_eq!(found(&index).unwrap(), ["first"]);
+        // A third space takes the place of the first.
+        for model in ["n", "o"] {
+            index.load(&VectorSpace { model: model.into(), dimensions: 2 }).unwrap();
+        }
+        assert_eq!(found(&index), None);
+    }
 }

@@ -19,13 +19,11 @@ pub(super) struct Rows {
 }
 
 /// What a `put` did.
-pub(super) enum Written<L> {
+pub(super) enum Written {
     Stored {
         replaced: bool,
         /// The chunks of the document that was replaced.
         gone: Vec<i64>,
-        /// What `lock_commit` gave.
-        held: L,
     },
     Full,
     OtherSpace,
@@ -61,15 +59,7 @@ impl Rows {
     }
 
     /// Writes a document, in place of one of its name, in one transaction: on the disk when the call returns, or not at all.
-    /// `lock_commit` is called when all but the commit is done; what it gives is held over the commit and handed on.
-    pub(super) fn put<L>(
-        &self,
-        namespace: &Namespace,
-        document: &NewDocument,
-        first_chunk: i64,
-        chunks_max: usize,
-        lock_commit: impl FnOnce() -> L,
-    ) -> Result<Written<L>, Error> {
+    pub(super) fn put(&self, namespace: &Namespace, document: &NewDocument, first_chunk: i64, chunks_max: usize) -> Result<Written, Error> {
         let name = &document.info.name;
         let mut writer = self.database.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -82,18 +72,12 @@ impl Rows {
             return Ok(Written::Full);
         }
         insert(&transaction, namespace, document, first_chunk)?;
-        let held = lock_commit();
         transaction.commit()?;
-        Ok(Written::Stored { replaced: before.is_some(), gone, held })
+        Ok(Written::Stored { replaced: before.is_some(), gone })
     }
 
-    /// Deletes a document of the namespace; gives its chunks, and what `lock_commit` gave as in `put`. None if there is no such document.
-    pub(super) fn delete<L>(
-        &self,
-        namespace: &Namespace,
-        id: &str,
-        lock_commit: impl FnOnce() -> L,
-    ) -> Result<Option<(Vec<i64>, L)>, Error> {
+    /// Deletes a document of the namespace; gives its chunks. None if there is no such document.
+    pub(super) fn delete(&self, namespace: &Namespace, id: &str) -> Result<Option<Vec<i64>>, Error> {
         let mut writer = self.database.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "SELECT EXISTS (SELECT 1 FROM live_documents WHERE id = ?1 AND api = ?2 AND namespace = ?3)";
@@ -101,9 +85,8 @@ impl Rows {
             return Ok(None);
         }
         let gone = delete(&transaction, id)?;
-        let held = lock_commit();
         transaction.commit()?;
-        Ok(Some((gone, held)))
+        Ok(Some(gone))
     }
 
     pub(super) fn is_empty(&self, namespace: &Namespace) -> Result<bool, Error> {
@@ -117,23 +100,17 @@ impl Rows {
         Ok(chunk_count(&self.database.reader(), namespace, except)?)
     }
 
-    /// The ids of the namespace's chunks whose vectors are of this model, in the order in which they were added: an index that is built again
-    /// is then the same as it was.
+    /// The ids of the namespace's chunks whose vectors are of this model, in order.
     pub(super) fn ids(&self, namespace: &Namespace, model: &str) -> Result<Vec<i64>, Error> {
         let reader = self.database.reader();
         let sql = "SELECT c.id FROM live_documents d JOIN chunks c ON c.document_id = d.id
-                   WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3 ORDER BY c.id";
+                   WHERE d.api = ?1 AND d.namespace = ?2 AND d.model = ?3";
         let mut rows = reader.prepare_cached(sql)?;
-        Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
-    }
-
-    /// The chunks of these ids, as `rows` gives them.
-    pub(super) fn rows(&self, ids: &[i64], model: &str) -> Result<Vec<Row>, Error> {
-        let mut reader = self.database.reader();
-        let moment = reader.transaction()?;
-        let mut rows = rows(&moment, ids)?;
-        rows.retain(|row| row.model == model);
-        Ok(rows)
+        let ids = rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<Vec<_>, _>>();
+        // Of a million, SQLite's sorting takes longer than all the rest.
+        let mut ids = ids?;
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     /// See `DocumentStore::chunks`.

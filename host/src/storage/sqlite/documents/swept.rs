@@ -12,8 +12,8 @@ use crate::rag::Namespace;
 const SWEEP_ROWS: usize = 500;
 
 impl Rows {
-    /// Hides every document of the namespace, and gives their number and what `lock_commit` gave as in `put`. None if there is none.
-    pub(super) fn hide<L>(&self, namespace: &Namespace, lock_commit: impl FnOnce() -> L) -> Result<Option<(usize, L)>, Error> {
+    /// Hides every document of the namespace, and gives their number. None if there is none.
+    pub(super) fn hide(&self, namespace: &Namespace) -> Result<Option<usize>, Error> {
         let place = [&namespace.api, &namespace.name];
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -24,9 +24,8 @@ impl Rows {
         }
         transaction.execute("INSERT INTO deleted_namespaces (api, namespace) VALUES (?1, ?2)", place)?;
         spaces::forget(&transaction, namespace)?;
-        let held = lock_commit();
         transaction.commit()?;
-        Ok(Some((documents as usize, held)))
+        Ok(Some(documents as usize))
     }
 
     /// The namespaces that are hidden and not yet swept.
@@ -130,8 +129,8 @@ mod tests {
         let rows = rows(&path);
         tokio::task::block_in_place(|| {
             assert!(!rows.sweep(&namespace()).unwrap(), "what is not hidden stays");
-            assert_eq!(rows.hide(&namespace(), || ()).unwrap(), Some((4, ())));
-            assert_eq!(rows.hide(&namespace(), || ()).unwrap(), None);
+            assert_eq!(rows.hide(&namespace()).unwrap(), Some(4));
+            assert_eq!(rows.hide(&namespace()).unwrap(), None);
             let mut left = count(&path);
             assert_eq!(left, 4 + 499 + 1201 + 1 + 500 + 1);
             let mut steps = 0;
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path().join("index")).unwrap().count(), 1);
         let killed = rows(&path);
         tokio::task::block_in_place(|| {
-            killed.hide(&namespace(), || ()).unwrap();
+            killed.hide(&namespace()).unwrap();
             killed.sweep(&namespace()).unwrap();
         });
         drop(killed);
