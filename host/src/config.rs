@@ -17,6 +17,7 @@ mod print;
 mod problem;
 mod providers;
 mod read;
+mod rerankers;
 mod section;
 mod sources;
 mod telemetry;
@@ -76,6 +77,8 @@ pub struct Config {
     pub embedders: rag::Embedders,
     /// Documents that are fetched by URL.
     pub sources: Vec<rag::Source>,
+    /// Models that pipelines may have their hits ranked by.
+    pub rerankers: BTreeMap<String, rag::RerankModel>,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -138,10 +141,11 @@ impl Config {
             keys.table("rag", |keys| {
                 embedders::read(keys, &mut config.embedders, &config.llm.providers);
                 sources::read(keys, &mut config.sources);
+                rerankers::read(keys, &mut config.rerankers, &config.llm.providers);
             });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
-            let pipelines = pipelines::read(keys, &config.llm.providers);
+            let pipelines = pipelines::read(keys, &config.llm.providers, &config.rerankers);
             if !pipelines.is_empty() {
                 config.pipelines = pipelines;
             }
@@ -174,7 +178,10 @@ impl Config {
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
-        printer.table("rag", |keys| embedders::print(keys, &self.embedders));
+        printer.table("rag", |keys| {
+            embedders::print(keys, &self.embedders);
+            rerankers::print(keys, &self.rerankers);
+        });
         sources::print(&mut printer, &self.sources);
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
@@ -294,6 +301,7 @@ impl Default for Config {
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
             sources: Vec::new(),
+            rerankers: BTreeMap::new(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -109,6 +109,7 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     // 0: every question is embedded.
     keys.bytes("query_cache_bytes", &mut limits.query_cache_bytes, 0..=GIB);
     keys.count("embed_threads", &mut limits.embed_threads, 1..=64);
+    keys.count("reindexes", &mut limits.reindexes, 1..=64);
     keys.count("pages", &mut limits.pages, 1..=1_000_000);
     keys.count("expansion", &mut limits.expansion, 1..=100);
     // Less than the first does not hold the program.

@@ -198,6 +198,7 @@ mod tests {
             ("GET", "/api/v1/gateway/apis/support/knowledge/jobs", "jobs", "support"),
             ("GET", "/api/v1/gateway/apis/support/knowledge/jobs/7", "job", "support"),
             ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
+            ("POST", "/api/v1/gateway/apis/support/knowledge/reindex", "reindex", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("POST", "/api/v1/plugins", "deploy_plugin", ""),
             ("POST", "/api/v1/plugins/reload", "reload_plugins", ""),

@@ -69,6 +69,7 @@ struct Families {
     rag_documents: Counters<1>,
     rag_questions: Counters<1>,
     rag_sources: Counters<1>,
+    rag_reranks: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
     reloads: Counters<1>,
@@ -230,6 +231,11 @@ impl Metrics {
         self.search_hits.observe(hits as f64);
     }
 
+    /// A model was asked to rank the hits of an exchange. `outcome` is `ok` or `failed`.
+    pub fn rag_rerank(&self, outcome: &'static str) {
+        self.families.rag_reranks.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
     /// One document handed to the knowledge base. `outcome` is `stored`, `replaced`, or a word for why it was not taken.
     pub fn rag_document(&self, outcome: &'static str) {
         self.families.rag_documents.get_or_create(&[("outcome", outcome.into())]).inc();
@@ -271,6 +277,7 @@ impl Families {
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
             rag_sources: plain(r, "rag_sources", "Looks at the URLs of sources", Family::default()),
             rag_questions: plain(r, "rag_questions", "Questions that were embedded, or whose vector was remembered", Family::default()),
+            rag_reranks: plain(r, "rag_reranks", "Searches whose hits a model was asked to rank", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
             reloads: plain(r, "config_reloads", "Reloads of the configuration", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),

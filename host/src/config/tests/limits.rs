@@ -149,6 +149,7 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.rag", "extract_concurrency", "1", "1_000", "0", "1_001"),
     ("limits.rag", "source_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
     ("limits.rag", "source_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.rag", "reindexes", "1", "64", "0", "65"),
 ];
 
 #[test]

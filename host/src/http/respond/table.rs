@@ -238,6 +238,12 @@ fn knowledge(error: &rag::Error) -> ErrorResponse {
         rag::Error::Empty { .. } => ErrorResponse::new(422, REQUEST, "empty_document", error.to_string()).param("file"),
         rag::Error::TooLarge { .. } => ErrorResponse::new(413, REQUEST, "knowledge_too_large", error.to_string()),
         rag::Error::Busy => ErrorResponse::new(503, SERVER, "knowledge_busy", error.to_string()).after(1),
+        // The operator reads it where the client does: the remedy is a route, and names of namespaces and embedders are no secrets.
+        rag::Error::EmbedderGone { .. } => ErrorResponse::new(503, SERVER, "embedder_gone", error.to_string()).hopeless(),
+        rag::Error::BeingReindexed { .. } => ErrorResponse::new(503, SERVER, "namespace_reindexing", error.to_string()).after(10),
+        rag::Error::ReindexRuns { .. } | rag::Error::TooManyReindexes { .. } => {
+            ErrorResponse::new(409, REQUEST, "reindex_running", error.to_string()).hopeless()
+        }
         rag::Error::Embed(_) => ErrorResponse::new(500, SERVER, "embedder_failed", INTERNAL),
         rag::Error::DiskFull => ErrorResponse::new(507, SERVER, "disk_full", error.to_string()),
         rag::Error::Store(_) => ErrorResponse::new(500, SERVER, "knowledge_store_failed", INTERNAL),

@@ -154,16 +154,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "namespaces",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "List the namespaces of an API that hold documents",
-                body: None,
-                parameters: &[LIMIT, AFTER],
-                answers: &[Answer {
-                    status: 200,
-                    description: "One page, by name.",
-                    contents: &[Media::Json(schema::<Page<namespaces::Namespace>>)],
-                }],
-            },
+            operation: namespaces::LIST,
             handler: |call| Box::pin(namespaces::list(call)),
         },
         Route {
@@ -192,6 +183,15 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             metered: false,
             operation: namespaces::DELETE,
             handler: |call| Box::pin(namespaces::delete(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/gateway/apis/{id}/knowledge/reindex",
+            name: "reindex",
+            access: Access::Admin,
+            metered: false,
+            operation: namespaces::REINDEX,
+            handler: |call| Box::pin(namespaces::reindex(call)),
         },
         Route {
             method: Method::POST,

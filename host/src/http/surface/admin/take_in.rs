@@ -288,7 +288,15 @@ fn is_late(failure: &Failure) -> bool {
 fn outcome(failure: &Failure) -> &'static str {
     match failure {
         Failure::Rag(Error::Busy) => "busy",
-        Failure::Rag(Error::DiskFull | Error::Embed(_) | Error::Store(_) | Error::Index(_) | Error::Extractor(_)) => "failed",
+        Failure::Rag(
+            Error::DiskFull
+            | Error::Embed(_)
+            | Error::EmbedderGone { .. }
+            | Error::BeingReindexed { .. }
+            | Error::Store(_)
+            | Error::Index(_)
+            | Error::Extractor(_),
+        ) => "failed",
         failure if is_late(failure) => "timeout",
         _ => "refused",
     }

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::error::Error;
 use super::rows::Rows;
+use super::spaces;
 use crate::rag::{DocumentInfo, Metadata, NamespaceInfo, Page, StoredDocument};
 
 /// The columns that `stored` reads. Ordinals have no gaps, so that the last one is the count.
@@ -37,12 +38,15 @@ impl Rows {
                        UNION ALL
                        SELECT (SELECT min(namespace) FROM live_documents WHERE api = ?1 AND namespace > names.name)
                        FROM names WHERE names.name IS NOT NULL)
-                   SELECT names.name, (SELECT count(*) FROM documents WHERE api = ?1 AND namespace = names.name) FROM names
+                   SELECT names.name, (SELECT count(*) FROM documents WHERE api = ?1 AND namespace = names.name),
+                          coalesce(s.embedder, ''), coalesce(s.model, ''), coalesce(s.dimensions, 0), n.embedder, n.model, n.dimensions
+                   FROM names LEFT JOIN spaces s ON s.api = ?1 AND s.namespace = names.name AND s.serves = 1
+                              LEFT JOIN spaces n ON n.api = ?1 AND n.namespace = names.name AND n.serves = 0
                    WHERE names.name IS NOT NULL LIMIT ?3";
         let reader = self.reader();
         let mut rows = reader.prepare_cached(sql)?;
         let shown = rows.query_map(params![api, page.after, count(page)], |row| {
-            Ok(NamespaceInfo { name: row.get(0)?, documents: row.get::<_, u32>(1)? as usize })
+            Ok(NamespaceInfo { name: row.get(0)?, documents: row.get::<_, u32>(1)? as usize, spaces: spaces::spaces(row, 2)? })
         })?;
         Ok(shown.collect::<Result<_, _>>()?)
     }

@@ -21,7 +21,7 @@ impl Rows {
 
     /// See `DocumentStore::vectors`.
     pub(super) fn vectors(&self, document_id: &str, model: &str) -> Result<Vec<Vec<f32>>, Error> {
-        let sql = "SELECT c.vector FROM live_documents d JOIN chunks c ON c.document_id = d.id WHERE d.id = ?1 AND d.model = ?2 ORDER BY c.ordinal";
+        let sql = "SELECT c.vector FROM live_documents d JOIN live_chunks c ON c.document_id = d.id WHERE d.id = ?1 AND d.model = ?2 ORDER BY c.ordinal";
         let reader = self.reader();
         let mut rows = reader.prepare_cached(sql)?;
         Ok(rows.query_map([document_id, model], |row| Ok(vector(row.get_ref(0)?.as_blob()?)))?.collect::<Result<_, _>>()?)
