@@ -1,4 +1,5 @@
-"""How well files are read: real ones from packages whose versions are pinned, and books that come both as PDF and as text.
+"""How well files are read: real ones from packages whose versions are pinned, and books that come both as PDF and as text; and whether what is
+found in them is on the page that is told, by what another library reads on that page.
 
     python3 tests/documents/measure.py target/release/cofferdam [FOLDER]
 
@@ -6,9 +7,14 @@ FOLDER gets what is downloaded (by `pip download` and `apt-get download`, so on 
 target/ by default. Nothing is installed.
 """
 
-import collections, gzip, json, pathlib, re, resource, subprocess, sys, time
+import collections, gzip, json, pathlib, re, resource, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
-PIP = ["pypdf==7.1.0", "python-docx==1.2.0"]
+PIP = ["pypdf==7.1.0", "python-docx==1.2.0", "ocrmypdf==17.13.0"]
+# What their archives name as their builders; pip wants to ask these for the version. And who reads pages for comparison.
+BUILDERS = ["flit_core", "setuptools==80.9.0", "hatchling", "hatch-vcs"]
+READER = "pypdf==7.1.0"
+# Pages of a file that are looked at, words of a phrase, and words of a page without which none is looked for.
+PAGES, PHRASE, PAGE_WORDS = 4, 6, 20
 DEBIAN = ["debian-policy", "developers-reference", "maint-guide"]
 # Those that come as PDF and as text.
 BOOKS = [
@@ -25,9 +31,8 @@ def download(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     run = lambda *words: subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    # `flit_core` is what pypdf's archive names as its builder; pip wants to ask it for the version.
     run(sys.executable, "-m", "venv", "venv")
-    run("venv/bin/pip", "install", "--quiet", "flit_core", "setuptools")
+    run("venv/bin/pip", "install", "--quiet", *BUILDERS, READER)
     for package in PIP:
         run("venv/bin/pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", package)
     run("apt-get", "download", *DEBIAN)
@@ -65,11 +70,97 @@ def recall(found, wanted, count):
     return (found & wanted).total() / wanted.total()
 
 
+# Run by the python of the folder: the text of each page of the files that it is given, one file a line.
+READ_PAGES = """
+import json, sys, pypdf, logging
+logging.disable(logging.CRITICAL)
+for path in sys.stdin.read().split(chr(10)):
+    try: print(json.dumps([page.extract_text() for page in pypdf.PdfReader(path).pages]), flush=True)
+    except Exception as error: print(json.dumps(str(error)), flush=True)
+"""
+
+
+def pages_of(folder, files):
+    asked = "\n".join(map(str, files))
+    read = subprocess.run([folder / "venv/bin/python", "-c", READ_PAGES], input=asked, capture_output=True, text=True)
+    return [json.loads(line) for line in read.stdout.splitlines()]
+
+
+def phrases(pages):
+    """Of some pages a phrase that no other page has, from the page's last third: a chunk is on the page that it begins on."""
+    found = []
+    texts = [words(page) for page in pages]
+    for number, text in enumerate(texts, 1):
+        for at in range(len(text) * 2 // 3, len(text) - PHRASE) if len(text) >= PAGE_WORDS else ():
+            phrase = " ".join(text[at : at + PHRASE])
+            # Words that the other library ran together are none.
+            plain = all(word.isascii() and len(word) < 15 for word in phrase.split())
+            if plain and sum(phrase in " ".join(other) for other in texts) == 1:
+                found.append((number, phrase))
+                break
+    step = max(1, len(found) // PAGES)
+    return found[::step][:PAGES]
+
+
+class Server:
+    """The program with an empty data directory."""
+
+    def __init__(self, program):
+        self.folder = tempfile.TemporaryDirectory()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.base = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        config = pathlib.Path(self.folder.name, "c.toml")
+        config.write_text(f'listen = "{self.base[7:]}"\n[limits.http]\nrequest_time = "30m"\n')
+        self.process = subprocess.Popen([program, "serve", "--config", config], cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while True:
+            try:
+                urllib.request.urlopen(self.base + "/healthz")
+                return
+            except OSError:
+                time.sleep(0.1)
+
+    def post(self, path, body, kind="application/json"):
+        request = urllib.request.Request(f"{self.base}/api/v1/gateway/apis/default/knowledge/{path}", body, {"content-type": kind})
+        return json.load(urllib.request.urlopen(request))
+
+    def upload(self, namespace, name, data):
+        body = f'--edge-of-a-file\r\ncontent-disposition: form-data; name="namespace"\r\n\r\n{namespace}\r\n'.encode()
+        body += f'--edge-of-a-file\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode() + data + b"\r\n--edge-of-a-file--\r\n"
+        return self.post("upload", body, "multipart/form-data; boundary=edge-of-a-file")
+
+
+def page_numbers(program, folder, files):
+    server = Server(program)
+    right, wrong = 0, []
+    for at, (path, pages) in enumerate(zip(files, pages_of(folder, files))):
+        asked = phrases(pages) if isinstance(pages, list) and len(pages) > 1 else []
+        if not asked:
+            continue
+        try:
+            server.upload(f"n{at}", "a.pdf", read(path))
+        except urllib.error.HTTPError as error:
+            print(f"  {path.name}: {error.read().decode()[:200]}")
+            continue
+        told = []
+        for number, phrase in asked:
+            question = {"query": phrase, "namespace": f"n{at}", "mode": "keyword", "top_k": 1, "score_threshold": 0}
+            data = server.post("test", json.dumps(question).encode())["data"]
+            told.append(data[0]["page"] if data else None)
+        if told == [number for number, _ in asked]:
+            right += 1
+        else:
+            wrong.append(path.name)
+            print(f"  {path.name} ({len(pages)} pages): {asked} found on {told}")
+    print(f"page numbers: right in {right} of {right + len(wrong)} files with text on several pages")
+    server.process.terminate()
+
+
 def main():
     program = sys.argv[1]
     folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else "target/documents")
     download(folder)
-    for title, pattern in [("pypdf", "pypdf-*/**/*.pdf"), ("python-docx", "python_docx-*/**/*.docx")]:
+    for title, pattern in [("pypdf", "pypdf-*/**/*.pdf"), ("ocrmypdf", "ocrmypdf-*/**/*.pdf"), ("python-docx", "python_docx-*/**/*.docx")]:
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
         outcomes, slowest = collections.Counter(), (0, "")
         for path in files:
@@ -86,6 +177,12 @@ def main():
         text, refused, seconds = extract(program, read(folder / "books" / pdf))
         found, wanted = words(text or ""), words(read(folder / "books" / reference).decode())
         print(f"{pathlib.Path(pdf).name}: words {recall(found, wanted, 1):.3f}, five in a row {recall(found, wanted, 5):.3f}, {seconds:.1f} s {refused or ''}")
+    files = sorted(path for path in folder.glob("*-*/**/*.pdf") if path.is_file() and "venv" not in path.parts)
+    unpacked = []
+    for pdf, _ in BOOKS:
+        unpacked.append(folder / (pathlib.Path(pdf).name.removesuffix(".gz") + ".unpacked.pdf"))
+        unpacked[-1].write_bytes(read(folder / "books" / pdf))
+    page_numbers(program, folder, files + unpacked)
     print(f"largest memory of a child: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB")
 
 
