@@ -354,10 +354,12 @@ mod tests {
         assert_eq!(found(&index), None);
         index.load(&space()).unwrap();
         assert_eq!(found(&index).unwrap(), ["first"]);
-        // A third space takes the place of the first.
-        for model in ["n", "o"] {
-            index.load(&VectorSpace { model: model.into(), dimensions: 2 }).unwrap();
-        }
-        assert_eq!(found(&index), None);
+        // Of a space that the namespace is not searched in nothing is loaded, and nothing is found in it.
+        let other = VectorSpace { model: "n".into(), dimensions: 2 };
+        index.load(&other).unwrap();
+        assert!(index.loaded(&other).is_none());
+        let like = Some((other, vec![1.0, 0.0].into()));
+        let found = index.look_up(&Lookup { like, text: Some("first".into()), count: 9, filter: Filter::default() }).unwrap();
+        assert_eq!(found, Some(Vec::new()));
     }
 }
