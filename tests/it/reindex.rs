@@ -139,6 +139,7 @@ async fn a_namespace_keeps_its_embedder_until_it_is_embedded_anew_by_another_one
 
     assert_eq!(reindex(&client, "").await.refused(400), "invalid_value");
     assert_eq!(reindex(&client, "?namespace=nothing").await.refused(404), "namespace_not_found");
+    let told = upstream.requests().len();
     let begun = reindex(&client, "?namespace=docs").await.ok();
     assert_eq!((begun.status.as_u16(), &begun.json()["wanted"]), (202, &json!("builtin")));
     server.wait_for_log(DONE);
@@ -149,7 +150,7 @@ async fn a_namespace_keeps_its_embedder_until_it_is_embedded_anew_by_another_one
     let models: Vec<&Value> = documents["data"].as_array().expect("a list").iter().map(|document| &document["model"]).collect();
     assert!(models.len() == 2 && models.iter().all(|model| **model == listed["docs"]["model"]), "{documents}");
     assert_eq!(sources(ask(&client, "Which hose is red?", json!({})).await).first().map(String::as_str), Some("hose.txt"));
-    assert_eq!(upstream.requests().len(), 5, "the provider is not asked any more");
+    assert_eq!(upstream.requests().len(), told, "the provider is not asked any more");
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn a_reindex_that_is_killed_leaves_the_old_vectors_whole_and_goes_on_at_th
     let client = Client::of(server.address);
     assert_eq!(search(&client).await, ["facts.txt"; 3]);
     server.wait_for_log(DONE);
-    let again: Vec<String> = upstream.requests().iter().skip(before).flat_map(inputs).filter(|text| text.len() > 100).collect();
+    let again: Vec<String> = upstream.requests().iter().skip(before).flat_map(inputs).filter(|text| text.contains("and so on and on")).collect();
     assert_eq!(again.len(), 36, "what was embedded is not embedded again");
     assert_eq!(namespaces(&client).await["docs"]["embedder"], "far");
     assert_eq!(search(&client).await, ["facts.txt"; 3]);
