@@ -19,6 +19,7 @@ mod providers;
 mod read;
 mod rerankers;
 mod section;
+mod sources;
 mod telemetry;
 mod walk;
 
@@ -74,6 +75,8 @@ pub struct Config {
     pub rag: rag::Limits,
     /// What documents and questions are embedded by.
     pub embedders: rag::Embedders,
+    /// Documents that are fetched by URL.
+    pub sources: Vec<rag::Source>,
     /// Models that pipelines may have their hits ranked by.
     pub rerankers: BTreeMap<String, rag::RerankModel>,
     pub ledger: crate::ledger::Limits,
@@ -137,6 +140,7 @@ impl Config {
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
             keys.table("rag", |keys| {
                 embedders::read(keys, &mut config.embedders, &config.llm.providers);
+                sources::read(keys, &mut config.sources);
                 rerankers::read(keys, &mut config.rerankers, &config.llm.providers);
             });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
@@ -178,6 +182,7 @@ impl Config {
             embedders::print(keys, &self.embedders);
             rerankers::print(keys, &self.rerankers);
         });
+        sources::print(&mut printer, &self.sources);
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -241,7 +246,9 @@ impl Config {
         self.http.keep_what_needs_a_restart(&running.http);
         self.sandbox.keep_what_needs_a_restart(&running.sandbox);
         self.rag.embed_threads = running.rag.embed_threads;
+        (self.rag.source_bytes, self.rag.source_time) = (running.rag.source_bytes, running.rag.source_time);
         self.embedders.clone_from(&running.embedders);
+        self.sources.clone_from(&running.sources);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -293,6 +300,7 @@ impl Default for Config {
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
+            sources: Vec::new(),
             rerankers: BTreeMap::new(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),

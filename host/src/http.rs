@@ -12,6 +12,7 @@ mod encoded;
 mod error;
 mod gateway;
 mod head;
+mod jobs;
 mod json_body;
 pub mod keys;
 mod limits;
@@ -28,6 +29,7 @@ mod route;
 mod run_chat;
 mod shared;
 mod surface;
+mod taken;
 mod toggles;
 mod waiting;
 

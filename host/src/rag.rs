@@ -17,10 +17,16 @@ mod limits;
 mod listing;
 mod local;
 mod metadata;
+mod open;
 mod pages;
 mod pocket;
+mod reindex;
 mod remote;
 mod rerank;
+mod review;
+mod same;
+mod sources;
+mod spaces;
 mod store;
 mod turns;
 
@@ -34,12 +40,18 @@ pub use extract::{ChildTask, Extracted, Extractor, child as extract_child};
 pub use fusion::MMR;
 pub use knowledge::Knowledge;
 pub use limits::{Limits, TOP_K_MAX};
+pub use listing::NamespaceState;
 pub use metadata::{Filter, Metadata};
+pub use open::OpenEmbedders;
 pub use pages::PageStart;
 pub use pocket::Pocket;
-pub use remote::{AskVectors, RemoteModel};
+pub use reindex::{Progress, Reindexed};
+pub use remote::{AskVectors, DIMENSIONS_MAX, RemoteModel};
 pub use rerank::{AskRelevance, RerankModel, Rerankers};
-pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace};
+pub use review::ReindexStart;
+pub use sources::{FetchDocuments, Fetched, Refresher, Rooms, Source, Validators};
+pub use spaces::{Filling, Recorded, SpaceStore, Spaces, Swap, Unembedded, VectorSpace};
+pub use store::{Candidate, DocumentInfo, DocumentStore, Lookup, NamespaceInfo, NewDocument, Page, Put, StoredDocument};
 
 #[cfg(test)]
 mod tests;

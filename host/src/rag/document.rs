@@ -44,13 +44,15 @@ impl Document {
 /// Proof that a document is stored and that every search finds it from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// New with every `add`, even if a document is replaced.
+    /// New with every `add`, even if a document is replaced, unless it is `unchanged`.
     pub document_id: String,
     pub chunks: usize,
     /// Bytes of its text.
     pub bytes: usize,
     /// There was a document of the same name, and it is gone.
     pub replaced: bool,
+    /// There was a document of the same name and content, and it is still there. Its metadata may be other.
+    pub unchanged: bool,
 }
 
 /// How chunks are found.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cache::Cache;
 use super::calibration::Background;
+use super::spaces::VectorSpace;
 use super::{Error, Limits};
 use crate::chat::Client;
 use crate::fair::{Lanes, Share, Shares, step_back};
@@ -21,11 +22,24 @@ const DOCUMENT_NICENESS: i32 = 10;
 
 /// Turns texts into vectors. Its calls block and come from several threads at once.
 pub trait Embedder: Send + Sync + 'static {
-    /// Names the space that the vectors lie in. Vectors of two models are never compared; documents of another one are embedded again.
+    /// Names the space that the vectors lie in. Vectors of two models are never compared.
     fn model(&self) -> &str;
 
     /// The length of every vector.
     fn dimensions(&self) -> usize;
+
+    /// Whether its vectors lie in that space, as far as it knows without asking anybody.
+    fn makes(&self, space: &VectorSpace) -> bool {
+        *space.model == *self.model() && space.dimensions == self.dimensions()
+    }
+
+    /// Learns what `model` and `dimensions` say, if it must ask for that. Nothing is embedded before it succeeded, or `makes` said yes.
+    ///
+    /// # Errors
+    /// Says what failed.
+    fn find_out(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// One unit vector for each text, in order. No text is blank.
     ///
@@ -137,6 +151,11 @@ impl Workers {
     /// `Busy`: the queue is full, or it is the client's share of it that is.
     pub(super) fn permit(&self, priority: Priority, client: &Client) -> Result<Share, Error> {
         self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
+    }
+
+    /// As `permit`, but waits for it; clients take turns.
+    pub(super) async fn turn(&self, priority: Priority, client: &Client) -> Share {
+        self.of(priority).permits.wait(client, 1).await
     }
 
     /// What the embedder makes of texts that have nothing to do with any question, measured at first use.

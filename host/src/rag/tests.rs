@@ -4,7 +4,9 @@ mod agreement;
 mod calibration;
 mod hybrid;
 mod limits;
+mod reindex;
 mod reranking;
+mod same;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,9 +34,16 @@ impl House {
 
     /// As after a restart: nothing in memory is left.
     fn open(&mut self, embedder: Arc<dyn Embedder>, limits: Limits) {
+        self.open_all([(BUILTIN, embedder)], Embedders::default(), limits);
+    }
+
+    /// With embedders by their names.
+    fn open_all<const N: usize>(&mut self, embedders: [(&str, Arc<dyn Embedder>); N], chosen: Embedders, limits: Limits) {
         self.knowledge = None;
         let documents = crate::storage::sqlite::open(&self.database()).unwrap().documents;
-        self.knowledge = Some(Knowledge::new(documents, embedder, limits).unwrap());
+        let embedders = embedders.into_iter().map(|(name, embedder)| (name.to_owned(), embedder)).collect();
+        let embedders = OpenEmbedders::start(embedders, chosen, &limits).unwrap();
+        self.knowledge = Some(Knowledge::with(documents, embedders, limits));
     }
 
     fn restart(&mut self) {

@@ -68,6 +68,7 @@ struct Families {
     llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
     rag_questions: Counters<1>,
+    rag_sources: Counters<1>,
     rag_reranks: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
@@ -240,6 +241,11 @@ impl Metrics {
         self.families.rag_documents.get_or_create(&[("outcome", outcome.into())]).inc();
     }
 
+    /// One look at a URL of `rag.sources`: `added`, `unchanged` or `failed`.
+    pub fn rag_source(&self, outcome: &'static str) {
+        self.families.rag_sources.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
     /// Questions since the start whose vector was remembered, and those whose was computed. This is set when figures are asked for.
     pub fn rag_questions(&self, (remembered, computed): (u64, u64)) {
         for (outcome, count) in [("remembered", remembered), ("computed", computed)] {
@@ -269,6 +275,7 @@ impl Families {
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
             llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
+            rag_sources: plain(r, "rag_sources", "Looks at the URLs of sources", Family::default()),
             rag_questions: plain(r, "rag_questions", "Questions that were embedded, or whose vector was remembered", Family::default()),
             rag_reranks: plain(r, "rag_reranks", "Searches whose hits a model was asked to rank", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
