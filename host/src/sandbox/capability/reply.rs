@@ -29,7 +29,10 @@ const STATUS_BYTES: usize = 500;
 pub enum Said {
     Deltas(Vec<Delta>),
     /// A line for the client to show while it waits.
-    Status(String),
+    Status {
+        text: String,
+        done: bool,
+    },
 }
 
 /// A piece with its room, which is free again when it is taken.
@@ -78,12 +81,12 @@ impl Host for View<'_> {
         reply.say(Said::Deltas(deltas), bytes, self.clocks).await
     }
 
-    async fn set_status(&mut self, Status { text, done: _ }: Status) -> wasmtime::Result<()> {
+    async fn set_status(&mut self, Status { text, done }: Status) -> wasmtime::Result<()> {
         let reply = self.reply()?;
         let text = harmless(&text, STATUS_BYTES);
         let bytes = text.len() + size_of::<Held>();
         reply.written().count(bytes)?;
-        reply.say(Said::Status(text), bytes, self.clocks).await
+        reply.say(Said::Status { text, done }, bytes, self.clocks).await
     }
 
     async fn set_usage(&mut self, usage: types::Usage) -> wasmtime::Result<()> {
