@@ -76,13 +76,6 @@ pub fn status(text: &str, done: bool) {
     crate::log::info(format_args!("status: {text}{}", if done { ", done" } else { "" }));
 }
 
-/// What Open WebUI shows beside the answer, such as `event("source", …)` for a citation; `data` is JSON. Other clients find it as the field `event` of a
-/// delta.
-pub fn event(kind: &str, data: impl Into<crate::Json>) {
-    let (kind, data) = (crate::Json::from(kind), data.into());
-    piece(Piece::Other(format!(r#"{{"event":{{"type":{},"data":{}}}}}"#, kind.as_str(), data.as_str())));
-}
-
 /// What the answer cost; the last one counts. Without it the host guesses from the bytes.
 pub fn usage(usage: &Usage) {
     #[cfg(target_family = "wasm")]

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::chat::Client;
@@ -14,7 +13,9 @@ use crate::outbound::{Calls, Error, Guard, HostPattern, Names, Network, Request,
 const REDIRECTS: u32 = 5;
 
 /// What the guard's texts call by a plugin's grant, and the key that is meant here.
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 6] = [
+    (", which must be named as an address in `grants.http.hosts` beside `grants.http.private = true`", ""),
+    (", and `grants.http.redirects` allows no more", ""),
     ("grants.http.private", "surfaces.pipelines.private_urls"),
     ("grants.http.response_bytes", "limits.plugins.file_bytes"),
     ("grants.http.time", "surfaces.pipelines.fetch_time"),
@@ -25,7 +26,7 @@ const KEYS: [(&str, &str); 4] = [
 pub(super) struct Components;
 
 impl FetchComponent for Components {
-    fn fetch(&self, what: Fetched) -> BoxFuture<'static, Result<Bytes, FetchError>> {
+    fn fetch(&self, what: Fetched) -> BoxFuture<'static, Result<Vec<u8>, FetchError>> {
         Box::pin(async move {
             let Fetched { url, private, bytes_max, time } = what;
             let rules = Rules {
@@ -48,7 +49,7 @@ impl FetchComponent for Components {
             let calls = Calls::of(Client::Host);
             let response = guard.send(&calls, guard.place(&Client::Host), request).await.map_err(told)?;
             match response.status {
-                200 => Ok(response.body.into()),
+                200 => Ok(response.body),
                 status => Err(FetchError::Refused(format!("the server answered {status}"))),
             }
         })

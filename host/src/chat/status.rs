@@ -13,7 +13,7 @@ pub struct ShowsStatus;
 /// The event of a status. The text holds no control characters.
 pub fn event(text: &str, done: bool) -> Bytes {
     let end = if done { DONE } else { GOES_ON };
-    [b": ", text.as_bytes(), b"\n", end, b"\n\n"].concat().into()
+    [&b": "[..], text.as_bytes(), b"\n", end, b"\n\n"].concat().into()
 }
 
 /// The status that an event is, and whether it is done; none if it is another event.

@@ -1,4 +1,5 @@
-//! `[surfaces.pipelines]`: Open WebUI's surface, and its key, which is kept as the other keys are: by its hash alone.
+//! `[surfaces.pipelines]`: Open WebUI's surface, and its key.
+//! Invariant: the key is kept as the other keys are, by its hash alone, and is none of them; no message repeats it.
 
 use super::json::quote;
 use super::listen;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 /// What is to be fetched, and within what.
@@ -18,7 +17,7 @@ pub struct Fetched {
 /// Fetches what other servers have.
 pub trait FetchComponent: Send + Sync {
     /// What is there; an answer other than 200 is an error.
-    fn fetch(&self, what: Fetched) -> BoxFuture<'static, Result<Bytes, FetchError>>;
+    fn fetch(&self, what: Fetched) -> BoxFuture<'static, Result<Vec<u8>, FetchError>>;
 }
 
 /// Why there is nothing.

@@ -24,7 +24,7 @@ impl Plugin for Valved {
         let said = |text: String| PreOutcome::from(Changes::new().replace(index, Message::user(text)));
         let known = |name: &str| request.metadata_json(name).unwrap_or("none").to_owned();
         Ok(match message.text().as_str() {
-            "refuse" => Rejection::new(429, "too_fast", "Slow down,\nplease.").retry_after(7).into(),
+            "refuse" => Rejection::new(429, "too_fast", "Slow down, please.").retry_after(7).into(),
             "answer" => Message::assistant("I answer myself.").into(),
             "fail" => return Err("it was told to fail".into()),
             "settings" => said(config::all()),

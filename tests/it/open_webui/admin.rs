@@ -41,7 +41,7 @@ async fn a_client_finds_the_surface_its_models_and_its_filters_on_both_base_urls
         );
     }
     let timed = client(&server).get("/models").await.ok();
-    assert_eq!(timed.header("x-process-time"), Some("0"));
+    assert!(timed.header("x-process-time").is_some_and(|seconds| seconds.parse::<u64>().is_ok()), "{timed:?}");
     assert_eq!(client(&server).get("/v1/models/valved").await.ok().json()["pipeline"]["type"], "filter");
     // The root belongs to others here.
     assert_eq!(client(&server).get("/v1").await.ok().json(), json!({"status": true}));
@@ -145,7 +145,11 @@ async fn valves_are_shown_as_the_page_needs_them_and_changed_as_it_sends_them() 
     let shown = client(&server).get("/valved/valves").await.ok().json();
     assert_eq!(client(&server).post(update, &shown).await.ok().json(), expected);
     let seen = settings(&server).await;
-    assert_eq!((&seen["token"], &seen["max_turns"], &seen["words"]), (&json!("tok-7Qx2Lm9R"), &json!(7), &json!([])));
+    assert_eq!(
+        (&seen["token"], &seen["max_turns"], seen.get("words")),
+        (&json!("tok-7Qx2Lm9R"), &json!(7), None),
+        "what is not set stays so"
+    );
     assert!(seen.get("priority").is_none(), "what the host keeps is none of the plugin's");
     let models = client(&server).get("/models").await.ok().json();
     assert_eq!(entry(&models, "valved")["pipeline"]["pipelines"], json!(["m", "other"]));

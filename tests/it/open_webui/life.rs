@@ -37,7 +37,7 @@ async fn upload(client: &Client, path: &str, name: &str, bytes: &[u8]) -> Answer
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_is_uploaded_under_a_name_for_python_used_and_deleted() {
-    let server = still("").plugin("noop_pre").start();
+    let server = still("").plugin_as("noop_pre", "noop-pre").start();
     let client = client(&server);
     let bytes = components().bytes("valved");
     let there = upload(&client, "/pipelines/upload", "valved.wasm.py", &bytes).await.ok().json();
@@ -83,7 +83,7 @@ async fn an_upload_in_chunks_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_uploads_and_names_are_refused_and_nothing_is_written() {
-    let server = still("").plugin("noop_pre").start();
+    let server = still("").plugin_as("noop_pre", "noop-pre").start();
     let client = client(&server);
     let good = components().bytes("valved");
     for (name, bytes, part) in [
@@ -127,7 +127,7 @@ async fn host(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> u16 {
             let mut asked = vec![0; 8192];
             let read = stream.read(&mut asked).await.unwrap_or(0);
             let head = String::from_utf8_lossy(&asked[..read]).into_owned();
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let path = head.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
             let _ = stream.write_all(&answer(&path)).await;
             let _ = stream.shutdown().await;
         }

@@ -151,7 +151,7 @@ mod tests {
         let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
         let until = Instant::now() + Duration::from_secs(100);
         let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), until);
-        let say = |bytes: u32| reply.say(Said::Status("x".into()), bytes as usize, &clocks);
+        let say = |bytes: u32| reply.say(Said::Status { text: "x".into(), done: false }, bytes as usize, &clocks);
         say(ROOM).await.expect("it fits");
         let (said, ()) = tokio::join!(say(1), async { drop(heard.recv().await.expect("a piece").taken()) });
         said.expect("there is room again");
@@ -165,7 +165,7 @@ mod tests {
         let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
         let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), Instant::now() + Duration::from_secs(100));
         for _ in 0..2 {
-            reply.say(Said::Status("x".into()), 100 * ROOM as usize, &clocks).await.expect("alone");
+            reply.say(Said::Status { text: "x".into(), done: false }, 100 * ROOM as usize, &clocks).await.expect("alone");
             drop(heard.recv().await.expect("a piece").taken());
         }
     }

@@ -66,7 +66,7 @@ pub(super) async fn add(call: Call<'_>) -> Result<Response<Content>, Failure> {
         FetchError::Refused(why) => Refusal::NotFetched(why),
         FetchError::Slow => Refusal::FetchSlow,
     })?;
-    put(shared, log, &name, bytes, "added successfully from").await
+    put(shared, log, &name, bytes.into(), "added successfully from").await
 }
 
 pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {

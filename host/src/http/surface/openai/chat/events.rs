@@ -96,7 +96,7 @@ mod tests {
         let text = String::from_utf8(encode(&mut writer, frames.ending()).to_vec()).expect("UTF-8");
         let said = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}"));
         let order = [
-            r#"data: {"event":{"data":{"description":"counting","done":false},"type":"status"}}"#,
+            r#"data: {"event":{"type":"status","data":{"description":"counting","done":false}}}"#,
             r#""content":"a""#,
             r#"data: {"event":"cited"}"#,
             r#""annotations":"kept""#,
