@@ -9,6 +9,7 @@ mod granted;
 mod plugin_models;
 mod ports;
 mod rooms;
+mod sources;
 
 use std::fs::File;
 use std::future::Future;

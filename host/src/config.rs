@@ -17,7 +17,9 @@ mod print;
 mod problem;
 mod providers;
 mod read;
+mod rerankers;
 mod section;
+mod sources;
 mod surfaces;
 mod telemetry;
 mod walk;
@@ -76,6 +78,10 @@ pub struct Config {
     pub rag: rag::Limits,
     /// What documents and questions are embedded by.
     pub embedders: rag::Embedders,
+    /// Documents that are fetched by URL.
+    pub sources: Vec<rag::Source>,
+    /// Models that pipelines may have their hits ranked by.
+    pub rerankers: BTreeMap<String, rag::RerankModel>,
     pub ledger: crate::ledger::Limits,
     pub prices: Prices,
     /// Never empty: if the file has none, it is the built-in `default`.
@@ -137,10 +143,14 @@ impl Config {
             keys.table("limits", |keys| config.limits(keys));
             keys.table("telemetry", |keys| telemetry::read(keys, &mut config.telemetry, &mut config.log, &mut config.log_filter));
             keys.table("providers", |keys| providers::read(keys, &mut config.llm.providers));
-            keys.table("rag", |keys| embedders::read(keys, &mut config.embedders, &config.llm.providers));
+            keys.table("rag", |keys| {
+                embedders::read(keys, &mut config.embedders, &config.llm.providers);
+                sources::read(keys, &mut config.sources);
+                rerankers::read(keys, &mut config.rerankers, &config.llm.providers);
+            });
             keys.table("prices", |keys| ledger::read_prices(keys, &mut config.prices));
             keys.table("plugins", |keys| plugins::read(keys, &mut config.plugins));
-            let pipelines = pipelines::read(keys, &config.llm.providers);
+            let pipelines = pipelines::read(keys, &config.llm.providers, &config.rerankers);
             if !pipelines.is_empty() {
                 config.pipelines = pipelines;
             }
@@ -174,7 +184,11 @@ impl Config {
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
-        printer.table("rag", |keys| embedders::print(keys, &self.embedders));
+        printer.table("rag", |keys| {
+            embedders::print(keys, &self.embedders);
+            rerankers::print(keys, &self.rerankers);
+        });
+        sources::print(&mut printer, &self.sources);
         printer.table("prices", |keys| ledger::print_prices(keys, &self.prices));
         printer.table("plugins", |keys| plugins::print(keys, &self.plugins));
         pipelines::print(&mut printer, &self.pipelines);
@@ -240,7 +254,9 @@ impl Config {
         self.http.keep_what_needs_a_restart(&running.http);
         self.sandbox.keep_what_needs_a_restart(&running.sandbox);
         self.rag.embed_threads = running.rag.embed_threads;
+        (self.rag.source_bytes, self.rag.source_time) = (running.rag.source_bytes, running.rag.source_time);
         self.embedders.clone_from(&running.embedders);
+        self.sources.clone_from(&running.sources);
         self.ledger.keep_what_needs_a_restart(&running.ledger);
         self.telemetry.clone_from(&running.telemetry);
         self.log = running.log;
@@ -293,6 +309,8 @@ impl Default for Config {
             kv: sandbox::kv::KvLimits::default(),
             rag: rag::Limits::default(),
             embedders: rag::Embedders::default(),
+            sources: Vec::new(),
+            rerankers: BTreeMap::new(),
             ledger: crate::ledger::Limits::default(),
             prices: Prices::new(),
             pipelines: vec![pipelines::default()],

@@ -14,6 +14,7 @@ mod fetch;
 mod filters;
 mod gateway;
 mod head;
+mod jobs;
 mod json_body;
 pub mod keys;
 mod limits;
@@ -32,6 +33,7 @@ mod route;
 mod run_chat;
 mod shared;
 mod surface;
+mod taken;
 mod toggles;
 mod waiting;
 

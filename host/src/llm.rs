@@ -26,6 +26,7 @@ mod post;
 mod provider;
 mod provider_error;
 mod providers;
+mod ranking;
 mod received;
 mod relay;
 mod secrets;
@@ -46,6 +47,7 @@ use attempt::walk::{Attempts, Of, Walk};
 use attempt::{Attempt, Backend, Failure};
 use plugin::{NoPlugins, PluginVendor};
 use provider::embeddings::Embeddings;
+use provider::rerank::Relevance;
 use provider::{Call, Chat, Provider};
 use received::ReplyMemory;
 use transport::Tls;
@@ -64,6 +66,7 @@ pub use provider::embeddings::{Asker, TEXTS_ONLY};
 pub use providers::anthropic::AnthropicOptions;
 pub use providers::azure::{AzureOptions, MaxTokensField};
 pub use providers::openai::{CustomTools, KeyHeader, OpenAiOptions};
+pub use ranking::{Rerank, Reranked};
 pub use secrets::{MissingSecret, NAME as SECRET_NAME, OAuthConfig, Secret, Secrets, is_name as is_secret_name, sources};
 pub use target::{Chain, Mode, Target};
 pub use used::Used;
@@ -291,6 +294,16 @@ impl Llm {
     /// As for a reply; `NoEmbeddings` if the provider computes none.
     pub async fn embed(&self, target: &Target, embed: &Embed, asker: &Asker<'_>) -> Result<Embedded, Error> {
         let (request, chain) = (Embeddings { embed, asker }, std::slice::from_ref(target).into());
+        let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, target: None, chosen: None };
+        Ok(Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply)
+    }
+
+    /// Asks `target` how much each document has to do with the question.
+    ///
+    /// # Errors
+    /// As for a reply; `UnsupportedField` if the provider is of a kind that ranks none.
+    pub async fn rerank(&self, target: &Target, rerank: Rerank<'_>, asker: &Asker<'_>) -> Result<Reranked, Error> {
+        let (request, chain) = (Relevance { rerank, asker }, std::slice::from_ref(target).into());
         let of = Of { caller: asker.caller, deadline: asker.deadline, tries: asker.tries, target: None, chosen: None };
         Ok(Walk::new(self, &self.attempts, &request, chain, of).run().await?.reply)
     }

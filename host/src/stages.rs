@@ -26,7 +26,7 @@ pub struct RagStage {
     pub locked: bool,
     pub mode: rag::Mode,
     pub top_k: usize,
-    /// Cosine similarity, 0 to 1.
+    /// The least score of a hit, 0 to 1.
     pub score_threshold: f32,
     pub namespace: String,
     /// Turns of the user's that are looked at, the newest included.
@@ -35,6 +35,8 @@ pub struct RagStage {
     pub mmr: f32,
     pub spread: rag::Spread,
     pub filter: rag::Filter,
+    /// The model of the configuration that puts the hits in its own order.
+    pub rerank: Option<String>,
     pub inject: Inject,
     /// Whether an answer says in its annotations which documents it names.
     pub citations: bool,

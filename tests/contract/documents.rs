@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cofferdam::chat::Hit;
 use cofferdam::rag::{
-    Candidate, Chunk, DocumentInfo, DocumentStore, Error, Filter, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put,
-    StoredDocument, VectorSpace,
+    Candidate, Chunk, DocumentInfo, DocumentStore, Error, Filling, Filter, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page,
+    Put, Recorded, Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
 };
 
 use super::backends::Backend;
@@ -18,10 +18,15 @@ on_every_backend!(
     namespaces_do_not_see_each_other,
     a_namespace_takes_just_its_chunks_and_a_replaced_document_makes_room,
     documents_that_are_put_at_once_do_not_pass_the_limit_together,
-    vectors_of_another_space_are_not_compared,
-    new_vectors_replace_old_ones_whole,
-    new_vectors_of_a_large_document_are_found_after_reopening,
-    vectors_for_a_document_that_changed_meanwhile_are_refused,
+    a_namespace_has_vectors_of_one_space_and_documents_of_another_are_refused,
+    who_makes_the_vectors_is_recorded_and_forgotten_with_the_last_document,
+    a_new_space_is_filled_beside_the_old_one_and_takes_its_place_in_one_step,
+    what_is_written_while_a_space_is_filled_is_in_the_old_one_and_the_new_one,
+    a_swap_waits_for_every_chunk,
+    a_space_that_is_being_filled_is_filled_on_after_reopening_or_given_up,
+    a_deleted_namespace_takes_what_was_filled_with_it,
+    a_large_namespace_is_found_the_same_before_and_after_its_swap_has_settled,
+    searches_are_of_one_space_while_it_is_swapped,
     vectors_that_do_not_fit_are_refused_and_nothing_is_stored,
     documents_are_listed_by_id_with_what_is_known_of_them,
     a_page_is_the_same_whatever_was_added_or_deleted_before_it,
@@ -41,6 +46,8 @@ on_every_backend!(
     words_and_vectors_are_of_one_moment,
     a_filter_leaves_documents_with_such_metadata,
     what_is_kept_of_a_chunk_comes_back,
+    the_same_content_is_known_again_in_its_namespace_and_space,
+    other_metadata_changes_nothing_else,
 );
 
 const ALL: usize = usize::MAX;
@@ -66,7 +73,8 @@ fn at(degrees: f32) -> Vec<f32> {
 fn document(id: &str, name: &str, chunks: &[(&str, f32)]) -> NewDocument {
     let metadata = Metadata::of(serde_json::json!({"id": id, "number": 7, "draft": false})).unwrap();
     let (sha256, created) = ("00".into(), 1_764_000_000);
-    let info = DocumentInfo { id: id.into(), name: name.into(), sha256, bytes: 7, created, title: None, metadata };
+    let content = format!("content of {name}");
+    let info = DocumentInfo { id: id.into(), name: name.into(), sha256, bytes: 7, content, created, title: None, metadata };
     NewDocument {
         info,
         space: space("m"),
@@ -161,8 +169,8 @@ async fn a_document_takes_the_place_of_the_one_of_its_name(backend: impl Backend
     assert_eq!(put(&store, document("3", "a.txt", &[("new", 1.0)])).await, REPLACED);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["new", "other"]);
     assert_eq!(store.chunk_count(&namespace("n"), "").await.unwrap(), 2);
-    assert_eq!(store.texts("1").await.unwrap(), [""; 0]);
-    assert_eq!(store.texts("3").await.unwrap(), ["new"]);
+    assert_eq!(store.chunks("1", 0, u32::MAX).await.unwrap(), []);
+    assert_eq!(store.chunks("3", 0, u32::MAX).await.unwrap(), [Chunk::of("new")]);
 }
 
 async fn namespaces_do_not_see_each_other(backend: impl Backend) {
@@ -215,76 +223,295 @@ async fn documents_that_are_put_at_once_do_not_pass_the_limit_together(backend: 
     assert_eq!((stored, store.chunk_count(&namespace("n"), "").await.unwrap(), near(&store, 0.0, 9).await.len()), (3, 3, 3));
 }
 
-async fn vectors_of_another_space_are_not_compared(backend: impl Backend) {
+async fn a_namespace_has_vectors_of_one_space_and_documents_of_another_are_refused(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "old", &[("old", 0.0)])).await;
-    put(&store, NewDocument { space: space("other"), ..document("2", "new", &[("new", 0.0)]) }).await;
+    let of_other = |id: &str| NewDocument { space: space("other"), ..document(id, "new", &[("new", 0.0)]) };
+    assert_eq!(put(&store, of_other("2")).await, Put::OtherSpace);
+    assert_eq!(put(&store, NewDocument { space: space("other"), ..document("3", "old", &[("replaced", 0.0)]) }).await, Put::OtherSpace);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"]);
-    let of_other = store.nearest(&namespace("n"), &space("other"), at(0.0), 9).await.unwrap();
-    assert_eq!(texts(&of_other), ["new"]);
-    assert_eq!(store.stale(&namespace("n"), "other").await.unwrap(), ["1"]);
-    assert_eq!(store.stale(&namespace("n"), "m").await.unwrap(), ["2"]);
-    assert_eq!(store.stale(&namespace("n"), "third").await.unwrap(), ["1", "2"]);
-    assert_eq!(store.stale(&namespace("nothing"), "third").await.unwrap(), [""; 0]);
+    assert_eq!(store.nearest(&namespace("n"), &space("other"), at(0.0), 9).await.unwrap(), []);
     let longer = VectorSpace { model: "longer".into(), dimensions: 5 };
     assert_eq!(store.nearest(&namespace("n"), &longer, vec![1.0, 0.0, 0.0, 0.0, 0.0], 9).await.unwrap(), []);
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["old"], "to look in one space changes nothing in another");
+    assert_eq!(store.put(&namespace("other"), of_other("2"), ALL).await.unwrap(), STORED);
+    // What holds nothing any more is of no space.
+    assert!(store.delete(&namespace("n"), "1").await.unwrap());
+    assert_eq!(put(&store, of_other("4")).await, STORED);
+    assert_eq!(put(&store, document("1", "old", &[("old", 0.0)])).await, Put::OtherSpace);
+    drop(store);
+    let store = self::store(&backend).await;
+    assert_eq!(put(&store, document("1", "old", &[("old", 0.0)])).await, Put::OtherSpace);
+    assert_eq!(texts(&store.nearest(&namespace("n"), &space("other"), at(0.0), 9).await.unwrap()), ["new"]);
 }
 
-async fn new_vectors_replace_old_ones_whole(backend: impl Backend) {
+fn by(embedder: &str, model: &str) -> Recorded {
+    Recorded { embedder: embedder.into(), space: space(model) }
+}
+
+async fn spaces(store: &Arc<dyn DocumentStore>, name: &str) -> Option<Spaces> {
+    store.spaces(&namespace(name)).await.unwrap()
+}
+
+async fn who_makes_the_vectors_is_recorded_and_forgotten_with_the_last_document(backend: impl Backend) {
+    let store = store(&backend).await;
+    let n = namespace("n");
+    assert_eq!((spaces(&store, "n").await, store.all_spaces().await.unwrap()), (None, vec![]));
+    store.record(&n, &by("first", "m")).await.unwrap();
+    store.record(&n, &by("mini", "m")).await.unwrap();
+    assert_eq!(spaces(&store, "n").await, None, "it holds no document");
+    put(&store, document("1", "a", &[("a", 0.0)])).await;
+    let of = |serves: Recorded| Spaces { serves, next: None };
+    assert_eq!(spaces(&store, "n").await, Some(of(by("mini", "m"))));
+    store.record(&n, &by("far", "other")).await.unwrap();
+    assert_eq!(spaces(&store, "n").await, Some(of(by("mini", "m"))), "its vectors are not of that space");
+    store.record(&n, &by("renamed", "m")).await.unwrap();
+    store.put(&namespace("o"), document("2", "a", &[("a", 0.0)]), ALL).await.unwrap();
+    drop(store);
+    let store = self::store(&backend).await;
+    let all = store.all_spaces().await.unwrap();
+    assert_eq!(all, [(n.clone(), of(by("renamed", "m"))), (namespace("o"), of(by("", "m")))]);
+    let listed = store.namespaces("support", first(9)).await.unwrap();
+    assert_eq!(listed.into_iter().map(|info| info.spaces.serves.embedder).collect::<Vec<_>>(), ["renamed", ""]);
+    assert_eq!(store.clear(&n).await.unwrap(), Some(1));
+    assert!(store.delete(&namespace("o"), "2").await.unwrap());
+    assert_eq!((spaces(&store, "n").await, spaces(&store, "o").await, store.all_spaces().await.unwrap()), (None, None, vec![]));
+}
+
+/// Fills the space by the rule that a chunk lies where the name of its text says, in a plane turned by a right angle: what was nearest to 0 degrees
+/// is nearest to 90.
+async fn fill(store: &Arc<dyn DocumentStore>, filling: i64, degrees: impl Fn(&Unembedded) -> f32) -> usize {
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let found = store.unembedded(&namespace("n"), filling, after.as_ref(), 2).await.unwrap();
+        let Some(last) = found.last().cloned() else { return count };
+        let vectors = found.iter().map(|chunk| (chunk.chunk, at(degrees(chunk)))).collect();
+        assert!(store.fill(&namespace("n"), filling, vectors).await.unwrap());
+        (after, count) = (Some(last), count + found.len());
+    }
+}
+
+async fn begin(store: &Arc<dyn DocumentStore>) -> Filling {
+    store.begin_filling(&namespace("n"), &by("next", "new")).await.unwrap().expect("it holds a document")
+}
+
+async fn near_in(store: &Arc<dyn DocumentStore>, model: &str, degrees: f32) -> Vec<Hit> {
+    store.nearest(&namespace("n"), &space(model), at(degrees), 9).await.unwrap()
+}
+
+async fn settle(store: &Arc<dyn DocumentStore>) {
+    while store.settle(&namespace("n")).await.unwrap() {}
+}
+
+async fn a_new_space_is_filled_beside_the_old_one_and_takes_its_place_in_one_step(backend: impl Backend) {
+    let store = store(&backend).await;
+    assert_eq!(store.begin_filling(&namespace("n"), &by("next", "new")).await.unwrap(), None, "there is nothing");
+    put(&store, document("1", "a", &[("zero", 0.0), ("ninety", 90.0)])).await;
+    put(&store, document("2", "b", &[("fifty", 50.0)])).await;
+    store.put(&namespace("other"), document("3", "c", &[("kept", 0.0)]), ALL).await.unwrap();
+    let Filling { id, done, of } = begin(&store).await;
+    assert_eq!((done, of), (0, 3));
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Missing);
+    // The other way round.
+    let other_way = |chunk: &Unembedded| match chunk.text.as_str() {
+        "zero" => 90.0,
+        "ninety" => 0.0,
+        _ => 50.0,
+    };
+    assert_eq!(fill(&store, id, other_way).await, 3);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero", "fifty", "ninety"], "the old one serves");
+    assert_eq!(near_in(&store, "new", 0.0).await, []);
+    assert_eq!(spaces(&store, "n").await, Some(Spaces { serves: by("", "m"), next: Some(by("next", "new")) }));
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    let serves_new = async |store: &Arc<dyn DocumentStore>| {
+        assert_eq!(texts(&near_in(store, "new", 0.0).await), ["ninety", "fifty", "zero"]);
+        assert_eq!(near(store, 0.0, 9).await, [], "of the old one nothing is left");
+        assert_eq!(spaces(store, "n").await, Some(Spaces { serves: by("next", "new"), next: None }));
+        assert!(listed(store, &namespace("n")).await.iter().all(|document| document.model == "new"));
+        assert_eq!(texts(&store.nearest(&namespace("other"), &space("m"), at(0.0), 9).await.unwrap()), ["kept"]);
+    };
+    serves_new(&store).await;
+    drop(store);
+    let store = self::store(&backend).await;
+    serves_new(&store).await;
+    settle(&store).await;
+    serves_new(&store).await;
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Gone);
+    assert!(!store.fill(&namespace("n"), id, vec![]).await.unwrap());
+    assert_eq!(put(&store, NewDocument { space: space("new"), ..document("4", "d", &[("ten", 10.0)]) }).await, STORED);
+    assert_eq!(texts(&near_in(&store, "new", 0.0).await), ["ninety", "ten", "fifty", "zero"]);
+}
+
+async fn what_is_written_while_a_space_is_filled_is_in_the_old_one_and_the_new_one(backend: impl Backend) {
+    let store = store(&backend).await;
+    for (id, name) in [("1", "kept"), ("2", "deleted"), ("3", "replaced")] {
+        put(&store, document(id, name, &[(name, 10.0), ("more of it", 80.0)])).await;
+    }
+    let Filling { id, .. } = begin(&store).await;
+    assert_eq!(fill(&store, id, |_| 10.0).await, 6);
+    assert_eq!(put(&store, document("4", "added", &[("added", 1.0)])).await, STORED);
+    assert_eq!(put(&store, document("5", "replaced", &[("in its place", 2.0)])).await, REPLACED);
+    assert!(store.delete(&namespace("n"), "2").await.unwrap());
+    assert_eq!(texts(&near(&store, 0.0, 3).await), ["added", "in its place", "kept"]);
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Missing);
+    assert_eq!(begin(&store).await, Filling { id, done: 2, of: 4 }, "what was filled stays");
+    assert_eq!(fill(&store, id, |chunk| if chunk.text == "added" { 3.0 } else { 4.0 }).await, 2);
+    // One more, which goes again.
+    put(&store, document("6", "short", &[("short", 0.0)])).await;
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Missing);
+    assert!(store.delete(&namespace("n"), "6").await.unwrap());
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    assert_eq!(texts(&near_in(&store, "new", 0.0).await), ["added", "in its place", "kept", "more of it"]);
+    assert_eq!(put(&store, document("7", "late", &[("late", 0.0)])).await, Put::OtherSpace);
+    // Before what is left of the swap is done, too.
+    let replaced = NewDocument { space: space("new"), ..document("8", "kept", &[("kept again", 0.0)]) };
+    assert_eq!(put(&store, replaced).await, REPLACED);
+    assert!(store.delete(&namespace("n"), "4").await.unwrap());
+    assert_eq!(texts(&near_in(&store, "new", 0.0).await), ["kept again", "in its place"]);
+    settle(&store).await;
+    assert_eq!(texts(&near_in(&store, "new", 0.0).await), ["kept again", "in its place"]);
+}
+
+async fn a_swap_waits_for_every_chunk(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("a0", 0.0), ("a1", 10.0), ("a2", 20.0)])).await;
+    let Filling { id, .. } = begin(&store).await;
+    let mut after = None;
+    for (done, ordinal) in [0, 1, 2].into_iter().enumerate() {
+        assert_eq!(begin(&store).await, Filling { id, done, of: 3 });
+        assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Missing);
+        let found = store.unembedded(&namespace("n"), id, after.as_ref(), 1).await.unwrap();
+        let [chunk] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((chunk.document.as_str(), chunk.ordinal, chunk.text.as_str()), ("1", ordinal, ["a0", "a1", "a2"][done]));
+        let wrong = store.fill(&namespace("n"), id, vec![(chunk.chunk, vec![1.0])]).await;
+        assert!(matches!(wrong, Err(Error::Store(_))), "{wrong:?}");
+        assert!(store.fill(&namespace("n"), id, vec![(chunk.chunk, at(50.0)), (1_000_000, at(0.0))]).await.unwrap(), "one is gone");
+        after = Some(chunk.clone());
+    }
+    assert_eq!(store.unembedded(&namespace("n"), id, after.as_ref(), 1).await.unwrap(), []);
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    assert_eq!(texts(&near_in(&store, "new", 50.0).await), ["a0", "a1", "a2"]);
+}
+
+async fn a_space_that_is_being_filled_is_filled_on_after_reopening_or_given_up(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "a", &[("zero", 0.0), ("ninety", 90.0)])).await;
-    put(&store, document("2", "b", &[("other", 50.0)])).await;
-    assert_eq!(near(&store, 0.0, 9).await.len(), 3);
-    assert_eq!(store.texts("1").await.unwrap(), ["zero", "ninety"]);
-    let new = VectorSpace { model: "new".into(), dimensions: 2 };
-    assert!(store.set_vectors(&namespace("n"), "1", &new, vec![vec![1.0, 0.0], vec![0.0, 1.0]]).await.unwrap());
-    assert_eq!(store.stale(&namespace("n"), "new").await.unwrap(), ["2"]);
-    assert_eq!(texts(&near(&store, 0.0, 9).await), ["other"], "it left the old space");
-    let nearest = async |vector| store.nearest(&namespace("n"), &new, vector, 9).await.unwrap();
-    assert_eq!(texts(&nearest(vec![0.0, 1.0]).await), ["ninety", "zero"]);
-    // Within the same space too.
-    assert!(store.set_vectors(&namespace("n"), "1", &new, vec![vec![0.0, 1.0], vec![1.0, 0.0]]).await.unwrap());
-    assert_eq!(texts(&nearest(vec![0.0, 1.0]).await), ["zero", "ninety"]);
+    let Filling { id, .. } = begin(&store).await;
+    let found = store.unembedded(&namespace("n"), id, None, 1).await.unwrap();
+    assert!(store.fill(&namespace("n"), id, vec![(found[0].chunk, at(30.0))]).await.unwrap());
     drop(store);
     let store = self::store(&backend).await;
-    assert_eq!(texts(&store.nearest(&namespace("n"), &new, vec![0.0, 1.0], 9).await.unwrap()), ["zero", "ninety"]);
-    assert_eq!(texts(&near(&store, 0.0, 9).await), ["other"]);
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero", "ninety"]);
+    assert_eq!(begin(&store).await, Filling { id, done: 1, of: 2 });
+    // Of a third space nothing is there.
+    let third = store.begin_filling(&namespace("n"), &by("third", "third")).await.unwrap().expect("it holds a document");
+    assert_eq!((third.done, third.of, third.id == id), (0, 2, false));
+    assert!(!store.fill(&namespace("n"), id, vec![(found[0].chunk, at(30.0))]).await.unwrap());
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Gone);
+    store.give_up(&namespace("n")).await.unwrap();
+    assert_eq!(store.swap(&namespace("n"), third.id).await.unwrap(), Swap::Gone);
+    settle(&store).await;
+    assert_eq!(spaces(&store, "n").await, Some(Spaces { serves: by("", "m"), next: None }));
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero", "ninety"]);
+    let again = begin(&store).await;
+    assert_eq!((again.done, again.id == id), (0, false));
+    assert_eq!(fill(&store, again.id, |_| 0.0).await, 2);
+    assert_eq!(store.swap(&namespace("n"), again.id).await.unwrap(), Swap::Done);
 }
 
-async fn new_vectors_of_a_large_document_are_found_after_reopening(backend: impl Backend) {
-    let store = store(&backend).await;
-    let degrees = |n: u16| f32::from(n) / 10.0;
-    let texts: Vec<String> = (0..1200).map(|n| n.to_string()).collect();
-    let chunks: Vec<(&str, f32)> = texts.iter().map(String::as_str).zip((0..1200).map(degrees)).collect();
-    put(&store, document("1", "a", &chunks)).await;
-    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
-    drop(store);
-    // Once before anything was looked for and once after: what a backend saves beside the truth must not bring old vectors back.
-    let store = self::store(&backend).await;
-    let reversed = (0..1200).rev().map(|n| at(degrees(n))).collect();
-    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), reversed).await.unwrap());
-    drop(store);
-    let store = self::store(&backend).await;
-    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["1199", "1198"]);
-    let forward = (0..1200).map(|n| at(degrees(n))).collect();
-    assert!(store.set_vectors(&namespace("n"), "1", &space("m"), forward).await.unwrap());
-    drop(store);
-    let store = self::store(&backend).await;
-    assert_eq!(self::texts(&near(&store, 0.0, 2).await), ["0", "1"]);
-}
-
-async fn vectors_for_a_document_that_changed_meanwhile_are_refused(backend: impl Backend) {
+async fn a_deleted_namespace_takes_what_was_filled_with_it(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "a", &[("zero", 0.0)])).await;
-    put(&store, document("2", "a", &[("ten", 10.0), ("twenty", 20.0)])).await;
-    let set = async |id, vectors| store.set_vectors(&namespace("n"), id, &space("m"), vectors).await.unwrap();
-    assert!(!set("1", vec![at(90.0)]).await, "it was replaced");
-    assert!(!set("2", vec![at(90.0)]).await, "it has two chunks");
-    assert!(!set("never", vec![at(90.0)]).await);
-    let hits = near(&store, 0.0, 9).await;
-    assert_eq!(texts(&hits), ["ten", "twenty"]);
-    assert!(hits[0].score > 0.98, "{hits:?}");
+    let Filling { id, .. } = begin(&store).await;
+    assert_eq!(fill(&store, id, |_| 0.0).await, 1);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
+    assert_eq!((spaces(&store, "n").await, store.swap(&namespace("n"), id).await.unwrap()), (None, Swap::Gone));
+    put(&store, document("2", "a", &[("again", 0.0)])).await;
+    assert_eq!(spaces(&store, "n").await, Some(Spaces { serves: by("", "m"), next: None }));
+    assert!(!store.fill(&namespace("n"), id, vec![]).await.unwrap());
+    assert_eq!(texts(&near(&store, 0.0, 9).await), ["again"]);
+    // Swapped and not settled.
+    let Filling { id, .. } = begin(&store).await;
+    assert_eq!(fill(&store, id, |_| 0.0).await, 1);
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
+    put(&store, document("3", "a", &[("of old", 0.0)])).await;
+    settle(&store).await;
+    assert_eq!((texts(&near(&store, 0.0, 9).await), near_in(&store, "new", 0.0).await), (vec!["of old"], vec![]));
+}
+
+async fn a_large_namespace_is_found_the_same_before_and_after_its_swap_has_settled(backend: impl Backend) {
+    let store = store(&backend).await;
+    let degrees = |n: u16| f32::from(n) / 10.0;
+    let names: Vec<String> = (0..1200).map(|n| n.to_string()).collect();
+    let chunks: Vec<(&str, f32)> = names.iter().map(String::as_str).zip((0..1200).map(degrees)).collect();
+    for (id, part) in chunks.chunks(400).enumerate() {
+        put(&store, document(&id.to_string(), &id.to_string(), part)).await;
+    }
+    assert_eq!(texts(&near(&store, 0.0, 2).await), ["0", "1"]);
+    let Filling { id, .. } = begin(&store).await;
+    // Once before anything was looked for and once after: what a backend saves beside the truth must not bring old vectors back.
+    let mut after = None;
+    loop {
+        let found = store.unembedded(&namespace("n"), id, after.as_ref(), 256).await.unwrap();
+        let Some(last) = found.last().cloned() else { break };
+        let reversed = |chunk: &Unembedded| (chunk.chunk, at(degrees(1199 - chunk.text.parse::<u16>().unwrap())));
+        assert!(store.fill(&namespace("n"), id, found.iter().map(reversed).collect()).await.unwrap());
+        after = Some(last);
+    }
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    let is_reversed = async |store: &Arc<dyn DocumentStore>| {
+        let hits = store.nearest(&namespace("n"), &space("new"), at(0.0), 1200).await.unwrap();
+        assert_eq!((texts(&hits[..2]), hits.len()), (vec!["1199", "1198"], 1200));
+    };
+    is_reversed(&store).await;
+    drop(store);
+    let store = self::store(&backend).await;
+    is_reversed(&store).await;
+    let mut steps = 0;
+    while store.settle(&namespace("n")).await.unwrap() {
+        is_reversed(&store).await;
+        steps += 1;
+    }
+    assert!(steps > 1, "in steps of bounded size");
+    drop(store);
+    is_reversed(&self::store(&backend).await).await;
+}
+
+async fn searches_are_of_one_space_while_it_is_swapped(backend: impl Backend) {
+    let store = store(&backend).await;
+    for n in 0..20 {
+        let id = format!("{n:02}");
+        put(&store, document(&id, &id, &[("a", 0.0), ("b", 40.0)])).await;
+    }
+    let Filling { id, .. } = begin(&store).await;
+    assert_eq!(fill(&store, id, |_| 20.0).await, 40);
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let in_space = async |model: &str| store.nearest(&namespace("n"), &space(model), at(20.0), 99).await.unwrap();
+                loop {
+                    let old = in_space("m").await;
+                    let new = in_space("new").await;
+                    assert!([0, 40].contains(&old.len()) && [0, 40].contains(&new.len()), "{} and {}", old.len(), new.len());
+                    assert!(
+                        old.iter().all(|hit| hit.score < 0.95) && new.iter().all(|hit| hit.score > 0.99),
+                        "one has the other's vectors"
+                    );
+                    assert!(old.len() + new.len() >= 40, "the old one was gone before the new one was there");
+                    if old.is_empty() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    settle(&store).await;
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
 
 async fn vectors_that_do_not_fit_are_refused_and_nothing_is_stored(backend: impl Backend) {
@@ -297,15 +524,13 @@ async fn vectors_that_do_not_fit_are_refused_and_nothing_is_stored(backend: impl
     }
     let query = store.nearest(&namespace("n"), &space("m"), vec![1.0], 9).await;
     assert!(matches!(query, Err(Error::Store(_))), "{query:?}");
-    let set = store.set_vectors(&namespace("n"), "1", &space("m"), vec![vec![1.0]]).await;
-    assert!(matches!(set, Err(Error::Store(_))), "{set:?}");
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["zero"]);
 }
 
 async fn documents_are_listed_by_id_with_what_is_known_of_them(backend: impl Backend) {
     let store = store(&backend).await;
     assert_eq!(listed(&store, &namespace("n")).await, []);
-    let b = NewDocument { space: space("other"), ..document("2", "b", &[("b0", 0.0)]) };
+    let b = document("2", "b", &[("b0", 0.0)]);
     let a = document("1", "a", &[("a0", 0.0), ("a1", 0.0)]);
     put(&store, b.clone()).await;
     put(&store, a.clone()).await;
@@ -318,8 +543,8 @@ async fn documents_are_listed_by_id_with_what_is_known_of_them(backend: impl Bac
         model: model.into(),
         chunks,
     };
-    assert_eq!(all[..2], [of(&a, "m", 2), of(&b, "other", 1)]);
-    assert_eq!(store.document("support", "2").await.unwrap(), Some(of(&b, "other", 1)));
+    assert_eq!(all[..2], [of(&a, "m", 2), of(&b, "m", 1)]);
+    assert_eq!(store.document("support", "2").await.unwrap(), Some(of(&b, "m", 1)));
     assert_eq!(store.document("support", "4").await.unwrap(), None);
     assert_eq!(store.document("sales", "2").await.unwrap(), None, "it is of another API");
 }
@@ -370,7 +595,7 @@ async fn namespaces_and_apis_are_listed_while_they_hold_a_document(backend: impl
     }
     let namespaces = async |after: &str, count| {
         let found = store.namespaces("b", Page { after, count }).await.unwrap();
-        found.iter().map(|NamespaceInfo { name, documents }| format!("{name}{documents}")).collect::<Vec<_>>().join(" ")
+        found.iter().map(|NamespaceInfo { name, documents, .. }| format!("{name}{documents}")).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(
         (namespaces("", 9).await, namespaces("", 2).await, namespaces("x", 9).await),
@@ -394,7 +619,7 @@ async fn a_deleted_document_is_gone(backend: impl Backend) {
     assert!(store.delete(&namespace("n"), "1").await.unwrap());
     assert!(!store.delete(&namespace("n"), "1").await.unwrap());
     assert_eq!(texts(&near(&store, 0.0, 9).await), ["b0"]);
-    assert_eq!((store.texts("1").await.unwrap().len(), store.chunk_count(&namespace("n"), "").await.unwrap()), (0, 1));
+    assert_eq!((store.chunks("1", 0, u32::MAX).await.unwrap().len(), store.chunk_count(&namespace("n"), "").await.unwrap()), (0, 1));
     assert_eq!(put(&store, document("3", "a", &[("a again", 0.0)])).await, STORED);
     assert!(store.delete(&namespace("n"), "2").await.unwrap());
     drop(store);
@@ -408,17 +633,17 @@ async fn a_deleted_document_is_gone(backend: impl Backend) {
 async fn a_cleared_namespace_is_gone_whole_and_nothing_else_is(backend: impl Backend) {
     let store = store(&backend).await;
     put(&store, document("1", "a", &[("a0", 0.0), ("a1", 90.0)])).await;
-    put(&store, NewDocument { space: space("other"), ..document("2", "b", &[("b0", 0.0)]) }).await;
+    put(&store, document("2", "b", &[("b0", 0.0)])).await;
     let other = namespace("other");
     store.put(&other, document("3", "a", &[("kept", 0.0)]), ALL).await.unwrap();
-    assert_eq!(near(&store, 0.0, 9).await.len(), 2);
-    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(2), "those of other spaces too");
+    assert_eq!(near(&store, 0.0, 9).await.len(), 3);
+    assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(2));
     assert_eq!(store.clear(&namespace("n")).await.unwrap(), None);
     let is_gone = async |store: &Arc<dyn DocumentStore>| {
         assert_eq!((near(store, 0.0, 9).await, listed(store, &namespace("n")).await), (vec![], vec![]));
-        assert_eq!((store.document("support", "1").await.unwrap(), store.texts("1").await.unwrap()), (None, vec![]));
+        assert_eq!((store.document("support", "1").await.unwrap(), store.chunks("1", 0, 9).await.unwrap()), (None, vec![]));
         assert!(store.is_empty(&namespace("n")).await.unwrap() && !store.delete(&namespace("n"), "1").await.unwrap());
-        assert_eq!((store.chunk_count(&namespace("n"), "").await.unwrap(), store.stale(&namespace("n"), "x").await.unwrap()), (0, vec![]));
+        assert_eq!((store.chunk_count(&namespace("n"), "").await.unwrap(), spaces(store, "n").await), (0, None));
         assert_eq!(texts(&store.nearest(&other, &space("m"), at(0.0), 9).await.unwrap()), ["kept"]);
     };
     is_gone(&store).await;
@@ -599,7 +824,10 @@ async fn the_words_of_what_is_gone_find_nothing(backend: impl Backend) {
     assert_eq!(worded_in(&store, &namespace("other"), "words").await.len(), 1);
     put(&store, document("5", "a", &[("words again", 0.0)])).await;
     assert_eq!(worded(&store, "words").await, ["words again"]);
-    assert!(store.set_vectors(&namespace("n"), "5", &space("new"), vec![at(9.0)]).await.unwrap());
+    let Filling { id, .. } = begin(&store).await;
+    assert_eq!(fill(&store, id, |_| 9.0).await, 1);
+    assert_eq!(store.swap(&namespace("n"), id).await.unwrap(), Swap::Done);
+    settle(&store).await;
     assert_eq!(worded(&store, "words").await, ["words again"], "words are of no model");
     drop(store);
     let store = self::store(&backend).await;
@@ -766,8 +994,52 @@ async fn what_is_kept_of_a_chunk_comes_back(backend: impl Backend) {
     assert_eq!(store.chunks("1", 0, 9).await.unwrap(), chunks);
     assert_eq!(store.chunks("1", 1, 1).await.unwrap(), chunks[1..2]);
     assert_eq!((store.chunks("1", 3, 9).await.unwrap(), store.chunks("2", 0, 9).await.unwrap()), (vec![], vec![]));
-    assert_eq!(store.texts("1").await.unwrap()[1], chunks[1].embedded(Some("Handbook")), "what is embedded again is what was embedded");
+    let Filling { id, .. } = begin(&store).await;
+    let again = store.unembedded(&namespace("n"), id, None, 9).await.unwrap();
+    assert_eq!(again[1].text, chunks[1].embedded(Some("Handbook")), "what is embedded again is what was embedded");
     assert_eq!(store.document("support", "1").await.unwrap().unwrap().info, one.info);
     assert_eq!(store.clear(&namespace("n")).await.unwrap(), Some(1));
     assert_eq!(store.chunks("1", 0, 9).await.unwrap(), []);
+}
+
+async fn the_same_content_is_known_again_in_its_namespace_and_space(backend: impl Backend) {
+    let store = store(&backend).await;
+    let with = |id: &str, name: &str, content: &str| {
+        let mut document = document(id, name, &[("zero", 0.0), ("ninety", 90.0)]);
+        document.info.content = content.into();
+        document
+    };
+    for (id, name, content) in [("1", "a", "x"), ("2", "b", "x"), ("3", "c", "y"), ("4", "d", "")] {
+        put(&store, with(id, name, content)).await;
+    }
+    store.put(&namespace("other"), with("5", "a", "z"), ALL).await.unwrap();
+    let alike = async |name: &str, content: &str, model: &str| {
+        store.alike(&namespace("n"), name, content, model).await.unwrap().map(|document| document.info.id)
+    };
+    assert_eq!(alike("a", "x", "m").await.as_deref(), Some("1"), "that of the name");
+    assert_eq!(alike("e", "x", "m").await.as_deref(), Some("2"), "else the newest");
+    assert_eq!(alike("a", "y", "m").await.as_deref(), Some("3"));
+    for (name, content, model) in [("a", "x", "other"), ("a", "z", "m"), ("a", "w", "m"), ("d", "", "m")] {
+        assert_eq!(alike(name, content, model).await, None, "{name} {content} {model}");
+    }
+    let vectors = async |id: &str, model: &str| store.vectors(id, model).await.unwrap();
+    assert_eq!(vectors("1", "m").await, [at(0.0), at(90.0)]);
+    assert_eq!((vectors("1", "other").await, vectors("9", "m").await), (vec![], vec![]));
+    store.clear(&namespace("n")).await.unwrap();
+    assert_eq!((alike("a", "x", "m").await, vectors("1", "m").await), (None, vec![]));
+}
+
+async fn other_metadata_changes_nothing_else(backend: impl Backend) {
+    let store = store(&backend).await;
+    put(&store, document("1", "a", &[("zero", 0.0), ("ninety", 90.0)])).await;
+    let (before, hits) = (listed(&store, &namespace("n")).await, near(&store, 20.0, 9).await);
+    let metadata = Metadata::of(serde_json::json!({"language": "en"})).unwrap();
+    assert!(store.describe(&namespace("n"), "1", metadata.clone()).await.unwrap());
+    let after = listed(&store, &namespace("n")).await;
+    let expected = StoredDocument { info: DocumentInfo { metadata: metadata.clone(), ..before[0].info.clone() }, ..before[0].clone() };
+    assert_eq!((after, near(&store, 20.0, 9).await), (vec![expected], hits));
+    for (place, id) in [(namespace("n"), "2"), (namespace("other"), "1"), (Namespace { api: "sales".into(), name: "n".into() }, "1")] {
+        assert!(!store.describe(&place, id, Metadata::default()).await.unwrap(), "{place:?} {id}");
+    }
+    assert_eq!(listed(&store, &namespace("n")).await[0].info.metadata, metadata);
 }

@@ -1,5 +1,11 @@
 //! `kill -9` at any moment: what was acknowledged is there, no half document is, and the index agrees with SQLite.
 
+mod disk;
+mod judge;
+mod points;
+pub mod words;
+pub mod work;
+
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;

@@ -150,20 +150,35 @@ const KNOWLEDGE: &str = "/api/v1/gateway/apis/default/knowledge";
 async fn a_provider_embeds_documents_and_questions_while_clients_are_given_the_embedder_inside() {
     let (upstream, _server, client) = far(2).await;
     // Of any length: they become unit vectors.
-    upstream.next(Script::json(200, &vectors(&[(0, json!([0.0, 7.0]))])));
+    let vector = |text: &str| match text {
+        "The pump is behind the gate." => json!([0.0, 7.0]),
+        "Where is the pump?" => json!([3.0, 4.0]),
+        _ => json!([2.0, 0.0]),
+    };
+    upstream.answer_with(move |request| {
+        let texts = request.json()["input"].as_array().expect("a list").clone();
+        let rows: Vec<_> = texts.iter().map(|text| vector(text.as_str().expect("a text"))).enumerate().collect();
+        Script::json(200, &vectors(&rows))
+    });
     client.upload("default", "pump.txt", b"The pump is behind the gate.").await.ok();
-    upstream.next(Script::json(200, &vectors(&[(0, json!([3.0, 4.0]))])));
     let search = json!({"query": "Where is the pump?", "score_threshold": 0.1});
     let found = client.post(&format!("{KNOWLEDGE}/test"), &search).await.ok().json();
-    assert!((found["data"][0]["score"].as_f64().expect("a score") - 0.8).abs() < 1e-3, "{found}");
-    let asked: Vec<Value> = upstream.requests().iter().map(|request| request.json()["input"].clone()).collect();
-    assert_eq!(asked, [json!(["The pump is behind the gate."]), json!(["Where is the pump?"])]);
-    // The same question again is not asked again.
+    let number = |name: &str| found["data"][0][name].as_f64().expect("a number");
+    // Unrelated texts have a cosine of .6 with this question, and .8 is as much above that as it is below 1.
+    assert!((number("cosine") - 0.8).abs() < 1e-3 && (number("likeness") - 0.5).abs() < 1e-3, "{found}");
+    let asked = || upstream.requests().iter().map(|request| request.json()["input"].clone()).collect::<Vec<Value>>();
+    let (first, last) = (json!(["The pump is behind the gate."]), json!(["Where is the pump?"]));
+    let requests = asked().len();
+    assert_eq!((&asked()[0], &asked()[requests - 1]), (&first, &last));
+    assert!(asked()[1..requests - 1].iter().all(|texts| texts.as_array().is_some_and(|texts| texts.len() > 9)), "unrelated texts");
+    // The same question again is not asked again, and what unrelated texts are like is known.
     client.post(&format!("{KNOWLEDGE}/test"), &search).await.ok();
+    client.post(&format!("{KNOWLEDGE}/test"), &json!({"query": "Where is the pump now?"})).await.ok();
+    assert_eq!(asked()[requests..], [json!(["Where is the pump now?"])]);
     let body = json!({"model": "minilm", "input": "pump"});
     let inside = client.post("/v1/embeddings", &body).await.ok().json();
     assert_eq!(inside["data"][0]["embedding"].as_array().map(Vec::len), Some(384));
-    assert_eq!(upstream.requests().len(), 2);
+    assert_eq!(upstream.requests().len(), requests + 1);
 }
 
 #[tokio::test]

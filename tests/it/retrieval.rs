@@ -129,7 +129,7 @@ async fn the_test_endpoint_says_why_a_chunk_is_a_hit_and_shows_what_a_chat_is_gi
         question.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
         client.post("/api/v1/gateway/apis/p/knowledge/test", &question).await.ok().json()
     };
-    let found = ask(json!({"score_threshold": 1.0})).await;
+    let found = ask(json!({"score_threshold": 0.75})).await;
     let hit = &found["data"][0];
     assert_eq!((&found["mode"], found["data"].as_array().map(Vec::len)), (&json!("hybrid"), Some(1)), "{found}");
     assert_eq!(
@@ -141,9 +141,18 @@ async fn the_test_endpoint_says_why_a_chunk_is_a_hit_and_shows_what_a_chat_is_gi
         "{hit}"
     );
     assert_eq!((&found["below"][0]["source"], &found["below"][0]["injected"]), (&json!("hours.md"), &json!(false)));
-    assert_eq!(ask(json!({"score_threshold": 1.0, "mode": "vector"})).await["data"], json!([]));
+    assert!(
+        hit["score"].as_f64() >= Some(0.75) && hit["cosine"].as_f64() < Some(1.0) && hit["likeness"].as_f64() < hit["cosine"].as_f64(),
+        "{hit}"
+    );
+    for mode in ["vector", "hybrid"] {
+        let nothing = ask(json!({"score_threshold": 1.0, "mode": mode})).await;
+        assert_eq!((&nothing["data"], nothing["below"].as_array().map(Vec::len)), (&json!([]), Some(2)), "{mode}");
+        assert_eq!(nothing["best_score"], nothing["below"][0]["score"]);
+    }
     let found = ask(json!({"mode": "keyword", "score_threshold": 0.75, "neighbours": 0, "budget_tokens": 128})).await;
     assert_eq!((&found["data"][0]["source"], &found["data"][0]["vector_rank"]), (&json!("codes.md"), &Value::Null));
+    assert_eq!((&found["data"][0]["cosine"], &found["data"][0]["likeness"]), (&Value::Null, &Value::Null));
 
     // Word for word what a chat is given, but for the code.
     let found = ask(json!({})).await;
@@ -157,6 +166,32 @@ async fn the_test_endpoint_says_why_a_chunk_is_a_hit_and_shows_what_a_chat_is_gi
     );
     assert!(shown.contains("# Codes\n\nERR-4012 means"), "{shown}");
     assert_eq!(ask(json!({"filter": {"a": 1}})).await["injection"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_question_that_is_tried_out_is_understood_from_those_before_it_as_far_as_the_stage_looks_back() {
+    let upstream = Upstream::start().await;
+    let server = server(&upstream);
+    let client = Client::of(server.address);
+    for (name, text) in [("gate.md", "The gate opens at six."), ("crane.md", "The crane lifts two tonnes.")] {
+        upload(&client, name, "{}", text).await.ok();
+    }
+    let first = async |mode: &str, earlier: Value| {
+        let question = json!({"query": "And on Sunday?", "earlier": earlier, "mode": mode, "score_threshold": 0.0});
+        let found = client.post("/api/v1/gateway/apis/p/knowledge/test", &question).await.ok().json();
+        found["data"][0]["source"].as_str().map(str::to_owned)
+    };
+    let (gate, crane) = ("When does the gate open?", "What does the crane lift?");
+    for mode in ["keyword", "vector", "hybrid"] {
+        assert_eq!(first(mode, json!([gate])).await.as_deref(), Some("gate.md"), "{mode}");
+        assert_eq!(first(mode, json!([crane])).await.as_deref(), Some("crane.md"), "{mode}");
+    }
+    assert_eq!(first("keyword", json!([])).await, None);
+    // Two before the newest are all that the stage looks at by default.
+    assert_eq!(first("keyword", json!(["Hello.", gate])).await.as_deref(), Some("gate.md"));
+    assert_eq!(first("keyword", json!(["Hello.", "Thanks.", gate])).await, None);
+    let refused = client.post("/api/v1/gateway/apis/p/knowledge/test", &json!({"query": "q", "earlier": "gate"})).await;
+    assert_eq!(refused.status.as_u16(), 400);
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("undoc", &["rag"]),
     ("unicode_segmentation", &["rag", "llm"]),
     ("unpdf", &["rag"]),
-    ("url", &["outbound", "stages"]),
+    ("url", &["outbound", "stages", "rag"]),
     ("usearch", &["storage"]),
     ("uuid", &["cli", "http", "stages", "rag", "llm"]),
     ("wasmparser", &["sandbox"]),

@@ -233,6 +233,11 @@ impl Builder {
         log.ended()
     }
 
+    /// Starts it and waits for nothing.
+    pub fn spawned(self) -> Child {
+        self.spawn().0
+    }
+
     /// Starts it while another server has its folder, and waits until it says that it waits.
     pub fn start_waiting(self) -> Waiting {
         let (child, log) = self.spawn();

@@ -232,6 +232,12 @@ impl Script {
         self.then(Step::Wait(signal.clone()))
     }
 
+    /// The same, once the test fires the signal.
+    pub(crate) fn after(mut self, signal: &Signal) -> Self {
+        self.0.insert(0, Step::Wait(signal.clone()));
+        self
+    }
+
     /// Says nothing more until the client hangs up.
     pub(crate) fn hang(self) -> Self {
         self.then(Step::Hang)

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 
 use crate::chat::codec::parse_completion;
 use crate::chat::{Client, Deadline, Embed, Exchange, Hit, Inputs, Kept, Reply, ReplyStream, RequestId, Tries, Whole, stream};
-use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Target};
+use crate::llm::{self, Asker, Llm, Mode, PluginTrouble, Rerank, Target};
 use crate::pipeline::{self, Catalog, Runner};
-use crate::rag::{self, AskVectors, Filter, Knowledge, MMR, Namespace, Query, RemoteModel};
+use crate::rag::{self, AskRelevance, AskVectors, Filter, Knowledge, MMR, Namespace, Query, RemoteModel, RerankModel};
 use crate::sandbox::knowledge::{SearchDocuments, SearchFailed, Wanted};
 use crate::sandbox::llm::{AskFailed, AskModels, ModelTarget};
 use crate::sandbox::{DoneQueue, Registry};
@@ -70,8 +70,8 @@ impl SearchDocuments for Behind {
             let Some(knowledge) = knowledge else { return Err(SearchFailed(AWAY.into())) };
             let Wanted { pipeline, namespace, text, limit, min_score, client } = wanted;
             let namespace = Namespace { api: pipeline, name: namespace };
-            let (mode, filter) = (rag::Mode::default(), Filter::default());
-            let query = Query { text, earlier: Vec::new(), mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, client };
+            let (mode, filter, earlier, rerank) = (rag::Mode::default(), Filter::default(), Vec::new(), None);
+            let query = Query { text, earlier, mode, top_k: limit, score_threshold: min_score, mmr: MMR, filter, rerank, client };
             let found = knowledge.search(&namespace, query).await;
             found.map(|found| found.hits).map_err(|error| SearchFailed(self.unsearched(&error)))
         })
@@ -92,6 +92,23 @@ impl AskVectors for Behind {
                 Asker { id: &id, model: &name, caller: None, end_user: None, client: &client, deadline, tries: &tries, kept: &kept };
             let embed = Embed { inputs: Inputs::Texts(texts), dimensions: None, user: None };
             llm.embed(&target, &embed, &asker).await.map(|embedded| embedded.vectors).map_err(|error| telemetry::chain(&error))
+        })
+    }
+}
+
+impl AskRelevance for Behind {
+    fn relevance<'a>(&'a self, model: &'a RerankModel, question: &'a str, texts: Vec<String>) -> BoxFuture<'a, Result<Vec<f32>, String>> {
+        let llm = self.rooms().llm.upgrade();
+        Box::pin(async move {
+            let Some(llm) = llm else { return Err(AWAY.into()) };
+            let RerankModel { provider, model: name, secret_key_name, time, .. } = model.clone();
+            let target = Target { provider, model: name.clone(), secret_key_name, on_status: None };
+            let (client, tries, kept) = (Client::Host, Tries::default(), Kept::default());
+            let (id, deadline) = (RequestId::from("reranker"), Deadline::after(time));
+            let asker =
+                Asker { id: &id, model: &name, caller: None, end_user: None, client: &client, deadline, tries: &tries, kept: &kept };
+            let rerank = Rerank { question, documents: &texts };
+            llm.rerank(&target, rerank, &asker).await.map(|reranked| reranked.scores).map_err(|error| telemetry::chain(&error))
         })
     }
 }

@@ -13,12 +13,13 @@ use super::components::Components;
 use super::granted;
 use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
+use super::sources::Sources;
 use crate::config::{self, Config};
 use crate::http::{self, ReloadError, Reloaded, Reloads, Switch};
 use crate::ledger::{self, Ledger};
 use crate::llm::{self, Llm};
 use crate::pipeline::{Catalog, Runner};
-use crate::rag::{self, Embedder, Extractor, Knowledge};
+use crate::rag::{self, Embedder, Extractor, Knowledge, OpenEmbedders};
 use crate::sandbox::kv::KvStore;
 use crate::sandbox::settings::Book;
 use crate::sandbox::{Compiler, DoneQueue, Outside, Ports, Registry, RegistryConfig, Settings, Watcher};
@@ -40,6 +41,7 @@ pub(super) struct Rooms {
     pub(super) metrics: Arc<Metrics>,
     pub(super) knowledge: Arc<Knowledge>,
     extractor: Arc<Extractor>,
+    sources: Sources,
     kv: Arc<dyn KvStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) registry: Arc<Registry>,
@@ -67,6 +69,7 @@ impl Rooms {
         let Stores { pipelines, usage, documents, kv, plugins: settings } = stores.context("the database cannot be opened")?;
         let behind = Behind::new(metrics.clone());
         let knowledge = knowledge(&config, embedder, documents, behind.clone()).await.context("the knowledge base cannot be opened")?;
+        let knowledge = knowledge.with_rerankers(rerankers(&config, &behind));
         let extractor = Arc::new(Extractor::new(this_program()?, config.rag.clone()));
         let ledger = Ledger::open(usage, charging(&config), ledger::clock::system(), metrics.clone());
         let ledger = Arc::new(ledger.await.context("what was used today cannot be read")?);
@@ -91,6 +94,8 @@ impl Rooms {
         let catalog = Catalog::open(from_file, pipelines, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         let catalog = Arc::new(catalog.await.context("the kept pipelines cannot be read")?);
         let knowledge = Arc::new(knowledge);
+        let reviewed = knowledge.clone();
+        tokio::spawn(async move { reviewed.review().await });
         let (loading, pipelines, models, documents) = (registry.clone(), catalog.clone(), llm.clone(), knowledge.clone());
         let (plugins, look_up) = (config.plugins.clone(), plugin_secrets.look_up());
         tokio::spawn(async move {
@@ -99,6 +104,7 @@ impl Rooms {
             let rooms = granted::Rooms { catalog: &pipelines, llm: &models, registry: &loading, knowledge: &documents, secrets: look_up };
             rooms.warnings(&plugins).await.iter().for_each(|warning| tracing::warn!("{warning}"));
         });
+        let sources = Sources::start(&config, &knowledge, &extractor, &metrics);
         let rooms = Self {
             config,
             secrets,
@@ -107,6 +113,7 @@ impl Rooms {
             metrics,
             knowledge,
             extractor,
+            sources,
             kv,
             ledger,
             registry,
@@ -158,8 +165,10 @@ impl Rooms {
 
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.
     pub(super) async fn hand_over(self) {
+        self.sources.stop().await;
         self.watcher.stop().await;
         self.registry.hand_over().await;
+        self.knowledge.hand_over().await;
         if let Err(error) = self.kv.hand_over().await {
             tracing::error!("what plugins keep could not be written: {error}");
         }
@@ -214,10 +223,12 @@ impl Rooms {
         let catalog = self.catalog.renewed(from_file, llm.clone(), registry.clone(), config.pipelines_max, embeddings);
         (self.config, self.secrets, self.ledger, self.llm, self.registry) = (config, secrets, ledger, llm, registry);
         self.catalog = Arc::new(catalog);
-        self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()));
+        let rerankers = rerankers(&self.config, &self.behind);
+        self.knowledge = Arc::new(self.knowledge.renewed(self.config.rag.clone()).with_rerankers(rerankers));
         self.knowledge.take_effect();
         self.extractor = Arc::new(self.extractor.renewed(self.config.rag.clone()));
         self.extractor.take_effect();
+        self.sources.take_effect(&self.knowledge, &self.extractor).await;
         self.ledger.take_effect(&allowances);
         self.llm.take_effect();
         self.done.renew(&self.config.sandbox);
@@ -230,7 +241,7 @@ impl Rooms {
     }
 }
 
-/// The documents, with the embedder of the configuration if there is no other; what clients are given as `builtin` is built in in any case.
+/// The documents, with the embedders of the configuration; `embedder` takes the place of the default one.
 async fn knowledge(
     config: &Config,
     embedder: Option<Arc<dyn Embedder>>,
@@ -239,13 +250,18 @@ async fn knowledge(
 ) -> Result<Knowledge, rag::Error> {
     let (chosen, limits) = (config.embedders.clone(), config.rag.clone());
     let open = move || {
-        let builtin = chosen.embedder == rag::BUILTIN || embedder.is_some();
-        let embedder = embedder.map_or_else(|| chosen.open(behind), Ok)?;
-        let knowledge = Knowledge::new(documents, embedder, limits)?;
-        if builtin { Ok(knowledge) } else { knowledge.with_for_clients(Arc::new(rag::Pocket::new())) }
+        let port: Arc<dyn rag::AskVectors> = behind;
+        let mut embedders = chosen.open(&port)?;
+        embedders.extend(embedder.map(|embedder| (chosen.embedder.clone(), embedder)));
+        Ok(Knowledge::with(documents, OpenEmbedders::start(embedders, chosen, &limits)?, limits))
     };
     // A model's files are read.
     tokio::task::spawn_blocking(open).await.unwrap_or_else(|e| Err(rag::Error::Embed(format!("it ended early: {e}"))))
+}
+
+/// The models that rank, and the way to them.
+fn rerankers(config: &Config, behind: &Arc<Behind>) -> rag::Rerankers {
+    rag::Rerankers { named: config.rerankers.clone(), port: behind.clone() }
 }
 
 fn unix_time() -> Duration {

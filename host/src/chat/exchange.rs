@@ -72,8 +72,10 @@ pub struct Hit {
     /// Where it begins, if the document has pages.
     pub page: Option<u32>,
     pub text: String,
-    /// Cosine similarity, -1 to 1.
+    /// How well it fits the question, 0 to 1, whichever model embedded it; of a store's own, the cosine similarity.
     pub score: f32,
+    /// Cosine similarity, -1 to 1, if it is known.
+    pub cosine: Option<f32>,
 }
 
 impl Hit {
@@ -109,8 +111,7 @@ impl Exchange {
 
     /// The text of the newest user message: what retrieval looks for.
     pub fn question(&self) -> Option<String> {
-        let message = self.messages.iter().rev().find(|m| m.role == "user")?;
-        Some(message.joined_text()).filter(|text| !text.trim().is_empty())
+        self.questions().next()
     }
 
     /// What the user asked, the newest first; nothing if that has no text. Older messages without text are passed over.

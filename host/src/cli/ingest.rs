@@ -48,6 +48,7 @@ pub(super) struct Ingest {
 struct Sums {
     stored: usize,
     replaced: usize,
+    unchanged: usize,
     chunks: u64,
     refused: Vec<String>,
 }
@@ -79,10 +80,11 @@ impl Ingest {
                     sums.replaced += usize::from(replaced);
                     sums.chunks += chunks;
                 }
+                Outcome::Unchanged => sums.unchanged += 1,
                 Outcome::Refused(why) => sums.refused.push(format!("{}: {why}", shown(&name))),
                 Outcome::Hopeless(why) => {
                     bar.finish_and_clear();
-                    let stored = sums.stored;
+                    let stored = sums.stored + sums.unchanged;
                     return failed(&format!("{}: {why}; no more is uploaded, {stored} files are stored", shown(&name)));
                 }
             }
@@ -96,11 +98,12 @@ impl Ingest {
 impl Sums {
     fn tell(mut self, left_out: usize) -> ExitCode {
         self.refused.sort();
-        let Self { stored, replaced, chunks, refused } = self;
+        let Self { stored, replaced, unchanged, chunks, refused } = self;
         let mut text: String = refused.iter().map(|line| format!("refused: {line}\n")).collect();
         let count = refused.len();
         text += &format!(
-            "{stored} files stored in {chunks} chunks, {replaced} of them in place of earlier ones; {count} refused, {left_out} left out\n"
+            "{stored} files stored in {chunks} chunks, {replaced} of them in place of earlier ones; {unchanged} unchanged, {count} refused, \
+             {left_out} left out\n"
         );
         let told = answer(&text);
         if count > 0 && told == ExitCode::SUCCESS { ExitCode::FAILURE } else { told }

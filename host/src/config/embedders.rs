@@ -1,4 +1,5 @@
-//! `[rag]` and `[rag.embedders.NAME]`: what documents and questions are embedded by. Whether a folder holds a model shows when the server starts.
+//! `[rag]`, `[rag.embedders.NAME]` and `[rag.namespaces.NAME]`: what documents and questions are embedded by. Whether a folder holds a model shows
+//! when the server starts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,14 +12,12 @@ use super::section::{Entry, Section};
 use super::walk::Walk as _;
 use crate::chat::is_name;
 use crate::llm::{ProviderConfig, SECRET_NAME, is_secret_name};
-use crate::rag::{BUILTIN, EmbedderConfig, Embedders, ModelSettings, Pooling, RemoteModel};
+use crate::rag::{BUILTIN, DIMENSIONS_MAX, EmbedderConfig, Embedders, ModelSettings, Pooling, RemoteModel};
 
 /// Bytes of what stands before a text: an instruction, not a document.
 const PREFIX_BYTES_MAX: usize = 1_000;
 /// Tokens that a model reads of a text, at most.
 const TOKENS_MAX: u64 = 8_192;
-/// The longest vectors.
-const DIMENSIONS_MAX: u64 = 8_192;
 /// Seconds that a remote embedder may take, if the file does not say, and at most.
 const TIME: u64 = 60;
 const TIME_MAX: u64 = 600;
@@ -45,12 +44,32 @@ pub(super) fn read(section: &mut Section<'_>, embedders: &mut Embedders, known: 
             }
         });
     }
-    if let Some(entry) = chosen {
-        match entry.text() {
-            Some(name) if name == BUILTIN || embedders.named.contains_key(name) => name.clone_into(&mut embedders.embedder),
-            _ => entry.wrong(&format!("{BUILTIN:?} or the name of one of `[rag.embedders]`")),
-        }
+    if let Some(name) = chosen.and_then(|entry| named(&entry, embedders)) {
+        embedders.embedder = name;
     }
+    if let Some(entry) = section.take("namespaces") {
+        entry.table(|section| {
+            for (name, entry) in section.rest() {
+                if !name.split('/').all(is_name) || name.split('/').count() > 2 {
+                    entry.problem("expected the name of a namespace, which then is meant in every API, or \"API/NAMESPACE\"");
+                }
+                entry.table(|section| {
+                    let embedder = section.need("embedder", "the embedder that is wanted for the namespace");
+                    let embedder = embedder.and_then(|entry| self::named(&entry, embedders));
+                    embedders.namespaces.extend(embedder.map(|embedder| (name, embedder)));
+                });
+            }
+        });
+    }
+}
+
+/// The name of an embedder that is there.
+fn named(entry: &Entry<'_>, embedders: &Embedders) -> Option<String> {
+    let found = entry.text().filter(|name| *name == BUILTIN || embedders.named.contains_key(*name));
+    if found.is_none() {
+        entry.wrong(&format!("{BUILTIN:?} or the name of one of `[rag.embedders]`"));
+    }
+    found.map(str::to_owned)
 }
 
 /// The keys of all kinds are read, so that each is known; one of another kind than the entry's is a problem of its own.
@@ -74,23 +93,20 @@ fn read_one(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>)
     let provider = of(&[Kind::Remote], "provider").map(|entry| provider(&entry, known));
     let model = of(&[Kind::Remote], "model").map(|entry| text(&entry));
     let secret_key_name = of(&[Kind::Remote], "secret_key_name").and_then(|entry| secret(&entry));
-    let dimensions = of(&[Kind::Remote], "dimensions").map(|entry| number(&entry, 1, DIMENSIONS_MAX));
+    let dimensions = of(&[Kind::Remote], "dimensions").and_then(|entry| number(&entry, 1, DIMENSIONS_MAX as u64));
     let seconds = of(&[Kind::Remote], "timeout_seconds").and_then(|entry| number(&entry, 1, TIME_MAX));
     let missing = |key: &str, what: &str| section.missing(key, what);
     match kind? {
         Kind::Local | Kind::Static if path.is_none() => missing("path", "the folder with the model"),
         Kind::Remote if provider.is_none() => missing("provider", "who computes the vectors"),
         Kind::Remote if model.is_none() => missing("model", "the provider's own name for the model"),
-        Kind::Remote if dimensions.is_none() => missing("dimensions", "the length of the model's vectors, for example 1536"),
         _ => {}
     }
     let time = Duration::from_secs(seconds.map_or(TIME, |seconds| seconds as u64));
     Some(match kind? {
         Kind::Local => EmbedderConfig::Local { path: path??, settings },
         Kind::Static => EmbedderConfig::Static { path: path?? },
-        Kind::Remote => {
-            EmbedderConfig::Remote(RemoteModel { provider: provider??, model: model??, secret_key_name, dimensions: dimensions??, time })
-        }
+        Kind::Remote => EmbedderConfig::Remote(RemoteModel { provider: provider??, model: model??, secret_key_name, dimensions, time }),
     })
 }
 
@@ -104,7 +120,7 @@ fn provider(entry: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> Opti
     Some(name)
 }
 
-fn secret(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn secret(entry: &Entry<'_>) -> Option<String> {
     let found = entry.text().filter(|name| is_secret_name(name));
     if found.is_none() {
         // The value may be the key itself, so it is not repeated.
@@ -113,7 +129,7 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
     found.map(str::to_owned)
 }
 
-fn number(entry: &Entry<'_>, least: u64, most: u64) -> Option<usize> {
+pub(super) fn number(entry: &Entry<'_>, least: u64, most: u64) -> Option<usize> {
     let found = entry.number().filter(|number| (least..=most).contains(number));
     if found.is_none() {
         entry.wrong(&format!("a whole number from {least} to {most}"));
@@ -137,7 +153,7 @@ fn word<T: Copy>(entry: &Entry<'_>, words: &[(&str, T)]) -> Option<T> {
     found
 }
 
-fn text(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn text(entry: &Entry<'_>) -> Option<String> {
     let found = entry.text().filter(|text| !text.is_empty());
     if found.is_none() {
         entry.wrong("a non-empty text");
@@ -156,14 +172,20 @@ pub(super) fn within(dir: &Path, embedders: &mut Embedders) {
 
 pub(super) fn print(printer: &mut Printer, embedders: &Embedders) {
     printer.entry("embedder", &quote(&embedders.embedder));
-    if embedders.named.is_empty() {
-        return;
+    if !embedders.named.is_empty() {
+        printer.table("embedders", |printer| {
+            for (name, embedder) in &embedders.named {
+                printer.named(name, |printer| print_one(printer, embedder));
+            }
+        });
     }
-    printer.table("embedders", |printer| {
-        for (name, embedder) in &embedders.named {
-            printer.named(name, |printer| print_one(printer, embedder));
-        }
-    });
+    if !embedders.namespaces.is_empty() {
+        printer.table("namespaces", |printer| {
+            for (name, embedder) in &embedders.namespaces {
+                printer.named(name, |printer| printer.entry("embedder", &quote(embedder)));
+            }
+        });
+    }
 }
 
 fn print_one(printer: &mut Printer, embedder: &EmbedderConfig) {
@@ -194,7 +216,9 @@ fn print_one(printer: &mut Printer, embedder: &EmbedderConfig) {
             if let Some(name) = &model.secret_key_name {
                 printer.entry("secret_key_name", &quote(name));
             }
-            printer.entry("dimensions", &model.dimensions.to_string());
+            if let Some(dimensions) = model.dimensions {
+                printer.entry("dimensions", &dimensions.to_string());
+            }
             printer.entry("timeout_seconds", &model.time.as_secs().to_string());
         }
     }

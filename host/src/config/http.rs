@@ -71,6 +71,15 @@ pub(super) fn limits(keys: &mut impl Walk, limits: &mut Limits) {
     // 0: the answer is 202 unless the plugin is known already.
     keys.duration("admission_time", &mut limits.admission_time, millis(0)..=seconds(3_600));
     keys.count("upload_files", &mut limits.upload_files, 1..=10_000);
+    // 0: every upload goes on in the background.
+    keys.bytes("background_bytes", &mut limits.background_bytes, 0..=4 * GIB);
+    // None: only whoever waits is answered.
+    keys.count("jobs", &mut limits.jobs, 0..=100_000);
+    keys.count("jobs_running", &mut limits.jobs_running, 1..=1_000);
+    keys.bytes("jobs_bytes", &mut limits.jobs_bytes, MIB..=1_024 * GIB);
+    keys.duration("job_time", &mut limits.job_time, millis(1)..=seconds(86_400));
+    keys.count("jobs_kept", &mut limits.jobs_kept, 1..=100_000);
+    keys.duration("jobs_kept_time", &mut limits.jobs_kept_time, millis(1)..=seconds(86_400));
     keys.count("connections", &mut limits.connections, 1..=1_000_000);
     keys.count("admin_connections", &mut limits.admin_connections, 1..=1_000_000);
     keys.duration("handshake_time", &mut limits.handshake_time, millis(1)..=seconds(600));

@@ -109,10 +109,13 @@ pub(super) fn rag(keys: &mut impl Walk, limits: &mut rag::Limits) {
     // 0: every question is embedded.
     keys.bytes("query_cache_bytes", &mut limits.query_cache_bytes, 0..=GIB);
     keys.count("embed_threads", &mut limits.embed_threads, 1..=64);
+    keys.count("reindexes", &mut limits.reindexes, 1..=64);
     keys.count("pages", &mut limits.pages, 1..=1_000_000);
     keys.count("expansion", &mut limits.expansion, 1..=100);
     // Less than the first does not hold the program.
     keys.bytes("extract_memory", &mut limits.extract_memory, 64 * MIB..=64 * GIB);
     keys.duration("extract_time", &mut limits.extract_time, seconds(1)..=seconds(3_600));
     keys.count("extract_concurrency", &mut limits.extract_concurrency, 1..=1_000);
+    keys.bytes("source_bytes", &mut limits.source_bytes, KIB..=GIB);
+    keys.duration("source_time", &mut limits.source_time, millis(1)..=seconds(3_600));
 }

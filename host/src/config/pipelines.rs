@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::json::{quote, to_toml};
 use super::print::Printer;
 use super::providers;
+use super::rerankers::{self, Rerankers};
 use super::section::{Entry, Section};
 use crate::chat::is_name;
 use crate::llm::ProviderConfig;
@@ -17,8 +18,7 @@ use crate::pipeline::{Definition, Origin, Pipeline};
 pub(super) fn default() -> Pipeline {
     // Keys in the order of the alphabet, as the file's are once they are read: the effective configuration reads back to the same.
     let definition = json!([
-        // With the bundled embedder, right answers often score below 0.75, the default of the stage.
-        {"config": {"namespace": "default", "score_threshold": 0.3, "top_k": 5}, "stage": "rag"},
+        {"config": {"namespace": "default", "top_k": 5}, "stage": "rag"},
         {"config": {"primary": {"model": "extractive", "provider": "builtin"}}, "stage": "llm"},
     ]);
     let definition = Definition::parse(&definition).expect("the built-in definition is checked by a test");
@@ -26,13 +26,13 @@ pub(super) fn default() -> Pipeline {
 }
 
 /// The file's pipelines; empty if it has none.
-pub(super) fn read(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>) -> Vec<Pipeline> {
+pub(super) fn read(section: &mut Section<'_>, known: &BTreeMap<String, ProviderConfig>, rerankers: &Rerankers) -> Vec<Pipeline> {
     let mut pipelines: Vec<Pipeline> = Vec::new();
     for entry in section.take("pipelines").map(Entry::list).unwrap_or_default() {
         entry.table(|section| {
             let id = section.need("id", "the name that clients send as `model`").and_then(|entry| id(&entry, &pipelines));
             let Some(stages) = section.need("pipeline", "the list of stages") else { return };
-            if let (Some(definition), Some(id)) = (definition(&stages, known), id) {
+            if let (Some(definition), Some(id)) = (definition(&stages, known, rerankers), id) {
                 pipelines.push(Pipeline { id: id.into(), definition, origin: Origin::File });
             }
         });
@@ -63,7 +63,7 @@ fn id(entry: &Entry<'_>, before: &[Pipeline]) -> Option<String> {
     Some(id.to_owned())
 }
 
-fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> Option<Definition> {
+fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>, rerankers: &Rerankers) -> Option<Definition> {
     let source = stages.json()?;
     // Paths in its problems begin with `pipeline`, so the path of the table that holds `pipeline` goes before them.
     let outer = stages.path().strip_suffix("pipeline").unwrap_or_default();
@@ -74,7 +74,11 @@ fn definition(stages: &Entry<'_>, known: &BTreeMap<String, ProviderConfig>) -> O
             }
         })
         .ok()?;
-    let at = self::stages(definition.source()).iter().position(|stage| stage["stage"] == "llm").unwrap_or_default();
+    let place = |kind: &str| self::stages(definition.source()).iter().position(|stage| stage["stage"] == kind).unwrap_or_default();
+    if let Some(why) = definition.rag.as_ref().and_then(|rag| rerankers::unknown(rag.rerank.as_deref()?, rerankers)) {
+        stages.problem_at(&format!("{}[{}].config.rerank", stages.path(), place("rag")), why);
+    }
+    let at = place("llm");
     for (key, target) in definition.llm.keys() {
         if let Some(why) = providers::unknown(&target.provider, known) {
             stages.problem_at(&format!("{}[{at}].config.{key}.provider", stages.path()), why);

@@ -6,6 +6,7 @@ mod embedders;
 mod keys;
 mod limits;
 mod prices;
+mod rerankers;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -63,7 +64,7 @@ fn the_pipeline_without_any_in_the_file_needs_no_network() {
         let [pipeline] = &config.pipelines[..] else { panic!("one pipeline") };
         assert_eq!((&*pipeline.id, pipeline.origin), ("default", Origin::File));
         let rag = pipeline.definition.rag.as_ref().unwrap();
-        assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.3));
+        assert_eq!((rag.namespace.as_str(), rag.top_k, rag.score_threshold), ("default", 5, 0.75));
         let target = &pipeline.definition.llm.targets[0];
         assert_eq!((target.provider.as_str(), target.model.as_str()), ("builtin", "extractive"));
         assert_eq!(config.llm.providers["builtin"].kind(), Kind::Builtin);

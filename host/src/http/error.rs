@@ -61,6 +61,11 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("the server has as many requests as it can take, or as many of yours (`{key}`); try again shortly")]
     Overloaded { key: &'static str },
+    #[error("as many uploads go on in the background as may, or as many of yours (`{key}`); send it again later, or with `?wait=true`")]
+    JobsFull { key: &'static str },
+    /// A file of an upload in the background.
+    #[error("the upload did not end in time (`limits.http.job_time`)")]
+    JobSlow,
     /// The next server may have what the server keeps by now.
     #[error("the server is about to stop and changes nothing any more; send it again, on a new connection")]
     Stopping,
@@ -94,6 +99,11 @@ pub(super) enum Refusal {
     NoDocument(Echo),
     #[error("the API has no documents in a namespace `{0}`; GET /api/v1/gateway/apis/ID/knowledge/namespaces lists them")]
     NoNamespace(Echo),
+    /// It may be another client's, too.
+    #[error(
+        "the API has no job `{0}` of yours; one that has ended is remembered for `limits.http.jobs_kept_time` at most, and none longer than the server runs"
+    )]
+    NoJob(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),
     /// Neither a filter nor a pipe.

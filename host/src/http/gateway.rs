@@ -173,12 +173,15 @@ impl Server {
 }
 
 impl Draining {
-    /// Waits until no request runs any more that may change what the server keeps. None begins after that: those are refused while the server
+    /// Waits until nothing runs any more that may change what the server keeps: no request, and no upload in the background. None begins after that: those are refused while the server
     /// stops. What is used is not meant.
     pub fn changes_end(&self) -> impl Future<Output = ()> + use<> {
         // A request takes its place before it looks whether the server stops, so none is missed here.
-        let places = self.gateway.current.load().shares.admin_places.clone();
+        let current = self.gateway.current.load();
+        let (places, jobs, time) = (current.shares.admin_places.clone(), current.jobs.clone(), current.limits.drain_time);
         async move {
+            // Uploads in the background have no connection that would be cut.
+            jobs.end(time).await;
             while places.held() > 0 {
                 tokio::time::sleep(CHANGES_PAUSE).await;
             }

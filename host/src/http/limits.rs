@@ -44,6 +44,17 @@ pub struct Limits {
     pub upload_bytes: usize,
     /// Files in one upload.
     pub upload_files: usize,
+    /// Bytes of the texts of an upload together over which it goes on in the background, unless its client wants to wait.
+    pub background_bytes: usize,
+    /// Uploads in the background that wait and run, those that run, and the bytes of their files. Clients share all three.
+    pub jobs: usize,
+    pub jobs_running: usize,
+    pub jobs_bytes: usize,
+    /// How long one may run; files that are not stored by then are not.
+    pub job_time: Duration,
+    /// Ended ones whose outcome is remembered, and how long.
+    pub jobs_kept: usize,
+    pub jobs_kept_time: Duration,
     /// How long an upload of a plugin waits until it was tried.
     pub admission_time: Duration,
     /// Connections at once; for one more the longest idle one is closed.
@@ -116,6 +127,19 @@ impl Default for Limits {
             // A thick book with its pictures, or many small documents.
             upload_bytes: 32 << 20,
             upload_files: 32,
+            // As much text takes the built-in embedder two minutes, which is longer than proxies wait; a smaller upload is answered when it is stored.
+            background_bytes: 4 << 20,
+            jobs: 64,
+            // As many as threads embed, and processes read files.
+            jobs_running: 2,
+            // Eight of the largest uploads, of which one client alone has six.
+            jobs_bytes: 256 << 20,
+            // A library of books.
+            job_time: Duration::from_secs(3_600),
+            // Some megabytes.
+            jobs_kept: 1_000,
+            // Whoever asks, asks every few seconds.
+            jobs_kept_time: Duration::from_secs(3_600),
             // A Python component takes 20 s to compile.
             admission_time: Duration::from_secs(60),
             // The usual soft limit of open files is 1024, and more on servers. An idle connection costs some 20 KB.

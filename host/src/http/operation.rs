@@ -29,6 +29,7 @@ pub(super) struct Parameter {
 }
 
 pub(super) struct Answer {
+    /// Of three digits, or 4 or 5 for all of that class that say more than an error in the surface's form does.
     pub(super) status: u16,
     pub(super) description: &'static str,
     pub(super) contents: &'static [Media],

@@ -1,7 +1,7 @@
 //! Answers in their wire form. A failure is mapped by `table`, the one place that knows statuses, and written by its surface's encoder.
 //! Detail that is the operator's business goes to the log under the request's id; the client gets what it can act on.
 
-mod error_response;
+pub(super) mod error_response;
 mod table;
 
 use std::borrow::Cow;
@@ -9,18 +9,21 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::Extensions;
+use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::body::Content;
 use super::echo::cut;
 use super::error::{Failure, Refusal};
+use super::taken::RefusedFile;
 use crate::chat::codec::to_json;
 use crate::chat::{StreamError, is_name};
 use crate::pipeline;
 use crate::stages::along::CUT;
 use crate::telemetry::chain;
-pub(super) use error_response::{Detail, Envelope, ErrorResponse, detail, openai_envelope};
+pub(super) use error_response::{Detail, Envelope, ErrorDetail, ErrorResponse, detail, openai_envelope};
 
 /// OpenAI's clients obey it before their own rules on statuses.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -78,6 +81,15 @@ pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> (Response<Cont
         _ => {}
     }
     (response, code_to_log(error))
+}
+
+/// What is told of one file of several, with the status and the headers of the answer that it would have had alone.
+pub(super) fn refused_file(name: String, failure: &Failure) -> (RefusedFile, Parts) {
+    let (response, _) = self::failure(failure, openai_envelope);
+    let (parts, content) = response.into_parts();
+    let Content::Whole(body) = content else { unreachable!("an error is written whole") };
+    let error = serde_json::from_slice::<Value>(&body).map(|mut body| body["error"].take()).unwrap_or_default();
+    (RefusedFile { name, status: parts.status.as_u16(), error }, parts)
 }
 
 /// The same of a stream whose head is out: what its last event tells.

@@ -21,8 +21,6 @@ use super::shared::Shared;
 
 /// What stands for the first variable segment of a path.
 const ID: &str = "{id}";
-/// What stands for a second one, which is the last segment.
-const DOCUMENT: &str = "{document}";
 
 /// The routes whose id may hold slashes: a provider's model is `PROVIDER/MODEL`, and not every client escapes the slash.
 const WITH_SLASHES: [&str; 1] = ["model"];
@@ -66,7 +64,7 @@ pub(super) struct Surface {
 /// One row: a method of a path, and what answers it.
 pub(super) struct Route {
     pub(super) method: Method,
-    /// `{id}` and, at the end, `{document}` stand for one segment each.
+    /// `{id}` and, at the end, `{document}` or `{job}` stand for one segment each.
     pub(super) path: &'static str,
     /// In logs and metrics.
     pub(super) name: &'static str,
@@ -91,7 +89,7 @@ pub(super) struct Call<'a> {
     pub(super) log: &'a mut RequestLog,
     /// The path's `{id}`, decoded; empty if the route has none. An id with wrong escapes names nothing, like the empty id.
     pub(super) id: Cow<'a, str>,
-    /// The path's `{document}` likewise.
+    /// The path's `{document}` or `{job}` likewise.
     pub(super) document: Cow<'a, str>,
 }
 
@@ -107,8 +105,9 @@ impl Route {
     fn segments<'a>(&self, path: &'a str) -> Option<Segments<'a>> {
         let Some(at) = memchr(b'{', self.path.as_bytes()) else { return (self.path == path).then(Segments::default) };
         let (rest, pattern) = (path.strip_prefix(&self.path[..at])?, &self.path[at + ID.len()..]);
-        let (id, document) = match pattern.strip_suffix(DOCUMENT) {
-            Some(between) => rest.split_once(between)?,
+        let (id, document) = match pattern.rsplit_once('{') {
+            // A second one is the last segment, whatever it is called.
+            Some((between, _)) => rest.split_once(between)?,
             None => (rest.strip_suffix(pattern)?, ""),
         };
         let one = !document.contains('/') && (!id.contains('/') || WITH_SLASHES.contains(&self.name));
@@ -227,7 +226,10 @@ mod tests {
             ("GET", "/api/v1/gateway/apis/support/knowledge/documents/7", "document", "support"),
             ("DELETE", "/api/v1/gateway/apis/support/knowledge/documents/7", "delete_document", "support"),
             ("GET", "/api/v1/gateway/apis/support/knowledge/namespaces", "namespaces", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/jobs", "jobs", "support"),
+            ("GET", "/api/v1/gateway/apis/support/knowledge/jobs/7", "job", "support"),
             ("DELETE", "/api/v1/gateway/apis/support/knowledge", "delete_namespace", "support"),
+            ("POST", "/api/v1/gateway/apis/support/knowledge/reindex", "reindex", "support"),
             ("GET", "/api/v1/plugins", "plugins", ""),
             ("POST", "/api/v1/plugins", "deploy_plugin", ""),
             ("POST", "/api/v1/plugins/reload", "reload_plugins", ""),

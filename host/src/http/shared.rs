@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::cors::Origins;
 use super::fetch::FetchComponent;
+use super::jobs::Jobs;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::listen::{ListenAddress, TlsFiles};
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     /// What `/openapi.json` says; written when somebody asks.
     pub(super) openapi: Arc<LazyLock<Bytes>>,
     pub(super) shares: Arc<RequestShares>,
+    /// Uploads that go on after their answer.
+    pub(super) jobs: Arc<Jobs>,
     pub(super) draining: Arc<AtomicBool>,
     /// Every plugin that a pipeline names was tried once.
     pub(super) plugins_tried: Arc<AtomicBool>,
@@ -77,20 +80,21 @@ impl Shared {
     /// Under the first configuration. `openapi` writes what `/openapi.json` says.
     pub(super) fn new(config: Config, state: State, openapi: fn() -> Bytes) -> Self {
         let Config { limits, keys, cors_origins, ready_requires_plugins, open_webui, .. } = config;
-        let shares = Arc::new(RequestShares::new(&limits));
+        let (shares, jobs) = (Arc::new(RequestShares::new(&limits)), Arc::new(Jobs::new(&limits)));
         let openapi = Arc::new(LazyLock::new(openapi));
         let (draining, plugins_tried) = Default::default();
-        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, draining, plugins_tried }
+        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, jobs, draining, plugins_tried }
     }
 
     /// Under the next configuration. What requests of both share is theirs together, and as large as the next one says.
     pub(super) fn renewed(&self, config: Config, state: State) -> Self {
         let Config { limits, keys, cors_origins, ready_requires_plugins, open_webui, .. } = config;
         self.shares.resize(&limits);
-        let Self { openapi, shares, draining, plugins_tried, .. } = self;
-        let (openapi, shares) = (openapi.clone(), shares.clone());
+        self.jobs.resize(&limits);
+        let Self { openapi, shares, jobs, draining, plugins_tried, .. } = self;
+        let (openapi, shares, jobs) = (openapi.clone(), shares.clone(), jobs.clone());
         let (draining, plugins_tried) = (draining.clone(), plugins_tried.clone());
-        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, draining, plugins_tried }
+        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, jobs, draining, plugins_tried }
     }
 
     /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.

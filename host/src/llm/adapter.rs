@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 pub(super) use super::provider_error::{DecodeError, ProviderError, UnsupportedField};
 use super::providers::openai::OpenAiNormalizer;
+use super::ranking::{Rerank, Reranked};
 use crate::chat::{Completion, Delta, Embedded, Fields, Message, Name};
 
 /// How one vendor is spoken to.
@@ -24,6 +25,11 @@ pub(super) trait Dialect: Send + Sync {
 
     /// The vendor's embeddings, if it has any.
     fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
+
+    /// The vendor's ranking of documents, if it has any.
+    fn reranking(&self) -> Option<&dyn Reranking> {
         None
     }
 
@@ -45,6 +51,17 @@ pub(super) trait Embeddings: Send + Sync {
     /// # Errors
     /// See [`DecodeError`].
     fn decode_embeddings(&self, inputs: usize, body: &[u8]) -> Result<Embedded, DecodeError>;
+}
+
+/// How documents are ranked at a vendor that has models for it.
+pub(super) trait Reranking: Send + Sync {
+    fn encode_rerank(&self, model: &str, rerank: &Rerank<'_>) -> HttpRequest;
+
+    /// The reply to a request of this many documents: one score for each, in their order.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    fn decode_rerank(&self, documents: usize, body: &[u8]) -> Result<Reranked, DecodeError>;
 }
 
 /// What of OpenAI's form, where it has several for one thing, a vendor takes.

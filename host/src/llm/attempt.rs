@@ -32,7 +32,7 @@ pub(super) struct Attempt<'a, R> {
     pub(super) others: u32,
 }
 
-/// What a provider is asked for: a chat reply or vectors.
+/// What a provider is asked for: a chat reply, vectors or a ranking.
 pub(super) trait Request: Sync {
     type Reply: Send;
 

@@ -98,6 +98,7 @@ pub fn whole(input: &[u8]) {
             completed(&completion);
         }
         let _ = dialect.embeddings().map(|embeddings| embeddings.decode_embeddings(1, input));
+        let _ = dialect.reranking().map(|reranking| reranking.decode_rerank(1, input));
         if let Some(error) = &error {
             dialect.provider_error(StatusCode::BAD_REQUEST, error);
         }

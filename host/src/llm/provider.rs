@@ -5,6 +5,7 @@
 pub(super) mod embeddings;
 mod endpoint;
 mod receive;
+pub(super) mod rerank;
 
 use std::future::Future;
 use std::sync::Arc;

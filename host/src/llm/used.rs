@@ -8,7 +8,7 @@ pub struct Used<'a> {
     /// The name of the client's key; none if no keys are configured.
     pub caller: Option<&'a str>,
     pub provider: &'a str,
-    /// OpenTelemetry's names for what was asked, `chat` or `embeddings`, and for the provider's kind.
+    /// OpenTelemetry's names for what was asked, `chat`, `embeddings` or `rerank`, and for the provider's kind.
     pub operation: &'static str,
     pub system: &'static str,
     pub model: &'a str,

@@ -44,13 +44,15 @@ impl Document {
 /// Proof that a document is stored and that every search finds it from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// New with every `add`, even if a document is replaced.
+    /// New with every `add`, even if a document is replaced, unless it is `unchanged`.
     pub document_id: String,
     pub chunks: usize,
     /// Bytes of its text.
     pub bytes: usize,
     /// There was a document of the same name, and it is gone.
     pub replaced: bool,
+    /// There was a document of the same name and content, and it is still there. Its metadata may be other.
+    pub unchanged: bool,
 }
 
 /// How chunks are found.
@@ -86,12 +88,14 @@ pub struct Query {
     pub mode: Mode,
     /// The most hits wanted; capped by `Limits::top_k`.
     pub top_k: usize,
-    /// The least score of a hit: cosine similarity, -1 to 1. A chunk with nearly all of the question's words is a hit below it too.
+    /// The least score of a hit, 0 to 1; at 0 whatever is found is one.
     pub score_threshold: f32,
     /// How much a hit's own rank counts against its likeness to better hits, 0 to 1; at 1 likeness counts nothing.
     pub mmr: f32,
     /// Only chunks of documents with such metadata.
     pub filter: Filter,
+    /// The name of a model that puts the hits in its own order.
+    pub rerank: Option<String>,
     /// Whose share of the queue it waits in.
     pub client: Client,
 }
@@ -110,11 +114,33 @@ pub struct Found {
     pub best_score: Option<f32>,
     /// The most hits that could have been found: the query's number, capped by `Limits::top_k`.
     pub top_k: usize,
+    /// None if no model was asked to rank them: none was wanted, or there are less than two.
+    pub reranking: Option<Reranking>,
+}
+
+/// What became of a ranking by a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reranking {
+    Done,
+    /// The order is that of the search.
+    Failed,
+}
+
+impl Reranking {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "ok",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What speaks for a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
+    /// By how much its cosine is above those of texts which the question has nothing to do with, on a scale that all models have in common; none if
+    /// there is no cosine.
+    pub likeness: Option<f32>,
     /// Its place by similarity alone, from 1; none if it is far down or was not asked for.
     pub vector_rank: Option<usize>,
     /// Its place by words alone, from 1; none if it is far down, has none of them, or was not asked for.
@@ -123,6 +149,9 @@ pub struct Evidence {
     pub keyword_score: f32,
     /// The share of the question's words that it has, the rare ones counting for more: 0 to 1.
     pub coverage: f32,
+    /// What a model says of its relevance, if one was asked, and its place by that, from 1.
+    pub rerank_score: Option<f32>,
+    pub rerank_rank: Option<usize>,
     /// What it was ranked by.
     pub rank_score: f32,
 }

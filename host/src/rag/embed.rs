@@ -6,9 +6,12 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cache::Cache;
+use super::calibration::Background;
+use super::spaces::VectorSpace;
 use super::{Error, Limits};
 use crate::chat::Client;
 use crate::fair::{Lanes, Share, Shares, step_back};
@@ -19,11 +22,24 @@ const DOCUMENT_NICENESS: i32 = 10;
 
 /// Turns texts into vectors. Its calls block and come from several threads at once.
 pub trait Embedder: Send + Sync + 'static {
-    /// Names the space that the vectors lie in. Vectors of two models are never compared; documents of another one are embedded again.
+    /// Names the space that the vectors lie in. Vectors of two models are never compared.
     fn model(&self) -> &str;
 
     /// The length of every vector.
     fn dimensions(&self) -> usize;
+
+    /// Whether its vectors lie in that space, as far as it knows without asking anybody.
+    fn makes(&self, space: &VectorSpace) -> bool {
+        *space.model == *self.model() && space.dimensions == self.dimensions()
+    }
+
+    /// Learns what `model` and `dimensions` say, if it must ask for that. Nothing is embedded before it succeeded, or `makes` said yes.
+    ///
+    /// # Errors
+    /// Says what failed.
+    fn find_out(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// One unit vector for each text, in order. No text is blank.
     ///
@@ -37,6 +53,11 @@ pub trait Embedder: Send + Sync + 'static {
     /// As for `embed`.
     fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         self.embed(texts)
+    }
+
+    /// Whether texts that have nothing to do with one another are known to have a cosine of 0. Of other models that is measured.
+    fn is_centred(&self) -> bool {
+        false
     }
 
     /// What a thread hands over at a time. Clients take turns from batch to batch, so it is no more than what the embedder gains from.
@@ -65,6 +86,7 @@ pub(super) struct Workers {
     queries: Pool,
     documents: Pool,
     asked: Cache,
+    background: OnceCell<Background>,
 }
 
 /// The threads for one kind of texts.
@@ -113,7 +135,7 @@ impl Workers {
     pub(super) fn start(embedder: Arc<dyn Embedder>, limits: &Limits) -> Result<Self, Error> {
         let queries = Pool::start(Priority::Query, embedder.clone(), limits)?;
         let documents = Pool::start(Priority::Document, embedder, limits)?;
-        Ok(Self { queries, documents, asked: Cache::new(limits.query_cache_bytes) })
+        Ok(Self { queries, documents, asked: Cache::new(limits.query_cache_bytes), background: OnceCell::new() })
     }
 
     fn of(&self, priority: Priority) -> &Pool {
@@ -129,6 +151,26 @@ impl Workers {
     /// `Busy`: the queue is full, or it is the client's share of it that is.
     pub(super) fn permit(&self, priority: Priority, client: &Client) -> Result<Share, Error> {
         self.of(priority).permits.take(client, 1).ok_or(Error::Busy)
+    }
+
+    /// As `permit`, but waits for it; clients take turns.
+    pub(super) async fn turn(&self, priority: Priority, client: &Client) -> Share {
+        self.of(priority).permits.wait(client, 1).await
+    }
+
+    /// What the embedder makes of texts that have nothing to do with any question, measured at first use.
+    ///
+    /// # Errors
+    /// `Embed`; it is measured again by whoever asks next.
+    pub(super) async fn background(&self) -> Result<&Background, Error> {
+        let measure = async {
+            if self.queries.shared.embedder.is_centred() {
+                return Ok(Background::of(Vec::new()));
+            }
+            // As documents, which some models want to be told from questions.
+            self.embed(Priority::Document, &Client::Host, Arc::new(Background::texts())).await.map(Background::of)
+        };
+        self.background.get_or_try_init(|| measure).await
     }
 
     /// So many may wait from now on, of each priority, and so many bytes of questions are remembered.

@@ -1,4 +1,4 @@
-//! What can go wrong with knowledge: one variant for each thing that a caller can do about it.
+//! What can go wrong with knowledge: one variant for each thing that a caller can do about it. What the operator can mend names the remedy.
 
 /// Why a document was not taken or a query not answered.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +23,31 @@ pub enum Error {
     /// Too many documents and queries wait already, or too many of this client's.
     #[error("the embedder's queue is full, or your share of it is (`limits.rag.queue`); try again shortly")]
     Busy,
+    /// The vectors of a namespace are of an embedder that is not there any more.
+    #[error(
+        "the vectors of the namespace `{namespace}` are of the embedder `{embedder}`, and this server has none that makes such; put it back under \
+         `[rag.embedders]`, or have `{wanted}` embed the namespace: POST …/knowledge/reindex?namespace={namespace}. Until then \
+         `mode = \"keyword\"` finds its documents by their words"
+    )]
+    EmbedderGone { namespace: String, embedder: String, wanted: String },
+    /// The same, but a reindex mends it.
+    #[error(
+        "the namespace `{namespace}` is being embedded anew, because the embedder of its vectors is gone; GET …/knowledge/namespaces shows how \
+         far it is. Until then `mode = \"keyword\"` finds its documents by their words"
+    )]
+    BeingReindexed { namespace: String },
+    #[error("the namespace `{namespace}` is being embedded anew already; GET …/knowledge/namespaces shows how far it is")]
+    ReindexRuns { namespace: String },
+    #[error("{running} namespaces are being embedded anew, as many as may be at once (`limits.rag.reindexes`); try again when one is done")]
+    TooManyReindexes { running: usize },
     /// The machine did not let a document be read; another try may succeed.
     #[error("{0}")]
     Extractor(String),
     #[error("the embedder failed: {0}")]
     Embed(String),
+    /// Nothing was changed.
+    #[error("the disk with the server's data is full, so nothing was changed; make room on it and try again")]
+    DiskFull,
     #[error("the knowledge store failed: {0}")]
     Store(String),
     #[error("the vector index failed: {0}")]

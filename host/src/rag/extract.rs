@@ -126,3 +126,6 @@ impl Extractor {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Extractor(format!("a task ended early: {e}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,10 @@ impl Embedder for Fake {
         DIMENSIONS
     }
 
+    fn is_centred(&self) -> bool {
+        true
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         if texts.iter().any(|text| text.trim().is_empty()) {
             return Err("text must not be empty".into());

@@ -17,12 +17,14 @@ pub struct Limits {
     /// Bytes of a query that are embedded; the embedder reads 128 tokens anyway.
     pub query_bytes: usize,
     /// Documents that may be on their way in at once, and, counted apart so that uploads never refuse a chat,
-    /// queries that may wait for the embedder. Clients share both; one alone gets three quarters.
+    /// queries that may wait, for each embedder. Clients share both; one alone gets three quarters.
     pub queue: usize,
-    /// Bytes of questions and their vectors that are remembered; 0 remembers none.
+    /// Bytes of questions and their vectors that are remembered of each embedder; 0 remembers none.
     pub query_cache_bytes: usize,
-    /// Threads that embed documents, and as many, of a higher priority, that embed queries.
+    /// Threads of each embedder that embed documents, and as many, of a higher priority, that embed queries.
     pub embed_threads: usize,
+    /// Namespaces that are embedded anew at once.
+    pub reindexes: usize,
     /// Pages of one file, or slides.
     pub pages: usize,
     /// How many times its own size an Office file may unpack to.
@@ -33,6 +35,10 @@ pub struct Limits {
     pub extract_time: Duration,
     /// Files that are read at once, shared between clients.
     pub extract_concurrency: usize,
+    /// Bytes of a file that `rag.sources` names.
+    pub source_bytes: usize,
+    /// Time to fetch it, redirects included.
+    pub source_time: Duration,
 }
 
 impl Default for Limits {
@@ -53,6 +59,8 @@ impl Default for Limits {
             query_cache_bytes: 4 << 20,
             // Those of documents take only what others leave of the processors.
             embed_threads: 2,
+            // One keeps the threads for documents busy.
+            reindexes: 1,
             // Ten thick books.
             pages: 10_000,
             // What Office programs write comes to less than 20; no reader takes more than 100.
@@ -63,6 +71,10 @@ impl Default for Limits {
             extract_time: Duration::from_secs(60),
             // Embedding takes longer than reading.
             extract_concurrency: 2,
+            // As much as an upload may have.
+            source_bytes: 32 << 20,
+            // Over a line of 5 Mbit/s.
+            source_time: Duration::from_secs(60),
         }
     }
 }

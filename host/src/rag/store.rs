@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::spaces::{SpaceStore, Spaces, VectorSpace};
 use super::{Chunk, Error, Filter, Metadata, Namespace};
 use crate::chat::Hit;
 
 /// Keeps documents. A future that is dropped has either done the whole of its work, or none of it, or does it in the background.
 ///
 /// All methods fail with `Error::Store` if the backend cannot read or write, and with `Error::Index` if its index cannot be used.
-pub trait DocumentStore: Send + Sync + 'static {
+pub trait DocumentStore: SpaceStore {
     /// Stores a document in place of the one of its name, whole or not at all. When this returns, a killed process loses nothing of it and
     /// every search that begins finds it; no search ever sees a part of it, or it beside the one that it replaced.
+    ///
+    /// The first document of a namespace decides in which space it is searched. One of another space is refused.
     ///
     /// `chunks_max` bounds the chunks of the namespace, this document's included and the replaced one's not, even if several are put at once.
     ///
@@ -24,7 +27,7 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// The chunks of the namespace that are wanted, as of one moment, in no order. Whatever finds a chunk, both of its scores are given.
     ///
     /// By vector: the `count` chunks whose vectors are most like it, by cosine similarity, and those of equal score in the order in which they were
-    /// put. Chunks whose vectors lie in another space are left out.
+    /// put; none if that is not the space that the namespace is searched in.
     ///
     /// By words: the `count` chunks whose words, headings and title fit the text best, by BM25 over the namespace alone. The text is data: whatever
     /// it holds, it is words. Very common words of a large namespace may be left out.
@@ -55,8 +58,8 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// The chunks of a document of these ordinals, both ends included, in order; none if there is no such document.
     fn chunks<'a>(&'a self, document_id: &'a str, first: u32, last: u32) -> BoxFuture<'a, Result<Vec<Chunk>, Error>>;
 
-    /// Gets the namespace ready for searches by vector. A backend that need not prepare anything leaves this as it is; one that must, as when it loads
-    /// an index, does so in `look_up` if nobody called this before.
+    /// Gets the namespace ready for searches by vector, if it is searched in that space. A backend that need not prepare anything leaves this as
+    /// it is; one that must, as when it loads an index, does so in `look_up` if nobody called this before.
     fn prepare<'a>(&'a self, _namespace: &'a Namespace, _space: &'a VectorSpace) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -67,24 +70,20 @@ pub trait DocumentStore: Send + Sync + 'static {
     /// How many chunks the namespace holds, those of the document called `except` not counted.
     fn chunk_count<'a>(&'a self, namespace: &'a Namespace, except: &'a str) -> BoxFuture<'a, Result<usize, Error>>;
 
-    /// The ids of the documents whose vectors lie in another space than that of `model`, by id.
-    fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
-
-    /// What is to be embedded of a document's chunks, in order; none if there is no such document.
-    fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
-
-    /// Puts vectors of a space in place of a document's old ones, all or none. Gives false, and changes nothing, if the document is gone or
-    /// does not have as many chunks: somebody else was faster.
-    ///
-    /// # Errors
-    /// `Store` also if the vectors do not have the space's length.
-    fn set_vectors<'a>(
+    /// A document of the namespace with that content whose vectors lie in the space of `model`: the one of that name if it is one, else the newest.
+    fn alike<'a>(
         &'a self,
         namespace: &'a Namespace,
-        document_id: &'a str,
-        space: &'a VectorSpace,
-        vectors: Vec<Vec<f32>>,
-    ) -> BoxFuture<'a, Result<bool, Error>>;
+        name: &'a str,
+        content: &'a str,
+        model: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredDocument>, Error>>;
+
+    /// The vectors of a document's chunks, in order; none if there is no such document, or if they lie in another space than that of `model`.
+    fn vectors<'a>(&'a self, document_id: &'a str, model: &'a str) -> BoxFuture<'a, Result<Vec<Vec<f32>>, Error>>;
+
+    /// Puts other metadata in the place of a document's and changes nothing else of it. Gives false if the namespace has no such document.
+    fn describe<'a>(&'a self, namespace: &'a Namespace, document_id: &'a str, metadata: Metadata) -> BoxFuture<'a, Result<bool, Error>>;
 
     /// The documents of an API, or of one namespace of it, by id, which is the order in which they came.
     fn documents<'a>(
@@ -126,7 +125,7 @@ pub struct Lookup {
 }
 
 /// A chunk that was found, and what by.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
     /// Its score is the cosine similarity, or 0 if that is not known.
     pub hit: Hit,
@@ -139,11 +138,13 @@ pub struct Candidate {
     pub keyword_rank: Option<usize>,
     /// By BM25; 0 if it has none of the words.
     pub keyword_score: f32,
-    /// The same of all chunks of its document that were found, each word where it scores best: what stands around it.
-    pub document_score: f32,
+    /// The same of it and the chunks that stand around it, as one text.
+    pub context_score: f32,
     /// The share of the text's words that it has, by their weight in BM25: 0 to 1. A word that no chunk of the namespace has weighs as much as
     /// one that a single chunk has.
     pub coverage: f32,
+    /// The weight of the words that it has, in that of a word which a single chunk has: how much of the text was found, however long it is.
+    pub matched: f32,
 }
 
 /// A part of a list: what comes after a key, which need not be there any more.
@@ -159,15 +160,7 @@ pub struct Page<'a> {
 pub struct NamespaceInfo {
     pub name: String,
     pub documents: usize,
-}
-
-/// The space that vectors lie in. Vectors of two spaces are never compared.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct VectorSpace {
-    /// The embedder's model, with its version.
-    pub model: Arc<str>,
-    /// The length of every vector.
-    pub dimensions: usize,
+    pub spaces: Spaces,
 }
 
 /// What is kept of a document beside its chunks.
@@ -181,6 +174,8 @@ pub struct DocumentInfo {
     pub sha256: String,
     /// Of its text.
     pub bytes: u64,
+    /// A hash of all that its chunks, their words and their vectors were made of, but for the embedder; empty if it is not known.
+    pub content: String,
     /// Unix time in seconds.
     pub created: u64,
     pub title: Option<String>,
@@ -218,4 +213,6 @@ pub enum Put {
     },
     /// The namespace would have held more than `chunks_max` chunks. Nothing was changed.
     Full,
+    /// The namespace is searched in another space. Nothing was changed.
+    OtherSpace,
 }

@@ -1,8 +1,12 @@
 //! The room as its callers see it, over a database on the disk.
 
 mod agreement;
+mod calibration;
 mod hybrid;
 mod limits;
+mod reindex;
+mod reranking;
+mod same;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,9 +34,16 @@ impl House {
 
     /// As after a restart: nothing in memory is left.
     fn open(&mut self, embedder: Arc<dyn Embedder>, limits: Limits) {
+        self.open_all([(BUILTIN, embedder)], Embedders::default(), limits);
+    }
+
+    /// With embedders by their names.
+    fn open_all<const N: usize>(&mut self, embedders: [(&str, Arc<dyn Embedder>); N], chosen: Embedders, limits: Limits) {
         self.knowledge = None;
         let documents = crate::storage::sqlite::open(&self.database()).unwrap().documents;
-        self.knowledge = Some(Knowledge::new(documents, embedder, limits).unwrap());
+        let embedders = embedders.into_iter().map(|(name, embedder)| (name.to_owned(), embedder)).collect();
+        let embedders = OpenEmbedders::start(embedders, chosen, &limits).unwrap();
+        self.knowledge = Some(Knowledge::with(documents, embedders, limits));
     }
 
     fn restart(&mut self) {
@@ -72,8 +83,8 @@ fn document(name: &str, text: &str) -> Document {
 
 /// By similarity alone.
 fn query(text: &str) -> Query {
-    let (mode, filter) = (Mode::Vector, Filter::default());
-    Query { text: text.into(), earlier: Vec::new(), mode, top_k: 5, score_threshold: 0.2, mmr: MMR, filter, client: Client::Host }
+    let (mode, filter, earlier, rerank) = (Mode::Vector, Filter::default(), Vec::new(), None);
+    Query { text: text.into(), earlier, mode, top_k: 5, score_threshold: 0.5, mmr: MMR, filter, rerank, client: Client::Host }
 }
 
 fn sources(found: &Found) -> Vec<&str> {
@@ -94,6 +105,10 @@ impl Embedder for Fragile {
 
     fn dimensions(&self) -> usize {
         self.fake.dimensions()
+    }
+
+    fn is_centred(&self) -> bool {
+        self.fake.is_centred()
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
@@ -176,8 +191,9 @@ async fn the_threshold_hides_hits_but_not_the_best_score() {
     house.add("a.txt", "pump valve pipe hose").await;
     let search =
         async |score_threshold| house.knowledge().search(&space("default"), Query { score_threshold, ..query("pump") }).await.unwrap();
-    let score = search(0.0).await.hits[0].score;
-    assert!((score - 0.5).abs() < 0.01, "one word of four: {score}");
+    let hit = search(0.0).await.hits.remove(0);
+    let (score, cosine) = (hit.score, hit.cosine.expect("it was computed"));
+    assert!((cosine - 0.5).abs() < 0.01, "one word of four: {cosine}");
     assert_eq!(search(score).await.hits.len(), 1);
     let above = search(score.next_up()).await;
     assert_eq!((above.hits.len(), above.best_score), (0, Some(score)));
@@ -241,7 +257,7 @@ async fn searches_see_a_document_whole_while_many_tasks_write() {
         let house = Arc::clone(&house);
         tokio::spawn(async move {
             for _ in 0..40 {
-                let wanted = Query { top_k: 50, score_threshold: 0.3, ..query("shared words of") };
+                let wanted = Query { top_k: 50, ..query("shared words of") };
                 let found = house.knowledge().search(&space("default"), wanted).await.unwrap();
                 let version = |text: &str| text.split_whitespace().find(|word| word.starts_with("version")).map(str::to_owned);
                 let versions: std::collections::BTreeSet<_> = found.hits.iter().map(|hit| version(&hit.text)).collect();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::store::Candidate;
 
 /// What a chunk's likeness to the whole conversation counts beside its likeness to the newest question alone.
-const EARLIER: f32 = 0.75;
+const EARLIER: f32 = 0.6;
 
 /// Bytes of each earlier question, and of all that is looked for together: an embedder reads the start of a text.
 const TURN_BYTES: usize = 400;
@@ -31,20 +31,25 @@ pub(super) fn merged(newest: Vec<Candidate>, together: Vec<Candidate>) -> Vec<Ca
     for candidate in together {
         let mut weighed = Candidate {
             keyword_score: candidate.keyword_score * words,
-            document_score: candidate.document_score * words,
+            context_score: candidate.context_score * words,
             coverage: candidate.coverage * EARLIER,
+            matched: candidate.matched * EARLIER,
             ..candidate
         };
-        weighed.hit.score *= EARLIER;
+        // Below 0 it is no likeness, and less of it would be more.
+        weighed.hit.score *= if weighed.hit.score > 0.0 { EARLIER } else { 1.0 };
         let better = |known: f32, new: f32| if new.total_cmp(&known).is_gt() { new } else { known };
         match all.entry(weighed.order) {
             std::collections::hash_map::Entry::Vacant(place) => drop(place.insert(weighed)),
             std::collections::hash_map::Entry::Occupied(mut place) => {
                 let known = place.get_mut();
-                known.hit.score = better(known.hit.score, weighed.hit.score);
+                if weighed.hit.score > known.hit.score {
+                    (known.hit.score, known.hit.cosine) = (weighed.hit.score, weighed.hit.cosine);
+                }
                 known.keyword_score = better(known.keyword_score, weighed.keyword_score);
-                known.document_score = better(known.document_score, weighed.document_score);
+                known.context_score = better(known.context_score, weighed.context_score);
                 known.coverage = better(known.coverage, weighed.coverage);
+                known.matched = better(known.matched, weighed.matched);
                 known.vector_rank = known.vector_rank.or(weighed.vector_rank);
                 known.keyword_rank = known.keyword_rank.or(weighed.keyword_rank);
             }
@@ -105,8 +110,9 @@ mod tests {
             vector_rank: Some(1),
             keyword_rank,
             keyword_score: words,
-            document_score: words,
+            context_score: words,
             coverage,
+            matched: coverage,
         }
     }
 

@@ -24,10 +24,13 @@ pub async fn run(stage: &RagStage, knowledge: &Knowledge, mut exchange: Exchange
     let earlier = questions.collect();
     let namespace = Namespace { api: exchange.pipeline.to_string(), name: stage.namespace.clone() };
     let RagStage { mode, top_k, score_threshold, mmr, .. } = *stage;
-    let query =
-        Query { text: question, earlier, mode, top_k, score_threshold, mmr, filter: stage.filter.clone(), client: exchange.client.clone() };
+    let (filter, rerank, client) = (stage.filter.clone(), stage.rerank.clone(), exchange.client.clone());
+    let query = Query { text: question, earlier, mode, top_k, score_threshold, mmr, filter, rerank, client };
     let begun = Instant::now();
-    let Found { hits, .. } = knowledge.search(&namespace, query).await?;
+    let Found { hits, reranking, .. } = knowledge.search(&namespace, query).await?;
+    if let Some(reranking) = reranking {
+        metrics.rag_rerank(reranking.word());
+    }
     let excerpts = knowledge.excerpts(&hits, stage.spread).await?;
     metrics.rag_search(begun.elapsed().as_secs_f64(), hits.len());
     let excerpts = named(excerpts);

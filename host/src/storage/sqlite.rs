@@ -62,7 +62,7 @@ pub fn open_with(path: &Path, limits: KvLimits, clock: UnixClock) -> Result<Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rag::{Namespace, VectorSpace};
+    use crate::rag::{Namespace, Recorded, VectorSpace};
 
     #[tokio::test]
     async fn a_file_of_an_earlier_release_keeps_its_pipelines_and_documents() {
@@ -74,7 +74,9 @@ mod tests {
         connection
             .execute_batch(
                 "INSERT INTO pipelines VALUES ('support', '{}');
-                 INSERT INTO documents VALUES ('id', 'support', 'default', 'a.txt', 'ff', 4, 'm', 1763800000);",
+                 INSERT INTO documents VALUES ('id', 'support', 'default', 'a.txt', 'ff', 4, 'm', 1763800000);
+                 INSERT INTO documents VALUES ('old', 'support', 'mixed', 'a.txt', 'ff', 4, 'm', 1763800000);
+                 INSERT INTO documents VALUES ('new', 'support', 'mixed', 'b.txt', 'ff', 4, 'n', 1763800000);",
             )
             .unwrap();
         let chunk = "INSERT INTO chunks (document_id, ordinal, text, vector) VALUES ('id', 0, 'text', ?1)";
@@ -90,6 +92,11 @@ mod tests {
         assert!((hits[0].score - 0.8).abs() < 1e-6);
         let all = crate::rag::Page { after: "", count: 9 };
         let listed = documents.documents("support", Some("default"), all).await.unwrap();
+        let spaces = documents.spaces(&namespace).await.unwrap().unwrap();
+        assert_eq!((spaces.serves, spaces.next), (Recorded { embedder: String::new(), space }, None));
+        let mixed = Namespace { api: "support".into(), name: "mixed".into() };
+        let spaces = documents.spaces(&mixed).await.unwrap().unwrap();
+        assert_eq!(&*spaces.serves.space.model, "", "vectors of two models are of none that serves");
         assert_eq!((listed[0].info.bytes, listed[0].info.created, listed[0].chunks), (4, 1_763_800_000, 1));
     }
 }

@@ -68,6 +68,8 @@ struct Families {
     llm_circuits: Gauges<1>,
     rag_documents: Counters<1>,
     rag_questions: Counters<1>,
+    rag_sources: Counters<1>,
+    rag_reranks: Counters<1>,
     spans: Counters<1>,
     cuts: Counters<1>,
     reloads: Counters<1>,
@@ -229,9 +231,19 @@ impl Metrics {
         self.search_hits.observe(hits as f64);
     }
 
+    /// A model was asked to rank the hits of an exchange. `outcome` is `ok` or `failed`.
+    pub fn rag_rerank(&self, outcome: &'static str) {
+        self.families.rag_reranks.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
     /// One document handed to the knowledge base. `outcome` is `stored`, `replaced`, or a word for why it was not taken.
     pub fn rag_document(&self, outcome: &'static str) {
         self.families.rag_documents.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+
+    /// One look at a URL of `rag.sources`: `added`, `unchanged` or `failed`.
+    pub fn rag_source(&self, outcome: &'static str) {
+        self.families.rag_sources.get_or_create(&[("outcome", outcome.into())]).inc();
     }
 
     /// Questions since the start whose vector was remembered, and those whose was computed. This is set when figures are asked for.
@@ -263,7 +275,9 @@ impl Families {
             llm_seconds: with_unit(r, "llm_attempt", "Time of a try at a provider", seconds(), histograms(|| Histogram::new(SECONDS))),
             llm_circuits: plain(r, "llm_circuit_open", "Open circuits of a provider", Family::default()),
             rag_documents: plain(r, "rag_documents", "Documents handed in", Family::default()),
+            rag_sources: plain(r, "rag_sources", "Looks at the URLs of sources", Family::default()),
             rag_questions: plain(r, "rag_questions", "Questions that were embedded, or whose vector was remembered", Family::default()),
+            rag_reranks: plain(r, "rag_reranks", "Searches whose hits a model was asked to rank", Family::default()),
             cuts: plain(r, "http_cut", "Connections and streams that were cut, by reason", Family::default()),
             reloads: plain(r, "config_reloads", "Reloads of the configuration", Family::default()),
             spans: plain(r, "otlp_spans", "Spans for the collector of traces", Family::default()),

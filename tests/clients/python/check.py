@@ -55,6 +55,18 @@ def a_stream_is_complete(client, published):
     assert all(chunk.usage is None and "usage" in chunk.model_fields_set for chunk in deltas), deltas
 
 
+def an_answer_cites_what_it_quotes(client, published):
+    message = whole(client, published, **QUESTION).choices[0].message
+    assert message.annotations, message
+    for cited in message.annotations:
+        assert cited.type == "url_citation" and cited.url_citation.url.startswith("urn:uuid:"), cited
+        assert 0 <= cited.url_citation.start_index < cited.url_citation.end_index, cited
+    assert SOURCE.strip("()") in [cited.url_citation.title for cited in message.annotations], message
+    with client.chat.completions.stream(**QUESTION) as stream:
+        streamed = stream.get_final_completion().choices[0].message.annotations
+    assert [cited.url_citation for cited in streamed] == [cited.url_citation for cited in message.annotations], streamed
+
+
 def usage_is_streamed_only_when_asked_for(client, published):
     read = chunks(client, published, **QUESTION)
     quotes_and_redacts(text_of(read))
@@ -107,6 +119,7 @@ PROMISES = [
     models_are_listed,
     an_answer_is_complete,
     a_stream_is_complete,
+    an_answer_cites_what_it_quotes,
     usage_is_streamed_only_when_asked_for,
     the_clients_own_readers_agree,
     the_asynchronous_client_reads_the_same,

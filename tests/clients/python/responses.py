@@ -49,6 +49,17 @@ def promises(strict, refused, quotes_and_redacts, source):
         assert response.status == "completed" and response.usage and raw.request_id, raw.text
         quotes_and_redacts(response.output_text)
 
+    def a_response_cites_what_it_quotes(client, published):
+        response = whole(client.responses.with_raw_response.create(**QUESTION).text, published)
+        cited = response.output[0].content[0].annotations
+        assert cited and all(one.type == "file_citation" and one.file_id for one in cited), response
+        assert source.strip("()") in [one.filename for one in cited], cited
+        added = [event.annotation for event in events(client, published) if event.type == "response.output_text.annotation.added"]
+        assert [one["file_id"] for one in map(as_fields, added)] == [one.file_id for one in cited], added
+
+    def as_fields(value):
+        return value if isinstance(value, dict) else value.model_dump()
+
     def a_response_repeats_what_was_asked(client, published):
         raw = client.responses.with_raw_response.create(**QUESTION, **ASKED)
         response = whole(raw.text, published)
@@ -108,6 +119,7 @@ def promises(strict, refused, quotes_and_redacts, source):
 
     return [
         a_response_is_complete,
+        a_response_cites_what_it_quotes,
         a_response_repeats_what_was_asked,
         a_streamed_response_is_complete,
         the_clients_own_response_readers_agree,

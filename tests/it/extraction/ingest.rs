@@ -23,7 +23,8 @@ fn written(folder: &Path, name: &str, bytes: &[u8]) {
 
 #[tokio::test]
 async fn a_folder_is_uploaded_and_what_is_refused_is_told() {
-    let (server, client) = house("");
+    // It waits for what it uploads, however large it is.
+    let (server, client) = house("[limits.http]\nbackground_bytes = 0");
     let folder = tempfile::tempdir().expect("a folder");
     let book = folder.path().join("book");
     written(&book, "one.md", b"# Tides\n\nHigh tide is at noon.");
@@ -36,11 +37,12 @@ async fn a_folder_is_uploaded_and_what_is_refused_is_told() {
     let sources: Vec<_> = found(&client, "What colour has the buoy?").await.iter().map(|hit| hit["source"].to_string()).collect();
     assert!(sources.contains(&"\"book/deep/two.pdf\"".into()) && sources.contains(&"\"book/one.md\"".into()), "{sources:?}");
     written(&book, "picture.pdf", b"\x89PNG\r\n\x1a\n");
+    written(&book, "one.md", b"# Tides\n\nHigh tide is at two.");
     let (code, told, errors) = ingest(&url, vec![path]).await;
     assert_eq!((code, errors.as_str()), (Some(1), ""), "{told}");
     assert!(
         told.contains("refused: book/picture.pdf: `book/picture.pdf` is a picture")
-            && told.contains("2 of them in place of earlier ones; 1 refused"),
+            && told.contains("1 files stored in 1 chunks, 1 of them in place of earlier ones; 1 unchanged, 1 refused"),
         "{told}"
     );
 }

@@ -45,6 +45,23 @@ async fn one_refused_file_does_not_undo_the_others() {
 }
 
 #[tokio::test]
+async fn the_same_upload_again_changes_nothing_but_what_is_said_of_it() {
+    let (_server, client) = house("");
+    let again = |metadata: &str| form(&[part("name=\"metadata\"", metadata.as_bytes()), file("gate.txt", b"The gate is closed at night.")]);
+    let first = upload_form(&client, again(r#"{"year": 2025}"#)).await.ok().json();
+    assert_eq!((&first["data"][0]["unchanged"], &first["data"][0]["replaced"]), (&json!(false), &json!(false)));
+    let second = upload_form(&client, again(r#"{"year": 2026}"#)).await.ok().json();
+    assert_eq!((&second["data"][0]["unchanged"], &second["data"][0]["replaced"]), (&json!(true), &json!(false)));
+    assert_eq!(second["data"][0]["id"], first["data"][0]["id"]);
+    let listed = client.get("/api/v1/gateway/apis/default/knowledge/documents").await.ok().json();
+    assert_eq!((listed["data"].as_array().map(Vec::len), &listed["data"][0]["metadata"]), (Some(1), &json!({"year": 2026})));
+    // The same content under another name is another document.
+    let other = upload(&client, "door.txt", b"The gate is closed at night.").await.ok().json();
+    assert!(other["data"][0]["unchanged"] == false && other["data"][0]["id"] != first["data"][0]["id"], "{other}");
+    assert!(client.get("/metrics").await.text().contains(r#"cofferdam_rag_documents_total{outcome="unchanged"} 1"#));
+}
+
+#[tokio::test]
 async fn a_compressed_upload_is_read_up_to_its_limit() {
     let server = crate::server::Server::with("[limits.http]\nupload_bytes = \"64KiB\"").start();
     let zipped = Client::of(server.address).header("content-encoding", "gzip");

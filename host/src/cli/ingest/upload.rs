@@ -25,6 +25,8 @@ pub(super) enum Outcome {
         replaced: bool,
         chunks: u64,
     },
+    /// The server has it already.
+    Unchanged,
     /// This file is not taken.
     Refused(String),
     /// None would be.
@@ -39,6 +41,8 @@ struct Stored {
 #[derive(Deserialize)]
 struct Document {
     replaced: bool,
+    #[serde(default)]
+    unchanged: bool,
     chunks: u64,
 }
 
@@ -57,7 +61,7 @@ impl Uploads {
     /// What is wrong with the server's URL.
     pub(super) fn to(url: &str, api: &str, namespace: Option<String>, key: Option<&Secret>) -> Result<Self, String> {
         let api: String = form_urlencoded::byte_serialize(api.as_bytes()).collect::<String>().replace('+', "%20");
-        let url = format!("{}/api/v1/gateway/apis/{api}/knowledge/upload", url.trim_end_matches('/'));
+        let url = format!("{}/api/v1/gateway/apis/{api}/knowledge/upload?wait=true", url.trim_end_matches('/'));
         let mut post = Post::new("the server", &url, &Limits::default()).map_err(|error| why(&error))?;
         if let Some(key) = key {
             post = post.with_bearer(key).map_err(|why| format!("the key {why}"))?;
@@ -90,6 +94,9 @@ impl Uploads {
 
 fn judged(status: u16, answer: &[u8]) -> Outcome {
     if let (200, Ok(Stored { data })) = (status, serde_json::from_slice(answer)) {
+        if data.iter().all(|document| document.unchanged) {
+            return Outcome::Unchanged;
+        }
         let replaced = data.iter().any(|document| document.replaced);
         return Outcome::Stored { replaced, chunks: data.iter().map(|document| document.chunks).sum() };
     }

@@ -30,6 +30,8 @@ const RESTART: &[&str] = &[
     "limits.plugins.streams",
     "limits.plugins.threads",
     "limits.rag.embed_threads",
+    "limits.rag.source_bytes",
+    "limits.rag.source_time",
     "listen",
     "plugin_dir",
 ];
@@ -73,8 +75,16 @@ fn every_limit_takes_effect_or_is_named_as_one_that_needs_a_restart() {
 
 #[test]
 fn another_embedder_waits_for_a_restart() {
-    let (changed, kept) = split("[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"");
-    assert_eq!((changed, kept), (vec![], vec!["rag.embedder (changed)".to_owned(), "rag.embedders (added)".to_owned()]));
+    let text = "[rag]\nembedder = \"e\"\n[rag.embedders.e]\nkind = \"static\"\npath = \"m\"\n[rag.namespaces.docs]\nembedder = \"e\"";
+    let (changed, kept) = split(text);
+    let expected = ["rag.embedder (changed)", "rag.embedders (added)", "rag.namespaces (added)"].map(str::to_owned);
+    assert_eq!((changed, kept), (vec![], expected.to_vec()));
+}
+
+#[test]
+fn other_sources_wait_for_a_restart() {
+    let (changed, kept) = split("[[rag.sources]]\napi = \"kb\"\nurls = [\"https://a.example\"]");
+    assert_eq!((changed, kept), (vec![], vec!["rag.sources (added)".to_owned()]));
 }
 
 #[test]
@@ -120,4 +130,10 @@ fn a_pipeline_that_changed_inside_and_one_that_moved_are_told_apart() {
     let before = parse(&(pipeline("a", "m") + &pipeline("b", "m")));
     assert_eq!(keys(before.changes(&parse(&(pipeline("b", "m") + &pipeline("a", "m"))))), Vec::<String>::new());
     assert_eq!(keys(before.changes(&parse(&(pipeline("b", "n") + &pipeline("a", "m"))))), ["pipelines.b (changed)"]);
+}
+
+#[test]
+fn another_reranker_takes_effect() {
+    let (changed, kept) = split("[rag.rerankers.r]\nprovider = \"openai\"\nmodel = \"m\"");
+    assert_eq!((changed, kept), (vec!["rag.rerankers (added)".to_owned()], vec![]));
 }

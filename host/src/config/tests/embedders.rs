@@ -24,10 +24,22 @@ fn each_kind_of_embedder_is_read_and_printed_and_its_path_counts_from_the_file()
         secret_key_name = "KEY"
         dimensions = 1536
         timeout_seconds = 10
+        [rag.embedders.asked]
+        kind = "remote"
+        provider = "openai"
+        model = "m"
+        [rag.namespaces.docs]
+        embedder = "far"
+        [rag.namespaces."support/docs"]
+        embedder = "builtin"
     "#;
     let config = Config::parse(text, Path::new("/etc/c")).unwrap();
-    let rag::Embedders { embedder, named } = &config.embedders;
-    assert_eq!((embedder.as_str(), named.len()), ("mini", 3));
+    let rag::Embedders { embedder, namespaces, named } = &config.embedders;
+    assert_eq!((embedder.as_str(), named.len()), ("mini", 4));
+    let wanted: Vec<_> = namespaces.iter().map(|(name, embedder)| (name.as_str(), embedder.as_str())).collect();
+    assert_eq!(wanted, [("docs", "far"), ("support/docs", "builtin")]);
+    let rag::EmbedderConfig::Remote(asked) = &named["asked"] else { panic!("{named:?}") };
+    assert_eq!(asked.dimensions, None, "the provider is asked");
     let settings = rag::ModelSettings {
         pooling: Some(rag::Pooling::Cls),
         query_prefix: Some("query: ".into()),
@@ -40,7 +52,7 @@ fn each_kind_of_embedder_is_read_and_printed_and_its_path_counts_from_the_file()
         provider: "openai".into(),
         model: "text-embedding-3-small".into(),
         secret_key_name: Some("KEY".into()),
-        dimensions: 1536,
+        dimensions: Some(1536),
         time: Duration::from_secs(10),
     };
     assert_eq!(named["far"], rag::EmbedderConfig::Remote(far));
@@ -55,6 +67,11 @@ fn what_is_wrong_with_an_embedder_is_said_with_its_key() {
     let without = |key: &str| remote("").lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n");
     let cases = [
         ("[rag]\nembedder = \"none\"".to_owned(), "rag.embedder", "\"builtin\" or the name"),
+        ("[rag.namespaces.docs]\nembedder = \"none\"".into(), "rag.namespaces.docs.embedder", "or the name of one of `[rag.embedders]`"),
+        ("[rag.namespaces.docs]".into(), "rag.namespaces.docs.embedder", "is missing"),
+        ("[rag.namespaces.\"a/b/c\"]\nembedder = \"builtin\"".into(), "rag.namespaces.\"a/b/c\"", "\"API/NAMESPACE\""),
+        ("[rag.namespaces.\"a b\"]\nembedder = \"builtin\"".into(), "rag.namespaces.\"a b\"", "the name of a namespace"),
+        ("[rag.namespaces.docs]\nembedder = \"builtin\"\nmodel = \"m\"".into(), "rag.namespaces.docs.model", "unknown"),
         ("[rag.embedders.builtin]\nkind = \"static\"\npath = \"m\"".into(), "rag.embedders.builtin", "and not \"builtin\""),
         ("[rag.embedders.e]\npath = \"m\"".into(), "rag.embedders.e.kind", "is missing"),
         ("[rag.embedders.e]\nkind = \"pickle\"\npath = \"m\"".into(), "rag.embedders.e.kind", "\"local\" or \"static\" or \"remote\""),
@@ -68,7 +85,6 @@ fn what_is_wrong_with_an_embedder_is_said_with_its_key() {
         (remote("secret_key_name = \"sk live\""), "rag.embedders.e.secret_key_name", "a secret's name"),
         (remote("timeout_seconds = 0"), "rag.embedders.e.timeout_seconds", "from 1 to 600"),
         (remote("timeout_seconds = 601"), "rag.embedders.e.timeout_seconds", "from 1 to 600"),
-        (without("dimensions"), "rag.embedders.e.dimensions", "is missing"),
         (without("model"), "rag.embedders.e.model", "is missing"),
         (without("provider"), "rag.embedders.e.provider", "is missing"),
         (remote("").replace("\"openai\"", "\"nobody\""), "rag.embedders.e.provider", "no provider \"nobody\""),

@@ -37,6 +37,13 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.http", "upload_bytes", "\"1KiB\"", "\"4GiB\"", "0", "\"5GiB\""),
     ("limits.http", "admission_time", "\"0s\"", "\"1h\"", "\"-1s\"", "\"2h\""),
     ("limits.http", "upload_files", "1", "10_000", "0", "10_001"),
+    ("limits.http", "background_bytes", "0", "\"4GiB\"", "\"-1\"", "\"5GiB\""),
+    ("limits.http", "jobs", "0", "100_000", "-1", "100_001"),
+    ("limits.http", "jobs_running", "1", "1_000", "0", "1_001"),
+    ("limits.http", "jobs_bytes", "\"1MiB\"", "\"1TiB\"", "\"1023KiB\"", "\"2TiB\""),
+    ("limits.http", "job_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
+    ("limits.http", "jobs_kept", "1", "100_000", "0", "100_001"),
+    ("limits.http", "jobs_kept_time", "\"1ms\"", "\"1day\"", "\"0s\"", "\"25h\""),
     ("limits.http", "connections", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "admin_connections", "1", "1_000_000", "0", "1_000_001"),
     ("limits.http", "handshake_time", "\"1ms\"", "\"10m\"", "\"0s\"", "\"601s\""),
@@ -135,6 +142,14 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("limits.rag", "queue", "1", "100_000", "0", "100_001"),
     ("limits.rag", "query_cache_bytes", "0", "\"1GiB\"", "\"-1\"", "\"2GiB\""),
     ("limits.rag", "embed_threads", "1", "64", "0", "65"),
+    ("limits.rag", "pages", "1", "1_000_000", "0", "1_000_001"),
+    ("limits.rag", "expansion", "1", "100", "0", "101"),
+    ("limits.rag", "extract_memory", "\"64MiB\"", "\"64GiB\"", "\"63MiB\"", "\"65GiB\""),
+    ("limits.rag", "extract_time", "\"1s\"", "\"1h\"", "\"999ms\"", "\"2h\""),
+    ("limits.rag", "extract_concurrency", "1", "1_000", "0", "1_001"),
+    ("limits.rag", "source_bytes", "\"1KiB\"", "\"1GiB\"", "0", "\"2GiB\""),
+    ("limits.rag", "source_time", "\"1ms\"", "\"1h\"", "\"0s\"", "\"2h\""),
+    ("limits.rag", "reindexes", "1", "64", "0", "65"),
 ];
 
 #[test]

@@ -51,12 +51,12 @@ impl ErrorResponse {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
 pub(in crate::http) struct Envelope<'a> {
-    error: Inner<'a>,
+    error: ErrorDetail<'a>,
 }
 
+/// What an error says.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ErrorDetail")]
-struct Inner<'a> {
+pub(in crate::http) struct ErrorDetail<'a> {
     /// What went wrong and, if the client can mend it, how.
     message: &'a str,
     /// The kind of failure, such as `invalid_request_error`.
@@ -70,7 +70,7 @@ struct Inner<'a> {
 /// An error's body as OpenAI writes it.
 pub(in crate::http) fn openai_envelope(error: &ErrorResponse, _: &mut Extensions) -> Bytes {
     let ErrorResponse { kind, code, param, message, .. } = error;
-    to_json(&Envelope { error: Inner { message, r#type: kind, param: param.as_deref(), code } })
+    to_json(&Envelope { error: ErrorDetail { message, r#type: kind, param: param.as_deref(), code } })
 }
 
 /// Characters of a reason phrase: a line of the head is no place for a page of text.

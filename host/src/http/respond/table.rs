@@ -52,6 +52,8 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::ForeignHost(_) => (403, PERMISSION, "foreign_host"),
         Refusal::ForeignOrigin(_) => (403, PERMISSION, "foreign_origin"),
         Refusal::Overloaded { .. } => return ErrorResponse::new(503, SERVER, "overloaded", message).after(1),
+        Refusal::JobsFull { .. } => return ErrorResponse::new(503, SERVER, "jobs_full", message).after(1),
+        Refusal::JobSlow => (504, SERVER, "job_timeout"),
         Refusal::Stopping => return ErrorResponse::new(503, SERVER, "stopping", message).after(1),
         Refusal::RateLimited(refused) => return used_up(refused, message),
         Refusal::HeadTooLarge { .. } => (431, REQUEST, "head_too_large"),
@@ -73,6 +75,7 @@ fn refused(refusal: &Refusal) -> ErrorResponse {
         Refusal::NoComponent { .. } => (400, REQUEST, "not_a_component"),
         Refusal::NotFetched(_) => (400, REQUEST, "component_not_fetched"),
         Refusal::FetchSlow => (504, SERVER, "component_fetch_timeout"),
+        Refusal::NoJob(_) => (404, NOT_FOUND, "job_not_found"),
         Refusal::Multipart(_) => (400, REQUEST, "invalid_multipart"),
         Refusal::NotUtf8 { .. } => return ErrorResponse::new(400, REQUEST, "not_utf8", message).param("file"),
     };
@@ -241,7 +244,14 @@ fn knowledge(error: &rag::Error) -> ErrorResponse {
         rag::Error::Empty { .. } => ErrorResponse::new(422, REQUEST, "empty_document", error.to_string()).param("file"),
         rag::Error::TooLarge { .. } => ErrorResponse::new(413, REQUEST, "knowledge_too_large", error.to_string()),
         rag::Error::Busy => ErrorResponse::new(503, SERVER, "knowledge_busy", error.to_string()).after(1),
+        // The operator reads it where the client does: the remedy is a route, and names of namespaces and embedders are no secrets.
+        rag::Error::EmbedderGone { .. } => ErrorResponse::new(503, SERVER, "embedder_gone", error.to_string()).hopeless(),
+        rag::Error::BeingReindexed { .. } => ErrorResponse::new(503, SERVER, "namespace_reindexing", error.to_string()).after(10),
+        rag::Error::ReindexRuns { .. } | rag::Error::TooManyReindexes { .. } => {
+            ErrorResponse::new(409, REQUEST, "reindex_running", error.to_string()).hopeless()
+        }
         rag::Error::Embed(_) => ErrorResponse::new(500, SERVER, "embedder_failed", INTERNAL),
+        rag::Error::DiskFull => ErrorResponse::new(507, SERVER, "disk_full", error.to_string()),
         rag::Error::Store(_) => ErrorResponse::new(500, SERVER, "knowledge_store_failed", INTERNAL),
         rag::Error::Index(_) => ErrorResponse::new(500, SERVER, "knowledge_index_failed", INTERNAL),
     }

@@ -3,6 +3,7 @@
 mod apis;
 pub(super) mod deploy;
 mod documents;
+mod jobs;
 mod knowledge;
 mod namespaces;
 mod page;
@@ -155,17 +156,26 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "namespaces",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "List the namespaces of an API that hold documents",
-                body: None,
-                parameters: &[LIMIT, AFTER],
-                answers: &[Answer {
-                    status: 200,
-                    description: "One page, by name.",
-                    contents: &[Media::Json(schema::<Page<namespaces::Namespace>>)],
-                }],
-            },
+            operation: namespaces::LIST,
             handler: |call| Box::pin(namespaces::list(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/knowledge/jobs",
+            name: "jobs",
+            access: Access::Admin,
+            metered: false,
+            operation: jobs::LIST,
+            handler: |call| Box::pin(jobs::list(call)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/v1/gateway/apis/{id}/knowledge/jobs/{job}",
+            name: "job",
+            access: Access::Admin,
+            metered: false,
+            operation: jobs::GET,
+            handler: |call| Box::pin(jobs::get(call)),
         },
         Route {
             method: Method::DELETE,
@@ -173,17 +183,17 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "delete_namespace",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Delete every document of a namespace",
-                body: None,
-                parameters: &[Parameter { name: "namespace", location: "query", description: "Which one; there is no default." }],
-                answers: &[Answer {
-                    status: 200,
-                    description: "All of them are gone.",
-                    contents: &[Media::Json(schema::<namespaces::Cleared<'static>>)],
-                }],
-            },
+            operation: namespaces::DELETE,
             handler: |call| Box::pin(namespaces::delete(call)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/v1/gateway/apis/{id}/knowledge/reindex",
+            name: "reindex",
+            access: Access::Admin,
+            metered: false,
+            operation: namespaces::REINDEX,
+            handler: |call| Box::pin(namespaces::reindex(call)),
         },
         Route {
             method: Method::POST,
@@ -191,16 +201,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             name: "knowledge_upload",
             access: Access::Admin,
             metered: false,
-            operation: Operation {
-                summary: "Read files and store what is in them; a document of the same name is replaced",
-                body: Some(RequestBody::Multipart(schema::<upload::UploadForm>)),
-                parameters: &[],
-                answers: &[Answer {
-                    status: 200,
-                    description: "What was stored.",
-                    contents: &[Media::Json(schema::<take_in::Stored<'static>>)],
-                }],
-            },
+            operation: take_in::UPLOAD,
             handler: |call| Box::pin(take_in::upload(call)),
         },
         Route {

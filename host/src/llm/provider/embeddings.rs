@@ -99,7 +99,7 @@ impl Call for Embeddings<'_> {
                 endpoint.failure(key, error)
             })
         };
-        let (time, phase) = time(attempt, &endpoint.limits);
+        let (time, phase) = time(attempt.deadline, &endpoint.limits);
         let embedded = within(Instant::now() + time, post, || endpoint.timeout(phase, time)).await?;
         // Some vendors report no count; then the tokens are estimated.
         if embedded.prompt_tokens > 0 {
@@ -112,8 +112,8 @@ impl Call for Embeddings<'_> {
 }
 
 /// The total limit, or what is left of the request's time if that is less.
-fn time(attempt: &Attempt<'_, Embeddings<'_>>, limits: &Limits) -> (Duration, Phase) {
-    match attempt.deadline.remaining() {
+pub(super) fn time(deadline: Deadline, limits: &Limits) -> (Duration, Phase) {
+    match deadline.remaining() {
         left if left <= limits.total => (left, Phase::Deadline),
         _ => (limits.total, Phase::Total),
     }
@@ -151,7 +151,7 @@ async fn by_plugin(vendor: &PluginVendor, attempt: &Attempt<'_, Embeddings<'_>>)
         }
         Ok(vectors)
     };
-    let (limit, phase) = time(attempt, limits);
+    let (limit, phase) = time(attempt.deadline, limits);
     let late = || Error::Timeout { provider: provider.clone(), phase, limit };
     let vectors = within(Instant::now() + limit, gathered, late).await?;
     let length = vectors.first().map_or(0, Vec::len);

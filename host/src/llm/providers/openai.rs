@@ -6,6 +6,7 @@ mod embeddings;
 mod errors;
 mod normalizer;
 mod parts;
+mod rerank;
 mod shape;
 mod splice;
 mod state;

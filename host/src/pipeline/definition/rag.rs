@@ -11,7 +11,7 @@ use crate::stages::{Inject, RagStage};
 
 /// Hits of a request, if the stage does not say.
 pub const TOP_K: usize = 5;
-/// Least similarity of a hit, if the stage does not say.
+/// Least score of a hit, if the stage does not say.
 pub const SCORE_THRESHOLD: f32 = 0.75;
 /// Turns of the user's that are looked at, if the stage does not say: follow-ups rarely refer further back.
 pub const TURNS: usize = 3;
@@ -35,6 +35,7 @@ impl Reader {
             "neighbours",
             "budget_tokens",
             "filter",
+            "rerank",
             "turns",
             "inject",
             "citations",
@@ -75,6 +76,7 @@ impl Reader {
             mmr: self.share(config, &within, "mmr", MMR),
             spread: Spread { neighbours: u32::try_from(neighbours).unwrap_or(NEIGHBOURS_MAX), budget_tokens },
             filter,
+            rerank: self.name(&config["rerank"], &format!("{within}.rerank")),
             inject,
             citations: self.flag(config, &within, "citations", true),
         }

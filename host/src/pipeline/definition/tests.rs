@@ -178,3 +178,18 @@ fn lists_are_limited_at_the_edge() {
     assert!(Definition::parse(&name(64)).is_ok());
     refused(&name(65), "pipeline[0].config.namespace");
 }
+
+#[test]
+fn where_what_was_found_stands_and_what_is_said_of_it_are_the_operators_choice() {
+    let rag = |config: Value| Definition::parse(&with("/pipeline/0/config", config)).expect("valid").rag.expect("a rag stage");
+    let open = rag(json!({}));
+    assert_eq!((open.inject, open.citations, open.turns), (crate::stages::Inject::Question, true, TURNS));
+    let chosen = rag(json!({"inject": "system", "citations": false, "turns": 1}));
+    assert_eq!((chosen.inject, chosen.citations, chosen.turns), (crate::stages::Inject::System, false, 1));
+    assert_eq!(rag(json!({"turns": TURNS_MAX})).turns, TURNS_MAX);
+    for (key, value) in
+        [("inject", json!("start")), ("inject", json!(1)), ("citations", json!("yes")), ("turns", json!(0)), ("turns", json!(11))]
+    {
+        refused(&with("/pipeline/0/config", json!({key: value})), &format!("pipeline[0].config.{key}"));
+    }
+}

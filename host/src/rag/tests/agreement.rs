@@ -1,4 +1,4 @@
-//! The index agrees with SQLite whatever became of its file, of the process, or of the embedder.
+//! The index agrees with SQLite whatever became of its file or of the process.
 
 use super::*;
 
@@ -84,25 +84,4 @@ async fn a_process_that_dies_before_its_index_is_written_loses_nothing() {
         let found = house.search(&format!("number{n}")).await;
         assert_eq!(sources(&found).first(), Some(&format!("{n}.txt").as_str()));
     }
-}
-
-#[tokio::test]
-async fn documents_of_another_model_are_embedded_again_at_first_use() {
-    let mut house = House::with(Arc::new(Fake::named("old")), Limits::default());
-    fill(&house, "facts.txt", 0, 1000).await;
-    house.add("pumps.txt", "The pump runs at night.").await;
-    house.knowledge().add(&space("other"), document("walls.txt", "Caulk the walls."), &Client::Host).await.unwrap();
-
-    // The new model fails at first: what was there stays, and the next use tries again.
-    let embedder = Arc::new(Fragile::default());
-    embedder.broken.store(true, Ordering::SeqCst);
-    house.open(embedder.clone(), Limits::default());
-    assert!(matches!(house.knowledge().search(&space("default"), query("pump")).await, Err(Error::Embed(_))));
-    assert_eq!(house.count("documents WHERE model = 'old'"), 3);
-    embedder.broken.store(false, Ordering::SeqCst);
-    let found = house.search("the pump runs at night").await;
-    assert_eq!((found.hits[0].source.as_str(), found.hits[0].score > 0.99), ("pumps.txt", true));
-    assert_eq!(house.count("documents WHERE model = 'old'"), 1, "a namespace that is not used costs nothing");
-    house.knowledge().add(&space("other"), document("more.txt", "More about walls."), &Client::Host).await.unwrap();
-    assert_eq!(house.count("documents WHERE model = 'old'"), 0);
 }

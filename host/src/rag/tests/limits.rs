@@ -97,6 +97,10 @@ impl Embedder for Slow {
         self.fake.dimensions()
     }
 
+    fn is_centred(&self) -> bool {
+        self.fake.is_centred()
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         self.gate.lock().unwrap().recv().map_err(|e| e.to_string())?;
         self.fake.embed(texts)
@@ -113,7 +117,10 @@ async fn a_full_queue_is_busy_at_once_and_uploads_do_not_refuse_a_query() {
 
     let space = space("default");
     let mut add = Box::pin(house.knowledge().add(&space, document("b.txt", "more words"), &Client::Host));
-    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(add.as_mut().poll(context).is_pending())).await);
+    while house.knowledge().queued() == 0 {
+        assert!(std::future::poll_fn(|context| std::task::Poll::Ready(add.as_mut().poll(context).is_pending())).await);
+        tokio::task::yield_now().await;
+    }
     assert!(matches!(house.knowledge().add(&space, document("c.txt", "no room"), &Client::Host).await, Err(Error::Busy)));
     let waiting = Arc::clone(&house);
     let search = tokio::spawn(async move { waiting.search("words").await });

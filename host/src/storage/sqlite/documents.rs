@@ -3,11 +3,14 @@
 
 mod backlog;
 mod candidates;
+mod filling;
 mod filter;
 mod keywords;
 mod listed;
 mod namespace_index;
 mod rows;
+mod same;
+mod spaces;
 mod swept;
 mod vector_index;
 mod words;
@@ -23,7 +26,8 @@ use self::rows::Rows;
 use super::database::Database;
 use super::error::Error;
 use crate::rag::{
-    self, Candidate, Chunk, DocumentStore, Lookup, Namespace, NamespaceInfo, NewDocument, Page, Put, StoredDocument, VectorSpace,
+    self, Candidate, Chunk, DocumentStore, Filling, Lookup, Metadata, Namespace, NamespaceInfo, NewDocument, Page, Put, Recorded,
+    SpaceStore, Spaces, StoredDocument, Swap, Unembedded, VectorSpace,
 };
 
 /// The documents of all namespaces.
@@ -88,7 +92,7 @@ impl Documents {
         Arc::clone(indexes.entry(namespace.clone()).or_insert_with(made))
     }
 
-    /// Reads rows on a thread that may block.
+    /// Reads or writes rows that no index depends on, on a thread that may block.
     fn reading<T, F>(&self, work: F) -> BoxFuture<'_, Result<T, rag::Error>>
     where
         T: Send + 'static,
@@ -154,25 +158,30 @@ impl DocumentStore for Documents {
         self.reading(move |rows| rows.chunk_count(&namespace, &except))
     }
 
-    fn stale<'a>(&'a self, namespace: &'a Namespace, model: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
-        let (namespace, model) = (namespace.clone(), model.to_owned());
-        self.reading(move |rows| rows.stale(&namespace, &model))
+    fn alike<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        name: &'a str,
+        content: &'a str,
+        model: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredDocument>, rag::Error>> {
+        let (namespace, [name, content, model]) = (namespace.clone(), [name, content, model].map(str::to_owned));
+        self.reading(move |rows| rows.alike(&namespace, &name, &content, &model))
     }
 
-    fn texts<'a>(&'a self, document_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, rag::Error>> {
-        let document_id = document_id.to_owned();
-        self.reading(move |rows| rows.texts(&document_id))
+    fn vectors<'a>(&'a self, document_id: &'a str, model: &'a str) -> BoxFuture<'a, Result<Vec<Vec<f32>>, rag::Error>> {
+        let (document_id, model) = (document_id.to_owned(), model.to_owned());
+        self.reading(move |rows| rows.vectors(&document_id, &model))
     }
 
-    fn set_vectors<'a>(
+    fn describe<'a>(
         &'a self,
         namespace: &'a Namespace,
         document_id: &'a str,
-        space: &'a VectorSpace,
-        vectors: Vec<Vec<f32>>,
+        metadata: Metadata,
     ) -> BoxFuture<'a, Result<bool, rag::Error>> {
-        let (document_id, space) = (document_id.to_owned(), space.clone());
-        Box::pin(self.changing(namespace, move |index| index.set_vectors(&document_id, &space, &vectors)))
+        let (rows, place, document_id) = (Arc::clone(&self.rows), namespace.clone(), document_id.to_owned());
+        Box::pin(self.changing(namespace, move |_| rows.describe(&place, &document_id, &metadata)))
     }
 
     fn documents<'a>(
@@ -207,5 +216,67 @@ impl DocumentStore for Documents {
 
     fn clear<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Option<usize>, rag::Error>> {
         Box::pin(self.changing(namespace, NamespaceIndex::clear))
+    }
+}
+
+impl SpaceStore for Documents {
+    fn spaces<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<Option<Spaces>, rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.spaces(&namespace))
+    }
+
+    fn all_spaces(&self) -> BoxFuture<'_, Result<Vec<(Namespace, Spaces)>, rag::Error>> {
+        self.reading(Rows::all_spaces)
+    }
+
+    fn record<'a>(&'a self, namespace: &'a Namespace, maker: &'a Recorded) -> BoxFuture<'a, Result<(), rag::Error>> {
+        let (namespace, maker) = (namespace.clone(), maker.clone());
+        self.reading(move |rows| rows.record(&namespace, &maker))
+    }
+
+    fn begin_filling<'a>(&'a self, namespace: &'a Namespace, maker: &'a Recorded) -> BoxFuture<'a, Result<Option<Filling>, rag::Error>> {
+        let (namespace, maker) = (namespace.clone(), maker.clone());
+        self.reading(move |rows| rows.begin_filling(&namespace, &maker))
+    }
+
+    fn unembedded<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        filling: i64,
+        after: Option<&'a Unembedded>,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Vec<Unembedded>, rag::Error>> {
+        let (namespace, after) = (namespace.clone(), after.cloned());
+        self.reading(move |rows| rows.unembedded(&namespace, filling, after.as_ref(), count))
+    }
+
+    fn fill<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        filling: i64,
+        vectors: Vec<(i64, Vec<f32>)>,
+    ) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.fill(&namespace, filling, &vectors))
+    }
+
+    fn swap<'a>(&'a self, namespace: &'a Namespace, filling: i64) -> BoxFuture<'a, Result<Swap, rag::Error>> {
+        let index = self.index(namespace);
+        Box::pin(async move {
+            // Beside whoever writes; what they do meanwhile is made up for under the lock.
+            let built: Result<_, rag::Error> = self.database.on_blocking_thread(move |_| index.build_next()).await;
+            let built = built?;
+            self.changing(namespace, move |index| index.swap(filling, built)).await
+        })
+    }
+
+    fn settle<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<bool, rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.settle(&namespace))
+    }
+
+    fn give_up<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<(), rag::Error>> {
+        let namespace = namespace.clone();
+        self.reading(move |rows| rows.give_up(&namespace))
     }
 }

@@ -3,6 +3,9 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 use crate::telemetry::chain;
 use crate::{ledger, pipeline, rag, sandbox};
 
@@ -43,9 +46,16 @@ impl From<Error> for rag::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Index(why) => Self::Index(why),
+            Error::Sql(error) if is_of_a_full_disk(&error) => Self::DiskFull,
             other => Self::Store(chain(&other)),
         }
     }
+}
+
+/// SQLite says it in two ways: of its files, and of the index of its journal, whose room it takes before it maps it.
+fn is_of_a_full_disk(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else { return false };
+    failure.code == ErrorCode::DiskFull || failure.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
 impl From<Error> for ledger::StoreError {

@@ -94,6 +94,46 @@ pub(super) const STEPS: &[&str] = &[
      CREATE TRIGGER keywords_go_with_chunks AFTER DELETE ON chunks BEGIN DELETE FROM keywords WHERE rowid = old.id; END;
      CREATE TABLE keyword_backlog (done INTEGER NOT NULL) STRICT;
      INSERT INTO keyword_backlog SELECT 0 WHERE EXISTS (SELECT 1 FROM chunks);",
+    // A hash by which the same content is known again; of documents of an earlier release it is not known.
+    "ALTER TABLE documents ADD COLUMN content TEXT NOT NULL DEFAULT '';
+     CREATE INDEX documents_of_content ON documents (api, namespace, content);",
+    // The spaces of a namespace's vectors: the one that it is searched in (`serves`), and one that a reindex fills. Vectors of the latter are in
+    // `next_vectors`; a swap puts them in force by one row, and they take the places of the old ones in small steps until that is `settled`.
+    // Before then the two views tell which model and which vector are in force, and every search reads them there. Ids are never used twice.
+    // `embedder` is empty for what an earlier release embedded, and so is `model` where it left vectors of several models.
+    "CREATE TABLE spaces (
+         id         INTEGER PRIMARY KEY AUTOINCREMENT,
+         api        TEXT NOT NULL,
+         namespace  TEXT NOT NULL,
+         serves     INTEGER NOT NULL,  -- 0 or 1
+         settled    INTEGER NOT NULL,  -- 0 or 1
+         embedder   TEXT NOT NULL,     -- its name in the operator's file
+         model      TEXT NOT NULL,
+         dimensions INTEGER NOT NULL,
+         UNIQUE (api, namespace, serves)
+     ) STRICT;
+     CREATE TABLE next_vectors (
+         chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
+         space    INTEGER NOT NULL,
+         vector   BLOB NOT NULL        -- little-endian f32
+     ) STRICT;
+     CREATE INDEX next_vectors_of_space ON next_vectors (space);
+     INSERT INTO spaces (api, namespace, serves, settled, embedder, model, dimensions)
+         SELECT api, namespace, 1, 1, '', iif(least = most, most, ''),
+                coalesce((SELECT length(c.vector) / 4 FROM chunks c WHERE c.document_id = first LIMIT 1), 0)
+         FROM (SELECT api, namespace, min(model) AS least, max(model) AS most, min(id) AS first FROM documents GROUP BY api, namespace);
+     DROP VIEW live_documents;
+     CREATE VIEW live_documents AS
+         SELECT d.id, d.api, d.namespace, d.name, d.sha256, d.bytes, d.created, d.title, d.metadata, d.content,
+                coalesce((SELECT s.model FROM spaces s
+                          WHERE s.api = d.api AND s.namespace = d.namespace AND s.serves = 1 AND s.settled = 0), d.model) AS model
+         FROM documents d
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_namespaces x WHERE x.api = d.api AND x.namespace = d.namespace);
+     CREATE VIEW live_chunks AS
+         SELECT c.id, c.document_id, c.ordinal, c.text, c.heading, c.page,
+                coalesce((SELECT n.vector FROM next_vectors n JOIN spaces s ON s.id = n.space
+                          WHERE n.chunk_id = c.id AND s.serves = 1), c.vector) AS vector
+         FROM chunks c;",
 ];
 
 /// The steps of `kv.db`, which plugins fill.

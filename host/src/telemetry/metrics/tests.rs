@@ -109,6 +109,7 @@ fn models_and_knowledge_have_their_figures() {
             m.llm_circuits("workers-ai", 0);
             m.rag_search(0.0015, 3);
             m.rag_document("stored");
+            m.rag_rerank("failed");
             m.rag_questions((1, 2));
             m.rag_questions((3, 4));
         },
@@ -121,6 +122,7 @@ fn models_and_knowledge_have_their_figures() {
             r#"cofferdam_rag_search_seconds_bucket{le="0.002"} 1"#,
             r#"cofferdam_rag_search_hits_bucket{le="3.0"} 1"#,
             r#"cofferdam_rag_documents_total{outcome="stored"} 1"#,
+            r#"cofferdam_rag_reranks_total{outcome="failed"} 1"#,
             r#"cofferdam_rag_questions_total{outcome="remembered"} 3"#,
             r#"cofferdam_rag_questions_total{outcome="computed"} 4"#,
         ],

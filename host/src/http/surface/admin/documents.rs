@@ -18,7 +18,7 @@ use crate::rag::{DocumentInfo, StoredDocument};
 /// What is known of a document.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Document {
-    /// Another one with each upload, even under the same name.
+    /// Another one with each upload that changes it, even under the same name.
     id: String,
     /// `document`
     object: &'static str,
@@ -63,6 +63,6 @@ pub(super) async fn delete(call: Call<'_>) -> Result<Response<Content>, Failure>
 
 fn shown(document: StoredDocument) -> Document {
     let StoredDocument { info, namespace, model, chunks } = document;
-    let DocumentInfo { id, name, sha256, bytes, created, title, metadata } = info;
+    let DocumentInfo { id, name, sha256, bytes, created, title, metadata, .. } = info;
     Document { id, object: "document", name, namespace, chunks, bytes, sha256, created, model, title, metadata: metadata.fields().clone() }
 }

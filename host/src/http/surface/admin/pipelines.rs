@@ -13,7 +13,8 @@ use crate::http::error::{Failure, Refusal};
 use crate::http::json_body::Reading;
 use crate::http::respond;
 use crate::http::route::Call;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Definition, Pipeline, Problem, PutError};
+use crate::rag::Knowledge;
 
 /// What a pipeline is put as: `{"pipeline": [...]}`, or the list of stages alone.
 #[derive(JsonSchema)]
@@ -65,10 +66,21 @@ pub(super) async fn put(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, id, .. } = call;
     let catalog = &shared.state.catalog;
     let source: Value = Reading { shared, head, body, log }.value(Form::Closed).await?;
+    check_reranker(&shared.state.knowledge, &source)?;
     let put = catalog.put(&id, &source).await?;
     let mut reply = catalog.get(&id).map_or_else(|| json!({"id": id}), |pipeline| shown(&pipeline));
     reply["warnings"] = json!(put.warnings);
     Ok(respond::json(if put.created { StatusCode::CREATED } else { StatusCode::OK }, &reply))
+}
+
+/// What else is wrong with a definition is the catalogue's to say.
+fn check_reranker(knowledge: &Knowledge, source: &Value) -> Result<(), PutError> {
+    let definition = Definition::parse(source).ok();
+    let Some(name) = definition.and_then(|definition| definition.rag?.rerank).filter(|name| !knowledge.has_reranker(name)) else {
+        return Ok(());
+    };
+    let message = format!("there is no reranker `{name}` in the operator's file (`[rag.rerankers]`)");
+    Err(PutError::Invalid(vec![Problem { path: "pipeline.rag.config.rerank".into(), message }]))
 }
 
 pub(super) async fn delete(call: Call<'_>) -> Result<Response<Content>, Failure> {

@@ -16,7 +16,7 @@ use crate::http::json_body::Reading;
 use crate::http::respond;
 use crate::http::route::Call;
 use crate::pipeline::definition::{BUDGET_TOKENS_RANGE, NEIGHBOURS_MAX, SCORE_THRESHOLD, TOP_K, TURNS};
-use crate::rag::{Evidence, Excerpt, Filter, MMR, Mode, Query, Spread, TOP_K_MAX};
+use crate::rag::{Evidence, Excerpt, Filter, MMR, Mode, Query, Reranking, Spread, TOP_K_MAX};
 use crate::stages::{RagStage, retrieve};
 
 /// The body of `/test`. What it leaves open is as in the pipeline's rag stage.
@@ -40,6 +40,8 @@ pub(super) struct Question {
     /// Metadata that a document must have: `{"name": value, "other": {"in": [values]}}`
     #[schemars(with = "Option<std::collections::BTreeMap<String, Value>>")]
     filter: Option<Value>,
+    /// The name of a reranker of the configuration.
+    rerank: Option<String>,
 }
 
 /// What `/test` answers. A structure of its own, because an `f32` that passes through `Value` comes out as 0.699999988.
@@ -56,6 +58,8 @@ pub(super) struct Found<'a> {
     score_threshold: f32,
     /// Of all chunks, those under the threshold included, which helps to choose one.
     best_score: Option<f32>,
+    /// Whether a model ranked the hits: `ok`, or `failed`, and the order is that of the search. Null if none was asked.
+    reranking: Option<&'static str>,
     /// The hits, best first.
     data: Vec<Chunk<'a>>,
     /// What would have been a hit but for the threshold, best first.
@@ -76,8 +80,12 @@ struct Chunk<'a> {
     /// The headings that it stands under, `A > B`.
     heading: &'a str,
     page: Option<u32>,
-    /// Cosine similarity; with `keyword`, `coverage`.
+    /// How well it fits the question, 0 to 1: what the threshold is compared with, whichever model embeds.
     score: f32,
+    /// Cosine similarity, which each model has its own scale of. Null if the search was by words alone.
+    cosine: Option<f32>,
+    /// By how much that is above the cosines of texts which the question has nothing to do with, on a scale that all models have in common.
+    likeness: Option<f32>,
     /// Its place by similarity alone, from 1.
     vector_rank: Option<usize>,
     /// Its place by words alone, from 1.
@@ -86,6 +94,9 @@ struct Chunk<'a> {
     keyword_score: f32,
     /// The share of the question's words that it has, the rare ones counting for more: 0 to 1.
     coverage: f32,
+    /// What the reranker says of it, and its place by that, from 1.
+    rerank_score: Option<f32>,
+    rerank_rank: Option<usize>,
     /// What it was ranked by.
     rank_score: f32,
     /// Whether a chat is given it: it is a hit, and the budget has room for it.
@@ -115,6 +126,7 @@ struct Options {
     mmr: f32,
     spread: Spread,
     filter: Filter,
+    rerank: Option<String>,
 }
 
 pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
@@ -122,12 +134,15 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let pipeline = api(shared, &id)?;
     let question: Question = Reading { shared, head, body, log: &mut *log }.value_by_curl(Form::Closed).await?;
     let turns = pipeline.definition.rag.as_ref().map_or(TURNS, |stage| stage.turns);
-    let Options { mode, top_k, score_threshold, mmr, spread, filter } = options(&question, pipeline.definition.rag.as_ref())?;
+    let Options { mode, top_k, score_threshold, mmr, spread, filter, rerank } = options(&question, pipeline.definition.rag.as_ref())?;
     let namespace = within(&pipeline, question.namespace)?;
+    if let Some(unknown) = question.rerank.as_deref().filter(|name| !shared.state.knowledge.has_reranker(name)) {
+        return Err(Refusal::field("rerank", format!("there is no reranker {unknown:?} in the operator's file")).into());
+    }
     let text = question.query;
     let mut earlier = question.earlier.unwrap_or_default();
     earlier.truncate(turns - 1);
-    let query = Query { text: text.clone(), earlier, mode, top_k, score_threshold, mmr, filter, client: log.client.clone() };
+    let query = Query { text: text.clone(), earlier, mode, top_k, score_threshold, mmr, filter, rerank, client: log.client.clone() };
     let knowledge = &shared.state.knowledge;
     let searching = async {
         let found = knowledge.search(&namespace, query).await?;
@@ -145,6 +160,7 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
         top_k: found.top_k,
         score_threshold,
         best_score: found.best_score,
+        reranking: found.reranking.map(Reranking::word),
         data: hits.map(|(at, (hit, evidence))| Chunk::of(hit, evidence, injected(at))).collect(),
         below: found.below.iter().map(|(hit, evidence)| Chunk::of(hit, evidence, false)).collect(),
         excerpts: excerpts.iter().map(Shown::of).collect(),
@@ -155,9 +171,9 @@ pub(super) async fn test(call: Call<'_>) -> Result<Response<Content>, Failure> {
 
 impl<'a> Chunk<'a> {
     fn of(hit: &'a Hit, evidence: &Evidence, injected: bool) -> Self {
-        let Hit { document, source, ordinal, heading, page, text, score, .. } = hit;
-        let Evidence { vector_rank, keyword_rank, keyword_score, coverage, rank_score } = *evidence;
-        let (ordinal, page, score) = (*ordinal, *page, *score);
+        let Hit { document, source, ordinal, heading, page, text, score, cosine, .. } = hit;
+        let Evidence { likeness, vector_rank, keyword_rank, keyword_score, coverage, rerank_score, rerank_rank, rank_score } = *evidence;
+        let (ordinal, page, score, cosine) = (*ordinal, *page, *score, *cosine);
         Self {
             source,
             document,
@@ -165,10 +181,14 @@ impl<'a> Chunk<'a> {
             heading,
             page,
             score,
+            cosine,
+            likeness,
             vector_rank,
             keyword_rank,
             keyword_score,
             coverage,
+            rerank_score,
+            rerank_rank,
             rank_score,
             injected,
             text,
@@ -208,7 +228,8 @@ fn options(question: &Question, stage: Option<&RagStage>) -> Result<Options, Ref
         None => stage.map_or_else(Filter::default, |stage| stage.filter.clone()),
         Some(filter) => Filter::of(filter).map_err(|why| Refusal::field("filter", why))?,
     };
-    Ok(Options { mode, top_k, score_threshold, mmr, spread: spread(question, stage)?, filter })
+    let rerank = question.rerank.clone().or_else(|| stage.and_then(|stage| stage.rerank.clone()));
+    Ok(Options { mode, top_k, score_threshold, mmr, spread: spread(question, stage)?, filter, rerank })
 }
 
 fn spread(question: &Question, stage: Option<&RagStage>) -> Result<Spread, Refusal> {

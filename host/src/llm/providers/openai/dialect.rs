@@ -17,7 +17,8 @@ use super::errors::{in_band, provider_error};
 use crate::chat::codec::request_json;
 use crate::chat::{Embedded, Fields, Json};
 use crate::llm::adapter::{
-    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Takes, UnsupportedField,
+    CompletionRequest, DecodeError, Decoding, Dialect, Embeddings, EmbeddingsRequest, HttpRequest, ProviderError, Reranking, Takes,
+    UnsupportedField,
 };
 use crate::llm::call_id;
 use crate::llm::fit::hoisted;
@@ -145,6 +146,10 @@ impl Dialect for OpenAi {
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
+    fn reranking(&self) -> Option<&dyn Reranking> {
         Some(self)
     }
 

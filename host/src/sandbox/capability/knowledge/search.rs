@@ -96,12 +96,13 @@ async fn search(
     Ok(hits.map_err(|SearchFailed(why)| Failure::Unavailable(why))?.into_iter().map(passage).collect())
 }
 
-fn passage(Hit { document, source, ordinal, heading, page, text, score, .. }: Hit) -> Passage {
+fn passage(Hit { document, source, ordinal, heading, page, text, score, cosine, .. }: Hit) -> Passage {
     let known = [
         Some(("ordinal", ordinal.to_string())),
         Some(("id", document)),
         Some(("heading", heading)).filter(|(_, heading)| !heading.is_empty()),
         page.map(|page| ("page", page.to_string())),
+        cosine.map(|cosine| ("cosine", cosine.to_string())),
     ];
     let metadata = known.into_iter().flatten().map(|(name, value)| Field { name: name.into(), value }).collect();
     // A namespace knows its documents by their names.

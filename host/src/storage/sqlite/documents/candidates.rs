@@ -6,13 +6,17 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::Connection;
 
 use super::super::error::Error;
-use super::keywords::Matches;
+use super::keywords::{Matches, OfChunk};
 use super::rows::{self, Row};
 use super::vector_index::VectorIndex;
+use crate::chat::Hit;
 use crate::rag::{Candidate, Lookup, VectorSpace};
 
 /// Up to so many chunks that a filter leaves are compared one by one; of more, the index is asked.
 const FILTERED_EXACT: usize = 2_048;
+
+/// Chunks on each side of one whose words count with its own: an abstract, or two pages of a book.
+const AROUND: u32 = 2;
 
 /// By chunk id.
 #[derive(Default)]
@@ -71,14 +75,10 @@ impl Candidates {
                 candidate.keyword_rank = Some(at + 1);
             }
         }
-        let mut documents: HashMap<String, Vec<i64>> = HashMap::new();
         for (id, candidate) in &mut self.0 {
-            (candidate.keyword_score, candidate.coverage) = matches.of(*id);
-            documents.entry(candidate.hit.document.clone()).or_default().push(*id);
-        }
-        let scores: HashMap<String, f32> = documents.into_iter().map(|(document, ids)| (document, matches.of_all(&ids))).collect();
-        for candidate in self.0.values_mut() {
-            candidate.document_score = scores.get(&candidate.hit.document).copied().unwrap_or_default();
+            let Hit { document, ordinal, .. } = &candidate.hit;
+            OfChunk { score: candidate.keyword_score, coverage: candidate.coverage, matched: candidate.matched } = matches.of(*id);
+            candidate.context_score = matches.of_all(&rows::around(moment, document, *ordinal, AROUND)?);
         }
         Ok(())
     }
@@ -97,8 +97,9 @@ impl Candidates {
             vector_rank: None,
             keyword_rank: None,
             keyword_score: 0.0,
-            document_score: 0.0,
+            context_score: 0.0,
             coverage: 0.0,
+            matched: 0.0,
         };
         self.0.entry(id).or_insert(found)
     }

@@ -14,12 +14,32 @@ use crate::rag::Namespace;
 /// Postings that one question reads, of its rarest words first: about 20 milliseconds. A word of so many chunks tells few of them apart.
 const POSTINGS_MAX: usize = 20_000;
 
+/// What a word adds at most to a score, in its rarity: `k1 + 1` of BM25 as FTS5 has it.
+const SATURATION: f64 = 2.2;
+/// As much of that as a word can have, however often it is there.
+const SHARE_MAX: f64 = 0.999;
+/// How much a text's score suffers from its length, if it consists of several chunks: 1 as in BM25 with `b` = 1. Found with Cranfield's odd questions.
+const LENGTH: f64 = 0.75;
+
 /// What a question's words say of chunks.
 #[derive(Default)]
 pub(super) struct Matches {
     words: Vec<Word>,
     /// Of all words of the question, those that no chunk has included.
     weight: f64,
+    /// Of a word that a single chunk has.
+    rarest: f64,
+}
+
+/// What words say of one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct OfChunk {
+    /// By BM25.
+    pub(super) score: f32,
+    /// The share of the question's words that it has, by their weight.
+    pub(super) coverage: f32,
+    /// The weight of those, in that of a word which a single chunk has.
+    pub(super) matched: f32,
 }
 
 /// A word that chunks have.
@@ -46,9 +66,8 @@ impl Matches {
         all.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// The chunk's score by BM25, and the share of the question's words that it has, by their weight.
     #[expect(clippy::cast_possible_truncation, reason = "scores need no more than an f32 holds")]
-    pub(super) fn of(&self, chunk: i64) -> (f32, f32) {
+    pub(super) fn of(&self, chunk: i64) -> OfChunk {
         let (mut score, mut weight) = (0.0, 0.0);
         for word in &self.words {
             if let Some(of_word) = word.scores.get(&chunk) {
@@ -56,15 +75,24 @@ impl Matches {
                 weight += word.rarity;
             }
         }
-        let coverage = if self.weight > 0.0 { weight / self.weight } else { 0.0 };
-        (score as f32, coverage as f32)
+        let share = |whole: f64| if whole > 0.0 { (weight / whole) as f32 } else { 0.0 };
+        OfChunk { score: score as f32, coverage: share(self.weight), matched: share(self.rarest) }
     }
 
-    /// The score of several chunks together, each word where it scores best.
+    /// The score of several chunks as if they were one text. Of a word that is there `n` times BM25 takes `n / (n + k)`, so its odds are `n / k`, and
+    /// those of several chunks can be added; `k` grows with the text.
     #[expect(clippy::cast_possible_truncation, reason = "scores need no more than an f32 holds")]
     pub(super) fn of_all(&self, chunks: &[i64]) -> f32 {
-        let best = |word: &Word| chunks.iter().filter_map(|chunk| word.scores.get(chunk).copied()).fold(0.0, f64::max);
-        self.words.iter().map(best).sum::<f64>() as f32
+        let length = (chunks.len().max(1) as f64).powf(LENGTH);
+        let together = |word: &Word| {
+            let odds = |score: &f64| {
+                let share = (score / (word.rarity * SATURATION)).min(SHARE_MAX);
+                share / (1.0 - share)
+            };
+            let odds = chunks.iter().filter_map(|chunk| word.scores.get(chunk)).map(odds).sum::<f64>() / length;
+            word.rarity * SATURATION * odds / (1.0 + odds)
+        };
+        self.words.iter().map(together).sum::<f64>() as f32
     }
 }
 
@@ -103,13 +131,13 @@ pub(super) fn search(
     question: &str,
     within: Option<&HashSet<i64>>,
 ) -> rusqlite::Result<Matches> {
-    let mut found = Matches::default();
+    let rarity = |hits: usize| (1.0 + (count.saturating_sub(hits) as f64 + 0.5) / (hits as f64 + 0.5)).ln();
+    let mut found = Matches { rarest: rarity(1), ..Matches::default() };
     let mut before: Vec<Vec<i64>> = Vec::new();
     let all = rows_of_all(moment)?;
     for (query, hits) in affordable(moment, namespace, question)? {
         // A word that no chunk has counts as one that a single chunk has, or it would outweigh all others in a small namespace.
-        let known = hits.max(1);
-        let rarity = (1.0 + (count.saturating_sub(known) as f64 + 0.5) / (known as f64 + 0.5)).ln();
+        let rarity = rarity(hits.max(1));
         if hits == 0 {
             found.weight += rarity;
             continue;

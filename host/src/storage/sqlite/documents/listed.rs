@@ -5,11 +5,12 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::error::Error;
 use super::rows::Rows;
+use super::spaces;
 use crate::rag::{DocumentInfo, Metadata, NamespaceInfo, Page, StoredDocument};
 
 /// The columns that `stored` reads. Ordinals have no gaps, so that the last one is the count.
-const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id), \
-                       title, metadata";
+pub(super) const COLUMNS: &str = "id, namespace, name, sha256, bytes, created, model, \
+                       (SELECT max(ordinal) + 1 FROM chunks WHERE document_id = d.id), title, metadata, content";
 
 impl Rows {
     /// See `DocumentStore::documents`.
@@ -37,12 +38,15 @@ impl Rows {
                        UNION ALL
                        SELECT (SELECT min(namespace) FROM live_documents WHERE api = ?1 AND namespace > names.name)
                        FROM names WHERE names.name IS NOT NULL)
-                   SELECT names.name, (SELECT count(*) FROM documents WHERE api = ?1 AND namespace = names.name) FROM names
+                   SELECT names.name, (SELECT count(*) FROM documents WHERE api = ?1 AND namespace = names.name),
+                          coalesce(s.embedder, ''), coalesce(s.model, ''), coalesce(s.dimensions, 0), n.embedder, n.model, n.dimensions
+                   FROM names LEFT JOIN spaces s ON s.api = ?1 AND s.namespace = names.name AND s.serves = 1
+                              LEFT JOIN spaces n ON n.api = ?1 AND n.namespace = names.name AND n.serves = 0
                    WHERE names.name IS NOT NULL LIMIT ?3";
         let reader = self.reader();
         let mut rows = reader.prepare_cached(sql)?;
         let shown = rows.query_map(params![api, page.after, count(page)], |row| {
-            Ok(NamespaceInfo { name: row.get(0)?, documents: row.get::<_, u32>(1)? as usize })
+            Ok(NamespaceInfo { name: row.get(0)?, documents: row.get::<_, u32>(1)? as usize, spaces: spaces::spaces(row, 2)? })
         })?;
         Ok(shown.collect::<Result<_, _>>()?)
     }
@@ -64,7 +68,7 @@ fn count(page: Page<'_>) -> i64 {
     i64::try_from(page.count).unwrap_or(i64::MAX)
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
     let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
     let info = DocumentInfo {
         id: row.get(0)?,
@@ -74,6 +78,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
         created: number(5)?,
         title: row.get(8)?,
         metadata: Metadata::kept(row.get_ref(9)?.as_str()?),
+        content: row.get(10)?,
     };
     Ok(StoredDocument { info, namespace: row.get(1)?, model: row.get(6)?, chunks: row.get::<_, Option<u32>>(7)?.unwrap_or(0) as usize })
 }

@@ -11,10 +11,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::error::Error;
 use super::candidates::{Candidates, nearest};
+use super::filling::Next;
 use super::rows::{self, Rows, Written};
 use super::vector_index::{Unsealed, VectorIndex, discard, write};
 use super::{filter, keywords};
-use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Put, VectorSpace};
+use crate::rag::{Candidate, Lookup, Namespace, NewDocument, Put, Swap, VectorSpace};
 
 /// Chunks read from SQLite at once while an index is built.
 const BUILD_ROWS: usize = 256;
@@ -29,7 +30,7 @@ pub(super) struct NamespaceIndex {
     rows: Arc<Rows>,
     /// Held over every change of the namespace and over the loading of its index, by whoever calls a method that says so.
     pub(super) changing: Arc<Mutex<()>>,
-    /// None until it is loaded; of one space, the one that was asked for last. tokio's lock because it is fair: a document of many chunks takes
+    /// None until it is loaded; of the space that the namespace is searched in. tokio's lock because it is fair: a document of many chunks takes
     /// it again and again, and searches come in between.
     index: Mutex<Option<VectorIndex>>,
 }
@@ -53,12 +54,17 @@ impl NamespaceIndex {
         self.index().as_ref().is_some_and(|index| index.space() == space)
     }
 
-    /// Loads the index of the space, unless it is loaded. The caller holds `changing`.
+    /// Whether the namespace is searched in another space; then that one's index must not take the place of the other.
+    fn is_of_another(&self, space: &VectorSpace) -> Result<bool, Error> {
+        Ok(self.rows.spaces(&self.namespace)?.is_some_and(|spaces| spaces.serves.space != *space))
+    }
+
+    /// Loads the index of the space, unless it is loaded or the namespace is searched in another one. The caller holds `changing`.
     ///
     /// It comes from the file as far as that is right, the rest from SQLite. To compare ids is enough: they are never used twice, and
-    /// `set_vectors` discards the file.
+    /// `swap` discards the file.
     pub(super) fn load(&self, space: &VectorSpace) -> Result<(), Error> {
-        if self.is_loaded(space) {
+        if self.is_loaded(space) || self.is_of_another(space)? {
             return Ok(());
         }
         let ids = self.rows.ids(&self.namespace, &space.model)?;
@@ -67,17 +73,41 @@ impl NamespaceIndex {
             Some(index) => index,
             None => VectorIndex::new(space)?,
         };
-        index.remove(&index.unknown(&ids))?;
-        let missing: Vec<i64> = ids.into_iter().filter(|id| !index.contains(*id)).collect();
-        for ids in missing.chunks(BUILD_ROWS) {
-            for row in self.rows.rows(ids, &space.model)? {
-                fits(&row.vector, space)?;
-                index.add(row.id, &row.vector)?;
-            }
-        }
+        let vectors = |ids: &[i64]| Ok(self.rows.rows(ids, &space.model)?.into_iter().map(|row| (row.id, row.vector)).collect());
+        bring_up_to_date(&mut index, space, ids, vectors)?;
         self.save(index.due_bytes());
         *self.index() = Some(index);
         Ok(())
+    }
+
+    /// The index of the space that is being filled, as far as it is, beside the one that is searched. None if none is being filled.
+    pub(super) fn build_next(&self) -> Result<Option<VectorIndex>, Error> {
+        let Some(next) = self.rows.next(&self.namespace)? else { return Ok(None) };
+        let mut index = VectorIndex::new(&next.space)?;
+        self.bring_next_up_to_date(&mut index, &next)?;
+        Ok(Some(index))
+    }
+
+    fn bring_next_up_to_date(&self, index: &mut VectorIndex, next: &Next) -> Result<(), Error> {
+        let ids = self.rows.next_ids(&self.namespace, next)?;
+        bring_up_to_date(index, &next.space, ids, |ids| self.rows.next_vectors(ids, next))
+    }
+
+    /// See `SpaceStore::swap`. The index was built by `build_next`, while others wrote. The caller holds `changing`.
+    pub(super) fn swap(&self, filling: i64, built: Option<VectorIndex>) -> Result<Swap, Error> {
+        let next = self.rows.next(&self.namespace)?.filter(|next| next.id == filling);
+        let Some((next, mut built)) = next.zip(built).filter(|(next, built)| *built.space() == next.space) else { return Ok(Swap::Gone) };
+        self.bring_next_up_to_date(&mut built, &next)?;
+        // A namespace may come back to a space that it once was in, and its chunks keep their ids.
+        discard(&self.file)?;
+        let (swap, held) = self.rows.swap(&self.namespace, filling, || self.index())?;
+        if let Some(mut held) = held {
+            let due = built.due_bytes();
+            *held = Some(built);
+            drop(held);
+            self.save(due);
+        }
+        Ok(swap)
     }
 
     /// See `DocumentStore::put`. The caller holds `changing`.
@@ -89,6 +119,9 @@ impl NamespaceIndex {
         vectors.iter().try_for_each(|vector| fits(vector, space))?;
         // As long as something of a deleted namespace is left, all that is in it is hidden.
         self.sweep()?;
+        if self.is_of_another(space)? {
+            return Ok(Put::OtherSpace);
+        }
         self.load(space)?;
         let first_chunk = self.rows.allocate(chunks.len());
         let ids: Vec<i64> = (first_chunk..).take(chunks.len()).collect();
@@ -102,6 +135,10 @@ impl NamespaceIndex {
             Ok(Written::Full) => {
                 self.forget(self.index(), &ids);
                 Ok(Put::Full)
+            }
+            Ok(Written::OtherSpace) => {
+                self.forget(self.index(), &ids);
+                Ok(Put::OtherSpace)
             }
             Err(error) => {
                 self.forget(self.index(), &ids);
@@ -136,25 +173,6 @@ impl NamespaceIndex {
         Ok(())
     }
 
-    /// See `DocumentStore::set_vectors`. The caller holds `changing`.
-    pub(super) fn set_vectors(&self, document_id: &str, space: &VectorSpace, vectors: &[Vec<f32>]) -> Result<bool, Error> {
-        vectors.iter().try_for_each(|vector| fits(vector, space))?;
-        let ids = self.rows.chunks_of(document_id)?;
-        if ids.is_empty() || ids.len() != vectors.len() {
-            return Ok(false);
-        }
-        // A saved index may hold the chunks with their old vectors, which their ids would not tell.
-        discard(&self.file)?;
-        // An index of this space gets the new vectors before SQLite does; one of another space loses the chunks.
-        let of_this_space = self.is_loaded(space);
-        if of_this_space {
-            self.propose(&ids, vectors)?;
-        }
-        let Some(held) = self.rows.set_vectors(document_id, &space.model, &ids, vectors, || self.index())? else { return Ok(false) };
-        self.forget(held, if of_this_space { &[] } else { &ids });
-        Ok(true)
-    }
-
     /// See `DocumentStore::look_up`. None if the index of the vector's space is not loaded.
     pub(super) fn look_up(&self, wanted: &Lookup) -> Result<Option<Vec<Candidate>>, Error> {
         let held = match &wanted.like {
@@ -163,7 +181,7 @@ impl NamespaceIndex {
                 fits(vector, space)?;
                 let held = self.index();
                 if held.as_ref().is_none_or(|index| index.space() != space) {
-                    return Ok(None);
+                    return Ok(self.is_of_another(space)?.then(Vec::new));
                 }
                 Some(held)
             }
@@ -223,6 +241,24 @@ impl NamespaceIndex {
             tracing::warn!(%error, path = %self.file.display(), "the vector index could not be saved");
         }
     }
+}
+
+/// Takes out of an index what is not among the ids, and puts in what it lacks of them.
+fn bring_up_to_date(
+    index: &mut VectorIndex,
+    space: &VectorSpace,
+    ids: Vec<i64>,
+    vectors: impl Fn(&[i64]) -> Result<Vec<(i64, Vec<f32>)>, Error>,
+) -> Result<(), Error> {
+    index.remove(&index.unknown(&ids))?;
+    let missing: Vec<i64> = ids.into_iter().filter(|id| !index.contains(*id)).collect();
+    for ids in missing.chunks(BUILD_ROWS) {
+        for (id, vector) in vectors(ids)? {
+            fits(&vector, space)?;
+            index.add(id, &vector)?;
+        }
+    }
+    Ok(())
 }
 
 fn fits(vector: &[f32], space: &VectorSpace) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::super::database::{Database, Reader};
 use super::super::error::Error;
-use super::keywords;
+use super::{keywords, spaces};
 use crate::chat::Hit;
 use crate::rag::{Chunk, DocumentInfo, Namespace, NewDocument};
 
@@ -28,6 +28,7 @@ pub(super) enum Written<L> {
         held: L,
     },
     Full,
+    OtherSpace,
 }
 
 /// A chunk as it is found; the hit's score is left to the caller.
@@ -72,6 +73,9 @@ impl Rows {
         let name = &document.info.name;
         let mut writer = self.database.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !spaces::admits(&transaction, namespace, &document.space)? {
+            return Ok(Written::OtherSpace);
+        }
         let before = document_id(&transaction, namespace, name)?;
         let gone = before.as_deref().map_or(Ok(Vec::new()), |id| delete(&transaction, id))?;
         if chunk_count(&transaction, namespace, name)? + document.chunks.len() > chunks_max {
@@ -132,22 +136,6 @@ impl Rows {
         Ok(rows)
     }
 
-    pub(super) fn stale(&self, namespace: &Namespace, model: &str) -> Result<Vec<String>, Error> {
-        let reader = self.database.reader();
-        let mut rows =
-            reader.prepare_cached("SELECT id FROM live_documents WHERE api = ?1 AND namespace = ?2 AND model <> ?3 ORDER BY id")?;
-        Ok(rows.query_map([&namespace.api, &namespace.name, model], |row| row.get(0))?.collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn texts(&self, document_id: &str) -> Result<Vec<String>, Error> {
-        let reader = self.database.reader();
-        let sql = "SELECT c.text, c.heading, c.page, d.title FROM chunks c JOIN documents d ON d.id = c.document_id
-                   WHERE c.document_id = ?1 ORDER BY c.ordinal";
-        let mut rows = reader.prepare_cached(sql)?;
-        let text = |row: &rusqlite::Row<'_>| Ok(chunk(row)?.embedded(row.get::<_, Option<String>>(3)?.as_deref()));
-        Ok(rows.query_map([document_id], text)?.collect::<Result<_, _>>()?)
-    }
-
     /// See `DocumentStore::chunks`.
     pub(super) fn chunks(&self, document_id: &str, first: u32, last: u32) -> Result<Vec<Chunk>, Error> {
         let reader = self.database.reader();
@@ -156,41 +144,12 @@ impl Rows {
         let mut rows = reader.prepare_cached(sql)?;
         Ok(rows.query_map(params![document_id, first, last], chunk)?.collect::<Result<_, _>>()?)
     }
-
-    /// The ids of a document's chunks, in order.
-    pub(super) fn chunks_of(&self, document_id: &str) -> Result<Vec<i64>, Error> {
-        Ok(chunk_ids(&self.database.reader(), document_id)?)
-    }
-
-    /// Puts a model's vectors in place of the old ones, all or none; gives what `lock_commit` gave, as in `put`. None, and nothing is changed,
-    /// if the document no longer has just these chunks.
-    pub(super) fn set_vectors<L>(
-        &self,
-        document_id: &str,
-        model: &str,
-        ids: &[i64],
-        vectors: &[Vec<f32>],
-        lock_commit: impl FnOnce() -> L,
-    ) -> Result<Option<L>, Error> {
-        let mut writer = self.database.writer();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if chunk_ids(&transaction, document_id)? != ids {
-            return Ok(None);
-        }
-        for (id, vector) in ids.iter().zip(vectors) {
-            transaction.prepare_cached("UPDATE chunks SET vector = ?2 WHERE id = ?1")?.execute(params![id, blob(vector)])?;
-        }
-        transaction.execute("UPDATE documents SET model = ?2 WHERE id = ?1", [document_id, model])?;
-        let held = lock_commit();
-        transaction.commit()?;
-        Ok(Some(held))
-    }
 }
 
 /// The chunks of these ids, in their order. Ids that are gone are passed over: another document may just have come in their place.
 pub(super) fn rows(moment: &Connection, ids: &[i64]) -> Result<Vec<Row>, Error> {
     let sql = "SELECT d.id, d.name, c.ordinal, c.heading, c.page, c.text, d.model, c.vector, d.metadata ->> 'url'
-               FROM chunks c JOIN live_documents d ON d.id = c.document_id WHERE c.id = ?1";
+               FROM live_chunks c JOIN live_documents d ON d.id = c.document_id WHERE c.id = ?1";
     let mut statement = moment.prepare_cached(sql)?;
     let mut row = |id: &i64| {
         let found = statement.query_row([id], |row| {
@@ -204,6 +163,7 @@ pub(super) fn rows(moment: &Connection, ids: &[i64]) -> Result<Vec<Row>, Error> 
                 page: row.get(4)?,
                 text: row.get(5)?,
                 score: 0.0,
+                cosine: None,
             };
             Ok(Row { id: *id, hit, model: row.get(6)?, vector: vector(row.get_ref(7)?.as_blob()?) })
         });
@@ -226,12 +186,24 @@ fn delete(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Vec<i64>>
 
 fn insert(transaction: &Transaction<'_>, namespace: &Namespace, document: &NewDocument, first_chunk: i64) -> rusqlite::Result<()> {
     let NewDocument { info, space, chunks, vectors } = document;
-    let DocumentInfo { id, name, sha256, bytes, created, title, metadata } = info;
+    let DocumentInfo { id, name, sha256, bytes, content, created, title, metadata } = info;
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     transaction.execute(
-        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        params![id, namespace.api, namespace.name, name, sha256, whole(*bytes), &*space.model, whole(*created), title, metadata.json()],
+        "INSERT INTO documents (id, api, namespace, name, sha256, bytes, model, created, title, metadata, content)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            id,
+            namespace.api,
+            namespace.name,
+            name,
+            sha256,
+            whole(*bytes),
+            &*space.model,
+            whole(*created),
+            title,
+            metadata.json(),
+            content
+        ],
     )?;
     let number = keywords::number(transaction, namespace)?;
     let sql = "INSERT INTO chunks (id, document_id, ordinal, text, vector, heading, page) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -261,10 +233,18 @@ fn chunk_ids(connection: &Connection, document_id: &str) -> rusqlite::Result<Vec
     rows.query_map([document_id], |row| row.get(0))?.collect()
 }
 
-fn blob(vector: &[f32]) -> Vec<u8> {
+/// The ids of the chunks from `reach` before one to as many behind it, itself included.
+pub(super) fn around(moment: &Connection, document_id: &str, ordinal: u32, reach: u32) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT id FROM chunks WHERE document_id = ?1 AND ordinal BETWEEN ?2 AND ?3";
+    let mut rows = moment.prepare_cached(sql)?;
+    let (first, last) = (ordinal.saturating_sub(reach), ordinal.saturating_add(reach));
+    rows.query_map(params![document_id, first, last], |row| row.get(0))?.collect()
+}
+
+pub(super) fn blob(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn vector(blob: &[u8]) -> Vec<f32> {
+pub(super) fn vector(blob: &[u8]) -> Vec<f32> {
     blob.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
 }

@@ -4,8 +4,8 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::super::error::Error;
-use super::keywords;
 use super::rows::Rows;
+use super::{keywords, spaces};
 use crate::rag::Namespace;
 
 /// Rows deleted in one transaction: some milliseconds, of which most are the disk's.
@@ -23,6 +23,7 @@ impl Rows {
             return Ok(None);
         }
         transaction.execute("INSERT INTO deleted_namespaces (api, namespace) VALUES (?1, ?2)", place)?;
+        spaces::forget(&transaction, namespace)?;
         let held = lock_commit();
         transaction.commit()?;
         Ok(Some((documents as usize, held)))

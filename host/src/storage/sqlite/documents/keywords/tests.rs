@@ -43,19 +43,23 @@ fn scores_are_those_of_bm25_over_the_namespace() {
     let all: Vec<&str> = texts.iter().chain(&others).copied().collect();
     let found = search(&connection, 1, texts.len(), "pump, hose or valve?", None).unwrap();
     for (at, id) in (0..5).zip(1..) {
-        let (score, coverage) = found.of(id);
+        let OfChunk { score, coverage, matched } = found.of(id);
         let right = expected(&texts, &all, &["pump", "hose"], at);
         assert!((f64::from(score) - right).abs() < 1e-4, "{id}: {score} {right}");
-        assert_eq!(score > 0.0, coverage > 0.0);
+        assert_eq!((score > 0.0, score > 0.0), (coverage > 0.0, matched > 0.0));
+        assert!(matched <= 2.0, "of two words, neither rarer than what one chunk has");
         assert!(coverage < 0.9, "no chunk has the valve");
     }
     let order = found.best(9);
     assert_eq!(order.len(), 4);
-    assert!(order.is_sorted_by(|a, b| found.of(*a).0 >= found.of(*b).0));
+    assert!(order.is_sorted_by(|a, b| found.of(*a).score >= found.of(*b).score));
     assert_eq!((found.best(2), found.best(0)), (order[..2].to_vec(), vec![]));
     let hose = search(&connection, 1, texts.len(), "hose", None).unwrap();
     let pump = search(&connection, 1, texts.len(), "pump", None).unwrap();
-    assert!((found.of_all(&[2, 3]) - hose.of(2).0 - pump.of(3).0).abs() < 1e-4, "each word where it scores best");
+    let (apart, together) = (hose.of(2).score + pump.of(3).score, found.of_all(&[2, 3]));
+    assert!(together > 0.5 * apart && together < apart, "two words in a longer text: {together} {apart}");
+    assert!((found.of_all(&[1]) - found.of(1).score).abs() < 1e-4, "one chunk is the text that it is");
+    assert!(found.of_all(&[1, 2]) > found.of_all(&[1, 4]) && found.of_all(&[1, 4, 4, 4]) < found.of_all(&[1, 4]));
     assert_eq!((found.of_all(&[]), found.of_all(&[4])), (0.0, 0.0));
     let within = HashSet::from([2, 3]);
     let mut some = search(&connection, 1, texts.len(), "pump hose", Some(&within)).unwrap().best(9);
