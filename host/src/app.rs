@@ -3,6 +3,7 @@
 
 pub mod backup;
 mod behind;
+mod components;
 mod data_dir;
 mod granted;
 mod plugin_models;
@@ -119,6 +120,11 @@ impl App {
     /// Where the operator reaches it, if not there.
     pub fn admin_bound(&self) -> Vec<Bound> {
         self.server.admin_bound()
+    }
+
+    /// Where Open WebUI's surface is alone, if it has an address of its own.
+    pub fn open_webui_bound(&self) -> Vec<Bound> {
+        self.server.open_webui_bound()
     }
 
     /// Waits until every file that was in the plugin directory at the start is live or was refused.

@@ -22,6 +22,7 @@ pub mod message;
 pub mod name;
 pub mod reply;
 pub mod sse;
+pub mod status;
 pub mod stream;
 mod tries;
 pub mod usage;

@@ -22,6 +22,7 @@ mod read;
 mod rerankers;
 mod section;
 mod sources;
+mod surfaces;
 mod telemetry;
 mod walk;
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub keys: crate::http::Keys,
     /// Whose pages may call `/v1` from a browser.
     pub cors_origins: crate::http::Origins,
+    /// What Open WebUI is served.
+    pub open_webui: crate::http::OpenWebUi,
     pub http: crate::http::Limits,
     pub llm: llm::Config,
     pub plugins: BTreeMap<String, sandbox::PluginConfig>,
@@ -137,6 +140,8 @@ impl Config {
             keys.table("admin", |keys| listen::read_admin(keys, &mut config.admin_listen, &config.listen));
             keys.table("tls", |keys| config.tls = listen::read_tls(keys));
             keys.table("keys", |keys| keys::read(keys, &mut config.keys));
+            let taken = [&config.listen[..], &config.admin_listen].concat();
+            keys.table("surfaces", |keys| surfaces::read(keys, &mut config.open_webui, &mut config.keys, &taken));
             let with_keys = !config.keys.is_empty();
             keys.table("http", |keys| http::read(keys, &mut config.cors_origins, &mut config.socket_mode, with_keys));
             keys.table("limits", |keys| config.limits(keys));
@@ -181,6 +186,7 @@ impl Config {
         }
         keys::print(&mut printer, &self.keys);
         printer.table("http", |keys| http::print(keys, &self.cors_origins, self.socket_mode));
+        printer.table("surfaces", |keys| surfaces::print(keys, &self.open_webui, &self.keys));
         printer.table("limits", |keys| config.limits(keys));
         printer.table("telemetry", |keys| telemetry::print(keys, &self.telemetry, self.log, self.log_filter.as_deref()));
         printer.table("providers", |keys| providers::print(keys, &self.llm.providers));
@@ -211,7 +217,8 @@ impl Config {
         if self.listen.len() > ADDRESSES_MAX {
             return problem("listen", format!("expected 1 to {ADDRESSES_MAX} addresses, found {}", self.listen.len()));
         }
-        for (path, address) in [of("listen", &self.listen), of("admin.listen", &self.admin_listen)].concat() {
+        let own = of("surfaces.pipelines.listen", &self.open_webui.listen);
+        for (path, address) in [of("listen", &self.listen), of("admin.listen", &self.admin_listen), own].concat() {
             if self.keys.is_empty() && address.is_local() == Some(false) {
                 let message = format!(
                     "{address} can be reached by others, and there are no `[keys]`; without keys only a loopback address is allowed"
@@ -245,6 +252,7 @@ impl Config {
     pub fn keep_what_needs_a_restart(&mut self, running: &Self) {
         self.listen.clone_from(&running.listen);
         self.admin_listen.clone_from(&running.admin_listen);
+        self.open_webui.listen.clone_from(&running.open_webui.listen);
         self.socket_mode = running.socket_mode;
         self.tls.clone_from(&running.tls);
         self.handover_time = running.handover_time;
@@ -302,6 +310,7 @@ impl Default for Config {
             ready_requires_plugins: true,
             keys: crate::http::Keys::default(),
             cors_origins: crate::http::Origins::default(),
+            open_webui: crate::http::OpenWebUi::default(),
             http: crate::http::Limits::default(),
             llm: llm::Config::default(),
             plugins: BTreeMap::new(),

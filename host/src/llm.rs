@@ -201,6 +201,11 @@ impl Llm {
         }
     }
 
+    /// The provider that asks the plugins of this server; none if the operator's file has none.
+    pub fn plugin_provider(&self) -> Option<&str> {
+        self.providers.iter().find_map(|(name, vendor)| matches!(vendor, Vendor::Plugin(_)).then_some(name.as_str()))
+    }
+
     /// Whether the provider is the one inside this program.
     pub fn is_builtin(&self, provider: &str) -> bool {
         matches!(self.providers.get(provider), Some(Vendor::Builtin))

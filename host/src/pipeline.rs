@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod definition;
 pub mod embed;
+pub mod filter;
 pub mod outcome;
 pub mod run;
 pub mod session;

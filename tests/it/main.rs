@@ -78,6 +78,7 @@ mod missing;
 mod model_targets;
 mod models;
 mod observability;
+mod open_webui;
 mod openapi;
 mod outgoing;
 mod outputs;

@@ -129,7 +129,13 @@ impl Answer {
             route.gives(self.status, self.header("content-type").unwrap_or_default(), &self.body);
         }
         if self.status.as_u16() >= 400 {
-            let error = &self.json()["error"];
+            let json = self.json();
+            if let Some(detail) = json.get("detail") {
+                // Open WebUI's surface.
+                assert!(detail.as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+                return;
+            }
+            let error = &json["error"];
             for field in ["message", "type", "code"] {
                 assert!(error[field].as_str().is_some_and(|text| !text.is_empty()), "an error has a {field}: {self:?}");
             }

@@ -45,7 +45,13 @@ impl Route {
     /// Holds a whole answer against the document. A body that is not JSON needs no more than its media type.
     #[track_caller]
     pub fn gives(&self, status: StatusCode, media: &str, body: &[u8]) {
-        let content = format!("{}/content", self.response(status));
+        let mut response = self.response(status);
+        // A path that is not there where it was asked for is another surface's to say.
+        if status == StatusCode::NOT_FOUND {
+            let is_detail = serde_json::from_slice::<Value>(body).is_ok_and(|json| json.get("detail").is_some());
+            response = format!("/components/responses/{}", if is_detail { "Detail" } else { "Error" });
+        }
+        let content = format!("{response}/content");
         let of_media = format!("{content}/{}", media.replace('/', "~1"));
         assert!(at(&of_media).is_some(), "{media} is not among the forms of {content}");
         if media == "application/json" && !body.is_empty() {

@@ -67,7 +67,7 @@ fn of_itself(name: &str) -> llm::Error {
 fn piece(said: Said) -> PluginSaid {
     match said {
         Said::Deltas(deltas) => PluginSaid::Deltas(deltas),
-        Said::Status(text) => PluginSaid::Status(text),
+        Said::Status { text, done } => PluginSaid::Status { text, done },
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::behind::{self, Behind};
+use super::components::Components;
 use super::granted;
 use super::plugin_models::PluginModels;
 use super::ports::{Attempts, PluginSecrets};
@@ -146,8 +147,9 @@ impl Rooms {
 
     /// What the server decides by.
     pub(super) fn http(&self) -> http::Config {
-        let Config { listen, admin_listen, socket_mode, tls, http, keys, cors_origins, ready_requires_plugins, .. } = self.config.clone();
-        http::Config { listen, admin_listen, socket_mode, tls, limits: http, keys, cors_origins, ready_requires_plugins }
+        let Config { listen, admin_listen, socket_mode, tls, http, keys, cors_origins, ready_requires_plugins, open_webui, .. } =
+            self.config.clone();
+        http::Config { listen, admin_listen, socket_mode, tls, limits: http, keys, cors_origins, ready_requires_plugins, open_webui }
     }
 
     /// What the server answers with.
@@ -157,7 +159,8 @@ impl Rooms {
         let (llm, done) = (llm.clone(), done.clone());
         let runner = Runner { registry: registry.clone(), knowledge: knowledge.clone(), llm, metrics: metrics.clone(), done };
         let (runner, catalog, ledger, reloads) = (Arc::new(runner), catalog.clone(), ledger.clone(), reloads.clone());
-        http::State { catalog, runner, registry, knowledge, extractor: extractor.clone(), ledger, metrics, reloads }
+        let (extractor, fetch) = (extractor.clone(), Arc::new(Components));
+        http::State { catalog, runner, registry, knowledge, extractor, ledger, metrics, reloads, fetch }
     }
 
     /// Ends what changes the data directory, and writes down what was used up to now: another server has the directory next.

@@ -92,7 +92,8 @@ fn serve(args: &Serve, format: LogFormat) -> ExitCode {
         // Test harnesses and service scripts wait for this line.
         let clients = app.bound().into_iter().map(|bound| format!("listening on {bound}\n"));
         let admin = app.admin_bound().into_iter().map(|bound| format!("admin listening on {bound}\n"));
-        announce(clients.chain(admin).collect());
+        let own = app.open_webui_bound().into_iter().map(|bound| format!("pipelines listening on {bound}\n"));
+        announce(clients.chain(admin).chain(own).collect());
         reload_at(hangups, app.reloads());
         app.serve(Arc::new(source), stop_signal()).await
     })

@@ -60,12 +60,20 @@ fn tree((printed, keys): (&str, &Keys)) -> Table {
         table.insert("client".into(), by_name(&keys.client));
         table.insert("admin".into(), by_name(&keys.admin));
     }
+    if let (Some(key), Some(Value::Table(surfaces))) = (&keys.open_webui, tree.get_mut("surfaces"))
+        && let Some(Value::Table(table)) = surfaces.get_mut("pipelines")
+    {
+        table.insert("key".into(), secret(key));
+    }
     tree
 }
 
+fn secret(key: &Key) -> Value {
+    Value::String(format!("{:?}", (key.sha256, key.allowance)))
+}
+
 fn by_name(keys: &[Key]) -> Value {
-    let text = |key: &Key| Value::String(format!("{:?}", (key.sha256, key.allowance)));
-    Value::Table(keys.iter().map(|key| (key.name.to_string(), text(key))).collect())
+    Value::Table(keys.iter().map(|key| (key.name.to_string(), secret(key))).collect())
 }
 
 /// Adds what differs below `path`. A table that one side does not have is named as a whole, but for those of the first level.

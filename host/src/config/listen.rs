@@ -25,6 +25,15 @@ pub(super) fn read_admin(section: &mut Section<'_>, admin_listen: &mut Vec<Liste
     }
 }
 
+/// `listen` of a surface that may have addresses of its own; `taken` are the others', and `why` ends the problem of one that is.
+pub(super) fn read_own(section: &mut Section<'_>, own: &mut Vec<ListenAddress>, taken: &[ListenAddress], why: &str) {
+    let Some(entry) = section.take("listen") else { return };
+    *own = addresses(&entry, 0).unwrap_or_default();
+    if let Some(twice) = own.iter().find(|address| taken.contains(address) && !address.may_stand_twice()) {
+        entry.problem(format!("{twice} stands under `listen` or `admin.listen` too; {why}"));
+    }
+}
+
 /// `[tls]`
 pub(super) fn read_tls(section: &mut Section<'_>) -> Option<TlsFiles> {
     let cert = section.need("cert", "the file with the server's certificate, in PEM").and_then(path);

@@ -20,8 +20,12 @@ pub(super) enum Access {
     /// Everybody. `/metrics` too: it names pipelines, plugins, providers, models and keys but holds no content and no secret. What plugins count
     /// under names of their own is for who could use an admin route.
     Open,
-    /// Client and admin keys.
+    /// Every key.
     Client,
+    /// The key of Open WebUI's surface, and admin keys.
+    Manage,
+    /// The same, or everybody if the operator has opened what that surface shows.
+    Shown,
     /// Admin keys.
     Admin,
 }
@@ -35,11 +39,12 @@ pub(super) fn authorize(access: Access, keys: &Keys, origins: &Origins, head: &P
     match access {
         Access::Open => return Ok(None),
         Access::Admin if keys.admin.is_empty() => return Err(Refusal::NoAdminKeys),
-        Access::Admin | Access::Client => {}
+        Access::Admin | Access::Manage | Access::Shown | Access::Client => {}
     }
     let token = token(&head.headers).ok_or(Refusal::NoKey)?;
     match (access, keys.find(token).ok_or(Refusal::WrongKey)?) {
-        (Access::Admin, (_, Role::Client)) => Err(Refusal::NotAdmin),
+        (Access::Admin, (_, Role::Client | Role::OpenWebUi)) => Err(Refusal::NotAdmin),
+        (Access::Manage | Access::Shown, (_, Role::Client)) => Err(Refusal::NotManager),
         (_, (key, _)) => Ok(Some(Arc::clone(&key.name))),
     }
 }
@@ -61,7 +66,7 @@ pub(super) fn operator(keys: &Keys, headers: &HeaderMap) -> Result<bool, Refusal
     let token = token_of(value).filter(|_| given.next().is_none()).ok_or(Refusal::WrongKey)?;
     match keys.find(token).ok_or(Refusal::WrongKey)? {
         (_, Role::Admin) => Ok(true),
-        (_, Role::Client) => Err(Refusal::NotAdmin),
+        (_, Role::Client | Role::OpenWebUi) => Err(Refusal::NotAdmin),
     }
 }
 

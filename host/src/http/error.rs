@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     WrongKey,
     #[error("this key is a client key; the routes under /api need an admin key")]
     NotAdmin,
+    #[error("this key is a client key; plugins and their settings need the key of `[surfaces.pipelines]` or an admin key")]
+    NotManager,
     #[error("the routes under /api need an admin key and none is configured; add one under `[keys]` in the operator's file")]
     NoAdminKeys,
     #[error(
@@ -104,6 +106,22 @@ pub(super) enum Refusal {
     NoJob(Echo),
     #[error("the multipart body cannot be read: {0}")]
     Multipart(Echo),
+    /// Neither a filter nor a pipe.
+    #[error("there is no pipeline `{0}`; GET /pipelines lists them")]
+    NoPipe(Echo),
+    #[error("the pipeline `{0}` has no valves")]
+    NoValves(Echo),
+    /// A filter that answers in place of the model, where no answer can be given.
+    #[error("{0}")]
+    Answered(String),
+    #[error(
+        "{what} is no WebAssembly component. Pipelines are components here: a Python one is built with componentize-py, which docs/open-webui.md shows; send the `.wasm`, also under a name that ends in `.wasm.py`"
+    )]
+    NoComponent { what: Echo },
+    #[error("the component cannot be fetched: {0}")]
+    NotFetched(String),
+    #[error("the component cannot be fetched in time (`surfaces.pipelines.fetch_time`)")]
+    FetchSlow,
     #[error("`{name}` is not UTF-8: byte {at} starts no character")]
     NotUtf8 { name: Echo, at: usize },
 }

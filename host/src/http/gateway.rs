@@ -23,13 +23,15 @@ use super::listen::{self, Bound, Door, Drain, Error, Handler, Inherited, Peer, T
 use super::request_log::RequestLog;
 use super::route::{self, Call, Route, Segments, Side, Surface};
 use super::shared::{Config, Shared, State};
-use super::surface::SURFACES;
+use super::surface::{OPEN_WEBUI, SURFACES, WITHOUT_OPEN_WEBUI};
 use super::{head as heads, openapi, quota, request_body, respond, run_chat};
 use crate::chat::{RequestId, is_name};
 use crate::llm::sortable_id;
 use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Whole seconds, as the server sends that Open WebUI's surface stands for.
+const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 
 /// What logs and metrics call a browser's question whether a page may send a request.
 const PREFLIGHT: &str = "preflight";
@@ -43,6 +45,8 @@ pub struct Server {
     main: listen::Server<Entrance>,
     /// None if the operator's routes are with the others.
     admin: Option<listen::Server<Entrance>>,
+    /// None if Open WebUI's surface has no address of its own.
+    open_webui: Option<listen::Server<Entrance>>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -83,7 +87,7 @@ impl Server {
     /// # Errors
     /// `NeedsKeys` for an address that others can reach without keys; those of the sockets and of the certificate.
     pub async fn bind(config: Config, mut sockets: Inherited, state: State) -> Result<Self, Error> {
-        let Config { listen, admin_listen, socket_mode, tls, limits, .. } = config.clone();
+        let Config { listen, admin_listen, socket_mode, tls, limits, open_webui, .. } = config.clone();
         let tls = tls.map(|files| Tls::open(&files, &limits).map(Arc::new)).transpose()?;
         let public = !config.keys.is_empty();
         let shared = Shared::new(config, state, openapi_document);
@@ -95,16 +99,22 @@ impl Server {
         let main = listen::Server::bind(door(&listen, limits.connections), &mut sockets, limits.clone(), entrance(side)).await?;
         let admin = if apart {
             let door = door(&admin_listen, limits.admin_connections);
-            let mut admin = listen::Server::bind(door, &mut sockets, limits, entrance(Side::Admin)).await?;
+            let mut admin = listen::Server::bind(door, &mut sockets, limits.clone(), entrance(Side::Admin)).await?;
             admin.goes_before(&main);
             Some(admin)
+        } else {
+            None
+        };
+        let open_webui = if open_webui.enabled && !open_webui.listen.is_empty() {
+            let door = door(&open_webui.listen, limits.connections);
+            Some(listen::Server::bind(door, &mut sockets, limits, entrance(Side::OpenWebUi)).await?)
         } else {
             None
         };
         for fd in sockets.unused() {
             tracing::warn!("the socket fd:{fd} was handed over, and neither `listen` nor `admin.listen` names it");
         }
-        Ok(Self { gateway, main, admin, tls })
+        Ok(Self { gateway, main, admin, open_webui, tls })
     }
 
     /// By which the next configuration takes effect.
@@ -122,6 +132,11 @@ impl Server {
         self.admin.as_ref().map(listen::Server::bound).unwrap_or_default()
     }
 
+    /// Where Open WebUI's surface is alone.
+    pub fn open_webui_bound(&self) -> Vec<Bound> {
+        self.open_webui.as_ref().map(listen::Server::bound).unwrap_or_default()
+    }
+
     /// Waits until every plugin that a pipeline names was tried.
     pub async fn plugins_tried(&self) {
         while !self.gateway.current.load().loaded() {
@@ -134,17 +149,15 @@ impl Server {
     /// # Errors
     /// `Accept` if a listening socket breaks; connections are cut then.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<Draining, Error> {
-        let Self { gateway, main, admin, tls } = self;
+        let Self { gateway, main, admin, open_webui, tls } = self;
         let shutdown = shutdown.shared();
         let serving = async {
-            let admin = async {
-                match admin {
-                    Some(admin) => admin.serve(shutdown.clone()).await.map(Some),
-                    None => Ok(None),
-                }
+            let beside = async |server: Option<listen::Server<Entrance>>| match server {
+                Some(server) => server.serve(shutdown.clone()).await.map(Some),
+                None => Ok(None),
             };
-            let (main, admin) = tokio::try_join!(main.serve(shutdown.clone()), admin)?;
-            Ok::<_, Error>(std::iter::once(main).chain(admin).collect())
+            let (main, admin, open_webui) = tokio::try_join!(main.serve(shutdown.clone()), beside(admin), beside(open_webui))?;
+            Ok::<_, Error>(std::iter::once(main).chain(admin).chain(open_webui).collect())
         };
         let watching = async {
             match &tls {
@@ -209,18 +222,30 @@ impl Handler for Entrance {
 }
 
 impl Shared {
+    fn place<'a>(&self, side: Side, path: &'a str) -> Place<'a> {
+        if !self.open_webui.enabled {
+            return Place { surfaces: WITHOUT_OPEN_WEBUI, side, path };
+        }
+        match (side, self.open_webui.below(path)) {
+            (Side::Both | Side::Clients, Some(path)) => Place { surfaces: OPEN_WEBUI, side: Side::OpenWebUi, path },
+            (Side::OpenWebUi, below) => Place { surfaces: OPEN_WEBUI, side, path: below.unwrap_or(path) },
+            _ => Place { surfaces: SURFACES, side, path },
+        }
+    }
+
     async fn answer(self: Arc<Self>, side: Side, request: Request<Incoming>, began: Instant, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let id = request_id(&head.headers);
         let header = HeaderValue::from_str(&id).expect("letters, digits and `.`, `_`, `-`");
-        let (surface, found) = route::find(SURFACES, side, &head.method, head.uri.path());
+        let place = self.place(side, head.uri.path());
+        let (surface, found) = route::find(place.surfaces, place.side, &head.method, place.path);
         let origins = surface.cors.then_some(&self.cors_origins);
         let mut log = RequestLog::open(Arc::clone(&self), id, &head, began, peer);
         let (span, version) = (log.span.clone(), head.version);
         let answering = async {
             // Before anything is answered, so that no other rule holds for a question of a browser.
             let checked = heads::check(&head, self.limits.header_bytes);
-            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, side, &head));
+            let asked = origins.filter(|_| checked.is_ok()).and_then(|origins| preflight(origins, &place, &head));
             if let Some(response) = asked {
                 log.route = PREFLIGHT;
                 return response;
@@ -249,6 +274,9 @@ impl Shared {
                 log.failed(code, None);
                 response = refused;
             }
+            if surface.open_webui {
+                response.headers_mut().insert(PROCESS_TIME, log.began.elapsed().as_secs().into());
+            }
             if let Some(origins) = origins {
                 origins.open(&head.headers, response.headers_mut());
             }
@@ -263,6 +291,13 @@ impl Shared {
         let (parts, content) = response.into_parts();
         Response::from_parts(parts, Body::new(content, log, version))
     }
+}
+
+/// Where a request's path is looked for.
+struct Place<'a> {
+    surfaces: &'static [&'static Surface],
+    side: Side,
+    path: &'a str,
 }
 
 /// Makes an answer ready to be sent: of one to HEAD only the head is, and the bytes of another are counted.
@@ -291,19 +326,23 @@ async fn dispatch(
     log.route = route.name;
     let nobody = Origins::default();
     let origins = if surface.cors { &shared.cors_origins } else { &nobody };
-    let caller = access::authorize(route.access, &shared.keys, origins, head)?;
-    if route.access != Access::Open {
+    let access = match route.access {
+        Access::Shown if shared.open_webui.open_reads => Access::Open,
+        access => access,
+    };
+    let caller = access::authorize(access, &shared.keys, origins, head)?;
+    if access != Access::Open {
         log.is_of(caller);
     }
-    if route.access == Access::Client {
+    if access == Access::Client {
         log.operator = access::operator(&shared.keys, &head.headers)?;
     }
     if route.metered {
         log.meter()?;
     }
-    match route.access {
+    match access {
         Access::Open => {}
-        Access::Admin => {
+        Access::Admin | Access::Manage | Access::Shown => {
             log.take_admin_place()?;
             // Not before, so that whoever waits for these requests to end misses none.
             if !matches!(head.method, Method::GET | Method::HEAD) && shared.draining.load(Ordering::Relaxed) {
@@ -319,11 +358,11 @@ async fn dispatch(
 }
 
 /// The answer to a browser that asks whether a page of a listed origin may send a request to a path that is there.
-fn preflight(origins: &Origins, side: Side, head: &Parts) -> Option<Response<Content>> {
+fn preflight(origins: &Origins, place: &Place<'_>, head: &Parts) -> Option<Response<Content>> {
     if head.method != Method::OPTIONS {
         return None;
     }
-    let allowed = route::allow(SURFACES, side, head.uri.path());
+    let allowed = route::allow(place.surfaces, place.side, place.path);
     let headers = origins.preflight(&head.headers, &allowed).filter(|_| !allowed.is_empty())?;
     let mut response = Response::new(Content::Over);
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -33,6 +33,8 @@ pub struct Keys {
     pub client: Vec<Key>,
     /// Open `/api` and `/v1`.
     pub admin: Vec<Key>,
+    /// Opens `/v1` and Open WebUI's routes.
+    pub open_webui: Option<Key>,
     /// What client keys without limits of their own may use; it stands in each of them already.
     pub default_allowance: Allowance,
     /// How requests say for whom they are, if end users are told apart.
@@ -59,20 +61,22 @@ pub enum EndUserFrom {
 pub enum Role {
     Client,
     Admin,
+    OpenWebUi,
 }
 
 impl Keys {
     pub fn is_empty(&self) -> bool {
-        self.client.is_empty() && self.admin.is_empty()
+        self.client.is_empty() && self.admin.is_empty() && self.open_webui.is_none()
     }
 
     /// Whose key that is. Every kept key is compared, whichever matches, so that the time tells nothing.
     pub fn find(&self, presented: &[u8]) -> Option<(&Key, Role)> {
         let hash = hash(presented);
         let clients = self.client.iter().map(|key| (key, Role::Client));
+        let open_webui = self.open_webui.iter().map(|key| (key, Role::OpenWebUi));
         let admins = self.admin.iter().map(|key| (key, Role::Admin));
         let mut found = None;
-        for (key, role) in clients.chain(admins) {
+        for (key, role) in clients.chain(open_webui).chain(admins) {
             if bool::from(key.sha256.ct_eq(&hash)) {
                 found = Some((key, role));
             }

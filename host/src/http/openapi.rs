@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::Access;
 use super::operation::{Answer, Media, Parameter, RequestBody, SchemaOf};
-use super::respond::Envelope;
+use super::respond::{Detail, Envelope};
 use super::route::{Route, Surface};
 use crate::chat::codec::to_json;
 
@@ -40,6 +40,7 @@ pub(super) fn document(surfaces: &[&Surface]) -> Bytes {
         }
     }
     let error = json!({"application/json": {"schema": schema_of(&mut writer.answers, super::operation::schema::<Envelope<'static>>)}});
+    let detail = json!({"application/json": {"schema": schema_of(&mut writer.answers, super::operation::schema::<Detail<'static>>)}});
     let mut schemas = writer.requests.take_definitions(true);
     schemas.extend(writer.answers.take_definitions(true));
     let bearer = |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
@@ -58,9 +59,13 @@ pub(super) fn document(surfaces: &[&Surface]) -> Bytes {
         "components": {
             "schemas": schemas,
             "headers": HEADERS.map(header).into_iter().collect::<Map<_, _>>(),
-            "responses": {"Error": {"description": "A failure.", "headers": headers(|_| true), "content": error}},
+            "responses": {
+                "Error": {"description": "A failure.", "headers": headers(|_| true), "content": error},
+                "Detail": {"description": "A failure, as Open WebUI reads it.", "headers": headers(|_| true), "content": detail},
+            },
             "securitySchemes": {
                 "client": bearer("A key under `keys.client` or `keys.admin` of the operator's file."),
+                "open_webui": bearer("The key of `[surfaces.pipelines]` of the operator's file, or one under `keys.admin`."),
                 "admin": bearer("A key under `keys.admin` of the operator's file."),
             },
         },
@@ -97,6 +102,7 @@ impl Writer {
         value["security"] = match route.access {
             Access::Open => json!([]),
             Access::Client => json!([{"client": []}]),
+            Access::Manage | Access::Shown => json!([{"open_webui": []}]),
             Access::Admin => json!([{"admin": []}]),
         };
         let segments = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
@@ -121,7 +127,7 @@ impl Writer {
         let mut responses: Map<String, Value> =
             operation.answers.iter().map(|answer| (key(answer.status), self.answer(route, answer))).collect();
         for class in [4, 5] {
-            responses.entry(key(class)).or_insert_with(|| json!({"$ref": "#/components/responses/Error"}));
+            responses.entry(key(class)).or_insert_with(|| json!({"$ref": format!("#/components/responses/{}", surface.error)}));
         }
         value["responses"] = responses.into();
         value
@@ -176,18 +182,20 @@ mod tests {
                 let security = match route.access {
                     Access::Open => json!([]),
                     Access::Client => json!([{"client": []}]),
+                    Access::Manage | Access::Shown => json!([{"open_webui": []}]),
                     Access::Admin => json!([{"admin": []}]),
                 };
                 assert_eq!(operation["security"], security, "{}", route.name);
                 let takes_a_body = ["POST", "PUT", "PATCH"].contains(&route.method.as_str())
-                    && !["reindex", "reload", "reload_plugins", "rollback_plugin"].contains(&route.name);
+                    && !["reindex", "reload", "reload_plugins", "rollback_plugin", "pipelines_reload"].contains(&route.name);
+                let takes_a_body = takes_a_body || route.name == "pipelines_delete";
                 assert_eq!(operation["requestBody"]["content"].is_object(), takes_a_body, "{}", route.name);
                 let responses = operation["responses"].as_object().expect("answers");
                 assert!(responses.keys().any(|status| status.starts_with('2')), "{}", route.name);
                 for status in ["4XX", "5XX"] {
                     // The answer to several files tells of each of them.
                     let own = route.name == "knowledge_upload" && responses[status]["content"].is_object();
-                    assert!(own || responses[status]["$ref"] == "#/components/responses/Error", "{}", route.name);
+                    assert!(own || responses[status]["$ref"] == format!("#/components/responses/{}", surface.error), "{}", route.name);
                     assert!(!own || responses[status]["headers"]["retry-after"].is_object());
                 }
                 for (_, response) in responses.iter().filter(|(status, _)| status.parse::<u16>().is_ok()) {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::Extensions;
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -22,7 +23,7 @@ use crate::chat::{StreamError, is_name};
 use crate::pipeline;
 use crate::stages::along::CUT;
 use crate::telemetry::chain;
-pub(super) use error_response::{Envelope, ErrorDetail, ErrorResponse, openai_envelope};
+pub(super) use error_response::{Detail, Envelope, ErrorDetail, ErrorResponse, detail, openai_envelope};
 
 /// OpenAI's clients obey it before their own rules on statuses.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -35,8 +36,8 @@ const WORD_CHARS: usize = 200;
 /// What the log says of a failure that has neither a code nor a type that is a plain word.
 const OTHER_CODE: &str = "other";
 
-/// How a surface writes an error's body, as JSON.
-pub(super) type ErrorEncoder = fn(&ErrorResponse) -> Bytes;
+/// How a surface writes an error's body, as JSON, and what else of it the connection is told.
+pub(super) type ErrorEncoder = fn(&ErrorResponse, &mut Extensions) -> Bytes;
 
 /// A whole answer of that media type, 200.
 pub(super) fn typed(content: Content, media: &'static str) -> Response<Content> {
@@ -59,7 +60,9 @@ pub(super) fn failure(failure: &Failure, encode: ErrorEncoder) -> (Response<Cont
     if error.status >= 500 && !matches!(failure, Failure::Refused(_)) {
         tracing::warn!(status = error.status, code = %error.code, "the request failed: {}", chain(failure));
     }
-    let mut response = typed(Content::Whole(encode(&error)), "application/json");
+    let mut extensions = Extensions::new();
+    let mut response = typed(Content::Whole(encode(&error, &mut extensions)), "application/json");
+    *response.extensions_mut() = extensions;
     *response.status_mut() = StatusCode::from_u16(error.status).expect("the table and a rejection's status hold 400 to 599");
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after {

@@ -28,6 +28,10 @@ const WITH_SLASHES: [&str; 1] = ["model"];
 /// The one route that is open to all and yet the operator's.
 const METRICS: &str = "metrics";
 
+/// The root of the surface that is Open WebUI's, and its version's path: elsewhere the root is another thing.
+const ROOT: &str = "/";
+const VERSION: &str = "/v1";
+
 /// Whom an address serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -36,6 +40,8 @@ pub(super) enum Side {
     Clients,
     /// The operator, and whoever asks how the server is.
     Admin,
+    /// Open WebUI, at an address or below a prefix of its own.
+    OpenWebUi,
 }
 
 /// Routes that are of one family.
@@ -47,6 +53,10 @@ pub(super) struct Surface {
     pub(super) routes: &'static [Route],
     /// How its errors are written.
     pub(super) errors: ErrorEncoder,
+    /// What `/openapi.json` calls their form.
+    pub(super) error: &'static str,
+    /// Whether it is Open WebUI's: its paths are there with `/v1` before them too, and answers say how long they took.
+    pub(super) open_webui: bool,
     /// Whether pages of `http.cors_origins` may call it.
     pub(super) cors: bool,
 }
@@ -107,14 +117,34 @@ impl Route {
     /// Whether it is there for whoever comes by that side.
     fn is_on(&self, side: Side) -> bool {
         match (side, self.access) {
-            (Side::Both, _) | (Side::Clients, Access::Client) | (Side::Admin, Access::Admin | Access::Open) => true,
-            (Side::Clients, Access::Admin) | (Side::Admin, Access::Client) => false,
+            (Side::Both | Side::OpenWebUi, _) | (Side::Clients, Access::Client | Access::Manage | Access::Shown) => true,
+            (Side::Admin, Access::Admin | Access::Open) => true,
+            (Side::Clients, Access::Admin) | (Side::Admin, Access::Client | Access::Manage | Access::Shown) => false,
             (Side::Clients, Access::Open) => self.name != METRICS,
         }
     }
 
     fn takes(&self, method: &Method) -> bool {
         self.method == method || (method == Method::HEAD && self.method == Method::GET)
+    }
+}
+
+impl Surface {
+    /// The variable segments of that route's path, for whoever comes by that side; nothing if this is not its path, or it is not there.
+    fn segments<'a>(&self, route: &Route, side: Side, path: &'a str) -> Option<Segments<'a>> {
+        if !route.is_on(side) {
+            return None;
+        }
+        if !self.open_webui {
+            return route.segments(path);
+        }
+        if side == Side::Admin || (path == ROOT && side != Side::OpenWebUi) {
+            return None;
+        }
+        let below = path.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = below.map(|rest| if rest.is_empty() { ROOT } else { rest });
+        // With a slash alone behind it, the version is another path.
+        route.segments(path).or_else(|| route.segments(below.filter(|_| path != "/v1/")?))
     }
 }
 
@@ -128,7 +158,7 @@ pub(super) fn find<'a>(
     let mut of_path = None;
     for surface in surfaces {
         for route in surface.routes {
-            let Some(segments) = route.segments(path).filter(|_| route.is_on(side)) else { continue };
+            let Some(segments) = surface.segments(route, side, path) else { continue };
             if route.takes(method) {
                 return (surface, Ok((route, segments)));
             }
@@ -146,7 +176,8 @@ pub(super) fn find<'a>(
 
 /// The methods of a path, as `Allow` lists them.
 pub(super) fn allow(surfaces: &[&Surface], side: Side, path: &str) -> String {
-    let of_path = || surfaces.iter().flat_map(|surface| surface.routes).filter(|route| route.is_on(side) && route.segments(path).is_some());
+    let all = || surfaces.iter().flat_map(|surface| surface.routes.iter().map(move |route| (surface, route)));
+    let of_path = || all().filter(|(surface, route)| surface.segments(route, side, path).is_some()).map(|(_, route)| route);
     let order = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let there = order.iter().filter(|method| of_path().any(|route| route.takes(method)));
     there.map(Method::as_str).collect::<Vec<_>>().join(", ")
@@ -214,6 +245,21 @@ mod tests {
             ("GET", "/readyz", "readyz", ""),
             ("GET", "/metrics", "metrics", ""),
             ("GET", "/openapi.json", "openapi", ""),
+            ("GET", "/v1", "pipelines_status", ""),
+            ("GET", "/models", "pipelines_models", ""),
+            ("POST", "/chat/completions", "pipelines_chat_completions", ""),
+            ("GET", "/pipelines", "pipelines", ""),
+            ("GET", "/v1/pipelines", "pipelines", ""),
+            ("POST", "/v1/pipelines/add", "pipelines_add", ""),
+            ("POST", "/pipelines/upload", "pipelines_upload", ""),
+            ("DELETE", "/pipelines/delete", "pipelines_delete", ""),
+            ("POST", "/pipelines/reload", "pipelines_reload", ""),
+            ("GET", "/guard/valves", "valves", "guard"),
+            ("GET", "/v1/guard/valves", "valves", "guard"),
+            ("GET", "/v1/guard/valves/spec", "valves_spec", "guard"),
+            ("POST", "/guard/valves/update", "valves_update", "guard"),
+            ("POST", "/guard/filter/inlet", "filter_inlet", "guard"),
+            ("POST", "/v1/p.guard/filter/outlet", "filter_outlet", "p.guard"),
         ];
         for (method, path, name, id) in cases {
             assert_eq!(name_of(method, path), Ok((name, id)), "{path}");
@@ -227,8 +273,22 @@ mod tests {
     #[test]
     fn other_paths_are_not_there_and_a_trailing_slash_makes_another_path() {
         let long = format!("/{}", "a/".repeat(500));
-        for path in ["", "/", "*", "/v1", "/v1/models/", "/v1/models/a/", "/v1/modelsa/b", "//v1/models", "/healthz/", "/V1/models", &long]
-        {
+        for path in [
+            "",
+            "/",
+            "*",
+            "/v1/",
+            "/v1x",
+            "/a/b/valves",
+            "/v1/a/b/valves",
+            "/v1/models/",
+            "/v1/models/a/",
+            "/v1/modelsa/b",
+            "//v1/models",
+            "/healthz/",
+            "/V1/models",
+            &long,
+        ] {
             let (_, found) = find(SURFACES, Side::Both, &Method::GET, path);
             assert!(matches!(found.map(|(route, _)| route.name), Err(Refusal::NotFound { ref path }) if path.len() <= 200), "{path}");
         }
@@ -273,6 +333,18 @@ mod tests {
             ["/v1/files", "/v1/models/", "/v1", "/api/v1/files", "/api", "/", "/nowhere"].map(cors),
             [true, true, false, false, false, false, false]
         );
+        let own = find(crate::http::surface::OPEN_WEBUI, Side::OpenWebUi, &Method::GET, "/nowhere");
+        assert!(own.0.open_webui && matches!(own.1.map(|_| ()), Err(Refusal::NotFound { .. })));
+    }
+
+    #[test]
+    fn open_webui_s_root_and_all_else_are_there_at_an_address_of_its_own() {
+        let there = |side, path| find(crate::http::surface::OPEN_WEBUI, side, &Method::GET, path).1.map(|(route, _)| route.name);
+        for path in ["/", "/v1"] {
+            assert_eq!(there(Side::OpenWebUi, path), Ok("pipelines_status"), "{path}");
+        }
+        assert_eq!(there(Side::OpenWebUi, "/v1/models"), Ok("pipelines_models"));
+        assert!(there(Side::OpenWebUi, "/metrics").is_err() && there(Side::Admin, "/models").is_err());
     }
 
     #[test]
@@ -291,7 +363,7 @@ mod tests {
     #[test]
     fn only_clients_of_v1_are_metered_or_called_from_pages() {
         for surface in SURFACES {
-            assert_eq!(surface.cors, surface.prefix == "/v1/", "{}", surface.prefix);
+            assert_eq!(surface.cors, surface.prefix == "/v1/" || surface.open_webui, "{}", surface.prefix);
             for route in surface.routes {
                 assert!(!route.metered || route.access == Access::Client, "{}", route.name);
             }

@@ -12,9 +12,10 @@ use super::error::{Failure, Refusal};
 use super::request_log::RequestLog;
 use super::shared::Shared;
 use super::waiting::{self, Asked};
-use super::{respond, toggles};
+use super::{filters, on_behalf, respond, toggles};
 use crate::chat::codec::ChatRequest;
 use crate::chat::held::Held;
+use crate::chat::status::ShowsStatus;
 use crate::chat::stream::wants_usage;
 use crate::chat::{Coverage, Deadline, Exchange, Kept, Metadata, Name, Reply};
 use crate::pipeline::Outcome;
@@ -35,12 +36,20 @@ const NAME_BYTES: usize = 2 << 10;
 const CHOICES: u32 = 128;
 
 /// Runs the request through the pipeline that its `model` names.
-pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut RequestLog, request: ChatRequest) -> Result<Outcome, Failure> {
-    let ChatRequest { model, messages, stream, toggles, params } = request;
-    let Some(pipeline) = shared.state.catalog.named(&model) else {
+/// `open_webui`: the client shows what models say that they are doing.
+pub(super) async fn run(
+    shared: &Shared,
+    headers: &HeaderMap,
+    record: &mut RequestLog,
+    request: ChatRequest,
+    open_webui: bool,
+) -> Result<Outcome, Failure> {
+    let ChatRequest { model, messages, stream, toggles, mut params } = request;
+    let Some(pipeline) = filters::named(shared, &model) else {
         return Err(Refusal::NoModel(model.into()).into());
     };
     record.pipeline = Some(Arc::clone(&pipeline.id));
+    let metadata = if shared.open_webui.enabled { on_behalf::of_chat(headers, &mut params) } else { Metadata::new() };
     let toggles = toggles::read(toggles.as_ref(), headers)?;
     let user = params.iter().find(|(name, _)| name == "user").and_then(|(_, json)| serde_json::from_str::<String>(json.get()).ok());
     record.meter_end_user(headers, user.as_deref())?;
@@ -56,7 +65,7 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         model: None,
         messages,
         params,
-        metadata: Metadata::new(),
+        metadata,
         hits: Vec::new(),
         fence: None,
         skipped: record.skipped.clone(),
@@ -65,6 +74,9 @@ pub(super) async fn run(shared: &Shared, headers: &HeaderMap, record: &mut Reque
         account: record.account.clone(),
         kept: Kept::default(),
     };
+    if open_webui {
+        exchange.kept.add(ShowsStatus);
+    }
     let every = shared.limits.waiting_time;
     let outcome = if stream && !every.is_zero() {
         let asked = asked(&exchange);

@@ -8,10 +8,12 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 
 use super::cors::Origins;
+use super::fetch::FetchComponent;
 use super::jobs::Jobs;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::listen::{ListenAddress, TlsFiles};
+use super::open_webui::OpenWebUi;
 use super::reload::Reloads;
 use crate::fair::Shares;
 use crate::ledger::Ledger;
@@ -38,6 +40,7 @@ pub struct Config {
     pub cors_origins: Origins,
     /// The server is not ready while a pipeline of the operator's file cannot run for want of a plugin.
     pub ready_requires_plugins: bool,
+    pub open_webui: OpenWebUi,
 }
 
 /// The rooms that requests are answered with.
@@ -51,6 +54,8 @@ pub struct State {
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub reloads: Reloads,
+    /// Fetches components of which somebody gives the URL.
+    pub fetch: Arc<dyn FetchComponent>,
 }
 
 /// What every request needs, under one configuration.
@@ -59,6 +64,7 @@ pub(super) struct Shared {
     pub(super) keys: Keys,
     pub(super) cors_origins: Origins,
     pub(super) ready_requires_plugins: bool,
+    pub(super) open_webui: OpenWebUi,
     pub(super) state: State,
     /// What `/openapi.json` says; written when somebody asks.
     pub(super) openapi: Arc<LazyLock<Bytes>>,
@@ -73,22 +79,22 @@ pub(super) struct Shared {
 impl Shared {
     /// Under the first configuration. `openapi` writes what `/openapi.json` says.
     pub(super) fn new(config: Config, state: State, openapi: fn() -> Bytes) -> Self {
-        let Config { limits, keys, cors_origins, ready_requires_plugins, .. } = config;
+        let Config { limits, keys, cors_origins, ready_requires_plugins, open_webui, .. } = config;
         let (shares, jobs) = (Arc::new(RequestShares::new(&limits)), Arc::new(Jobs::new(&limits)));
         let openapi = Arc::new(LazyLock::new(openapi));
         let (draining, plugins_tried) = Default::default();
-        Self { limits, keys, cors_origins, ready_requires_plugins, state, openapi, shares, jobs, draining, plugins_tried }
+        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, jobs, draining, plugins_tried }
     }
 
     /// Under the next configuration. What requests of both share is theirs together, and as large as the next one says.
     pub(super) fn renewed(&self, config: Config, state: State) -> Self {
-        let Config { limits, keys, cors_origins, ready_requires_plugins, .. } = config;
+        let Config { limits, keys, cors_origins, ready_requires_plugins, open_webui, .. } = config;
         self.shares.resize(&limits);
         self.jobs.resize(&limits);
         let Self { openapi, shares, jobs, draining, plugins_tried, .. } = self;
         let (openapi, shares, jobs) = (openapi.clone(), shares.clone(), jobs.clone());
         let (draining, plugins_tried) = (draining.clone(), plugins_tried.clone());
-        Self { limits, keys, cors_origins, ready_requires_plugins, state, openapi, shares, jobs, draining, plugins_tried }
+        Self { limits, keys, cors_origins, ready_requires_plugins, open_webui, state, openapi, shares, jobs, draining, plugins_tried }
     }
 
     /// Whether every plugin that a pipeline names has been tried since the start. One that comes later makes no server unready.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::poll_fn;
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +21,7 @@ use super::target::Mode;
 use super::vendor::VendorInfo;
 use crate::chat::account::Account;
 use crate::chat::collect::Collector;
+use crate::chat::status::{self, ShowsStatus};
 use crate::chat::stream::wants_usage;
 use crate::chat::{Deadline, Delta, Exchange, Fields, Frame, Frames, Name, Piece, Reply, ReplyStream, StreamError, Usage, Whole, codec};
 
@@ -65,7 +65,10 @@ pub type PluginVectors = Pin<Box<dyn Stream<Item = Result<Vec<Vec<f32>>, Error>>
 pub enum PluginSaid {
     Deltas(Vec<Delta>),
     /// A line to show while the client waits.
-    Status(String),
+    Status {
+        text: String,
+        done: bool,
+    },
 }
 
 /// A server without plugins.
@@ -158,9 +161,10 @@ impl PluginVendor {
             Mode::Whole => Ok(Reply::Whole(Whole::Parsed(self.whole(telling, exchange).await?.completion(name)))),
             Mode::Stream => {
                 let first = Instant::now() + self.limits.first_byte;
+                let shows = others == 0 && exchange.kept.find::<ShowsStatus>().is_some();
                 let timeout = |phase, limit| Error::Timeout { provider: self.name.to_string(), phase, limit };
                 let late = |_| if first < end { timeout(Phase::FirstByte, self.limits.first_byte) } else { timeout(phase, time) };
-                let told = timeout_at(first.min(end), Told::begun(telling)).await.map_err(late)??;
+                let told = timeout_at(first.min(end), Told::begun(telling, shows)).await.map_err(late)??;
                 Ok(Reply::Stream(ReplyStream::new(told, name, wants_usage(exchange))))
             }
         }
@@ -286,14 +290,15 @@ struct Told {
 
 impl Told {
     /// Waits for the first words, so that until then another target can take over unseen.
-    async fn begun(mut telling: Telling) -> Result<Self, Error> {
+    async fn begun(mut telling: Telling, shows: bool) -> Result<Self, Error> {
         let mut first = Frames::default();
         loop {
             let said = telling.next().await?;
             let says = match &said {
                 None => true,
                 Some(PluginSaid::Deltas(deltas)) => deltas.iter().any(Delta::says_something),
-                Some(PluginSaid::Status(_)) => false,
+                // Whoever shows it need not wait for words, if nobody else could say them.
+                Some(PluginSaid::Status { .. }) => shows,
             };
             push(said, &mut first);
             if says {
@@ -339,8 +344,8 @@ fn push(said: Option<PluginSaid>, frames: &mut Frames) {
     match said {
         None => frames.end = true,
         Some(PluginSaid::Deltas(deltas)) => frames.push(Frame::of(deltas)),
-        // A comment, which every client of server-sent events passes over. It holds no control characters.
-        Some(PluginSaid::Status(text)) => frames.push(Frame::raw(Bytes::from(format!(": {text}\n\n")))),
+        // It holds no control characters.
+        Some(PluginSaid::Status { text, done }) => frames.push(Frame::raw(status::event(&text, done))),
     }
 }
 

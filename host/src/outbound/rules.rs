@@ -16,6 +16,8 @@ pub struct Rules {
     pub hosts: Vec<HostPattern>,
     /// Empty: the port of the scheme.
     pub ports: Vec<u16>,
+    /// Every port; no grant has it.
+    pub any_port: bool,
     /// Whether `http://` is allowed beside `https://`.
     pub plain: bool,
     /// Whether addresses of this machine and of private networks are allowed.
@@ -49,6 +51,7 @@ impl Default for Rules {
         Self {
             hosts: Vec::new(),
             ports: Vec::new(),
+            any_port: false,
             plain: false,
             private: false,
             secrets: BTreeMap::new(),
@@ -79,6 +82,8 @@ pub enum HostPattern {
     Exact(Host<String>),
     /// All names that end in this, which begins with its dot.
     Suffix(String),
+    /// Every host; no grant has it.
+    Any,
 }
 
 impl HostPattern {
@@ -106,6 +111,7 @@ impl HostPattern {
             (Self::Exact(allowed), host) => allowed == host,
             (Self::Suffix(suffix), Host::Domain(name)) => name.strip_suffix(suffix).is_some_and(|rest| !rest.is_empty()),
             (Self::Suffix(_), _) => false,
+            (Self::Any, _) => true,
         }
     }
 }
@@ -166,7 +172,7 @@ impl Rules {
         }
         let port = url.port_or_known_default().ok_or_else(|| Error::Invalid("the URL has no port".into()))?;
         let default = if https { 443 } else { 80 };
-        let allowed = if self.ports.is_empty() { port == default } else { self.ports.contains(&port) };
+        let allowed = self.any_port || if self.ports.is_empty() { port == default } else { self.ports.contains(&port) };
         if !allowed {
             return Err(Error::Denied(format!("port {port} is not granted; add it to `grants.http.ports`")));
         }

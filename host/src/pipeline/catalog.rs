@@ -172,6 +172,11 @@ impl Catalog {
         self.get(model).or_else(offered)
     }
 
+    /// The provider by which plugins that are models are asked; none if the operator's file has none.
+    pub fn plugin_provider(&self) -> Option<&str> {
+        self.llm.plugin_provider()
+    }
+
     /// The models that the operator offers by their own names, each with its provider.
     pub fn offers(&self) -> impl Iterator<Item = (OfferedModel, &str)> {
         self.llm.offers()

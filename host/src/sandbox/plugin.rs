@@ -47,6 +47,11 @@ impl Plugin {
         &self.callee.name
     }
 
+    /// The JSON Schema of its settings, as it wrote it.
+    pub fn config_schema(&self) -> Option<&str> {
+        self.config_schema.as_deref()
+    }
+
     /// Takes over what is kept of its settings now, if that fits; a live plugin is never taken down for its settings.
     pub(super) fn refresh_settings(&self, book: &Book) {
         if let Err(problems) = self.callee.settings.refresh(book.of(self.name()).as_deref()) {

@@ -13,7 +13,7 @@ mod problem;
 mod schema;
 mod store;
 
-pub(super) use change::{delete, put, view};
+pub(super) use change::{beside, delete, put, put_beside, view};
 pub(super) use live::{Live, Texts};
 pub(super) use problem::told;
 

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use hyper::ext::ReasonPhrase;
+use hyper::http::Extensions;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -66,7 +68,55 @@ pub(in crate::http) struct ErrorDetail<'a> {
 }
 
 /// An error's body as OpenAI writes it.
-pub(in crate::http) fn openai_envelope(error: &ErrorResponse) -> Bytes {
+pub(in crate::http) fn openai_envelope(error: &ErrorResponse, _: &mut Extensions) -> Bytes {
     let ErrorResponse { kind, code, param, message, .. } = error;
     to_json(&Envelope { error: ErrorDetail { message, r#type: kind, param: param.as_deref(), code } })
+}
+
+/// Characters of a reason phrase: a line of the head is no place for a page of text.
+const REASON_CHARS: usize = 400;
+
+/// FastAPI's form of an error, which Open WebUI reads.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Detail")]
+pub(in crate::http) struct Detail<'a> {
+    /// What went wrong and, if the client can mend it, how.
+    detail: &'a str,
+}
+
+/// An error's body as FastAPI writes it. The text is the status line's reason phrase too: Open WebUI shows that of a filter, and no body.
+pub(in crate::http) fn detail(error: &ErrorResponse, extensions: &mut Extensions) -> Bytes {
+    if let Ok(reason) = ReasonPhrase::try_from(reason(&error.message)) {
+        extensions.insert(reason);
+    }
+    to_json(&Detail { detail: &error.message })
+}
+
+/// A text as a reason phrase can hold it: one line, without what ends a line or cannot be seen. Beyond ASCII it is UTF-8, which RFC 9112 lets
+/// pass as `obs-text`, but clients read it as Latin-1; so such characters become `?`.
+fn reason(text: &str) -> Vec<u8> {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
+    line.chars().take(REASON_CHARS).map(|c| if c.is_ascii_graphic() || c == ' ' { c as u8 } else { b'?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_phrase_is_one_line_of_plain_characters() {
+        assert_eq!(reason("no\r\nset-cookie: a=b\tplease"), b"no set-cookie: a=b please");
+        assert_eq!(reason("caf\u{e9} \u{0} \u{202e}x"), b"caf? ?x");
+        assert_eq!(reason(&"x".repeat(5_000)).len(), REASON_CHARS);
+        assert!(ReasonPhrase::try_from(reason("any \u{7f}\u{1f600} text")).is_ok());
+    }
+
+    #[test]
+    fn an_error_is_a_detail_and_its_text_the_reason() {
+        let mut extensions = Extensions::new();
+        let body = detail(&ErrorResponse::new(429, "rate_limit_error", "slow", "Slow down."), &mut extensions);
+        assert_eq!(&body[..], br#"{"detail":"Slow down."}"#);
+        assert_eq!(extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes), Some(&b"Slow down."[..]));
+    }
 }

@@ -1,7 +1,7 @@
 //! `/api/v1`: what operators and their tools ask: pipelines, knowledge, plugins, use. It takes admin keys, and no page of another site.
 
 mod apis;
-mod deploy;
+pub(super) mod deploy;
 mod documents;
 mod jobs;
 mod knowledge;
@@ -29,6 +29,8 @@ pub(in crate::http) static SURFACE: Surface = Surface {
     name: "admin",
     prefix: "/api/",
     errors: openai_envelope,
+    error: "Error",
+    open_webui: false,
     cors: false,
     routes: &[
         Route {

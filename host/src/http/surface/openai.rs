@@ -1,14 +1,13 @@
 //! `/v1`: OpenAI's API. Errors are OpenAI's envelope, client keys come in, and pages of `http.cors_origins` may call it.
 
-mod chat;
+pub(super) mod chat;
 mod embeddings;
-mod models;
+pub(super) mod models;
 mod responses;
-mod wire;
+pub(super) mod wire;
 
 use hyper::Method;
 
-use super::list::List;
 use crate::http::access::Access;
 use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
 use crate::http::respond::openai_envelope;
@@ -30,6 +29,8 @@ pub(in crate::http) static SURFACE: Surface = Surface {
     name: "openai",
     prefix: "/v1/",
     errors: openai_envelope,
+    error: "Error",
+    open_webui: false,
     cors: true,
     routes: &[
         Route {
@@ -99,7 +100,7 @@ pub(in crate::http) static SURFACE: Surface = Surface {
                 answers: &[Answer {
                     status: 200,
                     description: "Pipelines, offered models, embedding models.",
-                    contents: &[Media::Json(schema::<List<models::Model>>)],
+                    contents: &[Media::Json(schema::<models::Models>)],
                 }],
             },
             handler: |call| Box::pin(models::list(call)),

@@ -15,6 +15,8 @@ pub(in crate::http) static SURFACE: Surface = Surface {
     name: "service",
     prefix: "",
     errors: openai_envelope,
+    error: "Error",
+    open_webui: false,
     cors: false,
     routes: &[
         Route {

@@ -29,7 +29,10 @@ const STATUS_BYTES: usize = 500;
 pub enum Said {
     Deltas(Vec<Delta>),
     /// A line for the client to show while it waits.
-    Status(String),
+    Status {
+        text: String,
+        done: bool,
+    },
 }
 
 /// A piece with its room, which is free again when it is taken.
@@ -78,12 +81,12 @@ impl Host for View<'_> {
         reply.say(Said::Deltas(deltas), bytes, self.clocks).await
     }
 
-    async fn set_status(&mut self, Status { text, done: _ }: Status) -> wasmtime::Result<()> {
+    async fn set_status(&mut self, Status { text, done }: Status) -> wasmtime::Result<()> {
         let reply = self.reply()?;
         let text = harmless(&text, STATUS_BYTES);
         let bytes = text.len() + size_of::<Held>();
         reply.written().count(bytes)?;
-        reply.say(Said::Status(text), bytes, self.clocks).await
+        reply.say(Said::Status { text, done }, bytes, self.clocks).await
     }
 
     async fn set_usage(&mut self, usage: types::Usage) -> wasmtime::Result<()> {
@@ -148,7 +151,7 @@ mod tests {
         let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
         let until = Instant::now() + Duration::from_secs(100);
         let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), until);
-        let say = |bytes: u32| reply.say(Said::Status("x".into()), bytes as usize, &clocks);
+        let say = |bytes: u32| reply.say(Said::Status { text: "x".into(), done: false }, bytes as usize, &clocks);
         say(ROOM).await.expect("it fits");
         let (said, ()) = tokio::join!(say(1), async { drop(heard.recv().await.expect("a piece").taken()) });
         said.expect("there is room again");
@@ -162,7 +165,7 @@ mod tests {
         let clocks = Clocks::new(&Limits::default(), Duration::from_secs(1));
         let (reply, mut heard) = Reply::open(Written::new(1, usize::MAX), Instant::now() + Duration::from_secs(100));
         for _ in 0..2 {
-            reply.say(Said::Status("x".into()), 100 * ROOM as usize, &clocks).await.expect("alone");
+            reply.say(Said::Status { text: "x".into(), done: false }, 100 * ROOM as usize, &clocks).await.expect("alone");
             drop(heard.recv().await.expect("a piece").taken());
         }
     }

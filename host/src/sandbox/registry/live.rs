@@ -96,6 +96,18 @@ impl Plugins {
         }
     }
 
+    /// All that are live, by name.
+    pub fn all(&self) -> Vec<Arc<Plugin>> {
+        let mut all: Vec<_> = self.by_name.values().cloned().collect();
+        all.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        all
+    }
+
+    /// The live plugin of that name, whatever it does.
+    pub fn find(&self, name: &str) -> Option<&Arc<Plugin>> {
+        self.by_name.get(name)
+    }
+
     /// The models of all plugins that are models, each with its name `PLUGIN` or `PLUGIN/ID`, in the order of these.
     pub fn models(&self) -> Vec<(String, ModelInfo)> {
         let named = |plugin: &Arc<Plugin>| {
@@ -185,6 +197,21 @@ impl Registry {
             registry.settings(&name)
         }))
         .await
+    }
+
+    /// What the host keeps beside a plugin's settings, which the plugin does not see.
+    pub fn beside(&self, name: &str) -> Option<Map<String, Value>> {
+        self.settings.of(&settings::beside(name)).map(|kept| kept.values.clone())
+    }
+
+    /// Keeps that in place of what was kept beside the settings of a live plugin. It is done to its end, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As `ChangeError` says; nothing was changed.
+    pub async fn put_beside(self: &Arc<Self>, name: &str, values: Map<String, Value>) -> Result<(), ChangeError> {
+        self.live_plugin(name).ok_or_else(|| ChangeError::NoPlugin(name.to_owned()))?;
+        let (registry, beside) = (self.clone(), settings::beside(name));
+        done(tokio::spawn(async move { settings::put_beside(&beside, &registry.settings, values).await })).await
     }
 
     /// Forgets what was set through the API.

@@ -92,3 +92,16 @@ pub(in crate::sandbox) async fn delete(plugin: &str, live: Option<&Arc<Live>>, b
     let Some(live) = live.cloned() else { return Ok(()) };
     apart(move || live.refresh(None).map_err(ChangeError::Invalid)).await
 }
+
+/// Under which name the host's own settings for a plugin are kept. No plugin has such a name.
+pub(in crate::sandbox) fn beside(plugin: &str) -> String {
+    format!("host:{plugin}")
+}
+
+/// Keeps what the host has beside a plugin's settings, in place of what was there.
+///
+/// # Errors
+/// Nothing was changed.
+pub(in crate::sandbox) async fn put_beside(beside: &str, book: &Book, values: Map<String, Value>) -> Result<(), ChangeError> {
+    Ok(book.writing().await.keep(beside, values).await?)
+}

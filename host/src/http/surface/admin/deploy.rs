@@ -2,6 +2,8 @@
 //! The directory stays the source of truth: each of these changes a file of it, and answers what the server made of that. Every change leaves a line
 //! in the log that says who made it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
@@ -20,6 +22,7 @@ use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::operation::{Answer, Media, Operation, Parameter, RequestBody, schema};
 use crate::http::request_body;
+use crate::http::request_log::RequestLog;
 use crate::http::respond;
 use crate::http::route::Call;
 use crate::http::shared::Shared;
@@ -80,7 +83,7 @@ pub(super) const ROLLBACK: Operation = Operation {
 /// The form, as a client may send it in place of the bytes alone.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "read field by field; here for its schema")]
-pub(super) struct PluginForm {
+pub(in crate::http::surface) struct PluginForm {
     /// The component. Its file's name without `.wasm` is the plugin's, unless the query has a `name`.
     #[schemars(extend("contentMediaType" = "application/wasm"))]
     file: String,
@@ -105,25 +108,65 @@ pub(super) struct Removed<'a> {
 pub(super) async fn upload(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
     let name = parameters(head.uri.query(), &["name"])?.pop().map(|(_, name)| name);
-    let reserved = Reserved::open(&shared.shares.bodies_bytes, &log.client);
-    let (file, bytes) = read(shared, head, body, &reserved).await?;
+    let (file, bytes) = uploaded(shared, head, body, log).await?;
     let missing = || Refusal::field("name", "is missing; send `?name=NAME`, or a form with a file of that name");
     let name = name.or(file).ok_or_else(missing)?;
     // The file's name is as good.
     let name = name.strip_suffix(".wasm").map(str::to_owned).unwrap_or(name);
-    let (registry, until, caller) = (shared.state.registry.clone(), until(shared), log.caller.clone());
-    let (status, created) = to_its_end(async move {
-        let put = registry.put(&name, bytes, until).await;
-        audit("upload", &name, caller.as_deref(), put.as_ref().map(|(status, _)| status));
-        put
-    })
-    .await?;
+    let (status, created) = put(shared, log, name, bytes).await?;
     let code = match status.state {
         "compiling" => StatusCode::ACCEPTED,
         _ if created => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     Ok(respond::json(code, &shown(&status)))
+}
+
+/// The component that a request brings, and the name of its file if it is one of a form. Its bytes are reserved until the request is over.
+pub(in crate::http::surface) async fn uploaded(
+    shared: &Shared,
+    head: &Parts,
+    body: &mut Incoming,
+    log: &mut RequestLog,
+) -> Result<(Option<String>, Bytes), Failure> {
+    let reserved = Arc::new(Reserved::open(&shared.shares.bodies_bytes, &log.client));
+    let read = read(shared, head, body, &reserved).await?;
+    log.body = Some(reserved);
+    Ok(read)
+}
+
+/// Puts a component into the directory, to its end. The flag says that there was none of that name.
+pub(in crate::http::surface) async fn put(
+    shared: &Shared,
+    log: &RequestLog,
+    name: String,
+    bytes: Bytes,
+) -> Result<(PluginStatus, bool), Failure> {
+    let (registry, until, caller) = (shared.state.registry.clone(), until(shared), log.caller.clone());
+    to_its_end(async move {
+        let put = registry.put(&name, bytes, until).await;
+        audit("upload", &name, caller.as_deref(), put.as_ref().map(|(status, _)| status));
+        put
+    })
+    .await
+}
+
+/// Takes a plugin's file out of the directory, to its end. Gives what it was.
+pub(in crate::http::surface) async fn remove(shared: &Shared, log: &RequestLog, name: String) -> Result<PluginStatus, Failure> {
+    let (registry, until, caller) = (shared.state.registry.clone(), until(shared), log.caller.clone());
+    to_its_end(async move {
+        let removed = registry.remove(&name, until).await;
+        audit("delete", &name, caller.as_deref(), removed.as_ref());
+        removed
+    })
+    .await
+}
+
+/// Reads the directory now.
+pub(in crate::http::surface) async fn read_directory(shared: &Shared, log: &RequestLog) -> Result<(), Failure> {
+    shared.state.registry.reload(until(shared)).await?;
+    tracing::info!(caller = log.caller.as_deref(), "the plugin directory was read on demand");
+    Ok(())
 }
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Response<Content>, Failure> {
@@ -134,13 +177,7 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Response<Content>, Failure
 
 pub(super) async fn delete(mut call: Call<'_>) -> Result<Response<Content>, Failure> {
     let (name, shared) = (plugin(&mut call), call.shared);
-    let (registry, until, caller) = (shared.state.registry.clone(), until(shared), call.log.caller.clone());
-    let PluginStatus { name, file, .. } = to_its_end(async move {
-        let removed = registry.remove(&name, until).await;
-        audit("delete", &name, caller.as_deref(), removed.as_ref());
-        removed
-    })
-    .await?;
+    let PluginStatus { name, file, .. } = remove(shared, call.log, name).await?;
     let catalog = &shared.state.catalog;
     let pipelines = catalog.list();
     let users = pipelines.iter().filter(|pipeline| catalog.plugins(&pipeline.definition).any(|plugin| plugin == name));
@@ -164,10 +201,8 @@ pub(super) async fn rollback(mut call: Call<'_>) -> Result<Response<Content>, Fa
 }
 
 pub(super) async fn reload(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let registry = &call.shared.state.registry;
-    registry.reload(until(call.shared)).await?;
-    tracing::info!(caller = call.log.caller.as_deref(), "the plugin directory was read on demand");
-    let status = registry.status();
+    read_directory(call.shared, call.log).await?;
+    let status = call.shared.state.registry.status();
     Ok(respond::json(StatusCode::OK, &List::of(status.iter().map(shown).collect())))
 }
 

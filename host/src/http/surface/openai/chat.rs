@@ -1,37 +1,75 @@
 //! `POST /v1/chat/completions`: the body becomes a request, the pipeline runs, its reply becomes bytes.
 //! The body is parsed once, here; a reply that nobody read is not parsed at all.
 
+mod events;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::Response;
+use hyper::http::request::Parts;
 use serde_json::json;
 
-use crate::chat::codec::Form;
+use crate::chat::codec::{ChatRequest, Form};
 use crate::chat::{ChunkWriter, Reply, ReplyStream, StreamError, Whole, codec, sse};
 use crate::http::body::{Content, Event};
 use crate::http::error::Failure;
 use crate::http::json_body::Reading;
+use crate::http::request_log::RequestLog;
 use crate::http::route::Call;
 use crate::http::run_chat;
+use crate::http::shared::Shared;
 use crate::stages::along;
 
 pub(super) async fn completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
     let Call { shared, head, body, log, .. } = call;
-    let reading = Reading { shared, head, body, log };
+    let reading = Reading { shared, head, body, log: &mut *log };
     let request = reading.parsed(Form::Chat, |text| Ok(codec::parse_request(&text)?)).await?;
-    let outcome = run_chat::run(shared, &head.headers, log, request).await?;
-    run_chat::response(outcome, |reply, _| Ok(content(reply)))
+    answered(shared, head, log, request, false).await
+}
+
+/// As `completions`, but that a client which does not say so wants a stream, as Open WebUI's pipes do.
+pub(in crate::http::surface) async fn streamed_completions(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        stream: Option<bool>,
+    }
+    let Call { shared, head, body, log, .. } = call;
+    let reading = Reading { shared, head, body, log: &mut *log };
+    let parse = |text: Bytes| {
+        let mut request = codec::parse_request(&text)?;
+        request.stream = serde_json::from_slice::<Said>(&text).ok().and_then(|said| said.stream).unwrap_or(true);
+        Ok(request)
+    };
+    let request = reading.parsed(Form::Chat, parse).await?;
+    answered(shared, head, log, request, true).await
+}
+
+/// Whether `user` is an object, which Open WebUI alone sends.
+fn names_a_person(request: &ChatRequest) -> bool {
+    request.params.iter().any(|(name, json)| name == "user" && json.get().starts_with('{'))
+}
+
+async fn answered(
+    shared: &Shared,
+    head: &Parts,
+    log: &mut RequestLog,
+    request: ChatRequest,
+    open_webui: bool,
+) -> Result<Response<Content>, Failure> {
+    let open_webui = open_webui || (shared.open_webui.enabled && names_a_person(&request));
+    let outcome = run_chat::run(shared, &head.headers, log, request, open_webui).await?;
+    run_chat::response(outcome, |reply, _| Ok(content(reply, open_webui)))
 }
 
 /// The reply's form follows what was asked for; the pipeline sees to that.
-fn content(reply: Reply) -> Content {
+fn content(reply: Reply, open_webui: bool) -> Content {
     match reply {
         Reply::Whole(Whole::Raw(bytes)) => Content::Whole(bytes),
         Reply::Whole(Whole::Parsed(completion)) => Content::Whole(codec::to_json(&completion)),
-        Reply::Stream(reply) => Content::Stream(Box::pin(Chunks::new(reply))),
+        Reply::Stream(reply) => Content::Stream(Box::pin(Chunks { open_webui, ..Chunks::new(reply) })),
     }
 }
 
@@ -40,6 +78,8 @@ struct Chunks {
     reply: ReplyStream,
     writer: ChunkWriter,
     stage: Stage,
+    /// Whether events beside the chunks are written in Open WebUI's form.
+    open_webui: bool,
 }
 
 enum Stage {
@@ -52,7 +92,7 @@ enum Stage {
 
 impl Chunks {
     fn new(reply: ReplyStream) -> Self {
-        Self { writer: reply.chunk_writer(), reply, stage: Stage::Reading }
+        Self { writer: reply.chunk_writer(), reply, stage: Stage::Reading, open_webui: false }
     }
 
     fn fail(&mut self, error: &StreamError) -> Event {
@@ -74,7 +114,7 @@ impl Stream for Chunks {
             match (&this.stage, item) {
                 (Stage::Reading, Some(Ok(frames))) => {
                     let end = frames.end;
-                    let bytes = this.writer.encode(frames);
+                    let bytes = if this.open_webui { events::encode(&mut this.writer, frames) } else { this.writer.encode(frames) };
                     if end {
                         this.stage = Stage::Ended;
                     }

@@ -12,7 +12,8 @@ use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::respond;
 use crate::http::route::Call;
-use crate::http::surface::list::List;
+use crate::http::shared::Shared;
+use crate::http::surface::pipelines::entries::{Entry, PipelineEntry, entries};
 use crate::llm::OfferedModel;
 
 /// Who owns a pipeline.
@@ -31,21 +32,45 @@ pub(super) struct Model {
     /// What people call it, if its plugin says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// What Open WebUI knows of it, if it is a filter or a pipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<PipelineEntry>,
     /// What else its plugin says of it.
     #[serde(flatten)]
     extra: BTreeMap<String, Value>,
 }
 
-/// The fields that no plugin fills in with what it says of a model.
-const OWN: [&str; 5] = ["id", "object", "created", "owned_by", "name"];
+/// All of them, in OpenAI's form.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelList")]
+pub(in crate::http::surface) struct Models {
+    /// `list`
+    object: &'static str,
+    data: Vec<Model>,
+    /// `true` if Open WebUI finds its Pipelines here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pipelines: bool,
+}
 
-pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let catalog = &call.shared.state.catalog;
+/// The fields that no plugin fills in with what it says of a model.
+const OWN: [&str; 6] = ["id", "object", "created", "owned_by", "name", "pipeline"];
+
+/// What a client can name, and if Open WebUI's surface is there the filters too, which it finds nowhere else.
+pub(in crate::http::surface) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let shared = call.shared;
+    let catalog = &shared.state.catalog;
     let pipelines = catalog.list().into_iter().map(|pipeline| model(&pipeline.id, OURS));
     let offers = catalog.offers().map(|(offered, provider)| told(offered, provider));
     let embeddings = catalog.embeddings().map(|entry| model(&entry.id, &entry.target.provider));
-    let data: Vec<Model> = pipelines.chain(offers).chain(embeddings).collect();
-    Ok(respond::json(StatusCode::OK, &List::of(data)))
+    let mut data: Vec<Model> = pipelines.chain(offers).chain(embeddings).collect();
+    for entry in entries(shared) {
+        // Whoever is asked by that name already, is asked.
+        if data.iter().all(|known| known.id != entry.id) {
+            data.push(of_open_webui(entry));
+        }
+    }
+    let pipelines = shared.open_webui.enabled;
+    Ok(respond::json(StatusCode::OK, &Models { object: "list", data, pipelines }))
 }
 
 pub(super) async fn one(call: Call<'_>) -> Result<Response<Content>, Failure> {
@@ -60,14 +85,23 @@ pub(super) async fn one(call: Call<'_>) -> Result<Response<Content>, Failure> {
         (None, Some(offered)) => offered.definition.llm.targets.first().map(|target| target.provider.clone()).unwrap_or_default(),
         (None, None) => match catalog.embeddings().find(|entry| &*entry.id == id) {
             Some(entry) => entry.target.provider.clone(),
-            None => return Err(Refusal::NoModel(id.into()).into()),
+            None => return of_entry(call.shared, id).map(|model| respond::json(StatusCode::OK, &model)),
         },
     };
     Ok(respond::json(StatusCode::OK, &model(id, &owner)))
 }
 
+fn of_entry(shared: &Shared, id: &str) -> Result<Model, Failure> {
+    let entry = entries(shared).into_iter().find(|entry| entry.id == id);
+    entry.map(of_open_webui).ok_or_else(|| Refusal::NoModel(id.into()).into())
+}
+
+fn of_open_webui(Entry { id, name, pipeline }: Entry) -> Model {
+    Model { name: Some(name), pipeline: Some(pipeline), ..model(&id, OURS) }
+}
+
 fn model(id: &str, owner: &str) -> Model {
-    Model { id: id.into(), object: "model", created: 0, owned_by: owner.into(), name: None, extra: BTreeMap::new() }
+    Model { id: id.into(), object: "model", created: 0, owned_by: owner.into(), name: None, pipeline: None, extra: BTreeMap::new() }
 }
 
 /// With what its plugin says of it, if it is one's.

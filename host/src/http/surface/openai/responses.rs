@@ -42,7 +42,7 @@ pub(super) async fn create(call: Call<'_>) -> Result<Response<Content>, Failure>
     let reading = Reading { shared, head, body, log };
     let Asked { chat, echo, include, names } = reading.parsed(Form::Response, request::read_body).await?;
     let frame = Frame::new(chat.model.clone(), echo).with_names(names);
-    let outcome = run_chat::run(shared, &head.headers, log, chat).await?;
+    let outcome = run_chat::run(shared, &head.headers, log, chat, false).await?;
     run_chat::response(outcome, |reply, provider| {
         let reply = match reply {
             Reply::Whole(Whole::Parsed(completion)) => return Ok(Content::Whole(whole::response(&completion, frame, include))),

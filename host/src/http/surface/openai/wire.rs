@@ -12,7 +12,7 @@ type Object = Map<String, Value>;
 
 /// A chat, in OpenAI's form. Fields that are not named here reach the provider as they are.
 #[derive(JsonSchema)]
-pub(super) struct ChatRequest {
+pub(in crate::http::surface) struct ChatRequest {
     /// A pipeline's id, or `PROVIDER/MODEL` if the operator offers it.
     model: String,
     #[schemars(length(min = 1))]
@@ -46,7 +46,7 @@ enum RequestContent {
 
 /// A whole reply.
 #[derive(JsonSchema)]
-pub(super) struct ChatCompletion {
+pub(in crate::http::surface) struct ChatCompletion {
     id: String,
     /// `chat.completion`
     object: String,
@@ -91,17 +91,24 @@ struct Usage {
     total_tokens: u64,
 }
 
-/// The data of an event: a chunk, or the failure that ends the stream.
+/// The data of an event: a chunk, the failure that ends the stream, or what a model says beside its answer.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-pub(super) enum ChatEvent {
+pub(in crate::http::surface) enum ChatEvent {
     Chunk(ChatChunk),
     Error(Envelope<'static>),
+    Event(ModelEvent),
+}
+
+/// What a model says beside its answer, if Open WebUI asks: a status, a citation or another event.
+#[derive(JsonSchema)]
+pub(in crate::http::surface) struct ModelEvent {
+    event: Value,
 }
 
 /// A piece of a streamed reply.
 #[derive(JsonSchema)]
-pub(super) struct ChatChunk {
+pub(in crate::http::surface) struct ChatChunk {
     /// The same in all chunks, as are `created` and `model`.
     id: String,
     /// `chat.completion.chunk`

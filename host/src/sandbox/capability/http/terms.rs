@@ -59,6 +59,7 @@ fn read(value: &Value) -> Result<Rules, String> {
     Ok(Rules {
         hosts,
         ports,
+        any_port: false,
         plain,
         private,
         secrets,
@@ -115,6 +116,7 @@ mod tests {
         let hosts = vec![HostPattern::parse("a.b").unwrap()];
         let expected = Rules {
             ports: vec![443, 8443],
+            any_port: false,
             plain: true,
             private: true,
             secrets: [("KEY".to_owned(), hosts.clone())].into(),
