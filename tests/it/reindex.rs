@@ -230,7 +230,8 @@ async fn a_reindex_that_is_killed_leaves_the_old_vectors_whole_and_goes_on_at_th
     let client = Client::of(server.address);
     assert_eq!(search(&client).await, ["facts.txt"; 3]);
     server.wait_for_log(DONE);
-    let again: Vec<String> = upstream.requests().iter().skip(before).flat_map(inputs).filter(|text| text.contains("and so on and on")).collect();
+    let again: Vec<String> =
+        upstream.requests().iter().skip(before).flat_map(inputs).filter(|text| text.contains("and so on and on")).collect();
     assert_eq!(again.len(), 36, "what was embedded is not embedded again");
     assert_eq!(namespaces(&client).await["docs"]["embedder"], "far");
     assert_eq!(search(&client).await, ["facts.txt"; 3]);
