@@ -70,6 +70,11 @@ pub(super) fn operator(keys: &Keys, headers: &HeaderMap) -> Result<bool, Refusal
     }
 }
 
+/// Whether who asks showed a key that may change what Open WebUI's surface has.
+pub(super) fn manages(keys: &Keys, headers: &HeaderMap) -> bool {
+    token(headers).and_then(|token| keys.find(token)).is_some_and(|(_, role)| role != Role::Client)
+}
+
 /// A bearer token, or a key in the header in which clients of Azure's and of Anthropic's send it.
 fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let other = || ["api-key", "x-api-key"].iter().find_map(|name| headers.get(*name)).map(|value| value.as_bytes().trim_ascii());

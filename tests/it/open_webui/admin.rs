@@ -91,8 +91,13 @@ async fn each_key_opens_what_it_is_for() {
     refused(&delete(&anna, "/pipelines/delete", &json!({"id": "valved"})).await, 403);
     for key in [KEY, "boss"] {
         with(&server, key).get("/valved/valves").await.ok();
-        with(&server, key).get("/v1/models").await.ok();
+        let models = with(&server, key).get("/v1/models").await.ok().json();
+        assert!(models["pipelines"] == true && entry(&models, "valved")["pipeline"]["type"] == "filter", "{models}");
     }
+    // Other clients of `/v1` are not shown what they cannot ask; at the route that only Open WebUI knows they are.
+    let models = anna.get("/v1/models").await.ok().json();
+    assert!(models.get("pipelines").is_none() && !models.to_string().contains("valved"), "{models}");
+    entry(&anna.get("/models").await.ok().json(), "valved");
     // It is no admin key elsewhere.
     assert_eq!(client(&server).get("/api/v1/plugins").await.refused(403), "admin_key_required");
     assert!(server.plugin_dir().join("valved.wasm").exists());

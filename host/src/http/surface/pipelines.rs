@@ -66,12 +66,12 @@ pub(in crate::http) static SURFACE: Surface = Surface {
             access: Access::Client,
             metered: false,
             operation: Operation {
-                summary: "List models, pipes and filters, as `GET /v1/models` does",
+                summary: "List models, pipes and filters, as `GET /v1/models` does for whoever has the key of this surface",
                 body: None,
                 parameters: &[],
                 answers: &[Answer { status: 200, description: "All of them.", contents: &[Media::Json(schema::<models::Models>)] }],
             },
-            handler: |call| Box::pin(models::list(call)),
+            handler: |call| Box::pin(models::list_with_filters(call)),
         },
         Route {
             method: Method::GET,

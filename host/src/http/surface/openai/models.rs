@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::http::access;
 use crate::http::body::Content;
 use crate::http::error::{Failure, Refusal};
 use crate::http::respond;
@@ -55,22 +56,31 @@ pub(in crate::http::surface) struct Models {
 /// The fields that no plugin fills in with what it says of a model.
 const OWN: [&str; 6] = ["id", "object", "created", "owned_by", "name", "pipeline"];
 
-/// What a client can name, and if Open WebUI's surface is there the filters too, which it finds nowhere else.
-pub(in crate::http::surface) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
-    let shared = call.shared;
+/// What a client can name. Whoever has the key of Open WebUI's surface, or an admin key, gets what Open WebUI needs.
+pub(super) async fn list(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    let with_filters = access::manages(&call.shared.keys, &call.head.headers);
+    Ok(listed(call.shared, with_filters))
+}
+
+/// The same with all filters, which nobody can ask: Open WebUI looks for them in its list of models.
+pub(in crate::http::surface) async fn list_with_filters(call: Call<'_>) -> Result<Response<Content>, Failure> {
+    Ok(listed(call.shared, true))
+}
+
+fn listed(shared: &Shared, with_filters: bool) -> Response<Content> {
     let catalog = &shared.state.catalog;
     let pipelines = catalog.list().into_iter().map(|pipeline| model(&pipeline.id, OURS));
     let offers = catalog.offers().map(|(offered, provider)| told(offered, provider));
     let embeddings = catalog.embeddings().map(|entry| model(&entry.id, &entry.target.provider));
     let mut data: Vec<Model> = pipelines.chain(offers).chain(embeddings).collect();
-    for entry in entries(shared) {
+    for entry in entries(shared).into_iter().filter(|entry| with_filters || !entry.pipeline.is_filter()) {
         // Whoever is asked by that name already, is asked.
         if data.iter().all(|known| known.id != entry.id) {
             data.push(of_open_webui(entry));
         }
     }
-    let pipelines = shared.open_webui.enabled;
-    Ok(respond::json(StatusCode::OK, &Models { object: "list", data, pipelines }))
+    let pipelines = with_filters && shared.open_webui.enabled;
+    respond::json(StatusCode::OK, &Models { object: "list", data, pipelines })
 }
 
 pub(super) async fn one(call: Call<'_>) -> Result<Response<Content>, Failure> {

@@ -24,6 +24,12 @@ pub(in crate::http::surface) struct PipelineEntry {
     pub(super) priority: Option<i64>,
 }
 
+impl PipelineEntry {
+    pub(in crate::http::surface) fn is_filter(&self) -> bool {
+        self.pipelines.is_some()
+    }
+}
+
 /// An entry with its id and what people call it.
 pub(in crate::http::surface) struct Entry {
     pub(in crate::http::surface) id: String,
