@@ -331,7 +331,7 @@ mod tests {
         let cors = |path| find(SURFACES, Side::Both, &Method::GET, path).0.cors;
         assert_eq!(
             ["/v1/files", "/v1/models/", "/v1", "/api/v1/files", "/api", "/", "/nowhere"].map(cors),
-            [true, true, false, false, false, false, false]
+            [true, true, true, false, false, false, false]
         );
         let own = find(crate::http::surface::OPEN_WEBUI, Side::OpenWebUi, &Method::GET, "/nowhere");
         assert!(own.0.open_webui && matches!(own.1.map(|_| ()), Err(Refusal::NotFound { .. })));
