@@ -21,7 +21,8 @@ use crate::http::surface::admin::deploy;
 
 pub(in crate::http) static SURFACE: Surface = Surface {
     name: "pipelines",
-    prefix: "/",
+    // No path that is not there is its own, but where it is alone.
+    prefix: "",
     errors: detail,
     error: "Detail",
     open_webui: true,
