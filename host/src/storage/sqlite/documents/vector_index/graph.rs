@@ -130,7 +130,7 @@ impl Graph {
         };
         let done = std::thread::scope(|scope| {
             // Without them it takes longer.
-            let helping = (1..threads).filter_map(|_| Builder::new().spawn_scoped(scope, &work).ok());
+            let helping = (1..threads).filter_map(|_| Builder::new().spawn_scoped(scope, work).ok());
             let helping: Vec<_> = helping.collect();
             let mut done = work();
             for thread in helping {

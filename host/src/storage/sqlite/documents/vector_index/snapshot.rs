@@ -79,7 +79,7 @@ pub(super) fn write(graph: &Graph, path: &Path, space: &VectorSpace, precision: 
 /// The graph in the file, mapped into memory, if it is whole, of this space and this precision.
 pub(super) fn open(path: &Path, space: &VectorSpace, precision: Precision) -> Option<Graph> {
     let file = File::open(path).ok()?;
-    let found = ids(&file, &stamp(space, precision)).and_then(|ids| Ok(Graph::view(path, ids, space, precision)));
+    let found = ids(&file, &stamp(space, precision)).map(|ids| Graph::view(path, ids, space, precision));
     match found {
         Ok(Ok(graph)) => Some(graph),
         Ok(Err(error)) => {
