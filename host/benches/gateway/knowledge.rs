@@ -32,8 +32,10 @@ pub(super) async fn measure() {
             senders.push(load::connect(&gateway).await);
         }
         loop {
+            // Another text each time: one that is there already is not embedded.
+            let texts = stored + DOCUMENTS + 1;
             let documents = senders.iter_mut().enumerate().map(|(n, sender)| async move {
-                load::upload(sender, UPLOAD, &format!("document-{n}.txt"), &document(n + 1, DOCUMENT_BYTES)).await;
+                load::upload(sender, UPLOAD, &format!("document-{n}.txt"), &document(texts + n, DOCUMENT_BYTES)).await;
             });
             futures_util::future::join_all(documents).await;
             stored += DOCUMENTS;
