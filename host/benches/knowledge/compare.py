@@ -9,7 +9,7 @@ stores a text of 40 words with each vector, indexes the words too, and its commi
 
 import os, pathlib, statistics, struct, subprocess, sys, tempfile, time
 
-PIP = ["chromadb==1.5.9", "sqlite-vec==0.1.9", "numpy==2.4.0"]
+PIP = ["chromadb==1.5.9", "sqlite-vec==0.1.9", "apsw==3.54.1.0", "numpy==2.3.5"]
 QUESTIONS, HITS, ROUNDS = 500, 10, 4
 
 
@@ -69,9 +69,10 @@ def chroma(path, folder):
 
 
 def vec(path, folder):
-    import sqlite3, sqlite_vec
+    # Python's own sqlite3 may have been built without extensions.
+    import apsw, sqlite_vec
 
-    database = sqlite3.connect(os.path.join(folder, "vec.db"))
+    database = apsw.Connection(os.path.join(folder, "vec.db"))
     database.enable_load_extension(True)
     sqlite_vec.load(database)
     database.execute("PRAGMA journal_mode = WAL")
