@@ -7,7 +7,10 @@ FOLDER gets what is downloaded (by `pip download` and `apt-get download`, so on 
 target/ by default. Nothing is installed.
 """
 
-import collections, gzip, json, pathlib, re, resource, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
+import collections, gzip, json, pathlib, re, resource, subprocess, sys, tempfile, time, urllib.error
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "judged"))
+from served import Server
 
 PIP = ["pypdf==7.1.0", "python-docx==1.2.0", "ocrmypdf==17.13.0"]
 # What their archives name as their builders; pip wants to ask these for the version. And who reads pages for comparison.
@@ -102,50 +105,21 @@ def phrases(pages):
     return found[::step][:PAGES]
 
 
-class Server:
-    """The program with an empty data directory."""
-
-    def __init__(self, program):
-        self.folder = tempfile.TemporaryDirectory()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.base = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        config = pathlib.Path(self.folder.name, "c.toml")
-        config.write_text(f'listen = "{self.base[7:]}"\n[limits.http]\nrequest_time = "30m"\n')
-        self.process = subprocess.Popen([program, "serve", "--config", config], cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                urllib.request.urlopen(self.base + "/healthz")
-                return
-            except OSError:
-                time.sleep(0.1)
-
-    def post(self, path, body, kind="application/json"):
-        request = urllib.request.Request(f"{self.base}/api/v1/gateway/apis/default/knowledge/{path}", body, {"content-type": kind})
-        return json.load(urllib.request.urlopen(request))
-
-    def upload(self, namespace, name, data):
-        body = f'--edge-of-a-file\r\ncontent-disposition: form-data; name="namespace"\r\n\r\n{namespace}\r\n'.encode()
-        body += f'--edge-of-a-file\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode() + data + b"\r\n--edge-of-a-file--\r\n"
-        return self.post("upload", body, "multipart/form-data; boundary=edge-of-a-file")
-
-
 def page_numbers(program, folder, files):
-    server = Server(program)
+    server = Server(program, "30m")
     right, wrong = 0, []
     for at, (path, pages) in enumerate(zip(files, pages_of(folder, files))):
         asked = phrases(pages) if isinstance(pages, list) and len(pages) > 1 else []
         if not asked:
             continue
         try:
-            server.upload(f"n{at}", "a.pdf", read(path))
+            server.upload([("a.pdf", read(path))], f"n{at}")
         except urllib.error.HTTPError as error:
             print(f"  {path.name}: {error.read().decode()[:200]}")
             continue
         told = []
         for number, phrase in asked:
-            question = {"query": phrase, "namespace": f"n{at}", "mode": "keyword", "top_k": 1, "score_threshold": 0}
-            data = server.post("test", json.dumps(question).encode())["data"]
+            data = server.ask(phrase, "keyword", 1, f"n{at}")
             told.append(data[0]["page"] if data else None)
         if told == [number for number, _ in asked]:
             right += 1

@@ -9,7 +9,8 @@ abstract without its title, and questions by their place. Grades are gains; a do
 
 import collections, concurrent.futures, json, math, pathlib, re, sys
 
-from fit import BATCH, Server
+from fit import BATCH
+from served import Server
 
 TOP = 10
 
@@ -57,7 +58,7 @@ def main():
     server = Server(program, "10m")
     batches = [documents[at : at + BATCH] for at in range(0, len(documents), BATCH)]
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        upload = lambda batch: server.upload([(document["id"], document["text"]) for document in batch], "txt")
+        upload = lambda batch: server.upload([(document["id"] + ".txt", document["text"].encode()) for document in batch])
         list(threads.map(upload, batches))
     print(f"{len(documents)} documents, {len(questions)} questions")
     for mode in ("vector", "keyword", "hybrid"):

@@ -7,7 +7,9 @@ The questions are asked through the program. An example is what decides about a 
 hit. At .75 the scores are to keep most right hits of the half that they are fitted on, so the constant is moved until they do.
 """
 
-import json, math, pathlib, socket, subprocess, sys, tempfile, time, urllib.request
+import json, math, pathlib, sys
+
+from served import Server
 
 HERE = pathlib.Path(__file__).parent
 TOP = 5
@@ -19,39 +21,6 @@ THRESHOLD = 0.75
 # What each mode knows of a hit.
 KNOWN = {"vector": ["likeness"], "keyword": ["coverage"], "hybrid": ["likeness", "coverage"]}
 FORM = {"likeness": lambda value: value, "coverage": math.sqrt}
-
-
-class Server:
-    """The program with an empty data directory."""
-
-    def __init__(self, program, request_time="1m"):
-        self.folder = tempfile.TemporaryDirectory()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.base = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        config = pathlib.Path(self.folder.name, "c.toml")
-        config.write_text(f'listen = "{self.base[7:]}"\n[limits.http]\nrequest_time = "{request_time}"\n')
-        self.process = subprocess.Popen([program, "serve", "--config", config], cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                urllib.request.urlopen(self.base + "/healthz")
-                return
-            except OSError:
-                time.sleep(0.1)
-
-    def post(self, path, body, kind="application/json"):
-        request = urllib.request.Request(f"{self.base}/api/v1/gateway/apis/default/knowledge/{path}", body, {"content-type": kind})
-        return json.load(urllib.request.urlopen(request))
-
-    def upload(self, documents, kind="md"):
-        parts = [
-            f'--edge-of-a-file\r\ncontent-disposition: form-data; name="file"; filename="{name}.{kind}"\r\n\r\n{text}\r\n' for name, text in documents
-        ]
-        self.post("upload", ("".join(parts) + "--edge-of-a-file--\r\n").encode(), "multipart/form-data; boundary=edge-of-a-file")
-
-    def ask(self, question, mode, top_k=10):
-        body = {"query": question, "mode": mode, "top_k": top_k, "score_threshold": 0, "neighbours": 0}
-        return self.post("test", json.dumps(body).encode())["data"]
 
 
 def documents():
@@ -104,7 +73,7 @@ def main():
     server = Server(sys.argv[1])
     all_documents = list(documents())
     for at in range(0, len(all_documents), BATCH):
-        server.upload(all_documents[at : at + BATCH])
+        server.upload([(f"{name}.md", text.encode()) for name, text in all_documents[at : at + BATCH]])
     asked = list(questions())
     for mode, names in KNOWN.items():
         found = [server.ask(text, mode) for _, text, _ in asked]
